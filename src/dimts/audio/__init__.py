@@ -1,0 +1,1 @@
+"""Sound: media files ↔ waves, levels, and the formant voice. Knows no language."""

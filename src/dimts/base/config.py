@@ -1,0 +1,188 @@
+"""TOML ↔ frozen dataclasses, strictly: an unknown key, a wrong type or an unknown choice is an error.
+
+A settings class is a frozen dataclass whose fields have defaults and a docstring each; allowed
+choices are a `Literal`, a range is checked in the class's own `__post_init__` (raise ConfigError).
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import textwrap
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import nearest
+
+S = TypeVar("S")
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The content of a TOML file; ConfigError with the line for a syntax error."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no such file: {path}", "dimts new FOLDER makes a commented one") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", "mend that line") from error
+
+
+def from_table(kind: type[S], values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> S:
+    """Build settings class `kind` from a TOML table named `where`, then apply "where.key=value" texts."""
+    merged: dict[str, Any] = _copy(values)
+    for text in overrides:
+        path, value = parse_override(text)
+        if path[: len(where.split("."))] == where.split("."):
+            _put(merged, path[len(where.split(".")) :], value, text)
+    return _build(kind, merged, where)
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """ "train.learning_rate=2e-5" → (["train", "learning_rate"], 2e-05). Bare words count as strings."""
+    key, sign, raw = text.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    if not sign or not all(path) or len(path) < 2:
+        raise ConfigError(f"cannot read setting {text!r}", "write it as table.key=value, e.g. train.learning_rate=2e-5")
+    try:
+        return path, tomllib.loads(f"value = {raw.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path, raw.strip()
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """A settings object as nested plain values (tuples become lists), e.g. for JSON or TOML."""
+    out: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            out[field.name] = to_dict(value)
+        elif isinstance(value, Mapping):
+            out[field.name] = dict(value)
+        elif isinstance(value, tuple):
+            out[field.name] = list(value)
+        else:
+            out[field.name] = value
+    return out
+
+
+def to_toml(settings: Any, table: str, *, comments: bool = False) -> str:
+    """A settings object as a TOML table; with `comments`, each key under its docstring.
+
+    A value of None (an unset optional) is written as a comment, as TOML has no null.
+    """
+    notes = field_notes(type(settings)) if comments else {}
+    lines = [f"[{table}]"]
+    nested: list[str] = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            nested.append(to_toml(value, f"{table}.{field.name}", comments=comments))
+            continue
+        lines += [f"# {line}" for line in textwrap.wrap(notes.get(field.name, ""), 96)]
+        lines.append(f"# {field.name} =" if value is None else f"{field.name} = {_toml(value)}")
+    return "\n".join([*lines, "", *nested])
+
+
+def field_notes(kind: type) -> dict[str, str]:
+    """Field name → the docstring written under it in the class body."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    body = typing.cast(ast.ClassDef, tree.body[0]).body
+    notes: dict[str, str] = {}
+    for first, second in zip(body, body[1:], strict=False):
+        if (
+            isinstance(first, ast.AnnAssign)
+            and isinstance(first.target, ast.Name)
+            and isinstance(second, ast.Expr)
+            and isinstance(second.value, ast.Constant)
+            and isinstance(second.value.value, str)
+        ):
+            notes[first.target.id] = " ".join(second.value.value.split())
+    return notes
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in values.items()}
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"cannot read setting {text!r}: {part!r} is not a table", "check the key")
+    if not path:
+        raise ConfigError(f"cannot read setting {text!r}: it names a table", "name a key in it")
+    values[path[-1]] = value
+
+
+def _build(kind: type[S], values: Mapping[str, Any], where: str) -> S:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in names:
+            raise ConfigError(f"unknown setting {where}.{key}", nearest(key, names))
+    return kind(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} must be a table, not {value!r}", f"write [{where}]")
+        return _build(hint, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where} = {value!r} is not a choice", nearest(str(value), map(str, arguments)))
+        return value
+    if origin in (Union, types.UnionType):
+        inner = [argument for argument in arguments if argument is not type(None)]
+        errors = []
+        for argument in inner:
+            try:
+                return _convert(argument, value, where)
+            except ConfigError as error:
+                errors.append(error)
+        raise errors[-1]
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(arguments[0], item, where) for item in value)
+    if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        if isinstance(value, dict):
+            return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    elif hint in (str, bool) and isinstance(value, hint):
+        return value
+    raise ConfigError(f"{where} = {value!r} should be {_spoken(hint)}", "mend the value")
+
+
+def _spoken(hint: Any) -> str:
+    names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+    if hint in names:
+        return names[hint]
+    return "a list" if typing.get_origin(hint) is tuple else "a table" if typing.get_origin(hint) else str(hint)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key, ensure_ascii=False)} = {_toml(item)}" for key, item in value.items())
+            + "}"
+        )
+    raise TypeError(f"no TOML for {type(value)}")

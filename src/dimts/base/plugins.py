@@ -1,0 +1,54 @@
+"""Name → implementation, and library → module or a remedy.
+
+A table is a plain dictionary in the room that owns it. Entry points are looked up only for
+names the table does not have, so strangers and built-ins come through one door.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from importlib import metadata, util
+from types import ModuleType
+from typing import TypeVar
+
+from dimts.base.errors import ConfigError, MissingExtra
+
+T = TypeVar("T")
+
+
+def need(library: str, extra: str) -> ModuleType:
+    """Import `library`, or raise MissingExtra with the command that installs it."""
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == library.split(".")[0]
+        raise MissingExtra(library, extra, "" if absent else str(error)) from error
+
+
+def has(library: str) -> bool:
+    """Whether `library` could be imported, without importing it."""
+    try:
+        return util.find_spec(library) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def find(name: str, table: Mapping[str, T], group: str) -> T:
+    """The entry `name` of `table`, else of the entry-point `group`; ConfigError names the nearest."""
+    if name in table:
+        return table[name]
+    points = metadata.entry_points(group=group)
+    for point in points:
+        if point.name == name:
+            found: T = point.load()
+            return found
+    raise ConfigError(f"unknown {group.removeprefix('dimts.')} {name!r}", nearest(name, [*table, *points.names]))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: the nearest known one, else all of them."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

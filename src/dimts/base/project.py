@@ -1,0 +1,127 @@
+"""Where things lie in a project folder, and the one door to its settings.
+
+dimts.toml recordings/ clips/ manifest.jsonl lexicon.tsv codes/ runs/<when>/ voices/
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from dimts.base.config import from_table, read_toml
+from dimts.base.errors import ConfigError, ProjectError
+from dimts.base.files import write_text
+from dimts.base.plugins import nearest
+
+S = TypeVar("S")
+
+SETTINGS_FILE = "dimts.toml"
+TABLES = ("project", "text", "data", "train", "speak")
+"""Every table that dimts.toml may hold; each is a dataclass beside the code it steers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSettings:
+    """[project]: what this voice is, and who may use it."""
+
+    name: str = ""
+    """Name of the voice, shown in reports and in the bundle; empty: the folder's name."""
+    language: str = "am"
+    """Language of the texts (BCP 47)."""
+    licence: str = ""
+    """Licence of the recordings; written into every clip and into the voice."""
+    consent: str = ""
+    """How the speakers agreed, e.g. "signed form of 2026-03-01"; written into every clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One project folder. Paths only; nothing is created by looking."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Project:
+        """The project in `folder`; ProjectError if it is none."""
+        root = Path(folder)
+        if not root.is_dir():
+            raise ProjectError(f"no such project folder: {root}", f"dimts new {root}")
+        if not (root / SETTINGS_FILE).is_file():
+            raise ProjectError(f"{root} holds no {SETTINGS_FILE}", f"dimts new {root}")
+        return cls(root)
+
+    @classmethod
+    def create(cls, folder: Path | str, settings_toml: str) -> Project:
+        """A new project folder with `settings_toml` as its dimts.toml; ProjectError if there is one."""
+        root = Path(folder)
+        if (root / SETTINGS_FILE).exists():
+            raise ProjectError(f"{root} is a project already", "choose another folder, or work on in this one")
+        if root.exists() and not root.is_dir():
+            raise ProjectError(f"{root} is a file", "choose another name")
+        write_text(root / SETTINGS_FILE, settings_toml)
+        (root / "recordings").mkdir(exist_ok=True)
+        return cls(root)
+
+    @property
+    def recordings(self) -> Path:
+        """What the user put in; never changed by us."""
+        return self.root / "recordings"
+
+    @property
+    def clips(self) -> Path:
+        """Cut and cleaned clips, named by content."""
+        return self.root / "clips"
+
+    @property
+    def manifest(self) -> Path:
+        """One JSON line per utterance."""
+        return self.root / "manifest.jsonl"
+
+    @property
+    def lexicon(self) -> Path:
+        """The user's own pronunciations: word TAB phones."""
+        return self.root / "lexicon.tsv"
+
+    @property
+    def codes(self) -> Path:
+        """Cached DVAE codes and text ids."""
+        return self.root / "codes"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per training run."""
+        return self.root / "runs"
+
+    @property
+    def voices(self) -> Path:
+        """Voice bundles ready to speak."""
+        return self.root / "voices"
+
+    def settings(self, table: str, kind: type[S], overrides: tuple[str, ...] = ()) -> S:
+        """Table `table` of dimts.toml as the frozen dataclass `kind`.
+
+        `overrides` are "table.key=value" texts in TOML syntax; those of other tables are left
+        alone. Raises ConfigError for an unknown table or key (with the nearest) or a wrong type.
+        """
+        content = read_toml(self.root / SETTINGS_FILE)
+        for name in content:
+            if name not in TABLES:
+                raise ConfigError(f"{self.root / SETTINGS_FILE}: unknown table [{name}]", nearest(name, TABLES))
+        values = content.get(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{table!r} must be a table, [{table}]", "see the commented dimts.toml of 'dimts new'")
+        return from_table(kind, values, table, overrides)
+
+    def inside(self, path: Path | str) -> Path:
+        """`path` (relative to the project) resolved; ProjectError if it leads outside."""
+        root = self.root.resolve()
+        resolved = (root / path).resolve()
+        if not resolved.is_relative_to(root):
+            raise ProjectError(f"{os.fspath(path)} lies outside the project folder", "use a path inside it")
+        return resolved
+
+    def relative(self, path: Path) -> str:
+        """`path` as written into a manifest: relative to the project, with forward slashes."""
+        return self.inside(path).relative_to(self.root.resolve()).as_posix()

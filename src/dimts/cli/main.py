@@ -1,0 +1,72 @@
+"""The command `dimts`: its parts put together, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from dimts.base.errors import DimtsError, storage_error
+from dimts.cli.face import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
+
+PARTS = ("new", "fetch", "text", "phones", "data", "train", "say", "demo", "doctor")
+"""Modules of this folder in the order of `dimts --help`; each has `register(app)`."""
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="dimts",
+        help="dimts (ድምፅ): recordings and text in, an Amharic voice out.",
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options(
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and leave.", is_eager=True, callback=_version
+        ),
+    ) -> None:
+        """Options that come before the command."""
+
+    options.__doc__ = None
+    for part in PARTS:
+        import_module(f"dimts.cli.{part}").register(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        code = build()(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except DimtsError as error:
+        show_error(error)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader (head, a player) has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        known = storage_error(error)
+        if known is None:
+            raise
+        show_error(known)
+        return EXIT_BAD_INPUT
+    return code if isinstance(code, int) else 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from dimts import __version__
+
+        print(f"dimts {__version__}")
+        raise typer.Exit

@@ -1,0 +1,1 @@
+"""Language: written Amharic → spoken form → IPA phones. Standard library only."""

@@ -1,0 +1,1 @@
+"""Grapheme to phoneme: backends, the judge, and the chain that asks them."""

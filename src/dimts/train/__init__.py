@@ -1,0 +1,1 @@
+"""Fine-tuning: manifest → codes → batches → checkpoint → voice."""
