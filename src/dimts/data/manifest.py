@@ -1,0 +1,232 @@
+"""The manifest: one Utterance a line, JSON, typed and validated; written whole or not at all.
+
+Kept and set-aside utterances stand side by side, each with its doubts, so that nothing vanishes
+without a reason. Paths are relative to the project, so that a project can be moved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from dimts.base.doubt import Doubt
+from dimts.base.errors import DataError, ManifestError
+from dimts.base.files import aside
+from dimts.base.plugins import nearest
+from dimts.data.recording import By
+
+Split = Literal["train", "dev", "test", ""]
+"""What an utterance is for; "" when it was set aside before it got one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One row: a clip, what is spoken in it, where it comes from, and what is doubted about it."""
+
+    id: str
+    """Stable: made of the recording's content, its name and the clip's place in it."""
+    path: str = ""
+    """The cleaned clip (mono, 22 050 Hz, 16-bit wav) relative to the project; "" when there is none."""
+    text: str = ""
+    """As written in the source."""
+    spoken: str = ""
+    """As read aloud: numbers and abbreviations in words."""
+    spelling: str = ""
+    """What the model reads, by the front end's settings at the time of preparing."""
+    phones: str = ""
+    """Phones with spaces between, words with " # "."""
+    seconds: float = 0.0
+    """Length of the clip."""
+    speaker: str = ""
+    split: Split = ""
+    kept: bool = False
+    """Whether it is to be trained and evaluated on."""
+    doubts: tuple[Doubt, ...] = ()
+    """What was found; `doubts_against` gives those for which it was set aside."""
+    against: tuple[str, ...] = ()
+    """Kinds of the doubts for which it was set aside; empty when kept."""
+    by: By = ""
+    """Where the text comes from: "transcript", "subtitle", "script", "whisper", "person"."""
+    score: float | None = None
+    """How well text and sound fit, 0 to 1; None where nothing was aligned."""
+    recording: str = ""
+    """Key of the recording: its content and its name."""
+    name: str = ""
+    """Name of the recording in its source."""
+    source: str = ""
+    """The original file, relative to the project, or its link."""
+    origin: str = ""
+    """Where it was listed, e.g. "metadata.tsv:12"."""
+    start_seconds: float = 0.0
+    """Where the clip begins in the recording."""
+    end_seconds: float = 0.0
+    licence: str = ""
+    consent: str = ""
+    cleaned: tuple[str, ...] = ()
+    """What was done to the sound, in order, e.g. "high-pass 60 Hz"."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What was measured: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second ..."""
+    settings: str = ""
+    """Fingerprint of the settings it was made with."""
+
+    @property
+    def doubts_against(self) -> tuple[Doubt, ...]:
+        """The doubts for which it was set aside."""
+        return tuple(doubt for doubt in self.doubts if doubt.kind in self.against)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, fields that hold their default left out."""
+        out: dict[str, Any] = {}
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            if one.name == "doubts":
+                value = [doubt.as_dict() for doubt in value]
+            elif isinstance(value, tuple):
+                value = list(value)
+            elif isinstance(value, Mapping):
+                value = {name: round(number, _DIGITS) for name, number in sorted(value.items())}
+            elif isinstance(value, float):
+                value = round(value, _DIGITS)
+            if value not in ("", [], {}, None) or one.name in _ALWAYS:
+                out[one.name] = value
+        return out
+
+
+_DIGITS = 6
+_ALWAYS = ("id", "path", "text", "seconds", "speaker", "split", "kept")
+_FIELDS = tuple(one.name for one in dataclasses.fields(Utterance))
+_HINTS = typing.get_type_hints(Utterance)
+
+
+class Manifest:
+    """Reading and writing of manifest files. There is one writer a file; readers see whole files only."""
+
+    @staticmethod
+    def read(path: Path | str) -> list[Utterance]:
+        """All rows in order. DataError when there is no manifest, ManifestError for a wrong row."""
+        return list(Manifest.rows(path))
+
+    @staticmethod
+    def rows(path: Path | str) -> Iterator[Utterance]:
+        """The rows one by one, in constant memory; the same errors as `read`."""
+        path = Path(path)
+        try:
+            file = path.open(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise DataError(f"there is no manifest at {path}", "dimts data prepare makes it") from error
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}", "mend its permissions") from error
+        seen: dict[str, int] = {}
+        with file:
+            for number, line in enumerate(_lines(file, path), start=1):
+                if not line.strip():
+                    continue
+                row = parse(line, str(path), number)
+                if row.id in seen:
+                    raise ManifestError(str(path), number, "id", f"{row.id!r} stands in row {seen[row.id]} already")
+                seen[row.id] = number
+                yield row
+
+    @staticmethod
+    def write(path: Path | str, rows: Iterable[Utterance]) -> None:
+        """Replace the manifest, atomically: a reader sees the old one or the new one, whole."""
+        with aside(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for row in rows:
+                file.write(line_of(row) + "\n")
+
+    @staticmethod
+    def append(path: Path | str, rows: Iterable[Utterance]) -> None:
+        """Add rows behind those that are there; rows of the same id are replaced in their place."""
+        old = Manifest.read(path) if Path(path).exists() else []
+        merged = {row.id: row for row in old}
+        merged.update((row.id, row) for row in rows)
+        Manifest.write(path, merged.values())
+
+
+def line_of(row: Utterance) -> str:
+    """One JSON line, without its end; `parse` is the way back."""
+    return json.dumps(row.as_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def parse(line: str, path: str, number: int) -> Utterance:
+    """One JSON line → Utterance; ManifestError names file, row and field."""
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ManifestError(path, number, "", f"not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ManifestError(path, number, "", "not a JSON object")
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if name not in _FIELDS:
+            raise ManifestError(path, number, name, f"unknown field; {nearest(name, _FIELDS)}")
+        try:
+            values[name] = _value(_HINTS[name], name, value)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ManifestError(path, number, name, f"{value!r}: {error}") from error
+    for name in _ALWAYS:
+        if name not in values:
+            raise ManifestError(path, number, name, "is missing")
+    row = Utterance(**values)
+    _validate(row, path, number)
+    return row
+
+
+def _lines(file: typing.TextIO, path: Path) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise ManifestError(str(path), 0, "", f"not UTF-8: {error.reason}") from error
+
+
+def _value(hint: Any, name: str, value: Any) -> Any:
+    if name == "doubts":
+        return tuple(
+            Doubt(str(one["kind"]), str(one["message"]), one.get("measured"), one.get("allowed")) for one in value
+        )
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        hint = next(one for one in typing.get_args(hint) if one is not type(None))
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"not one of {', '.join(repr(one) for one in typing.get_args(hint))}")
+        return value
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise TypeError("should be a list of texts")
+        return tuple(value)
+    if hint is float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise TypeError("should be a number")
+        return float(value)
+    if name == "measures":
+        return {str(key): _value(float, key, number) for key, number in dict(value).items()}
+    if not isinstance(value, hint):
+        raise TypeError("should be a text" if hint is str else "should be true or false")
+    return unicodedata.normalize("NFC", value) if hint is str and name in ("text", "spoken") else value
+
+
+def _validate(row: Utterance, path: str, number: int) -> None:
+    """What holds between fields: enough to train on a kept row without looking again."""
+    if not row.id:
+        raise ManifestError(path, number, "id", "is empty")
+    if row.path and (PurePosixPath(row.path).is_absolute() or ".." in PurePosixPath(row.path).parts):
+        raise ManifestError(path, number, "path", f"{row.path!r} leads out of the project")
+    if row.seconds < 0:
+        raise ManifestError(path, number, "seconds", "is negative")
+    if not row.kept:
+        return
+    for name in ("path", "text", "split"):
+        if not getattr(row, name):
+            raise ManifestError(path, number, name, "is empty in a row that is kept")
+    if row.seconds <= 0:
+        raise ManifestError(path, number, "seconds", "is 0 in a row that is kept")

@@ -1,0 +1,80 @@
+"""The nouns of speech data: a Recording is a medium, a Cue what is spoken in it and when, a Clip a piece cut out.
+
+Each carries where it comes from, who speaks and under which licence; nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dimts.audio.wave import Wave
+
+By = Literal["transcript", "subtitle", "script", "whisper", "person", ""]
+"""Who says what is spoken: a transcript of the whole file, a subtitle with times, a script without
+times that was aligned, a recogniser, a person who corrected the row; "" where there is no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A text and, where it is known, when it is spoken.
+
+    Example: Cue("ሰላም ለዓለም።", start_seconds=12.4, end_seconds=14.1), or a line of a script: Cue("ሰላም።")
+    """
+
+    text: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    speaker: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Whether both times are known."""
+        return self.start_seconds is not None and self.end_seconds is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One medium as the user has it, and what is known about it. Never changed by us.
+
+    Example: Recording(Path("corpus/wavs/a_001.wav"), "a_001", (Cue("ሰላም ለዓለም"),), by="transcript")
+    """
+
+    path: Path
+    """The sound or video file; it may turn out to be missing or broken."""
+    name: str
+    """Its name in its source: the id of a transcript row, else the file's stem."""
+    cues: tuple[Cue, ...] = ()
+    """What is spoken in it; empty: unknown."""
+    by: By = ""
+    """Where the text comes from."""
+    speaker: str = ""
+    licence: str = ""
+    consent: str = ""
+    origin: str = ""
+    """Where it was listed or fetched from, e.g. "metadata.tsv:12" or a link."""
+
+    @property
+    def text(self) -> str:
+        """All its text, in order."""
+        return " ".join(cue.text for cue in self.cues if cue.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A piece of a recording, between two times of it.
+
+    Example: Clip(wave, 12.25, 14.3, "ሰላም ለዓለም።", score=0.93)
+    """
+
+    wave: Wave
+    start_seconds: float
+    """In the recording."""
+    end_seconds: float
+    text: str | None = None
+    """None: nobody has said what is spoken."""
+    speaker: str = ""
+    score: float | None = None
+    """How well the text fits the sound, 0 to 1; None where it was given for the whole file."""
