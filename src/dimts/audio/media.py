@@ -1,0 +1,289 @@
+"""Any medium → blocks of mono samples: sound files by libsndfile, every other container by PyAV.
+
+    with Medium.open("talk.mp4") as medium:      # no ffmpeg program is needed
+        for block in medium.blocks():            # [T] float32, about ten seconds each
+
+A file of any length is read in one pass in constant memory. Whatever cannot be trusted is an
+AudioError with a remedy: missing, empty, corrupt, cut short, without sound, or with samples that are
+not numbers. What a header promises is never allocated in advance.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.base.errors import AudioError
+from dimts.base.plugins import need
+
+Samples = npt.NDArray[np.float32]
+
+BLOCK_SECONDS = 10.0
+MAX_RATE = 768_000
+"""Hz; no recorder goes beyond it, so more means a corrupt header."""
+SHORTFALL_SECONDS = 0.25
+"""A file may end this much before the length in its header (encoders round); more means it was cut short."""
+_STREAMED_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFF - 8, 0x7FFFFFFF, 0x80000000, 0x7FFFF000)
+"""Sizes that programs write into a RIFF header when they cannot know the length (pipes)."""
+_OGG_PAGE_BYTES = 27 + 255 + 255 * 255
+"""The longest page there can be."""
+_RAW_SUFFIXES = (".raw", ".pcm")
+_COPY_AGAIN = "copy or download the file again, or leave it out"
+
+
+class _Decoder(Protocol):
+    rate: int
+    channels: int
+    frames: int | None
+    codec: str
+
+    def read(self) -> Iterator[Samples]:
+        """Blocks of [T] mono samples."""
+
+    def close(self) -> None:
+        """Give the file back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a medium says about itself."""
+
+    rate: int
+    """Samples a second of the original."""
+    channels: int
+    seconds: float | None
+    """None where the container does not know (streams)."""
+    codec: str
+
+
+class Medium:
+    """One file that is being read; use it in a `with` block."""
+
+    def __init__(self, path: Path, decoder: _Decoder) -> None:
+        self.path = path
+        self._decoder = decoder
+
+    @classmethod
+    def open(cls, path: Path | str) -> Medium:
+        """Open a sound or video file; AudioError if there is no sound to be had from it."""
+        path = Path(path)
+        _check_file(path)
+        decoder, refusal = _by_soundfile(path)
+        if decoder is None:
+            decoder = _by_av(path, refusal)
+        if not 0 < decoder.rate <= MAX_RATE or decoder.channels < 1:
+            rate, channels = decoder.rate, decoder.channels
+            decoder.close()
+            raise AudioError(f"{path}: {channels} channels at {rate} Hz cannot be sound", _COPY_AGAIN)
+        return cls(path, decoder)
+
+    @property
+    def facts(self) -> Facts:
+        """Rate, channels, length and codec as the header gives them."""
+        inner = self._decoder
+        seconds = inner.frames / inner.rate if inner.frames is not None else None
+        return Facts(inner.rate, inner.channels, seconds, inner.codec)
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self._decoder.rate
+
+    def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[Samples]:
+        """The sound as mono blocks [T] float32 of `seconds` (the last is shorter).
+
+        Channels are averaged. Raises AudioError at the place where the file turns out to be empty,
+        broken, cut short, or to hold NaN or infinite samples.
+        """
+        size = max(1, round(seconds * self.rate))
+        done, kept, held = 0, [], 0
+        for piece in self._decoder.read():
+            if not np.isfinite(piece).all():
+                where = (done + held) / self.rate
+                raise AudioError(
+                    f"{self.path}: holds samples that are not numbers (NaN or infinite) near {where:.1f} s",
+                    "export the recording again as 16-bit wav or flac",
+                )
+            kept.append(piece)
+            held += len(piece)
+            while held >= size:
+                whole = np.concatenate(kept)
+                yield whole[:size]
+                done += size
+                kept, held = [whole[size:]], held - size
+        if held:
+            yield np.concatenate(kept)
+        done += held
+        if done == 0:
+            raise AudioError(f"{self.path}: holds no sound (zero length)", "record it again, or leave it out")
+        promised = self._decoder.frames
+        if promised is not None and promised - done > SHORTFALL_SECONDS * self.rate:
+            raise AudioError(
+                f"{self.path}: cut short, ends after {done / self.rate:.1f} s of {promised / self.rate:.1f} s",
+                _COPY_AGAIN,
+            )
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._decoder.close()
+
+    def __enter__(self) -> Medium:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def probe(path: Path | str) -> Facts:
+    """Rate, channels, length and codec of a medium, without decoding it. Raises AudioError."""
+    with Medium.open(path) as medium:
+        return medium.facts
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder, not a sound file", "name a file in it")
+    try:
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise AudioError(f"no such sound file: {path}", "check the name and the folder") from error
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise AudioError(f"cannot read {path}: {reason}", "mend the permissions, or copy the file elsewhere") from error
+    if size == 0:
+        raise AudioError(f"{path}: the file is empty (0 bytes)", _COPY_AGAIN)
+
+
+class _SoundFile:
+    """wav, flac, mp3, ogg, opus, aiff … through libsndfile."""
+
+    PIECE_FRAMES = 1 << 16
+
+    def __init__(self, path: Path, library: Any) -> None:
+        self._path, self._library = path, library
+        self._file = library.SoundFile(str(path))
+        self.rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.codec: str = f"{self._file.format.lower()}/{self._file.subtype.lower()}"
+        frames: int = self._file.frames
+        self.frames = _riff_frames(path, frames) if 0 <= frames < 2**62 else None
+        self._cut_short = _ogg_is_cut(path)
+
+    def read(self) -> Iterator[Samples]:
+        while True:
+            try:
+                piece = self._file.read(self.PIECE_FRAMES, dtype="float32", always_2d=True)  # [T, C]
+            except self._library.LibsndfileError as error:
+                raise AudioError(f"{self._path}: corrupt ({error.error_string})", _COPY_AGAIN) from error
+            if not len(piece):
+                if self._cut_short:
+                    raise AudioError(f"{self._path}: cut short, its last page is not whole", _COPY_AGAIN)
+                return
+            yield piece[:, 0].copy() if piece.shape[1] == 1 else piece.mean(axis=1, dtype=np.float32)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Av:
+    """m4a, mp4, mkv, webm and every other container of FFmpeg's libraries, through PyAV."""
+
+    def __init__(self, path: Path, library: Any) -> None:
+        self._path, self._library = path, library
+        self._container = library.open(str(path), metadata_errors="ignore")
+        if not self._container.streams.audio:
+            self._container.close()
+            raise AudioError(f"{path}: there is no sound track in it", "choose a file with sound")
+        stream = self._container.streams.audio[0]
+        stream.thread_type = "AUTO"
+        self._stream = stream
+        self.rate: int = stream.rate or 0
+        self.channels: int = stream.channels or 0
+        self.codec: str = f"{self._container.format.name.split(',')[0]}/{stream.codec_context.name}"
+        seconds = float(stream.duration * stream.time_base) if stream.duration else None
+        self.frames = round(seconds * self.rate) if seconds else None
+
+    def read(self) -> Iterator[Samples]:
+        resampler = self._library.AudioResampler(format="flt", layout="mono", rate=self.rate)
+        try:
+            for frame in self._container.decode(self._stream):
+                for piece in resampler.resample(frame):
+                    yield piece.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            for piece in resampler.resample(None):
+                yield piece.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+        except self._library.error.FFmpegError as error:
+            raise AudioError(f"{self._path}: corrupt ({error.strerror})", _COPY_AGAIN) from error
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _by_soundfile(path: Path) -> tuple[_Decoder | None, str]:
+    if path.suffix.lower() in _RAW_SUFFIXES:  # libsndfile would ask for a rate that nobody knows
+        return None, "raw samples without a header"
+    library = need("soundfile", "audio")
+    try:
+        return _SoundFile(path, library), ""
+    except library.LibsndfileError as error:
+        return None, str(error.error_string)
+
+
+def _by_av(path: Path, refusal: str) -> _Decoder:
+    library = need("av", "audio")
+    try:
+        return _Av(path, library)
+    except library.error.FFmpegError as error:
+        raise AudioError(
+            f"{path}: not a sound or video file that can be read ({refusal}; {error.strerror})",
+            "convert it to wav or flac, or leave it out",
+        ) from error
+
+
+def _riff_frames(path: Path, frames: int) -> int:
+    """Frames that a RIFF header promises; libsndfile clamps the number to what is there.
+
+    Layout: RIFF/WAVE file format, Microsoft and IBM, 1991.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+            return frames
+        width = 0
+        while len(header := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", header)
+            if name == b"fmt " and size >= 14:
+                width = struct.unpack("<12xH", file.read(14))[0]
+                file.seek(size - 14 + size % 2, os.SEEK_CUR)
+            elif name == b"data":
+                if size in _STREAMED_SIZES or width == 0:
+                    return frames
+                here = file.tell()
+                missing = here + size - path.stat().st_size
+                return frames + missing // width if missing > 0 else frames
+            else:
+                file.seek(size + size % 2, os.SEEK_CUR)
+    return frames
+
+
+def _ogg_is_cut(path: Path) -> bool:
+    """Whether an Ogg file ends inside a page (RFC 3533, section 6); False for any other file."""
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return False
+        size = path.stat().st_size
+        tail_from = max(0, size - _OGG_PAGE_BYTES)
+        file.seek(tail_from)
+        tail = file.read()
+    last = tail.rfind(b"OggS")
+    table = tail[last + 27 : last + 27 + tail[last + 26]] if last >= 0 and last + 26 < len(tail) else b""
+    return last < 0 or not table or last + 27 + len(table) + sum(table) > len(tail)

@@ -1,0 +1,159 @@
+"""Wave: mono float32 samples and their rate; read from any medium, resampled, written whole.
+
+    Wave.load("talk.mp4").resample(24_000).save("talk.flac")
+
+A Wave is never empty by accident: reading nothing, or samples that are not numbers, is an AudioError.
+Full scale is ±1.0; what lies beyond is clipped only when it is written.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.media import BLOCK_SECONDS, Medium, Samples
+from dimts.base.errors import AudioError
+from dimts.base.files import write_bytes
+from dimts.base.plugins import nearest, need
+
+FORMATS: dict[str, tuple[str, str]] = {
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+}
+"""File suffix → container and encoding of libsndfile."""
+
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""Hz; Opus knows no others (RFC 6716, section 2). Another rate is written at the next higher one."""
+MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Hz; MPEG-1, 2 and 2.5 layer III know no others."""
+_RIFF_LIMIT_BYTES = 0xFFFFFFFF - 4096
+_CODER_FRAMES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wave:
+    """A mono sound."""
+
+    samples: Samples
+    """[T] float32, full scale ±1.0."""
+    rate: int
+    """Samples a second (Hz)."""
+
+    def __post_init__(self) -> None:
+        samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        if samples.ndim != 1:
+            raise ValueError(f"a Wave is mono, [T]; not {samples.shape}")
+        if self.rate <= 0:
+            raise ValueError(f"a Wave has a positive rate, not {self.rate}")
+        object.__setattr__(self, "samples", samples)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+    @classmethod
+    def load(cls, path: Path | str, rate: int | None = None) -> Wave:
+        """Read any sound or video file as mono, resampled to `rate` Hz if given.
+
+        Raises AudioError: missing, empty, corrupt, cut short, no sound in it, NaN samples.
+        """
+        with Medium.open(path) as medium:
+            wave = cls(np.concatenate(list(medium.blocks())), medium.rate)
+        return wave.resample(rate) if rate is not None else wave
+
+    @classmethod
+    def silence(cls, seconds: float, rate: int) -> Wave:
+        """`seconds` of nothing."""
+        return cls(np.zeros(round(seconds * rate), np.float32), rate)
+
+    def resample(self, rate: int) -> Wave:
+        """The same sound at `rate` Hz (soxr, high quality: flat to 0.91 of the new Nyquist frequency)."""
+        if rate == self.rate or not len(self.samples):
+            return Wave(self.samples, rate)
+        soxr = need("soxr", "audio")
+        return Wave(soxr.resample(self.samples, self.rate, rate, quality="HQ"), rate)
+
+    def cut(self, start: float, end: float) -> Wave:
+        """The part from `start` to `end` seconds; beyond the sound there is nothing."""
+        first, last = (max(0, round(seconds * self.rate)) for seconds in (start, end))
+        return Wave(self.samples[first:last].copy(), self.rate)
+
+    def gain(self, decibels: float) -> Wave:
+        """Louder or softer by `decibels`."""
+        return Wave(self.samples * np.float32(10.0 ** (decibels / 20.0)), self.rate)
+
+    def encode(self, form: str) -> bytes:
+        """The bytes of a sound file; `form` is one of FORMATS. Raises AudioError for an unknown one."""
+        form = form.lower().removeprefix(".")
+        if form not in FORMATS:
+            raise AudioError(f"cannot write sound as {form!r}", nearest(form, FORMATS))
+        soundfile = need("soundfile", "audio")
+        wave = self.resample(_rate_for(form, self.rate))
+        container, coding = FORMATS[form]
+        if form == "wav" and 2 * len(wave.samples) > _RIFF_LIMIT_BYTES:
+            container = "RF64"
+        memory = io.BytesIO()
+        with soundfile.SoundFile(memory, "w", wave.rate, 1, coding, format=container) as file:
+            # libsndfile's Vorbis coder overruns its stack when it is given minutes at once
+            for first in range(0, len(wave.samples), _CODER_FRAMES):
+                file.write(wave.samples[first : first + _CODER_FRAMES])
+        return memory.getvalue()
+
+    def save(self, path: Path | str) -> Path:
+        """Write a sound file, whole or not at all; the suffix chooses the format (see FORMATS).
+
+        Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise AudioError(f"{path} is a folder", f"name a file, e.g. {path / 'speech.wav'}")
+        write_bytes(path, self.encode(path.suffix or "wav"))
+        return path
+
+
+def join(waves: Iterable[Wave]) -> Wave:
+    """Waves one after another, at the rate of the first. AudioError if there are none."""
+    kept = list(waves)
+    if not kept:
+        raise AudioError("there is no sound to join", "give at least one wave")
+    rate = kept[0].rate
+    return Wave(np.concatenate([wave.resample(rate).samples for wave in kept]), rate)
+
+
+def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Iterator[Wave]:
+    """A file of any length as waves of about `seconds` at `rate` Hz, in constant memory.
+
+    Joined together they equal the resampled whole. Raises AudioError as `Wave.load` does, where the
+    fault lies (an earlier block may have been given out already).
+    """
+    with Medium.open(path) as medium:
+        if medium.rate == rate:
+            for block in medium.blocks(seconds):
+                yield Wave(block, rate)
+            return
+        soxr = need("soxr", "audio")
+        resampler = soxr.ResampleStream(medium.rate, rate, 1, dtype="float32", quality="HQ")
+        for block in medium.blocks(seconds):
+            piece: npt.NDArray[np.float32] = resampler.resample_chunk(block)
+            if len(piece):
+                yield Wave(piece, rate)
+        rest: npt.NDArray[np.float32] = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        if len(rest):
+            yield Wave(rest, rate)
+
+
+def _rate_for(form: str, rate: int) -> int:
+    """The nearest rate not below `rate` that a format can hold."""
+    allowed = {"opus": OPUS_RATES, "mp3": MP3_RATES}.get(form)
+    if allowed is None or rate in allowed:
+        return rate
+    return next((known for known in allowed if known > rate), allowed[-1])
