@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import typer
+from typer.exceptions import TyperException
 
 from dimts.base.errors import DimtsError, storage_error
 from dimts.cli.face import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
@@ -31,12 +32,12 @@ def build() -> typer.Typer:
     @app.callback()
     def options(
         version: bool = typer.Option(
-            False, "--version", help="Print the version and leave.", is_eager=True, callback=_version
+            False, "--version", help="Print the version and leave.", is_eager=True, callback=_print_version
         ),
     ) -> None:
-        """Options that come before the command."""
+        # a docstring here would replace the help text above
+        del version
 
-    options.__doc__ = None
     for part in PARTS:
         import_module(f"dimts.cli.{part}").register(app)
     return app
@@ -49,9 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DimtsError as error:
         show_error(error)
         return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help page
+            print(error.format_message(), file=sys.stderr)
+        else:
+            show_error(DimtsError(error.format_message(), "dimts --help, or dimts COMMAND --help"))
+        return EXIT_BAD_INPUT
     except BrokenPipeError:  # the reader (head, a player) has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -61,10 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         show_error(known)
         return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:
+        print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from dimts import __version__
 

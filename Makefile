@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine with Python 3.11 and a C compiler: make demo, make test.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-slow check lint types floors docs format clean
+.DEFAULT_GOAL := demo
+
+# The set-up: made once, and again only when the lock or the package's description changes.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet --prefer-binary -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+demo: $(STAMP)  ## from recordings to a spoken sentence and a report
+	$(BIN)/dimts demo
+
+test: $(STAMP)  ## the fast tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+test-slow: $(STAMP)  ## the long ones
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow
+
+check: lint types floors test  ## what must be clean before a commit lands
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+floors: $(STAMP)
+	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## write docs/cli.md anew from the program
+	$(BIN)/python -m dimts.cli.reference docs/cli.md
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo

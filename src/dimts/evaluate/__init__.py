@@ -1,0 +1,1 @@
+"""Measuring voices and front ends, and writing it up."""

@@ -1,0 +1,122 @@
+"""What was measured and spoken → one HTML file that opens anywhere: players, plots, tables inside it.
+
+Knows nothing of how the parts were made; every text from outside is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dimts.audio.wave import Wave
+from dimts.base.files import write_text
+from dimts.base.plugins import need
+from dimts.evaluate import plots
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --ink: #1f2a26; --quiet: #5d6b66; --line: #d9e0dc; --leaf: #14795c; --paper: #fbfcfa; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eeea; --quiet: #9fb0a8; --line: #33413b; --leaf: #5fc9a4; --paper: #151b18; } }
+body { font: 16px/1.55 "Noto Sans Ethiopic", "Abyssinica SIL", Nyala, Kefa, system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.4rem; color: var(--leaf); }
+.note { border-left: 4px solid var(--leaf); padding: .4rem 1rem;
+  background: color-mix(in srgb, var(--leaf) 8%, transparent); }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+.scroll { overflow-x: auto; } audio { width: 100%; } figure { margin: 1rem 0; }
+figure img, figure svg { width: 100%; height: auto; background: white; border-radius: 6px; }
+figcaption, .quiet { color: var(--quiet); font-size: .88rem; }
+.phones { font-family: "Charis SIL", "DejaVu Sans", serif; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.2rem; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One sentence and the waves in which voices said it."""
+
+    written: str
+    phones: str
+    """IPA, words separated by " # "."""
+    answered_by: str
+    """Which G2P backends answered, e.g. "rules 5, lexicon 1"."""
+    waves: Mapping[str, Wave]
+    """Voice name → wave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a report shows; empty parts are left out."""
+
+    title: str
+    notes: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    spoken: Sequence[Spoken] = ()
+    losses: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Curve name → (step, loss) points."""
+    clip_seconds: Sequence[float] = ()
+    tables: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    """Heading → rows, the first of which is the head."""
+
+    def write(self, path: Path | str) -> None:
+        """Write the page, whole or not at all."""
+        write_text(path, self.html())
+
+    def html(self) -> str:
+        """The page as text."""
+        parts = [f"<h1>{_escape(self.title)}</h1>"]
+        parts += [f'<p class="note">{_escape(note)}</p>' for note in self.notes]
+        if self.facts:
+            parts.append(_table([["", ""], *([name, value] for name, value in self.facts.items())], head=False))
+        if self.spoken:
+            parts.append("<h2>Spoken</h2>")
+            parts += [_spoken(item) for item in self.spoken]
+        if any(self.losses.values()):
+            parts.append(f"<h2>Loss</h2><figure>{plots.curves(self.losses, 'step', 'loss')}</figure>")
+        if self.clip_seconds:
+            figure = plots.histogram(self.clip_seconds, "seconds", "clips")
+            parts.append(f"<h2>Clip lengths</h2><figure>{figure}</figure>")
+        for heading, rows in self.tables.items():
+            parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows)}")
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{_escape(self.title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+        )
+
+
+def _escape(text: object) -> str:
+    return html.escape(str(text))
+
+
+def _table(rows: Sequence[Sequence[str]], *, head: bool = True) -> str:
+    first = "<tr>" + "".join(f"<th>{_escape(cell)}</th>" for cell in rows[0]) + "</tr>" if head else ""
+    rest = "".join("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    return f'<div class="scroll"><table>{first}{rest}</table></div>'
+
+
+def _spoken(item: Spoken) -> str:
+    voices = "".join(
+        f"<figure><figcaption>{_escape(voice)}, {wave.seconds:.1f} s</figcaption>"
+        f'<audio controls preload="metadata" src="{_audio(wave)}" '
+        f'aria-label="{_escape(voice)}: {_escape(item.written)}"></audio>'
+        f'<img alt="spectrogram of {_escape(voice)}" src="{plots.spectrogram(wave.samples, wave.rate)}"></figure>'
+        for voice, wave in item.waves.items()
+    )
+    return (
+        f'<h3 lang="am">{_escape(item.written)}</h3><p class="phones">{_escape(item.phones)}</p>'
+        f'<p class="quiet">answered by {_escape(item.answered_by)}</p><div class="pair">{voices}</div>'
+    )
+
+
+def _audio(wave: Wave) -> str:
+    soundfile = need("soundfile", extra="audio")
+    out = io.BytesIO()
+    soundfile.write(out, wave.samples, wave.rate, format="WAV", subtype="PCM_16")
+    return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")
