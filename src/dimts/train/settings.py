@@ -1,0 +1,210 @@
+"""[train] of dimts.toml: every switch of a run. Light to import; each takes effect or is refused.
+
+What each switch did is measured at the end of a run and written into its truth table (`truth.py`).
+A value of 0 or "" switches an option off unless its line says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dimts.base.errors import ConfigError
+from dimts.train.stop import StopSettings
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """[train.batches]: which clips make one step."""
+
+    seconds: float = 40.0
+    """Seconds of speech in one forward pass on one process; a step has `accumulate` of them on every process."""
+    clips: int = 0
+    """Most clips in one forward pass; 0: only `seconds` counts."""
+    packing: Literal["auto", "off"] = "auto"
+    """auto: rows lie one behind the other without padding; off: rows of like length are padded to the longest."""
+    accumulate: int = 1
+    """Forward passes whose gradients are added up before a step."""
+    unusable: Literal["error", "skip"] = "error"
+    """A clip that cannot be trained on (too long for the engine, not a number): stop, or skip and list it."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Speaker → how often each of its clips is drawn per epoch (1 if not named; 0.5: every other epoch)."""
+    replay: str = ""
+    """Folder of another prepared project whose clips are mixed in against forgetting, e.g. English."""
+    replay_share: float = 0.1
+    """Seconds of replayed speech per second of this project's."""
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0 or self.clips < 0 or self.accumulate < 1:
+            raise ConfigError("train.batches: seconds > 0, clips ≥ 0, accumulate ≥ 1", "mend [train.batches]")
+        if any(weight < 0 for weight in self.weights.values()) or not 0 <= self.replay_share <= 10:
+            raise ConfigError("train.batches: weights ≥ 0, replay_share between 0 and 10", "mend [train.batches]")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSettings:
+    """[train.reference]: the piece of each clip that shows the engine the voice."""
+
+    min_seconds: float = 3.0
+    """Shortest random crop; a clip that is shorter gives half of itself."""
+    max_seconds: float = 6.0
+    """Longest random crop."""
+    pad: bool = False
+    """Pad crops with silence to max_seconds, as the published training did; costs time and learns silence."""
+    fixed: int = 0
+    """Crops per clip that are drawn once and used in turn; 0: a new one at every step. With a frozen
+    conditioning (freeze_conditioning, LoRA) their latents are computed once and kept."""
+    mask: Literal["none", "own", "coqui"] = "none"
+    """Codes under the crop without loss: none; own: in every row; coqui: as the published training did,
+    in the last row only and four times too far in."""
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.min_seconds <= self.max_seconds <= 30 or self.fixed < 0:
+            raise ConfigError(
+                "train.reference: 0.5 ≤ min_seconds ≤ max_seconds ≤ 30, fixed ≥ 0", "mend [train.reference]"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """[train.schedule]: the learning rate over the run, as shares of `train.learning_rate`."""
+
+    shape: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the rate falls after the warm-up."""
+    warmup_steps: int = 20
+    """Steps over which the rate climbs from 1/warmup_steps to its full value."""
+    final_share: float = 0.05
+    """Share of the full rate at the last step (linear and cosine)."""
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 0 or not 0 <= self.final_share <= 1:
+            raise ConfigError("train.schedule: warmup_steps ≥ 0 and 0 ≤ final_share ≤ 1", "mend [train.schedule]")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """[train.lora]: adapters, used when train.parts = "lora"."""
+
+    rank: int = 16
+    """Width of an adapter."""
+    alpha: float = 16.0
+    """Strength: an adapter's output is scaled by alpha / rank."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0:
+            raise ConfigError("train.lora: rank ≥ 1, alpha > 0", "mend [train.lora]")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """[train]: how the voice is fine-tuned."""
+
+    base: str = ""
+    """Folder of XTTS v2 weights to start from (see 'dimts fetch'); empty: a small engine with random
+    weights is made on the spot, a rehearsal of the whole way that learns no real voice."""
+    size: Literal["tiny", "v2"] = "tiny"
+    """Size of that random engine when base is empty."""
+    steps: int = 300
+    """Optimizer steps of the run; 0 with epochs > 0."""
+    epochs: int = 0
+    """Passes over all clips instead of steps, when > 0."""
+    seed: int = 0
+    """Of everything random: weights made on the spot, order, crops, dropout."""
+    learning_rate: float | None = None
+    """Unset: 1e-5 for a base, 1e-4 for LoRA on a base, 1e-3 for random weights."""
+    weight_decay: float = 0.01
+    """AdamW's, on weights only (not on biases, norms, embeddings)."""
+    clip_norm: float = 1.0
+    """Largest norm of all gradients together."""
+    optimizer: Literal["auto", "fused", "foreach", "loop", "8bit"] = "auto"
+    """Kernel of AdamW; 8bit needs bitsandbytes and a CUDA card."""
+    text_weight: float = 0.01
+    """Share of the text loss in the total, beside 1.0 of the code loss."""
+    label_smoothing: float = 0.0
+    """Share of the target's probability given to all other codes."""
+    dropout: float = 0.1
+    """In the trunk: embeddings, attention, both outputs of a block."""
+    parts: Literal["full", "last_layers", "lora"] = "full"
+    """What of the trunk learns. Embeddings, heads and final norm always do."""
+    last_layers: int = 4
+    """Number of trunk layers that learn when parts = "last_layers"."""
+    freeze_conditioning: bool = False
+    """Leave the conditioning encoder and perceiver as they are (always so with LoRA)."""
+    new_rows_pace: float = 1.0
+    """Learning rate of vocabulary rows added for Amharic, as a multiple of the common one."""
+    old_rows_pace: float = 1.0
+    """The same for the rows of the base vocabulary; 0 keeps them as they are."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, which is then judged and exported, e.g. 0.999."""
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    """Number type of the forward pass; auto: bf16 on cards that have it, else float32."""
+    attention: Literal["auto", "eager", "sdpa", "flash", "xformers"] = "auto"
+    """Kernel of attention; auto takes the fastest that can run here."""
+    attention_fallback: bool = False
+    """Take the next best kernel, and say so, when the one asked for cannot run here."""
+    checkpointing: str = "off"
+    """Gradient checkpointing: "off", "on" (every layer), or "every K" layers. Less memory, more time."""
+    loss_chunk: int = 0
+    """Positions per piece of the code loss, so that not all logits are in memory at once; 0: whole."""
+    compile: bool = False
+    """torch.compile the trunk; needs a C++ compiler; pays after hundreds of steps."""
+    evaluate_every: int = 0
+    """Steps between evaluations of the dev loss; 0: once an epoch."""
+    save_every: int = 100
+    """Steps between checkpoints; one is also written at every evaluation and at the end."""
+    keep: int = 2
+    """Checkpoints kept besides the best."""
+    sample_every: int = 0
+    """Steps between spoken samples in runs/<when>/samples; 0: none."""
+    sample_text: str = "ሰላም ለዓለም።"
+    """What the samples say."""
+    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
+    """Where live curves go besides log.jsonl."""
+    batches: BatchSettings = field(default_factory=BatchSettings)
+    reference: ReferenceSettings = field(default_factory=ReferenceSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    stop: StopSettings = field(default_factory=StopSettings)
+
+    def __post_init__(self) -> None:
+        checks = {
+            "steps ≥ 0, and epochs > 0 where steps = 0": self.steps >= 0
+            and self.epochs >= 0
+            and self.steps + self.epochs > 0,
+            "learning_rate > 0": self.learning_rate is None or self.learning_rate > 0,
+            "weight_decay ≥ 0": self.weight_decay >= 0,
+            "clip_norm ≥ 0 (0: off)": self.clip_norm >= 0,
+            "text_weight ≥ 0": self.text_weight >= 0,
+            "0 ≤ label_smoothing < 1": 0 <= self.label_smoothing < 1,
+            "0 ≤ dropout < 1": 0 <= self.dropout < 1,
+            "last_layers ≥ 0": self.last_layers >= 0,
+            "new_rows_pace and old_rows_pace ≥ 0": min(self.new_rows_pace, self.old_rows_pace) >= 0,
+            "0 ≤ ema < 1": 0 <= self.ema < 1,
+            "loss_chunk ≥ 0": self.loss_chunk >= 0,
+            "evaluate_every ≥ 0": self.evaluate_every >= 0,
+            "save_every ≥ 1": self.save_every >= 1,
+            "keep ≥ 1": self.keep >= 1,
+            "sample_every ≥ 0": self.sample_every >= 0,
+        }
+        for rule, holds in checks.items():
+            if not holds:
+                raise ConfigError(f"train: {rule}", "mend [train] in dimts.toml, or --set train.KEY=VALUE")
+        _ = self.checkpoint_every
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Layers per recomputed block: 0 off, 1 every layer, k every k-th. ConfigError if unreadable."""
+        words = self.checkpointing.split()
+        if words in (["off"], ["on"]):
+            return int(words == ["on"])
+        if len(words) == 2 and words[0] == "every" and words[1].isdigit() and int(words[1]) > 0:
+            return int(words[1])
+        raise ConfigError(
+            f"train.checkpointing = {self.checkpointing!r} is not a choice", 'write "off", "on" or "every 2"'
+        )
+
+    @property
+    def frozen_conditioning(self) -> bool:
+        """Whether the conditioning encoder and perceiver stay as they are."""
+        return self.freeze_conditioning or self.parts == "lora"
