@@ -36,7 +36,7 @@ class Letter:
     labial: bool
     """Whether the consonant is Cʷ."""
     glide: str = ""
-    """j between consonant and vowel, in ፘ ፙ ፚ and the palatalised rows of other languages."""
+    """j or w between consonant and vowel, in ፘ ፙ ፚ and in rows of other languages."""
 
 
 def letter(char: str) -> Letter | None:
