@@ -1,0 +1,186 @@
+"""`dimts doctor`: what is installed, missing and usable on this machine, as a table or as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import typer
+
+_ADDS = {
+    "cli": "the command dimts",
+    "g2p": "the G2P backends Epitran, Transphone and espeak-ng",
+    "audio": "reading, writing and resampling sound",
+    "formant": "the built-in formant voice",
+    "speak": "speaking with XTTS voices",
+    "fetch": "downloading the published XTTS v2 weights",
+    "data": "training sets from recordings, video and subtitles",
+    "train": "fine-tuning",
+    "evaluate": "reports with figures",
+}
+"""Extra → what it adds, in the order of the table."""
+
+Report = dict[str, dict[str, Any]]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `doctor`."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of tables."),
+    folder: Path = typer.Option(Path(), "--folder", help="Folder whose disk is measured."),
+) -> None:
+    """Show versions, hardware, extras, G2P backends and attention kinds usable here, and why others are not."""
+    report = examine(folder)
+    if as_json:
+        import json
+
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    for section, rows in report.items():
+        print(f"\n{section}")
+        width = max((len(name) for name in rows), default=0)
+        for name, value in rows.items():
+            print(f"  {name:<{width}}  {_line(value)}")
+
+
+def examine(folder: Path) -> Report:
+    """All that doctor knows, section by section; nothing is downloaded, nothing is written."""
+    return {
+        "versions": _versions(),
+        "machine": _machine(folder),
+        "extras": _extras(),
+        "g2p backends": _g2p(),
+        "attention": _attention(),
+        "models": _models(),
+    }
+
+
+def _line(value: object) -> str:
+    if isinstance(value, Mapping):
+        state = "yes" if value.get("usable", value.get("installed")) else "no "
+        rest = "; ".join(str(part) for key, part in value.items() if key not in ("usable", "installed") and part)
+        return f"{state}  {rest}"
+    return str(value)
+
+
+def _versions() -> dict[str, Any]:
+    from dimts import __version__
+
+    found: dict[str, Any] = {"dimts": __version__, "python": platform.python_version()}
+    for library in ("torch", "numpy", "soundfile", "av", "epitran", "transphone", "espeakng-loader", "accelerate"):
+        found[library] = _version(library) or "not installed"
+    return found
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _machine(folder: Path) -> dict[str, Any]:
+    machine: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+    total, free = _memory_bytes()
+    if total:
+        machine["memory"] = f"{free / 1e9:.1f} GB free of {total / 1e9:.1f} GB"
+    existing = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
+    disk = shutil.disk_usage(existing)
+    machine["disk"] = f"{disk.free / 1e9:.1f} GB free of {disk.total / 1e9:.1f} GB ({existing})"
+    machine["gpu"] = _gpu()
+    return machine
+
+
+def _memory_bytes() -> tuple[int, int]:
+    try:
+        import psutil
+    except ImportError:
+        return 0, 0
+    memory = psutil.virtual_memory()
+    return int(memory.total), int(memory.available)
+
+
+def _gpu() -> str:
+    try:
+        import torch
+    except ImportError:
+        return "unknown: torch is not installed"
+    if torch.cuda.is_available():
+        cards = []
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            cards.append(
+                f"{properties.name}, {properties.total_memory / 1e9:.0f} GB, sm_{properties.major}{properties.minor}"
+            )
+        return "; ".join(cards)
+    if torch.backends.mps.is_available():
+        return "Apple GPU (mps)"
+    return "none that torch can use" + ("" if torch.version.cuda else " (this torch is a CPU build)")
+
+
+def _extras() -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for extra, adds in _ADDS.items():
+        missing = sorted(_missing(extra))
+        rows[extra] = {
+            "installed": not missing,
+            "adds": adds,
+            "missing": f"missing {', '.join(missing)}: pip install 'dimts[{extra}]'" if missing else "",
+        }
+    return rows
+
+
+def _missing(extra: str) -> set[str]:
+    # the package's own metadata is the only list of what an extra holds
+    missing: set[str] = set()
+    for requirement in metadata.requires("dimts") or ():
+        name, _, marker = requirement.partition(";")
+        if f'"{extra}"' not in marker.replace("'", '"'):
+            continue
+        inner = re.match(r"dimts\[([\w,\s-]+)\]", name.strip())
+        if inner:
+            for part in inner.group(1).split(","):
+                missing |= _missing(part.strip())
+            continue
+        library = re.split(r"[\s<>=!~\[]", name.strip())[0]
+        if _version(library) is None:
+            missing.add(library)
+    return missing
+
+
+def _g2p() -> dict[str, Any]:
+    from dimts.text.g2p.chain import survey
+
+    return {name: {"usable": reason is None, "why": reason or ""} for name, reason in survey().items()}
+
+
+def _attention() -> dict[str, Any]:
+    try:
+        from dimts.xtts.attention import survey
+    except ImportError as error:
+        return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[speak]'"}}
+    return {name: {"usable": reason is None, "why": reason or ""} for name, reason in survey().items()}
+
+
+def _models() -> dict[str, Any]:
+    from dimts.xtts.download import cached
+
+    where = cached()
+    return {
+        "XTTS v2": str(where) if where else "not fetched: dimts fetch",
+        "formant voice": "ready" if _version("espeakng-loader") else "pip install 'dimts[formant]'",
+        "python": sys.executable,
+    }
