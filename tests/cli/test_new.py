@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def test_the_new_settings_are_the_defaults_and_every_key_is_explained(tmp_path: 
     lines = text.splitlines()
     unexplained = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
+        for before, line in itertools.pairwise(lines)
         if not line.startswith(("#", "[")) and "=" in line and not before.startswith("#")
     ]
     assert unexplained == []
