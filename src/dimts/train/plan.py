@@ -17,13 +17,11 @@ import torch
 
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import has
+from dimts.xtts.attention import FLASH_CAPABILITY, FLASH_MAX_HEAD, Kind
 
-Kind = Literal["eager", "sdpa", "flash", "xformers"]
 Precision = Literal["float32", "bf16", "fp16"]
 KINDS: tuple[Kind, ...] = ("flash", "sdpa", "xformers", "eager")
 """Fastest first; xformers stands behind SDPA, which has the same kernel built in since torch 2.0."""
-_FLASH_CAPABILITY = (8, 0)
-_FLASH_HEAD = 256
 _HEAD_MULTIPLE = 8
 
 
@@ -94,13 +92,13 @@ def obstacle(kind: str, machine: Machine, precision: Precision, head_size: int) 
             machine.system, "none here"
         )
         return f"needs a CUDA card, {where}"
-    if kind == "flash" and machine.capability < _FLASH_CAPABILITY:
+    if kind == "flash" and machine.capability < FLASH_CAPABILITY:
         have = ".".join(map(str, machine.capability))
         return f"needs compute capability 8.0 (Ampere), {machine.name} has {have}"
     if precision == "float32":
         return "needs train.precision bf16 or fp16" if kind == "flash" else _missing(wheel, machine)
-    if head_size % _HEAD_MULTIPLE or (kind == "flash" and head_size > _FLASH_HEAD):
-        return f"needs heads of a multiple of {_HEAD_MULTIPLE} up to {_FLASH_HEAD}, these are {head_size}"
+    if head_size % _HEAD_MULTIPLE or (kind == "flash" and head_size > FLASH_MAX_HEAD):
+        return f"needs heads of a multiple of {_HEAD_MULTIPLE} up to {FLASH_MAX_HEAD}, these are {head_size}"
     return _missing(wheel, machine)
 
 
@@ -127,7 +125,7 @@ def plan_precision(asked: str, machine: Machine) -> Choice:
     refused: dict[str, str] = {}
     if machine.device == "cpu":
         refused["fp16"] = "processors train in fp16 neither fast nor stably"
-    if machine.device == "cuda" and machine.capability < _FLASH_CAPABILITY:
+    if machine.device == "cuda" and machine.capability < FLASH_CAPABILITY:
         refused["bf16"] = f"{machine.name} has no bf16 units (compute capability below 8.0)"
     if asked in refused:
         other = "fp16" if machine.device == "cuda" else "bf16"

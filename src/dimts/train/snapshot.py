@@ -1,0 +1,179 @@
+"""A run's state ↔ a folder on disk: written aside, synced, then renamed, so that it is whole or not there.
+
+    checkpoints/step-000100/   weights.safetensors optimizer.safetensors average.safetensors state.json
+    checkpoints/best.json      which of them has the lowest dev loss
+
+Tensors lie in safetensors files, numbers in JSON: nothing in a checkpoint can run code when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from dimts.base.errors import CheckpointError, storage_error
+from dimts.base.files import fingerprint, write_text
+
+WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
+_BEST = "best.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a run needs to go on as if it had never stopped."""
+
+    step: int
+    """Optimizer steps taken."""
+    weights: Mapping[str, torch.Tensor]
+    """The trained parameters by name."""
+    optimizer: Mapping[str, torch.Tensor]
+    """See `optimizer_tensors`."""
+    average: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """The moving average of the weights, where one is kept."""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values: place in the data, watchers, scaler."""
+
+
+class Checkpoints:
+    """The folder of a run's snapshots: the last `keep` and the best."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+
+    def save(self, snapshot: Snapshot, dev_loss: float | None = None) -> Path:
+        """Write a snapshot whole, then drop the oldest; with `dev_loss` it becomes the best one.
+
+        Raises DimtsError when the disk is full; what was there before stays.
+        """
+        final = self.folder / f"step-{snapshot.step:06d}"
+        if not (final / STATE).is_file():
+            self._write(snapshot, final)
+        if dev_loss is not None:
+            write_text(self.folder / _BEST, json.dumps({"step": snapshot.step, "dev_loss": dev_loss}))
+        self._prune()
+        return final
+
+    def _write(self, snapshot: Snapshot, final: Path) -> None:
+        temporary = self.folder / f".{final.name}-{os.getpid()}"
+        files = {WEIGHTS: snapshot.weights, OPTIMIZER: snapshot.optimizer, AVERAGE: snapshot.average}
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            for name, tensors in files.items():
+                if tensors:
+                    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+                    save_file(plain, temporary / name)
+            hashes = {path.name: fingerprint(path) for path in sorted(temporary.iterdir())}
+            state = {"step": snapshot.step, "sha256": hashes, **snapshot.numbers}
+            (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
+            for path in temporary.iterdir():
+                _sync(path)
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.replace(final)
+            _sync(self.folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            known = storage_error(error, final) if isinstance(error, OSError) else _as_storage(error, final)
+            raise known or error from error
+
+    def all(self) -> list[Path]:
+        """Whole snapshots, oldest first."""
+        return sorted(path for path in self.folder.glob("step-*") if (path / STATE).is_file())
+
+    def last(self) -> Path | None:
+        """The newest whole snapshot."""
+        return self.all()[-1] if self.all() else None
+
+    def best(self) -> Path | None:
+        """The snapshot with the lowest dev loss, if one was judged."""
+        try:
+            step = json.loads((self.folder / _BEST).read_text(encoding="utf-8"))["step"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        path = self.folder / f"step-{step:06d}"
+        return path if (path / STATE).is_file() else None
+
+    def _prune(self) -> None:
+        best = self.best()
+        for path in self.all()[: -self.keep]:
+            if path != best:
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob(".step-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def load(folder: Path) -> Snapshot:
+    """Read a snapshot. CheckpointError when a file is missing or is not what was written."""
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        step, hashes = state.pop("step"), state.pop("sha256")
+        tensors: dict[str, dict[str, torch.Tensor]] = {}
+        for name, expected in hashes.items():
+            if fingerprint(folder / name) != expected:
+                raise CheckpointError(f"{folder / name} is damaged", f"delete {folder} and run the command again")
+            tensors[name] = load_file(folder / name)
+    except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is damaged: {error}", "delete it and run the command again") from error
+    return Snapshot(step, tensors.get(WEIGHTS, {}), tensors.get(OPTIMIZER, {}), tensors.get(AVERAGE, {}), state)
+
+
+def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The parameters that learn, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+@torch.no_grad()
+def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Copy stored parameters into the model; CheckpointError when they are not those that learn here."""
+    own = trained(model)
+    if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
+        odd = sorted(own.keys() ^ weights.keys()) or [name for name in own if own[name].shape != weights[name].shape]
+        raise CheckpointError(
+            f"the checkpoint belongs to another model or setting: {odd[0]}", "start a new run (--new)"
+        )
+    for name, parameter in own.items():
+        parameter.copy_(weights[name])
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """An optimizer's state as tensors named "parameter.entry"; numbers become tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{key}": torch.as_tensor(value) for index, entry in state.items() for key, value in entry.items()}
+
+
+def put_back_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """The inverse of `optimizer_tensors`; hyperparameters stay those of the optimizer."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file or folder has reached the disk (folders only where the system can)."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _as_storage(error: SafetensorError, path: Path) -> Exception | None:
+    """safetensors wraps the system's error in its own; the number is in the text."""
+    text = str(error)
+    for number in (28, 122, 30, 13):  # ENOSPC, EDQUOT, EROFS, EACCES
+        if f"os error {number}" in text:
+            return storage_error(OSError(number, text), path)
+    return None
