@@ -1,0 +1,415 @@
+"""The formant voice: IPA phones → Wave, by the espeak-ng library inside the wheel `espeakng-loader`.
+
+    Formant(FormantSettings(variant="f2")).speak([["s", "ə", "l", "a", "m"]], "።").save("selam.wav")
+
+No model, no network, no program to install; the same phones and settings give the same samples. It says
+what it is told: the phones come from outside, as espeak-ng phoneme names, and its own spelling rules
+are never asked. MNEMONICS is the whole of what it can say; any other phone is an AudioError.
+
+The library keeps one state for the whole process, so all voices share one lock.
+Source of the interface: espeak-ng 1.52, src/include/espeak-ng/speak_lib.h.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dimts.audio.wave import Wave, join
+from dimts.base.errors import AudioError, ConfigError
+from dimts.base.plugins import nearest, need
+
+RATE = 24_000
+"""Samples a second of what is spoken."""
+
+MNEMONICS: dict[str, tuple[str, ...]] = {
+    "ə": ("@",), "u": ("u",), "i": ("i",), "a": ("a",), "e": ("e",), "ɨ": ("y",), "o": ("o",),
+    "h": ("h",), "l": ("l",), "m": ("m",), "s": ("s",), "r": ("r",), "ʃ": ("S",), "b": ("b",), "t": ("t",),
+    "tʃ": ("tS",), "n": ("n",), "ɲ": ("n^",), "ʔ": ("?",), "k": ("k",), "w": ("w",), "z": ("z",), "ʒ": ("Z",),
+    "j": ("j",), "d": ("d",), "dʒ": ("dZ",), "ɡ": ("g",), "f": ("f",), "p": ("p",), "v": ("v",),
+    "kʼ": ("k`",), "tʼ": ("t`",), "tʃʼ": ("tS`",), "pʼ": ("p`",), "sʼ": ("t", "s", "?"),
+}  # fmt: skip
+"""IPA phone → phonemes of espeak-ng's table `am`. There is no ejective s: closure, friction and then a
+glottal hold are what its recordings show. ʷ adds a `w`, ː a `:` to the first phoneme (see `phonemes`)."""
+
+VOWELS = frozenset("əuiaeɨo")
+LONG, ROUND = "ː", "ʷ"
+_LONG_SPECIAL = {"b": ("b", "b")}
+"""Between vowels a lone b is softened to β; said twice it stays a stop, with a voiced hold before it."""
+
+MARKS: dict[str, str] = {"።": ".", "፣": ",", "፤": ",", "፥": ",", "፦": ",", "፧": "?", "": "."} | {
+    mark: mark for mark in ".,;:?!"
+}
+"""Punctuation → the clause type that chooses the intonation."""
+
+_VOICE = "am"
+_WORDS_A_MINUTE = 175
+"""espeak-ng's own rate; about eleven Amharic phones a second."""
+SLOWEST, FASTEST = 0.5, 2.5
+"""Limits of the rate; espeak-ng speaks 80 to 450 words a minute."""
+_PITCH_POINTS = ((0.64, 0), (0.69, 10), (0.75, 20), (0.82, 30), (0.91, 40), (1.0, 50), (1.1, 60), (1.23, 70),
+                 (1.37, 80), (1.53, 90), (1.7, 99))  # fmt: skip
+"""Factor of the fundamental frequency → espeak-ng's pitch number, measured on the plain voice."""
+LOWEST, HIGHEST = _PITCH_POINTS[0][0], _PITCH_POINTS[-1][0]
+"""Limits of the pitch: what espeak-ng reaches."""
+LEVEL_DBFS = -21.0
+"""RMS level of running speech. The variants' own lie between −31 and −9, so each gets a gain of its own."""
+_HOLDS = frozenset(["b", "t", "tS", "k", "d", "dZ", "g", "p", "k`", "t`", "tS`", "p`", "?"])
+"""Phonemes that open with a hold."""
+_PATTERN = tuple(
+    tuple(word.split()) for word in ("s ə l a m", "l ə d ə h i n", "t o l o", "m a r i j a m", "n e ɡ u s")
+)
+"""What each variant says once, unheard, so that its level is known."""
+_PIECE_PHONEMES = 150
+"""Phonemes to a request; the library cuts clauses of more than 800 bytes wherever it happens to be."""
+_TRAILING_SECONDS = 0.02
+_DATA_PATH_LIMIT = 150
+"""The library copies its data path into 160 bytes."""
+
+# speak_lib.h
+_SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT = 2, 0x0001, 0x8000
+_UTF8, _PHONEMES = 1, 0x0100
+_P_RATE, _P_PITCH = 1, 3
+_E_WORD, _E_PHONEME = 1, 7
+
+
+@dataclass(frozen=True, slots=True)
+class FormantSettings:
+    """[speak.formant]: how the formant voice sounds."""
+
+    rate: float = 1.0
+    """Tempo; 1.0 is about eleven phones a second, 2.0 twice as fast (0.5 to 2.5)."""
+    pitch: float = 1.0
+    """Height of the voice as a factor of the variant's own (0.64 to 1.7); 1.5 is a fifth higher."""
+    variant: str = ""
+    """One of the voices of `variants()`, e.g. "f2", "m3", "klatt"; empty: the plain voice."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("rate", SLOWEST, FASTEST), ("pitch", LOWEST, HIGHEST)):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"{name} = {getattr(self, name)} is out of range", f"choose from {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What was said, and when."""
+
+    wave: Wave
+    times: tuple[tuple[tuple[float, float], ...], ...]
+    """For each word, for each phone of it: (start, end) in seconds."""
+
+
+class Formant:
+    """A voice that is always there."""
+
+    def __init__(self, settings: FormantSettings | None = None) -> None:
+        """Raises ConfigError for an unknown variant (the nearest is named), MissingExtra without the wheel."""
+        self.settings = settings or FormantSettings()
+        self._library = _library()
+        self._voice = _VOICE
+        if self.settings.variant:
+            known = {name.lower(): name for name in variants()}
+            if self.settings.variant.lower() not in known:
+                raise ConfigError(
+                    f"unknown voice variant {self.settings.variant!r}", nearest(self.settings.variant, known)
+                )
+            self._voice = f"{_VOICE}+{known[self.settings.variant.lower()]}"
+        self._gain = _gain(self._voice)
+
+    def speak(self, words: Sequence[Sequence[str]], mark: str = "") -> Wave:
+        """Say words, each a sequence of phones, as one phrase closed by the punctuation `mark`.
+
+        Returns 24 kHz mono. Raises AudioError for a phone it does not have, or if there is none at all.
+        """
+        return self.speak_timed(words, mark).wave
+
+    def speak_timed(self, words: Sequence[Sequence[str]], mark: str = "") -> Spoken:
+        """As `speak`, with the time of every phone; the hold of a stop belongs to the stop."""
+        if not any(words):
+            raise AudioError("there are no phones to say", "give at least one word")
+        waves: list[Wave] = []
+        times: list[list[tuple[float, float]]] = [[] for _ in words]
+        offset = 0.0
+        pieces = list(_pieces(words))
+        for piece in pieces:
+            clause = MARKS.get(mark, ".") if piece is pieces[-1] else ","
+            wave, borders = self._say(piece, clause)
+            for part, starts in zip(piece, borders, strict=True):
+                times[part.word] += [(offset + start, offset + end) for start, end in starts]
+            offset += wave.seconds
+            waves.append(wave)
+        return Spoken(join(waves).resample(RATE), tuple(tuple(word) for word in times))
+
+    def _say(self, piece: list[_Part], clause: str) -> tuple[Wave, list[list[tuple[float, float]]]]:
+        names = [[phonemes(phone) for phone in part.phones] for part in piece]
+        text = "[[" + " ".join(_spell(part.phones, phones) for part, phones in zip(piece, names, strict=True))
+        text += "]]" + clause
+        samples, events = self._library.synthesise(text, self._voice, self.settings)
+        if not len(samples):
+            raise AudioError(f"the formant voice said nothing for {text}", "report this as a bug, with the text")
+        end = _sounding_end(samples, self._library.rate)
+        borders = _borders(names, events, samples, end)
+        rate = self._library.rate
+        return Wave(samples[:end] * self._gain, rate), [[(a / rate, b / rate) for a, b in word] for word in borders]
+
+
+def phonemes(phone: str) -> tuple[str, ...]:
+    """The espeak-ng phonemes of one phone; AudioError if it is none the voice has.
+
+    >>> phonemes("kʼʷː")
+    ('k`:', 'w')
+    """
+    base = phone.removesuffix(LONG)
+    long, base, rounded = base != phone, base.removesuffix(ROUND), base.endswith(ROUND)
+    if base not in MNEMONICS:
+        raise AudioError(f"the formant voice has no phone {phone!r}", f"it has: {' '.join(MNEMONICS)}")
+    names = MNEMONICS[base]
+    if long:
+        names = _LONG_SPECIAL.get(base) or (names[0] + ":", *names[1:])
+    return (*names, "w") if rounded else names
+
+
+@cache
+def variants() -> tuple[str, ...]:
+    """Names of the voice variants that the wheel carries."""
+    folder = _data_folder() / "voices" / "!v"
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+
+
+def _spell(phones: tuple[str, ...], names: list[tuple[str, ...]]) -> str:
+    """A word in espeak-ng phonemes, its last vowel but one accented: without accents there is no intonation."""
+    vowels = [place for place, phone in enumerate(phones) if phone in VOWELS]
+    accent = vowels[-2:][0] if vowels else -1
+    return "|".join("'" * (place == accent) + name for place, phone in enumerate(names) for name in phone)
+
+
+@cache
+def _gain(voice: str) -> np.float32:
+    """The factor that brings a voice to LEVEL_DBFS."""
+    text = "[[" + " ".join(_spell(word, [phonemes(phone) for phone in word]) for word in _PATTERN) + "]]."
+    samples, _ = _library().synthesise(text, voice, FormantSettings())
+    end = _sounding_end(samples, _library().rate)
+    rms = float(np.sqrt(np.mean(np.square(samples[:end], dtype=np.float64)))) if end else 1.0
+    return np.float32(10.0 ** (LEVEL_DBFS / 20.0) / max(rms, 1e-4))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A word, or a piece of a very long one."""
+
+    word: int
+    phones: tuple[str, ...]
+
+
+def _pieces(words: Sequence[Sequence[str]]) -> Iterator[list[_Part]]:
+    """Words in groups that the library takes in one request."""
+    piece: list[_Part] = []
+    size = 0
+    for index, word in enumerate(words):
+        for first in range(0, len(word), _PIECE_PHONEMES):
+            part = _Part(index, tuple(word[first : first + _PIECE_PHONEMES]))
+            if piece and size + len(part.phones) > _PIECE_PHONEMES:
+                yield piece
+                piece, size = [], 0
+            piece.append(part)
+            size += len(part.phones)
+    yield piece
+
+
+def _sounding_end(samples: np.ndarray[Any, np.dtype[np.float32]], rate: int) -> int:
+    """Where the sound ends, plus a moment; the pause after a phrase is the speaker's to choose."""
+    loud = np.flatnonzero(np.abs(samples) > 1e-3)
+    end = (int(loud[-1]) + 1 if len(loud) else 0) + round(_TRAILING_SECONDS * rate)
+    return min(end, len(samples))
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    kind: int
+    sample: int
+    name: str
+
+
+def _borders(
+    names: list[list[tuple[str, ...]]],
+    events: list[_Event],
+    samples: np.ndarray[Any, np.dtype[np.float32]],
+    end: int,
+) -> list[list[tuple[int, int]]]:
+    """Samples at which each phone of each word starts and ends, from the library's events.
+
+    The library says a long consonant as one or two phonemes of one name, and gives a stop's time at
+    its burst; the silence right before (its hold) is counted to it.
+    """
+    spoken: list[list[_Event]] = [[]]
+    for event in events:
+        if event.kind == _E_WORD:
+            spoken.append([])
+        elif event.kind == _E_PHONEME and not event.name.startswith("_"):
+            spoken[-1].append(event)
+    spoken = [word for word in spoken if word]
+    starts: list[list[int]] = []
+    for index, word in enumerate(names):
+        heard = spoken[index] if index < len(spoken) else []
+        starts.append(_starts(word, heard))
+    silent = np.abs(samples) < 1e-6
+    flat: list[int] = []
+    for word, places in zip(names, starts, strict=True):
+        for phone, start in zip(word, places, strict=True):
+            at = _hold_start(start, silent) if phone[0].rstrip(":") in _HOLDS else start
+            flat.append(min(max(at, flat[-1] if flat else 0), end))
+    closes = [*flat[1:], end]
+    pairs = iter(zip(flat, closes, strict=True))
+    return [[next(pairs) for _ in word] for word in starts]
+
+
+def _starts(word: list[tuple[str, ...]], heard: list[_Event]) -> list[int]:
+    """The event that opens each phone: events are dealt out in order, a doubled one to its long phone."""
+    starts: list[int] = []
+    place = 0
+    for position, names in enumerate(word):
+        at = heard[min(place, len(heard) - 1)].sample if heard else 0
+        starts.append(at)
+        rest = sum(len(later) for later in word[position + 1 :])
+        for name in names:
+            place += 1
+            doubled = name.endswith(":") and place < len(heard) and heard[place].name == heard[place - 1].name
+            if doubled and len(heard) - place > rest:
+                place += 1
+    return starts
+
+
+def _hold_start(start: int, silent: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+    first = min(start, len(silent))
+    while first > 0 and silent[first - 1]:
+        first -= 1
+    return first
+
+
+class _EventId(ctypes.Union):
+    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
+
+
+class _EventStruct(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventId),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_EventStruct))
+
+
+@dataclass
+class _Library:
+    """The loaded library: one per process, used by one thread at a time."""
+
+    handle: Any
+    rate: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    state: tuple[str, FormantSettings] | None = None
+
+    def synthesise(
+        self, text: str, voice: str, settings: FormantSettings
+    ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], list[_Event]]:
+        chunks: list[np.ndarray[Any, np.dtype[np.int16]]] = []
+        events: list[_Event] = []
+
+        def take(samples: Any, count: int, found: Any) -> int:
+            if count > 0:
+                chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            place = 0
+            while (event := found[place]).type:
+                name = event.id.string.decode("utf-8", "replace").lstrip("',%=") if event.type == _E_PHONEME else ""
+                events.append(_Event(event.type, event.sample, name))
+                place += 1
+            return 0
+
+        callback = _Callback(take)
+        data = text.encode("utf-8") + b"\0"
+        with self.lock:
+            self._set(voice, settings)
+            self.handle.espeak_SetSynthCallback(callback)
+            code = self.handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
+        if code != 0:
+            raise AudioError(
+                f"espeak-ng refused to speak (code {code})", "pip install --force-reinstall espeakng-loader"
+            )
+        samples = np.concatenate(chunks) if chunks else np.zeros(0, np.int16)
+        return samples.astype(np.float32) / np.float32(32768.0), events
+
+    def _set(self, voice: str, settings: FormantSettings) -> None:
+        if self.state == (voice, settings):
+            return
+        if self.handle.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise AudioError(f"espeak-ng cannot load the voice {voice!r}", "choose another variant")
+        self.handle.espeak_SetParameter(_P_RATE, round(_WORDS_A_MINUTE * settings.rate), 0)
+        self.handle.espeak_SetParameter(_P_PITCH, _pitch_number(settings.pitch), 0)
+        self.state = (voice, settings)
+
+
+def _pitch_number(factor: float) -> int:
+    """espeak-ng's pitch (0 to 99, 50 neutral) for a factor of frequency."""
+    factors, numbers = zip(*_PITCH_POINTS, strict=True)
+    return round(float(np.interp(factor, factors, numbers)))
+
+
+def _data_folder() -> Path:
+    loader = need("espeakng_loader", "formant")
+    return Path(loader.get_data_path())
+
+
+@cache
+def _library() -> _Library:
+    loader = need("espeakng_loader", "formant")
+    try:
+        handle = ctypes.CDLL(str(loader.get_library_path()))
+    except OSError as error:
+        raise AudioError(
+            f"the espeak-ng library cannot be loaded: {error}", "pip install --force-reinstall espeakng-loader"
+        ) from error
+    handle.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+    handle.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
+    handle.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
+    handle.espeak_SetSynthCallback.argtypes = [_Callback]
+    handle.espeak_SetSynthCallback.restype = None
+    handle.espeak_Synth.argtypes = [
+        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
+        ctypes.c_void_p, ctypes.c_void_p,
+    ]  # fmt: skip
+    data = _short_path(_data_folder())
+    rate = handle.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _PHONEME_EVENTS | _DO_NOT_EXIT)
+    if rate <= 0:
+        raise AudioError(f"espeak-ng cannot read its data in {data}", "pip install --force-reinstall espeakng-loader")
+    return _Library(handle, int(rate))
+
+
+def _short_path(folder: Path) -> Path:
+    """`folder`, or a link to it where its path is too long for the library; the link goes when we go."""
+    if len(os.fsencode(folder)) <= _DATA_PATH_LIMIT:
+        return folder
+    nest = Path(tempfile.mkdtemp(prefix="dimts-"))
+    atexit.register(shutil.rmtree, nest, ignore_errors=True)
+    link = nest / "espeak-ng-data"
+    try:
+        link.symlink_to(folder, target_is_directory=True)
+    except OSError:  # Windows without the right to make links
+        shutil.copytree(folder, link)
+    return link
