@@ -1,0 +1,352 @@
+"""Voice latents, text ids and codes → what the model thinks at every token; codes one by one when speaking.
+
+One sentence is one causal sequence:
+
+    [L latents] [START t1 .. tS STOP] [START c1 .. cC STOP ..]       positions count from 0 in text and in audio
+
+In training the text's STOP is a target but no input, and four STOPs follow the last code as targets, so a row is
+exactly L + (S + 1) + (C + 4) dense tokens. Rows run padded or packed through the same trunk with the same result.
+In speaking the STOP of the text *is* an input: the weights were trained and used so, and both are kept.
+
+Weights of the trunk are stored [in, out], and all keys are coqui's (its `gpt.gpt` is `trunk` here).
+Source: Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2, pre-norm blocks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dimts.base.errors import SynthesisError, TrainingError
+from dimts.xtts.attention import Kind, Rows, attend, attend_cached
+from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
+
+IGNORED = -1
+"""A target without loss."""
+INIT_SPREAD = 0.02
+
+
+class Cache:
+    """Keys and values of sentences being spoken, allocated once: [layers, slots, capacity, H, w] each."""
+
+    def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor) -> None:
+        shape = (spec.layers, slots, capacity, spec.heads, spec.head_width)
+        self.keys = torch.empty(shape, dtype=like.dtype, device=like.device)
+        self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
+        self.lengths = [0] * slots
+        """Tokens of each slot."""
+
+    def start(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
+        """Put a whole prefix [1, P, H, w] into a slot."""
+        self.keys[layer, slot, : k.shape[1]] = k[0]
+        self.values[layer, slot, : v.shape[1]] = v[0]
+
+    def extend(self, layer: int, k: Tensor, v: Tensor, write: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Append one token [R, 1, H, w] to each of the first R slots; all their keys and values [R, T, H, w].
+
+        `write` holds the slots' lengths as a tensor where they differ, None where they are all the same.
+        """
+        rows = k.shape[0]
+        longest = max(self.lengths[:rows]) + 1
+        if write is None:
+            self.keys[layer, :rows, longest - 1] = k[:, 0]
+            self.values[layer, :rows, longest - 1] = v[:, 0]
+        else:
+            every = torch.arange(rows, device=k.device)
+            self.keys[layer].index_put_((every, write), k[:, 0])
+            self.values[layer].index_put_((every, write), v[:, 0])
+        return self.keys[layer, :rows, :longest], self.values[layer, :rows, :longest]
+
+    def move(self, source: int, target: int) -> None:
+        """Copy one slot onto another."""
+        length = self.lengths[source]
+        self.keys[:, target, :length] = self.keys[:, source, :length]
+        self.values[:, target, :length] = self.values[:, source, :length]
+        self.lengths[target] = length
+
+
+class Affine(nn.Module):
+    """x W + b with W stored [in, out], as GPT-2 stores it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.normal_(self.weight, std=INIT_SPREAD)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
+        return F.linear(x, self.weight.t(), self.bias)
+
+
+class SelfAttention(nn.Module):
+    """Causal attention of a row over itself."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.heads = spec.heads
+        self.kind: Kind = "sdpa"
+        self.dropout = spec.dropout
+        self.c_attn = Affine(spec.width, 3 * spec.width)
+        self.c_proj = Affine(spec.width, spec.width)
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[B, T, D] → q, k, v, each [B, T, H, w]."""
+        qkv: Tensor = self.c_attn(x)
+        return qkv.view(*x.shape[:2], 3, self.heads, -1).unbind(2)
+
+    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+        """[B, T, D] → [B, T, D]."""
+        q, k, v = self.split(x)
+        seen = attend(self.kind, q, k, v, rows, self.dropout if self.training else 0.0)
+        out: Tensor = self.c_proj(seen.flatten(2))
+        return out
+
+    def begin(self, x: Tensor, cache: Cache, layer: int, slot: int) -> Tensor:
+        """A whole prefix [1, P, D] → [1, P, D], remembered in `slot`."""
+        q, k, v = self.split(x)
+        cache.start(layer, slot, k, v)
+        seen = attend(self.kind, q, k, v, Rows((x.shape[1],), packed=False))
+        out: Tensor = self.c_proj(seen.flatten(2))
+        return out
+
+    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None) -> Tensor:
+        """One token of each of the first R slots, [R, 1, D] → [R, 1, D]."""
+        q, k, v = self.split(x)
+        keys, values = cache.extend(layer, k, v, write)
+        seen = attend_cached(q, keys, values, [length + 1 for length in cache.lengths[: x.shape[0]]])
+        out: Tensor = self.c_proj(seen.flatten(2))
+        return out
+
+
+class MLP(nn.Module):
+    """D → 4D → D with the tanh gelu, fused."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.c_fc = Affine(spec.width, 4 * spec.width)
+        self.c_proj = Affine(4 * spec.width, spec.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] → [..., D]."""
+        out: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        return out
+
+
+class Block(nn.Module):
+    """x + attention(norm x), then x + mlp(norm x)."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.dropout = spec.dropout
+        self.ln_1 = nn.LayerNorm(spec.width)
+        self.attn = SelfAttention(spec)
+        self.ln_2 = nn.LayerNorm(spec.width)
+        self.mlp = MLP(spec)
+
+    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+        """[B, T, D] → [B, T, D]."""
+        x = x + F.dropout(self.attn(self.ln_1(x), rows), self.dropout, self.training)
+        return x + F.dropout(self.mlp(self.ln_2(x)), self.dropout, self.training)
+
+    def begin(self, x: Tensor, cache: Cache, layer: int, slot: int) -> Tensor:
+        """As SelfAttention.begin."""
+        x = x + self.attn.begin(self.ln_1(x), cache, layer, slot)
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None) -> Tensor:
+        """As SelfAttention.step."""
+        x = x + self.attn.step(self.ln_1(x), cache, layer, write)
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+
+class Trunk(nn.Module):
+    """All blocks and the last norm."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.checkpoint_every = 0
+        """Recompute every k-th block in the backward pass instead of keeping it; 0: none, 1: all."""
+        self.h = nn.ModuleList(Block(spec) for _ in range(spec.layers))
+        self.ln_f = nn.LayerNorm(spec.width)
+        for block in self.h:  # GPT-2 scales the two outputs of a block by its depth
+            for module in (block.attn.c_proj, block.mlp.c_proj):
+                nn.init.normal_(module.weight, std=INIT_SPREAD / (2 * spec.layers) ** 0.5)
+
+    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+        """[B, T, D] → [B, T, D]."""
+        for index, block in enumerate(self.h):
+            if self.checkpoint_every and torch.is_grad_enabled() and index % self.checkpoint_every == 0:
+                x = checkpoint(block, x, rows, use_reentrant=False)
+            else:
+                x = block(x, rows)
+        out: Tensor = self.ln_f(x)
+        return out
+
+
+class Positions(nn.Module):
+    """A learned table of positions."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.emb = nn.Embedding(count, width)
+        nn.init.normal_(self.emb.weight, std=INIT_SPREAD)
+
+    def forward(self, at: Tensor) -> Tensor:
+        """[N] → [N, D]."""
+        out: Tensor = self.emb(at)
+        return out
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """States of the tokens that have a target, and the targets, all rows one after another."""
+
+    text: Tensor
+    """[Σ(S + 1), D], after the final norm."""
+    text_targets: Tensor
+    """[Σ(S + 1)]: the ids, then STOP."""
+    audio: Tensor
+    """[Σ(C + 4), D]."""
+    audio_targets: Tensor
+    """[Σ(C + 4)]: the codes, then four STOPs."""
+    rows: Rows
+    """How the trunk saw them."""
+
+
+class GPT(nn.Module):
+    """Embeddings, trunk, final norm, two heads."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dropout = spec.dropout
+        self.text_embedding = nn.Embedding(spec.text_ids, spec.width)
+        self.mel_embedding = nn.Embedding(spec.audio_ids, spec.width)
+        self.trunk = Trunk(spec)
+        self.mel_pos_embedding = Positions(spec.audio_positions, spec.width)
+        self.text_pos_embedding = Positions(spec.text_positions, spec.width)
+        self.final_norm = nn.LayerNorm(spec.width)
+        self.text_head = nn.Linear(spec.width, spec.text_ids)
+        self.mel_head = nn.Linear(spec.width, spec.audio_ids)
+        for module in (self.text_embedding, self.mel_embedding, self.text_head, self.mel_head):
+            nn.init.normal_(module.weight, std=INIT_SPREAD)
+
+    # Settings of the whole trunk
+
+    def use_attention(self, kind: Kind) -> None:
+        """Choose the attention kernel of every block."""
+        for block in self.trunk.h:
+            block.attn.kind = kind
+
+    def use_dropout(self, rate: float, attention_rate: float | None = None) -> None:
+        """Set dropout; that of attention probabilities apart, as fused CPU kernels run only without it."""
+        self.dropout = rate
+        for block in self.trunk.h:
+            block.dropout = rate
+            block.attn.dropout = rate if attention_rate is None else attention_rate
+
+    def use_checkpointing(self, every: int) -> None:
+        """Recompute every k-th block in the backward pass; 0: none, 1: all."""
+        self.trunk.checkpoint_every = every
+
+    # Training
+
+    def forward(
+        self,
+        latents: Tensor,
+        text_ids: Tensor,
+        text_lengths: Sequence[int],
+        codes: Tensor,
+        code_lengths: Sequence[int],
+        *,
+        packed: bool = True,
+    ) -> Hidden:
+        """States and targets of whole sentences.
+
+        latents [B, L, D]; text_ids [B, S] and codes [B, C] int64, padded on the right with anything, of which the
+        first `text_lengths[b]` and `code_lengths[b]` count. Raises TrainingError for a row beyond the position tables.
+        """
+        spec, device = self.spec, latents.device
+        self._check(text_ids, text_lengths, codes, code_lengths)
+        text_sizes = [length + 1 for length in text_lengths]
+        audio_sizes = [length + STOP_TARGETS for length in code_lengths]
+
+        ids = [row[:length] for row, length in zip(text_ids, text_lengths, strict=True)]
+        start, stop = (ids[0].new_tensor([i]) for i in (spec.start_text, spec.stop_text))
+        text_in = torch.cat([part for row in ids for part in (start, row)])  # [Σ(S + 1)]
+        text_targets = torch.cat([part for row in ids for part in (row, stop)])
+        sounds = [row[:length] for row, length in zip(codes, code_lengths, strict=True)]
+        start, stop = sounds[0].new_tensor([spec.start_audio]), sounds[0].new_tensor([spec.stop_audio] * STOP_TARGETS)
+        audio_in = torch.cat([part for row in sounds for part in (start, row, stop[1:])])  # [Σ(C + 4)]
+        audio_targets = torch.cat([part for row in sounds for part in (row, stop)])
+
+        text = self.text_embedding(text_in) + self.text_pos_embedding(_counts(text_sizes, device))
+        audio = self.mel_embedding(audio_in) + self.mel_pos_embedding(_counts(audio_sizes, device))
+        triples = zip(latents.to(text.dtype), text.split(text_sizes), audio.split(audio_sizes), strict=True)
+        x = torch.cat([part for triple in triples for part in triple])  # [N, D]
+
+        sizes = [n for pair in zip(text_sizes, audio_sizes, strict=True) for n in (LATENTS, *pair)]
+        rows = Rows(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
+        x = F.dropout(rows.scatter(x, rows.longest), self.dropout, self.training)
+        x = rows.gather(self.final_norm(self.trunk(x, rows)))  # [N, D]
+        parts = x.split(sizes)
+        return Hidden(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, rows)
+
+    def _check(self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]) -> None:
+        if not len(text_ids) == len(text_lengths) == len(codes) == len(code_lengths) > 0:
+            raise TrainingError("a batch needs as many texts, codes and lengths as rows, and at least one", "")
+        if max(text_lengths) > self.spec.max_text:
+            raise TrainingError(
+                f"a text of {max(text_lengths)} ids is longer than the model's {self.spec.max_text}", "split the clip"
+            )
+        if max(code_lengths) + STOP_TARGETS > self.spec.audio_positions:
+            raise TrainingError(
+                f"a clip of {max(code_lengths)} codes is longer than the model's {self.spec.max_codes}",
+                "split the clip",
+            )
+
+    # Speaking
+
+    def begin(self, latents: Tensor, ids: Sequence[int], cache: Cache, slot: int) -> Tensor:
+        """Read a voice [1, L, D] and a text into `slot`: the state [1, D] that predicts the first code.
+
+        Raises SynthesisError for a text beyond the position table.
+        """
+        spec, device = self.spec, self.mel_head.weight.device
+        if not 0 < len(ids) <= spec.max_text:
+            raise SynthesisError(f"a text of {len(ids)} ids; the model takes 1 to {spec.max_text}", "split the text")
+        text_in = torch.tensor([spec.start_text, *ids, spec.stop_text], device=device)
+        text = self.text_embedding(text_in) + self.text_pos_embedding(torch.arange(len(text_in), device=device))
+        first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
+        x = torch.cat((latents[0].to(text.dtype), text, first))[None]  # [1, P, D]
+        for layer, block in enumerate(self.trunk.h):
+            x = block.begin(x, cache, layer, slot)
+        cache.lengths[slot] = x.shape[1]
+        out: Tensor = self.final_norm(self.trunk.ln_f(x[:, -1]))
+        return out
+
+    def step(self, codes: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R, D]."""
+        rows = codes.shape[0]
+        lengths = cache.lengths[:rows]
+        write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
+        x = (self.mel_embedding(codes) + self.mel_pos_embedding(positions))[:, None]  # [R, 1, D]
+        for layer, block in enumerate(self.trunk.h):
+            x = block.step(x, cache, layer, write)
+        for slot in range(rows):
+            cache.lengths[slot] += 1
+        out: Tensor = self.final_norm(self.trunk.ln_f(x[:, 0]))
+        return out
+
+
+def _counts(sizes: Sequence[int], device: torch.device) -> Tensor:
+    """0 .. size - 1 for each size, one after another: [Σ sizes]."""
+    return torch.cat([torch.arange(size) for size in sizes]).to(device, non_blocking=True)

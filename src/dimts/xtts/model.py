@@ -1,0 +1,190 @@
+"""The parts of XTTS held together, and one training step's losses.
+
+    model = XTTS.build(SPECS["tiny"], seed=1)       random weights, the same for the same seed
+    losses = model(examples, LossSettings())        Examples → Losses(total, text, mel)
+    model.conditioning_mel(wave), model.codes(wave) wave [B, T] at 22 050 Hz → mel [B, 80, F], codes [B, C]
+
+Parts: `gpt`, `conditioning`, `timbre`, `vocoder`, the buffer `mel_stats` [80], and `dvae`, which is None in a model
+that only speaks. What is trained is `gpt` and `conditioning`; the rest stays as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dimts.base.errors import TrainingError
+from dimts.xtts import mel as mels
+from dimts.xtts.attention import Kind
+from dimts.xtts.conditioning import Conditioning
+from dimts.xtts.dvae import DVAE
+from dimts.xtts.gpt import GPT, IGNORED, Hidden
+from dimts.xtts.loss import LossSettings, cross_entropy
+from dimts.xtts.spec import MEL_BANDS, MEL_HOP, STOP_TARGETS, Spec
+from dimts.xtts.timbre import Timbre
+from dimts.xtts.vocoder import Vocoder
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One training batch, padded on the right; padding is never seen, whatever it holds."""
+
+    text_ids: Tensor
+    """[B, S] int64, without START and STOP."""
+    text_lengths: Sequence[int]
+    """Ids of each row."""
+    codes: Tensor
+    """[B, C] int64, without START and STOP."""
+    code_lengths: Sequence[int]
+    """Codes of each row, ceil(samples / 1024)."""
+    mel: Tensor | None = None
+    """Mel of the conditioning crop, [B, 80, F]; or None where `latents` are given."""
+    mel_lengths: Sequence[int] | None = None
+    """Real mel frames of each row; None: all F."""
+    latents: Tensor | None = None
+    """[B, L, D], conditioning computed before (a frozen conditioner), instead of `mel`."""
+    crops: Sequence[tuple[int, int]] | None = None
+    """(start, end) in samples of the crop inside each clip; codes it covers are left out of the loss. None: none."""
+
+    def to(self, device: torch.device | str) -> Examples:
+        """The same batch on another device."""
+
+        def move(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t.to(device, non_blocking=True)
+
+        return Examples(
+            self.text_ids.to(device, non_blocking=True),
+            self.text_lengths,
+            self.codes.to(device, non_blocking=True),
+            self.code_lengths,
+            move(self.mel),
+            self.mel_lengths,
+            move(self.latents),
+            self.crops,
+        )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one batch cost, scalars in float32, and how many targets each mean is over."""
+
+    total: Tensor
+    text: Tensor
+    mel: Tensor
+    text_tokens: int
+    mel_tokens: int
+
+
+class XTTS(nn.Module):
+    """All parts of one model."""
+
+    mel_stats: Tensor
+
+    def __init__(self, spec: Spec, *, dvae: bool = True) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mel_stats", torch.ones(MEL_BANDS))
+        self.gpt = GPT(spec)
+        self.conditioning = Conditioning(spec)
+        self.timbre = Timbre(spec)
+        self.vocoder = Vocoder(spec)
+        self.dvae: DVAE | None = DVAE(spec) if dvae else None
+        self.packed = True
+        """Whether training rows run packed or padded; the result is the same."""
+        for part in (self.timbre, self.vocoder, self.dvae):
+            if part is not None:
+                part.requires_grad_(False)
+
+    @classmethod
+    def build(cls, spec: Spec, seed: int, *, dvae: bool = True) -> XTTS:
+        """A model with random weights; the same seed gives the same weights, and no global state is touched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(spec, dvae=dvae).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.mel_stats.device
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """(name, parameter) of everything fine-tuning may change: GPT and conditioning."""
+        for name, parameter in self.named_parameters():
+            if name.startswith(("gpt.", "conditioning.")):
+                yield name, parameter
+
+    def use_attention(self, kind: Kind) -> None:
+        """Choose the attention kernel everywhere: eager, sdpa, flash or xformers."""
+        self.gpt.use_attention(kind)
+        self.conditioning.use_attention(kind)
+
+    # Sound in
+
+    def conditioning_mel(self, wave: Tensor) -> Tensor:
+        """[B, T] at 22 050 Hz → what the conditioning encoder hears, [B, 80, T // 256 + 1]."""
+        return mels.log_mel(wave, mels.CONDITIONING, self.mel_stats)
+
+    @torch.no_grad()
+    def codes(self, wave: Tensor) -> Tensor:
+        """[B, T] at 22 050 Hz → codes [B, ceil(T / 1024)]. Rows of one call should have one length."""
+        if self.dvae is None:
+            raise TrainingError("this model was loaded without its DVAE", "load it with the base model's dvae.pth")
+        found = self.dvae.encode(mels.log_mel(wave, mels.DVAE, self.mel_stats))
+        return found[:, : self.spec.codes_of(wave.shape[-1])]
+
+    # Training
+
+    def hidden(self, examples: Examples, *, padding_heard: bool = False) -> Hidden:
+        """States and targets of a batch, before heads and loss."""
+        latents = examples.latents
+        if latents is None:
+            if examples.mel is None:
+                raise TrainingError("a batch needs conditioning mels or latents", "")
+            latents = self.conditioning(examples.mel, None if padding_heard else examples.mel_lengths)
+        return self.gpt(  # type: ignore[no-any-return]
+            latents,
+            examples.text_ids,
+            examples.text_lengths,
+            examples.codes,
+            examples.code_lengths,
+            packed=self.packed,
+        )
+
+    def forward(self, examples: Examples, settings: LossSettings | None = None) -> Losses:
+        """The losses of one batch; `settings.compat` chooses upstream's slips or their mending."""
+        settings = settings or LossSettings()
+        coqui = settings.compat == "coqui"
+        hidden = self.hidden(examples, padding_heard=coqui)
+        targets = hidden.audio_targets
+        if examples.crops is not None:
+            covered = covered_codes(examples.crops, examples.code_lengths, self.spec, coqui=coqui)
+            targets = targets.masked_fill(covered.to(targets.device), IGNORED)
+            kept = int((~covered).sum())
+        else:
+            kept = len(targets)
+        text = cross_entropy(hidden.text, self.gpt.text_head, hidden.text_targets, settings)
+        audio = cross_entropy(hidden.audio, self.gpt.mel_head, targets, settings)
+        total = settings.text_weight * text + settings.mel_weight * audio
+        return Losses(total, text, audio, len(hidden.text_targets), kept)
+
+
+def covered_codes(
+    crops: Sequence[tuple[int, int]], code_lengths: Sequence[int], spec: Spec, *, coqui: bool = False
+) -> Tensor:
+    """Which targets lie under the conditioning crop: bool [Σ(C + 4)] on the CPU, rows one after another.
+
+    Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in the
+    last row only, samples divided by the mel hop instead of the code stride, STOPs included.
+    """
+    parts = []
+    for row, ((start, end), length) in enumerate(zip(crops, code_lengths, strict=True)):
+        covered = torch.zeros(length + STOP_TARGETS, dtype=torch.bool)
+        if not coqui:
+            covered[start // spec.code_stride : min(-(-end // spec.code_stride), length)] = True
+        elif row == len(code_lengths) - 1:
+            covered[start // MEL_HOP : end // MEL_HOP] = True
+        parts.append(covered)
+    return torch.cat(parts)

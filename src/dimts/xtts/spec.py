@@ -1,0 +1,292 @@
+"""Sizes, rates and ids of XTTS v2, each with its unit and one home; every other number follows from these.
+
+The letters of all shapes in this folder:
+
+    B rows (sentences)     S text ids        C codes (audio tokens)   L latents of a voice (32)
+    F mel frames           T wave samples    D width of the model     d width of a timbre vector
+    H heads                N tokens of a packed batch                 V a vocabulary's size
+
+Source: the published config.json of XTTS v2 and the tensor shapes of its model.pth; sizes that config.json
+has no field for (vocoder channels, speaker encoder filters, DVAE) are read from the tensors themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dimts.base.errors import CheckpointError
+
+MEL_HOP = 256
+"""Samples at the input rate between two mel frames."""
+MEL_BANDS = 80
+TIMBRE_RATE = 16_000
+"""Samples per second the speaker encoder listens at."""
+FRAMES_PER_CODE = 4
+"""Mel frames the DVAE folds into one code (two convolutions of stride 2)."""
+STOP_TARGETS = 4
+"""How many STOP codes each row is trained to say after its last code."""
+LATENTS = 32
+"""L: vectors that stand for a voice at the front of every sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The size of one XTTS model. Frozen; `dataclasses.replace` makes another."""
+
+    layers: int = 30
+    """GPT blocks."""
+    width: int = 1024
+    """D: width of the GPT, of its latents and of the vocoder's input."""
+    heads: int = 16
+    """H: attention heads of the GPT and of the conditioning encoder."""
+    text_ids: int = 6681
+    """Rows of the text embedding: the largest id + 1."""
+    start_text: int = 261
+    stop_text: int = 0
+    audio_ids: int = 1026
+    """DVAE codes plus START and STOP."""
+    start_audio: int = 1024
+    stop_audio: int = 1025
+    max_text: int = 402
+    """Text ids one sentence may have, START and STOP not counted."""
+    max_audio: int = 605
+    """Audio positions: `max_codes` + 3."""
+    max_prompt: int = 70
+    """gpt_max_prompt_tokens of the published config; kept to be written back, it steers nothing."""
+    code_stride: int = 1024
+    """Input samples per code."""
+    input_rate: int = 22_050
+    """Samples per second of reference and training waves."""
+    output_rate: int = 24_000
+    """Samples per second of what is spoken."""
+    output_hop: int = 256
+    """Output samples per vocoder frame."""
+    vocoder_channels: int = 512
+    """Channels before the first upsampling; halved by each."""
+    timbre_filters: tuple[int, int, int, int] = (32, 64, 128, 256)
+    """Channels of the four stages of the speaker encoder."""
+    timbre_width: int = 512
+    """d: width of the speaker embedding."""
+    dvae_hidden: int = 512
+    """Channels after the first DVAE convolution; doubled by the second."""
+    dvae_code: int = 512
+    """Width of a DVAE codebook entry."""
+    dvae_codes: int = 1024
+    """Entries of the DVAE codebook."""
+    dropout: float = 0.1
+    """Dropout in training at embeddings, attention probabilities and the two outputs of a block."""
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise CheckpointError(
+                f"width {self.width} cannot be split into {self.heads} heads", "the sizes in config.json are wrong"
+            )
+        for name in ("start_text", "stop_text"):
+            if not 0 <= getattr(self, name) < self.text_ids:
+                raise CheckpointError(
+                    f"{name} is {getattr(self, name)}, but there are {self.text_ids} text ids",
+                    "config.json and vocab.json belong to different models",
+                )
+        for name in ("start_audio", "stop_audio"):
+            if not 0 <= getattr(self, name) < self.audio_ids:
+                raise CheckpointError(
+                    f"{name} is {getattr(self, name)}, but there are {self.audio_ids} audio ids", "mend config.json"
+                )
+
+    @property
+    def head_width(self) -> int:
+        """Width of one GPT head."""
+        return self.width // self.heads
+
+    @property
+    def text_positions(self) -> int:
+        """Rows of the text position table: START, ids, STOP."""
+        return self.max_text + 2
+
+    @property
+    def audio_positions(self) -> int:
+        """Rows of the audio position table."""
+        return self.max_audio + 3
+
+    @property
+    def max_codes(self) -> int:
+        """Codes one sentence can have, STOP included (27.96 s at the official size)."""
+        return self.max_audio - 3
+
+    @property
+    def codes_per_second(self) -> float:
+        """Codes per second of speech (21.53 officially)."""
+        return self.input_rate / self.code_stride
+
+    @property
+    def prefix_tokens(self) -> int:
+        """The longest prefix of a sentence: L latents, START, max_text ids, STOP, START of audio."""
+        return LATENTS + self.max_text + 3
+
+    def codes_of(self, samples: int) -> int:
+        """How many codes a clip of `samples` input samples has."""
+        return -(-samples // self.code_stride)
+
+    @classmethod
+    def from_coqui(
+        cls,
+        config: Mapping[str, Any],
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        *,
+        start_text: int | None = None,
+        stop_text: int | None = None,
+    ) -> Spec:
+        """Sizes from a coqui config.json, and from tensor shapes under coqui's names where it has no field.
+
+        `start_text`/`stop_text` (from the vocabulary) fill the nulls of the published file.
+        Raises CheckpointError for a config of another kind of model.
+        """
+        arguments = config.get("model_args")
+        if not isinstance(arguments, Mapping) or config.get("model", "xtts") != "xtts":
+            raise CheckpointError("config.json describes no XTTS model", "use the config.json beside model.pth")
+        if not arguments.get("gpt_use_perceiver_resampler", True):
+            raise CheckpointError("config.json describes XTTS v1 (no perceiver)", "use an XTTS v2 checkpoint")
+        found: dict[str, Any] = {}
+        for name, key in _COQUI_FIELDS.items():
+            if arguments.get(key) is not None:
+                found[name] = arguments[key]
+        if found.get("start_text") is None and start_text is not None:
+            found["start_text"] = start_text
+        if found.get("stop_text") is None and stop_text is not None:
+            found["stop_text"] = stop_text
+        found.update(_sizes_from(shapes or {}))
+        return cls(**found)
+
+    def to_coqui(self, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A config.json that coqui-tts reads: `base` (or a minimal one) with these sizes in it."""
+        config: dict[str, Any] = {**_COQUI_BASE, **(base or {})}
+        config["audio"] = {
+            "sample_rate": self.input_rate,
+            "output_sample_rate": self.output_rate,
+            **({"dvae_sample_rate": self.input_rate} if "dvae_sample_rate" in (base or {}).get("audio", {}) else {}),
+        }
+        own = {key: getattr(self, name) for name, key in _COQUI_FIELDS.items()}
+        config["model_args"] = {**_COQUI_ARGUMENTS, **config.get("model_args", {}), **own}
+        config["model_args"]["decoder_input_dim"] = self.width
+        return config
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Spec:
+        """The inverse of `as_dict`; CheckpointError names an unknown or missing size."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - names):
+            raise CheckpointError(f"unknown model size {unknown[0]!r}", "the bundle was written by a newer dimts")
+        if missing := sorted(names - set(values)):
+            raise CheckpointError(f"the model size {missing[0]!r} is missing", "the bundle's config.json is damaged")
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+_COQUI_FIELDS = {
+    "layers": "gpt_layers",
+    "width": "gpt_n_model_channels",
+    "heads": "gpt_n_heads",
+    "text_ids": "gpt_number_text_tokens",
+    "start_text": "gpt_start_text_token",
+    "stop_text": "gpt_stop_text_token",
+    "audio_ids": "gpt_num_audio_tokens",
+    "start_audio": "gpt_start_audio_token",
+    "stop_audio": "gpt_stop_audio_token",
+    "max_text": "gpt_max_text_tokens",
+    "max_audio": "gpt_max_audio_tokens",
+    "max_prompt": "gpt_max_prompt_tokens",
+    "code_stride": "gpt_code_stride_len",
+    "input_rate": "input_sample_rate",
+    "output_rate": "output_sample_rate",
+    "output_hop": "output_hop_length",
+    "timbre_width": "d_vector_dim",
+}
+_COQUI_BASE: dict[str, Any] = {
+    "model": "xtts",
+    "languages": [
+        "en",
+        "es",
+        "fr",
+        "de",
+        "it",
+        "pt",
+        "pl",
+        "tr",
+        "ru",
+        "nl",
+        "cs",
+        "ar",
+        "zh-cn",
+        "hu",
+        "ko",
+        "ja",
+        "hi",
+        "am",
+    ],
+    "temperature": 0.75,
+    "length_penalty": 1.0,
+    "repetition_penalty": 5.0,
+    "top_k": 50,
+    "top_p": 0.85,
+    "num_gpt_outputs": 1,
+    "gpt_cond_len": 30,
+    "gpt_cond_chunk_len": 4,
+    "max_ref_len": 30,
+    "sound_norm_refs": False,
+}
+_COQUI_ARGUMENTS: dict[str, Any] = {
+    "gpt_batch_size": 1,
+    "kv_cache": True,
+    "num_chars": 255,
+    "gpt_use_masking_gt_prompt_approach": True,
+    "gpt_use_perceiver_resampler": True,
+    "cond_d_vector_in_each_upsampling_layer": True,
+}
+
+
+def _sizes_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Sizes that only the tensors tell, from {coqui's key: shape}; empty for what is not there."""
+    found: dict[str, Any] = {}
+    speaker = "hifigan_decoder.speaker_encoder."
+    if shape := shapes.get("hifigan_decoder.waveform_decoder.conv_pre.weight"):
+        found["vocoder_channels"] = shape[0]
+    stages = [shapes.get(f"{speaker}layer{i}.0.conv1.weight") for i in (1, 2, 3, 4)]
+    if all(stages):
+        found["timbre_filters"] = tuple(shape[0] for shape in stages if shape)
+    if shape := shapes.get(f"{speaker}fc.weight"):
+        found["timbre_width"] = shape[0]
+    if shape := shapes.get("dvae.encoder.0.0.weight"):
+        found["dvae_hidden"] = shape[0]
+    if shape := shapes.get("dvae.codebook.embed"):
+        found["dvae_code"], found["dvae_codes"] = shape
+    return found
+
+
+SPECS: dict[str, Spec] = {
+    "v2": Spec(),
+    # For tests, the demo and a laptop: the official limits and rates, every part small.
+    "tiny": Spec(
+        layers=4,
+        width=128,
+        heads=4,
+        text_ids=128,
+        start_text=3,
+        stop_text=0,
+        audio_ids=258,
+        start_audio=256,
+        stop_audio=257,
+        vocoder_channels=32,
+        timbre_filters=(8, 8, 16, 16),
+        timbre_width=64,
+        dvae_hidden=32,
+        dvae_code=32,
+        dvae_codes=256,
+    ),
+}
+"""The sizes known by name."""
