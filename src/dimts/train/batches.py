@@ -1,0 +1,157 @@
+"""Clips of one forward pass → Examples for the engine: ids, codes, and the crop that shows the voice.
+
+Everything random about a clip (its crop) depends on seed, epoch and clip alone, not on who its company is
+or which process it runs in: splitting a step otherwise changes nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dimts.train.codes import Store
+from dimts.train.sampler import Row, crop, crop_for_dev
+from dimts.train.settings import ReferenceSettings
+from dimts.xtts.model import XTTS, Examples
+from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
+
+_GRID_SECONDS = 0.5
+"""Unpadded crops are cut to a multiple of this, so that crops of like length run together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip as it is trained on."""
+
+    id: str
+    key: str
+    """In the store."""
+    ids: tuple[int, ...]
+    """Of its spelling, without START and STOP."""
+    samples: int
+    codes: int
+    spec: Spec
+    speaker: str = ""
+    weight: float = 1.0
+
+    @property
+    def seconds(self) -> float:
+        """Length of the sound."""
+        return self.samples / self.spec.input_rate
+
+    @property
+    def tokens(self) -> int:
+        """Positions it takes in the trunk: latents, START and text, START and codes and three STOPs."""
+        return LATENTS + self.text_targets + self.audio_targets
+
+    @property
+    def text_targets(self) -> int:
+        """Ids and STOP."""
+        return len(self.ids) + 1
+
+    @property
+    def audio_targets(self) -> int:
+        """Codes and four STOPs."""
+        return self.codes + STOP_TARGETS
+
+    @property
+    def row(self) -> Row:
+        """What the sampler needs to know."""
+        return Row(self.seconds, self.tokens, self.weight)
+
+
+@dataclass(slots=True)
+class Batcher:
+    """Clips → Examples on the engine's device."""
+
+    clips: Sequence[Clip]
+    store: Store
+    settings: ReferenceSettings
+    seed: int
+    frozen: bool
+    """The conditioning does not learn: its latents are computed apart, without gradients, and kept where crops are
+    fixed."""
+    stores: Sequence[Store] = ()
+    """Further stores (replayed clips)."""
+    _latents: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    conditioning_runs: int = 0
+    """How many crops the conditioning encoder has listened to."""
+
+    def examples(self, model: XTTS, members: Sequence[int], epoch: int | None) -> Examples:
+        """The clips `members` as one batch; `epoch` None: the fixed crops used when judging."""
+        clips = [self.clips[index] for index in members]
+        ids = [torch.tensor(clip.ids) for clip in clips]
+        codes = [self._store(clip).codes(clip.key)[: clip.codes] for clip in clips]
+        crops = [self._crop(index, epoch) for index in members]
+        latents = mel = lengths = None
+        if self.frozen:
+            latents = self._kept_latents(model, members, crops, epoch)
+        else:
+            mel, lengths = self._mels(model, members, crops)
+        return Examples(
+            torch.nn.utils.rnn.pad_sequence(ids, batch_first=True),
+            [len(row) for row in ids],
+            torch.nn.utils.rnn.pad_sequence(codes, batch_first=True),
+            [len(row) for row in codes],
+            mel=mel,
+            mel_lengths=lengths,
+            latents=latents,
+            crops=crops if self.settings.mask != "none" and epoch is not None else None,
+        ).to(model.device)
+
+    def _store(self, clip: Clip) -> Store:
+        return next(store for store in (self.store, *self.stores) if clip.key in store)
+
+    def _crop(self, index: int, epoch: int | None) -> tuple[int, int]:
+        clip, settings = self.clips[index], self.settings
+        rate = clip.spec.input_rate
+        shortest, longest = round(settings.min_seconds * rate), round(settings.max_seconds * rate)
+        if epoch is None:
+            start, end = crop_for_dev(clip.samples, shortest, longest)
+        else:
+            turn = epoch % settings.fixed if settings.fixed else epoch
+            start, end = crop(clip.samples, random.Random(f"{self.seed}:{clip.key}:{turn}"), shortest, longest)
+        grid = round(_GRID_SECONDS * rate)
+        if not settings.pad and end - start > grid:
+            end = start + (end - start) // grid * grid
+        return start, end
+
+    def _mels(
+        self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]]
+    ) -> tuple[Tensor, list[int] | None]:
+        """Mels of the crops, [B, 80, F], and their real frames; with padding all are as long as the longest crop."""
+        waves = [
+            self._store(self.clips[index]).audio(self.clips[index].key, start, end)
+            for index, (start, end) in zip(members, crops, strict=True)
+        ]
+        self.conditioning_runs += len(waves)
+        if self.settings.pad:
+            longest = round(self.settings.max_seconds * model.spec.input_rate)
+            padded = torch.stack([torch.nn.functional.pad(wave, (0, longest - len(wave))) for wave in waves])
+            return model.conditioning_mel(padded.to(model.device)), None
+        mels = [model.conditioning_mel(wave[None].to(model.device))[0] for wave in waves]  # [80, F] each
+        lengths = [mel.shape[-1] for mel in mels]
+        rows = torch.nn.utils.rnn.pad_sequence([mel.t() for mel in mels], batch_first=True)  # [B, F, 80]
+        return rows.transpose(1, 2), lengths
+
+    @torch.no_grad()
+    def _kept_latents(
+        self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]], epoch: int | None
+    ) -> Tensor:
+        """Latents [B, L, D] of a conditioning that does not learn."""
+        keep = bool(self.settings.fixed) or epoch is None
+        turn = -1 if epoch is None else epoch % max(1, self.settings.fixed)
+        new = [at for at, index in enumerate(members) if not keep or (index, turn) not in self._latents]
+        found: dict[int, Tensor] = {}
+        if new:
+            mel, lengths = self._mels(model, [members[at] for at in new], [crops[at] for at in new])
+            for at, latents in zip(new, model.conditioning(mel, lengths), strict=True):
+                found[at] = latents
+                if keep:
+                    self._latents[members[at], turn] = latents.cpu()
+        rows = [found[at] if at in found else self._latents[index, turn] for at, index in enumerate(members)]
+        return torch.stack([row.to(model.device) for row in rows])

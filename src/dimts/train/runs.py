@@ -1,0 +1,174 @@
+"""A project's runs: runs/<when>/ with settings, log, checkpoints; one run at a time, found again after anything.
+
+    runs/2026-03-01-101500/  run.json log.jsonl plan.json truth.json checkpoints/ samples/ tensorboard/
+
+`run.json` says what a run was made of and how it ended. A run that has not ended and was made of the same
+settings, clips and base is gone on with; `pause` in its folder asks it to save and leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dimts.base.errors import TrainingError, storage_error
+from dimts.base.files import write_text
+from dimts.base.project import Project
+
+_RUN, _LOG, _PAUSE, _LOCK = "run.json", "log.jsonl", "pause", ".running"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's place on the disk."""
+
+    root: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Snapshots of the run."""
+        return self.root / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """One JSON line per step and per evaluation."""
+        return self.root / _LOG
+
+    @property
+    def samples(self) -> Path:
+        """Sentences spoken on the way."""
+        return self.root / "samples"
+
+    def info(self) -> dict[str, Any]:
+        """What the run was made of, and how it ended ("" while it has not)."""
+        content: dict[str, Any] = json.loads((self.root / _RUN).read_text(encoding="utf-8"))
+        return content
+
+    def end(self, how: str) -> None:
+        """Write down that the run is over, and why."""
+        self.write(_RUN, {**self.info(), "ended": how})
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """A JSON file of the run, whole or not at all."""
+        write_text(self.root / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+    @property
+    def pause_wanted(self) -> bool:
+        """Someone has asked the run to save and leave."""
+        return (self.root / _PAUSE).exists()
+
+    def unpause(self) -> None:
+        """Forget such a request."""
+        (self.root / _PAUSE).unlink(missing_ok=True)
+
+
+class Log:
+    """log.jsonl, line by line; after a crash, lines beyond the last checkpoint are dropped and come again."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        if path.exists():
+            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+            write_text(path, "".join(line + "\n" for line in kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, step: int, **values: Any) -> None:
+        """One line, at once on its way to the disk."""
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """No more lines."""
+        self._file.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """All lines of a log.jsonl; a last line cut short by a crash is left out."""
+    return [json.loads(line) for line in _whole_lines(path)]
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            json.loads(line)
+            yield line
+
+
+def identity(**parts: Any) -> str:
+    """A fingerprint of what a run is made of."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
+    """The newest run that has not ended and is made of the same; else None and why the newest was passed over."""
+    for root in sorted(project.runs.glob("*/"), reverse=True):
+        folder = RunFolder(root)
+        try:
+            info = folder.info()
+        except (FileNotFoundError, ValueError):
+            continue
+        if info.get("ended"):
+            return None, ""
+        if info.get("made_of") == made_of:
+            return folder, ""
+        return None, f"{root.name} has not ended, but settings, clips or base have changed since: a new run begins"
+    return None, ""
+
+
+def create(project: Project, made_of: str, **info: Any) -> RunFolder:
+    """A new run folder, named by the time."""
+    name = time.strftime("%Y-%m-%d-%H%M%S")
+    for extra in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = RunFolder(project.runs / f"{name}{extra}")
+        try:
+            folder.root.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise storage_error(error, folder.root) or error from error
+    folder.write(_RUN, {"made_of": made_of, "started": name, "ended": "", **info})
+    return folder
+
+
+def ask_pause(project: Project) -> Path:
+    """Ask the run that is going on to save and leave. TrainingError if none is."""
+    for root in sorted(project.runs.glob("*/"), reverse=True):
+        if (root / _RUN).is_file() and not RunFolder(root).info().get("ended") and _alive(project):
+            write_text(root / _PAUSE, "")
+            return root
+    raise TrainingError("no run is going on in this project", f"dimts train {project.root}")
+
+
+@contextlib.contextmanager
+def only_one(project: Project) -> Iterator[None]:
+    """Keep other processes from training in this project meanwhile. TrainingError if one does."""
+    lock = project.runs / _LOCK
+    if _alive(project):
+        raise TrainingError(
+            f"process {lock.read_text()} is training in this project", "wait for it, or dimts train --pause"
+        )
+    write_text(lock, str(os.getpid()))
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _alive(project: Project) -> bool:
+    """Whether the process that wrote the lock still runs, and is a later comer of the same number not."""
+    import psutil
+
+    lock = project.runs / _LOCK
+    try:
+        number, written = int(lock.read_text()), lock.stat().st_mtime
+        return number != os.getpid() and bool(psutil.Process(number).create_time() <= written + 1)
+    except (OSError, ValueError, psutil.Error):
+        return False
