@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dimts.base.doubt import Doubt
+
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
 
@@ -55,6 +57,10 @@ class Recording:
     consent: str = ""
     origin: str = ""
     """Where it was listed or fetched from, e.g. "metadata.tsv:12" or a link."""
+    problem: Doubt | None = None
+    """Why it cannot be used at all, if that is known before it is opened (no such file, no text)."""
+    notes: tuple[Doubt, ...] = ()
+    """What was odd in its source, e.g. subtitles that overlap."""
 
     @property
     def text(self) -> str:

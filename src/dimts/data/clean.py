@@ -1,0 +1,89 @@
+"""A clip as it was cut → the clip to train on: mono, no offset, one loudness; each step is recorded.
+
+The originals are never touched. Noise reduction and vocal separation change voices, so both are off until asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dimts.audio.level import HIGH_PASS_HERTZ, LOUDNESS_LUFS, PEAK_DBFS, high_pass, loudness_lufs, peak_dbfs
+from dimts.audio.wave import Wave
+from dimts.base.doubt import Doubt
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import need
+
+RATE = 22_050
+"""Hz of every clip: what XTTS reads."""
+_MAX_GAIN_DB = 40.0
+"""More would lift a whisper in another room to speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanSettings:
+    """[data.clean]: what is done to the sound of a clip."""
+
+    high_pass_hertz: float = HIGH_PASS_HERTZ
+    """Offset and rumble below this are taken out; 0 leaves them in."""
+    loudness_lufs: float = LOUDNESS_LUFS
+    """Every clip is brought to this loudness (ITU-R BS.1770-4), as far as its peaks allow; 0 leaves it as it is."""
+    denoise: float = 0.0
+    """Share of steady noise to take away, 0 to 1 (noisereduce, spectral gating); 0: none."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.denoise <= 1.0:
+            raise ConfigError(f"data.clean.denoise = {self.denoise} is not between 0 and 1", "0 takes nothing away")
+        if not -70.0 <= self.loudness_lufs <= 0.0:
+            raise ConfigError(
+                f"data.clean.loudness_lufs = {self.loudness_lufs} is not between -70 and 0", "-23 is usual"
+            )
+        if not 0.0 <= self.high_pass_hertz <= 300.0:
+            raise ConfigError(
+                f"data.clean.high_pass_hertz = {self.high_pass_hertz} is not between 0 and 300", "60 is usual"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A clip and what was done to it."""
+
+    wave: Wave
+    steps: tuple[str, ...]
+    loudness_lufs: float
+    """Before levelling; −inf for silence."""
+    doubts: tuple[Doubt, ...] = ()
+
+
+def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
+    """A cut clip [T] at 22 050 Hz, cleaned and levelled. MissingExtra if `denoise` lacks its library."""
+    steps, doubts = [], []
+    if settings.high_pass_hertz:
+        wave = high_pass(wave, settings.high_pass_hertz)
+        steps.append(f"high-pass {settings.high_pass_hertz:g} Hz")
+    if settings.denoise:
+        wave = denoised(wave, settings.denoise)
+        steps.append(f"noise reduction {settings.denoise:g}")
+    loudness = loudness_lufs(wave)
+    if settings.loudness_lufs and math.isfinite(loudness):
+        wanted = settings.loudness_lufs - loudness
+        gain = min(wanted, PEAK_DBFS - peak_dbfs(wave), _MAX_GAIN_DB)
+        wave = wave.gain(gain)
+        steps.append(f"level {gain:+.1f} dB")
+        if wanted - gain > 3.0:
+            doubts.append(
+                Doubt(
+                    "peaky",
+                    f"{wanted - gain:.1f} dB softer than {settings.loudness_lufs:g} LUFS, as its peaks allow no more",
+                    wanted - gain,
+                    3.0,
+                )
+            )
+    return Cleaned(wave, tuple(steps), loudness, tuple(doubts))
+
+
+def denoised(wave: Wave, share: float) -> Wave:
+    """Less steady noise, by spectral gating (Tim Sainburg's noisereduce, MIT)."""
+    library = need("noisereduce", "data")
+    samples = library.reduce_noise(y=wave.samples, sr=wave.rate, stationary=True, prop_decrease=share)
+    return Wave(samples, wave.rate)

@@ -1,0 +1,243 @@
+"""Where to cut: speech and cues → pieces whose borders lie in silence; then the cutting itself.
+
+A border is put a margin outside the speech, at the lowest level near there, and never past the middle
+of the silence: what a neighbour says stays with the neighbour. Where there is no silence to cut in,
+neighbouring cues are taken together, or the piece carries a doubt.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dimts.audio.wave import Wave, stream
+from dimts.base.doubt import Doubt
+from dimts.base.errors import ConfigError
+from dimts.data.activity import Activity
+from dimts.data.recording import Cue
+
+_FADE_SECONDS = 0.010
+"""Cross-fade where a long silence is shortened."""
+_SEARCH_SECONDS = 0.04
+"""A border may move this far to reach a lower level."""
+_CUE_REACH_SECONDS = 0.8
+"""How far a subtitle's border may be from the silence that is meant."""
+MIN_CUT_SILENCE_SECONDS = 0.06
+"""A shorter gap between two speakings is no place to cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSettings:
+    """[data.segment]: where recordings are cut."""
+
+    detector: Literal["silero", "level"] = "silero"
+    """What tells speech from the rest: silero-VAD, or the level alone (for studio silence)."""
+    min_seconds: float = 0.6
+    """Shorter clips are set aside. XTTS refuses clips under 0.5 s."""
+    max_seconds: float = 11.5
+    """Longer clips are cut where they can be, else set aside. XTTS v2 takes 11.6 s at most."""
+    lead_seconds: float = 0.12
+    """Silence left before the first sound of a clip, where there is as much."""
+    tail_seconds: float = 0.20
+    """Silence left behind the last sound of a clip, where there is as much."""
+    max_pause_seconds: float = 0.8
+    """A longer silence inside a clip is shortened to this."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.min_seconds < self.max_seconds:
+            raise ConfigError(
+                f"data.segment: min_seconds {self.min_seconds} is not below max_seconds {self.max_seconds}",
+                "mend one of them",
+            )
+        if min(self.lead_seconds, self.tail_seconds) < 0 or self.max_pause_seconds < 0.2:
+            raise ConfigError(
+                "data.segment: margins must be 0 or more, max_pause_seconds 0.2 or more", "mend the value"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is to be cut out of a recording, and what is spoken there."""
+
+    start_seconds: float
+    end_seconds: float
+    text: str | None
+    speaker: str = ""
+    score: float | None = None
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """From border to border, silences included."""
+        return self.end_seconds - self.start_seconds
+
+
+def whole(activity: Activity, text: str | None, settings: SegmentSettings, speaker: str = "") -> Piece | None:
+    """The recording without the silence around it; None where nobody speaks."""
+    if not activity.speech:
+        return None
+    return bordered(activity, 0, len(activity.speech), text, settings, speaker)
+
+
+def bordered(
+    activity: Activity, first: int, last: int, text: str | None, settings: SegmentSettings, speaker: str = ""
+) -> Piece:
+    """Speech spans [first, last) with their margins."""
+    spans = activity.speech
+    before = spans[first - 1][1] if first > 0 else None
+    after = spans[last][0] if last < len(spans) else None
+    return between(activity, spans[first][0], spans[last - 1][1], before, after, text, settings, speaker)
+
+
+def between(
+    activity: Activity,
+    start: float,
+    end: float,
+    before: float | None,
+    after: float | None,
+    text: str | None,
+    settings: SegmentSettings,
+    speaker: str = "",
+) -> Piece:
+    """Speech from `start` to `end` with margins, given where the neighbours' speech ends and begins."""
+    doubts = []
+    low = 0.0 if before is None else (before + start) / 2
+    high = activity.seconds if after is None else (end + after) / 2
+    first = max(low, start - settings.lead_seconds)
+    last = min(high, end + settings.tail_seconds)
+    if first > low:
+        first = activity.quietest(max(low, first - _SEARCH_SECONDS), min(start, first + _SEARCH_SECONDS))
+    if last < high:
+        last = activity.quietest(max(end, last - _SEARCH_SECONDS), min(high, last + _SEARCH_SECONDS))
+    if start - first < MIN_CUT_SILENCE_SECONDS / 4:
+        doubts.append(Doubt("cut_in_speech", f"begins inside speech, at {first:.2f} s", start - first, 0.0))
+    if last - end < MIN_CUT_SILENCE_SECONDS / 4:
+        doubts.append(Doubt("cut_in_speech", f"ends inside speech, at {last:.2f} s", last - end, 0.0))
+    return Piece(first, last, text, speaker, doubts=tuple(doubts))
+
+
+def by_silence(activity: Activity, settings: SegmentSettings) -> list[Piece]:
+    """Speech of which nobody has said what it is → pieces as long as allowed, cut at the longest silences."""
+    groups: list[tuple[int, int]] = []
+    todo = [(0, len(activity.speech))] if activity.speech else []
+    room = settings.max_seconds - settings.lead_seconds - settings.tail_seconds
+    while todo:
+        first, last = todo.pop()
+        spans = activity.speech[first:last]
+        if spans[-1][1] - spans[0][0] <= room or len(spans) == 1:
+            groups.append((first, last))
+            continue
+        gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
+        split = first + 1 + int(np.argmax(gaps))
+        todo += [(split, last), (first, split)]
+    return [bordered(activity, first, last, None, settings) for first, last in sorted(groups)]
+
+
+def by_cues(activity: Activity, cues: Sequence[Cue], settings: SegmentSettings) -> list[Piece]:
+    """Timed cues → pieces: each border moved into the silence that is meant by it.
+
+    Speech spans go to the cue they overlap most. Cues between which nobody pauses are taken together.
+    Speech under no cue stays out; a cue without speech is a piece with a doubt.
+    """
+    spans = activity.speech
+    owner: list[int | None] = []
+    for start, end in spans:
+        overlap = [min(end, cue.end_seconds or 0.0) - max(start, cue.start_seconds or 0.0) for cue in cues]
+        best = int(np.argmax(overlap)) if overlap else 0
+        owner.append(best if cues and overlap[best] > 0 else None)
+    groups = _spanning(activity, cues, owner)
+    pieces: list[Piece] = []
+    taken: set[int] = set()
+    for first, last, members in groups:
+        taken.update(members)
+        speakers = {cues[index].speaker for index in members}
+        piece = bordered(
+            activity,
+            first,
+            last,
+            " ".join(cues[index].text for index in members),
+            settings,
+            speakers.pop() if len(speakers) == 1 else "",
+        )
+        if len(speakers) > 1:
+            piece = replace(piece, doubts=(*piece.doubts, Doubt("several_speakers", "cues of several speakers")))
+        pieces.append(piece)
+    for index, cue in enumerate(cues):
+        if index not in taken:
+            doubt = Doubt("cue_without_speech", f"nobody speaks at {cue.start_seconds or 0.0:.1f} s")
+            pieces.append(
+                Piece(cue.start_seconds or 0.0, cue.end_seconds or 0.0, cue.text, cue.speaker, None, (doubt,))
+            )
+    return sorted(pieces, key=lambda piece: piece.start_seconds)
+
+
+def _spanning(
+    activity: Activity, cues: Sequence[Cue], owner: Sequence[int | None]
+) -> list[tuple[int, int, tuple[int, ...]]]:
+    """Speech spans in runs of one owner; a span that reaches into the next cue joins the two."""
+    groups: list[tuple[int, int, tuple[int, ...]]] = []
+    for at, mine in enumerate(owner):
+        if mine is None:
+            continue
+        start, end = activity.speech[at]
+        members = tuple(
+            index
+            for index, cue in enumerate(cues)
+            # a cue most of which lies in this span is spoken in it
+            if index == mine
+            or min(end, cue.end_seconds or 0.0) - max(start, cue.start_seconds or 0.0)
+            > 0.5 * ((cue.end_seconds or 0.0) - (cue.start_seconds or 0.0))
+        )
+        if groups and (groups[-1][2][-1] >= members[0]) and groups[-1][1] == at:
+            before = groups[-1]
+            groups[-1] = (before[0], at + 1, tuple(sorted({*before[2], *members})))
+        else:
+            groups.append((at, at + 1, members))
+    return groups
+
+
+def cut(path: Path, pieces: Sequence[Piece], rate: int) -> Iterator[Wave]:
+    """The pieces (in order of their start) of a file at `rate` Hz; one pass, memory of one piece."""
+    buffer = np.zeros(0, np.float32)
+    offset = 0  # of buffer[0] in the recording, in samples
+    waves = stream(path, rate)
+    ended = False
+    for piece in pieces:
+        first, last = round(piece.start_seconds * rate), round(piece.end_seconds * rate)
+        while not ended and offset + len(buffer) < last:
+            block = next(waves, None)
+            if block is None:
+                ended = True
+                break
+            if first > offset:  # what lies before is not wanted again
+                drop = min(first - offset, len(buffer))
+                buffer, offset = buffer[drop:], offset + drop
+            buffer = np.concatenate([buffer, block.samples])
+        yield Wave(buffer[max(0, first - offset) : max(0, last - offset)].copy(), rate)
+    waves.close()  # type: ignore[attr-defined]
+
+
+def shorten_pauses(wave: Wave, speech: Sequence[tuple[float, float]], settings: SegmentSettings) -> tuple[Wave, float]:
+    """A clip whose inner silences are at most `max_pause_seconds`; and the seconds taken out.
+
+    `speech` in seconds of the clip. The middle of a silence goes, cross-faded; its edges stay.
+    """
+    rate, fade = wave.rate, round(_FADE_SECONDS * wave.rate)
+    out, at, gone = [], 0, 0
+    for (_, end), (start, _) in itertools.pairwise(speech):
+        surplus = round((start - end - settings.max_pause_seconds) * rate)
+        if surplus <= 2 * fade:
+            continue
+        first = round((end + settings.max_pause_seconds / 2) * rate)
+        ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
+        joined = wave.samples[first : first + fade] * (1 - ramp) + wave.samples[first + surplus :][:fade] * ramp
+        out += [wave.samples[at:first], joined]
+        at, gone = first + surplus + fade, gone + surplus
+    if not gone:
+        return wave, 0.0
+    return Wave(np.concatenate([*out, wave.samples[at:]]), rate), gone / rate
