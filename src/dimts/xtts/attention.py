@@ -94,9 +94,9 @@ class Rows:
         """Packed [N, ...] → the layout of these rows: [1, N, ...], or [B, tokens, ...] with zeros as padding."""
         if self.packed:
             return x[None]
-        return torch.stack(
-            [F.pad(part, (0, 0) * (x.dim() - 1) + (0, tokens - len(part))) for part in x.split(list(self.lengths))]
-        )
+        still = (0, 0) * (x.dim() - 1)
+        parts = torch.split(x, list(self.lengths))
+        return torch.stack([F.pad(part, (*still, 0, tokens - len(part))) for part in parts])
 
 
 def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float = 0.0) -> Tensor:

@@ -10,7 +10,9 @@ Flamingo (Alayrac et al., 2022).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -122,7 +124,7 @@ class UnitNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] → [..., D]."""
-        return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * self.gamma
+        return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1]) * self.gamma
 
 
 class Perceiver(nn.Module):
@@ -148,7 +150,7 @@ class Perceiver(nn.Module):
         """[B, F, D] → [B, L, D]. No norm before the layers, plain residuals."""
         latents = self.latents.expand(frames.shape[0], -1, -1)
         for layer in self.layers:
-            attention, mlp = layer
+            attention, mlp = cast(nn.ModuleList, layer)
             latents = attention(latents, frames) + latents
             latents = mlp(latents) + latents
         out: Tensor = self.norm(latents)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -174,15 +175,20 @@ class Trunk(nn.Module):
         super().__init__()
         self.checkpoint_every = 0
         """Recompute every k-th block in the backward pass instead of keeping it; 0: none, 1: all."""
-        self.h = nn.ModuleList(Block(spec) for _ in range(spec.layers))
+        blocks = [Block(spec) for _ in range(spec.layers)]
+        self.h = nn.ModuleList(blocks)
         self.ln_f = nn.LayerNorm(spec.width)
-        for block in self.h:  # GPT-2 scales the two outputs of a block by its depth
+        for block in blocks:  # GPT-2 scales the two outputs of a block by its depth
             for module in (block.attn.c_proj, block.mlp.c_proj):
                 nn.init.normal_(module.weight, std=INIT_SPREAD / (2 * spec.layers) ** 0.5)
 
+    def blocks(self) -> list[Block]:
+        """The blocks, first to last."""
+        return cast("list[Block]", list(self.h))
+
     def forward(self, x: Tensor, rows: Rows) -> Tensor:
         """[B, T, D] → [B, T, D]."""
-        for index, block in enumerate(self.h):
+        for index, block in enumerate(self.blocks()):
             if self.checkpoint_every and torch.is_grad_enabled() and index % self.checkpoint_every == 0:
                 x = checkpoint(block, x, rows, use_reentrant=False)
             else:
@@ -243,13 +249,13 @@ class GPT(nn.Module):
 
     def use_attention(self, kind: Kind) -> None:
         """Choose the attention kernel of every block."""
-        for block in self.trunk.h:
+        for block in self.trunk.blocks():
             block.attn.kind = kind
 
     def use_dropout(self, rate: float, attention_rate: float | None = None) -> None:
         """Set dropout; that of attention probabilities apart, as fused CPU kernels run only without it."""
         self.dropout = rate
-        for block in self.trunk.h:
+        for block in self.trunk.blocks():
             block.dropout = rate
             block.attn.dropout = rate if attention_rate is None else attention_rate
 
@@ -290,14 +296,15 @@ class GPT(nn.Module):
 
         text = self.text_embedding(text_in) + self.text_pos_embedding(_counts(text_sizes, device))
         audio = self.mel_embedding(audio_in) + self.mel_pos_embedding(_counts(audio_sizes, device))
-        triples = zip(latents.to(text.dtype), text.split(text_sizes), audio.split(audio_sizes), strict=True)
+        texts, audios = torch.split(text, text_sizes), torch.split(audio, audio_sizes)
+        triples = zip(latents.to(text.dtype), texts, audios, strict=True)
         x = torch.cat([part for triple in triples for part in triple])  # [N, D]
 
         sizes = [n for pair in zip(text_sizes, audio_sizes, strict=True) for n in (LATENTS, *pair)]
         rows = Rows(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
         x = F.dropout(rows.scatter(x, rows.longest), self.dropout, self.training)
         x = rows.gather(self.final_norm(self.trunk(x, rows)))  # [N, D]
-        parts = x.split(sizes)
+        parts = torch.split(x, sizes)
         return Hidden(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, rows)
 
     def _check(self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]) -> None:
@@ -327,7 +334,7 @@ class GPT(nn.Module):
         text = self.text_embedding(text_in) + self.text_pos_embedding(torch.arange(len(text_in), device=device))
         first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
         x = torch.cat((latents[0].to(text.dtype), text, first))[None]  # [1, P, D]
-        for layer, block in enumerate(self.trunk.h):
+        for layer, block in enumerate(self.trunk.blocks()):
             x = block.begin(x, cache, layer, slot)
         cache.lengths[slot] = x.shape[1]
         out: Tensor = self.final_norm(self.trunk.ln_f(x[:, -1]))
@@ -339,7 +346,7 @@ class GPT(nn.Module):
         lengths = cache.lengths[:rows]
         write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
         x = (self.mel_embedding(codes) + self.mel_pos_embedding(positions))[:, None]  # [R, 1, D]
-        for layer, block in enumerate(self.trunk.h):
+        for layer, block in enumerate(self.trunk.blocks()):
             x = block.step(x, cache, layer, write)
         for slot in range(rows):
             cache.lengths[slot] += 1

@@ -50,7 +50,7 @@ def cross_entropy(states: Tensor, head: nn.Module, targets: Tensor, settings: Lo
     if not chunk or chunk >= len(targets):
         return _summed(states, head, targets, settings.label_smoothing) / kept
     total = states.new_zeros((), dtype=torch.float32)
-    for part, wanted in zip(states.split(chunk), targets.split(chunk), strict=True):
+    for part, wanted in zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True):
         total = total + checkpoint(_summed, part, head, wanted, settings.label_smoothing, use_reentrant=False)
     return total / kept
 

@@ -185,7 +185,8 @@ class Spec:
             raise CheckpointError(f"unknown model size {unknown[0]!r}", "the bundle was written by a newer dimts")
         if missing := sorted(names - set(values)):
             raise CheckpointError(f"the model size {missing[0]!r} is missing", "the bundle's config.json is damaged")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        sizes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**sizes)
 
 
 _COQUI_FIELDS = {
@@ -207,28 +208,11 @@ _COQUI_FIELDS = {
     "output_hop": "output_hop_length",
     "timbre_width": "d_vector_dim",
 }
+_EUROPE = ("en", "es", "fr", "de", "it", "pt", "pl", "tr", "ru", "nl", "cs")
+_ASIA_AND_AFRICA = ("ar", "zh-cn", "hu", "ko", "ja", "hi", "am")
 _COQUI_BASE: dict[str, Any] = {
     "model": "xtts",
-    "languages": [
-        "en",
-        "es",
-        "fr",
-        "de",
-        "it",
-        "pt",
-        "pl",
-        "tr",
-        "ru",
-        "nl",
-        "cs",
-        "ar",
-        "zh-cn",
-        "hu",
-        "ko",
-        "ja",
-        "hi",
-        "am",
-    ],
+    "languages": [*_EUROPE, *_ASIA_AND_AFRICA],
     "temperature": 0.75,
     "length_penalty": 1.0,
     "repetition_penalty": 5.0,

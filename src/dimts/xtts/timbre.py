@@ -8,6 +8,8 @@ Source: Heo et al., "Clova baseline system for the VoxCeleb Speaker Recognition 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -77,7 +79,8 @@ class Squeeze(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c, h, n] → [B, c, h, n]."""
-        return x * self.fc(x.mean(dim=(2, 3)))[:, :, None, None]
+        weight: Tensor = self.fc(x.mean(dim=(2, 3)))
+        return x * weight[:, :, None, None]
 
 
 class Block(nn.Module):
@@ -119,7 +122,7 @@ class Timbre(nn.Module):
             stage += [Block(out_channels, out_channels, 1) for _ in range(blocks - 1)]
             setattr(self, f"layer{index + 1}", nn.Sequential(*stage))
             channels = out_channels
-        self.torch_spec = nn.ModuleList((PreEmphasis(), MelSpectrogram()))
+        self.torch_spec = nn.Sequential(PreEmphasis(), MelSpectrogram())
         pooled = channels * (TIMBRE.bands // 2 ** (len(STAGES) - 1))
         self.attention = nn.Sequential(
             nn.Conv1d(pooled, POOL_WIDTH, 1),
@@ -133,7 +136,7 @@ class Timbre(nn.Module):
 
     def reset_constants(self) -> None:
         """Compute the front end's constants; files need not hold them."""
-        emphasis, mel = self.torch_spec
+        emphasis, mel = cast(tuple[PreEmphasis, MelSpectrogram], tuple(self.torch_spec))
         device = emphasis.filter.device
         if device.type == "meta":
             return
@@ -143,8 +146,7 @@ class Timbre(nn.Module):
 
     def mel_power(self, wave: Tensor) -> Tensor:
         """[B, T] at 16 kHz → mel power [B, 64, F] of the pre-emphasised wave."""
-        emphasis, mel = self.torch_spec
-        out: Tensor = mel(emphasis(wave))
+        out: Tensor = self.torch_spec(wave)
         return out
 
     def forward(self, wave: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ Keys are coqui's. Source: Kong, Kim and Bae, "HiFi-GAN" (2020).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -48,13 +49,16 @@ class Normed(nn.Module):
         self.parametrizations = nn.ModuleDict({"weight": _Pair(shape)})
         self._folded: tuple[tuple[object, ...], Tensor] | None = None
         with torch.no_grad():
-            pair = self.parametrizations["weight"]
-            if pair.original1.device.type != "meta":
+            pair = self._pair()
+            if not pair.original1.is_meta:
                 pair.original0.copy_(pair.original1.flatten(1).norm(dim=1).view_as(pair.original0))
+
+    def _pair(self) -> _Pair:
+        return cast(_Pair, self.parametrizations["weight"])
 
     def weight(self) -> Tensor:
         """The weight itself; folded once when no gradient is wanted."""
-        pair = self.parametrizations["weight"]
+        pair = self._pair()
         g, v = pair.original0, pair.original1
         if torch.is_grad_enabled() and (g.requires_grad or v.requires_grad):
             return torch._weight_norm(v, g, 0)
