@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -80,14 +81,16 @@ def sketch(wave: Wave, power: Spectrum | None = None) -> str:
     hertz = np.linspace(0, wave.rate / 2, power.shape[1])
     edges = np.geomspace(_SKETCH_LOW_HERTZ, _SKETCH_HIGH_HERTZ, SKETCH_BANDS + 1)
     bands = np.stack(
-        [power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in zip(edges, edges[1:], strict=False)],
+        [power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in itertools.pairwise(edges)],
         axis=1,
     )
-    level = 10.0 * np.log10(np.maximum(bands, bands.max() * 1e-5 + 1e-20))  # 50 dB of range: noise floors are not compared
+    level = 10.0 * np.log10(
+        np.maximum(bands, bands.max() * 1e-5 + 1e-20)
+    )  # 50 dB of range: noise floors are not compared
     heard = np.flatnonzero(level.max(axis=1) > level.max() - 30.0)
     level = level[heard[0] : heard[-1] + 1] if len(heard) else level
     at = np.linspace(0, len(level), SKETCH_TIMES + 1)
-    means = np.stack([_mean_between(level, low, high) for low, high in zip(at, at[1:], strict=False)])
+    means = np.stack([_mean_between(level, low, high) for low, high in itertools.pairwise(at)])
     means -= means.mean(axis=0)
     scale = float(np.abs(means).max()) or 1.0
     return base64.b64encode(np.round(means / scale * 127).astype(np.int8).tobytes()).decode("ascii")

@@ -74,8 +74,10 @@ class Utterance:
     """What was done to the sound, in order, e.g. "high-pass 60 Hz"."""
     measures: Mapping[str, float] = field(default_factory=dict)
     """What was measured: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second ..."""
-    settings: str = ""
-    """Fingerprint of the settings it was made with."""
+    sketch: str = ""
+    """Its spectrum in small, to know the same sound again (see acoustics.sketch)."""
+    work: str = ""
+    """Fingerprint of all it was made from: the recording's content, its text, the settings."""
 
     @property
     def doubts_against(self) -> tuple[Doubt, ...]:

@@ -1,0 +1,194 @@
+"""dimts data …: recordings → clips and a manifest, and what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dimts.data.check import Verdict
+    from dimts.data.manifest import Utterance
+    from dimts.data.stats import Stats
+
+_BAR_WIDTH = 40
+_SHOWN = 20
+
+PROJECT = typer.Argument(..., metavar="PROJECT", help="The project folder (see 'dimts new').", show_default=False)
+SET = typer.Option(
+    None,
+    "--set",
+    metavar="TABLE.KEY=VALUE",
+    help="Another value for a setting of dimts.toml, for this run; may be repeated.",
+    show_default=False,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `data`."""
+    data = typer.Typer(
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Recordings to clips and a manifest, and what is in them.",
+    )
+    data.command("prepare")(prepare)
+    data.command("stats")(stats)
+    data.command("check")(check)
+    app.add_typer(data, name="data")
+
+
+def prepare(
+    project: Path = PROJECT,
+    sources: list[Path] = typer.Argument(
+        None,
+        metavar="[SOURCES]...",
+        help="Folders, sound or video files, tables (metadata.tsv, metadata.csv, *.list, wav.scp). "
+        "Default: the project's recordings/ folder. Earlier sources stay in the manifest.",
+        show_default=False,
+    ),
+    jobs: int = typer.Option(0, "--jobs", "-j", help="Recordings worked on at the same time; 0: as dimts.toml says."),
+    speaker: str = typer.Option("", help="Speaker of the recordings that do not name theirs.", show_default=False),
+    settings: list[str] = SET,
+) -> None:
+    """Cut, clean, level and check recordings with their texts; write clips and manifest.jsonl.
+
+    A recording's text is found in a table beside it, in a .txt or .lab file, or in subtitles (.srt, .vtt, .ass) of the
+    same name. Each clip is kept or set aside with its reasons. Originals are never touched. Ctrl-C loses
+    nothing: the next run goes on, and does only what is new or changed.
+    """
+    from dataclasses import replace
+
+    from dimts.base.project import Project
+    from dimts.cli.face import bar
+    from dimts.data.prepare import PrepareSettings
+    from dimts.data.prepare import prepare as run
+
+    home = Project.open(project)
+    chosen = home.settings("data", PrepareSettings, tuple(settings or ()))
+    if jobs:
+        chosen = replace(chosen, jobs=jobs)
+    if speaker:
+        chosen = replace(chosen, speaker=speaker)
+    with bar() as tell:
+        result = run(home, sources or (), chosen, tell)
+    print(f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes ({result.new} utterances new in this run)")
+    if result.set_aside:
+        print(f"{result.set_aside} set aside:")
+        for kind, count in result.reasons.items():
+            print(f"  {count:6d}  {kind}")
+        print(f"'dimts data check {project}' lists them, with what to do")
+    print(result.manifest)
+
+
+def stats(
+    project: Path = PROJECT,
+    as_json: bool = typer.Option(False, "--json", help="One JSON object instead of a table."),
+) -> None:
+    """Hours, clip lengths, speakers, phones and diphones covered."""
+    import json
+
+    from dimts.base.project import Project
+    from dimts.data.manifest import Manifest
+    from dimts.data.stats import Stats
+
+    found = Stats.of(Manifest.rows(Project.open(project).manifest))
+    if as_json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
+    else:
+        _show_stats(found)
+
+
+def check(
+    project: Path = PROJECT,
+    as_json: bool = typer.Option(False, "--json", help="One JSON object instead of lists."),
+    every: bool = typer.Option(False, "--all", help="Every doubt, also of clips that are kept; default: the first."),
+) -> None:
+    """Every doubt with its reason, and a verdict on the set: fit, fix or unfit. Exit code 1 if unfit."""
+    import json
+
+    from dimts.base.project import Project
+    from dimts.data.check import verdict
+    from dimts.data.manifest import Manifest
+
+    rows = Manifest.read(Project.open(project).manifest)
+    found = verdict(rows)
+    if as_json:
+        print(json.dumps(_verdict_dict(rows, found), ensure_ascii=False, indent=2))
+    else:
+        _show_verdict(rows, found, every=every)
+    if found.fit == "unfit":
+        raise typer.Exit(1)
+
+
+def _show_stats(found: Stats) -> None:
+    from dimts.data.stats import LENGTH_STEP_SECONDS
+
+    print(f"{'':8s} {'clips':>7s} {'minutes':>9s}")
+    for name in ("train", "dev", "test"):
+        print(f"{name:8s} {found.splits[name]:7d} {float(found.split_seconds[name]) / 60:9.1f}")
+    print(f"{'kept':8s} {found.kept:7d} {found.seconds / 60:9.1f}")
+    print(f"{'aside':8s} {found.utterances - found.kept:7d} {found.set_aside_seconds / 60:9.1f}")
+    print()
+    print(f"{'speaker':16s} {'clips':>7s} {'minutes':>9s}")
+    for name, count in found.speakers.most_common(_SHOWN):
+        print(f"{name or '(unnamed)':16s} {count:7d} {float(found.speaker_seconds[name]) / 60:9.1f}")
+    if len(found.speakers) > _SHOWN:
+        print(f"… and {len(found.speakers) - _SHOWN} more")
+    print()
+    print("clip lengths")
+    most = max(found.lengths.values(), default=1)
+    for step in range(min(found.lengths, default=0), max(found.lengths, default=-1) + 1):
+        low = step * LENGTH_STEP_SECONDS
+        drawn = "█" * round(_BAR_WIDTH * found.lengths[step] / most)
+        print(f"{low:5.1f}–{low + LENGTH_STEP_SECONDS:4.1f} s {found.lengths[step]:6d} {drawn}")
+    print()
+    print(f"sentences {len(found.distinct)} different, {found.words} words")
+    print(f"phones    {len(found.phones)} different, {sum(found.phones.values())} said")
+    print(f"  missing {' '.join(found.missing) or '–'}")
+    print(f"  rare    {' '.join(found.rare) or '–'}")
+    print(f"  long    {' '.join(found.long_phones) or '–'}")
+    print(f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} said once")
+
+
+def _show_verdict(rows: list[Utterance], found: Verdict, *, every: bool) -> None:
+    from dimts.data.check import KINDS
+
+    print(f"{sum(row.kept for row in rows)} of {len(rows)} utterances kept: {found.fit}")
+    for finding in found.findings:
+        print(f"  {finding.severity:5s} {finding.message}: {finding.remedy}")
+    for kind, count, against in found.doubts:
+        print()
+        aside = f", {against} set aside" if against else ""
+        print(f"{kind}: {count}{aside}. {KINDS[kind].remedy}" if kind in KINDS else f"{kind}: {count}{aside}")
+        shown = 0
+        for row in rows:
+            for doubt in row.doubts:
+                if doubt.kind == kind and (every or shown < _SHOWN):
+                    print(f"  {'–' if kind in row.against else ' '} {row.id}  {doubt.message}")
+                    shown += 1
+        if shown < count:
+            print(f"    … and {count - shown} more (--all)")
+
+
+def _verdict_dict(rows: list[Utterance], found: Verdict) -> dict[str, object]:
+    return {
+        "verdict": found.fit,
+        "utterances": len(rows),
+        "kept": sum(row.kept for row in rows),
+        "findings": [
+            {"severity": one.severity, "message": one.message, "remedy": one.remedy} for one in found.findings
+        ],
+        "doubts": {kind: {"utterances": count, "set_aside": against} for kind, count, against in found.doubts},
+        "rows": [
+            {
+                "id": row.id,
+                "kept": row.kept,
+                "against": list(row.against),
+                "doubts": [one.as_dict() for one in row.doubts],
+            }
+            for row in rows
+            if row.doubts or not row.kept
+        ],
+    }

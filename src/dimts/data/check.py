@@ -1,0 +1,307 @@
+"""Doubts about every utterance, and a verdict on the set. A doubt has a kind; a kind says whether it sets aside.
+
+Each limit is a setting with its unit in the name; what was measured stands in the doubt beside what is
+allowed, so that a person can disagree. `tolerate` and `refuse` move kinds from one side to the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from dimts.base.doubt import Doubt
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import nearest
+from dimts.data.manifest import Utterance
+from dimts.text.ethiopic import is_ethiopic_letter
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of doubt."""
+
+    against: bool
+    """Whether an utterance with it is set aside."""
+    remedy: str
+    """What a person can do about it."""
+
+
+KINDS: dict[str, Kind] = {
+    # the item itself
+    "no_audio": Kind(True, "put the sound file where the table says, or delete the row"),
+    "no_text": Kind(True, "write down what is spoken: a .txt of the same name, a row in metadata.tsv, or subtitles"),
+    "transcript_row": Kind(True, "mend the row of the table"),
+    "text_unreadable": Kind(True, "write the text in fidel, saved as UTF-8"),
+    "subtitles_unreadable": Kind(True, "export the subtitles again as SRT or WebVTT"),
+    "unreadable": Kind(True, "copy or export the recording again"),
+    # the sound
+    "no_speech": Kind(True, "nobody speaks in it, or too softly: leave it out"),
+    "too_short": Kind(True, "lower data.segment.min_seconds, or leave it out"),
+    "too_long": Kind(True, "give it as a long recording with its script in lines, or with subtitles"),
+    "cut_in_speech": Kind(True, "cut the original with half a second of silence around the speech"),
+    "low_snr": Kind(True, "record in a quieter place, or try data.clean.denoise"),
+    "noisy": Kind(False, "usable; a quieter room makes a cleaner voice"),
+    "clipped": Kind(True, "record with less gain: the tops are gone for good"),
+    "narrow_band": Kind(True, "find the original: this one was a telephone call or was resampled"),
+    "peaky": Kind(False, "usable, but softer than the others"),
+    "silence_share": Kind(True, "mostly silence: check that text and sound belong together"),
+    "reverberant": Kind(False, "record closer to the microphone, in a room with curtains"),
+    # the text and the sound
+    "not_amharic": Kind(True, "dimts speaks Amharic: leave texts of other languages or scripts out"),
+    "other_language": Kind(True, "looks like Tigrinya or Ge'ez: leave it out, or tolerate this kind"),
+    "speaking_rate": Kind(True, "text and sound hardly belong together: check the transcript"),
+    "mismatch": Kind(True, "the sound does not say this text: check the transcript"),
+    "cue_without_speech": Kind(True, "check the times of the subtitles"),
+    "line_without_speech": Kind(True, "this line of the script is not spoken in the recording, or out of order"),
+    "pronunciation": Kind(False, "check its words with 'dimts text', and add them to lexicon.tsv"),
+    "invented": Kind(True, "the recogniser made it up: write down what is spoken"),
+    # the set
+    "duplicate_audio": Kind(True, "the same recording is there already"),
+    "duplicate_text": Kind(False, "the same sentence by the same speaker again: more variety would teach more"),
+    "rate_outlier": Kind(False, "much faster or slower than the speaker's other clips: listen to it"),
+    "leak": Kind(True, "its text stands on both sides of the split; the newer one yields"),
+    "several_speakers": Kind(True, "name the speaker of each row, or leave the strangers out"),
+    "other_speaker": Kind(True, "does not sound like the speaker it is said to be: listen to it"),
+    # the subtitles
+    "subtitles_out_of_order": Kind(False, "they were sorted; check that the file is the right one"),
+    "subtitles_backwards": Kind(False, "cues that end before they begin were left out"),
+    "subtitles_overlap": Kind(False, "cues of two speakers at once are cut where the second begins"),
+    "subtitles_rolling": Kind(False, "repeated lines were taken out"),
+}
+"""Every kind of doubt there is, in the order of reports."""
+SET_KINDS = frozenset({"duplicate_audio", "duplicate_text", "rate_outlier", "leak", "other_speaker"})
+"""Kinds that depend on the other utterances; found anew whenever the set changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """[data.check]: when a clip is doubted, and which doubts set it aside."""
+
+    min_snr_db: float = 10.0
+    """Speech over noise below this sets a clip aside."""
+    good_snr_db: float = 20.0
+    """Below this a clip is kept with a note."""
+    max_clipped_share: float = 0.001
+    """Share of the samples that may lie in flat tops."""
+    min_bandwidth_hz: float = 5000.0
+    """A clip must reach this high; telephone and 8 kHz files do not."""
+    max_silence_share: float = 0.6
+    """Share of a clip that may be silence."""
+    max_decay_seconds: float = 1.2
+    """Longer ringing after speech gets a note (time of a fall by 60 dB)."""
+    min_phones_per_second: float = 5.0
+    """Slower than anybody speaks: words are missing in the text, or sound is too much."""
+    max_phones_per_second: float = 22.0
+    """Faster than anybody speaks: the sound lacks words of the text."""
+    min_amharic_share: float = 0.8
+    """Share of the letters that must be Ethiopic."""
+    min_match: float = 0.3
+    """How well text and sound must fit where they were compared, 0 to 1."""
+    near_duplicate_likeness: float = 0.96
+    """Clips more alike than this are one recording twice."""
+    tolerate: tuple[str, ...] = ()
+    """Kinds of doubt that shall not set a clip aside."""
+    refuse: tuple[str, ...] = ()
+    """Kinds of doubt that shall, though by default they do not."""
+
+    def __post_init__(self) -> None:
+        for name in (*self.tolerate, *self.refuse):
+            if name not in KINDS:
+                raise ConfigError(f"data.check: unknown kind of doubt {name!r}", nearest(name, KINDS))
+        if self.min_phones_per_second >= self.max_phones_per_second:
+            raise ConfigError(
+                "data.check: min_phones_per_second is not below max_phones_per_second", "mend one of them"
+            )
+
+    def sets_aside(self, kind: str) -> bool:
+        """Whether a doubt of this kind sets an utterance aside."""
+        return kind not in self.tolerate and (kind in self.refuse or KINDS[kind].against)
+
+
+def judged(row: Utterance, settings: CheckSettings) -> Utterance:
+    """The row kept or set aside by its doubts. Without a clip, or without a text, nothing can be kept."""
+    against = tuple(dict.fromkeys(doubt.kind for doubt in row.doubts if settings.sets_aside(doubt.kind)))
+    usable = bool(row.path and row.text and row.seconds > 0)
+    if not usable and not against:  # a tolerated kind cannot make a clip out of nothing
+        against = tuple(dict.fromkeys(doubt.kind for doubt in row.doubts)) or ("no_text" if row.path else "no_audio",)
+    return replace(row, against=against, kept=not against, split=row.split if not against else "")
+
+
+# --- one utterance --------------------------------------------------------------------------------
+
+
+def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSettings) -> list[Doubt]:
+    """Doubts about a clip's sound, from its measures."""
+    doubts = []
+
+    def below(kind: str, name: str, limit: float, message: str) -> bool:
+        value = measures.get(name, math.nan)
+        if value < limit:
+            doubts.append(Doubt(kind, message.format(value=value, limit=limit), value, limit))
+        return value < limit
+
+    def above(kind: str, name: str, limit: float, message: str) -> None:
+        value = measures.get(name, math.nan)
+        if value > limit:
+            doubts.append(Doubt(kind, message.format(value=value, limit=limit), value, limit))
+
+    if not below("low_snr", "snr_db", settings.min_snr_db, "speech only {value:.1f} dB over the noise"):
+        below("noisy", "snr_db", settings.good_snr_db, "speech {value:.1f} dB over the noise")
+    above("clipped", "clipped_share", settings.max_clipped_share, "{value:.2%} of the samples are clipped")
+    below("narrow_band", "bandwidth_hz", settings.min_bandwidth_hz, "nothing above {value:.0f} Hz")
+    above("silence_share", "silence_share", settings.max_silence_share, "{value:.0%} of it is silence")
+    above("reverberant", "decay_seconds", settings.max_decay_seconds, "rings on for {value:.1f} s")
+    return doubts
+
+
+def check_text(text: str, settings: CheckSettings) -> list[Doubt]:
+    """Doubts about what is written: script and language."""
+    letters = [char for char in text if char.isalpha()]
+    if not letters:
+        if any(char.isalnum() for char in text):
+            return []
+        return [Doubt("no_text", "there is no word in the text")]
+    share = sum(map(is_ethiopic_letter, letters)) / len(letters)
+    if share < settings.min_amharic_share:
+        message = f"{1 - share:.0%} of the letters are not Ethiopic"
+        return [Doubt("not_amharic", message, share, settings.min_amharic_share)]
+    foreign = sum(char in _TIGRINYA for char in letters)
+    glottal, usual = letters.count("ኣ"), letters.count("አ")
+    if foreign or (glottal >= _MIN_GLOTTAL and glottal > usual):
+        return [Doubt("other_language", "spelt like Tigrinya", foreign + glottal, 0)]
+    return []
+
+
+_TIGRINYA = frozenset("ቐቑቒቓቔቕቖቘቚቛቜቝ")
+"""The q̱ row: common in Tigrinya, in no Amharic word."""
+_MIN_GLOTTAL = 2
+"""ኣ, which Tigrinya writes where Amharic writes አ; once may be an old spelling."""
+
+
+def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> list[Doubt]:
+    """Doubts whether so many phones were said in so much speech."""
+    if speech_seconds <= 0 or not phones:
+        return []
+    rate = phones / speech_seconds
+    limit = settings.min_phones_per_second if rate < settings.min_phones_per_second else settings.max_phones_per_second
+    if settings.min_phones_per_second <= rate <= settings.max_phones_per_second:
+        return []
+    return [Doubt("speaking_rate", f"{rate:.1f} phones a second", rate, limit)]
+
+
+# --- the set --------------------------------------------------------------------------------------
+
+_OUTLIER_SPREADS = 4.5
+"""Robust standard deviations (1.4826 × median deviation) from the speaker's median rate."""
+_MIN_TO_COMPARE = 20
+
+
+def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+    """Utterance id → doubt, for clips far from their speaker's usual speaking rate."""
+    doubts: dict[str, Doubt] = {}
+    for speaker in sorted({row.speaker for row in rows}):
+        mine = [row for row in rows if row.speaker == speaker and row.kept and "phones_per_second" in row.measures]
+        if len(mine) < _MIN_TO_COMPARE:
+            continue
+        rates = np.array([row.measures["phones_per_second"] for row in mine])
+        middle = float(np.median(rates))
+        spread = 1.4826 * float(np.median(np.abs(rates - middle))) + 0.25
+        for row, rate in zip(mine, rates, strict=True):
+            if abs(rate - middle) > _OUTLIER_SPREADS * spread:
+                message = f"{rate:.1f} phones a second; the speaker's usual is {middle:.1f}"
+                doubts[row.id] = Doubt("rate_outlier", message, float(rate), middle)
+    return doubts
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about the set as a whole."""
+
+    severity: Literal["fix", "unfit"]
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a voice can be made of the set."""
+
+    fit: Literal["fit", "fix", "unfit"]
+    """fit: train; fix: train, and it would be better to mend this first; unfit: training would be wasted."""
+    findings: tuple[Finding, ...]
+    doubts: tuple[tuple[str, int, int], ...]
+    """(kind, how many utterances have it, how many are set aside for it), most frequent first."""
+
+
+MIN_MINUTES = 2.0
+"""Less cannot even adapt XTTS v2; its authors clone from seconds, but fine-tuning needs minutes."""
+GOOD_MINUTES = 20.0
+"""From here on a single voice is worth fine-tuning for."""
+MAX_SET_ASIDE_SHARE = 0.3
+GOOD_BANDWIDTH_HZ = 9000.0
+GOOD_DISTINCT_SHARE = 0.5
+
+
+def verdict(rows: Sequence[Utterance]) -> Verdict:
+    """Fit, fix or unfit, and why."""
+    kept = [row for row in rows if row.kept]
+    findings: list[Finding] = []
+
+    def find(severity: Literal["fix", "unfit"], message: str, remedy: str) -> None:
+        findings.append(Finding(severity, message, remedy))
+
+    minutes = sum(row.seconds for row in kept) / 60
+    if not kept:
+        find("unfit", "no utterance is kept", "mend what the doubts name, and run 'dimts data prepare' again")
+    elif minutes < MIN_MINUTES:
+        find("unfit", f"only {minutes:.1f} minutes are kept", f"record more: {GOOD_MINUTES:.0f} minutes make a voice")
+    elif minutes < GOOD_MINUTES:
+        find("fix", f"only {minutes:.1f} minutes are kept", f"record more: {GOOD_MINUTES:.0f} minutes make a voice")
+    if kept:
+        train = [row for row in kept if row.split == "train"]
+        if not train:
+            find("unfit", "no utterance is for training", "record more, or lower data.split.dev_share")
+        if not any(row.split == "dev" for row in kept):
+            find("fix", "no utterance is held out, so nothing tells when to stop training", "record more")
+        band = float(np.median([row.measures.get("bandwidth_hz", math.inf) for row in kept]))
+        if band < GOOD_BANDWIDTH_HZ:
+            find(
+                "fix",
+                f"half of the clips hold nothing above {band / 1000:.1f} kHz, so the voice will sound dull",
+                "use recordings of 24 kHz or more",
+            )
+        noisy = sum("noisy" in {doubt.kind for doubt in row.doubts} for row in kept) / len(kept)
+        if noisy > 0.5:
+            find("fix", f"{noisy:.0%} of the clips are noisy", KINDS["noisy"].remedy)
+        if not all(row.licence for row in kept):
+            find("fix", "the licence of some recordings is unknown", "write it into [project] of dimts.toml")
+        if not all(row.consent for row in kept):
+            find("fix", "nothing says that the speakers agreed", "write it into [project] consent of dimts.toml")
+        distinct = len({row.text for row in kept}) / len(kept)
+        if distinct < GOOD_DISTINCT_SHARE and len(kept) >= _MIN_TO_COMPARE:
+            find("fix", f"only {distinct:.0%} of the sentences are different", "read more different sentences")
+        speakers = Counter(row.speaker for row in kept)
+        if len(speakers) > 1 and "" in speakers:
+            find("fix", f"{speakers['']} utterances have no speaker", "name the speaker of each row")
+    aside = 1 - len(kept) / len(rows) if rows else 0.0
+    if kept and aside > MAX_SET_ASIDE_SHARE:
+        find("fix", f"{aside:.0%} of the utterances are set aside", "see the most frequent doubts")
+    worst: Literal["fit", "fix", "unfit"] = "fit"
+    if findings:
+        worst = "unfit" if any(one.severity == "unfit" for one in findings) else "fix"
+    return Verdict(worst, tuple(findings), doubt_counts(rows))
+
+
+def doubt_counts(rows: Sequence[Utterance]) -> tuple[tuple[str, int, int], ...]:
+    """(kind, utterances that have it, utterances set aside for it), most frequent first."""
+    having: Counter[str] = Counter()
+    against: Counter[str] = Counter()
+    for row in rows:
+        having.update({doubt.kind for doubt in row.doubts} | set(row.against))
+        against.update(set(row.against))
+    return tuple((kind, count, against[kind]) for kind, count in having.most_common())

@@ -1,0 +1,227 @@
+"""Utterances → train, dev, test; and the repeats among them. Seeded; nothing that has a place ever moves.
+
+A text goes where its hash falls, so all readings of it go together whatever else is in the set. Stretches of a
+long recording go together too. A newcomer whose text is too like one on another side yields: it is set
+aside as a leak, as what is there already may have been trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dimts.base.doubt import Doubt
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import need
+from dimts.data.acoustics import likeness
+from dimts.data.manifest import Split, Utterance
+from dimts.text.ethiopic import fold_homophones
+
+_SPOKEN = re.compile(r"[^\w]+")
+_GRAM = 4
+_BANDS = 24
+"""Bands of two min-hashes: texts that share 70 % of their 4-grams meet in one with p > 0.99."""
+_PRIME = (1 << 61) - 1
+_LENGTH_SLACK = 0.08
+"""Clips whose lengths differ by more are not one recording twice."""
+_LENGTH_SLACK_SECONDS = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """[data.split]: what is held out of training."""
+
+    dev_share: float = 0.05
+    """Share held out to watch training by."""
+    test_share: float = 0.05
+    """Share held out for the final evaluation."""
+    seed: int = 0
+    """Another seed holds out other sentences."""
+    near_text: float = 0.85
+    """Texts more alike than this (normalised edit distance) stay on one side."""
+    stretch_seconds: float = 60.0
+    """Clips of a long recording are held out in stretches of this length, so that neighbours stay together."""
+
+    def __post_init__(self) -> None:
+        if self.dev_share < 0 or self.test_share < 0 or self.dev_share + self.test_share > 0.5:
+            raise ConfigError(
+                "data.split: dev_share and test_share must be 0 or more, and 0.5 at most together", "0.05 each is usual"
+            )
+
+
+def text_key(text: str) -> str:
+    """A text without punctuation, spacing and spelling variants: what is spoken."""
+    return _SPOKEN.sub("", fold_homophones(text)).lower()
+
+
+def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True) -> dict[str, Split | Doubt]:
+    """Utterance id → split, or why it yields, for the kept rows that have none yet.
+
+    Rows with a split keep it. With `complete`, a set of ten texts or more gets a dev set even if no
+    hash fell there.
+    """
+    kept = [row for row in rows if row.kept]
+    groups = _near_groups(kept, settings.near_text)
+    sides: dict[int, set[Split]] = defaultdict(set)
+    units: dict[str, Split] = {}
+    out: dict[str, Split | Doubt] = {}
+    several = Counter(row.recording for row in kept)
+    for row, group in zip(kept, groups, strict=True):
+        if row.split:
+            sides[group].add(row.split)
+            if several[row.recording] > 1:
+                units.setdefault(_unit(row, settings), row.split)
+    for row, group in zip(kept, groups, strict=True):
+        if row.split:
+            continue
+        unit = _unit(row, settings) if several[row.recording] > 1 else ""
+        wanted = units.get(unit) if unit else None
+        there = sides[group]
+        if len(there | ({wanted} if wanted else set())) > 1:
+            places = ", ".join(sorted(there))
+            beside = f", its stretch of the recording is in {wanted}" if wanted else ""
+            out[row.id] = Doubt("leak", f"texts nearly the same are in {places}{beside}")
+            continue
+        choice: Split = wanted or next(iter(there), None) or _fall(unit or text_key(row.text), settings)
+        there.add(choice)
+        if unit:
+            units.setdefault(unit, choice)
+        out[row.id] = choice
+    if complete:
+        _fill_dev(kept, groups, out, settings)
+    return out
+
+
+def _unit(row: Utterance, settings: SplitSettings) -> str:
+    return f"{row.recording}/{int(row.start_seconds // settings.stretch_seconds)}"
+
+
+def _fall(key: str, settings: SplitSettings) -> Split:
+    at = _position(key, settings)
+    if at < settings.dev_share:
+        return "dev"
+    return "test" if at < settings.dev_share + settings.test_share else "train"
+
+
+def _position(key: str, settings: SplitSettings) -> float:
+    digest = hashlib.sha256(f"{settings.seed}|{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _fill_dev(
+    kept: Sequence[Utterance], groups: Sequence[int], out: dict[str, Split | Doubt], settings: SplitSettings
+) -> None:
+    """A small set whose hashes all fell elsewhere: its lowest new text becomes the dev set."""
+    if not settings.dev_share or len(set(groups)) < 10:
+        return
+    splits = [row.split or out.get(row.id) for row in kept]
+    if "dev" in splits:
+        return
+    several = Counter(row.recording for row in kept)
+    old = {group for row, group in zip(kept, groups, strict=True) if row.split or several[row.recording] > 1}
+    free = [(row, group) for row, group in zip(kept, groups, strict=True) if group not in old]
+    if not free:  # one long recording: its last stretch
+        units = [_unit(row, settings) for row in kept if out.get(row.id) == "train"]
+        fresh = {group for row, group in zip(kept, groups, strict=True) if not row.split}
+        if len(set(units)) > 1:
+            for row, group in zip(kept, groups, strict=True):
+                if row.id in out and _unit(row, settings) == units[-1] and group in fresh:
+                    out[row.id] = "dev"
+        return
+    chosen = min(free, key=lambda one: _position(text_key(one[0].text), settings))[1]
+    for row, group in zip(kept, groups, strict=True):
+        if group == chosen and row.id in out:
+            out[row.id] = "dev"
+
+
+# --- repeats --------------------------------------------------------------------------------------
+
+
+def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Doubt]:
+    """Utterance id → doubt, for clips whose sound is there already, the first of each kind excepted.
+
+    Compares sketches of clips of nearly the same length; exact copies and copies of another level,
+    codec or rate are found alike.
+    """
+    mine = [row for row in rows if row.sketch and row.kept]
+    if len(mine) < 2:
+        return {}
+    order = sorted(range(len(mine)), key=lambda index: mine[index].seconds)
+    seconds = np.array([mine[index].seconds for index in order])
+    vectors = likeness([mine[index].sketch for index in order])
+    doubts: dict[str, Doubt] = {}
+    for at, index in enumerate(order):
+        limit = seconds[at] * (1 + _LENGTH_SLACK) + _LENGTH_SLACK_SECONDS
+        last = int(np.searchsorted(seconds, limit, side="right"))
+        alike = vectors[at + 1 : last] @ vectors[at]
+        for hit in np.flatnonzero(alike >= near):
+            first, second = sorted((index, order[at + 1 + int(hit)]))
+            if mine[second].id not in doubts and mine[first].id not in doubts:
+                doubts[mine[second].id] = Doubt(
+                    "duplicate_audio", f"the same sound as {mine[first].id}", float(alike[hit]), near
+                )
+    return doubts
+
+
+def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+    """Utterance id → doubt, for a sentence the same speaker has said before in the set."""
+    first: dict[tuple[str, str], str] = {}
+    doubts: dict[str, Doubt] = {}
+    for row in rows:
+        if not row.kept:
+            continue
+        key = (row.speaker, text_key(row.text))
+        if key in first:
+            doubts[row.id] = Doubt("duplicate_text", f"the same sentence as {first[key]}")
+        else:
+            first[key] = row.id
+    return doubts
+
+
+def _near_groups(rows: Sequence[Utterance], near: float) -> list[int]:
+    """A group number for every row; texts nearly alike share one, directly or through others."""
+    keys = [text_key(row.text) for row in rows]
+    parent: dict[str, str] = {key: key for key in keys}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    ratio = need("rapidfuzz.fuzz", "data").ratio
+    for one, other in _candidates(sorted(parent)):
+        if root(one) != root(other) and ratio(one, other) >= near * 100:
+            parent[root(other)] = root(one)
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(root(key), len(numbers)) for key in keys]
+
+
+def _candidates(keys: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Pairs of texts that share much, by min-hashing their 4-grams (Broder 1997)."""
+    random = np.random.default_rng(0)
+    factors = random.integers(1, 1 << 31, 2 * _BANDS, dtype=np.uint64)
+    shifts = random.integers(0, 1 << 61, 2 * _BANDS, dtype=np.uint64)
+    buckets: dict[tuple[int, bytes], list[str]] = defaultdict(list)
+    for key in keys:
+        grams = {key[at : at + _GRAM] for at in range(max(1, len(key) - _GRAM + 1))}
+        hashes = np.array([_hash(gram) for gram in sorted(grams)], np.uint64)
+        lowest = ((hashes[:, None] * factors + shifts) % np.uint64(_PRIME)).min(axis=0)
+        for band in range(_BANDS):
+            buckets[band, lowest[2 * band : 2 * band + 2].tobytes()].append(key)
+    seen: set[tuple[str, str]] = set()
+    for members in buckets.values():
+        for other in members[1:]:  # a chain is enough: groups close over it
+            pair = (members[0], other)
+            if pair not in seen:
+                seen.add(pair)
+                yield pair
+
+
+def _hash(gram: str) -> int:
+    return int.from_bytes(hashlib.blake2b(gram.encode(), digest_size=4).digest(), "big")

@@ -1,0 +1,190 @@
+"""Manifest → hours, lengths, speakers, phones and diphones covered. Statistics of shards add up.
+
+total = Stats.of(first) + Stats.of(second)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimts.data.manifest import Utterance
+from dimts.text.phones import CONSONANTS, VOWELS
+
+LENGTH_STEP_SECONDS = 0.5
+"""Width of a bin of the histogram of clip lengths."""
+RARE = 10
+"""A phone seen less often is hardly learnt."""
+LONG = "ː"
+WORD_BORDER = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sums over utterances; `+` adds two."""
+
+    utterances: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    """Of the kept clips."""
+    set_aside_seconds: float = 0.0
+    splits: Counter[str] = field(default_factory=Counter)
+    """Split → kept clips."""
+    split_seconds: Counter[str] = field(default_factory=Counter)
+    speakers: Counter[str] = field(default_factory=Counter)
+    """Speaker → kept clips."""
+    speaker_seconds: Counter[str] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)
+    """Bin (of LENGTH_STEP_SECONDS) → kept clips."""
+    phones: Counter[str] = field(default_factory=Counter)
+    """Phone with its length mark → how often it is said."""
+    diphones: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Two phones in a row inside a phrase; "#" is a word border."""
+    words: int = 0
+    distinct: frozenset[str] = frozenset()
+    """Texts, to tell repeats."""
+    against: Counter[str] = field(default_factory=Counter)
+    """Kind of doubt → utterances set aside for it."""
+    doubts: Counter[str] = field(default_factory=Counter)
+    """Kind of doubt → utterances that have it."""
+    by: Counter[str] = field(default_factory=Counter)
+    """Where the texts of kept clips come from."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Utterance]) -> Stats:
+        """The statistics of some rows; constant memory but for the distinct texts."""
+        utterances = kept = words = 0
+        seconds = aside = 0.0
+        splits, speakers, phones, against, doubts, by = (Counter[str]() for _ in range(6))
+        split_seconds: dict[str, float] = {}
+        speaker_seconds: dict[str, float] = {}
+        lengths: Counter[int] = Counter()
+        diphones: Counter[tuple[str, str]] = Counter()
+        texts: set[str] = set()
+        for row in rows:
+            utterances += 1
+            against.update(row.against)
+            doubts.update({doubt.kind for doubt in row.doubts})
+            if not row.kept:
+                aside += row.seconds
+                continue
+            kept += 1
+            seconds += row.seconds
+            splits[row.split] += 1
+            split_seconds[row.split] = split_seconds.get(row.split, 0.0) + row.seconds
+            speakers[row.speaker] += 1
+            speaker_seconds[row.speaker] = speaker_seconds.get(row.speaker, 0.0) + row.seconds
+            lengths[int(row.seconds / LENGTH_STEP_SECONDS)] += 1
+            by[row.by] += 1
+            texts.add(row.text)
+            units = row.phones.split()
+            phones.update(unit for unit in units if unit != WORD_BORDER)
+            words += units.count(WORD_BORDER) + 1 if units else 0
+            bounded = [WORD_BORDER, *units, WORD_BORDER] if units else []
+            diphones.update(itertools.pairwise(bounded))
+        return cls(
+            utterances,
+            kept,
+            seconds,
+            aside,
+            splits,
+            Counter(split_seconds),
+            speakers,
+            Counter(speaker_seconds),
+            lengths,
+            phones,
+            diphones,
+            words,
+            frozenset(texts),
+            against,
+            doubts,
+            by,
+        )
+
+    def __add__(self, other: Stats) -> Stats:
+        return Stats(
+            self.utterances + other.utterances,
+            self.kept + other.kept,
+            self.seconds + other.seconds,
+            self.set_aside_seconds + other.set_aside_seconds,
+            self.splits + other.splits,
+            self.split_seconds + other.split_seconds,
+            self.speakers + other.speakers,
+            self.speaker_seconds + other.speaker_seconds,
+            self.lengths + other.lengths,
+            self.phones + other.phones,
+            self.diphones + other.diphones,
+            self.words + other.words,
+            self.distinct | other.distinct,
+            self.against + other.against,
+            self.doubts + other.doubts,
+            self.by + other.by,
+        )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Phones of Amharic that are never said."""
+        said = {phone.rstrip(LONG) for phone in self.phones}
+        return tuple(phone for phone in (*VOWELS, *CONSONANTS) if phone not in said)
+
+    @property
+    def rare(self) -> tuple[str, ...]:
+        """Phones said, but less often than RARE times."""
+        plain: Counter[str] = Counter()
+        for phone, count in self.phones.items():
+            plain[phone.rstrip(LONG)] += count
+        return tuple(phone for phone in (*VOWELS, *CONSONANTS) if 0 < plain[phone] < RARE)
+
+    @property
+    def long_phones(self) -> tuple[str, ...]:
+        """Consonants that are said long somewhere."""
+        return tuple(sorted(phone for phone in self.phones if phone.endswith(LONG)))
+
+    def length_at(self, share: float) -> float:
+        """The clip length below which `share` of the kept clips lie (to a bin), in seconds; 0 without clips."""
+        count = 0
+        for step in sorted(self.lengths):
+            count += self.lengths[step]
+            if count >= share * self.kept:
+                return (step + 0.5) * LENGTH_STEP_SECONDS
+        return 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "utterances": self.utterances,
+            "kept": self.kept,
+            "set_aside": self.utterances - self.kept,
+            "hours": round(self.seconds / 3600, 4),
+            "seconds": round(self.seconds, 2),
+            "set_aside_seconds": round(self.set_aside_seconds, 2),
+            "splits": {
+                name: {"clips": self.splits[name], "seconds": round(float(self.split_seconds[name]), 2)}
+                for name in ("train", "dev", "test")
+            },
+            "speakers": {
+                name: {"clips": count, "seconds": round(float(self.speaker_seconds[name]), 2)}
+                for name, count in sorted(self.speakers.items())
+            },
+            "clip_seconds": {
+                "median": self.length_at(0.5),
+                "p5": self.length_at(0.05),
+                "p95": self.length_at(0.95),
+                "histogram": {f"{step * LENGTH_STEP_SECONDS:g}": self.lengths[step] for step in sorted(self.lengths)},
+            },
+            "sentences": {"distinct": len(self.distinct), "words": self.words, "by": dict(self.by)},
+            "phones": {
+                "distinct": len(self.phones),
+                "said": sum(self.phones.values()),
+                "counts": dict(self.phones.most_common()),
+                "missing": list(self.missing),
+                "rare": list(self.rare),
+                "long": list(self.long_phones),
+            },
+            "diphones": {"distinct": len(self.diphones), "once": sum(n == 1 for n in self.diphones.values())},
+            "reasons": dict(self.against.most_common()),
+            "doubts": dict(self.doubts.most_common()),
+        }
