@@ -6,12 +6,13 @@ No model, no network, no program to install; the same phones and settings give t
 what it is told: the phones come from outside, as espeak-ng phoneme names, and its own spelling rules
 are never asked. MNEMONICS is the whole of what it can say; any other phone is an AudioError.
 
-The library keeps one state for the whole process, so all voices share one lock.
+The library has one state for the whole process, so all voices share one lock.
 Source of the interface: espeak-ng 1.52, src/include/espeak-ng/speak_lib.h.
 """
 
 from __future__ import annotations
 
+import _ctypes
 import atexit
 import ctypes
 import os
@@ -19,13 +20,15 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dimts.audio.media import Samples
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import AudioError, ConfigError
 from dimts.base.plugins import nearest, need
@@ -76,6 +79,8 @@ _PIECE_PHONEMES = 150
 _TRAILING_SECONDS = 0.02
 _DATA_PATH_LIMIT = 150
 """The library copies its data path into 160 bytes."""
+
+_REINSTALL = "pip install --force-reinstall espeakng-loader"
 
 # speak_lib.h
 _SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT = 2, 0x0001, 0x8000
@@ -155,13 +160,12 @@ class Formant:
         names = [[phonemes(phone) for phone in part.phones] for part in piece]
         text = "[[" + " ".join(_spell(part.phones, phones) for part, phones in zip(piece, names, strict=True))
         text += "]]" + clause
-        samples, events = self._library.synthesise(text, self._voice, self.settings)
-        if not len(samples):
+        raw = self._library.synthesise(text, self._voice, self.settings)
+        if not len(raw.samples):
             raise AudioError(f"the formant voice said nothing for {text}", "report this as a bug, with the text")
-        end = _sounding_end(samples, self._library.rate)
-        borders = _borders(names, events, samples, end)
-        rate = self._library.rate
-        return Wave(samples[:end] * self._gain, rate), [[(a / rate, b / rate) for a, b in word] for word in borders]
+        rate, end = raw.rate, _sounding_end(raw)
+        borders = _borders(names, raw, end)
+        return Wave(raw.samples[:end] * self._gain, rate), [[(a / rate, b / rate) for a, b in word] for word in borders]
 
 
 def phonemes(phone: str) -> tuple[str, ...]:
@@ -198,9 +202,9 @@ def _spell(phones: tuple[str, ...], names: list[tuple[str, ...]]) -> str:
 def _gain(voice: str) -> np.float32:
     """The factor that brings a voice to LEVEL_DBFS."""
     text = "[[" + " ".join(_spell(word, [phonemes(phone) for phone in word]) for word in _PATTERN) + "]]."
-    samples, _ = _library().synthesise(text, voice, FormantSettings())
-    end = _sounding_end(samples, _library().rate)
-    rms = float(np.sqrt(np.mean(np.square(samples[:end], dtype=np.float64)))) if end else 1.0
+    raw = _library().synthesise(text, voice, FormantSettings())
+    heard = raw.samples[: _sounding_end(raw)]
+    rms = float(np.sqrt(np.mean(np.square(heard, dtype=np.float64)))) if len(heard) else 1.0
     return np.float32(10.0 ** (LEVEL_DBFS / 20.0) / max(rms, 1e-4))
 
 
@@ -227,11 +231,20 @@ def _pieces(words: Sequence[Sequence[str]]) -> Iterator[list[_Part]]:
     yield piece
 
 
-def _sounding_end(samples: np.ndarray[Any, np.dtype[np.float32]], rate: int) -> int:
+def _sounding_end(raw: _Raw) -> int:
     """Where the sound ends, plus a moment; the pause after a phrase is the speaker's to choose."""
-    loud = np.flatnonzero(np.abs(samples) > 1e-3)
-    end = (int(loud[-1]) + 1 if len(loud) else 0) + round(_TRAILING_SECONDS * rate)
-    return min(end, len(samples))
+    loud = np.flatnonzero(np.abs(raw.samples) > 1e-3)
+    end = (int(loud[-1]) + 1 if len(loud) else 0) + round(_TRAILING_SECONDS * raw.rate)
+    return min(end, len(raw.samples))
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """What the library gives: samples, their rate, events."""
+
+    samples: Samples
+    rate: int
+    events: list[_Event]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,19 +254,14 @@ class _Event:
     name: str
 
 
-def _borders(
-    names: list[list[tuple[str, ...]]],
-    events: list[_Event],
-    samples: np.ndarray[Any, np.dtype[np.float32]],
-    end: int,
-) -> list[list[tuple[int, int]]]:
+def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[list[tuple[int, int]]]:
     """Samples at which each phone of each word starts and ends, from the library's events.
 
-    The library says a long consonant as one or two phonemes of one name, and gives a stop's time at
-    its burst; the silence right before (its hold) is counted to it.
+    The library says a long consonant as one or two phonemes of one name, gives a stop's time at its
+    burst, and that of a vowel before the hold of an ejective is over. Here a hold belongs to the consonant.
     """
     spoken: list[list[_Event]] = [[]]
-    for event in events:
+    for event in raw.events:
         if event.kind == _E_WORD:
             spoken.append([])
         elif event.kind == _E_PHONEME and not event.name.startswith("_"):
@@ -263,12 +271,12 @@ def _borders(
     for index, word in enumerate(names):
         heard = spoken[index] if index < len(spoken) else []
         starts.append(_starts(word, heard))
-    silent = np.abs(samples) < 1e-6
+    silent = np.abs(raw.samples) < 1e-6
     flat: list[int] = []
     for word, places in zip(names, starts, strict=True):
         for phone, start in zip(word, places, strict=True):
-            at = _hold_start(start, silent) if phone[0].rstrip(":") in _HOLDS else start
-            flat.append(min(max(at, flat[-1] if flat else 0), end))
+            move = _hold_start if phone[0].rstrip(":") in _HOLDS else _sound_start
+            flat.append(min(max(move(start, silent), flat[-1] if flat else 0), end))
     closes = [*flat[1:], end]
     pairs = iter(zip(flat, closes, strict=True))
     return [[next(pairs) for _ in word] for word in starts]
@@ -297,6 +305,12 @@ def _hold_start(start: int, silent: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
     return first
 
 
+def _sound_start(start: int, silent: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+    while start < len(silent) and silent[start]:
+        start += 1
+    return start
+
+
 class _EventId(ctypes.Union):
     _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
 
@@ -317,18 +331,19 @@ class _EventStruct(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_EventStruct))
 
 
-@dataclass
 class _Library:
-    """The loaded library: one per process, used by one thread at a time."""
+    """The library file: opened anew for each request, by one thread at a time.
 
-    handle: Any
-    rate: int
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    state: tuple[str, FormantSettings] | None = None
+    Its waver of pitch and its noise go on from request to request, so only a fresh start gives the same
+    samples again; that costs less than a millisecond.
+    """
 
-    def synthesise(
-        self, text: str, voice: str, settings: FormantSettings
-    ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], list[_Event]]:
+    def __init__(self, file: str, data: Path) -> None:
+        self._file, self._data = file, data
+        self._lock = threading.Lock()
+
+    def synthesise(self, text: str, voice: str, settings: FormantSettings) -> _Raw:
+        """Say `text`, phonemes in [[…]]; AudioError if the library cannot."""
         chunks: list[np.ndarray[Any, np.dtype[np.int16]]] = []
         events: list[_Event] = []
 
@@ -344,25 +359,44 @@ class _Library:
 
         callback = _Callback(take)
         data = text.encode("utf-8") + b"\0"
-        with self.lock:
-            self._set(voice, settings)
-            self.handle.espeak_SetSynthCallback(callback)
-            code = self.handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
+        with self._lock, self._open() as (handle, rate):
+            if handle.espeak_SetVoiceByName(voice.encode()) != 0:
+                raise AudioError(f"espeak-ng cannot load the voice {voice!r}", "choose another variant")
+            handle.espeak_SetParameter(_P_RATE, round(_WORDS_A_MINUTE * settings.rate), 0)
+            handle.espeak_SetParameter(_P_PITCH, _pitch_number(settings.pitch), 0)
+            handle.espeak_SetSynthCallback(callback)
+            code = handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
         if code != 0:
-            raise AudioError(
-                f"espeak-ng refused to speak (code {code})", "pip install --force-reinstall espeakng-loader"
-            )
+            raise AudioError(f"espeak-ng refused to speak (code {code})", _REINSTALL)
         samples = np.concatenate(chunks) if chunks else np.zeros(0, np.int16)
-        return samples.astype(np.float32) / np.float32(32768.0), events
+        return _Raw(samples.astype(np.float32) / np.float32(32768.0), rate, events)
 
-    def _set(self, voice: str, settings: FormantSettings) -> None:
-        if self.state == (voice, settings):
-            return
-        if self.handle.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise AudioError(f"espeak-ng cannot load the voice {voice!r}", "choose another variant")
-        self.handle.espeak_SetParameter(_P_RATE, round(_WORDS_A_MINUTE * settings.rate), 0)
-        self.handle.espeak_SetParameter(_P_PITCH, _pitch_number(settings.pitch), 0)
-        self.state = (voice, settings)
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, int]]:
+        try:
+            handle = ctypes.CDLL(self._file)
+        except OSError as error:
+            raise AudioError(f"the espeak-ng library cannot be loaded: {error}", _REINSTALL) from error
+        try:
+            handle.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
+            handle.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
+            handle.espeak_SetSynthCallback.argtypes = [_Callback]
+            handle.espeak_SetSynthCallback.restype = None
+            handle.espeak_Synth.argtypes = [
+                ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
+                ctypes.c_void_p, ctypes.c_void_p,
+            ]  # fmt: skip
+            handle.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+            path = os.fsencode(self._data)
+            rate = handle.espeak_Initialize(_SYNCHRONOUS, 0, path, _PHONEME_EVENTS | _DO_NOT_EXIT)
+            if rate <= 0:
+                raise AudioError(f"espeak-ng cannot read its data in {self._data}", _REINSTALL)
+            try:
+                yield handle, int(rate)
+            finally:
+                handle.espeak_Terminate()
+        finally:
+            _close(handle)
 
 
 def _pitch_number(factor: float) -> int:
@@ -379,35 +413,38 @@ def _data_folder() -> Path:
 @cache
 def _library() -> _Library:
     loader = need("espeakng_loader", "formant")
+    return _Library(_own_copy(Path(loader.get_library_path())), _short_path(_data_folder()))
+
+
+@cache
+def _nest() -> Path:
+    """A temporary folder that goes when we go."""
+    folder = Path(tempfile.mkdtemp(prefix="dimts-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _own_copy(file: Path) -> str:
+    """The library under a path of our own, so that whoever else has it open keeps a state of their own."""
     try:
-        handle = ctypes.CDLL(str(loader.get_library_path()))
-    except OSError as error:
-        raise AudioError(
-            f"the espeak-ng library cannot be loaded: {error}", "pip install --force-reinstall espeakng-loader"
-        ) from error
-    handle.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
-    handle.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
-    handle.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
-    handle.espeak_SetSynthCallback.argtypes = [_Callback]
-    handle.espeak_SetSynthCallback.restype = None
-    handle.espeak_Synth.argtypes = [
-        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
-        ctypes.c_void_p, ctypes.c_void_p,
-    ]  # fmt: skip
-    data = _short_path(_data_folder())
-    rate = handle.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _PHONEME_EVENTS | _DO_NOT_EXIT)
-    if rate <= 0:
-        raise AudioError(f"espeak-ng cannot read its data in {data}", "pip install --force-reinstall espeakng-loader")
-    return _Library(handle, int(rate))
+        copy = Path(shutil.copyfile(file, _nest() / f"formant-{file.name}"))
+        handle = ctypes.CDLL(str(copy))
+    except OSError:  # no room, or a temporary folder from which nothing may be run
+        return str(file)
+    _close(handle)
+    return str(copy)
+
+
+def _close(handle: ctypes.CDLL) -> None:
+    name = "FreeLibrary" if os.name == "nt" else "dlclose"
+    getattr(_ctypes, name)(handle._handle)
 
 
 def _short_path(folder: Path) -> Path:
-    """`folder`, or a link to it where its path is too long for the library; the link goes when we go."""
+    """`folder`, or a link to it where its path is too long for the library."""
     if len(os.fsencode(folder)) <= _DATA_PATH_LIMIT:
         return folder
-    nest = Path(tempfile.mkdtemp(prefix="dimts-"))
-    atexit.register(shutil.rmtree, nest, ignore_errors=True)
-    link = nest / "espeak-ng-data"
+    link = _nest() / "espeak-ng-data"
     try:
         link.symlink_to(folder, target_is_directory=True)
     except OSError:  # Windows without the right to make links

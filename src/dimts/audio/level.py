@@ -34,6 +34,8 @@ PEAK_DBFS = -1.0
 """Room left for what resampling and lossy coding add to peaks."""
 _BLOCK_SECONDS = 0.4
 """Gating block of BS.1770; a shorter sound is measured as one block."""
+_BLANK_RANGE_DB = 40.0
+"""Where the pauses are digital silence, speech is what lies within this much of its loudest frame."""
 _SMALLEST_RISE_DB = 6.0
 """Speech must stand this far above the noise to be told apart by level alone."""
 
@@ -149,18 +151,21 @@ def frame_levels(wave: Wave, frame: float = FRAME_SECONDS, hop: float = HOP_SECO
 def speech_threshold_dbfs(levels: npt.NDArray[np.float64]) -> float:
     """The level between the quiet and the loud frames (Otsu's threshold, IEEE SMC 9(1), 1979).
 
-    nan if the two are less than 6 dB apart, that is, if nothing stands out.
+    Digital silence is quiet whatever else there is. nan if nothing stands out: if the two are less than
+    6 dB apart.
     """
     heard = levels[levels > FLOOR_DBFS]
+    blank = len(heard) < len(levels)
+    plain = float(heard.max()) - _BLANK_RANGE_DB if blank and len(heard) else math.nan
     if len(heard) < 2 or np.ptp(heard) < _SMALLEST_RISE_DB:
-        return math.nan
+        return plain
     ordered = np.sort(heard)
     count = np.arange(1, len(ordered))
     below = np.cumsum(ordered)[:-1] / count
     above = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - count)
     best = int(np.argmax(count * (len(ordered) - count) * np.square(above - below)))
     if above[best] - below[best] < _SMALLEST_RISE_DB:
-        return math.nan
+        return plain
     return float((ordered[best] + ordered[best + 1]) / 2)
 
 

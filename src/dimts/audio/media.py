@@ -31,6 +31,8 @@ MAX_RATE = 768_000
 """Hz; no recorder goes beyond it, so more means a corrupt header."""
 SHORTFALL_SECONDS = 0.25
 """A file may end this much before the length in its header (encoders round); more means it was cut short."""
+CONTAINER_SHORTFALL_SECONDS = 2.0
+"""The same for a film, whose last packet may last, and whose tracks may differ, by a moment."""
 _STREAMED_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFF - 8, 0x7FFFFFFF, 0x80000000, 0x7FFFF000)
 """Sizes that programs write into a RIFF header when they cannot know the length (pipes)."""
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
@@ -189,7 +191,7 @@ class _SoundFile:
                 if self._cut_short:
                     raise AudioError(f"{self._path}: cut short, its last page is not whole", _COPY_AGAIN)
                 return
-            yield piece[:, 0].copy() if piece.shape[1] == 1 else piece.mean(axis=1, dtype=np.float32)
+            yield _average(piece.T)
 
     def close(self) -> None:
         self._file.close()
@@ -214,18 +216,33 @@ class _Av:
         self.frames = round(seconds * self.rate) if seconds else None
 
     def read(self) -> Iterator[Samples]:
-        resampler = self._library.AudioResampler(format="flt", layout="mono", rate=self.rate)
+        resampler = self._library.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.rate)
+        last = 0.0
         try:
-            for frame in self._container.decode(self._stream):
-                for piece in resampler.resample(frame):
-                    yield piece.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            for packet in self._container.demux():  # pictures are passed over undecoded; they tell how far it got
+                if packet.pts is not None:
+                    last = max(last, float(packet.pts * packet.time_base))
+                if packet.stream.index != self._stream.index:
+                    continue
+                for frame in packet.decode():
+                    for piece in resampler.resample(frame):
+                        yield _average(piece.to_ndarray())
             for piece in resampler.resample(None):
-                yield piece.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+                yield _average(piece.to_ndarray())
         except self._library.error.FFmpegError as error:
             raise AudioError(f"{self._path}: corrupt ({error.strerror})", _COPY_AGAIN) from error
+        promised = (self._container.duration or 0) / self._library.time_base
+        if promised - last > CONTAINER_SHORTFALL_SECONDS:
+            raise AudioError(f"{self._path}: cut short, ends after {last:.1f} s of {promised:.1f} s", _COPY_AGAIN)
 
     def close(self) -> None:
         self._container.close()
+
+
+def _average(channels: npt.NDArray[np.float32]) -> Samples:
+    """[C, T] → [T]."""
+    mono: Samples = channels[0].copy() if len(channels) == 1 else channels.mean(axis=0, dtype=np.float32)
+    return mono
 
 
 def _by_soundfile(path: Path) -> tuple[_Decoder | None, str]:
