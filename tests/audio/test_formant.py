@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -164,7 +165,7 @@ def test_each_word_and_phone_has_its_time() -> None:
     said = VOICE.speak_timed(words, "።")
     assert [len(word) for word in said.times] == [8, 5, 3, 1, 1]
     flat = [time for word in said.times for time in word]
-    for (_, end), (start, _) in zip(flat, flat[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(flat):
         assert end == start
     assert all(end > start for start, end in flat)
     assert flat[-1][1] == pytest.approx(said.wave.seconds, abs=0.01)
@@ -254,8 +255,7 @@ def test_threads_do_not_mix_their_voices() -> None:
     found: list[tuple[int, np.ndarray]] = []
 
     def work(index: int) -> None:
-        for _ in range(8):
-            found.append((index, Formant(kinds[index]).speak(SELAM, "።").samples))
+        found.extend((index, Formant(kinds[index]).speak(SELAM, "።").samples) for _ in range(8))
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(3) for _ in range(2)]
     for thread in threads:
