@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,3 +121,14 @@ def _audio(wave: Wave) -> str:
     out = io.BytesIO()
     soundfile.write(out, wave.samples, wave.rate, format="WAV", subtype="PCM_16")
     return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def losses(log: Path | str) -> dict[str, list[tuple[float, float]]]:
+    """The loss curves of a run's log.jsonl: curve name → (step, loss) points."""
+    found: dict[str, list[tuple[float, float]]] = {"training": [], "dev": []}
+    for line in Path(log).read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        for name, key in (("training", "loss"), ("dev", "dev_loss")):
+            if key in row and "step" in row:
+                found[name].append((float(row["step"]), float(row[key])))
+    return found

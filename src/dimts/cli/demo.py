@@ -1,0 +1,179 @@
+"""`dimts demo`: the whole way once, from recordings to a spoken sentence and a report, on any machine."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dimts.base.project import Project
+    from dimts.data.manifest import Utterance
+    from dimts.evaluate.report import Spoken
+    from dimts.text.frontend import Phrase
+
+REHEARSAL = (
+    "The fine-tuned voice is a rehearsal of the pipeline: a tiny engine with random weights, trained for a few "
+    "minutes, learns rhythm and noise, not speech. For a real voice fetch the XTTS v2 weights (dimts fetch), then: "
+    "dimts train PROJECT --base xtts-v2"
+)
+SPEECH = Path("../shared/speech/alffa")
+_SPEAKER = "tr097"
+_VARIANTS = ("", "m3", "f2")
+_METADATA = "metadata.tsv"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `demo`."""
+    app.command("demo")(demo)
+
+
+def demo(
+    folder: Path = typer.Argument(Path("demo"), help="Project folder to make, or to go on with."),
+    steps: int = typer.Option(300, "--steps", min=1, help="Training steps of the tiny engine."),
+    clips: int = typer.Option(60, "--clips", min=4, help="Most recordings to take."),
+    speech: Path = typer.Option(
+        SPEECH,
+        "--speech",
+        help="Folder of real recordings with a metadata.tsv; where absent, the formant voice speaks.",
+    ),
+) -> None:
+    """Prepare recordings, fine-tune a tiny voice, speak with it, and write report.html (under 5 minutes)."""
+    from dimts.base.project import Project, ProjectSettings
+    from dimts.cli.face import bar
+    from dimts.cli.new import template
+    from dimts.data.manifest import Manifest
+    from dimts.data.prepare import PrepareSettings, prepare
+    from dimts.train.loop import fine_tune
+    from dimts.train.settings import TrainSettings
+
+    if (folder / "dimts.toml").exists():
+        project = Project.open(folder)
+    else:
+        project = Project.create(folder, template(ProjectSettings(name="demo")))
+    taken = _take(project, speech, clips)
+    _say(taken)
+    with bar() as tell:
+        prepared = prepare(project, (), project.settings("data", PrepareSettings), tell)
+        _say(str(prepared))
+        settings = project.settings("train", TrainSettings, (f"train.steps={steps}", "train.size=tiny"))
+        run = fine_tune(project, settings, tell)
+    _say(REHEARSAL)
+    spoken = speak(project, run.bundle)
+    rows = Manifest.read(project.manifest)
+    path = write(project, run.folder, rows, spoken, taken)
+    _say(f"wrote {path} and {len(spoken)} sentences in two voices as wav files in {project.root / 'spoken'}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _take(project: Project, speech: Path, clips: int) -> str:
+    """Fill the project's recordings, once; returns a line that says with what."""
+    note = project.recordings / "SOURCE.txt"
+    if note.exists():
+        return note.read_text(encoding="utf-8").strip()
+    from dimts.base.files import write_text
+
+    real = (speech / _METADATA).is_file()
+    said = _copy(project, speech, clips) if real else _synthesise(project, clips)
+    write_text(note, said + "\n")
+    return said
+
+
+def _copy(project: Project, speech: Path, clips: int) -> str:
+    """Copy one speaker's recordings, and their rows, into the project."""
+    import csv
+    import shutil
+
+    from dimts.base.files import write_text
+
+    with (speech / _METADATA).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    chosen = ([row for row in rows if row["speaker"] == _SPEAKER] or rows)[:clips]
+    lines = ["id\tpath\tspeaker\ttext"]
+    for row in chosen:
+        source = speech / row["path"]
+        shutil.copyfile(source, project.recordings / source.name)
+        lines.append("\t".join((row["id"], source.name, row["speaker"], row["text"])))
+    write_text(project.recordings / _METADATA, "\n".join(lines) + "\n")
+    return f"took {len(chosen)} real recordings of {len({row['speaker'] for row in chosen})} speaker(s) from {speech}"
+
+
+def _synthesise(project: Project, clips: int) -> str:
+    """Let the formant voice speak our own sentences in several variants."""
+    from dimts.base.files import write_text
+    from dimts.evaluate.sentences import SENTENCES
+    from dimts.speak import Speaker
+
+    lines = ["id\tpath\tspeaker\ttext"]
+    for variant in _VARIANTS:
+        speaker = Speaker.load("formant", variant=variant)
+        for number, sentence in enumerate(SENTENCES):
+            if len(lines) > clips:
+                break
+            name = f"{variant or 'plain'}-{number:02d}"
+            speaker.say(sentence).save(project.recordings / f"{name}.wav")
+            lines.append("\t".join((name, f"{name}.wav", variant or "plain", sentence)))
+    write_text(project.recordings / _METADATA, "\n".join(lines) + "\n")
+    return (
+        f"no recordings at hand: the formant voice spoke {len(lines) - 1} Amharic sentences of the package "
+        f"in {len(_VARIANTS)} variants"
+    )
+
+
+def speak(project: Project, bundle: Path) -> list[Spoken]:
+    """Say the greetings with the formant voice and with the new one; wav files go to spoken/."""
+    from dimts.evaluate.report import Spoken
+    from dimts.evaluate.sentences import GREETINGS
+    from dimts.speak import Speaker
+    from dimts.text.frontend import phonemise
+
+    speakers = {"formant voice": Speaker.load("formant"), "fine-tuned tiny voice (rehearsal)": Speaker.load(bundle)}
+    spoken = []
+    for number, sentence in enumerate(GREETINGS, start=1):
+        waves = {}
+        for name, speaker in speakers.items():
+            waves[name] = speaker.say(sentence)
+            waves[name].save(project.root / "spoken" / f"{number}-{name.split()[0]}.wav")
+        phrases = phonemise(sentence)
+        spoken.append(Spoken(sentence, " # ".join(phrase.phones for phrase in phrases), _answered(phrases), waves))
+    return spoken
+
+
+def _answered(phrases: Sequence[Phrase]) -> str:
+    counts = Counter(word.by for phrase in phrases for word in phrase.words)
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+
+
+def write(project: Project, run: Path, rows: list[Utterance], spoken: Sequence[Spoken], taken: str) -> Path:
+    """report.html in the project folder."""
+    from dimts.evaluate.report import Report, losses
+
+    kept = [row for row in rows if row.kept]
+    aside = [
+        [row.name, f"{row.seconds:.1f} s", "; ".join(map(str, row.doubts_against))] for row in rows if not row.kept
+    ]
+    tables = {"Clips set aside": [["recording", "length", "why"], *aside]} if aside else {}
+    facts = {
+        "recordings": taken,
+        "clips kept": f"{len(kept)} of {len(rows)}, {sum(row.seconds for row in kept) / 60:.1f} minutes",
+        "speakers": ", ".join(sorted({row.speaker for row in kept})),
+        "training run": str(run),
+    }
+    path = project.root / "report.html"
+    Report(
+        title="dimts demo: from recordings to a spoken sentence",
+        notes=[REHEARSAL],
+        facts=facts,
+        spoken=spoken,
+        losses=losses(run / "log.jsonl"),
+        clip_seconds=[row.seconds for row in kept],
+        tables=tables,
+    ).write(path)
+    return path
