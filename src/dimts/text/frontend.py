@@ -1,0 +1,180 @@
+"""Text → Phrases: normalised, cut into breaths, every word pronounced. The wing's only door.
+
+`Phrase.spelling` is all that a voice model reads, in training and in speaking; the settings below decide
+it and travel with every checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from dimts.base.doubt import Doubt
+from dimts.text.ethiopic import bare
+from dimts.text.g2p.backend import Refusal, Word
+from dimts.text.g2p.chain import BACKENDS, Chain, ChainSettings
+from dimts.text.normalise import Normaliser, NormaliseSettings
+from dimts.text.phones import WORD_MARK, to_ipa
+from dimts.text.phrases import PhraseSettings, Token, breaths
+
+__all__ = [
+    "BACKENDS", "Chain", "ChainSettings", "Comparison", "Frontend", "FrontendSettings", "Phrase", "Refusal", "Word",
+    "compare", "phonemise", "phones",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FrontendSettings:
+    """[text]: from written text to what the model reads."""
+
+    spelling: Literal["phones", "fidel"] = "phones"
+    """What the voice model reads: IPA phones, or the normalised fidel as it is."""
+    normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
+    phrases: PhraseSettings = field(default_factory=PhraseSettings)
+    g2p: ChainSettings = field(default_factory=ChainSettings)
+
+
+MARKS = {"።": ".", "፣": ",", "፤": ";", "፥": ":", "፦": ":", "፧": "?"}
+"""Ethiopic stops as a model reads them; ? and ! stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What is said in one breath."""
+
+    written: str
+    spoken: str
+    words: tuple[Word, ...]
+    mark: str
+    """The stop at its end: ። ፣ ፤ ? ! or nothing."""
+    pause_seconds: float
+    """Silence after it."""
+    rate: float = 1.0
+    """Speed of speech against the voice's own."""
+    style: Literal["phones", "fidel"] = "phones"
+    """What `spelling` spells."""
+
+    @property
+    def spelling(self) -> str:
+        """What the voice model reads: words by spaces, phones of a word run together, and the stop."""
+        spelt = ("".join(word.phones) if self.style == "phones" else bare(word.spoken) for word in self.words)
+        return " ".join(filter(None, spelt)) + MARKS.get(self.mark, self.mark)
+
+    @property
+    def phones(self) -> str:
+        """Phones by spaces, words by " # "."""
+        return to_ipa(word.phones for word in self.words)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "written": self.written,
+            "spoken": self.spoken,
+            "spelling": self.spelling,
+            "phones": self.phones,
+            "mark": self.mark,
+            "pause_seconds": self.pause_seconds,
+            "rate": self.rate,
+            "words": [word.as_dict() for word in self.words],
+        }
+
+
+class Frontend:
+    """Text in, phrases out. Made once, used for many texts; may be shared by threads."""
+
+    def __init__(self, settings: FrontendSettings | None = None, lexicon: Path | None = None) -> None:
+        """`lexicon` is the user's own (word TAB phones), above every backend.
+
+        Raises ConfigError for settings or a lexicon that cannot be used.
+        """
+        self.settings = settings or FrontendSettings()
+        self.normaliser = Normaliser(self.settings.normalise)
+        self.chain = Chain(self.settings.g2p, lexicon)
+
+    def __call__(self, text: str) -> Iterator[Phrase]:
+        """The phrases of `text`, one after the other. Raises PronunciationError where the settings ask for it."""
+        for breath in breaths(text, self.normaliser, self.settings.phrases):
+            words = self.pronounce(breath.tokens)
+            if words or breath.pause_seconds:
+                yield Phrase(
+                    breath.written,
+                    breath.spoken,
+                    words,
+                    breath.mark,
+                    breath.pause_seconds,
+                    breath.rate,
+                    self.settings.spelling,
+                )
+
+    def pronounce(self, tokens: tuple[Token, ...]) -> tuple[Word, ...]:
+        """Tokens of one breath, pronounced; phones given in the text are taken as they are."""
+        asked = self.chain.words([token.spoken for token in tokens], [token.written for token in tokens])
+        return tuple(
+            Word(token.written, token.spoken, token.phones, "user", 1.0) if token.phones else word
+            for token, word in zip(tokens, asked, strict=True)
+        )
+
+
+@lru_cache(maxsize=4)
+def _shared(settings: FrontendSettings | None) -> Frontend:
+    return Frontend(settings)
+
+
+def phonemise(text: str, settings: FrontendSettings | None = None) -> list[Phrase]:
+    """The phrases of `text` with their words and phones, and who said so and why."""
+    return list(_shared(settings)(text))
+
+
+def phones(text: str, settings: FrontendSettings | None = None) -> str:
+    """The phones of `text`: by spaces, words by " # ", a line for each line of `text`."""
+    frontend = _shared(settings)
+    return "\n".join(phones_of_line(frontend, line) for line in text.split("\n"))
+
+
+def phones_of_line(frontend: Frontend, line: str) -> str:
+    """The phones of one line of text, on one line."""
+    return f" {WORD_MARK} ".join(filter(None, (phrase.phones for phrase in frontend(line))))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One word, and what every backend says of it."""
+
+    word: Word
+    """As the chain decided."""
+    answers: tuple[Refusal, ...]
+    """One for each backend, with the judge's doubts; none means that it would be believed."""
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {**self.word.as_dict(), "answers": [answer.as_dict() for answer in self.answers]}
+
+
+def compare(text: str, settings: FrontendSettings | None = None) -> list[Comparison]:
+    """Every word of `text` with the answers of all backends side by side: those of the settings, then the others."""
+    settings = settings or FrontendSettings()
+    frontend = _shared(settings)
+    others = tuple(name for name in BACKENDS if name not in settings.g2p.backends)
+    everyone = Chain(
+        ChainSettings(
+            backends=settings.g2p.backends + others,
+            max_seconds=settings.g2p.max_seconds,
+            transphone_folder=settings.g2p.transphone_folder,
+            judge=settings.g2p.judge,
+            rules=settings.g2p.rules,
+        )
+    )
+    return [
+        Comparison(word, tuple(everyone.all_answers(word.spoken)) if word.by != "user" else ())
+        for phrase in frontend(text)
+        for word in phrase.words
+    ]
+
+
+def absent(settings: FrontendSettings | None = None) -> dict[str, Doubt]:
+    """Which backends of the chain cannot answer here, and why (starts each of them)."""
+    chain = Chain((settings or FrontendSettings()).g2p)
+    return {name: reason for name, reason in chain.absent().items() if reason}

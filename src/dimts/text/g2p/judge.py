@@ -1,0 +1,256 @@
+"""An answer for a fidel word → how far to believe it, and every reason not to.
+
+Two kinds of reasons. The letters say which consonants and vowels there are: an answer that drops, adds or
+changes one is wrong, whoever gave it. Length and ɨ are not written: there our own evidence speaks (marks,
+tables, morphology, the model, the syllable template), as far as it is sure. A backend that cannot tell
+long from short is refused wherever a consonant is long; one that can is contradicted only by what is
+certain. The limits are calibrated on gold (benchmarks/judge.py, docs/decisions/judge.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dimts.base.doubt import Doubt
+from dimts.base.errors import ConfigError
+from dimts.text.ethiopic import is_ethiopic_letter
+from dimts.text.g2p.rules import Answer
+from dimts.text.g2p.syllables import excess
+from dimts.text.phones import LONG, ROUND, VOWELS, is_phone, short, skeleton
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """[text.g2p.judge]: from where on an answer is not believed."""
+
+    min_vowel_share: float = 1.0
+    """Share of the vowels the fidel writes (orders 1 to 5 and 7) that must be heard, in order."""
+    max_skeleton_distance: int = 0
+    """How many consonants and vowels may differ from the fidel (ʔ and assimilated n aside)."""
+    max_phones_per_letter: float = 3.0
+    """More phones than this for each letter: words run together, or not this word."""
+    sure_length: float = 0.985
+    """A consonant that is long (or short) with this chance must be so in the answer of a backend that marks length."""
+    likely_length: float = 0.5
+    """The same for a backend that never marks length: it is asked only for words without long consonants."""
+    max_syllable_excess: float = 12.5
+    """How much dearer than the best its placing of ɨ may be, for a backend that marks length (syllables.excess)."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_vowel_share", "sure_length", "likely_length"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"text.g2p.judge.{name} must lie between 0 and 1", "mend the value")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge says of one answer."""
+
+    score: float
+    """0 to 1: the chance that it is right, as far as can be seen."""
+    doubts: tuple[Doubt, ...]
+
+    @property
+    def believed(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.doubts
+
+
+_DOUBTED = 0.4
+"""The most that an answer with one doubt can score; each further doubt takes as much again."""
+
+
+def judge(
+    word: str,
+    phones: Sequence[str],
+    evidence: Answer | None,
+    *,
+    marks_length: bool = True,
+    settings: JudgeSettings | None = None,
+) -> Verdict:
+    """Weigh `phones` as the pronunciation of `word`.
+
+    `evidence` is what the rules know of the word, None for a word without Ethiopic letters;
+    `marks_length` tells whether the one who answered can say that a consonant is long.
+    """
+    settings = settings or JudgeSettings()
+    doubts = _wrong_signs(word, phones)
+    if doubts or evidence is None:
+        return Verdict(0.0 if doubts else 1.0, tuple(doubts))
+    doubts += _against_letters(evidence, phones, settings)
+    chance = 1.0
+    if not doubts:
+        spoken = _lengths(evidence, phones)
+        if spoken is not None:
+            doubts += _against_lengths(evidence, spoken, marks_length, settings)
+            chance = _likelihood(evidence, spoken)
+        doubts += _against_syllables(evidence, phones, marks_length, settings)
+    return Verdict(min(chance, _DOUBTED ** len(doubts)), tuple(doubts))
+
+
+def _wrong_signs(word: str, phones: Sequence[str]) -> list[Doubt]:
+    if not phones:
+        return [Doubt("empty", f"no answer for {word!r}")]
+    left = sorted({char for phone in phones for char in phone if is_ethiopic_letter(char)})
+    if left:
+        return [Doubt("ethiopic_left", f"{' '.join(left)} left as it is written", len(left), 0)]
+    if glued := [phone for phone in phones if any(char.isspace() or char in "_#|" for char in phone)]:
+        return [Doubt("glued", f"more than one word: {' '.join(glued)!r}", len(glued), 0)]
+    if unknown := [phone for phone in phones if not is_phone(phone)]:
+        return [Doubt("unknown_phone", f"no Amharic phone: {' '.join(dict.fromkeys(unknown))}", len(unknown), 0)]
+    return []
+
+
+def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSettings) -> list[Doubt]:
+    reading = evidence.reading
+    letters = len(reading)
+    if letters and len(phones) > settings.max_phones_per_letter * letters:
+        share = round(len(phones) / letters, 2)
+        return [
+            Doubt("phone_ratio", f"{len(phones)} phones for {letters} letters", share, settings.max_phones_per_letter)
+        ]
+    written = [vowel for vowel in reading.vowels if vowel and vowel != "ɨ"]
+    heard = _common(written, [phone for phone in phones if phone in VOWELS])
+    doubts = []
+    share = heard / len(written) if written else 1.0
+    elided = _elided(reading.consonants, reading.vowels)
+    if heard + elided < settings.min_vowel_share * len(written):
+        missing = len(written) - heard
+        doubts.append(
+            Doubt(
+                "vowel_share",
+                f"{missing} of {len(written)} vowels of the fidel are not heard",
+                round(share, 3),
+                settings.min_vowel_share,
+            )
+        )
+    expected = _plain(evidence)
+    distance = _distance(_tolerant(expected), _tolerant(skeleton(phones)))
+    if distance > settings.max_skeleton_distance:
+        doubts.append(
+            Doubt(
+                "skeleton",
+                f"{distance} sounds differ from the letters: {''.join(skeleton(phones))} for {''.join(expected)}",
+                distance,
+                settings.max_skeleton_distance,
+            )
+        )
+    return doubts
+
+
+def _against_lengths(
+    evidence: Answer, spoken: Sequence[bool], marks_length: bool, settings: JudgeSettings
+) -> list[Doubt]:
+    limit = settings.sure_length if marks_length else settings.likely_length
+    doubts = []
+    for at, (long, chance) in enumerate(zip(spoken, evidence.chances, strict=True)):
+        consonant = evidence.reading.consonants[at]
+        if not long and chance > limit:
+            kind = "length_missing" if marks_length else "length_unsaid"
+            doubts.append(Doubt(kind, f"{consonant} is long ({evidence.source})", 0.0, round(chance, 3)))
+        elif long and marks_length and 1.0 - chance > limit:
+            doubts.append(Doubt("length_added", f"{consonant} is short ({evidence.source})", 1.0, round(chance, 3)))
+    return doubts
+
+
+def _against_syllables(
+    evidence: Answer, phones: Sequence[str], marks_length: bool, settings: JudgeSettings
+) -> list[Doubt]:
+    if marks_length:
+        over = excess(phones)
+        if over > settings.max_syllable_excess:
+            return [Doubt("syllables", "ɨ stands where no Amharic syllable has it", over, settings.max_syllable_excess)]
+        return []
+    ours = [short(phone) for phone in evidence.phones]
+    theirs = [short(phone) for phone in phones]
+    if ours != theirs and _tolerant(skeleton(ours)) == _tolerant(skeleton(theirs)):
+        wrong = abs(ours.count("ɨ") - theirs.count("ɨ")) or 1
+        return [Doubt("syllables", f"ɨ is placed otherwise than in {''.join(evidence.phones)}", wrong, 0)]
+    return []
+
+
+def _likelihood(evidence: Answer, spoken: Sequence[bool]) -> float:
+    chance = 1.0
+    for long, likely in zip(spoken, evidence.chances, strict=True):
+        chance *= likely if long else 1.0 - likely
+    return chance
+
+
+def _plain(evidence: Answer) -> tuple[str, ...]:
+    """The skeleton of the letters, as `skeleton` writes one."""
+    out: list[str] = []
+    for consonant, vowel in zip(evidence.reading.consonants, evidence.reading.vowels, strict=True):
+        out.append(consonant.removesuffix(ROUND))
+        if consonant.endswith(ROUND):
+            out.append("w")
+        if vowel and vowel != "ɨ":
+            out.append(vowel)
+    return tuple(out)
+
+
+def _tolerant(sounds: Sequence[str]) -> list[str]:
+    """Without what careful speakers may leave out or assimilate: ʔ, ʔa after ə, n before b f p m."""
+    out: list[str] = []
+    for at, sound in enumerate(sounds):
+        following = sounds[at + 1] if at + 1 < len(sounds) else ""
+        if sound == "ʔ":
+            if out and out[-1] == "ə" and following == "a":
+                out.pop()
+            continue
+        if sound == "n" and following in ("b", "f", "p", "pʼ"):
+            sound = "m"
+        if out and out[-1] == "ə" and sound == "a":
+            out.pop()
+        out.append(sound)
+    return out
+
+
+def _elided(consonants: Sequence[str], vowels: Sequence[str]) -> int:
+    """How many vowels may be swallowed by a following ʔa."""
+    return sum(
+        vowels[at - 1] == "ə" and consonants[at] == "ʔ" and vowels[at] == "a" for at in range(1, len(consonants))
+    )
+
+
+def _lengths(evidence: Answer, phones: Sequence[str]) -> list[bool] | None:
+    """For each consonant of the reading whether `phones` has it long; None if they do not line up."""
+    heard = [phone for phone in phones if phone not in VOWELS]
+    out: list[bool] = []
+    at = 0
+    for consonant in evidence.reading.consonants:
+        base = short(heard[at]) if at < len(heard) else ""
+        if consonant == "ʔ" and base != "ʔ":
+            out.append(False)
+            continue
+        long = at < len(heard) and heard[at].endswith(LONG)
+        at += 1
+        if consonant.endswith(ROUND) and not base.endswith(ROUND) and at < len(heard) and short(heard[at]) == "w":
+            at += 1
+        out.append(long)
+    return out if at == len(heard) else None
+
+
+def _common(first: Sequence[str], second: Sequence[str]) -> int:
+    """The length of the longest common subsequence."""
+    row = [0] * (len(second) + 1)
+    for left in first:
+        last = row[:]
+        for at, right in enumerate(second, 1):
+            row[at] = last[at - 1] + 1 if left == right else max(row[at - 1], last[at])
+    return row[-1]
+
+
+def _distance(first: Sequence[str], second: Sequence[str]) -> int:
+    """Levenshtein distance."""
+    if first == second:
+        return 0
+    row = list(range(len(second) + 1))
+    for at, left in enumerate(first, 1):
+        diagonal, row[0] = row[0], at
+        for column, right in enumerate(second, 1):
+            diagonal, row[column] = (
+                row[column],
+                min(row[column] + 1, row[column - 1] + 1, diagonal + (left != right)),
+            )
+    return row[-1]

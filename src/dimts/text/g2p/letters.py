@@ -1,0 +1,139 @@
+"""A fidel word → its letters as sounds, and, once the long consonants are known, its phones.
+
+Also the code: one ASCII sign for a consonant, one for a vowel, none for the sixth order, so that stems
+and affixes are plain strings (ይፈልጋሉ is "yfelgalu"). Codes are of folded letters; ":" marks length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from dimts.text.ethiopic import GEMINATION_MARK, SIXTH_ORDER, VOWEL_LENGTH_MARKS, Letter, fold_homophones, letters
+from dimts.text.g2p.syllables import slots
+from dimts.text.phones import LONG, ROUND
+
+_CONSONANTS = "h l m s r ʃ b t tʃ n ɲ ʔ k w z ʒ j d dʒ ɡ f p v kʼ tʼ tʃʼ sʼ pʼ"
+CONSONANT_CODES = dict(zip(_CONSONANTS.split(), "hlmsrxbtcnN'kwzZydjgfpvqTCSP", strict=True))
+VOWEL_CODES = {"ə": "e", "u": "u", "i": "i", "a": "a", "e": "E", "o": "o", "ɨ": ""}
+ROUND_VOWEL_CODES = {"a": "A", "i": "I", "e": "O", "ə": "o", "ɨ": "u", "u": "u", "o": "o"}
+"""Cʷa, Cʷi, Cʷe as vowels of their own; Cʷə and Cʷɨ are folded to Co and Cu before."""
+VOWELS_IN_CODE = "euiaEoAIO"
+LENGTH_IN_CODE = ":"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A word letter by letter: what the fidel says and what it leaves open."""
+
+    consonants: tuple[str, ...]
+    """With ʷ, without length."""
+    vowels: tuple[str, ...]
+    """ "" where the sixth order leaves it open whether ɨ is spoken."""
+    marks: tuple[bool, ...]
+    """Letters that carry a gemination mark in the text."""
+
+    def __len__(self) -> int:
+        return len(self.consonants)
+
+
+def read(word: str) -> Reading:
+    """Letter by letter; signs that are no Ethiopic letter are passed over."""
+    sounds = _sounds()
+    consonants: list[str] = []
+    vowels: list[str] = []
+    marked: list[int] = []
+    for char in word:
+        found = sounds.get(char)
+        if found is not None:
+            for consonant, vowel in found:
+                consonants.append(consonant)
+                vowels.append(vowel)
+        elif char in _LENGTH_MARKS and consonants:
+            marked.append(len(consonants) - 1)
+    marks = [False] * len(consonants)
+    for at in marked:
+        marks[at] = True
+    return Reading(tuple(consonants), tuple(vowels), tuple(marks))
+
+
+def say(reading: Reading, lengths: Sequence[bool]) -> tuple[str, ...]:
+    """The phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it."""
+    out: list[str] = []
+    cluster: list[str] = []
+    after_vowel = False
+    for consonant, vowel, long in zip(reading.consonants, reading.vowels, lengths, strict=True):
+        cluster.append(consonant + LONG if long else consonant)
+        if vowel:
+            if len(cluster) == 1:
+                out.append(cluster[0])
+            else:
+                _fill(out, cluster, after_vowel, True)
+            out.append(vowel)
+            cluster, after_vowel = [], True
+    if cluster:
+        _fill(out, cluster, after_vowel, False)
+    return tuple(out)
+
+
+def _fill(out: list[str], cluster: list[str], after_vowel: bool, before_vowel: bool) -> None:
+    for phone, open_slot in zip(cluster, slots(tuple(cluster), after_vowel, before_vowel), strict=True):
+        out.append(phone)
+        if open_slot:
+            out.append("ɨ")
+
+
+def encode(text: str) -> str:
+    """The code of fidel text (also of a whole table at once): letters folded, gemination marks as ":"."""
+    return text.translate(_codes())
+
+
+def lengths_of(marked: str) -> tuple[bool, ...]:
+    """Of a marked code, e.g. "fel:ege" → (False, True, False): which consonants are long."""
+    out: list[bool] = []
+    for sign in marked:
+        if sign == LENGTH_IN_CODE:
+            out[-1] = True
+        elif sign not in VOWELS_IN_CODE:
+            out.append(False)
+    return tuple(out)
+
+
+def unmarked(code: str) -> str:
+    """`code` without length."""
+    return code.replace(LENGTH_IN_CODE, "")
+
+
+_LENGTH_MARKS = GEMINATION_MARK + VOWEL_LENGTH_MARKS[0]
+
+
+def _parts(entry: Letter) -> tuple[tuple[str, str], ...]:
+    vowel = "" if entry.order == SIXTH_ORDER else entry.vowel
+    if entry.glide:
+        return ((entry.consonant, ""), (entry.glide, vowel))
+    return ((entry.consonant + ROUND * entry.labial, vowel),)
+
+
+@cache
+def _sounds() -> dict[str, tuple[tuple[str, str], ...]]:
+    return {entry.char: _parts(entry) for entry in letters()}
+
+
+@cache
+def _codes() -> dict[int, str]:
+    chart = {entry.char: entry for entry in letters()}
+    table: dict[int, str] = {ord(mark): LENGTH_IN_CODE for mark in _LENGTH_MARKS}
+    for char in chart:
+        entry = chart[fold_homophones(char)]
+        code = CONSONANT_CODES[entry.consonant]
+        if entry.glide:
+            code += CONSONANT_CODES[entry.glide] + VOWEL_CODES[entry.vowel]
+        elif entry.labial:
+            code += ROUND_VOWEL_CODES[entry.vowel]
+        elif entry.order == 1 and entry.consonant == "ʔ":
+            code += "e" if entry.vowel == "ə" else "a"
+        else:
+            code += VOWEL_CODES[entry.vowel]
+        table[ord(char)] = code
+    return table

@@ -1,0 +1,160 @@
+"""Word → pronunciation someone has written down: tables of ours, and the user's own.
+
+Two kinds of files, both tab-separated, both for people to edit, `#` opens a comment:
+
+- *length tables* (`tables/lexicon.tsv`, `tables/geezorg/lexicon.tsv`): a fidel word with ፟ over every
+  long letter; ɨ follows by rule. A second column gives the phones in full where the rule is not enough.
+- *user lexicons*: `word TAB phones [TAB note]`, phones in IPA; several rows for a word are
+  alternatives, the first is spoken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from dimts.base.errors import ConfigError, TextError
+from dimts.base.files import write_text
+from dimts.text.ethiopic import bare, fold_homophones, is_ethiopic_letter
+from dimts.text.g2p.letters import encode
+from dimts.text.phones import LONG, fidel_skeleton, from_ipa, is_phone, skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A length table, by code."""
+
+    lengths: Mapping[str, str]
+    """Code of the word → its marked code."""
+    phones: Mapping[str, tuple[str, ...]]
+    """Code of the word → its phones, where the table gives them in full."""
+    others: Mapping[str, tuple[str, ...]]
+    """Code → the marked codes of further readings."""
+
+
+def parse_table(text: str) -> Table:
+    """A length table from its text. The first row of a word is its usual reading."""
+    lengths: dict[str, str] = {}
+    full: dict[str, tuple[str, ...]] = {}
+    others: dict[str, tuple[str, ...]] = {}
+    for line in encode(text).split("\n"):
+        if not line or line[0] == "#":
+            continue
+        marked, _, rest = line.partition("\t")
+        code = marked.replace(":", "")
+        if lengths.setdefault(code, marked) is not marked:
+            if lengths[code] != marked:
+                others[code] = (*others.get(code, ()), marked)
+        elif rest:
+            phones = rest.split("\t")[0]
+            if phones and phones != "-":
+                full[code] = tuple(phones.split())
+    return Table(lengths, full, others)
+
+
+@cache
+def built_in(name: str) -> Table:
+    """The table `tables/<name>` of this package."""
+    return parse_table(resources.files("dimts.text").joinpath(f"tables/{name}").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a user lexicon."""
+
+    word: str
+    phones: tuple[str, ...]
+    note: str = ""
+    row: int = 0
+
+
+def load(path: Path) -> list[Entry]:
+    """The rows of a user lexicon; ConfigError naming file and row for one that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"no such lexicon: {path}", "dimts lexicon add WORD PHONES --file makes one") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error}", "save it as UTF-8") from error
+    entries = []
+    for row, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        if len(columns) < 2 or not columns[0].strip() or not columns[1].strip():
+            raise ConfigError(f"{path}, row {row}: not 'word TAB phones': {line!r}", "mend or remove that row")
+        try:
+            phones = from_ipa(columns[1].strip())
+        except TextError as error:
+            raise ConfigError(f"{path}, row {row}: {error.message}", "see docs/pronunciation.md") from error
+        entries.append(Entry(bare(columns[0].strip()), phones, "\t".join(columns[2:]), row))
+    return entries
+
+
+def save(path: Path, entries: Sequence[Entry]) -> None:
+    """Write a user lexicon, whole or not at all; the inverse of `load`."""
+    lines = [
+        "\t".join([entry.word, " ".join(entry.phones), *([entry.note] if entry.note else [])]) for entry in entries
+    ]
+    write_text(path, "".join(line + "\n" for line in lines))
+
+
+def add(path: Path, word: str, phones: tuple[str, ...], note: str = "") -> list[Entry]:
+    """Put `word` first among its readings in the lexicon at `path` (made if absent); returns the rows replaced."""
+    entries = load(path) if path.exists() else []
+    word = bare(word)
+    replaced = [entry for entry in entries if entry.word == word]
+    save(path, [*(entry for entry in entries if entry.word != word), Entry(word, phones, note)])
+    return replaced
+
+
+def problems(entry: Entry) -> list[str]:
+    """What looks wrong about a row: an empty word, unknown phones, sounds that the fidel does not write."""
+    found = []
+    if not any(map(is_ethiopic_letter, entry.word)):
+        return [f"{entry.word!r} holds no Ethiopic letter"]
+    found += [f"{phone!r} is no phone" for phone in entry.phones if not is_phone(phone)]
+    written, spoken = fidel_skeleton(entry.word), skeleton(entry.phones)
+    if written[:1] == ("ʔ",) and spoken[:1] != ("ʔ",):
+        written = written[1:]
+    if written != spoken:
+        found.append(f"the letters say {' '.join(written)}, the phones {' '.join(spoken)}")
+    if any(phone.endswith(LONG) and at == 0 for at, phone in enumerate(entry.phones)):
+        found.append("a long consonant at the beginning of a word")
+    return found
+
+
+class Lexicon:
+    """The backend of a user lexicon: says what it holds, and nothing else. Letters that sound alike are one."""
+
+    name = "user"
+    marks_length = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._exact: dict[str, tuple[str, ...]] = {}
+        self._folded: dict[str, tuple[str, ...]] = {}
+        for entry in load(path):
+            self._exact.setdefault(entry.word, entry.phones)
+            self._folded.setdefault(fold_homophones(entry.word), entry.phones)
+
+    def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+        """The phones of each word, () for one that is not there."""
+        return [self._exact.get(word) or self._folded.get(fold_homophones(word), ()) for word in map(bare, words)]
+
+
+class Tables:
+    """The backend of the tables that come with dimts, alone: for comparison, and as a link of one's own chain."""
+
+    name = "lexicon"
+    marks_length = True
+
+    def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+        """The phones of each word that stands in a table as it is written, () for all others."""
+        from dimts.text.g2p.rules import Rules
+
+        rules = Rules()
+        return [rules.looked_up(word) for word in words]

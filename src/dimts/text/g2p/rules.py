@@ -1,0 +1,153 @@
+"""Fidel word → phones, by our own knowledge of Amharic: the backend that always works.
+
+Which consonants are long is decided first, by the first source that knows: marks in the text, the
+tables, morphology, a small sequence model. Then `syllables` puts in ɨ. Every answer can say why.
+Standard library only; the tables are read when the first word comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dimts.text.ethiopic import bare
+from dimts.text.g2p.length import Model
+from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say
+from dimts.text.g2p.lexicon import built_in
+from dimts.text.g2p.morphology import Morphology
+
+OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
+_CERTAIN, _LISTED, _LISTED_ELSEWHERE = 1.0, 0.99, 0.9
+"""How sure the sources are, as measured on the development lists (docs/decisions/pronunciation.md)."""
+
+
+@dataclass(frozen=True)
+class RulesSettings:
+    """[text.g2p.rules]: which sources of consonant length are asked, and how freely speech runs together."""
+
+    lexicon: bool = True
+    """Use the tables that come with dimts."""
+    morphology: bool = True
+    """Take words apart into affixes and stem, so that inflected words inherit the stem's length."""
+    model: bool = True
+    """Ask the sequence model for words that nothing else knows."""
+    elide: bool = False
+    """Speak fast: drop ʔ between vowels of prefix and stem (የአማርኛ as yamarɨɲːa)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A pronunciation and the evidence for it."""
+
+    phones: tuple[str, ...]
+    lengths: tuple[bool, ...]
+    """For each consonant of the reading, whether it is long."""
+    chances: tuple[float, ...]
+    """For each consonant, how probable it is that it is long."""
+    source: str
+    """marks, lexicon, morphology or model."""
+    reading: Reading
+    parts: str = ""
+    """How the word was taken apart, e.g. "be+bEt+oc:+u"."""
+
+    @property
+    def confidence(self) -> float:
+        """The chance that every length is right."""
+        product = 1.0
+        for long, chance in zip(self.lengths, self.chances, strict=True):
+            product *= chance if long else 1.0 - chance
+        return product
+
+
+_KEPT_WORDS = 1 << 17
+
+
+@dataclass
+class Rules:
+    """The backend `rules`."""
+
+    settings: RulesSettings = field(default_factory=RulesSettings)
+    name: str = "rules"
+    marks_length: bool = True
+
+    def __post_init__(self) -> None:
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._morphology = Morphology() if self.settings.morphology else None
+        self._model = Model() if self.settings.model else None
+
+    def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+        """The phones of each word; () for one that holds no Ethiopic letter."""
+        known = self._known
+        if len(known) > _KEPT_WORDS:
+            known.clear()
+        return [known[word] if word in known else self._remember(word) for word in words]
+
+    def _remember(self, word: str) -> tuple[str, ...]:
+        found = self._known[word] = self.explain(word).phones
+        return found
+
+    def looked_up(self, word: str) -> tuple[str, ...]:
+        """What the tables say of exactly this word, () if they do not hold it."""
+        found = self._listed(encode(bare(word)), read(word))
+        return found.phones if found else ()
+
+    def in_context(self, words: Sequence[str]) -> dict[int, Answer]:
+        """Words of a phrase that have several readings and whose neighbours choose one: place → that reading."""
+        return {}
+
+    def explain(self, word: str) -> Answer:
+        """The phones of one word, with the evidence."""
+        reading = read(word)
+        if any(reading.marks):
+            return self._answer(reading, reading.marks, tuple(map(float, reading.marks)), "marks")
+        code = encode(word if word.isalpha() else "".join(char for char in bare(word) if char.isalpha()))
+        if self.settings.lexicon and (found := self._listed(code, reading)):
+            return found
+        if self._morphology and (analysis := self._morphology.analyse(code)):
+            lengths = lengths_of(analysis.marked)
+            if len(lengths) == len(reading):
+                chances = tuple(analysis.trust if long else 1.0 - analysis.trust for long in lengths)
+                return self._answer(reading, lengths, chances, "morphology", analysis.parts)
+        if self._model:
+            chances = self._model.chances(code)
+            if len(chances) == len(reading):
+                return self._answer(reading, tuple(chance > 0.5 for chance in chances), chances, "model")
+        none = (False,) * len(reading)
+        return self._answer(reading, none, (0.2,) * len(reading), "nothing")
+
+    def _listed(self, code: str, reading: Reading) -> Answer | None:
+        for name, trust in ((OWN, _LISTED), (GEEZORG, _LISTED_ELSEWHERE)):
+            table = built_in(name)
+            marked = table.lengths.get(code)
+            if marked is None:
+                continue
+            lengths = lengths_of(marked)
+            chances = tuple(trust if long else 1.0 - trust for long in lengths)
+            if code in table.phones:
+                return Answer(table.phones[code], lengths, chances, "lexicon", reading)
+            if len(lengths) == len(reading):
+                return self._answer(reading, lengths, chances, "lexicon")
+        return None
+
+    def _answer(
+        self, reading: Reading, lengths: tuple[bool, ...], chances: tuple[float, ...], source: str, parts: str = ""
+    ) -> Answer:
+        phones = say(reading, lengths)
+        if self.settings.elide:
+            phones = elided(phones)
+        return Answer(phones, lengths, chances, source, reading, parts)
+
+
+def elided(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """Fast speech: ʔ between vowels goes, and with it the weaker vowel (ə ʔ a → a, V ʔ ɨ → V)."""
+    out: list[str] = []
+    at = 0
+    while at < len(phones):
+        if phones[at] == "ʔ" and out and out[-1] in "əɨ" and at + 1 < len(phones) and phones[at + 1] in "aəɨ":
+            stronger = phones[at + 1] if phones[at + 1] == "a" else out[-1]
+            out[-1] = stronger
+            at += 2
+            continue
+        out.append(phones[at])
+        at += 1
+    return tuple(out)

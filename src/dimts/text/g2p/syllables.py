@@ -1,0 +1,116 @@
+"""Consonants between vowels → where ɨ is spoken. The cheapest legal syllables, length known beforehand.
+
+Amharic syllables are CV, CVC, and at the end of a word CVCC with falling sonority. The fidel's sixth
+order is a bare consonant; ɨ is put in only where a syllable needs it, and a long consonant fills the
+end of one syllable and the start of the next (Hailu & Hailemariam 2011; Anberbir, Gasser et al. 2011;
+FSI Amharic Basic Course). A cluster is decided once and remembered, so running text costs a lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from dimts.text.phones import LONG, ROUND, VOWELS
+
+_CLASSES = ("tʼ kʼ tʃʼ pʼ t k p tʃ b d ɡ dʒ ʔ", "sʼ s ʃ f h", "z ʒ v", "m", "n ɲ", "l", "r", "w j")
+"""From the least to the most sonorous."""
+SONORITY = {phone: rank for rank, row in enumerate(_CLASSES) for phone in row.split()}
+_OBSTRUENT, _NASAL, _GLIDE = SONORITY["s"], SONORITY["n"], SONORITY["w"]
+_INSERTED = 10.0
+_ILLEGAL = 1000.0
+_SOFT = 1.0
+_AVOIDED = 12.0
+"""Costs: one ɨ; a syllable Amharic does not have; a matter of taste; ʔ at the end of a syllable (dearer than an ɨ)."""
+
+
+@lru_cache(maxsize=1 << 16)
+def slots(cluster: tuple[str, ...], after_vowel: bool, before_vowel: bool) -> tuple[bool, ...]:
+    """For each consonant of `cluster` whether ɨ follows it.
+
+    `after_vowel`/`before_vowel`: whether a full vowel stands before/after the cluster; otherwise the word
+    begins/ends there. A long consonant ends in ː. The last consonant before a vowel never gets an ɨ.
+    """
+    free = len(cluster) - before_vowel
+    best: tuple[float, tuple[bool, ...]] = (float("inf"), ())
+    for code in range(1 << free):
+        answer = tuple(bool(code >> place & 1) for place in range(free)) + (False,) * before_vowel
+        cost = _cost(cluster, answer, after_vowel, before_vowel)
+        if cost < best[0]:
+            best = (cost, answer)
+    return best[1]
+
+
+def _cost(cluster: Sequence[str], answer: Sequence[bool], after_vowel: bool, before_vowel: bool) -> float:
+    cost = sum(answer) * _INSERTED
+    run: list[str] = []  # consonants since the last vowel
+    initial = not after_vowel
+    for phone, vowel in zip(cluster, answer, strict=True):
+        run.append(phone)
+        if vowel:
+            cost += _margin(run, initial, final=False)
+            run, initial = [], False
+    return cost + (_margin(run, initial, final=not before_vowel) if run or not before_vowel else 0.0)
+
+
+def _margin(run: Sequence[str], initial: bool, final: bool) -> float:
+    """The cost of the consonants between two vowels, or between a vowel and an edge of the word."""
+    if initial and final:
+        return _ILLEGAL * len(run)
+    if final:
+        return _end(run)
+    size = len(run) + sum(phone.endswith(LONG) for phone in run)
+    if initial:
+        return _ILLEGAL * (size - 1) if len(run) > 1 else 0.0
+    if size > 2:
+        return _ILLEGAL * (size - 2)
+    if size == 2 and len(run) == 2:
+        if run[0] == run[1]:
+            return _AVOIDED
+        return _coda(run[0]) + _SOFT * (_rank(run[1]) - _rank(run[0])) / _GLIDE
+    return 0.0
+
+
+def _end(run: Sequence[str]) -> float:
+    if not run:
+        return _SOFT * 5  # a final ɨ
+    if len(run) == 1:
+        return _coda(run[0])
+    if len(run) > 2 or any(phone.endswith(LONG) for phone in run):
+        return _ILLEGAL
+    first, second = map(_rank, run)
+    if _coda(run[0]) or (run[0] == "w" and second == _NASAL) or run[0] == run[1]:
+        return _AVOIDED
+    return 0.0 if first > second or second <= _OBSTRUENT else _AVOIDED
+
+
+def _coda(phone: str) -> float:
+    return _AVOIDED if phone in ("ʔ", "h") else 0.0
+
+
+def _rank(phone: str) -> int:
+    return SONORITY[phone.removesuffix(LONG).removesuffix(ROUND)]
+
+
+def excess(phones: Sequence[str]) -> float:
+    """How much dearer the placing of ɨ in `phones` is than the best one for the same sounds; 0 for the best.
+
+    About 10 for one ɨ too many, 12 and more for a syllable that Amharic avoids, 1000 for one it does not have.
+    """
+    total = 0.0
+    cluster: list[str] = []
+    answer: list[bool] = []
+    after_vowel = False
+    for phone in [*phones, ""]:
+        if phone == "ɨ" and cluster:
+            answer[-1] = True
+        elif phone and phone not in VOWELS:
+            cluster.append(phone)
+            answer.append(False)
+        elif phone != "ɨ":
+            if cluster:
+                best = slots(tuple(cluster), after_vowel, bool(phone))
+                total += _cost(cluster, answer, after_vowel, bool(phone))
+                total -= _cost(cluster, best, after_vowel, bool(phone))
+            cluster, answer, after_vowel = [], [], True
+    return total

@@ -1,0 +1,130 @@
+"""Words → phones by Transphone (Li et al. 2022), a multilingual network. Says nothing of length.
+
+Its two sets of files are not in its package; left alone it fetches them from the internet in the
+middle of a sentence. Here it runs only when they are on disk, in its own cache or in a folder given,
+and otherwise says exactly which files are missing and where they come from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import util
+from pathlib import Path
+
+from dimts.base.errors import ConfigError, MissingExtra, TextError
+from dimts.base.plugins import need
+from dimts.text.ethiopic import bare
+from dimts.text.phones import from_ipa
+
+MODEL = "042801_base"
+LANGUAGE = "amh"
+SOURCES = {
+    "model": f"https://github.com/xinjli/transphone/releases/download/v1.0/{MODEL}.tar.gz",
+    "inventory": "https://github.com/xinjli/phonepiece/releases/download/v1.0/latest.tar.gz",
+}
+_MODEL_FILES = ("model.pt", "grapheme.vocab", "phoneme.vocab")
+_INVENTORY_FILES = ("phone.txt", "phoneme.txt", "allophone.txt")
+
+
+def model_folder(folder: Path | None = None) -> Path:
+    """Where the network lies: FOLDER/042801_base, else in the cache inside the installed package."""
+    return folder / MODEL if folder else _package("transphone") / "data" / "model" / MODEL
+
+
+def inventory_folder(folder: Path | None = None) -> Path:
+    """Where the list of Amharic phones lies: FOLDER/latest/amh, else phonepiece's own cache."""
+    return (folder or _package("phonepiece") / "data" / "model") / "latest" / LANGUAGE
+
+
+def missing(folder: Path | None = None) -> list[Path]:
+    """The files that Transphone needs and that are not there; [] if it can run."""
+    model, inventory = model_folder(folder), inventory_folder(folder)
+    absent = [model / name for name in _MODEL_FILES if not (model / name).is_file()]
+    if absent[:1] == [model / "model.pt"] and any(model.glob("model_*.pt")):
+        del absent[0]
+    return absent + [inventory / name for name in _INVENTORY_FILES if not (inventory / name).is_file()]
+
+
+def _package(name: str) -> Path:
+    found = util.find_spec(name)
+    if found is None or found.origin is None:
+        raise MissingExtra(name, "g2p")
+    return Path(found.origin).parent
+
+
+class Transphone:
+    """Transphone's latest model, for Amharic."""
+
+    name = "transphone"
+    marks_length = False
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Raises MissingExtra without the library, ConfigError naming every missing file."""
+        _package("transphone")
+        if absent := missing(folder):
+            raise ConfigError(
+                f"Transphone's files are missing: {', '.join(map(str, absent))}",
+                f"unpack {SOURCES['model']} into {model_folder(folder).parent} and {SOURCES['inventory']} "
+                f"into {inventory_folder(folder).parent.parent}, or set text.g2p.transphone_folder",
+            )
+        with _offline():
+            self._model = self._load(folder)
+
+    @staticmethod
+    def _load(folder: Path | None) -> object:
+        g2p = need("transphone.g2p", "g2p")
+        inventory = need("phonepiece.inventory", "g2p")
+        utils = need("transphone.model.utils", "g2p")
+        where = model_folder(folder)
+        whole = where / "model.pt"
+        checkpoint = whole if whole.is_file() else _best(where)
+        model = g2p.G2P(checkpoint, None, utils.read_model_config(MODEL))
+        model.lang2inv[LANGUAGE] = inventory.read_inventory(str(inventory_folder(folder)))
+        return model
+
+    def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+        """Its answers in our inventory; what we cannot read is kept for the judge."""
+        with _offline():
+            return [self._one(bare(word)) for word in words]
+
+    def _one(self, word: str) -> tuple[str, ...]:
+        answer = self._model.inference_batch(word, LANGUAGE)  # type: ignore[attr-defined]
+        out: list[str] = []
+        for phone in answer:
+            try:
+                out += from_ipa(phone)
+            except TextError:
+                out.append(phone)
+        return tuple(out)
+
+
+def _best(folder: Path) -> Path:
+    """Of checkpoints named model_<error>.pt the one with the least error, as Transphone itself chooses."""
+    return min(folder.glob("model_*.pt"), key=lambda path: float(path.stem.split("_")[1]))
+
+
+class _offline:
+    """While it lasts, Transphone and phonepiece cannot download: a call says so instead."""
+
+    _places = (("transphone.g2p", "download_model"), ("phonepiece.utils", "download_model"))
+
+    def __enter__(self) -> None:
+        self._kept = [
+            (module, name, getattr(module, name)) for module, name in self._modules() if hasattr(module, name)
+        ]
+        for module, name, _ in self._kept:
+            setattr(module, name, _refuse)
+
+    def __exit__(self, *_: object) -> None:
+        for module, name, function in self._kept:
+            setattr(module, name, function)
+
+    def _modules(self) -> Iterator[tuple[object, str]]:
+        for where, name in self._places:
+            need(where, "g2p")
+            yield sys.modules[where], name
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise ConfigError("Transphone wanted to download a model", "dimts never downloads behind your back")
