@@ -64,7 +64,8 @@ class Normed(nn.Module):
             return torch._weight_norm(v, g, 0)
         key = (g.data_ptr(), g._version, v.data_ptr(), v._version, v.dtype, v.device)
         if self._folded is None or self._folded[0] != key:
-            self._folded = (key, torch._weight_norm(v, g, 0).detach())
+            with torch.inference_mode(False), torch.no_grad():
+                self._folded = (key, torch._weight_norm(v, g, 0))
         return self._folded[1]
 
 

@@ -1,0 +1,312 @@
+"""Spelling ↔ ids, in the vocab.json that coqui-tts reads; and how a vocabulary grows for another language.
+
+Growing keeps every old id, so old voices still speak: new tokens are appended after the largest id, their merges
+after the old merges, and each of them is proved to be emitted by its own spelling before it is kept. Nothing the
+model cannot read passes silently: a text with an unknown character is refused, not spoken with a hole.
+
+Two spellings. "text": characters, a space becomes [SPACE]. "phones": phones apart by spaces, words apart by " # ",
+so that the letters of two phones can never merge ("s ə l a m # ə l ə m ።"); words of joined phones are taken apart
+by the longest match. A language tag such as [am] stands first in both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from dimts.base.errors import CheckpointError, TextError
+from dimts.base.files import write_text
+
+Spelling = Literal["text", "phones"]
+
+STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
+SPECIALS = (STOP, UNKNOWN, SPACE, START)
+WORD_MARK = "#"
+"""Between words of phones."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """One tokenizer, frozen. `text` is the vocab.json itself, kept byte for byte."""
+
+    text: str
+    """Content of vocab.json, in the format of the `tokenizers` library."""
+    spelling: Spelling = "text"
+    language: str = "am"
+    """The tag put first by `encode`."""
+    symbols: tuple[str, ...] = ()
+    """Spelling "phones": every phone and mark, the units of encoding."""
+
+    @classmethod
+    def load(cls, path: Path | str, **known: Any) -> Vocabulary:
+        """A vocab.json; CheckpointError if it is none, or lacks START, STOP or [UNK]."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"cannot read {path}: {error}", "use the vocab.json beside the weights") from error
+        return cls.from_text(text, str(path), **known)
+
+    @classmethod
+    def from_text(cls, text: str, where: str = "vocab.json", **known: Any) -> Vocabulary:
+        """The same from the file's content."""
+        try:
+            found = cls(text, **known)
+            tokens = found.tokens
+        except Exception as error:
+            raise CheckpointError(f"{where} is no vocabulary: {error}", "use the model's own vocab.json") from error
+        for special in SPECIALS:
+            if special not in tokens:
+                raise CheckpointError(f"{where} lacks the token {special}", "use the model's own vocab.json")
+        return found
+
+    def save(self, path: Path | str) -> None:
+        """Write vocab.json, the same bytes as were loaded."""
+        write_text(path, self.text)
+
+    @classmethod
+    def for_phones(cls, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()) -> Vocabulary:
+        """A fresh small vocabulary of phones and marks: STOP 0, UNK 1, SPACE 2, START 3, [language] 4, then symbols."""
+        tag = f"[{language}]"
+        tokens = {token: i for i, token in enumerate((*SPECIALS, tag))}
+        model: dict[str, Any] = {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": UNKNOWN,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": tokens,
+            "merges": [],
+        }
+        content = {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [_added(token, i) for token, i in tokens.items()],
+            "normalizer": None,
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": None,
+            "decoder": None,
+            "model": model,
+        }
+        return cls.from_text(_written(content)).grow_phones(symbols, language, marks)
+
+    # Reading
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return Tokenizer.from_str(self.text)
+
+    @cached_property
+    def tokens(self) -> dict[str, int]:
+        """Token → id, of all tokens."""
+        found: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return found
+
+    @cached_property
+    def _by_id(self) -> dict[int, str]:
+        return {i: token for token, i in self.tokens.items()}
+
+    @cached_property
+    def _symbols(self) -> frozenset[str]:
+        return frozenset(self.symbols)
+
+    @property
+    def size(self) -> int:
+        """Rows an embedding needs: the largest id + 1 (published files have holes)."""
+        return max(self.tokens.values()) + 1
+
+    @property
+    def start(self) -> int:
+        """Id of START."""
+        return self.tokens[START]
+
+    @property
+    def stop(self) -> int:
+        """Id of STOP."""
+        return self.tokens[STOP]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages that have a tag, e.g. "am"."""
+        return tuple(sorted(t[1:-1] for t in self.tokens if t.startswith("[") and t[1:-1].islower()))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over what decides ids: tokens, merges, spelling, symbols. Equal means interchangeable."""
+        content = json.loads(self.text)
+        decisive = [
+            sorted(self.tokens.items()),
+            content["model"].get("merges"),
+            self.spelling,
+            sorted(self.symbols),
+            content.get("normalizer"),
+            content.get("pre_tokenizer"),
+        ]
+        return hashlib.sha256(json.dumps(decisive, ensure_ascii=False).encode()).hexdigest()
+
+    def encode(self, text: str, language: str | None = None) -> list[int]:
+        """Spelling → ids, the language tag first; START and STOP are the model's business.
+
+        Raises TextError naming what has no token: a language without a tag, or characters that would be [UNK].
+        """
+        tag = f"[{language or self.language}]"
+        if tag not in self.tokens:
+            known = ", ".join(self.languages) or "none"
+            raise TextError(f"this vocabulary has no language {tag}", f"it knows: {known}; grow it first")
+        spaced = _apart(text, self._symbols) if self.spelling == "phones" else text
+        ids: list[int] = self._tokenizer.encode(
+            tag + spaced.replace(" " if self.spelling == "text" else "#", SPACE)
+        ).ids
+        if self.tokens[UNKNOWN] in ids:
+            raise TextError(f"no token for {', '.join(map(repr, self.unknown(text)))} in {text!r}", "mend the text")
+        return ids
+
+    def unknown(self, text: str) -> list[str]:
+        """The characters of `text` no token can be made of, in order, each once."""
+        unknown = self.tokens[UNKNOWN]
+        characters = dict.fromkeys(c for c in text if not c.isspace() and not (self.spelling == "phones" and c == "#"))
+        return [c for c in characters if unknown in self._tokenizer.encode(c).ids]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids → spelling, without tag, START and STOP. The inverse of `encode` for text in its one spelling."""
+        tokens = [self._by_id.get(i, UNKNOWN) for i in ids]
+        kept = [
+            t for t in tokens if t in (SPACE, UNKNOWN) or not (t.startswith("[") and t.endswith("]") and len(t) > 2)
+        ]
+        if self.spelling == "phones":
+            return " ".join(WORD_MARK if t == SPACE else t for t in kept)
+        return "".join(" " if t == SPACE else t for t in kept)
+
+    # Growing
+
+    def grow_phones(self, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()) -> Vocabulary:
+        """This vocabulary with a token for each phone, each mark and [language]; spelling "phones".
+
+        Phones that are tokens already keep their id. Phones of several letters are built by merges, their pieces
+        first, so "tʃʼː" needs tʃ and tʃʼ. Raises CheckpointError for a symbol that old merges would break up.
+        """
+        wanted = [*dict.fromkeys((*symbols, *marks))]
+        letters = [*dict.fromkeys(letter for symbol in wanted for letter in symbol)]
+        return self._grown(letters, _merges_of(wanted), language).spelt("phones", wanted)
+
+    def grow_fidel(
+        self, texts: Iterable[str], letters: Sequence[str], tokens: int, language: str = "am", marks: Sequence[str] = ()
+    ) -> Vocabulary:
+        """This vocabulary with every one of `letters` and `marks`, [language], and up to `tokens` merged pieces.
+
+        The pieces are learned from `texts` by byte-pair encoding (Gage 1994; Sennrich et al., 2016) over the new
+        letters alone; a piece that its own spelling would not emit is left out, and so is what is built on it.
+        """
+        new = [*dict.fromkeys((*letters, *marks))]
+        learner = Tokenizer(models.BPE(unk_token=UNKNOWN))
+        learner.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.BpeTrainer(
+            vocab_size=len(new) + tokens, initial_alphabet=new, special_tokens=[], show_progress=False, min_frequency=2
+        )
+        learner.train_from_iterator(texts, trainer)
+        merges: list[tuple[str, str]] = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+        allowed = set(new)
+        merges = [pair for pair in merges if set(pair[0] + pair[1]) <= allowed]
+        while True:
+            kept, standing = [], set(new)
+            for left, right in merges:
+                if left in standing and right in standing:
+                    kept.append((left, right))
+                    standing.add(left + right)
+            grown = self._grown(new, kept, language)
+            broken = {a + b for a, b in kept if grown._tokenizer.encode(a + b).tokens != [a + b]}
+            if not broken:
+                return grown.spelt("text", ())
+            merges = [pair for pair in kept if pair[0] + pair[1] not in broken]
+
+    def spelt(self, spelling: Spelling, symbols: Sequence[str]) -> Vocabulary:
+        """The same tokens under another spelling; CheckpointError if a symbol is not one token."""
+        for symbol in symbols:
+            if len(self._tokenizer.encode(symbol).ids) != 1:
+                found = " ".join(self._tokenizer.encode(symbol).tokens)
+                raise CheckpointError(f"{symbol!r} would be read as {found}", "leave this phone out, or respell it")
+        return Vocabulary(self.text, spelling, self.language, tuple(symbols))
+
+    def _grown(self, letters: Sequence[str], merges: Sequence[tuple[str, str]], language: str) -> Vocabulary:
+        content = json.loads(self.text)
+        model = content["model"]
+        tokens: dict[str, int] = model["vocab"]
+        known = dict(self.tokens)
+        following = self.size
+        tag = f"[{language}]"
+        if tag not in known:
+            tokens[tag] = known[tag] = following
+            content["added_tokens"].append(_added(tag, following))
+            following += 1
+        old_merges = {tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in model["merges"]}
+        as_lists = not model["merges"] or isinstance(model["merges"][0], list)
+        for token in (*letters, *(left + right for left, right in merges)):
+            if token not in known:
+                tokens[token] = known[token] = following
+                following += 1
+        for pair in merges:
+            if pair not in old_merges:
+                model["merges"].append(list(pair) if as_lists else " ".join(pair))
+        return Vocabulary.from_text(_written(content), spelling=self.spelling, language=language, symbols=self.symbols)
+
+    def added_to(self, older: Vocabulary) -> dict[str, int]:
+        """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its id."""
+        for token, i in older.tokens.items():
+            if self.tokens.get(token) != i:
+                raise CheckpointError(
+                    f"token {token!r} has id {self.tokens.get(token)}, not {i}", "grow the model's own vocabulary"
+                )
+        return {token: i for token, i in self.tokens.items() if token not in older.tokens}
+
+
+def _added(token: str, i: int) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"id": i, "content": token, **flags}
+
+
+def _written(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _merges_of(symbols: Sequence[str]) -> list[tuple[str, str]]:
+    """Merges that build each symbol from its left, ranked so that no pair inside it is joined too early."""
+    chains = [[(symbol[:i], symbol[i]) for i in range(1, len(symbol))] for symbol in symbols]
+    known = {pair for chain in chains for pair in chain}
+    order: TopologicalSorter[tuple[str, str]] = TopologicalSorter()
+    for chain in chains:
+        for i, pair in enumerate(chain):
+            order.add(pair, *chain[:i])
+            rival = (pair[1], chain[i + 1][1]) if i + 1 < len(chain) else None
+            if rival in known:  # t + ʃ must come before ʃ + ː, or tʃː is never built
+                order.add(rival, pair)
+    return list(order.static_order())
+
+
+def _apart(text: str, symbols: frozenset[str]) -> str:
+    """Phones apart by spaces, words apart by '#', from that form or from words of joined phones."""
+    items = text.split()
+    if WORD_MARK in items or all(item in symbols for item in items):
+        return " ".join(items)
+    return f" {WORD_MARK} ".join(" ".join(_phones_of(word, symbols)) for word in items)
+
+
+def _phones_of(word: str, symbols: frozenset[str]) -> list[str]:
+    longest = max(map(len, symbols), default=1)
+    found, at = [], 0
+    while at < len(word):
+        size = next((n for n in range(longest, 0, -1) if word[at : at + n] in symbols), 1)
+        found.append(word[at : at + size])
+        at += size
+    return found

@@ -1,0 +1,162 @@
+"""Reference waves → a Voice: what GPT and vocoder need to know of a speaker, a few kilobytes that can be kept.
+
+    voice = listen(model, [wave])         wave [T] at 22 050 Hz
+    voice.save("abebe.voice"); Voice.load("abebe.voice")
+
+Latents are the mean over chunks of all references, the timbre the mean over references (not made a unit vector
+again), as upstream does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dimts.base.errors import AudioError, CheckpointError, ConfigError, SynthesisError
+from dimts.base.files import aside
+from dimts.xtts import mel as mels
+from dimts.xtts.model import XTTS
+from dimts.xtts.spec import LATENTS, TIMBRE_RATE
+
+LEAST_CHUNK_SECONDS = 0.33
+"""Chunks shorter than this tell nothing and are left out."""
+PEAK = 0.75
+"""Level references are brought to by `normalise_peak`."""
+_META = "dimts_voice"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """How references are heard."""
+
+    max_reference_seconds: float = 30.0
+    """Of each reference, only this much is heard."""
+    conditioning_seconds: float = 30.0
+    """Of all references together, only this much goes to the GPT's latents."""
+    chunk_seconds: float = 4.0
+    """The latents are averaged over chunks of this length."""
+    normalise_peak: bool = False
+    """Bring each reference to the same peak level first."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_reference_seconds", "conditioning_seconds", "chunk_seconds"):
+            if not getattr(self, name) >= LEAST_CHUNK_SECONDS:
+                raise ConfigError(f"{name} = {getattr(self, name)} is too short", f"at least {LEAST_CHUNK_SECONDS}")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One speaker."""
+
+    latents: Tensor
+    """[1, L, D] float32."""
+    timbre: Tensor
+    """[1, d, 1] float32."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Plain values for JSON: name, source, licence, consent, ..."""
+
+    def __post_init__(self) -> None:
+        if self.latents.dim() != 3 or self.latents.shape[:2] != (1, LATENTS):
+            raise CheckpointError(f"voice latents of shape {tuple(self.latents.shape)}", f"[1, {LATENTS}, D] is needed")
+        if self.timbre.dim() != 3 or self.timbre.shape[0] != 1 or self.timbre.shape[2] != 1:
+            raise CheckpointError(f"a timbre of shape {tuple(self.timbre.shape)}", "[1, d, 1] is needed")
+        for name, tensor in (("latents", self.latents), ("timbre", self.timbre)):
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(f"the voice's {name} hold NaN or infinity", "listen to the reference again")
+
+    def to(self, device: torch.device | str) -> Voice:
+        """The same voice on another device."""
+        return Voice(self.latents.to(device), self.timbre.to(device), self.meta)
+
+    def check(self, model: XTTS) -> None:
+        """Raise SynthesisError if this voice was made for a model of another size."""
+        spec = model.spec
+        if self.latents.shape[2] != spec.width or self.timbre.shape[1] != spec.timbre_width:
+            raise SynthesisError(
+                f"the voice is {self.latents.shape[2]} × {self.timbre.shape[1]} wide, the model "
+                f"{spec.width} × {spec.timbre_width}",
+                "make the voice again with this model: it needs the reference recording",
+            )
+
+    def save(self, path: Path | str) -> None:
+        """Write a safetensors file."""
+        tensors = {
+            "latents": self.latents.detach().cpu().contiguous(),
+            "timbre": self.timbre.detach().cpu().contiguous(),
+        }
+        meta = {_META: json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True)}
+        with aside(path) as temporary:
+            save_file(tensors, temporary, meta)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Voice:
+        """Read what `save` wrote; CheckpointError if the file is something else or damaged."""
+        try:
+            with safe_open(path, "pt") as file:
+                names, meta = set(file.keys()), file.metadata() or {}
+                if names != {"latents", "timbre"}:
+                    raise CheckpointError(
+                        f"{path} is no voice: it holds {sorted(names)[:3]}", "use a file of Voice.save"
+                    )
+                return cls(
+                    file.get_tensor("latents").clone(),
+                    file.get_tensor("timbre").clone(),
+                    json.loads(meta.get(_META, "{}")),
+                )
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise CheckpointError(
+                f"cannot read the voice {path}: {error}", "make it again from its reference"
+            ) from error
+
+    @staticmethod
+    def blend(voices: Sequence[tuple[Voice, float]]) -> Voice:
+        """A voice between voices, by weights (normalised to 1). ConfigError for none, or weights that sum to 0."""
+        total = sum(weight for _, weight in voices)
+        if not voices or total <= 0 or any(weight < 0 for _, weight in voices):
+            raise ConfigError("a blend needs voices with positive weights", "e.g. abebe=0.7, sara=0.3")
+        shares = [weight / total for _, weight in voices]
+        latents = torch.stack([voice.latents * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
+        timbre = torch.stack([voice.timbre * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
+        parts = [{"share": share, **dict(voice.meta)} for (voice, _), share in zip(voices, shares, strict=True)]
+        return Voice(latents, timbre, {"blend_of": parts})
+
+
+@torch.no_grad()
+def listen(model: XTTS, waves: Sequence[Tensor], settings: ListenSettings | None = None, **meta: Any) -> Voice:
+    """References [T] each, mono at 22 050 Hz in [-1, 1] → Voice.
+
+    `meta` goes into the voice. Raises AudioError when nothing of 0.33 s or more is left to hear, or a wave is no
+    finite mono signal.
+    """
+    settings = settings or ListenSettings()
+    rate, heard, timbres = model.spec.input_rate, [], []
+    for wave in waves:
+        if wave.dim() != 1 or not torch.isfinite(wave).all():
+            raise AudioError("a reference must be one channel of finite samples", "convert it to mono first")
+        wave = wave[: int(rate * settings.max_reference_seconds)].to(model.device, torch.float32)[None]  # [1, T]
+        if wave.shape[1] < LEAST_CHUNK_SECONDS * rate:
+            raise AudioError(
+                f"a reference of {wave.shape[1] / rate:.2f} s is too short", "3 to 30 seconds of clean speech are good"
+            )
+        if settings.normalise_peak:
+            wave = wave / wave.abs().max().clamp(min=torch.finfo(wave.dtype).tiny) * PEAK
+        heard.append(wave)
+        timbres.append(model.timbre(mels.resample(wave, rate, TIMBRE_RATE)))
+    if not heard:
+        raise AudioError("no reference to listen to", "give at least one recording of the speaker")
+    together = torch.cat(heard, dim=1)[:, : int(rate * settings.conditioning_seconds)]
+    chunks = torch.split(together, int(rate * settings.chunk_seconds), dim=1)
+    latents = [
+        model.conditioning(model.conditioning_mel(chunk))
+        for chunk in chunks
+        if chunk.shape[1] >= rate * LEAST_CHUNK_SECONDS
+    ]
+    return Voice(torch.stack(latents).mean(dim=0), torch.stack(timbres).mean(dim=0), meta)
