@@ -20,7 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dimts.base.errors import ConfigError
-from dimts.xtts.vocoder import FINAL_SLOPE, LEAST_SPEED, SLOPE, NormedConv, NormedUpsample, Residual, Vocoder
+from dimts.xtts.vocoder import (
+    FINAL_SLOPE,
+    LEAST_SPEED,
+    SLOPE,
+    NormedConv,
+    NormedUpsample,
+    Residual,
+    Vocoder,
+    neighbours,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,6 @@ class _Stretch:
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
-        self.scale = torch.tensor(1.0 / factor, dtype=torch.float32)
         self.held: Tensor | None = None
         self.first = 0  # index of held[..., 0] in the whole
         self.seen = 0
@@ -55,19 +63,16 @@ class _Stretch:
     def push(self, x: Tensor, last: bool) -> Tensor:
         self.held = x if self.held is None else torch.cat((self.held, x), dim=-1)
         self.seen += x.shape[-1]
-        end = math.floor(self.seen * self.factor)
-        at = (self.scale * (torch.arange(self.made, end, dtype=torch.float32) + 0.5) - 0.5).clamp(min=0.0)
-        left = at.floor().long()
+        left, share = neighbours(self.made, max(math.floor(self.seen * self.factor), self.made), self.factor)
         if not last:  # wait where the right neighbour has not come
             left = left[left + 1 < self.seen]
-            at = at[: len(left)]
+            share = share[: len(left)]
+        self.made += len(left)
         right = (left + 1).clamp(max=self.seen - 1)
-        share = (at - left).to(x)
-        left, right = ((index - self.first).to(x.device) for index in (left, right))
+        left, right, share = (t.to(x.device) for t in (left - self.first, right - self.first, share.to(x.dtype)))
         out = self.held[..., left] * (1 - share) + self.held[..., right] * share
-        self.made += len(at)
-        needed = int((float(self.scale) * (self.made + 0.5)) - 0.5) - 1
-        keep = max(min(needed - self.first, self.held.shape[-1] - 1), 0)
+        following = int(neighbours(self.made, self.made + 1, self.factor)[0])
+        keep = max(min(following - self.first, self.held.shape[-1] - 1), 0)
         self.held, self.first = self.held[..., keep:], self.first + keep
         return out
 

@@ -29,6 +29,33 @@ EDGE_KERNEL = 7
 LEAST_SPEED = 0.05
 
 
+def neighbours(first: int, end: int, factor: float) -> tuple[Tensor, Tensor]:
+    """Where frames first .. end - 1 of a stretched signal fall: left neighbour [n] int64 and share of the right one.
+
+    In float32 and in the order of torch's own kernel, so that a whole signal and its pieces agree.
+    """
+    scale = torch.tensor(1.0 / factor, dtype=torch.float32)
+    at = (scale * (torch.arange(first, end, dtype=torch.float32) + 0.5) - 0.5).clamp(min=0.0)
+    left = at.floor()
+    return left.long(), at - left
+
+
+def stretch(x: Tensor, factor: float) -> Tensor:
+    """Linear interpolation in time: [B, c, n] → [B, c, floor(n * factor)].
+
+    torch copies its input when both lengths happen to be equal (90 latents at speed 0.99), as upstream does; here
+    the factor counts for every length.
+    """
+    count = x.shape[-1]
+    if math.floor(count * factor) == 0:
+        return x[..., :0]
+    if math.floor(count * factor) != count or factor == 1.0:
+        return F.interpolate(x, scale_factor=factor, mode="linear", align_corners=False)
+    left, share = neighbours(0, count, factor)
+    left, share = left.to(x.device), share.to(x)
+    return x[..., left] * (1 - share) + x[..., (left + 1).clamp(max=count - 1)] * share
+
+
 class _Pair(nn.Module):
     """Length (g) and direction (v) of a normed weight, under torch's own names."""
 
@@ -155,11 +182,13 @@ class Vocoder(nn.Module):
         """[B, n, D] → frames [B, D, frames(n)]; speed 0.8 stretches by 1.25."""
         x = latents.transpose(1, 2)
         for factor in self.stretches(speed):
-            x = F.interpolate(x, scale_factor=factor, mode="linear", align_corners=False)
+            x = stretch(x, factor)
         return x
 
     def vocode(self, frames: Tensor, timbre: Tensor) -> Tensor:
         """Frames [B, D, F], timbre [B, d, 1] → wave [B, 256 F]."""
+        if not frames.shape[-1]:
+            return frames.new_empty(len(frames), 0)
         x = self.conv_pre(frames) + self.cond_layer(timbre)
         for level, (up, cond) in enumerate(zip(self.ups, self.conds, strict=True)):
             x = up(F.leaky_relu(x, SLOPE)) + cond(timbre)
