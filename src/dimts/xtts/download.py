@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import DownloadError, storage_error
-from dimts.base.files import aside, fingerprint, write_bytes, write_text
+from dimts.base.files import fingerprint, write_bytes, write_text
 from dimts.base.plugins import need
 from dimts.base.progress import Progress, Tell, silent
 from dimts.xtts.hub import LICENCE_FILE, FolderSupplier, HubSupplier, Item, Licence, Published, Supplier

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import DownloadError
-from dimts.base.files import fingerprint
+from dimts.base.files import aside, fingerprint
 from dimts.base.plugins import need
 
 LICENCE_FILE = "LICENSE.txt"
@@ -107,6 +107,7 @@ class FolderSupplier(Supplier):
             raise DownloadError(f"no such folder: {source}", "name the folder that holds model.pth, config.json, …")
 
     def describe(self, name: str) -> Item:
+        """Measured, and held against the pinned checksum."""
         path = self._source / name
         if not path.is_file():
             wanted = ", ".join(self.published.files)
@@ -123,6 +124,7 @@ class FolderSupplier(Supplier):
         return Item(name, size, sha256, "", "", str(self._source))
 
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
+        """Copied whole."""
         with (self._source / item.name).open("rb") as source, aside(part) as temporary, temporary.open("wb") as target:
             done = 0
             while block := source.read(_BLOCK_BYTES):
@@ -144,6 +146,7 @@ class HubSupplier(Supplier):
         self._http = need(type(self._session).__module__.partition(".")[0], "fetch")
 
     def describe(self, name: str) -> Item:
+        """As the hub describes it (HEAD), held against what is pinned; tried again when the line is bad."""
         revision = self.published.revision
         size, sha256 = self.published.files.get(name, (0, ""))
         if sha256 and (cached := self._cached(name, revision, sha256)):
@@ -183,6 +186,7 @@ class HubSupplier(Supplier):
         return bytes(answer.content)
 
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
+        """Streamed, going on after what `part` holds; tried again as long as something comes."""
         if not item.where.startswith(("http://", "https://")):
             shutil.copyfile(item.where, part)
             return
