@@ -226,7 +226,7 @@ def _table(path: Path, known: Known) -> Iterator[Recording]:
             yield _problem(path, known, "transcript_row", f"{path.name}, row {number}: {row}", number)
             continue
         given = row.get("path") or row.get("id", "")
-        name = row.get("id") or Path(given).stem
+        name = row.get("id") or Path(given.replace("\\", "/")).stem
         if not given:
             yield _problem(
                 path, known, "transcript_row", f"{path.name}, row {number}: names neither a file nor an id", number

@@ -281,15 +281,17 @@ def described(row: Utterance, frontend: Frontend, settings: CheckSettings) -> tu
     except TextError as error:
         return _doubted(row, *doubts, Doubt("text_unreadable", error.message)), 0
     words = [word for phrase in phrases for word in phrase.words]
+    if not words:
+        return _doubted(row, *doubts, Doubt("text_unreadable", "nothing in the text can be read aloud")), 0
     unsure = [word.written for word in words if word.doubts]
     if unsure:
         doubts.append(Doubt("pronunciation", f"unsure how to say {', '.join(unsure[:5])}", len(unsure), 0))
     return (
         replace(
             _doubted(row, *doubts),
-            spoken=" ".join(phrase.spoken for phrase in phrases),
-            spelling=" ".join(phrase.spelling for phrase in phrases),
-            phones=" # ".join(phrase.phones for phrase in phrases),
+            spoken=" ".join(filter(None, (phrase.spoken for phrase in phrases))),
+            spelling=" ".join(filter(None, (phrase.spelling for phrase in phrases))),
+            phones=" # ".join(filter(None, (phrase.phones for phrase in phrases))),
         ),
         sum(len(word.phones) for word in words),
     )

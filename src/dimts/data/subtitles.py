@@ -39,8 +39,8 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Doubt, ...]]:
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}", "mend its permissions") from error
     try:
-        events = pysubs2.SSAFile.from_string(content)
-    except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError) as error:
+        events = pysubs2.SSAFile.from_string(content, path.suffix.lower().lstrip("."))
+    except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
         raise SourceError(f"{path.name} is not a subtitle file: {error}", "export it as SRT or WebVTT") from error
     cues = []
     for event in events:
