@@ -1,0 +1,207 @@
+"""`dimts text` and `dimts normalise`: how written Amharic is read, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from io import BufferedReader, FileIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import typer
+
+from dimts.base.errors import TextError, storage_error
+
+if TYPE_CHECKING:
+    from dimts.text.frontend import Comparison, Frontend, FrontendSettings, Phrase, Word
+    from dimts.text.normalise import Normalised
+    from dimts.text.stream import Block
+
+_PROJECT = typer.Option(None, "--project", help="Project folder whose [text] settings and lexicon.tsv are used.")
+_SET = typer.Option(
+    [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. text.normalise.emoji=read; may be repeated."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `dimts text` and `dimts normalise`."""
+    app.command("text", no_args_is_help=True)(text)
+    app.command("normalise", no_args_is_help=True)(normalise)
+
+
+def text(
+    written: str = typer.Argument("", metavar="TEXT", help='What to read; "-" reads standard input.'),
+    why: bool = typer.Option(False, "--why", help="Show each span: what it was taken for, what it became, and why."),
+    compare: bool = typer.Option(False, "--compare", help="Show what every pronunciation backend says, side by side."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object: spoken form, spans, phrases, words."),
+    steps: bool = typer.Option(False, "--steps", help="List the steps of normalisation with examples, and leave."),
+    project: Path | None = _PROJECT,
+    lexicon: Path | None = typer.Option(None, "--lexicon", help="Your own lexicon: word TAB phones."),
+    overrides: list[str] = _SET,
+) -> None:
+    """Show how a text is read: its spoken form, its phrases, the phones of each word and who gave them."""
+    if steps:
+        _show_steps(as_json)
+        return
+    front = _frontend(project, lexicon, overrides)
+    source = _given(written)
+    normalised = front.normaliser(source)
+    if not any(char.isalpha() for char in normalised.spoken):
+        raise TextError("nothing in this text can be read aloud", "write Amharic, Latin letters or digits")
+    phrases = list(front(source))
+    rows: list[Comparison] = []
+    if compare:
+        from dimts.text.frontend import compare as compare_backends
+
+        rows = compare_backends(source, front.settings)
+    if as_json:
+        from dataclasses import asdict
+
+        answer: dict[str, Any] = {
+            "written": normalised.written,
+            "spoken": normalised.spoken,
+            "spans": [asdict(span) for span in normalised.spans],
+            "phrases": [phrase.as_dict() for phrase in phrases],
+        }
+        if compare:
+            answer["compare"] = [row.as_dict() for row in rows]
+        print(json.dumps(answer, ensure_ascii=False))
+        return
+    print(normalised.spoken)
+    if why:
+        _show_spans(normalised)
+    for phrase in phrases:
+        _show_phrase(phrase)
+    if compare:
+        _show_comparison(rows)
+
+
+def _given(written: str) -> str:
+    if written == "-":
+        try:
+            written = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise TextError(f"standard input is not UTF-8 text: {error.reason}", "save it as UTF-8") from error
+    if not written.strip():
+        raise TextError("the text is empty", 'give a text, e.g. dimts text "ሰላም ለዓለም"')
+    return written
+
+
+def normalise(
+    files: list[str] = typer.Argument(..., metavar="FILE...", help='Text files, UTF-8; "-" is standard input.'),
+    jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Processes to share the lines among; their order stays."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="Write to this file, whole or not at all."),
+    project: Path | None = _PROJECT,
+    overrides: list[str] = _SET,
+) -> None:
+    """Write the spoken form of every line of FILE..., one line for each, as a stream: files may be of any size."""
+    from dimts.base.files import aside
+    from dimts.text.stream import normalise_stream
+
+    settings = _settings(project, overrides).normalise
+    for name in files:
+        if name != "-" and not Path(name).exists():
+            raise TextError(f"no such text file: {name}", "give a file, or - for standard input")
+        if name != "-" and Path(name).is_dir():
+            raise TextError(f"{name} is a folder", "give its files, or - for standard input")
+    spoken = normalise_stream(_blocks(files), settings, jobs)
+    if output is None:
+        for part in spoken:
+            sys.stdout.buffer.write(part.encode("utf-8"))
+            sys.stdout.buffer.flush()
+        return
+    with aside(output) as temporary, temporary.open("wb") as file:
+        for part in spoken:
+            file.write(part.encode("utf-8"))
+
+
+def _blocks(files: list[str]) -> Iterator[Block]:
+    from dimts.text.stream import blocks
+
+    for name in files:
+        if name == "-":
+            yield from blocks(_chunks(sys.stdin.buffer), "standard input")
+            continue
+        try:
+            with Path(name).open("rb", buffering=0) as file:
+                yield from blocks(_chunks(file), name)
+        except OSError as error:
+            raise storage_error(error, name) or error from error
+
+
+def _chunks(file: IO[bytes] | BufferedReader | FileIO) -> Iterator[bytes]:
+    read = file.read1 if isinstance(file, BufferedReader) else file.read
+    while chunk := read(_CHUNK_BYTES):
+        yield chunk
+
+
+_CHUNK_BYTES = 1 << 18
+
+
+# ---------------------------------------------------------------- settings
+def _settings(project: Path | None, overrides: list[str] | None) -> FrontendSettings:
+    from dimts.base.config import from_table
+    from dimts.base.project import Project
+    from dimts.text.frontend import FrontendSettings
+
+    if project is None:
+        return from_table(FrontendSettings, {}, "text", overrides or ())
+    return Project.open(project).settings("text", FrontendSettings, tuple(overrides or ()))
+
+
+def _frontend(project: Path | None, lexicon: Path | None, overrides: list[str] | None) -> Frontend:
+    from dimts.base.project import Project
+    from dimts.text.frontend import Frontend
+
+    own = lexicon
+    if own is None and project is not None and Project.open(project).lexicon.is_file():
+        own = Project.open(project).lexicon
+    return Frontend(_settings(project, overrides), own)
+
+
+# ---------------------------------------------------------------- what is shown
+def _show_steps(as_json: bool) -> None:
+    from dimts.text.normalise import STEPS
+
+    for step in STEPS:
+        if as_json:
+            row = {"step": step.name, "what": step.what, "written": step.written, "spoken": step.spoken}
+            print(json.dumps(row, ensure_ascii=False))
+        else:
+            example = f"  {step.written} → {step.spoken}".rstrip() if step.written else ""
+            print(f"{step.name:14} {step.what}{example}")
+    if not as_json:
+        print("\nSwitch steps off with text.normalise.off, e.g. --set 'text.normalise.off=[\"homophones\"]'")
+
+
+def _show_spans(normalised: Normalised) -> None:
+    for span in normalised.spans:
+        if span.kind == "text" and not span.spoken.strip():
+            continue
+        carried = f" [{span.value}]" if span.value else ""
+        print(
+            f"  {span.start}-{span.end}\t{span.kind}\t{span.written.strip()}\t→ {span.spoken.strip()}{carried}\t({span.why})"
+        )
+
+
+def _show_phrase(phrase: Phrase) -> None:
+    rate = f" at rate {phrase.rate:g}" if phrase.rate != 1 else ""
+    print(f"\n| {phrase.spoken}  ({phrase.pause_seconds:g} s pause{rate})")
+    for word in phrase.words:
+        print(f"  {word.spoken}\t{' '.join(word.phones)}\t{word.by}{_doubts(word)}")
+
+
+def _doubts(word: Word) -> str:
+    doubts = [str(doubt) for doubt in word.doubts]
+    refused = [f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused]
+    return f"\t{'; '.join([*doubts, *refused])}" if doubts or refused else ""
+
+
+def _show_comparison(rows: list[Comparison]) -> None:
+    print("\nEvery backend:")
+    for row in rows:
+        print(f"  {row.word.spoken}\t→ {' '.join(row.word.phones)} ({row.word.by})")
+        for answer in row.answers:
+            doubts = "; ".join(map(str, answer.doubts)) or "believed"
+            print(f"    {answer.by}\t{' '.join(answer.phones)}\t{doubts}")

@@ -1,0 +1,170 @@
+"""Amharic abbreviations with strokes and points → words, with the prefixes and suffixes written on them.
+
+The table `tables/abbreviations.tsv` decides; what it does not know is read by this rule:
+English letter names joined by points are said one by one (ዩ.ኤስ → ዩ ኤስ); three or more single
+letters form one word, as newsreaders say them (ኢ.ዜ.ማ → ኢዜማ); all other parts are said as words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from dimts.text import numbers
+from dimts.text.ethiopic import fold_homophones, letter
+from dimts.text.spans import FIDEL, SIXTH, Found, Reading, is_prefix, is_suffix, pairs, table, with_suffix, word_before
+
+_CHAIN = re.compile(rf"[{FIDEL}]{{1,24}}(?:[./][{FIDEL}]{{1,24}}){{1,7}}[./]?")
+_SPACED = re.compile(rf"[{FIDEL}]{{1,4}}(?:\. ?[{FIDEL}]{{1,2}}){{1,6}}(?![{FIDEL}])\.?")
+_SINGLE = re.compile(rf"[{FIDEL}]{{1,5}}\.")
+_STAR_LETTERS = 3
+"""A word after X/ that a star row may take has at least so many letters."""
+
+
+def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """ከት/ቤቶች → ከትምህርት ቤቶች; asked at the first point or stroke after Ethiopic letters."""
+    word = word_before(text, at, floor)
+    if not word:
+        return None
+    start = at - len(word)
+    if text[at] == "." and (spaced := _SPACED.match(text, start)) and " " in spaced.group():
+        parts = [part.strip() for part in spaced.group().rstrip(".").split(".")]
+        if said := _known(parts):
+            return Found(start, spaced.end(), "abbreviation", said[0], f"the table: {said[1]}")
+    chain = _CHAIN.match(text, start)
+    if chain is None or chain.end() <= at:
+        return _single(text, start, at, word)
+    parts = [part for part in re.split("[./]", chain.group()) if part]
+    end = chain.end() if chain.group()[-1] == "." or text[chain.end() - 1] not in "./" else chain.end() - 1
+    for count in range(len(parts), 1, -1):
+        if said := _known(parts[:count]):
+            stop = _end_of(text, start, parts[:count])
+            if count == len(parts):
+                stop = end
+            return Found(start, stop, "abbreviation", said[0], f"the table: {said[1]}")
+    return Found(start, end, "abbreviation", _unknown(parts, "/" in chain.group()), "not in the table: by the rule")
+
+
+def _single(text: str, start: int, at: int, word: str) -> Found | None:
+    """ቁ. 5 → ቁጥር አምስት: one part with a point, only when the table has it and more follows."""
+    if text[at] != "." or not _SINGLE.match(text, start) or not re.match(r"\. ?[\d፩-፼]", text[at : at + 3]):
+        return None
+    said = _known([word])
+    return Found(start, at + 1, "abbreviation", said[0], f"the table: {said[1]}") if said else None
+
+
+def _end_of(text: str, start: int, parts: list[str]) -> int:
+    end = start + sum(map(len, parts)) + len(parts) - 1
+    return end + 1 if text[end : end + 1] == "." and text[end + 1 : end + 2] in ("", " ", "\n") else end
+
+
+@cache
+def _rows() -> tuple[Mapping[tuple[str, ...], tuple[str, str]], Mapping[str, str]]:
+    """Parts → (spoken, row as written), as written and folded; and the star rows by their first part."""
+    whole: dict[tuple[str, ...], tuple[str, str]] = {}
+    exact: dict[tuple[str, ...], tuple[str, str]] = {}  # ዓ/ዓ and አ/አ differ
+    stars: dict[str, str] = {}
+    for written, spoken, *_ in (*table("abbreviations"), *table("units")):
+        if written.endswith("/*"):
+            stars[fold_homophones(written[:-2])] = spoken.removesuffix(" *")
+        elif letter(written[0]):
+            parts = re.split("[./]", written.rstrip("."))
+            exact[tuple(parts)] = (spoken, written)
+            whole.setdefault(tuple(map(fold_homophones, parts)), (spoken, written))
+    return whole | exact, stars
+
+
+def _known(parts: list[str]) -> tuple[str, str] | None:
+    """What the table says of these parts, prefixes and suffixes considered: (spoken, its row)."""
+    folded = fold_homophones("/".join(parts)).split("/")
+    for cut in _cuts(parts[0]):
+        prefix = parts[0][:cut]
+        found = _rows()[0].get((parts[0][cut:], *parts[1:])) or _with_ending([folded[0][cut:], *folded[1:]])
+        if found:
+            spoken, row = found
+            return _prefixed(prefix, spoken), row
+    if len(parts) != 2 or len(parts[1]) < _STAR_LETTERS:
+        return None
+    for cut in _cuts(parts[0]):
+        first = _rows()[1].get(folded[0][cut:])
+        if first is not None:
+            return _prefixed(parts[0][:cut], f"{first} {parts[1]}"), f"{parts[0][cut:]}/*"
+    return None
+
+
+def _cuts(word: str) -> Iterator[int]:
+    yield 0
+    for cut in range(1, len(word)):
+        if is_prefix(word[:cut]):
+            yield cut
+
+
+def _prefixed(prefix: str, spoken: str) -> str:
+    """A prefix replaces the genitive የ that a full name begins with: በ + የኢትዮጵያ … → በኢትዮጵያ …"""
+    return prefix + (
+        spoken.removeprefix("የ") if prefix and spoken.startswith(("የኢት", "የተባ", "የሕዝብ", "የአፍ")) else spoken
+    )
+
+
+def _with_ending(parts: list[str]) -> tuple[str, str] | None:
+    whole, _ = _rows()
+    if found := whole.get(tuple(parts)):
+        return found
+    head, last = tuple(parts[:-1]), parts[-1]
+    for size in range(len(last), 0, -1):
+        suffix = last[size:]
+        found = whole.get((*head, last[:size]))
+        if found and suffix and is_suffix(suffix):
+            return with_suffix(found[0], suffix, numbers.ordinal_of), found[1]
+        changed = _sixth(last[size - 1])
+        found = whole.get((*head, last[: size - 1] + changed)) if changed != last[size - 1] else None
+        if (
+            found and fold_homophones(found[0][-1]) == changed
+        ):  # ቤት → ቤቱ, ቤቶች: only the vowel of the last letter differs
+            return found[0][:-1] + last[size - 1 :], found[1]
+    return None
+
+
+def _sixth(char: str) -> str:
+    """The sixth order of a letter's row: ቱ → ት."""
+    entry = letter(char)
+    if entry is None or entry.order == SIXTH or entry.order > SIXTH + 2:
+        return char
+    return chr(ord(char) - entry.order + SIXTH)
+
+
+@cache
+def _letter_names() -> frozenset[str]:
+    """English letter names in fidel, folded, with their usual second spellings."""
+    names = {
+        *pairs("letters").values(),
+        "ደብልዩ",
+        "ደብሊዩ",
+        "ዳብልዩ",
+        "ዜት",
+        "ዜድ",
+        "ዋይ",
+        "ኬው",
+        "ኪዩ",
+        "ኤክስ",
+        "ጀ",
+        "ዮ",
+        "ቪ",
+        "ኤች",
+        "ኤቺ",
+    }
+    return frozenset(map(fold_homophones, names))
+
+
+def _unknown(parts: list[str], stroke: bool) -> str:
+    if stroke:
+        return " ".join(parts)
+    names = _letter_names()
+    rest = [fold_homophones(part) for part in parts]
+    cut = next((cut for cut in _cuts(parts[0]) if rest[0][cut:] in names), None)
+    if cut is not None and all(part in names for part in rest[1:-1]):
+        return " ".join(parts)
+    if len(parts) >= 3 and all(len(part) == 1 for part in parts[1:-1]) and len(parts[-1]) <= 2 and len(parts[0]) <= 3:
+        return "".join(parts)
+    return " ".join(parts)

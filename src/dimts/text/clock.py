@@ -1,0 +1,117 @@
+"""Times of day and durations → words, on the Ethiopian twelve-hour clock as written.
+
+Hours are said as they stand, whatever ከጠዋቱ or ከምሽቱ is beside them; only a.m./p.m. marks a western
+clock, which is moved by six hours. Half past is ተኩል, a quarter past ከሩብ, a quarter to ሩብ ጉዳይ.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dimts.text import numbers
+from dimts.text.quantities import prefix_of
+from dimts.text.spans import FIDEL, Found, Reading, behind
+
+_HOUR = "ሰዓት"
+_CLOCK = re.compile(r"(\d{1,2})[:፡](\d{2})(?:[:፡](\d{2}))?(?![\d:])")
+_DOTTED = re.compile(rf"(\d{{1,2}})\.(\d{{2}})(?= ?(?:ሰዓት|ሰአት)(?![{FIDEL}]))")
+_HOUR_AFTER = re.compile(rf" ?(?:ሰዓት|ሰአት)(?![{FIDEL}])")
+_AM_PM = re.compile(r" ?(?:([aA])|[pP])\.?[mM]\b\.?")
+_PLAIN_HOUR = re.compile(r"(\d{1,2}) ?(?:[aA]|[pP])\.?[mM]\b")
+_DASH = re.compile(r" ?[-–—] ?(?=\d{1,2}[:፡]\d)")
+_DAY_PART = re.compile(r"(?:ከ?(?:ጠዋቱ?|ምሽቱ?|ሌሊቱ?|ቀኑ?|ማታው?|ማለዳው?|ንጋቱ?|ረፋዱ?)|በኋላ|ሰዓት|ሰአት) ?$")
+_DAY_PART_DOTTED = re.compile(r"(\d{1,2})\.(\d{2})(?![\d.])")
+_BOOKS = re.compile(
+    r"(?:ዘፍጥረት|ዘፍ|ዘጸአት|ዘጸ|ዘፀ|ዘሌ|ዘኁ|ዘዳ|መዝሙር|መዝ|ምሳሌ|ምሳ|ኢሳይያስ|ኢሳ|ኤር|ሕዝ|ዳን|ማቴዎስ|ማቴ|ማርቆስ|ማር|ሉቃስ|ሉቃ|ዮሐንስ|ዮሐ|ዮሀ|የሐዋ|ሐዋ|ሮሜ|ሮም|ቆሮንቶስ|ቆሮ|"
+    r"ገላ|ኤፌ|ፊልጵ|ፊል|ቆላ|ተሰ|ጢሞ|ቲቶ|ዕብራውያን|ዕብ|ያዕቆብ|ያዕ|ጴጥ|ይሁዳ|ራእይ|ራዕይ|ራዕ|ነገሥት|ነገ|ሳሙኤል|ሳሙ|ዜና|መክ|ሆሴዕ|ቁርአን)[.፡]? ?$"
+)
+_VERSE = re.compile(r"(\d{1,3})[:፡] ?(\d{1,3})(?:[-–](\d{1,3}))?(?!\d)")
+HOURS_OF_DAY = 24
+_SHIFT = 6
+"""Hours from the western clock to the Ethiopian: the day begins at dawn."""
+_PARTS_OF_DAY = ((6, "ከሌሊቱ"), (12, "ከጠዋቱ"), (18, "ከቀኑ"), (24, "ከምሽቱ"))
+"""Western hour below which a part of the day lasts, and its name."""
+
+
+def time_of_day(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """2:30 → ሁለት ሰዓት ተኩል, 4:45 → ለአምስት ሰዓት ሩብ ጉዳይ, 2:15:30 with minutes and seconds, 2:30-4:00 from … to."""
+    start, prefix = prefix_of(text, at, floor)
+    if verse := _verse(text, at, start, prefix):
+        return verse
+    one = _one_time(text, at, prefix, reading)
+    if one is None:
+        return None
+    end, words, why = one
+    dash = _DASH.match(text, end)
+    if dash and (other := _one_time(text, dash.end(), "ከ", reading)):
+        first = _one_time(text, at, "ከ", reading) or one
+        opening = prefix if prefix else "" if behind(text, start).rstrip().endswith(("ከ", "ቱ", "ሊቱ")) else "ከ"
+        return Found(start, other[0], "time", f"{opening}{first[1]} እስከ {other[1]}", "a span between two times of day")
+    return Found(start, end, "time", prefix + words, why)
+
+
+def _verse(text: str, at: int, start: int, prefix: str) -> Found | None:
+    """ዮሐ. 3:16 → chapter and verse."""
+    found = _VERSE.match(text, at)
+    if found is None or prefix or not _BOOKS.search(behind(text, at)):
+        return None
+    chapter, verse, last = found.groups()
+    words = f"ምዕራፍ {numbers.decimal(chapter)} ቁጥር {numbers.decimal(verse)}"
+    words += f" እስከ {numbers.decimal(last)}" if last else ""
+    return Found(start, found.end(), "verse", words, "chapter and verse after the name of a book")
+
+
+def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, str, str] | None:
+    found = _CLOCK.match(text, at) or _DOTTED.match(text, at)
+    if found is None and _DAY_PART.search(behind(text, at)):
+        found = _DAY_PART_DOTTED.match(text, at)
+    if found is None:
+        plain = _PLAIN_HOUR.match(text, at)
+        if plain is None or not 1 <= int(plain.group(1)) <= 12:
+            return None
+        hour, minute, second, end = int(plain.group(1)), 0, None, plain.end(1)
+    else:
+        hour, minute, end = int(found.group(1)), int(found.group(2)), found.end()
+        second = found.group(3) if found.re is _CLOCK else None
+    if hour > HOURS_OF_DAY or minute > 59 or (second and int(second) > 59):
+        return None
+    if second:
+        words = (
+            f"{numbers.cardinal(hour)} {_HOUR} ከ{numbers.cardinal(minute)} ደቂቃ ከ{numbers.cardinal(int(second))} ሰከንድ"
+        )
+        return end, words, "hours, minutes and seconds"
+    why, part = "a time of day, as written", ""
+    if western := _AM_PM.match(text, end):
+        end, hour24 = western.end(), hour % 12 + (0 if western.group(1) else 12)
+        hour, part = shift(hour24)
+        why = "a.m. or p.m.: moved by six hours to the Ethiopian clock"
+    elif reading.western_clock == "ethiopian" and hour > 12:
+        hour, part = shift(hour)
+        why = "a twenty-four-hour time, moved by six hours to the Ethiopian clock"
+    end = after.end() if (after := _HOUR_AFTER.match(text, end)) else end
+    said = say(hour, minute, to_next=not prefix)
+    if part and not prefix and not _DAY_PART.search(behind(text, at)):
+        said = f"{part} {said}"
+    return end, said, why
+
+
+def shift(hour: int) -> tuple[int, str]:
+    """A western hour (0 to 24) on the Ethiopian clock (1 to 12), and its part of the day."""
+    hour %= HOURS_OF_DAY
+    part = next(name for limit, name in _PARTS_OF_DAY if hour < limit)
+    return (hour - _SHIFT - 1) % 12 + 1, part
+
+
+def say(hour: int, minute: int, *, to_next: bool = True) -> str:
+    """4, 45 → ለአምስት ሰዓት ሩብ ጉዳይ, or አራት ሰዓት ከአርባ አምስት ደቂቃ where a prefix forbids ለ."""
+    said = f"{numbers.cardinal(hour)} {_HOUR}"
+    if minute == 0:
+        return said
+    if minute == 15:
+        return f"{said} ከሩብ"
+    if minute == 30:
+        return f"{said} ተኩል"
+    if minute == 45 and to_next:
+        following = hour % 12 + 1 if hour <= 12 else (hour + 1) % HOURS_OF_DAY
+        return f"ለ{numbers.cardinal(following)} {_HOUR} ሩብ ጉዳይ"
+    return f"{said} ከ{numbers.cardinal(minute)} ደቂቃ"

@@ -1,0 +1,223 @@
+"""The Ethiopian and the Gregorian calendar, and dates in digits → words.
+
+The Ethiopian year has twelve months of 30 days and Pagumen with 5, or 6 in the year before the
+fourth (year mod 4 = 3). Days are counted as Julian day numbers; the Ethiopian era begins at
+JDN 1724221 (29 August 8 CE, Julian), as in Dershowitz & Reingold, Calendrical Calculations.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from dimts.base.errors import TextError
+from dimts.text import numbers
+from dimts.text.quantities import prefix_of
+from dimts.text.spans import Found, Reading, behind
+
+MONTHS = (
+    "መስከረም", "ጥቅምት", "ኅዳር", "ታኅሣሥ", "ጥር", "የካቲት", "መጋቢት", "ሚያዝያ", "ግንቦት", "ሰኔ", "ሐምሌ", "ነሐሴ", "ጳጉሜ",
+)  # fmt: skip
+GREGORIAN_MONTHS = (
+    "ጃንዋሪ", "ፌብሩዋሪ", "ማርች", "ኤፕሪል", "ሜይ", "ጁን", "ጁላይ", "ኦገስት", "ሴፕቴምበር", "ኦክቶበር", "ኖቬምበር", "ዲሴምበር",
+)  # fmt: skip
+_ENGLISH_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+ETHIOPIAN_EPOCH = 1724221
+"""Julian day number of 1 Mäskäräm 1."""
+UNIX_EPOCH_DAY = 2440588
+"""Julian day number of 1 January 1970, Gregorian."""
+
+
+class Date(NamedTuple):
+    """A day of either calendar; months and days count from 1."""
+
+    year: int
+    month: int
+    day: int
+
+
+def is_leap(year: int) -> bool:
+    """Whether the Ethiopian year has a sixth day of Pagumen (2011, 2015, …)."""
+    return year % 4 == 3
+
+
+def days_in_month(year: int, month: int) -> int:
+    """Days of an Ethiopian month: 30, or 5 or 6 in Pagumen."""
+    return 30 if month < 13 else 6 if is_leap(year) else 5
+
+
+def to_gregorian(date: Date) -> Date:
+    """Ethiopian → Gregorian: Date(2017, 1, 1) → Date(2024, 9, 11). TextError for a day that does not exist."""
+    year, month, day = date
+    if year < 1 or not 1 <= month <= len(MONTHS) or not 1 <= day <= days_in_month(year, month):
+        raise TextError(
+            f"{day}/{month}/{year} is no day of the Ethiopian calendar", "months are 1 to 13, Pagumen has 5 or 6"
+        )
+    return _gregorian(ETHIOPIAN_EPOCH + 365 * (year - 1) + year // 4 + 30 * (month - 1) + day - 1)
+
+
+def to_ethiopian(date: Date) -> Date:
+    """Gregorian → Ethiopian: Date(2024, 9, 11) → Date(2017, 1, 1). TextError for a day that does not exist."""
+    year, month, day = date
+    length = (31, 29 if _gregorian_leap(year) else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    if not 1 <= month <= len(length) or not 1 <= day <= length[month - 1]:
+        raise TextError(f"{year}-{month}-{day} is no day of the Gregorian calendar", "write year, month, day")
+    count = _day_number(date) - ETHIOPIAN_EPOCH
+    if count < 0:
+        raise TextError(f"{year}-{month}-{day} lies before the Ethiopian era", "it begins in the year 8")
+    cycle, rest = divmod(count, 1461)
+    of_cycle = min(rest // 365, 3) if rest < 1460 else 3
+    of_cycle = 2 if rest == 1095 else of_cycle  # the sixth day of Pagumen closes the third year of four
+    start = 365 * of_cycle + (1 if of_cycle == 3 else 0)
+    month, day = divmod(rest - start, 30)
+    return Date(4 * cycle + of_cycle + 1, month + 1, day + 1)
+
+
+def _day_number(date: Date) -> int:
+    """Gregorian → Julian day number (Richards, Explanatory Supplement to the Astronomical Almanac, 2013)."""
+    year, month, day = date
+    shift = (14 - month) // 12
+    y, m = year + 4800 - shift, month + 12 * shift - 3
+    return day + (153 * m + 2) // 5 + 365 * y + y // 4 - y // 100 + y // 400 - 32045
+
+
+def _gregorian(number: int) -> Date:
+    """Julian day number → Gregorian; the inverse of `_day_number`."""
+    a = number + 32044
+    b = (4 * a + 3) // 146097
+    c = a - 146097 * b // 4
+    d = (4 * c + 3) // 1461
+    e = c - 1461 * d // 4
+    m = (5 * e + 2) // 153
+    return Date(100 * b + d - 4800 + m // 10, m + 3 - 12 * (m // 10), e - (153 * m + 2) // 5 + 1)
+
+
+def _gregorian_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+# ---------------------------------------------------------------- dates in digits
+_DIGITS = r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/])(?!-\d)"
+_DAY_FIRST = re.compile(_DIGITS)
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?![\d/])(?!-\d)")
+_MONTH_YEAR = re.compile(r"(\d{1,2})/(\d{4})(?![\d/])")
+_NUMERAL_DATE = re.compile(r"([፩-፴]{1,2})[/.\-]([፩-፲]{1,2})[/.\-]([፩-፼]{1,8})")
+_ETHIOPIAN_AFTER = re.compile(r" ?\(?(?:ዓ ?\.? ?/?ም|ዓመተ ም[ህሕ]ረት|አ\.ም|እ[./]ኢ[./]አ|E\.?C)")
+_GREGORIAN_AFTER = re.compile(r" ?\(?(?:እ ?[./] ?[ኤአ] ?[./] ?አ|G\.?C|AD|GC)")
+_GREGORIAN_BEFORE = re.compile(r"(?:እ ?[./] ?[ኤአ] ?[./] ?አ\.?|[ኤአ]ውሮፓ(?:ውያን)? አቆጣጠር|G\.?C\.?) ?(?:በ|ከ|እስከ|የ|ለ)?$")
+_ETHIOPIAN_MONTH_BEFORE = re.compile(
+    r"(?:መስከረም|ጥቅምት|[ኅህሕ]ዳር|ታ[ኅህሕ][ሣሳ][ሥስ]|ጥር|የካቲት|መጋቢት|ሚያዝያ|ሚያዚያ|ግንቦት|ሰኔ|[ሐሀ]ምሌ|ነ[ሐሀ]ሴ|ጳጉሜን?|"
+    + "|".join(GREGORIAN_MONTHS)
+    + r") ?$"
+)
+_DAY_YEAR = re.compile(r"(\d{1,2}) ?[/፣,] ?(\d{4})(?![\d/])")
+_RANGE_AFTER = re.compile(r" ?[-–—] ?(?=\d)")
+_ENGLISH = re.compile(
+    r"(?:(\d{1,2})(?:st|nd|rd|th)? )?(" + "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _ENGLISH_MONTHS) + r")\b\.?"
+    r"(?: (\d{1,2})(?:st|nd|rd|th)?(?!\d))?(?:,? (\d{4})(?!\d))?",
+    re.IGNORECASE,
+)
+
+
+def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """12/01/2016 ዓ.ም. → መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት; ISO dates are Gregorian unless ዓ.ም. follows."""
+    start, prefix = prefix_of(text, at, floor)
+    if text[at].isdigit() and (found := _day_and_year(text, at, start, prefix)):
+        return found
+    one = _one_date(text, at, start, reading)
+    if one is None:
+        return None
+    end, words, why = one
+    dash = _RANGE_AFTER.match(text, end)
+    if dash and (other := _one_date(text, dash.end(), start, reading)):
+        return Found(start, other[0], "date", f"{prefix or 'ከ'}{words} እስከ {other[1]}", f"a range of dates; {why}")
+    return Found(start, end, "date", prefix + words, why)
+
+
+def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
+    """ጥር 3/1990: the month stands before in words."""
+    found = _DAY_YEAR.match(text, at)
+    if found is None or prefix or not _ETHIOPIAN_MONTH_BEFORE.search(behind(text, at)):
+        return None
+    if int(found.group(1)) > _LONGEST_MONTH:
+        return None
+    words = f"{numbers.cardinal(int(found.group(1)))} {numbers.year(int(found.group(2)))}"
+    return Found(start, found.end(), "date", words, "a day and a year after the name of a month")
+
+
+_LONGEST_MONTH = 31
+
+
+def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, str, str] | None:
+    if found := _NUMERAL_DATE.match(text, at):
+        try:
+            day, month, year = (numbers.from_ethiopic(part) for part in found.groups())
+        except TextError:
+            return None
+        return _say(found.end(), year, month, day, ethiopian=True) if month <= len(MONTHS) else None
+    if found := _YEAR_FIRST.match(text, at):
+        year, month, day = int(found.group(1)), int(found.group(3)), int(found.group(4))
+        ethiopian = bool(_ETHIOPIAN_AFTER.match(text, found.end())) or month == len(MONTHS)
+    elif found := _DAY_FIRST.match(text, at):
+        day, month, year = int(found.group(1)), int(found.group(3)), int(found.group(4))
+        ethiopian = _is_ethiopian(text, start, found.end(), reading)
+        if month > (len(MONTHS) if ethiopian else len(GREGORIAN_MONTHS)):
+            day, month = month, day
+        if len(found.group(4)) == 2 and found.group(2) != "/" and not _ETHIOPIAN_AFTER.match(text, found.end()):
+            return None  # 99-99-99 without an era is as likely a code
+    elif (found := _MONTH_YEAR.match(text, at)) and _era(text, start, found.end()):
+        month, year = int(found.group(1)), int(found.group(2))
+        ethiopian = _is_ethiopian(text, start, found.end(), reading)
+        return _say(found.end(), year, month, None, ethiopian=ethiopian)
+    else:
+        return None
+    return _say(found.end(), year, month, day, ethiopian=ethiopian)
+
+
+def _era(text: str, start: int, end: int) -> bool:
+    return bool(
+        _ETHIOPIAN_AFTER.match(text, end)
+        or _GREGORIAN_AFTER.match(text, end)
+        or _GREGORIAN_BEFORE.search(behind(text, start))
+    )
+
+
+def _is_ethiopian(text: str, start: int, end: int, reading: Reading) -> bool:
+    if _GREGORIAN_BEFORE.search(behind(text, start)) or _GREGORIAN_AFTER.match(text, end):
+        return False
+    return bool(_ETHIOPIAN_AFTER.match(text, end)) or reading.calendar == "ethiopian"
+
+
+def _say(end: int, year: int, month: int, day: int | None, *, ethiopian: bool) -> tuple[int, str, str] | None:
+    names = MONTHS if ethiopian else GREGORIAN_MONTHS
+    longest = 30 if ethiopian and month <= 12 else 6 if ethiopian else _LONGEST_MONTH
+    if not 1 <= month <= len(names) or (day is not None and not 1 <= day <= longest):
+        return None
+    words = [names[month - 1]]
+    if day is not None:
+        words.append(numbers.cardinal(day))
+    words.append(numbers.year(year))
+    which = "Ethiopian" if ethiopian else "Gregorian"
+    return end, " ".join(words), f"a date of the {which} calendar"
+
+
+def english_date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """Jan 7, 2024 and 7 January 2024 → ጃንዋሪ ሰባት ሁለት ሺህ ሃያ አራት."""
+    found = _ENGLISH.match(text, at)
+    if found is None:
+        return None
+    before_day, name, after_day, year = found.groups()
+    day = before_day or after_day
+    if not (day or year) or (day and not 1 <= int(day) <= _LONGEST_MONTH):
+        return None
+    if name.lower() == "may" and name != "May":
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    month = next(index for index, full in enumerate(_ENGLISH_MONTHS) if full.startswith(name.lower()))
+    words = [prefix + GREGORIAN_MONTHS[month]]
+    words += [numbers.cardinal(int(day))] if day else []
+    words += [numbers.year(int(year))] if year else []
+    return Found(start, found.end(), "date", " ".join(words), "a date with an English month")

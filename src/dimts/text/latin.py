@@ -1,0 +1,236 @@
+"""Latin letters in Amharic text → fidel: names from a table, acronyms letter by letter, other words by rule.
+
+Addresses (URL, e-mail, @name, #tag) are taken apart at their signs; a short label that no table
+knows is spelled, a longer one is read as a word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+from dimts.text import numbers
+from dimts.text.phones import to_fidel
+from dimts.text.quantities import prefix_of
+from dimts.text.spans import FIDEL, Found, Reading, is_suffix, pairs, with_suffix, word_at
+
+LATIN = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0250-\u02af\u1d00-\u1d25\u1d6b-\u1d77\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua787\ufb00-\ufb06"
+"""Latin letters as the inside of a character class."""
+_WORD = re.compile(rf"[{LATIN}]+(?:['][{LATIN}]+)?(?:-(?=[{LATIN}])[{LATIN}]+)?")
+_DOTTED = re.compile(r"(?:[A-Za-z]\.){2,12}(?:[A-Za-z](?![A-Za-z]))?")
+_EMAIL = re.compile(r"[A-Za-z0-9][\w.+%-]{0,63}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.ASCII)
+_TOP = "com|org|net|et|gov|edu|info|io|tv|me|co|uk|us|eu|de|fr|ke|app|dev|biz|news|ai|online|site|africa|am|ly|gl|be"
+_URL = re.compile(
+    rf"(?:(?:https?|ftp)://|www\.)[\w.~:/?#@!$&*+,;=%-]{{1,400}}|[A-Za-z0-9][A-Za-z0-9-]{{0,62}}(?:\.[A-Za-z0-9-]{{1,62}}){{0,4}}\.(?:{_TOP})(?![\w@])(?:/[\w.~/?#=&%+-]{{0,300}})?",
+    re.ASCII,
+)
+_TAG = re.compile(rf"#([\w{FIDEL}]{{1,100}})")
+_MENTION = re.compile(r"@([A-Za-z0-9_][\w.]{0,60})", re.ASCII)
+_SIGNS = {".": numbers.POINT, "/": "ስላሽ", "@": "አት", "-": "ሰረዝ", "_": "አንደርስኮር", "+": "ፕላስ", ":": "ኮለን", "?": "ጥያቄ ምልክት",
+          "=": "እኩል", "&": "ኤንድ", "#": "ሃሽ", "%": "ፐርሰንት", "~": "ቲልድ"}  # fmt: skip
+_SHORT_LABEL = 3
+"""Letters; a label of an address no longer than this is spelled unless the table knows it."""
+_LONGEST_ACRONYM = 6
+_LONGEST_WORD = 40
+"""Letters; more are read in pieces of this size."""
+
+
+def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """www.ena.et, info@ena.et → their parts and signs, one by one."""
+    if found := _EMAIL.match(text, at):
+        start, prefix = prefix_of(text, at, floor)
+        written = found.group().rstrip(".-")
+        return Found(start, at + len(written), "email", prefix + say_address(written), "the shape of an e-mail address")
+    found = _URL.match(text, at)
+    if found is None:
+        return None
+    written = found.group().rstrip(".,;:!?/-")
+    if text[at].isdigit() and not re.search("[A-Za-z]{2}", written):
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    shown = re.sub("^[a-z]+://", "", written)
+    if not shown:
+        return None
+    return Found(start, at + len(written), "url", prefix + say_address(shown), "the shape of a web address")
+
+
+def say_address(written: str) -> str:
+    """ena.et → ኢ ኤን ኤ ነጥብ ኢ ቲ."""
+    said = []
+    for label in re.findall(r"[A-Za-z]+|\d+|[^A-Za-z\d]", written):
+        if label.isdigit():
+            said.append(numbers.digits(label) if len(label) > 4 or label[0] == "0" else numbers.cardinal(int(label)))
+        elif label.isalpha():
+            known = _names().get(label.lower())
+            said.append(known or (spell_out(label) if len(label) <= _SHORT_LABEL else transliterate(label)))
+        elif label in _SIGNS:
+            said.append(_SIGNS[label])
+    return " ".join(said)
+
+
+def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """#ኢትዮጵያ → ኢትዮጵያ; #AddisAbaba and #አዲስ_አበባ in words; #5 → ቁጥር አምስት."""
+    found = _TAG.match(text, at)
+    if found is None:
+        return None
+    tag = found.group(1)
+    if tag.isdigit():
+        return Found(at, found.end(), "number", f"ቁጥር {numbers.decimal(tag)}", "# before a number")
+    return Found(at, found.end(), "hashtag", _split_tag(tag, reading), "a hashtag: its words, without the sign")
+
+
+def mention(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """@EthioTelecom → አት ኢትዮ ቴሌኮም."""
+    found = _MENTION.match(text, at)
+    if found is None:
+        return None
+    written = found.group(1).rstrip(".")
+    return Found(at, at + 1 + len(written), "mention", f"አት {_split_tag(written, reading)}", "a name after @")
+
+
+def _split_tag(tag: str, reading: Reading) -> str:
+    said = []
+    for part in re.findall(rf"[{FIDEL}]+|[፩-፼]+|\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[{LATIN}]+", tag):
+        if part.isdigit() and part.isascii():
+            said.append(numbers.decimal(part))
+        elif "፩" <= part[0] <= "፼":
+            said.append(numbers.ethiopic(part))
+        elif part[0] >= "ሀ" or not part[0].isalpha():
+            said.append(part)
+        else:
+            said.append(say(part, reading))
+    return " ".join(said)
+
+
+def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """One Latin word, with Amharic prefix and suffix: በGoogle → በጉግል, BBCን → ቢ ቢ ሲን."""
+    if dotted := _DOTTED.match(text, at):  # U.S.A.
+        start, prefix = prefix_of(text, at, floor)
+        return Found(start, dotted.end(), "acronym", prefix + spell_out(dotted.group()), "letters with points")
+    found = _WORD.match(text, at, at + _LONGEST_WORD)
+    if found is None:
+        return None
+    written = found.group()
+    start, prefix = prefix_of(text, at, floor)
+    suffix = word_at(text, found.end())
+    suffix = suffix if suffix and is_suffix(suffix) else ""
+    kind, spoken, why = _say(written, reading)
+    if suffix and spoken and kind != "english":
+        spoken = with_suffix(spoken, suffix, numbers.ordinal_of)
+    elif suffix:
+        suffix = ""
+    if kind == "english" and prefix:
+        start, prefix = at, ""
+    return Found(start, found.end() + len(suffix), kind, prefix + spoken, why)
+
+
+def say(written: str, reading: Reading) -> str:
+    """A Latin word as it is said under the settings."""
+    return _say(written, reading)[1]
+
+
+def _say(written: str, reading: Reading) -> tuple[str, str, str]:
+    if written in pairs("names"):
+        return "latin", pairs("names")[written], "the table of names"
+    if is_acronym(written):
+        return "acronym", spell_out(written), "capitals: letter by letter"
+    if (known := _names().get(written.lower())) and (not written.isupper() or len(written) > 2):
+        return "latin", known, "the table of names"
+    if len(written) == 1:
+        return "acronym", spell_out(written), "a single letter"
+    if reading.latin == "hand_on":
+        return "english", written, "a Latin word, handed on as it is"
+    if reading.latin == "drop":
+        return "dropped", "", "a Latin word; the setting latin drops it"
+    if reading.latin == "spell":
+        return "acronym", spell_out(written), "a Latin word; the setting latin spells it"
+    if "-" in written or "'" in written:
+        parts = [part for part in re.split("[-']", written) if part]
+        if "-" in written:
+            return "latin", " ".join(_say(part, reading)[1] for part in parts), "its parts"
+    pieces = re.findall("[A-Z]?[a-z]+|[A-Z]+", written)
+    if len(pieces) > 1 and all(len(piece) > 2 for piece in pieces) and "".join(pieces) == written:
+        return "latin", " ".join(_say(piece, reading)[1] for piece in pieces), "its parts, by their capitals"
+    spoken = transliterate(written)
+    if not spoken:
+        return "dropped", "", "letters without a reading"
+    return "latin", spoken, "transliterated by rule"
+
+
+@cache
+def _names() -> dict[str, str]:
+    return {written.lower(): spoken for written, spoken in pairs("names").items()}
+
+
+def is_acronym(written: str) -> bool:
+    """Whether a Latin word is said letter by letter: capitals, at most six or without a vowel."""
+    plain = written.isascii() and written.isalpha()
+    if not plain:
+        return False
+    if written.isupper() and len(written) > 1:
+        return len(written) <= _LONGEST_ACRONYM or not re.search("[AEIOU]", written)
+    return len(written) > 1 and not re.search("[aeiouyAEIOUY]", written)
+
+
+def spell_out(written: str) -> str:
+    """WHO → ደብሊው ኤች ኦ."""
+    return " ".join(pairs("letters")[char] for char in _plain(written).upper() if char in pairs("letters"))
+
+
+def _plain(written: str) -> str:
+    """Latin letters without their accents: é → e, ß → ss, ø → o."""
+    base = written.translate(_LETTERS)
+    return "".join(char for char in unicodedata.normalize("NFKD", base) if "A" <= char <= "z" and char.isalpha())
+
+
+_LETTERS = str.maketrans({
+    "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "e", "Æ": "E", "œ": "e", "Œ": "E", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
+    "ð": "z", "Ð": "Z", "þ": "th", "Þ": "Th", "ı": "i", "ħ": "h", "Ħ": "H", "ə": "e", "ɨ": "i", "ŋ": "ng", "ɡ": "g",
+    "ʃ": "sh", "ʒ": "j", "ɲ": "ny",
+})  # fmt: skip
+
+# Longest first. A right side of phones by spaces; "" is silent. English spelling first, Ethiopian names in Latin second.
+_RULES = tuple(
+    sorted(
+        {
+            "tion": "ʃ ɨ n", "sion": "ʒ ɨ n", "cious": "ʃ ə s", "tious": "ʃ ə s", "ture": "tʃ ə r", "ough": "o", "augh": "o",
+            "eigh": "e j", "igh": "a j", "sch": "ʃ", "tch": "tʃ", "dge": "dʒ", "ch": "tʃ", "sh": "ʃ", "ph": "f", "th": "z",
+            "wh": "w", "gh": "ɡ", "kh": "k", "zh": "ʒ", "ts": "sʼ", "ck": "k", "qu": "k w", "ng": "n ɡ", "ny": "ɲ",
+            "ee": "i", "ea": "i", "oo": "u", "ou": "a w", "ow": "a w", "oa": "o", "ai": "e j", "ay": "e j", "ei": "a j", "ey": "i",
+            "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u", "eu": "j u", "er": "ə r",
+            "a": "a", "b": "b", "c": "k", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i", "j": "dʒ", "k": "k",
+            "l": "l", "m": "m", "n": "n", "o": "o", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t", "u": "u", "v": "v",
+            "w": "w", "x": "k s", "y": "j", "z": "z",
+        }.items(),
+        key=lambda rule: -len(rule[0]),
+    )
+)  # fmt: skip
+_BY_FIRST: dict[str, list[tuple[str, str]]] = {}
+for _written, _phones in _RULES:
+    _BY_FIRST.setdefault(_written[0], []).append((_written, _phones))
+_VOWELS = "aeiou"
+
+
+def transliterate(written: str) -> str:
+    """A Latin word in fidel, as an Ethiopian reader would sound it out: Manager → ማናገር."""
+    letters = _plain(written).lower()
+    phones: list[str] = []
+    at = 0
+    while at < len(letters):
+        char, rest = letters[at], letters[at + 1 :]
+        if char == "e" and not rest and len(letters) > 3 and letters[at - 1] not in _VOWELS:
+            at += 1  # a silent last e: Bible
+        elif char in "cg" and rest[:1] in ("e", "i", "y") and char == "c":
+            phones.append("s")
+            at += 1
+        elif char == "y" and at and (not rest or rest[0] not in _VOWELS) and letters[at - 1] not in _VOWELS:
+            phones.append("i")
+            at += 1
+        elif rest[:1] == char and char not in _VOWELS:
+            at += 1  # doubled consonants are said once
+        else:
+            pattern, said = next(rule for rule in _BY_FIRST[char] if letters.startswith(rule[0], at))
+            phones += said.split()
+            at += len(pattern)
+    return to_fidel(phones)

@@ -1,0 +1,306 @@
+"""Written → spoken: one pass over the text that stops only at signs which need reading.
+
+Words in plain fidel are never touched; every digit, stroke, point, Latin letter or other sign is
+offered to the steps below, in their order, and the first that knows it answers. The spans of the
+answer cover the whole text, so nothing is lost unseen; normalising a spoken form changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import nearest
+from dimts.text import abbreviations, clock, dates, latin, markup, quantities, symbols, telephone
+from dimts.text.ethiopic import fold_homophones
+from dimts.text.script import Clean, clean
+from dimts.text.spans import FIDEL, Found, Reading, Span
+from dimts.text.symbols import MARKS
+
+__all__ = ["STEPS", "NormaliseSettings", "Normalised", "Normaliser", "Span", "StepInfo", "normalise"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """A step of the normalisation, for lists and for switching off."""
+
+    name: str
+    what: str
+    written: str
+    """An example …"""
+    spoken: str
+    """… and its reading."""
+
+
+STEPS: tuple[StepInfo, ...] = (
+    StepInfo("homophones", "one letter for one sound: ሐ ኀ → ሀ, ሠ → ሰ, ዐ → አ, ፀ → ጸ, ጐ → ጎ", "ሠላም", "ሰላም"),
+    StepInfo("replace", "the user's own table, [text.normalise.replace]", "", ""),
+    StepInfo("pauses", "[pause 300ms]: silence", "[pause 300ms]", ""),
+    StepInfo("ssml", "break, say-as, sub, phoneme, prosody rate", '<sub alias="ሰላም">ሰ</sub>', "ሰላም"),
+    StepInfo("phones", "a pronunciation between strokes", "/səlam/", "ሰላም"),
+    StepInfo("addresses", "web and e-mail addresses", "www.ena.et", latin.say_address("www.ena.et")),
+    StepInfo("hashtags", "#tags and @names", "#ኢትዮጵያ", "ኢትዮጵያ"),
+    StepInfo("telephone", "telephone and account numbers, digit by digit", "0911", "ዜሮ ዘጠኝ አንድ አንድ"),
+    StepInfo("dates", "dates in digits, of either calendar", "12/01/2016", "መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት"),
+    StepInfo("times", "times of day and durations", "2:30", "ሁለት ሰዓት ተኩል"),
+    StepInfo("money", "amounts with a currency before or after", "$5", "አምስት ዶላር"),
+    StepInfo("scores", "results of matches", "2ለ0", "ሁለት ለዜሮ"),
+    StepInfo("arithmetic", "sums with their signs", "5 + 3 = 8", "አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት"),
+    StepInfo("ranges", "from … to", "10-15", "ከአስር እስከ አስራ አምስት"),
+    StepInfo("fractions", "a number over another, and ½ ¾", "3/4", "ሦስት አራተኛ"),
+    StepInfo("units", "units of measure and percent", "5km", "አምስት ኪሎ ሜትር"),
+    StepInfo("numbers", "all other digits, with prefixes and suffixes", "በ10", "በአስር"),
+    StepInfo("ethiopic", "Ethiopic numerals", "፲፱፻፺፯", "አስራ ዘጠኝ መቶ ዘጠና ሰባት"),
+    StepInfo("abbreviations", "ዶ/ር, ዓ.ም. and all of tables/abbreviations.tsv", "ወ/ሮ", "ወይዘሮ"),
+    StepInfo("latin", "Latin acronyms, names and words", "AU", "ኤ ዩ"),
+    StepInfo("signs", "marks, quotes, emoji and other signs", "ሰላም::", "ሰላም።"),
+)
+"""Every step, in the order in which they are asked."""
+
+
+@dataclass(frozen=True)
+class NormaliseSettings:
+    """[text.normalise]: how written forms are read."""
+
+    off: tuple[str, ...] = ()
+    """Steps to leave out, by the names that `dimts text --steps` lists; what they would read is left to the others."""
+    replace: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Your own readings: written word → what to read instead; comes before everything else."""
+    calendar: Literal["ethiopian", "gregorian"] = "ethiopian"
+    """Calendar of a date like 12/01/2016 that says nothing of its era."""
+    western_clock: Literal["written", "ethiopian"] = "written"
+    """Times after 12 o'clock (14:30): said as written, or moved by six hours to the Ethiopian clock."""
+    latin: Literal["read", "spell", "hand_on", "drop"] = "read"
+    """Latin words that are no acronym and in no table: by rule, letter by letter, as [lang=en] words, or not at all."""
+    emoji: Literal["drop", "read"] = "drop"
+    """Whether emoji are passed over or named."""
+
+    def __post_init__(self) -> None:
+        names = [step.name for step in STEPS]
+        for name in self.off:
+            if name not in names:
+                raise ConfigError(f"text.normalise.off: no step {name!r}", nearest(name, names))
+        for key in self.replace:
+            if not key.strip():
+                raise ConfigError("text.normalise.replace: an empty word cannot be replaced", "remove that line")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A text and its spoken form, with every span between them."""
+
+    written: str
+    """The text that was read, in NFC."""
+    spoken: str
+    spans: tuple[Span, ...]
+
+
+def normalise(text: str, settings: NormaliseSettings | None = None) -> str:
+    """The spoken form of `text`: fidel (and Latin words where handed on), spaces, and the marks ። ፣ ፤ ፥ ፦ ? !."""
+    return _shared(settings).spoken(text)
+
+
+_PLAIN_SIGNS = f" \n{FIDEL}{MARKS}"
+_DASHES = "-–—−‐~"
+_CURRENCY = "$€£¥₹₽₦₩₪₺฿¢"
+
+Bound = Callable[[str, int, int, Reading], Found | None]
+
+
+class Normaliser:
+    """Written → spoken under fixed settings. Made once, used for any number of texts; holds no state between them."""
+
+    def __init__(self, settings: NormaliseSettings | None = None) -> None:
+        self.settings = settings or NormaliseSettings()
+        chosen = self.settings
+        self._reading = Reading(
+            chosen.calendar, chosen.western_clock, chosen.latin, chosen.emoji, frozenset(chosen.off)
+        )
+        self._replaced = (
+            {} if "replace" in chosen.off else {clean(key).text.strip(): value for key, value in chosen.replace.items()}
+        )
+        self._odd = re.compile(self._pattern())
+        self._fold = "homophones" not in chosen.off
+        self._steps = self._dispatch()
+        self._by_char: dict[str, tuple[Bound, ...]] = {}
+
+    def __call__(self, text: str) -> Normalised:
+        """The spoken form of `text` with the spans that led to it, which cover all of the text."""
+        source = clean(text)
+        spans: list[Span] = []
+        pieces: list[str] = []
+        position = 0
+        for found in self._scan(source.text):
+            if found.start > position:
+                spans.append(self._plain_span(source, position, found.start, pieces))
+            spans.append(self._span(source, found))
+            pieces.append(f" {found.spoken} ")
+            position = found.end
+        if position < len(source.text):
+            spans.append(self._plain_span(source, position, len(source.text), pieces))
+        elif spans and spans[-1].end < len(source.written):
+            last = spans[-1]
+            written = source.written[last.start :]
+            spans[-1] = Span(last.start, len(source.written), written, last.kind, last.spoken, last.why, last.value)
+        return Normalised(source.written, self._finish(pieces), tuple(spans))
+
+    def spoken(self, text: str) -> str:
+        """The spoken form alone; the same as `self(text).spoken`, faster."""
+        source = clean(text).text
+        pieces: list[str] = []
+        position = 0
+        for found in self._scan(source):
+            if found.start > position:
+                pieces.append(source[position : found.start])
+            pieces.append(f" {found.spoken} ")
+            position = found.end
+        pieces.append(source[position:])
+        return self._finish(pieces)
+
+    def _scan(self, text: str) -> Iterator[Found]:
+        search = self._odd.search
+        reading, by_char = self._reading, self._by_char
+        position = 0
+        while hit := search(text, position):
+            at = hit.start()
+            if self._replaced and (key := hit.group()) in self._replaced:
+                found = Found(
+                    at, hit.end(), "replace", self._inner.spoken(self._replaced[key]), f"your own table: {key}"
+                )
+                yield found
+                position = found.end
+                continue
+            char = text[at]
+            steps = by_char.get(char) or self._learn(char)
+            for step in steps:
+                answer = step(text, at, position, reading)
+                if answer is not None:
+                    break
+            else:
+                answer = symbols.sign(text, at, position, reading)
+            yield answer
+            position = answer.end
+
+    def _learn(self, char: str) -> tuple[Bound, ...]:
+        """The steps for one character, kept once known (a text has few kinds of sign)."""
+        steps = self._steps(char)
+        if len(self._by_char) < _KNOWN_CHARACTERS:
+            self._by_char[char] = steps
+        return steps
+
+    def _pattern(self) -> str:
+        odd = f"[^{re.escape(_PLAIN_SIGNS).replace(re.escape(FIDEL), FIDEL)}]"
+        if not self._replaced:
+            return odd
+        inside = f"{FIDEL}{latin.LATIN}0-9"
+        keys = "|".join(re.escape(key) for key in sorted(self._replaced, key=len, reverse=True))
+        return f"(?<![{inside}])(?:{keys})(?![{inside}])|{odd}"
+
+    @property
+    def _inner(self) -> Normaliser:
+        """For text inside markup and the user's table: everything but markup and that table."""
+        chosen = self.settings
+        off = tuple(sorted({*chosen.off, "ssml", "pauses", "phones"}))
+        return _shared(NormaliseSettings(off, {}, chosen.calendar, chosen.western_clock, chosen.latin, chosen.emoji))
+
+    def _dispatch(self) -> Callable[[str], tuple[Bound, ...]]:
+        def ssml(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+            return markup.ssml(text, at, floor, reading, self._inner.spoken)
+
+        def entity(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+            return markup.entity(text, at, floor, reading, self._inner.spoken)
+
+        digit: Sequence[tuple[str, Bound]] = (
+            ("addresses", latin.address), ("telephone", telephone.telephone), ("dates", dates.date), ("dates", dates.english_date),
+            ("times", clock.time_of_day), ("money", quantities.money), ("scores", quantities.score),
+            ("arithmetic", quantities.arithmetic), ("ranges", quantities.number_range), ("fractions", symbols.number_and_fraction),
+            ("fractions", quantities.fraction), ("numbers", quantities.numeral),
+        )  # fmt: skip
+        word: Sequence[tuple[str, Bound]] = (
+            ("addresses", latin.address), ("money", quantities.money), ("dates", dates.english_date), ("latin", latin.word),
+        )  # fmt: skip
+        signs: Sequence[tuple[str, Sequence[tuple[str, Bound]]]] = (
+            ("0123456789", digit),
+            ("<", (("ssml", ssml),)),
+            ("&", (("ssml", entity),)),
+            ("[", (("pauses", markup.pause),)),
+            ("(", (("telephone", telephone.telephone),)),
+            ("/", (("phones", markup.inline_phones), ("abbreviations", abbreviations.abbreviation))),
+            (".", (("abbreviations", abbreviations.abbreviation),)),
+            ("#@", (("hashtags", latin.hashtag), ("hashtags", latin.mention))),
+            ("+", (("telephone", telephone.telephone),)),
+            (_DASHES, (("arithmetic", quantities.arithmetic), ("numbers", quantities.negative))),
+            (_CURRENCY, (("money", quantities.money),)),
+            ("፩፪፫፬፭፮፯፰፱፲፳፴፵፶፷፸፹፺፻፼", (("dates", dates.date), ("ethiopic", symbols.numeral))),
+        )  # fmt: skip
+        always: Sequence[tuple[str, Bound]] = (
+            ("fractions", symbols.odd_number), ("signs", symbols.stop), ("signs", symbols.quote), ("signs", symbols.dash),
+            ("signs", symbols.slash), ("signs", symbols.emoji),
+        )  # fmt: skip
+        is_latin = re.compile(f"[{latin.LATIN}]").match
+        off = self._reading.off
+
+        def steps(char: str) -> tuple[Bound, ...]:
+            if is_latin(char):
+                chosen = word
+            else:
+                own = next((own for chars, own in signs if char in chars), ())
+                chosen = (*own, *always)
+            return tuple(step for name, step in chosen if name not in off)
+
+        return steps
+
+    def _plain_span(self, source: Clean, start: int, end: int, pieces: list[str]) -> Span:
+        piece = source.text[start:end]
+        pieces.append(piece)
+        first, last = source.place(start), source.place(end)
+        return Span(first, last, source.written[first:last], "text", self._folded(piece), "words as they are")
+
+    def _span(self, source: Clean, found: Found) -> Span:
+        first, last = source.place(found.start), source.place(found.end)
+        spoken = self._folded(" ".join(found.spoken.split()))
+        return Span(first, last, source.written[first:last], found.kind, spoken, found.why, found.value)
+
+    def _folded(self, text: str) -> str:
+        return fold_homophones(text) if self._fold else text
+
+    def _finish(self, pieces: list[str]) -> str:
+        return tidy(self._folded("".join(pieces)))
+
+
+_KNOWN_CHARACTERS = 2048
+_SPACES = re.compile("  +")
+_MARK_RUN = re.compile(f" ?([{MARKS}][ {MARKS}]*)")
+_LEADING = re.compile(f"(?m)^[ {MARKS}]+")
+_LINE_END = re.compile(" +(?=\n)")
+_STRONGEST = "?!።፤፦፥፣"
+"""Of several marks in a row the first of these remains."""
+
+
+def tidy(spoken: str) -> str:
+    """One space between words, marks close to the word before, one mark of several, none at the start of a line."""
+    spoken = _SPACES.sub(" ", spoken)
+    spoken = _MARK_RUN.sub(_one_mark, spoken)
+    spoken = _LEADING.sub("", spoken)
+    return _LINE_END.sub("", spoken).rstrip(" ")
+
+
+def _one_mark(found: re.Match[str]) -> str:
+    run = found.group(1)
+    if len(run) > 1 and run.rstrip() != run[0]:
+        return next(mark for mark in _STRONGEST if mark in run) + " "
+    return run[0] + " "
+
+
+@lru_cache(maxsize=8)
+def _shared_of(settings: NormaliseSettings | None) -> Normaliser:
+    return Normaliser(settings)
+
+
+def _shared(settings: NormaliseSettings | None) -> Normaliser:
+    # the user's table is no part of the hash, but it is of equality, so the cache tells tables apart
+    return _shared_of(settings)

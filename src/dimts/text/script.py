@@ -1,0 +1,91 @@
+"""Raw Unicode → clean text of one script: NFC, one kind of space, ASCII digits, no invisible signs.
+
+All changes but the removal of invisible signs keep the length, so that spans still point into the
+text that was given; `Clean.place` maps back where signs were removed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from array import array
+from dataclasses import dataclass
+
+from dimts.text.spans import FIDEL
+
+_USUAL = re.compile(f"[^ -~\\n{FIDEL}፠-፨፩-፼]+")
+_INVISIBLE_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Mn", "Me")
+_KEPT_MARKS = "\u135d\u135e\u135f"
+_EMOJI_JOINERS = "\u200d\ufe0f"
+"""Zero-width joiner and emoji selector: part of an emoji, dropped like all invisible signs."""
+_TYPED = {
+    "\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": "'", "\u00b4": "'", "\u0060": "'",
+    "\u2010": "-", "\u2011": "-", "\u2012": "–", "\u2015": "—", "\u2212": "−", "\ufe63": "-",
+    "\u2236": ":", "\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u066b": ".", "\u066c": ",", "\u060c": ",",
+    "\u061b": ";", "\u061f": "?", "\u3002": ".", "\u3001": ",", "\u066a": "%", "\u00ba": "°", "\u2219": "·",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """`text` to read, and where each of its characters stands in `written`."""
+
+    written: str
+    text: str
+    places: array[int] | None = None
+    """Index into `written` of every character of `text`; None where they are the same."""
+
+    def place(self, index: int) -> int:
+        """The index in `written` of index `index` in `text` (its length maps to the end)."""
+        if self.places is None:
+            return index
+        return self.places[index] if index < len(self.places) else len(self.written)
+
+
+def clean(raw: str) -> Clean:
+    """NFC; every space a plain one; digits of all scripts ASCII; full-width signs plain; invisible signs gone."""
+    written = raw if unicodedata.is_normalized("NFC", raw) else unicodedata.normalize("NFC", raw)
+    if _USUAL.search(written) is None and not _CONTROL.search(written):
+        return Clean(written, written)
+    text = _USUAL.sub(_replace, written)
+    text = _CONTROL.sub(lambda found: "".join(map(_plain, found.group())), text)
+    if _GONE not in text:
+        return Clean(written, text)
+    kept = array("q", (index for index, char in enumerate(text) if char != _GONE))
+    return Clean(written, text.replace(_GONE, ""), kept)
+
+
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f`]")
+_GONE = "\x00"
+"""Stands for a sign to remove, until all are removed at once."""
+_cache: dict[str, str] = {}
+
+
+def _replace(found: re.Match[str]) -> str:
+    return "".join([_cache.get(char) or _plain(char) for char in found.group()])
+
+
+def _plain(char: str) -> str:
+    plain = _look_up(char)
+    if len(_cache) < _CACHE_SIZE:
+        _cache[char] = plain
+    return plain
+
+
+_CACHE_SIZE = 4096
+
+
+def _look_up(char: str) -> str:
+    """The one character that stands for `char`; _GONE for what cannot be seen."""
+    if char in _TYPED:
+        return _TYPED[char]
+    if char.isspace() or char == "\u180e":
+        return " "
+    category = unicodedata.category(char)
+    if category == "Nd":
+        return str(unicodedata.digit(char))
+    if category in _INVISIBLE_CATEGORIES and char not in _KEPT_MARKS:
+        return _GONE
+    if "\uff01" <= char <= "\uff5e":
+        return chr(ord(char) - 0xFEE0)
+    return char

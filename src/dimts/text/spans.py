@@ -1,0 +1,164 @@
+"""What a reading step sees and says: the text around a sign, and the span it takes.
+
+A step is asked at one sign of the text (`at`) and may reach back as far as `floor`, where the last
+span ended. It answers with a Found, or None to let the next step try.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from dimts.text.ethiopic import letter
+
+FIDEL = "\u1200-\u135f\u1380-\u138f\u2d80-\u2dde\uab01-\uab2e"
+"""Ethiopic letters and their combining marks, as the inside of a regular expression's character class."""
+REACH = 40
+"""How far to the left a step may look, in characters; keeps the whole linear."""
+_FIDEL_RUN = re.compile(f"[{FIDEL}]+")
+_BACK = re.compile(f"[{FIDEL}]*$")
+SIXTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the written text, what it was taken for, and what it became. Spans cover the whole text."""
+
+    start: int
+    end: int
+    written: str
+    kind: str
+    """ "text" for words left as they are; otherwise the category: number, date, time, abbreviation …"""
+    spoken: str
+    why: str = ""
+    """One line for a person: the rule or the table row that decided."""
+    value: str = ""
+    """What a control span carries: seconds of a pause, a rate, the phones of an inline pronunciation."""
+
+
+class Found(NamedTuple):
+    """The answer of a step: text[start:end] is a `kind`, said as `spoken`."""
+
+    start: int
+    end: int
+    kind: str
+    spoken: str
+    why: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read: the settings that steps look at, in one place."""
+
+    calendar: str = "ethiopian"
+    western_clock: str = "written"
+    latin: str = "read"
+    emoji: str = "drop"
+    foreign: str = "drop"
+    off: frozenset[str] = frozenset()
+
+
+Step = Callable[[str, int, int, Reading], Found | None]
+
+
+def before(text: str, at: int, floor: int) -> str:
+    """The text just left of `at`, at most REACH characters, not past `floor`."""
+    return text[max(floor, at - REACH) : at]
+
+
+def behind(text: str, at: int) -> str:
+    """As `before`, but looking past what other spans have taken: for context only."""
+    return text[max(0, at - REACH) : at]
+
+
+def word_before(text: str, at: int, floor: int) -> str:
+    """The run of Ethiopic letters that touches `at` from the left."""
+    found = _BACK.search(before(text, at, floor))
+    return found.group() if found else ""
+
+
+def word_at(text: str, at: int) -> str:
+    """The run of Ethiopic letters that begins at `at`."""
+    found = _FIDEL_RUN.match(text, at, at + REACH)
+    return found.group() if found else ""
+
+
+@cache
+def table(name: str) -> tuple[tuple[str, ...], ...]:
+    """The rows of text/tables/<name>.tsv as tuples of cells; lines that begin with # are notes."""
+    content = resources.files("dimts.text").joinpath(f"tables/{name}.tsv").read_text(encoding="utf-8")
+    return tuple(
+        tuple(cell.strip() for cell in line.split("\t"))
+        for line in content.splitlines()
+        if line.strip() and not line.startswith("#")
+    )
+
+
+@cache
+def pairs(name: str) -> Mapping[str, str]:
+    """First column → second column of a table."""
+    return {row[0]: row[1] for row in table(name)}
+
+
+# ---------------------------------------------------------------- prefixes and suffixes
+_PREFIX = re.compile("(?:እስከ|ስለ|እንደ|ወደ|ባለ|ያለ|እነ|እየ|[በከለየነ]){1,5}")
+_CLITICS = "(?:ንና|ንም|ንስ|ን|ም|ና|ስ|ማ|ሳ|ነው|ናቸው)*"
+_ORDINAL = re.compile(f"(?:ተኛ|ረኛ|ደኛ|ነኛ|ኛ)((?:ውያን|ው|ዋ|ዎቹ|ዎች|ይቱ|ነት|ነቱ)?{_CLITICS})")
+_DEFINITE = re.compile(f"[ቱዱሩኙኑሁዉ]({_CLITICS})")
+_FEMININE = re.compile(f"[ቷዷሯኟ]({_CLITICS})")
+_PLURAL = re.compile(f"(?:ዎች|ቶች|ዎቹ|ቶቹ|ኦቹ)({_CLITICS})")
+_ARTICLE = re.compile(f"ው({_CLITICS})")
+_ECHO = re.compile(f"[ትድርኝ]({_CLITICS})")
+_CLITIC = re.compile(f"(?:ዋ)?{_CLITICS}")
+
+
+def is_prefix(word: str) -> bool:
+    """Whether `word` is made of prefixes only (በ, ከ, እስከ, የነ …), so that a number may follow it."""
+    return bool(word) and _PREFIX.fullmatch(word) is not None
+
+
+def is_ordinal(suffix: str) -> bool:
+    """Whether a numeral with this suffix counts places: 9ኛ, 20ኛው, 99ተኛዋን."""
+    return _ORDINAL.fullmatch(suffix) is not None
+
+
+def is_suffix(word: str) -> bool:
+    """Whether `word`, written on a numeral, belongs to the number word (3ቱም) and is no word of its own (3ቀን)."""
+    return any(form.fullmatch(word) for form in (_ORDINAL, _DEFINITE, _FEMININE, _PLURAL, _ARTICLE, _ECHO, _CLITIC))
+
+
+def with_suffix(words: str, suffix: str, ordinal_of: Callable[[str], str]) -> str:
+    """Number words with what is written on the numeral: ሦስት + ቱም → ሦስቱም, አስር + ው → አስሩ, ዘጠኝ + ኛ → ዘጠነኛ.
+
+    The definite -u is written with the last letter of the word said (5ቱ, 41ዱ, 10ሩ), so it replaces that letter.
+    """
+    if not suffix:
+        return words
+    if found := _ORDINAL.fullmatch(suffix):
+        return ordinal_of(words) + found.group(1)
+    last = letter(words[-1])
+    closed = last is not None and last.order == SIXTH
+    if found := _DEFINITE.fullmatch(suffix):
+        return (_with_vowel(words, "u") if closed else words + "ው") + found.group(1)
+    if found := _FEMININE.fullmatch(suffix):
+        return (_with_vowel(words, "ʷa") if closed else words + "ዋ") + found.group(1)
+    if found := _PLURAL.fullmatch(suffix):
+        end = "ቹ" if suffix[1] == "ቹ" else "ች"
+        return (_with_vowel(words, "o") + end if closed else words + "ዎ" + end) + found.group(1)
+    if (found := _ARTICLE.fullmatch(suffix)) and closed:
+        return _with_vowel(words, "u") + found.group(1)
+    if (found := _ECHO.fullmatch(suffix)) and closed:
+        return words + found.group(1)
+    return words + suffix
+
+
+def _with_vowel(words: str, vowel: str) -> str:
+    """The last letter, a sixth order, with another vowel: አስር, u → አስሩ."""
+    block = ord(words[-1]) - (SIXTH - 1)
+    steps = {"u": 1, "o": 6, "ʷa": 7}
+    return words[:-1] + chr(block + steps[vowel])

@@ -1,0 +1,141 @@
+"""Files of any size → their spoken form, line for line, in bounded memory and on several cores.
+
+A block is as many whole lines as fit; a line longer than a block is cut after a full stop or between
+two plain words, where no written form can reach across, and its parts come out on one line again.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from dimts.base.errors import TextError
+from dimts.text.normalise import Normaliser, NormaliseSettings
+from dimts.text.spans import FIDEL
+
+BLOCK_CHARACTERS = 1 << 18
+"""Text that is read at once; a longer line is cut."""
+_AHEAD = 3
+"""Blocks waiting per process; more would only cost memory."""
+_SAFE = re.compile(rf"[።?!] +(?=[{FIDEL}])|(?<=[{FIDEL}]) +(?=[{FIDEL}])")
+_NEAR_END = 4096
+"""Characters at the end of a block in which a place to cut is looked for."""
+
+
+class Block(NamedTuple):
+    """Whole lines, or a part of one long line."""
+
+    text: str
+    ends_line: bool
+
+
+def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[Block]:
+    """UTF-8 bytes in any portions → blocks. TextError with the line for bytes that are not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    held = ""
+    lines = 0
+    try:
+        for chunk in chunks:
+            held += decoder.decode(chunk)
+            end = held.rfind("\n")
+            if end >= 0:
+                lines += held.count("\n", 0, end + 1)
+                yield from _split(held[: end + 1], ends_line=True)
+                held = held[end + 1 :]
+            while len(held) > BLOCK_CHARACTERS:
+                cut = _cut_at(held)
+                yield Block(held[:cut], False)
+                held = held[cut:]
+        held += decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise TextError(
+            f"{name}: not UTF-8 in or after line {lines + 1}: {error.reason}", "convert it: iconv -f … -t utf-8"
+        ) from error
+    if held:
+        yield from _split(held, ends_line=True)
+
+
+def _split(text: str, *, ends_line: bool) -> Iterator[Block]:
+    """Lines that arrived together, in blocks of a bounded size."""
+    while len(text) > 2 * BLOCK_CHARACTERS:
+        end = text.rfind("\n", 0, BLOCK_CHARACTERS)
+        if end >= 0:
+            yield Block(text[: end + 1], True)
+            text = text[end + 1 :]
+        else:
+            cut = _cut_at(text)
+            yield Block(text[:cut], False)
+            text = text[cut:]
+    if text:
+        yield Block(text, ends_line)
+
+
+def _cut_at(text: str) -> int:
+    """Where a long line may be cut without cutting a written form."""
+    best = None
+    for best in _SAFE.finditer(text, BLOCK_CHARACTERS - _NEAR_END, BLOCK_CHARACTERS):
+        pass
+    return best.end() if best else BLOCK_CHARACTERS
+
+
+def normalise_stream(
+    source: Iterable[Block], settings: NormaliseSettings | None = None, jobs: int = 1
+) -> Iterator[str]:
+    """The spoken form of blocks, in their order, one line for each line; `jobs` processes work on it."""
+    spoken = _one_by_one(source, settings) if jobs <= 1 else _side_by_side(source, settings, jobs)
+    open_line = False  # whether the last part of a long line still waits for more
+    for block, said in spoken:
+        if not block.ends_line:
+            said = said.strip(" ")
+            yield f" {said}" if open_line and said else said
+            open_line = open_line or bool(said)
+            continue
+        joint = " " if open_line and said and not said.startswith("\n") else ""
+        open_line = False
+        yield joint + said
+
+
+def _one_by_one(source: Iterable[Block], settings: NormaliseSettings | None) -> Iterator[tuple[Block, str]]:
+    normaliser = Normaliser(settings)
+    for block in source:
+        yield block, _say(normaliser, block)
+
+
+def _say(normaliser: Normaliser, block: Block) -> str:
+    if not block.ends_line:
+        return normaliser.spoken(block.text)
+    return normaliser.spoken(block.text.removesuffix("\n")) + "\n"
+
+
+_worker: Normaliser | None = None
+
+
+def _start(settings: NormaliseSettings | None) -> None:
+    global _worker  # one normaliser per process, made when the process starts
+    _worker = Normaliser(settings)
+
+
+def _work(block: Block) -> str:
+    if _worker is None:
+        raise RuntimeError("the process was not started with settings")
+    return _say(_worker, block)
+
+
+def _side_by_side(
+    source: Iterable[Block], settings: NormaliseSettings | None, jobs: int
+) -> Iterator[tuple[Block, str]]:
+    waiting: deque[tuple[Block, Future[str]]] = deque()
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (settings,)) as pool:
+        for block in source:
+            waiting.append((block, pool.submit(_work, block)))
+            while len(waiting) > _AHEAD * jobs:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
