@@ -1,0 +1,159 @@
+"""What the listener is taught on: invented words in many formant voices, spoilt as real rooms and microphones do.
+
+    for wave, phones in lessons(random.Random(1), LessonSettings()): ...
+
+The words obey Amharic's syllables but are no words, so that nothing but the sound tells what was said. Everything
+is drawn from one seeded generator: the same seed gives the same lessons.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dimts.audio.formant import Formant, FormantSettings, variants
+from dimts.audio.wave import Wave
+from dimts.evaluate.listener import MEL, signs
+from dimts.text.phones import CONSONANTS, LONG, ROUND
+
+Words = list[tuple[str, ...]]
+
+HELD_OUT_VARIANTS = ("f2", "m3", "Andy", "klatt2", "linda", "Henrique")
+"""Voices that are never taught with, so that hearing a new voice can be measured."""
+_UNTAUGHT = ("whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm")
+"""Not like anybody's voice."""
+
+_VOWELS = {"ə": 28, "a": 24, "ɨ": 18, "u": 9, "i": 8, "e": 8, "o": 8}
+_COMMON = dict.fromkeys(CONSONANTS, 3) | dict.fromkeys("lmnrtbsdkjw", 7) | {"p": 1, "pʼ": 1, "v": 1, "ʔ": 1}
+"""Consonants by rough frequency; the rare ones are drawn often enough to be learnt."""
+_ROUNDED = ("k", "ɡ", "kʼ", "h", "b", "m", "f", "s", "t", "l", "r", "tʼ")
+_CODAS = [phone for phone in CONSONANTS if phone not in ("ʔ", "h", "p", "pʼ", "v")]
+
+
+@dataclass(frozen=True, slots=True)
+class LessonSettings:
+    """How the lessons are made."""
+
+    most_words: int = 5
+    long_share: float = 0.24
+    """Of the consonants between vowels, that are long."""
+    rounded_share: float = 0.03
+    coda_share: float = 0.3
+    spoil_share: float = 0.85
+    """Of the waves, that get noise, a room, a microphone."""
+    slowest: float = 0.7
+    fastest: float = 1.45
+    """Limits of the rate, 1.0 is about eleven phones a second."""
+
+
+def invent(rng: random.Random, settings: LessonSettings) -> Words:
+    """A few words of legal syllables."""
+    return [_word(rng, settings) for _ in range(rng.randint(1, settings.most_words))]
+
+
+def _word(rng: random.Random, settings: LessonSettings) -> tuple[str, ...]:
+    phones: list[str] = []
+    syllables = rng.choices((1, 2, 3, 4), (1, 4, 4, 2))[0]
+    closed = False
+    for number in range(syllables):
+        if number or rng.random() > 0.12:
+            phone = rng.choices(list(_COMMON), list(_COMMON.values()))[0]
+            if phone in _ROUNDED and rng.random() < settings.rounded_share * 3:
+                phone += ROUND
+            if number and not closed and phone not in ("ʔ", "h") and rng.random() < settings.long_share:
+                phone += LONG
+            phones.append(phone)
+        phones.append(rng.choices(list(_VOWELS), list(_VOWELS.values()))[0])
+        closed = rng.random() < settings.coda_share
+        if closed:
+            coda = rng.choice(_CODAS)
+            if number == syllables - 1 and rng.random() < 0.25:
+                coda += LONG
+            phones.append(coda)
+    return tuple(phones)
+
+
+def taught_variants() -> list[str]:
+    """The formant voices to teach with; the plain one is ""."""
+    kept = [name for name in variants() if name not in HELD_OUT_VARIANTS and not any(odd in name for odd in _UNTAUGHT)]
+    return ["", *kept]
+
+
+def lessons(rng: random.Random, settings: LessonSettings) -> Iterator[tuple[Wave, tuple[str, ...]]]:
+    """Without end: a wave at 16 kHz, and the signs said in it."""
+    names = taught_variants()
+    while True:
+        words = invent(rng, settings)
+        voice = Formant(
+            FormantSettings(
+                rate=rng.uniform(settings.slowest, settings.fastest),
+                pitch=rng.uniform(0.7, 1.5),
+                variant=rng.choice(names),
+            )
+        )
+        wave = voice.speak(words, rng.choice("።፣?"))
+        # a longer or shorter throat: played at another rate, formants and all
+        wave = Wave(wave.samples, round(wave.rate * rng.uniform(0.86, 1.16))).resample(MEL.rate)
+        if rng.random() < settings.spoil_share:
+            wave = spoil(wave, rng)
+        yield wave, tuple(sign for word in words for sign in signs(word))
+
+
+def spoil(wave: Wave, rng: random.Random) -> Wave:
+    """Silence around it, a room, a microphone, noise at 3 to 40 dB; each only sometimes."""
+    draw = np.random.default_rng(rng.getrandbits(32))
+    samples = np.pad(
+        wave.samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate))
+    ).astype(np.float32)
+    if rng.random() < 0.4:
+        samples = _room(samples, wave.rate, rng, draw)
+    if rng.random() < 0.6:
+        samples = _microphone(samples, wave.rate, rng)
+    if rng.random() < 0.8:
+        samples = add_noise(Wave(samples, wave.rate), rng.uniform(3, 40), draw, rng.choice((0.0, 0.5, 1.0))).samples
+    return Wave(samples, wave.rate)
+
+
+def add_noise(wave: Wave, snr_db: float, draw: np.random.Generator, slope: float = 0.5) -> Wave:
+    """Noise whose power falls with frequency as f^(−2·slope) (0 white, 0.5 pink, 1 brown), `snr_db` under the wave."""
+    size = len(wave.samples)
+    spectrum = np.fft.rfft(draw.standard_normal(size))
+    spectrum /= np.maximum(np.arange(len(spectrum)), 20.0 * size / wave.rate) ** slope
+    noise = np.fft.irfft(spectrum, size)
+    speech = float(np.mean(np.square(wave.samples, dtype=np.float64)))
+    noise *= np.sqrt(speech / max(float(np.mean(noise**2)), 1e-20) / 10 ** (snr_db / 10))
+    return Wave((wave.samples + noise).astype(np.float32), wave.rate)
+
+
+def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+    """Exponentially dying noise after the direct sound."""
+    from scipy import signal
+
+    seconds = rng.uniform(0.08, 0.5)
+    length = round(seconds * rate)
+    tail = draw.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
+    tail *= rng.uniform(0.1, 0.8) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1.0
+    wet: np.ndarray = signal.fftconvolve(samples, tail)[: len(samples)]  # type: ignore[type-arg]
+    return wet.astype(np.float32)
+
+
+def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:  # type: ignore[type-arg]
+    """A smooth random colouring of ±12 dB, and sometimes nothing above a limit."""
+    spectrum = np.fft.rfft(samples)
+    hertz = np.linspace(0, rate / 2, len(spectrum))
+    corners = np.linspace(0, rate / 2, 7)
+    gain = np.interp(hertz, corners, [rng.uniform(-12, 12) for _ in corners])
+    if rng.random() < 0.25:
+        gain = np.where(hertz > rng.uniform(3400, 7000), -60.0, gain)
+    return np.fft.irfft(spectrum * 10 ** (gain / 20), len(samples)).astype(np.float32)
+
+
+def said_by(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
+    """Sentences spoken plainly by one voice, with their signs: for tests of hearing."""
+    return [
+        (voice.speak(words, mark), tuple(sign for word in words for sign in signs(word))) for words in sentences
+    ]

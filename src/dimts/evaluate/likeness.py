@@ -1,0 +1,103 @@
+"""Waves → 256 numbers that tell whose voice it is; two of them → how alike the voices are, −1 to 1.
+
+The voice encoder of Resemblyzer (Resemble AI, Apache-2.0; GE2E loss, Wan et al. 2018): three LSTM layers over 40 mel
+bands, windows of 1.6 s. Its weights lie in weights/, converted to safetensors; mel, level and windows are our own,
+so that neither librosa nor webrtcvad is needed. Silences are shortened by level instead of by webrtcvad.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.level import high_pass, rms_dbfs, silences
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError
+from dimts.base.plugins import need
+from dimts.evaluate.spectrum import Mel, mel_power
+
+Embedding = npt.NDArray[np.float32]
+
+WEIGHTS = Path(__file__).parent / "weights" / "voice_encoder.safetensors"
+MEL = Mel(rate=16_000, transform=400, window=400, hop=160, bands=40, low_hz=0.0, high_hz=8000.0)
+WIDTH = 256
+_LAYERS = 3
+_WINDOW = 160
+"""Frames: 1.6 s."""
+_STEP = 77
+"""Frames between windows: 1.3 windows a second."""
+_LEAST_COVERED = 0.75
+"""Of the last window, that must be sound."""
+_LEVEL_DBFS = -30.0
+_LONGEST_SILENCE = 0.2
+SAME_SPEAKER = 0.80
+"""Two sentences of one speaker usually lie above, of two speakers below (docs/evaluation.md)."""
+
+
+def embed(wave: Wave) -> Embedding:
+    """[256] of length 1. AudioError for a wave in which nothing is spoken."""
+    torch = need("torch", "evaluate")
+    samples = _prepare(wave)
+    if not len(samples):
+        raise AudioError("there is no voice in the wave", "give a wave with speech")
+    mels = mel_power(samples, MEL)  # [F, 40] power, no logarithm
+    starts = list(range(0, max(1, len(mels) - _WINDOW + _STEP + 1), _STEP))
+    if len(starts) > 1 and (len(mels) - starts[-1]) / _WINDOW < _LEAST_COVERED:
+        starts.pop()
+    mels = np.pad(mels, ((0, max(0, starts[-1] + _WINDOW - len(mels))), (0, 0)))
+    windows = torch.from_numpy(np.stack([mels[start : start + _WINDOW] for start in starts]))
+    lstm, linear = _encoder()
+    with torch.inference_mode():
+        _, (last, _) = lstm(windows)
+        found = torch.relu(linear(last[-1]))
+        found = torch.nn.functional.normalize(found, dim=1).mean(dim=0)
+    unit: Embedding = torch.nn.functional.normalize(found, dim=0).numpy()
+    return unit
+
+
+def profile(waves: Sequence[Wave]) -> Embedding:
+    """One embedding for several waves of one speaker. AudioError if there are none."""
+    if not waves:
+        raise AudioError("there are no waves of the speaker", "give at least one recording")
+    mean = np.mean([embed(wave) for wave in waves], axis=0)
+    unit: Embedding = (mean / np.linalg.norm(mean)).astype(np.float32)
+    return unit
+
+
+def likeness(one: Embedding, other: Embedding) -> float:
+    """Cosine of two embeddings: 1 is the same; speakers differ below about 0.75."""
+    return float(np.clip(one @ other, -1.0, 1.0))
+
+
+def _prepare(wave: Wave) -> npt.NDArray[np.float32]:
+    """16 kHz, at least −30 dBFS, silences cut to 0.2 s."""
+    wave = high_pass(wave.resample(MEL.rate))
+    if not len(wave.samples) or not np.any(wave.samples):
+        return np.zeros(0, np.float32)
+    level = rms_dbfs(wave)
+    if math.isfinite(level) and level < _LEVEL_DBFS:
+        wave = wave.gain(_LEVEL_DBFS - level)
+    keep = np.ones(len(wave.samples), dtype=bool)
+    for start, end in silences(wave, _LONGEST_SILENCE):
+        half = _LONGEST_SILENCE / 2
+        keep[round((start + half) * wave.rate) : round((end - half) * wave.rate)] = False
+    kept: npt.NDArray[np.float32] = wave.samples[keep]
+    return kept
+
+
+@cache
+def _encoder() -> tuple[Any, Any]:
+    torch = need("torch", "evaluate")
+    files = need("safetensors.torch", "evaluate")
+    state = {name: tensor.float() for name, tensor in files.load_file(str(WEIGHTS)).items()}
+    lstm = torch.nn.LSTM(MEL.bands, WIDTH, _LAYERS, batch_first=True)
+    linear = torch.nn.Linear(WIDTH, WIDTH)
+    for module, prefix in ((lstm, "lstm."), (linear, "linear.")):
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    return lstm.eval(), linear.eval()

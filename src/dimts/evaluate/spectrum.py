@@ -1,0 +1,79 @@
+"""Wave → frames, power and mel spectra: what every measure of sound here stands on. numpy only.
+
+One transform for all of them; a measure that has its own sizes says so in a `Mel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.media import Samples
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Mel:
+    """Sizes of a mel spectrum."""
+
+    rate: int
+    """Hz of the samples."""
+    transform: int
+    """Samples of the Fourier transform."""
+    window: int
+    """Samples of the Hann window, centred in the transform."""
+    hop: int
+    """Samples between frames."""
+    bands: int
+    low_hz: float
+    high_hz: float
+
+
+def frames(samples: Samples, size: int, hop: int) -> Matrix:
+    """[T] → [T // hop + 1, size]: frame i is centred on sample i · hop; beyond the ends there is silence."""
+    padded = np.pad(samples.astype(np.float32), (size // 2, size - size // 2))
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][: len(samples) // hop + 1]
+
+
+def mel_power(samples: Samples, mel: Mel) -> Matrix:
+    """[T] at `mel.rate` → [F, bands] power in triangular bands (Slaney's scale, each of unit area)."""
+    from scipy import fft
+
+    left = (mel.transform - mel.window) // 2
+    taper = np.zeros(mel.transform, np.float32)
+    taper[left : left + mel.window] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(mel.window) / mel.window)
+    spectrum = fft.rfft(frames(samples, mel.transform, mel.hop) * taper, axis=1)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    banded: Matrix = power.astype(np.float32) @ bank(mel)
+    return banded
+
+
+@cache
+def bank(mel: Mel) -> Matrix:
+    """[transform / 2 + 1, bands] triangles, evenly spaced on Slaney's mel scale (Auditory Toolbox, 1998)."""
+    hertz = np.linspace(0.0, mel.rate / 2, mel.transform // 2 + 1)
+    corners = _to_hertz(np.linspace(_to_mel(mel.low_hz), _to_mel(mel.high_hz), mel.bands + 2))
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    rising = (hertz[:, None] - low) / (centre - low)
+    falling = (high - hertz[:, None]) / (high - centre)
+    weights: Matrix = (np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (high - low)).astype(np.float32)
+    return weights
+
+
+_BREAK_HZ, _HZ_PER_MEL, _LOG_STEP = 1000.0, 200.0 / 3.0, np.log(6.4) / 27.0
+"""Slaney's scale is linear below 1 kHz (66.7 Hz to a mel) and logarithmic above (27 mels to a factor of 6.4)."""
+
+
+def _to_mel(hertz: float) -> float:
+    if hertz < _BREAK_HZ:
+        return hertz / _HZ_PER_MEL
+    return _BREAK_HZ / _HZ_PER_MEL + float(np.log(hertz / _BREAK_HZ)) / _LOG_STEP
+
+
+def _to_hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    knee = _BREAK_HZ / _HZ_PER_MEL
+    return np.where(mels < knee, mels * _HZ_PER_MEL, _BREAK_HZ * np.exp(_LOG_STEP * (mels - knee)))
