@@ -69,14 +69,13 @@ class Batcher:
     """Clips → Examples on the engine's device."""
 
     clips: Sequence[Clip]
-    store: Store
+    stores: Sequence[Store]
+    """Where the clips' codes and sound lie: this project's, and that of replayed clips."""
     settings: ReferenceSettings
     seed: int
     frozen: bool
     """The conditioning does not learn: its latents are computed apart, without gradients, and kept where crops are
     fixed."""
-    stores: Sequence[Store] = ()
-    """Further stores (replayed clips)."""
     _latents: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     conditioning_runs: int = 0
     """How many crops the conditioning encoder has listened to."""
@@ -86,7 +85,7 @@ class Batcher:
         clips = [self.clips[index] for index in members]
         ids = [torch.tensor(clip.ids) for clip in clips]
         codes = [self._store(clip).codes(clip.key)[: clip.codes] for clip in clips]
-        crops = [self._crop(index, epoch) for index in members]
+        crops = [self.crop_of(index, epoch) for index in members]
         latents = mel = lengths = None
         if self.frozen:
             latents = self._kept_latents(model, members, crops, epoch)
@@ -104,9 +103,10 @@ class Batcher:
         ).to(model.device)
 
     def _store(self, clip: Clip) -> Store:
-        return next(store for store in (self.store, *self.stores) if clip.key in store)
+        return next(store for store in self.stores if clip.key in store)
 
-    def _crop(self, index: int, epoch: int | None) -> tuple[int, int]:
+    def crop_of(self, index: int, epoch: int | None) -> tuple[int, int]:
+        """Where clip `index` is listened to in `epoch`: start and end in samples."""
         clip, settings = self.clips[index], self.settings
         rate = clip.spec.input_rate
         shortest, longest = round(settings.min_seconds * rate), round(settings.max_seconds * rate)

@@ -142,6 +142,13 @@ class Average:
             if name in self.shadow:
                 self.shadow[name].lerp_(parameter.detach(), 1 - decay)
 
+    @torch.no_grad()
+    def restore(self, shadow: Mapping[str, torch.Tensor], steps: int) -> None:
+        """Go on from a stored average."""
+        for name, value in shadow.items():
+            self.shadow[name].copy_(value)
+        self.steps = steps
+
     @contextmanager
     def inside(self, model: nn.Module) -> Iterator[None]:
         """The model with the averaged parameters for the length of a block."""

@@ -18,8 +18,9 @@ from dimts.train.stop import StopSettings
 class BatchSettings:
     """[train.batches]: which clips make one step."""
 
-    seconds: float = 40.0
-    """Seconds of speech in one forward pass on one process; a step has `accumulate` of them on every process."""
+    seconds: float = 0.0
+    """Seconds of speech in one forward pass on one process; a step has `accumulate` of them on every process.
+    0: 40 for a base, 12 for an engine made on the spot."""
     clips: int = 0
     """Most clips in one forward pass; 0: only `seconds` counts."""
     packing: Literal["auto", "off"] = "auto"
@@ -36,8 +37,8 @@ class BatchSettings:
     """Seconds of replayed speech per second of this project's."""
 
     def __post_init__(self) -> None:
-        if self.seconds <= 0 or self.clips < 0 or self.accumulate < 1:
-            raise ConfigError("train.batches: seconds > 0, clips ≥ 0, accumulate ≥ 1", "mend [train.batches]")
+        if self.seconds < 0 or self.clips < 0 or self.accumulate < 1:
+            raise ConfigError("train.batches: seconds ≥ 0, clips ≥ 0, accumulate ≥ 1", "mend [train.batches]")
         if any(weight < 0 for weight in self.weights.values()) or not 0 <= self.replay_share <= 10:
             raise ConfigError("train.batches: weights ≥ 0, replay_share between 0 and 10", "mend [train.batches]")
 
@@ -63,6 +64,11 @@ class ReferenceSettings:
         if not 0.5 <= self.min_seconds <= self.max_seconds <= 30 or self.fixed < 0:
             raise ConfigError(
                 "train.reference: 0.5 ≤ min_seconds ≤ max_seconds ≤ 30, fixed ≥ 0", "mend [train.reference]"
+            )
+        if self.mask == "coqui" and not self.pad:
+            raise ConfigError(
+                "train.reference.mask = 'coqui' repeats the published training, which padded crops",
+                "set train.reference.pad = true as well",
             )
 
 
@@ -124,7 +130,9 @@ class TrainSettings:
     label_smoothing: float = 0.0
     """Share of the target's probability given to all other codes."""
     dropout: float = 0.1
-    """In the trunk: embeddings, attention, both outputs of a block."""
+    """In the trunk: embeddings and both outputs of a block."""
+    attention_dropout: float = 0.0
+    """Of attention probabilities. The published training had 0.1; on processors it rules out the fused kernels."""
     parts: Literal["full", "last_layers", "lora"] = "full"
     """What of the trunk learns. Embeddings, heads and final norm always do."""
     last_layers: int = 4
@@ -159,6 +167,8 @@ class TrainSettings:
     """Steps between spoken samples in runs/<when>/samples; 0: none."""
     sample_text: str = "ሰላም ለዓለም።"
     """What the samples say."""
+    coqui_folder: bool = False
+    """Also save the voice as a folder that coqui-tts loads: voices/<name>-coqui."""
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     """Where live curves go besides log.jsonl."""
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -178,6 +188,7 @@ class TrainSettings:
             "text_weight ≥ 0": self.text_weight >= 0,
             "0 ≤ label_smoothing < 1": 0 <= self.label_smoothing < 1,
             "0 ≤ dropout < 1": 0 <= self.dropout < 1,
+            "0 ≤ attention_dropout < 1": 0 <= self.attention_dropout < 1,
             "last_layers ≥ 0": self.last_layers >= 0,
             "new_rows_pace and old_rows_pace ≥ 0": min(self.new_rows_pace, self.old_rows_pace) >= 0,
             "0 ≤ ema < 1": 0 <= self.ema < 1,

@@ -1,0 +1,104 @@
+"""dimts train: a prepared project → a fine-tuned voice, and what that will cost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dimts.train.forecast import Forecast
+    from dimts.train.loop import Run
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `train`."""
+    app.command("train")(train)
+
+
+def train(
+    project: Path = typer.Argument(
+        ..., metavar="PROJECT", help="A prepared project folder (see 'dimts data prepare').", show_default=False
+    ),
+    base: str = typer.Option(
+        "",
+        "--base",
+        metavar="FOLDER",
+        help="Weights to start from: a folder of XTTS v2 (coqui's layout) or a voice, or 'xtts-v2' for those of "
+        "'dimts fetch'. Without, a small engine with random weights is trained: a rehearsal, no real voice.",
+        show_default=False,
+    ),
+    size: str = typer.Option("", "--size", help="Size of the random engine: tiny or v2.", show_default=False),
+    steps: int = typer.Option(0, "--steps", min=0, help="Optimizer steps of the run; 0: as dimts.toml says."),
+    lora: bool = typer.Option(False, "--lora", help="Train adapters beside frozen weights: a third of the memory."),
+    settings: list[str] = typer.Option(
+        None,
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Another value for a setting of dimts.toml, e.g. train.learning_rate=2e-5; may be repeated.",
+        show_default=False,
+    ),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Only say what would run here, how much memory and time it takes, and on which cards."
+    ),
+    new: bool = typer.Option(False, "--new", help="Begin a new run even if one was broken off."),
+    pause: bool = typer.Option(False, "--pause", help="Ask the run that is going on to save, and to end after a step."),
+) -> None:
+    """Fine-tune a voice on the project's clips, and save it below voices/.
+
+    Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit for
+    bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/truth.json.
+    Several processes: torchrun --nproc-per-node N -m dimts train PROJECT.
+    """
+    from dimts.base.errors import storage_error
+    from dimts.base.project import Project
+    from dimts.cli.face import bar
+    from dimts.train.settings import TrainSettings
+
+    opened = Project.open(project)
+    if pause:
+        from dimts.train.runs import ask_pause
+
+        print(f"asked {ask_pause(opened)} to save and end; 'dimts train {project}' goes on", file=sys.stderr)
+        return
+    flags = [f"train.base={base}"] if base else []
+    flags += [f"train.size={size}"] if size else []
+    flags += [f"train.steps={steps}", "train.epochs=0"] if steps else []
+    flags += ["train.parts=lora"] if lora else []
+    chosen = opened.settings("train", TrainSettings, (*flags, *(settings or ())))
+    with bar() as tell:
+        try:
+            if dry_run:
+                from dimts.train.forecast import forecast
+
+                _show_forecast(forecast(opened, chosen, tell))
+                return
+            from dimts.train.loop import fine_tune
+
+            run = fine_tune(opened, chosen, tell, new=new)
+        except OSError as error:
+            raise storage_error(error) or error from error
+    _show(run)
+
+
+def _show_forecast(found: Forecast) -> None:
+    print(found)
+
+
+def _show(run: Run) -> None:
+    from dimts.train.truth import table
+
+    print(table(list(run.truth)))
+    first, last = (run.losses[0], run.losses[-1]) if run.losses else (float("nan"),) * 2
+    print(
+        f"{run.steps} steps, loss {first:.3f} → {last:.3f}; {run.ended}; log and truth table in {run.folder}",
+        file=sys.stderr,
+    )
+    if run.bundle is None:
+        print("paused: the same command goes on", file=sys.stderr)
+        return
+    best = f", best dev loss {min(run.dev_losses):.3f}" if run.dev_losses else ""
+    print(f"the voice is in {run.bundle}{best}", file=sys.stderr)
+    print(run.bundle)

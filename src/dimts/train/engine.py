@@ -1,0 +1,235 @@
+"""Settings → the engine that learns: a base from the disk, or a small one made on the spot; ready to learn.
+
+build   weights, vocabulary that can spell the texts, and how texts are spelt
+arm     what learns, with which kernels, dropout and checkpointing
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dimts import __version__
+from dimts.base.config import to_dict
+from dimts.base.progress import Progress, Tell
+from dimts.base.project import Project
+from dimts.data.manifest import Utterance
+from dimts.text.frontend import MARKS, Frontend, FrontendSettings
+from dimts.text.phones import inventory
+from dimts.train.runs import identity
+from dimts.train.settings import TrainSettings
+from dimts.xtts.checkpoint import load
+from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, find_base
+from dimts.xtts.gpt import MLP
+from dimts.xtts.model import XTTS
+from dimts.xtts.spec import SPECS
+from dimts.xtts.vocabulary import Vocabulary
+
+REHEARSAL = (
+    "no train.base: a {size} engine with random weights is trained, a rehearsal of the whole way that learns no real "
+    "voice; for one, run 'dimts fetch' and then 'dimts train PROJECT --base FOLDER'"
+)
+_PIECES = 200
+"""Merged pieces of fidel in the vocabulary of an engine made on the spot."""
+_SAMPLED_SPELLINGS = 8
+"""Rows whose spelling is made anew to see whether the manifest's is still that of the settings."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """What learns, and all that must travel with it."""
+
+    model: XTTS
+    vocabulary: Vocabulary
+    frontend: FrontendSettings
+    random: bool
+    """Made on the spot, with random weights."""
+    origin: str
+    """Where the weights come from, for the model card."""
+    name: str
+    """Fingerprint of weights and vocabulary before training."""
+    old_rows: int
+    """Rows of the vocabulary the base had; further ones were added for the texts."""
+    licence: str = ""
+    """Of the base's weights."""
+    folder: Path | None = None
+    """Where the base lies; None for an engine made on the spot."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """coqui's config.json of the base."""
+    remarks: list[str] = field(default_factory=list)
+    respelt: dict[str, str] = field(default_factory=dict)
+    """Utterance → spelling, where the manifest's is not that of the settings any more."""
+
+    @property
+    def front_end(self) -> dict[str, Any]:
+        """The front end as a bundle carries it."""
+        return {"version": __version__, "settings": to_dict(self.frontend)}
+
+    def merge_adapters(self) -> None:
+        """Add the adapters to the weights they are beside."""
+
+    @property
+    def adapter_parameters(self) -> int:
+        """Parameters in adapters."""
+        return 0
+
+    def adapter_strength(self) -> float:
+        """Norm of what the adapters add, as a share of the norm of the weights they are beside."""
+        return 0.0
+
+    def spell(self, row: Utterance) -> str:
+        """What the model reads for a row."""
+        return self.respelt.get(row.id, row.spelling)
+
+
+def build(project: Project, settings: TrainSettings, rows: Sequence[Utterance], tell: Tell) -> Engine:
+    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable base."""
+    frontend = project.settings("text", FrontendSettings)
+    used = [row for row in rows if row.kept and row.split in ("train", "dev")]
+    respelt = _respelt(project, frontend, used, tell)
+    spellings = [respelt.get(row.id, row.spelling) for row in used]
+    if settings.base:
+        engine = _from_base(settings.base, frontend, spellings, settings.seed)
+    else:
+        engine = _on_the_spot(settings, frontend, spellings)
+    engine.respelt = respelt
+    if respelt:
+        engine.remarks.append(f"{len(respelt)} texts were spelt anew: [text] or the lexicon changed since preparing")
+    return engine
+
+
+def _on_the_spot(settings: TrainSettings, frontend: FrontendSettings, spellings: Sequence[str]) -> Engine:
+    vocabulary = _grown(None, frontend, spellings)
+    spec = replace(
+        SPECS[settings.size], text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
+    )
+    name = identity(size=settings.size, seed=settings.seed, vocabulary=vocabulary.fingerprint)
+    origin = f"random weights of size {settings.size}, seed {settings.seed}"
+    engine = Engine(XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size)
+    engine.remarks.append(REHEARSAL.format(size=settings.size))
+    return engine
+
+
+def _grown(old: Vocabulary | None, frontend: FrontendSettings, spellings: Sequence[str]) -> Vocabulary:
+    """A vocabulary that can read every spelling: phones and stops, or fidel letters and pieces."""
+    marks = sorted({*MARKS.values(), "?", "!"})
+    if frontend.spelling == "phones":
+        symbols = list(inventory())
+        return Vocabulary.for_phones(symbols, marks=marks) if old is None else old.grow_phones(symbols, marks=marks)
+    letters = sorted({letter for spelling in spellings for letter in spelling if not letter.isspace()} - set(marks))
+    return (old or Vocabulary.for_phones([])).grow_fidel(spellings, letters, _PIECES, marks=marks)
+
+
+def _respelt(project: Project, settings: FrontendSettings, rows: Sequence[Utterance], tell: Tell) -> dict[str, str]:
+    """Spellings for rows whose manifest entry is missing or was made with other settings."""
+    if not rows:
+        return {}
+    frontend: Frontend | None = None
+
+    def spell(row: Utterance) -> str:
+        nonlocal frontend
+        frontend = frontend or Frontend(settings, project.lexicon if project.lexicon.exists() else None)
+        return " ".join(phrase.spelling for phrase in frontend(row.text))
+
+    every = max(1, len(rows) // _SAMPLED_SPELLINGS)
+    sampled = [row for row in rows[::every] if row.spelling]
+    stale = any(spell(row) != row.spelling for row in sampled)
+    wanted = [row for row in rows if stale or not row.spelling]
+    out = {}
+    for done, row in enumerate(wanted, start=1):
+        out[row.id] = spell(row)
+        tell(Progress("spell", done, len(wanted), "texts"))
+    return out
+
+
+def _from_base(base: str, frontend: FrontendSettings, spellings: Sequence[str], seed: int) -> Engine:
+    folder = find_base() if base == XTTS_V2.name else Path(base)
+    bundle = load(folder, dvae=True)
+    model, old = bundle.model, bundle.vocabulary
+    for _, parameter in model.trained():  # weights mapped from the file must not be written to
+        parameter.data = parameter.data.clone()
+    vocabulary = _grown(old, frontend, spellings)
+    vocabulary.added_to(old)
+    grow_rows(model, vocabulary.size, seed)
+    told = bundle.meta.get("base", "")
+    origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {told}' if told else ''}"
+    fetched = (folder / BUNDLE_LICENCE_FILE).is_file() or accepted(folder=folder)
+    licence = str(bundle.meta.get("licence_of_base", "")) or (XTTS_V2.licence.name if fetched else "")
+    digest = hashlib.sha256(vocabulary.fingerprint.encode())
+    for _, parameter in model.trained():
+        digest.update(parameter.detach().numpy().tobytes())
+    engine = Engine(
+        model,
+        vocabulary,
+        frontend,
+        bool(bundle.meta.get("rehearsal", False)),
+        origin,
+        digest.hexdigest()[:16],
+        old.size,
+        licence,
+        folder,
+        bundle.config,
+    )
+    if vocabulary.size > old.size:
+        engine.remarks.append(
+            f"the vocabulary grew by {vocabulary.size - old.size} rows for Amharic, to {vocabulary.size}"
+        )
+    return engine
+
+
+@torch.no_grad()
+def grow_rows(model: XTTS, rows: int, seed: int) -> None:
+    """Give the text embedding and head `rows` rows; old ones stay, new ones are drawn like them.
+
+    New rows are the mean of the old ones plus noise of their spread, dimension by dimension (Hewitt,
+    "Initializing new word embeddings", 2021): rows of another scale would drown the trained ones.
+    """
+    gpt, old = model.gpt, model.spec.text_ids
+    if rows <= old:
+        return
+    luck = torch.Generator().manual_seed(seed)
+    grown = {}
+    for name, tensor in (
+        ("embedding", gpt.text_embedding.weight),
+        ("head", gpt.text_head.weight),
+        ("bias", gpt.text_head.bias),
+    ):
+        noise = torch.randn((rows - old, *tensor.shape[1:]), generator=luck).to(tensor)
+        grown[name] = nn.Parameter(torch.cat([tensor, tensor.mean(0) + noise * tensor.std(0)]))
+    spec = replace(model.spec, text_ids=rows)
+    gpt.text_embedding = nn.Embedding(rows, spec.width, _weight=grown["embedding"])
+    gpt.text_head = nn.Linear(spec.width, rows)
+    gpt.text_head.weight, gpt.text_head.bias = grown["head"], grown["bias"]
+    model.spec = gpt.spec = spec
+
+
+def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:
+    """Choose what learns and with which kernels; returns how many modules were compiled."""
+    model.use_attention(attention)  # type: ignore[arg-type]
+    model.packed = settings.batches.packing == "auto"
+    model.gpt.use_dropout(settings.dropout, settings.attention_dropout)
+    model.gpt.use_checkpointing(settings.checkpoint_every)
+    model.requires_grad_(False)
+    for _, parameter in model.trained():
+        parameter.requires_grad_(True)
+    if settings.frozen_conditioning:
+        model.conditioning.requires_grad_(False)
+    if settings.parts != "full":
+        model.gpt.trunk.requires_grad_(False)
+    if settings.parts == "last_layers":
+        layers = model.gpt.trunk.h
+        for block in layers[max(0, len(layers) - settings.last_layers) :]:
+            block.requires_grad_(True)
+        model.gpt.trunk.ln_f.requires_grad_(True)
+    if not settings.compile:
+        return 0
+    for module in model.gpt.trunk.modules():
+        if isinstance(module, MLP):
+            module.compile(dynamic=True)
+    return len(model.gpt.trunk.h)

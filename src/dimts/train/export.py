@@ -1,0 +1,149 @@
+"""Trained engine → voices/<name>: a bundle that speaks by itself, says what it is made of, and can be trained on.
+
+Beside weights, vocabulary, front end and the speakers' latents it holds a model card (README.md) and the
+licence of the base where that has one. Sentences spoken on the way go the same road, without the folder.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dimts import __version__
+from dimts.audio.wave import Wave
+from dimts.base.config import to_dict
+from dimts.base.files import write_text
+from dimts.base.progress import Progress, Tell
+from dimts.base.project import Project, ProjectSettings
+from dimts.text.frontend import Frontend
+from dimts.train.engine import Engine
+from dimts.train.gather import Gathered
+from dimts.train.runs import RunFolder
+from dimts.train.settings import TrainSettings
+from dimts.xtts.checkpoint import Bundle, save_bundle, save_coqui
+from dimts.xtts.download import carry_licence
+from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.stream import stream
+from dimts.xtts.voice import Voice, listen
+
+CARD = "README.md"
+_SAFE_NAME = re.compile(r"[^\w.-]+")
+_SAMPLE_CODES = 240
+"""Longest spoken sample: 11 s; an engine at its beginning does not know when to stop."""
+
+
+def export(
+    project: Project,
+    settings: TrainSettings,
+    engine: Engine,
+    data: Gathered,
+    metrics: Mapping[str, Any],
+    folder: RunFolder,
+    tell: Tell,
+    *,
+    step: int,
+) -> Path:
+    """Write the voice as it is now; returns its folder. An older voice of the name is replaced, whole."""
+    owner = project.settings("project", ProjectSettings)
+    name = owner.name or project.root.resolve().name
+    where = project.voices / (_SAFE_NAME.sub("-", name).strip("-.") or "voice")
+    tell(Progress("save", 0, 1, "voices"))
+    engine.merge_adapters()
+    meta = {
+        "name": name,
+        "made_with": f"dimts {__version__}",
+        "made": time.strftime("%Y-%m-%d"),
+        "base": engine.origin,
+        "rehearsal": engine.random,
+        "language": owner.language,
+        "licence_of_recordings": owner.licence,
+        "consent": owner.consent,
+        "licence_of_base": engine.licence,
+        "run": folder.root.name,
+        "steps": step,
+        "metrics": dict(metrics),
+        "clips": len(data.train) - data.replayed,
+        "seconds_of_speech": round(sum(clip.seconds for clip in data.train[: len(data.train) - data.replayed]), 1),
+        "settings": to_dict(settings),
+    }
+    voice = listen_to(engine, data, name=data.speaker or name, licence=owner.licence, consent=owner.consent)
+    bundle = Bundle(
+        engine.model, engine.vocabulary, engine.front_end, {data.speaker or name: voice}, meta, engine.config
+    )
+    save_bundle(bundle, where, dvae=engine.model.dvae is not None)
+    write_text(where / CARD, card(meta, engine))
+    if engine.folder is not None:
+        carry_licence(engine.folder, where)
+    if settings.coqui_folder:
+        save_coqui(bundle, where.with_name(f"{where.name}-coqui"))
+    tell(Progress("save", 1, 1, "voices"))
+    return where
+
+
+def listen_to(engine: Engine, data: Gathered, **meta: Any) -> Voice:
+    """The voice of the data's reference clip, as the engine hears it now."""
+    engine.model.eval()
+    wave = Wave.load(data.reference, engine.model.spec.input_rate)
+    return listen(engine.model, [torch.from_numpy(wave.samples.copy())], reference=data.reference.name, **meta)
+
+
+@torch.no_grad()
+def speak_sample(engine: Engine, data: Gathered, text: str, path: Path) -> float:
+    """Say `text` with the engine as it is now, into a wave file; returns its seconds. Training goes on unharmed."""
+    model, was_training = engine.model, engine.model.training
+    voice = listen_to(engine, data)
+    frontend = Frontend(engine.frontend)
+    chunks: list[np.ndarray] = []
+    with torch.random.fork_rng(devices=[]):
+        for phrase in frontend(text):
+            ids = engine.vocabulary.encode(phrase.spelling)
+            settings = GenerateSettings(seed=0, max_codes=_SAMPLE_CODES)
+            latents = (step.latent for step in generate(model.gpt, voice.latents, ids, settings))
+            chunks += [chunk.cpu().numpy() for chunk in stream(model.vocoder, latents, voice.timbre)]
+    model.train(was_training)
+    wave = Wave(np.concatenate(chunks), model.spec.output_rate)
+    wave.save(path)
+    return wave.seconds
+
+
+def card(meta: Mapping[str, Any], engine: Engine) -> str:
+    """The model card: what the voice is, what it is made of, who may use it."""
+    losses = "\n".join(f"- {key}: {value:.3f}" for key, value in meta["metrics"].items() if value is not None)
+    warning = (
+        "**A rehearsal, not a voice.** The engine is small and began with random weights; it shows that the way "
+        "from recordings to speech works. For a real voice: `dimts fetch`, `dimts train PROJECT --base xtts-v2`.\n\n"
+        if meta["rehearsal"]
+        else ""
+    )
+    unsaid = "not stated"
+    return f"""# {meta["name"]}
+
+{warning}An Amharic voice, fine-tuned with {meta["made_with"]} on {meta["made"]}.
+
+    dimts say "ሰላም ለዓለም" --voice {meta["name"]} -o selam.wav
+
+## Made of
+
+- base: {meta["base"]} (licence: {meta["licence_of_base"] or unsaid})
+- recordings: {meta["clips"]} clips, {meta["seconds_of_speech"] / 60:.1f} minutes
+- licence of the recordings: {meta["licence_of_recordings"] or unsaid}
+- consent of the speakers: {meta["consent"] or unsaid}
+- front end: {engine.frontend.spelling}, with the settings in bundle.json
+- training: run {meta["run"]}, {meta["steps"]} steps, settings in bundle.json
+
+## Measured
+
+{losses or "- nothing yet"}
+
+Losses are cross-entropies of audio codes in nats; they compare runs on the same clips, not voices.
+
+## Use
+
+Speak only with the voice of someone who agreed to it, and say that the speech is synthetic.
+"""

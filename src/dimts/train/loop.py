@@ -1,0 +1,227 @@
+"""Fine-tuning, read top to bottom: project + settings → a run that can be broken off anywhere, and a voice.
+
+    rows → engine → codes → plan → steps ( batch → losses → gradients → step → log ) → truth → voice
+
+Exact: everything random in a step follows from seed and step, a step's loss is the mean over all its
+tokens however it is split, and a snapshot holds all else. So a run killed at any moment and started again
+ends bit for bit (on a CPU) where an uninterrupted one does, and two processes do what one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dimts.base.config import to_dict
+from dimts.base.progress import Progress, Tell, silent
+from dimts.base.project import Project
+from dimts.data.manifest import Manifest
+from dimts.train import runs
+from dimts.train.engine import build, ready
+from dimts.train.export import export
+from dimts.train.facts import facts_of
+from dimts.train.gather import gather
+from dimts.train.interrupt import Interrupt
+from dimts.train.plan import Choice, Machine, plan_attention, plan_precision
+from dimts.train.processes import Processes
+from dimts.train.settings import TrainSettings
+from dimts.train.snapshot import Checkpoints, load
+from dimts.train.track import Tracker
+from dimts.train.training import Training
+from dimts.train.truth import Fact, as_json
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run came to."""
+
+    folder: Path
+    log: Path
+    """JSON lines, one per step and evaluation."""
+    bundle: Path | None
+    """The voice; None when the run was paused."""
+    steps: int
+    """Optimizer steps taken, all sittings together."""
+    seconds: float
+    """Of this sitting."""
+    losses: tuple[float, ...]
+    """Total training loss of every step."""
+    dev_losses: tuple[float, ...]
+    """Of every evaluation."""
+    ended: str
+    """Why it ended; "paused" when it can go on."""
+    truth: tuple[Fact, ...] = field(default_factory=tuple)
+    """Each option: asked, applied, measured."""
+
+
+def fine_tune(
+    project: Project | Path | str, settings: TrainSettings | None = None, tell: Tell = silent, *, new: bool = False
+) -> Run:
+    """Fine-tune the project's voice and save it below voices/; goes on with a run that was broken off.
+
+    `new` begins a new run in any case. Raises DataError for an empty or unusable manifest, ConfigError for
+    what cannot run here, CheckpointError for weights or a vocabulary that do not fit, TrainingError when the
+    loss is not finite; KeyboardInterrupt after Ctrl-C or SIGTERM, when all is saved.
+    """
+    project = project if isinstance(project, Project) else Project.open(project)
+    settings = settings or project.settings("train", TrainSettings)
+    machine = Machine.look()
+    precision = plan_precision(settings.precision, machine)
+    processes = Processes(precision.name, machine)
+    if not processes.main:
+        tell = silent
+    with Interrupt() as interrupt, runs.only_one(project) if processes.main else contextlib.nullcontext():
+        rows = Manifest.read(project.manifest)
+        engine = build(project, settings, rows, tell)
+        head = engine.model.spec.head_width
+        attention = plan_attention(
+            settings.attention,
+            machine,
+            precision.name,  # type: ignore[arg-type]
+            head,
+            fallback=settings.attention_fallback,
+        )
+        engine.model.to(processes.device)
+        with processes.first_alone():
+            data = gather(project, settings, engine, rows, tell if processes.main else silent)
+        compiled = ready(engine.model, settings, attention.name)
+        training = Training(settings, engine, data, processes)
+        folder, log_step = _open_run(project, settings, engine.name, data.name, processes, tell, new=new)
+        checkpoints = Checkpoints(folder.checkpoints, settings.keep)
+        if last := checkpoints.last():
+            training.restore(load(last))
+            log_step = training.taken
+            tell(Progress("train", log_step, training.total, "steps", f"going on with {folder.root.name}"))
+        plan = _plan(machine, precision, attention, training, compiled)
+        if processes.main:
+            folder.write("plan.json", plan)
+        for line in (*engine.remarks, *data.remarks):
+            tell(Progress("train", training.taken, training.total, "steps", line))
+        log = runs.Log(folder.log, log_step) if processes.main else None
+        tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
+        started = time.monotonic()
+        try:
+            ended = _steps(training, folder, checkpoints, log, tracker, interrupt, tell)
+        finally:
+            training.probe.detach()
+            tracker.close()
+            if log is not None:
+                log.close()
+        seconds = time.monotonic() - started
+        lines = runs.read_log(folder.log)
+        losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
+        dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
+        training.finish()
+        bundle = None
+        if processes.main and ended != "paused":
+            training.take_best(checkpoints)
+            metrics = {"dev_loss": training.watcher.best, "train_loss": losses[-1] if losses else None}
+            bundle = export(project, settings, engine, data, metrics, folder, tell, step=training.taken)
+            training.coqui_files = len(list(bundle.with_name(f"{bundle.name}-coqui").glob("*")))
+            folder.end(ended)
+        facts = facts_of(settings, training, lines, plan, tracker, checkpoints)
+        if processes.main:
+            folder.write("truth.json", as_json(facts))
+        processes.wait()
+        return Run(folder.root, folder.log, bundle, training.taken, seconds, losses, dev, ended, tuple(facts))
+
+
+def _steps(
+    training: Training,
+    folder: runs.RunFolder,
+    checkpoints: Checkpoints,
+    log: runs.Log | None,
+    tracker: Tracker,
+    interrupt: Interrupt,
+    tell: Tell,
+) -> str:
+    """Take steps until the last, or until there is a reason to stop; returns the reason."""
+    settings, processes = training.settings, training.processes
+
+    def note(kind: str, message: str = "", **values: Any) -> None:
+        if log is not None:
+            log.write(kind, training.taken, **values)
+        numbers = {key: value for key, value in values.items() if isinstance(value, float)}
+        tracker.write(training.taken, numbers)
+        shown = {key: numbers[key] for key in _SHOWN if key in numbers}
+        tell(Progress("train", training.taken, training.total, "steps", message, shown))
+
+    def save(*, best: bool = False) -> None:
+        training.saved += 1
+        if processes.main:
+            checkpoints.save(training.snapshot(), training.watcher.best if best else None)
+        processes.wait()
+
+    interrupt.looping = True
+    for step in training.steps():
+        note("step", **training.step(step, watched=training.sitting == 0, folder=folder))
+        over = training.taken >= training.total
+        if training.due_for_evaluation() or over:
+            values, verdict = training.judge()
+            note("evaluation", verdict.stop, **values)
+            save(best=verdict.best)
+            if verdict.stop:
+                training.stopped = verdict.stop
+                return verdict.stop
+        elif training.taken % settings.save_every == 0:
+            save()
+        if settings.sample_every and training.taken % settings.sample_every == 0 and processes.main:
+            path = training.speak(folder.samples)
+            note("sample", f"spoke {path.name}", path=path.name)
+        if processes.any(bool(interrupt.wanted)):
+            save()
+            raise KeyboardInterrupt
+        if processes.any(processes.main and folder.pause_wanted):
+            save()
+            folder.unpause()
+            return "paused"
+    return "all steps taken"
+
+
+_SHOWN = ("loss", "loss_mel", "dev_loss", "audio_seconds_per_second")
+
+
+def _open_run(
+    project: Project,
+    settings: TrainSettings,
+    engine: str,
+    data: str,
+    processes: Processes,
+    tell: Tell,
+    *,
+    new: bool,
+) -> tuple[runs.RunFolder, int]:
+    """The run to go on with, or a new one; and the step from which its log is kept."""
+    parts = settings.batches.accumulate * processes.count
+    made_of = runs.identity(settings=to_dict(settings), engine=engine, data=data, parts=parts)
+    with processes.first_alone():
+        folder, why = (None, "") if new and processes.main else runs.find(project, made_of)
+        if why:
+            tell(Progress("train", 0, None, "steps", why))
+        if folder is None:
+            folder = runs.create(project, made_of, settings=to_dict(settings), engine=engine, data=data)
+        folder.unpause()
+    return folder, 0
+
+
+def _plan(machine: Machine, precision: Choice, attention: Choice, training: Training, compiled: int) -> dict[str, Any]:
+    """What was chosen for this run, for plan.json."""
+    return {
+        "device": f"{machine.device}: {machine.name}",
+        "processes": training.processes.count,
+        "precision": str(precision),
+        "attention": str(attention),
+        "attention_kind": attention.name,
+        "optimizer": training.kernel_why,
+        "compiled_modules": compiled,
+        "learning_rate": training.learning_rate,
+        "steps": training.total,
+        "steps_per_epoch": training.steps_per_epoch,
+        "clips": len(training.data.train),
+        "dev_clips": len(training.data.dev),
+        "seconds_of_speech": sum(clip.seconds for clip in training.data.train),
+        "trainable_parameters": training.trainable,
+    }
