@@ -180,9 +180,8 @@ def _show_spans(normalised: Normalised) -> None:
         if span.kind == "text" and not span.spoken.strip():
             continue
         carried = f" [{span.value}]" if span.value else ""
-        print(
-            f"  {span.start}-{span.end}\t{span.kind}\t{span.written.strip()}\t→ {span.spoken.strip()}{carried}\t({span.why})"
-        )
+        taken, said = span.written.strip(), span.spoken.strip()
+        print(f"  {span.start}-{span.end}\t{span.kind}\t{taken}\t→ {said}{carried}\t({span.why})")
 
 
 def _show_phrase(phrase: Phrase) -> None:

@@ -15,7 +15,10 @@ from dimts.text.phones import to_fidel
 from dimts.text.quantities import prefix_of
 from dimts.text.spans import FIDEL, Found, Reading, is_suffix, pairs, with_suffix, word_at
 
-LATIN = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0250-\u02af\u1d00-\u1d25\u1d6b-\u1d77\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua787\ufb00-\ufb06"
+LATIN = (
+    "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0250-\u02af\u1d00-\u1d25\u1d6b-\u1d77\u1e00-\u1eff"
+    "\u2c60-\u2c7f\ua722-\ua787\ufb00-\ufb06"
+)
 """Latin letters as the inside of a character class."""
 _WORD = re.compile(rf"[{LATIN}]+(?:['][{LATIN}]+)?(?:-(?=[{LATIN}])[{LATIN}]+)?")
 _DOTTED = re.compile(r"(?:[A-Za-z]\.){2,12}(?:[A-Za-z](?![A-Za-z]))?")
@@ -27,7 +30,8 @@ _URL = re.compile(
 )
 _TAG = re.compile(rf"#([\w{FIDEL}]{{1,100}})")
 _MENTION = re.compile(r"@([A-Za-z0-9_][\w.]{0,60})", re.ASCII)
-_SIGNS = {".": numbers.POINT, "/": "ስላሽ", "@": "አት", "-": "ሰረዝ", "_": "አንደርስኮር", "+": "ፕላስ", ":": "ኮለን", "?": "ጥያቄ ምልክት",
+_SIGNS = {".": numbers.POINT, "/": "ስላሽ", "@": "አት", "-": "ሰረዝ", "_": "አንደርስኮር", "+": "ፕላስ", ":": "ኮለን",
+          "?": "ጥያቄ ምልክት",
           "=": "እኩል", "&": "ኤንድ", "#": "ሃሽ", "%": "ፐርሰንት", "~": "ቲልድ"}  # fmt: skip
 _SHORT_LABEL = 3
 """Letters; a label of an address no longer than this is spelled unless the table knows it."""
@@ -185,22 +189,29 @@ def _plain(written: str) -> str:
 
 
 _LETTERS = str.maketrans({
-    "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "e", "Æ": "E", "œ": "e", "Œ": "E", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
+    "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "e", "Æ": "E", "œ": "e", "Œ": "E", "ł": "l",
+    "Ł": "L", "đ": "d", "Đ": "D",
     "ð": "z", "Ð": "Z", "þ": "th", "Þ": "Th", "ı": "i", "ħ": "h", "Ħ": "H", "ə": "e", "ɨ": "i", "ŋ": "ng", "ɡ": "g",
     "ʃ": "sh", "ʒ": "j", "ɲ": "ny",
 })  # fmt: skip
 
-# Longest first. A right side of phones by spaces; "" is silent. English spelling first, Ethiopian names in Latin second.
+# Longest first; on the right phones by spaces.
 _RULES = tuple(
     sorted(
         {
-            "tion": "ʃ ɨ n", "sion": "ʒ ɨ n", "cious": "ʃ ə s", "tious": "ʃ ə s", "ture": "tʃ ə r", "ough": "o", "augh": "o",
-            "eigh": "e j", "igh": "a j", "sch": "ʃ", "tch": "tʃ", "dge": "dʒ", "ch": "tʃ", "sh": "ʃ", "ph": "f", "th": "z",
+            "tion": "ʃ ɨ n", "sion": "ʒ ɨ n", "cious": "ʃ ə s", "tious": "ʃ ə s", "ture": "tʃ ə r",
+            "ough": "o", "augh": "o",
+            "eigh": "e j", "igh": "a j", "sch": "ʃ", "tch": "tʃ", "dge": "dʒ", "ch": "tʃ", "sh": "ʃ", "ph": "f",
+            "th": "z",
             "wh": "w", "gh": "ɡ", "kh": "k", "zh": "ʒ", "ts": "sʼ", "ck": "k", "qu": "k w", "ng": "n ɡ", "ny": "ɲ",
-            "ee": "i", "ea": "i", "oo": "u", "ou": "a w", "ow": "a w", "oa": "o", "ai": "e j", "ay": "e j", "ei": "a j", "ey": "i",
-            "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u", "eu": "j u", "er": "ə r",
-            "a": "a", "b": "b", "c": "k", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i", "j": "dʒ", "k": "k",
-            "l": "l", "m": "m", "n": "n", "o": "o", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t", "u": "u", "v": "v",
+            "ee": "i", "ea": "i", "oo": "u", "ou": "a w", "ow": "a w", "oa": "o", "ai": "e j", "ay": "e j", "ei": "a j",
+            "ey": "i",
+            "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u", "eu": "j u",
+            "er": "ə r",
+            "a": "a", "b": "b", "c": "k", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i", "j": "dʒ",
+            "k": "k",
+            "l": "l", "m": "m", "n": "n", "o": "o", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t", "u": "u",
+            "v": "v",
             "w": "w", "x": "k s", "y": "j", "z": "z",
         }.items(),
         key=lambda rule: -len(rule[0]),

@@ -30,9 +30,9 @@ _PAUSE = re.compile(r"\[ ?(?:pause|ቆይታ) ?(?:(\d{1,6}(?:\.\d{1,3})?) ?(ms|s
 _TAG = re.compile(
     r"<(/?)([a-zA-Z][\w:-]{0,30})((?: +[\w:-]{1,30}\s?=\s?(?:\"[^\"<>]{0,300}\"|'[^'<>]{0,300}'))*)\s*(/?)>", re.ASCII
 )
-_COMMENT = re.compile(r"<!--.{0,2000}?-->|<\?xml[^<>]{0,300}\?>|<!DOCTYPE[^<>]{0,300}>")
+_COMMENT = re.compile(r"<!--.{0,2000}?-->|<\?xml[^<>\n]{0,300}\?>|<!DOCTYPE[^<>\n]{0,300}>")
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
-_ATTRIBUTE = re.compile(r"([\w:-]{1,30})\s?=\s?(?:\"([^\"]*)\"|'([^']*)')", re.ASCII)
+_ATTRIBUTE = re.compile(r"([\w:-]{1,30}) ?= ?(?:\"([^\"]*)\"|'([^']*)')", re.ASCII)
 _PHONES = re.compile(r"/([^\s/\d<>][^/<>\n]{0,80})/(?!\w)")
 _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.8, "x-strong": 1.2}
 _RATES = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
@@ -110,7 +110,9 @@ def ssml(text: str, at: int, floor: int, reading: Reading, read: Callable[[str],
 
 def _element(text: str, start: int, name: str) -> tuple[str, int] | None:
     """The text up to the end tag, and where that ends."""
-    closing = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, start, start + _LONGEST_ELEMENT)
+    line_end = text.find("\n", start, start + _LONGEST_ELEMENT)
+    limit = start + _LONGEST_ELEMENT if line_end < 0 else line_end
+    closing = re.compile(rf"</{name} ?>", re.IGNORECASE).search(text, start, limit)
     return (text[start : closing.start()], closing.end()) if closing else None
 
 
@@ -124,7 +126,7 @@ def _whole_element(
         phones = read_phones(values.get("ph", ""))
         if phones is None:
             return Found(
-                start, end, "sub", read(plain), "a phoneme tag whose ph is not in our inventory: the text is read"
+                start, end, "sub", read(plain), "a phoneme tag with signs that are no phones: its text is read"
             )
         said = read(plain)
         spoken = said if said and " " not in said else to_fidel(phones)

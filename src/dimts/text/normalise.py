@@ -215,13 +215,16 @@ class Normaliser:
             return markup.entity(text, at, floor, reading, self._inner.spoken)
 
         digit: Sequence[tuple[str, Bound]] = (
-            ("addresses", latin.address), ("telephone", telephone.telephone), ("dates", dates.date), ("dates", dates.english_date),
+            ("addresses", latin.address), ("telephone", telephone.telephone), ("dates", dates.date),
+            ("dates", dates.english_date),
             ("times", clock.time_of_day), ("money", quantities.money), ("scores", quantities.score),
-            ("arithmetic", quantities.arithmetic), ("ranges", quantities.number_range), ("fractions", symbols.number_and_fraction),
+            ("arithmetic", quantities.arithmetic), ("ranges", quantities.number_range),
+            ("fractions", symbols.number_and_fraction),
             ("fractions", quantities.fraction), ("numbers", quantities.numeral),
         )  # fmt: skip
         word: Sequence[tuple[str, Bound]] = (
-            ("addresses", latin.address), ("money", quantities.money), ("dates", dates.english_date), ("latin", latin.word),
+            ("addresses", latin.address), ("money", quantities.money), ("dates", dates.english_date),
+            ("latin", latin.word),
         )  # fmt: skip
         signs: Sequence[tuple[str, Sequence[tuple[str, Bound]]]] = (
             ("0123456789", digit),
@@ -238,7 +241,8 @@ class Normaliser:
             ("፩፪፫፬፭፮፯፰፱፲፳፴፵፶፷፸፹፺፻፼", (("dates", dates.date), ("ethiopic", symbols.numeral))),
         )  # fmt: skip
         always: Sequence[tuple[str, Bound]] = (
-            ("fractions", symbols.odd_number), ("signs", symbols.stop), ("signs", symbols.quote), ("signs", symbols.dash),
+            ("fractions", symbols.odd_number), ("signs", symbols.stop), ("signs", symbols.quote),
+            ("signs", symbols.dash),
             ("signs", symbols.slash), ("signs", symbols.emoji),
         )  # fmt: skip
         is_latin = re.compile(f"[{latin.LATIN}]").match

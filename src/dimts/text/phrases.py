@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 
 from dimts.base.errors import ConfigError
 from dimts.text.ethiopic import fold_homophones, letter
 from dimts.text.normalise import Normaliser
 from dimts.text.script import clean
-from dimts.text.spans import Span
+from dimts.text.spans import Span, table
 from dimts.text.symbols import MARKS
 
 SENTENCE_MARKS = "።?!"
@@ -89,81 +91,14 @@ _CLOSING = "»›”)]}"
 _OPENING = "«‹“([{"
 _LONGEST_QUOTE = 60
 """Words after which a quotation counts as never closed."""
-# Words that open a clause, and endings of words that close one; cutting there sounds natural.
-_OPENERS = frozenset(
-    map(
-        fold_homophones,
-        [
-            "እና",
-            "ነገር",
-            "ግን",
-            "ይሁንና",
-            "ስለዚህ",
-            "ምክንያቱም",
-            "ምክንያት",
-            "ሆኖም",
-            "ሆኖም",
-            "እንዲሁም",
-            "ወይም",
-            "ወይንም",
-            "ነገርግን",
-            "በመሆኑም",
-            "ይህም",
-            "ከዚያም",
-            "ከዚህም",
-            "ሲሆን",
-            "ደግሞ",
-            "እንዲሁ",
-            "በተጨማሪም",
-            "በተለይም",
-            "ማለትም",
-            "ይኸውም",
-            "ስለሆነም",
-            "ይሁን",
-            "ዳሩ",
-            "እንጂ",
-            "ምንም",
-            "አሊያም",
-            "ካልሆነ",
-        ],
-    )
-)
-_CLOSERS = tuple(
-    map(
-        fold_homophones,
-        [
-            "በኋላ",
-            "በፊት",
-            "ጊዜ",
-            "ወቅት",
-            "ድረስ",
-            "ጀምሮ",
-            "ዘንድ",
-            "ሳለ",
-            "እንጂ",
-            "ነገር",
-            "ይልቅ",
-            "ሆኖ",
-            "ሲሆን",
-            "ነው",
-            "ናቸው",
-            "ነበር",
-            "ነበሩ",
-            "ብሎ",
-            "ብለው",
-            "ብላ",
-            "ተብሎ",
-            "አድርጎ",
-            "አድርገው",
-            "ጋር",
-            "በላይ",
-            "በታች",
-        ],
-    )
-)
-_VERBAL = re.compile(
-    r"^(?:ሲ|ስት|ሳይ|ቢ|ብት|ከም|እንደም|ስለም|ስለተ|እንዲ|እንድት|እየ|ከተ|ከመ|በመ|ለመ).{2,}|.{2,}(?:ሁ|ችሁ|ለሁ|ዋል|ኦል|ለች|ሉ|ሎ|ቶ|ዞ|ሮ|ሶ|ኖ|ጎ|ዶ|ቦ|ኮ|ተው|ነው|ለው|ረው)$"
-)
+_VERB_LETTERS = 4
+"""A word of fewer letters is not taken for a verb by its beginning or end."""
+
+
+@cache
+def _clauses(kind: str) -> tuple[str, ...]:
+    """The forms of one kind in tables/clauses.tsv, folded."""
+    return tuple(fold_homophones(form) for row_kind, form in table("clauses") if row_kind == kind)
 
 
 @dataclass(slots=True)
@@ -263,7 +198,7 @@ def _pieces(spans: Sequence[Span]) -> Iterator[_Piece]:
         else:
             lang = "en" if span.kind == "english" else "am"
             for token, mark, line_end in _words(span, lang):
-                since_open += 1
+                since_open += 1  # noqa: SIM113  # counts across spans
                 if depth and (since_open > _LONGEST_QUOTE or line_end):
                     depth, straight = 0, False
                 yield _Piece(token, mark, rate=rate, quoted=depth > 0, line_end=line_end)
@@ -348,13 +283,13 @@ def _groups(
     words: Sequence[Token], rates: Sequence[float], borders: Sequence[str], settings: PhraseSettings
 ) -> list[tuple[int, int]]:
     """Word ranges of the breaths of one sentence."""
-    forced = [0]
-    for index in range(1, len(words)):
-        if rates[index] != rates[index - 1] or (settings.split_clauses and borders[index - 1] in tuple("፤፦")):
-            forced.append(index)
-    forced.append(len(words))
+    forced = [
+        index
+        for index in range(1, len(words))
+        if rates[index] != rates[index - 1] or (settings.split_clauses and borders[index - 1] in ("፤", "፦"))
+    ]
     groups: list[tuple[int, int]] = []
-    for first, last in zip(forced, forced[1:], strict=False):
+    for first, last in pairwise([0, *forced, len(words)]):
         groups += _fit(words, borders, first, last, settings)
     return _without_scraps(groups, words, rates)
 
@@ -406,11 +341,11 @@ def _worth(left: Token, right: Token, border: str) -> float:
     if not right.written:
         return 0.0  # inside one written form: a number, a date
     word, following = fold_homophones(left.spoken), fold_homophones(right.spoken)
-    if following in _OPENERS:
+    if following in _clauses("opens"):
         return 4.0
-    if word in _CLOSERS:
+    if word in _clauses("closes"):
         return 3.0
-    if _VERBAL.match(word):
+    if len(word) >= _VERB_LETTERS and (word.endswith(_clauses("verb-end")) or word.startswith(_clauses("verb-start"))):
         return 2.0
     return 1.0
 

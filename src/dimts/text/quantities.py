@@ -108,23 +108,22 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
         return None
     written = found.group().replace("፣", ",")
     end = found.end()
-    if chain and chain.end() > end:
-        if text[end] == "." or text[end] == ",":
-            written_chain = chain.group()
-            if written_chain.count(",") == 1 and "." not in written_chain:  # 9,5: a decimal comma
-                whole, _, rest = written_chain.partition(",")
-                words = f"{numbers.decimal(whole)} {numbers.POINT} {numbers.digits(rest)}"
-                return _with_unit(text, chain.end(), words, "decimal", "a decimal comma", reading)
-            return Amount(chain.end(), _read_chain(written_chain), "number", "numbers joined by points or commas")
+    if chain and chain.end() > end and text[end] in ".,":
+        joined = chain.group()
+        if joined.count(",") == 1 and "." not in joined:  # 9,5: a decimal comma
+            whole, _, rest = joined.partition(",")
+            words = f"{numbers.decimal(whole)} {numbers.POINT} {numbers.digits(rest)}"
+            return _with_unit(text, chain.end(), words, "decimal", "a decimal comma", reading)
+        return Amount(chain.end(), _read_chain(joined), "number", "numbers joined by points or commas")
     suffix = word_at(text, end + 1) if text[end : end + 1] == "-" else ""
-    joined = end + 1 if suffix and is_suffix(suffix) else end
-    suffix = suffix if joined > end else word_at(text, end)
+    suffix_at = end + 1 if suffix and is_suffix(suffix) else end
+    suffix = suffix if suffix_at > end else word_at(text, end)
     if "." not in written and suffix and is_suffix(suffix):
         plain = int(written.replace(",", "")) if len(written) <= 20 else None
         words = numbers.year(plain) if year and plain is not None else numbers.decimal(written)
         kind = "ordinal" if is_ordinal(suffix) else "year" if year else "number"
         said = with_suffix(words, suffix, numbers.ordinal_of)
-        return Amount(joined + len(suffix), said, kind, f"a numeral with the suffix -{suffix}")
+        return Amount(suffix_at + len(suffix), said, kind, f"a numeral with the suffix -{suffix}")
     if year:
         return Amount(end, numbers.year(int(written)), "year", "a number where a year is expected")
     kind = "decimal" if "." in written else "number"
@@ -190,7 +189,7 @@ def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         why = "two numbers with a colon between, no time of day"
     if found is None and (found := _DASH_SCORE.match(text, at)):
         first, second = int(found.group(1)), int(found.group(2))
-        around = text[max(0, at - REACH_SPORT) : found.end() + REACH_SPORT]
+        around = _line_around(text, at, found.end())
         if first < second and not _SPORT.search(around):
             return None
         if text[found.end() : found.end() + 1] in (".", ",") and text[found.end() + 1 : found.end() + 2].isdigit():
@@ -205,7 +204,12 @@ def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     return Found(start, found.end(), "score", words, why)
 
 
-REACH_SPORT = 60
+def _line_around(text: str, start: int, end: int) -> str:
+    left = text[max(0, start - _REACH_SPORT) : start].rpartition("\n")[2]
+    return left + text[start : end + _REACH_SPORT].partition("\n")[0]
+
+
+_REACH_SPORT = 60
 """Characters around a hyphenated pair in which a word of sport makes it a score."""
 
 
@@ -225,7 +229,7 @@ def number_range(text: str, at: int, floor: int, reading: Reading) -> Found | No
     last = amount_at(text, found.start(3), year=years, reading=reading)
     if last is None:
         return None
-    already = prefix or re.search(r"(?:^|\s)(?:ከ|በ|የ|ለ)\s?$", before(text, at, floor)) is not None
+    already = prefix or re.search(r"(?:^| )(?:ከ|በ|የ|ለ) ?$", before(text, at, floor)) is not None
     opening = prefix if prefix else "" if already else "ከ"
     return Found(start, last.end, "range", f"{opening}{said_first} እስከ {last.words}", "two numbers with a dash between")
 

@@ -59,7 +59,6 @@ class Reading:
     western_clock: str = "written"
     latin: str = "read"
     emoji: str = "drop"
-    foreign: str = "drop"
     off: frozenset[str] = frozenset()
 
 
@@ -67,13 +66,13 @@ Step = Callable[[str, int, int, Reading], Found | None]
 
 
 def before(text: str, at: int, floor: int) -> str:
-    """The text just left of `at`, at most REACH characters, not past `floor`."""
-    return text[max(floor, at - REACH) : at]
+    """The text just left of `at` on its line, at most REACH characters, not past `floor`."""
+    return text[max(floor, at - REACH) : at].rpartition("\n")[2]
 
 
 def behind(text: str, at: int) -> str:
     """As `before`, but looking past what other spans have taken: for context only."""
-    return text[max(0, at - REACH) : at]
+    return text[max(0, at - REACH) : at].rpartition("\n")[2]
 
 
 def word_before(text: str, at: int, floor: int) -> str:

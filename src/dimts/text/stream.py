@@ -77,10 +77,8 @@ def _split(text: str, *, ends_line: bool) -> Iterator[Block]:
 
 def _cut_at(text: str) -> int:
     """Where a long line may be cut without cutting a written form."""
-    best = None
-    for best in _SAFE.finditer(text, BLOCK_CHARACTERS - _NEAR_END, BLOCK_CHARACTERS):
-        pass
-    return best.end() if best else BLOCK_CHARACTERS
+    ends = [found.end() for found in _SAFE.finditer(text, BLOCK_CHARACTERS - _NEAR_END, BLOCK_CHARACTERS)]
+    return ends[-1] if ends else BLOCK_CHARACTERS
 
 
 def normalise_stream(
