@@ -78,11 +78,17 @@ class Affine(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.adapter: nn.Module | None = None
+        """Low-rank addition of `lora.py`; adds nothing once it is merged into the weight."""
         nn.init.normal_(self.weight, std=INIT_SPREAD)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
-        return F.linear(x, self.weight.t(), self.bias)
+        y = F.linear(x, self.weight.t(), self.bias)
+        if self.adapter is None or self.adapter.merged:
+            return y
+        added: Tensor = self.adapter(x)
+        return y + added
 
 
 class SelfAttention(nn.Module):

@@ -4,9 +4,9 @@ Growing keeps every old id, so old voices still speak: new tokens are appended a
 after the old merges, and each of them is proved to be emitted by its own spelling before it is kept. Nothing the
 model cannot read passes silently: a text with an unknown character is refused, not spoken with a hole.
 
-Two spellings. "text": characters, a space becomes [SPACE]. "phones": phones apart by spaces, words apart by " # ",
-so that the letters of two phones can never merge ("s ə l a m # ə l ə m ።"); words of joined phones are taken apart
-by the longest match. A language tag such as [am] stands first in both.
+Two spellings, both with words apart by single spaces (a space becomes [SPACE]) and a language tag such as [am] in
+front. "text": characters and merged pieces. "phones": words of joined phones and marks ("səlam ləʔaləm."), taken
+apart by the longest match before merging, so that the letters of two phones never become one token.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ Spelling = Literal["text", "phones"]
 
 STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
 SPECIALS = (STOP, UNKNOWN, SPACE, START)
-WORD_MARK = "#"
-"""Between words of phones."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +174,13 @@ class Vocabulary:
     def unknown(self, text: str) -> list[str]:
         """The characters of `text` no token can be made of, in order, each once."""
         unknown = self.tokens[UNKNOWN]
-        characters = dict.fromkeys(c for c in text if not c.isspace() and not (self.spelling == "phones" and c == "#"))
+        characters = dict.fromkeys(c for c in text if not c.isspace())
         return [c for c in characters if unknown in self._tokenizer.encode(c).ids]
+
+    def pieces(self, text: str) -> list[str]:
+        """The tokens of `text` without tag, [UNK] where there is none; for looking, not for speaking."""
+        found: list[str] = self._tokenizer.encode(text).tokens
+        return found
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids → spelling, without tag, START and STOP. The inverse of `encode` for text in its one spelling."""
@@ -185,8 +188,6 @@ class Vocabulary:
         kept = [
             t for t in tokens if t in (SPACE, UNKNOWN) or not (t.startswith("[") and t.endswith("]") and len(t) > 2)
         ]
-        if self.spelling == "phones":
-            return " ".join(WORD_MARK if t == SPACE else t for t in kept)
         return "".join(" " if t == SPACE else t for t in kept)
 
     # Growing
@@ -295,11 +296,8 @@ def _merges_of(symbols: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _apart(text: str, symbols: frozenset[str]) -> str:
-    """Phones apart by spaces, words apart by '#', from that form or from words of joined phones."""
-    items = text.split()
-    if WORD_MARK in items or all(item in symbols for item in items):
-        return " ".join(items)
-    return f" {WORD_MARK} ".join(" ".join(_phones_of(word, symbols)) for word in items)
+    """Words of joined phones → phones apart by spaces (which the tokenizer drops), words by [SPACE]."""
+    return SPACE.join(" ".join(_phones_of(word, symbols)) for word in text.split(" "))
 
 
 def _phones_of(word: str, symbols: frozenset[str]) -> list[str]:

@@ -1,0 +1,216 @@
+"""Low-rank adapters beside the trunk's weights: a few megabytes to train, keep, exchange or fold in.
+
+    attach(model, LoraSettings(rank=16), seed=1)       every chosen layer adds x A B · alpha / rank; B starts at zero
+    ... train parameters(model) ...
+    save(model, "abebe.lora"); swap(model, "abebe.lora"); swap(model, None)
+    merge(model); unmerge(model)                       folded into the weights, and exactly out of them again
+    merge(model, keep=False)                           folded in for good, for export
+
+The state of a model with adapters has their tensors beside the known ones; `detach` or `merge(keep=False)` first to
+save it as a checkpoint. Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from dimts.base.errors import CheckpointError, ConfigError
+from dimts.xtts import weights
+from dimts.xtts.gpt import Affine
+from dimts.xtts.model import XTTS
+
+TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+"""Layers of a block that can have an adapter."""
+_META = "dimts_lora"
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Size and place of adapters."""
+
+    rank: int = 16
+    """Width of the bottleneck."""
+    alpha: float = 32.0
+    """Strength: what an adapter adds is multiplied by alpha / rank."""
+    dropout: float = 0.0
+    """Dropout of an adapter's input in training."""
+    targets: tuple[str, ...] = ("attn.c_attn", "attn.c_proj")
+    """Layers of each block, of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"lora rank = {self.rank} must be at least 1", "16 is usual")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"lora dropout = {self.dropout} lies outside [0, 1)", "0.0 is none")
+        if not self.targets or (unknown := sorted(set(self.targets) - set(TARGETS))):
+            wrong = unknown[0] if self.targets else "nothing"
+            raise ConfigError(f"lora target {wrong!r} is unknown", f"known: {', '.join(TARGETS)}")
+
+
+class Adapter(nn.Module):
+    """x → dropout(x) A B · alpha / rank, with A [in, rank] random and B [rank, out] zero at first."""
+
+    def __init__(self, layer: Affine, settings: LoraSettings, generator: torch.Generator | None) -> None:
+        super().__init__()
+        inputs, outputs = layer.weight.shape
+        start = torch.randn(inputs, settings.rank, generator=generator) / math.sqrt(inputs)
+        self.down = nn.Parameter(start.to(layer.weight))
+        self.up = nn.Parameter(layer.weight.new_zeros(settings.rank, outputs))
+        self.scale = settings.alpha / settings.rank
+        self.dropout = settings.dropout
+        self.original: Tensor | None = None
+        """The layer's weight before merging, kept so that unmerging is exact."""
+        self.merged = False
+
+    def delta(self) -> Tensor:
+        """What the adapter adds to the layer's weight, [in, out]."""
+        return self.down @ self.up * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
+        return F.dropout(x, self.dropout, self.training) @ self.down @ self.up * self.scale
+
+
+def layers(model: XTTS) -> Iterator[tuple[str, Affine]]:
+    """(name, layer) of every layer that can have an adapter."""
+    for index, block in enumerate(model.gpt.trunk.blocks()):
+        for target in TARGETS:
+            yield f"{index}.{target}", block.get_submodule(target)  # type: ignore[misc]
+
+
+def adapters(model: XTTS) -> dict[str, Adapter]:
+    """Name → adapter, of those attached."""
+    return {name: layer.adapter for name, layer in layers(model) if isinstance(layer.adapter, Adapter)}
+
+
+def parameters(model: XTTS) -> list[nn.Parameter]:
+    """What training changes: A and B of every adapter."""
+    return [parameter for adapter in adapters(model).values() for parameter in adapter.parameters()]
+
+
+def strength(model: XTTS) -> float:
+    """Norm of what adapters add over the norm of the weights beside them; 0.0 without adapters."""
+    added = weight = 0.0
+    with torch.no_grad():
+        for _, layer in layers(model):
+            if isinstance(layer.adapter, Adapter) and not layer.adapter.merged:
+                added += float(layer.adapter.delta().square().sum())
+                weight += float(layer.weight.square().sum())
+    return math.sqrt(added / weight) if weight else 0.0
+
+
+def attach(model: XTTS, settings: LoraSettings | None = None, seed: int = 1) -> None:
+    """Put fresh adapters beside the chosen layers; the model's answers do not change until they are trained.
+
+    The weights beside them stay trainable or frozen as they are. Raises ConfigError if there are adapters already.
+    """
+    settings = settings or LoraSettings()
+    if adapters(model):
+        raise ConfigError("this model has adapters already", "detach or merge them first")
+    generator = torch.Generator().manual_seed(seed)
+    for name, layer in layers(model):
+        if name.split(".", 1)[1] in settings.targets:
+            layer.adapter = Adapter(layer, settings, generator)
+            layer.adapter.train(model.training)
+
+
+def detach(model: XTTS) -> None:
+    """Take all adapters off; merged ones are unmerged first."""
+    unmerge(model)
+    for _, layer in layers(model):
+        layer.adapter = None
+
+
+@torch.no_grad()
+def merge(model: XTTS, *, keep: bool = True) -> None:
+    """Fold adapters into the weights, so that speaking costs nothing extra.
+
+    With `keep`, the old weights are held so that `unmerge` is exact; without, adapters are gone for good.
+    """
+    for _, layer in layers(model):
+        adapter = layer.adapter
+        if not isinstance(adapter, Adapter):
+            continue
+        if not adapter.merged:
+            adapter.original, adapter.merged = layer.weight.detach().clone(), True
+            layer.weight.copy_(layer.weight + adapter.delta())
+        if not keep:
+            layer.adapter = None
+
+
+@torch.no_grad()
+def unmerge(model: XTTS) -> None:
+    """Take merged adapters out of the weights again, bit for bit."""
+    for adapter_layer in (layer for _, layer in layers(model) if isinstance(layer.adapter, Adapter)):
+        adapter = adapter_layer.adapter
+        if isinstance(adapter, Adapter) and adapter.merged and adapter.original is not None:
+            adapter_layer.weight.copy_(adapter.original)
+            adapter.original, adapter.merged = None, False
+
+
+def save(model: XTTS, path: Path | str, settings: LoraSettings, extra: Mapping[str, Tensor] | None = None) -> None:
+    """Write adapters (and `extra` tensors under our names, e.g. rows of new tokens) apart from the model."""
+    found = adapters(model)
+    if not found:
+        raise CheckpointError("this model has no adapters to save", "attach and train some first")
+    state: weights.State = {f"extra.{name}": value for name, value in (extra or {}).items()}
+    for name, adapter in found.items():
+        state.update({f"{name}.{part}": value for part, value in adapter.named_parameters()})
+    meta = {"settings": asdict(settings), "spec": model.spec.as_dict()}
+    weights.write_safetensors(path, state, {_META: json.dumps(meta, sort_keys=True)})
+
+
+def swap(model: XTTS, path: Path | str | None) -> dict[str, Tensor]:
+    """Exchange a model's adapters for those of a file (None: for none); returns the file's extra tensors.
+
+    Raises CheckpointError, with the model's adapters as they were, if the file is for another size or damaged.
+    """
+    if path is None:
+        detach(model)
+        return {}
+    state, meta = _read(Path(path))
+    settings = LoraSettings(**{**meta["settings"], "targets": tuple(meta["settings"]["targets"])})
+    fresh: dict[str, Adapter] = {}
+    for name, layer in layers(model):
+        if name.split(".", 1)[1] not in settings.targets:
+            continue
+        adapter = Adapter(layer, settings, None)
+        own = {part: state.get(f"{name}.{part}") for part in ("down", "up")}
+        for part, parameter in adapter.named_parameters():
+            value = own[part]
+            if value is None or value.shape != parameter.shape or not torch.isfinite(value).all():
+                shape = "missing" if value is None else list(value.shape)
+                raise CheckpointError(
+                    f"{path}: {name}.{part} is {shape}, {list(parameter.shape)} finite numbers are needed",
+                    "the adapter was trained beside another model",
+                )
+        with torch.no_grad():
+            for part, parameter in adapter.named_parameters():
+                parameter.copy_(own[part])  # type: ignore[arg-type]
+        fresh[name] = adapter.train(model.training)
+    detach(model)
+    for name, layer in layers(model):
+        if name in fresh:
+            layer.adapter = fresh[name]
+    return {key.removeprefix("extra."): value for key, value in state.items() if key.startswith("extra.")}
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, "pt") as file:
+            meta = json.loads((file.metadata() or {})[_META])
+            return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or holds no adapters: {error}", "use a file of 'lora.save'"
+        ) from error

@@ -1,0 +1,239 @@
+"""Weight files ↔ named tensors: safetensors and torch pickles, coqui's names and ours, without running any code.
+
+Files are mapped into memory, not copied, so reading 1.9 GB needs 1.9 GB. A torch pickle is read by torch's
+weights-only reader; the configuration objects that coqui pickled along become inert stand-ins, and a pickle that names
+anything else is refused by that name before it is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dimts.base.errors import CheckpointError
+from dimts.base.files import aside
+from dimts.xtts.model import XTTS
+from dimts.xtts.spec import Spec
+
+RENAMES = (
+    ("gpt.conditioning_encoder.", "conditioning.encoder."),
+    ("gpt.conditioning_perceiver.", "conditioning.perceiver."),
+    ("gpt.gpt.", "gpt.trunk."),
+    ("hifigan_decoder.speaker_encoder.", "timbre."),
+    ("hifigan_decoder.waveform_decoder.", "vocoder."),
+)
+"""(coqui's prefix, ours); all other names are the same in both."""
+OLD_NORM_NAMES = (
+    (".weight_g", ".parametrizations.weight.original0"),
+    (".weight_v", ".parametrizations.weight.original1"),
+)
+"""Weight norm as older torch named it, and as it is named now."""
+DROPPED = ("gpt.gpt_inference.", "gpt.gpt.wte.", "torch_mel_spectrogram_")
+"""Aliases and constants in coqui's files that hold nothing of their own."""
+DROPPED_ENDS = (".attn.bias", ".attn.masked_bias")
+"""Causal masks that old transformers saved; `attn.c_attn.bias` and its like are kept."""
+OPTIONAL = ("num_batches_tracked", ".torch_spec.", "dvae.discrete_loss.", "codebook.cluster_size", "codebook.embed_avg")
+"""Parts of names that a file may lack: constants, counters and training statistics."""
+INERT_ROOTS = ("TTS", "trainer", "coqpit", "numpy", "pathlib", "collections")
+"""Packages whose objects may lie in a pickle beside the tensors; they are read as stand-ins, never imported."""
+
+State = dict[str, Tensor]
+
+
+def ours(key: str) -> str:
+    """coqui's name of a tensor → ours."""
+    for theirs, own in RENAMES:
+        if key.startswith(theirs):
+            return own + key[len(theirs) :]
+    return key
+
+
+def coquis(key: str) -> str:
+    """Our name of a tensor → coqui's; the inverse of `ours`."""
+    for theirs, own in RENAMES:
+        if key.startswith(own):
+            return theirs + key[len(own) :]
+    return key
+
+
+def read(path: Path | str) -> State:
+    """Any weight file → {name: tensor on the CPU, mapped}, under the names of the file, wrappers taken off.
+
+    Wrappers are coqui's {"model": ...} and the trainer's "xtts." prefix; its "dvae." tensors stay, aliases go.
+    Raises CheckpointError for a file that is absent, truncated, holds code or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no such weights: {path}", "dimts fetch downloads the published ones")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = read_pickle(path)
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        content = content["model"]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds no weights", "use a model.pth, a trainer checkpoint or a safetensors file")
+    state = {}
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: {key!r} is no tensor", "this is no weight file of XTTS")
+        state[key] = value
+    return tidy(state)
+
+
+def tidy(state: Mapping[str, Tensor]) -> State:
+    """Trainer prefixes off, aliases dropped, weight norm under its present name."""
+    trainer = any(key.startswith("xtts.") for key in state)
+    out: State = {}
+    for key, value in state.items():
+        name = key.removeprefix("xtts.") if trainer else key
+        if name.startswith(DROPPED) or name.endswith(DROPPED_ENDS):
+            continue
+        for old, new in OLD_NORM_NAMES:
+            if name.endswith(old):
+                name = name.removesuffix(old) + new
+        out[name] = value
+    return out
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        with safe_open(path, "pt") as file:
+            return tidy({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}", "fetch or copy it again") from error
+
+
+class _StandIn:
+    """What a configuration object in a pickle becomes: holds its values, does nothing."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = values
+
+
+def read_pickle(path: Path | str) -> Any:
+    """A torch pickle with tensors mapped, by torch's weights-only reader.
+
+    Raises CheckpointError naming the first thing in it that is neither tensor nor plain value, if that is not of
+    INERT_ROOTS.
+    """
+    path = Path(path)
+    zipped = zipfile.is_zipfile(path)
+    with path.open("rb") as file:
+        if not zipped and file.read(2) == b"PK":
+            raise CheckpointError(f"{path} is truncated", "fetch or copy it again")
+    try:
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _named_in_pickle(path)
+        for name in sorted(named):
+            if name.split(".")[0] not in INERT_ROOTS:
+                raise CheckpointError(f"{path} holds code: {name}", "do not use this file; get it from its makers")
+        stand_ins: list[Any] = [(type("StandIn", (_StandIn,), {}), name) for name in named]
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True if zipped else None)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        told = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise CheckpointError(f"{path} is damaged or no torch file: {told}", "fetch or copy it again") from error
+
+
+def _named_in_pickle(path: Path) -> list[str]:
+    """What the pickles of an old torch file (not a zip) name beside torch's own; nothing is run or imported."""
+    named: list[str] = []
+    texts: list[str] = []
+    # Raw tensor bytes follow the pickles: reading ends where they begin.
+    with path.open("rb") as file, contextlib.suppress(ValueError, IndexError, UnicodeDecodeError):
+        while True:
+            for operation, argument, _ in pickletools.genops(file):
+                if operation.name == "GLOBAL":
+                    named.append(str(argument).replace(" ", "."))
+                elif operation.name == "STACK_GLOBAL":
+                    named.append(".".join(texts[-2:]))
+                elif isinstance(argument, str):
+                    texts.append(argument)
+    return [name for name in named if name.split(".")[0] != "torch" and name != "collections.OrderedDict"]
+
+
+def build_from(spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32) -> XTTS:
+    """A model that holds these tensors (our names), not copies of them; with DVAE if its tensors are there.
+
+    Floating tensors become `dtype` (None: stay as stored). Raises CheckpointError naming the first key that is
+    missing, of another shape, not finite, or not of this model.
+    """
+    dvae = any(key.startswith("dvae.") for key in state)
+    with torch.device("meta"):
+        model = XTTS(spec, dvae=dvae)
+    fill(model, state, where, dtype)
+    return model.eval()
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32) -> None:
+    """Put tensors in place of a model's own, after checking all of them; nothing is changed on an error."""
+    expected = model.state_dict()
+    check(state, {key: tuple(value.shape) for key, value in expected.items()}, where)
+    chosen: State = {}
+    for key, place in expected.items():
+        if key in state:
+            value = state[key]
+            chosen[key] = value.to(dtype) if dtype is not None and value.is_floating_point() else value
+        elif place.is_meta:
+            chosen[key] = torch.zeros(place.shape, dtype=place.dtype)
+    model.load_state_dict(chosen, strict=False, assign=True)
+    if isinstance(model, XTTS) and any(".torch_spec." in key and key not in state for key in expected):
+        model.timbre.reset_constants()
+
+
+def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Names, shapes and values of a state against what a model needs; CheckpointError names the first that is wrong."""
+    missing = [key for key in expected if key not in state and not any(part in key for part in OPTIONAL)]
+    extra = [key for key in state if key not in expected]
+    if missing or extra:
+        lacks = f"lacks {_listed(missing)}" if missing else ""
+        holds = f"holds {_listed(extra)}, which this model has not" if extra else ""
+        raise CheckpointError(
+            f"{where} {' and '.join(part for part in (lacks, holds) if part)}",
+            "weights and config.json belong to different models",
+        )
+    for key, shape in expected.items():
+        if key in state and tuple(state[key].shape) != shape:
+            hint = "weights and config.json belong to different models"
+            if key.startswith(("gpt.text_embedding", "gpt.text_head")):
+                hint = "the weights were trained with another vocabulary"
+            raise CheckpointError(f"{where}: {coquis(key)} is {list(state[key].shape)}, not {list(shape)}", hint)
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"{where}: {coquis(key)} holds NaN or infinity", "training diverged, or a damaged file"
+            )
+
+
+def _listed(keys: Iterable[str]) -> str:
+    names = [coquis(key) for key in keys]
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def write_safetensors(path: Path | str, state: Mapping[str, Tensor], meta: Mapping[str, str] | None = None) -> None:
+    """Write tensors, whole or not at all; the same tensors give the same bytes."""
+    with aside(path) as temporary:
+        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary, dict(meta or {}))
+
+
+def write_pickle(path: Path | str, content: Any) -> None:
+    """Write a torch file, whole or not at all; the same content gives the same bytes."""
+    with aside(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+
+
+def owned(value: Tensor) -> Tensor:
+    """A tensor on the CPU whose storage holds nothing else, as torch.save would write a whole mapped file."""
+    value = value.detach().cpu()
+    if value.untyped_storage().nbytes() == value.numel() * value.element_size() and value.is_contiguous():
+        return value
+    return value.clone(memory_format=torch.contiguous_format)
