@@ -43,6 +43,7 @@ def demo(
     ),
 ) -> None:
     """Prepare recordings, fine-tune a tiny voice, speak with it, and write report.html (under 5 minutes)."""
+    from dimts.base.errors import TrainingError
     from dimts.base.project import Project, ProjectSettings
     from dimts.cli.face import bar
     from dimts.cli.new import template
@@ -62,6 +63,8 @@ def demo(
         _say(str(prepared))
         settings = project.settings("train", TrainSettings, (f"train.steps={steps}", "train.size=tiny"))
         run = fine_tune(project, settings, tell)
+    if run.bundle is None:
+        raise TrainingError(f"the training paused: {run.ended}", "run dimts demo again to go on")
     _say(REHEARSAL)
     spoken = speak(project, run.bundle)
     rows = Manifest.read(project.manifest)

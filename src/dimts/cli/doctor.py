@@ -6,13 +6,14 @@ import os
 import platform
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from dimts.base.errors import DownloadError
 
 _ADDS = {
     "cli": "the command dimts",
@@ -26,6 +27,10 @@ _ADDS = {
     "evaluate": "reports with figures",
 }
 """Extra → what it adds, in the order of the table."""
+
+_WORD = "ሰላም"
+_BACKEND_SECONDS = 30.0
+_HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 Report = dict[str, dict[str, Any]]
 
@@ -162,25 +167,45 @@ def _missing(extra: str) -> set[str]:
 
 
 def _g2p() -> dict[str, Any]:
-    from dimts.text.g2p.chain import survey
+    """Each backend is really made and asked one word; what it says, or why it says nothing."""
+    from dimts.text.g2p.chain import BACKENDS, Link
 
-    return {name: {"usable": reason is None, "why": reason or ""} for name, reason in survey().items()}
+    rows: dict[str, Any] = {}
+    for name, kind in BACKENDS.items():
+        answers, doubt = Link(name, kind, _BACKEND_SECONDS).ask([_WORD])
+        said = "".join(answers.get(_WORD, ()))
+        rows[name] = {
+            "usable": doubt is None,
+            "says": f"{_WORD} = {said}" if said else "",
+            "why": doubt.message if doubt else "",
+        }
+    return rows
 
 
 def _attention() -> dict[str, Any]:
     try:
-        from dimts.xtts.attention import survey
+        from dimts.train.plan import KINDS, Machine, obstacle
     except ImportError as error:
-        return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[speak]'"}}
-    return {name: {"usable": reason is None, "why": reason or ""} for name, reason in survey().items()}
+        return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}}
+    machine = Machine.look()
+    rows: dict[str, Any] = {}
+    for kind in sorted(KINDS):
+        why = obstacle(kind, machine, "bf16" if machine.device == "cuda" else "float32", _HEAD_SIZE)
+        rows[kind] = {"usable": not why, "why": why}
+    return rows
 
 
 def _models() -> dict[str, Any]:
-    from dimts.xtts.download import cached
+    from dimts.xtts.download import find_base
 
-    where = cached()
+    try:
+        weights: dict[str, Any] = {"usable": True, "where": str(find_base())}
+    except DownloadError as error:
+        weights = {"usable": False, "why": str(error)}
     return {
-        "XTTS v2": str(where) if where else "not fetched: dimts fetch",
-        "formant voice": "ready" if _version("espeakng-loader") else "pip install 'dimts[formant]'",
-        "python": sys.executable,
+        "XTTS v2": weights,
+        "formant voice": {
+            "usable": _version("espeakng-loader") is not None,
+            "why": "" if _version("espeakng-loader") else "pip install 'dimts[formant]'",
+        },
     }
