@@ -383,7 +383,8 @@ def _merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path)
     by_source: dict[tuple[str, str], list[Utterance]] = {}
     for row in fresh:
         by_source.setdefault((row.source, row.name), []).append(row)
-    old = {row.id: row for row in before}
+    old = {row.id: row.split for row in before}
+    corrected = [row for row in before if row.by == "person"]
     keys = {row.recording: (row.source, row.name) for row in fresh}
     out: dict[str, Utterance] = {}
     for row in before:
@@ -393,17 +394,21 @@ def _merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path)
         if place not in by_source:
             out.setdefault(row.id, row)
             continue
-        for new in by_source[place]:
-            out.setdefault(new.id, _carried(new, old.get(new.id)))
+        for new in (row, *by_source[place]) if row in corrected else by_source[place]:
+            if new is row or not any(_overlap(new, other) for other in corrected):
+                out.setdefault(new.id, replace(new, split=old.get(new.id, "")))
     for row in fresh:
-        out.setdefault(row.id, row)
+        if not any(_overlap(row, other) for other in corrected):
+            out.setdefault(row.id, row)
     return list(out.values())
 
 
-def _carried(new: Utterance, old: Utterance | None) -> Utterance:
-    if old is None:
-        return new
-    return old if old.by == "person" else replace(new, split=old.split)
+def _overlap(new: Utterance, corrected: Utterance) -> bool:
+    """Whether a row is of the same stretch of the same recording as one that a person corrected."""
+    if (new.source, new.name) != (corrected.source, corrected.name):
+        return False
+    shared = min(new.end_seconds, corrected.end_seconds) - max(new.start_seconds, corrected.start_seconds)
+    return shared > 0.5 * (new.end_seconds - new.start_seconds)
 
 
 def _as_a_set(rows: Sequence[Utterance], settings: PrepareSettings, *, complete: bool) -> list[Utterance]:
