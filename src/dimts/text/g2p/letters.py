@@ -6,7 +6,7 @@ and affixes are plain strings (ይፈልጋሉ is "yfelgalu"). Codes are of fold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,6 +21,8 @@ ROUND_VOWEL_CODES = {"a": "A", "i": "I", "e": "O", "ə": "o", "ɨ": "u", "u": "u
 """Cʷa, Cʷi, Cʷe as vowels of their own; Cʷə and Cʷɨ are folded to Co and Cu before."""
 VOWELS_IN_CODE = "euiaEoAIO"
 LENGTH_IN_CODE = ":"
+SLOT_SIGNS = ".-"
+"""After a consonant of the sixth order: ɨ is always spoken, or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,21 @@ def read(word: str) -> Reading:
     return Reading(tuple(consonants), tuple(vowels), tuple(marks))
 
 
-def say(reading: Reading, lengths: Sequence[bool]) -> tuple[str, ...]:
-    """The phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it."""
+def say(reading: Reading, lengths: Sequence[bool], known: Mapping[int, bool] | None = None) -> tuple[str, ...]:
+    """The phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it.
+
+    `known` tells of some consonants that ɨ always (True) or never (False) follows them.
+    """
     out: list[str] = []
     cluster: list[str] = []
     after_vowel = False
-    for consonant, vowel, long in zip(reading.consonants, reading.vowels, lengths, strict=True):
+    vowels = reading.vowels
+    if known:
+        vowels = tuple("ɨ" if known.get(at) and not vowel else vowel for at, vowel in enumerate(vowels))
+    for at, (consonant, vowel, long) in enumerate(zip(reading.consonants, vowels, lengths, strict=True)):
+        if known and known.get(at) is False and cluster == [] and out and at == len(vowels) - 2:
+            out.append(consonant + LONG if long else consonant)  # -h after a consonant: no ɨ between
+            continue
         cluster.append(consonant + LONG if long else consonant)
         if vowel:
             if len(cluster) == 1:
@@ -95,9 +106,21 @@ def lengths_of(marked: str) -> tuple[bool, ...]:
     for sign in marked:
         if sign == LENGTH_IN_CODE:
             out[-1] = True
-        elif sign not in VOWELS_IN_CODE:
+        elif sign not in VOWELS_IN_CODE and sign not in SLOT_SIGNS:
             out.append(False)
     return tuple(out)
+
+
+def slots_of(marked: str) -> dict[int, bool]:
+    """Of a marked code the consonants after which ɨ always (".", True) or never ("-", False) stands."""
+    out: dict[int, bool] = {}
+    at = -1
+    for sign in marked:
+        if sign in SLOT_SIGNS:
+            out[at] = sign == "."
+        elif sign not in VOWELS_IN_CODE and sign != LENGTH_IN_CODE:
+            at += 1
+    return out
 
 
 def unmarked(code: str) -> str:

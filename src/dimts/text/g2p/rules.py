@@ -7,12 +7,12 @@ Standard library only; the tables are read when the first word comes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dimts.text.ethiopic import bare
 from dimts.text.g2p.length import Model
-from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say
+from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say, slots_of
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 
@@ -107,7 +107,8 @@ class Rules:
             lengths = lengths_of(analysis.marked)
             if len(lengths) == len(reading):
                 chances = tuple(analysis.trust if long else 1.0 - analysis.trust for long in lengths)
-                return self._answer(reading, lengths, chances, "morphology", analysis.parts)
+                known = slots_of(analysis.marked)
+                return self._answer(reading, lengths, chances, "morphology", analysis.parts, known)
         if self._model:
             chances = self._model.chances(code)
             if len(chances) == len(reading):
@@ -130,9 +131,15 @@ class Rules:
         return None
 
     def _answer(
-        self, reading: Reading, lengths: tuple[bool, ...], chances: tuple[float, ...], source: str, parts: str = ""
+        self,
+        reading: Reading,
+        lengths: tuple[bool, ...],
+        chances: tuple[float, ...],
+        source: str,
+        parts: str = "",
+        known: Mapping[int, bool] | None = None,
     ) -> Answer:
-        phones = say(reading, lengths)
+        phones = say(reading, lengths, known)
         if self.settings.elide:
             phones = elided(phones)
         return Answer(phones, lengths, chances, source, reading, parts)

@@ -1,0 +1,255 @@
+"""What Amharic puts before and after a stem, in the code of `letters`, ":" where it is long.
+
+Built once from small paradigms (Leslau, Reference Grammar of Amharic, 1995; FSI Amharic Basic Course).
+"-" in a suffix: no ɨ after this consonant, although a syllable would like one (fəlːəɡh); ".": always ɨ.
+Convention, where sources differ: object -ኝ and negative -ም are short, 3fsg -ች is long, as the gold has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+Affixes = dict[str, list[tuple[str, str]]]
+"""Bare code → [(slot, marked code)]."""
+
+OBJECTS = ("t", "w", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
+PREPOSED = tuple(
+    f"{letter}:{end}" for letter in "lb" for end in ("et", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
+)
+"""-ll- for, -bb- against: ሰበረለት, ሰበረበት."""
+CLITICS = ("", "n", "m", "na", "s", "nm", "ns", "nna", "ma", "ko", "nji", "mna", "sa")
+DEFINITE = ("u", "wa", "E", "h", "x", "ac:n", "ac:hu", "ac:ew", "wo", "itu", "iwa", "A")
+
+
+def _join(stem: str, ending: str) -> str:
+    """Two pieces of a suffix, the vowel of the first giving way as Amharic does."""
+    if not ending or not stem:
+        return stem + ending
+    if ending[0] == "a" and stem[-1] in "e":
+        return stem[:-1] + ending
+    if ending[0] == "a" and stem[-1] == "u":
+        return stem[:-1] + "A" + ending[1:]
+    if ending[0] == "a" and stem[-1] == "a":
+        return stem + ending[1:]
+    if ending[0] == "e" and stem[-1] in "euoa":
+        return stem + ending[1:]
+    return stem + ending
+
+
+def _with_objects(subject: str, vowel: bool) -> Iterable[str]:
+    """A subject ending with every object; `vowel` tells whether it ends in a vowel."""
+    yield subject
+    for thing in OBJECTS:
+        if vowel:
+            if thing == "w" and subject[-1:] == "u" or thing == "t" and subject[-1:] not in ("u", "o"):
+                continue
+            yield _join(subject, thing)
+            if thing == "at" and subject[-1:] in ("u", "o"):
+                yield subject + "wat"
+            if thing == "ac:ew" and subject[-1:] in ("u", "o"):
+                yield subject + "wac:ew"
+        elif thing == "w":
+            yield subject + "ew"
+        elif thing in ("wo", "wot"):
+            yield f"{subject}.{thing}"
+        elif thing != "t":
+            yield subject + ("e" + thing if thing in ("N", "n") else thing)
+            if thing == "n":
+                yield subject + "n"
+            if thing in ("h", "x", "N"):
+                yield subject + thing
+    for thing in PREPOSED:
+        yield subject + thing
+
+
+def _perfect(after_vowel: bool) -> Iterable[str]:
+    """Endings of the perfective; after a stem in -a the he-form has none (መጣ)."""
+    for subject in ("e", "u", "ec:", "ku", "hu", "k", "h", "x", "n", "ac:hu"):
+        if after_vowel and subject in ("e", "ec:"):
+            subject = subject[1:]
+        if subject == "":
+            yield from _with_objects("a", True) if False else ("", *OBJECTS[1:], *PREPOSED)
+            continue
+        if subject in ("ku", "hu"):
+            yield from (subject, subject + "t", subject[0] + "At", subject[0] + "Ac:ew", subject + "wat")
+            yield from (subject + thing for thing in PREPOSED)
+            continue
+        if subject in ("h", "x", "k", "n") and not after_vowel:
+            yield f"-{subject}"
+            yield from (form for form in _with_objects(subject, False) if form != subject)
+            continue
+        yield from _with_objects(subject, subject[-1:] in ("e", "u"))
+
+
+_AUXILIARIES = {"": ("al", "al:ehu", "al:eh", "al:ex", "al:en", "alec:", "al:ac:hu"), "u": ("al:u",), "i": ("yal:ex",)}
+
+
+def _imperfect() -> Iterable[str]:
+    for subject in ("", "u", "i"):
+        plain = ["", *_with_objects(subject, bool(subject))] if subject else list(_with_objects("", False))
+        yield from plain
+        for auxiliary in _AUXILIARIES[subject]:
+            yield auxiliary if subject != "i" else "al:ex"
+        for form in plain:
+            if form and form != subject:
+                for auxiliary in ("al", "al:u", "al:ehu", "al:eh", "al:en", "alec:", "al:ac:hu", "al:ex"):
+                    yield form + auxiliary
+    yield from ("al:eh", "iyal:ex")
+
+
+def _jussive() -> Iterable[str]:
+    for subject in ("", "u", "i"):
+        yield from _with_objects(subject, bool(subject))
+
+
+def _gerund() -> Iterable[str]:
+    for subject in ("o", "a", "E", "eh", "ex", "en", "ew", "ac:hu", "wo", "ewo"):
+        forms = list(_with_objects(subject, subject in ("o", "a", "E")))
+        yield from forms
+        for form in forms:
+            if form == "o":
+                yield from ("Al", "wal")
+            elif form == "a":
+                yield from ("alec:", "al:ec:")
+            elif form == "E":
+                yield from ("Eyal:ehu", "E'al:ehu", "iyal:ehu", "Eal:ehu")
+            elif form == "ew":
+                yield from ("ewal",)
+            elif form == "ac:hu":
+                yield from ("ac:hAl", "ac:huwal", "ac:hual")
+            else:
+                yield from (form + "al", form + "al:u", form + "alec:")
+
+
+NOUN_ENDINGS = ("", "oc:", "woc:", "yoc:", "at", "an", "yan", "wyan", "n:et", "oc:in")
+_AFTER_NOUN = ("", "u", "w", "wa", "A", "E", "yE", "h", "x", "ac:n", "ac:hu", "ac:ew", "yac:n", "yac:hu", "yac:ew",
+               "itu", "ytu", "wo", ".wo", "wan", "iwa", "ywa", "ye")  # fmt: skip
+DERIVED = ("N:a", "eN:a", "n:et", "awi", "wi", "awit", "am", "ma", "m:a", "N:a.n:et", "eN:an:et", "N:oc:", "eN:oc:",
+           "awin:et", "win:et", "awyan", "n:a", "aw")  # fmt: skip
+
+
+def _noun() -> Iterable[str]:
+    for plural in NOUN_ENDINGS:
+        for owner in _AFTER_NOUN:
+            yield plural + owner
+    for derived in DERIVED:
+        for owner in ("", "u", "w", "wa", "E", "yE", "h", "x", "ac:n", "ac:ew", "oc:", "woc:", "woc:u", "oc:u", "itu"):
+            yield derived + owner
+
+
+def _bare(marked: str) -> str:
+    return marked.replace(":", "").replace(".", "").replace("-", "")
+
+
+def _collect(forms: Iterable[tuple[str, str]], clitics: Iterable[str]) -> Affixes:
+    found: Affixes = {}
+    endings = tuple(clitics)
+    for slot, form in dict.fromkeys(forms):
+        for clitic in endings:
+            marked = form + clitic
+            if clitic and form.startswith("-") and len(form) == 2:
+                marked = form[1:] + clitic
+            entries = found.setdefault(_bare(marked), [])
+            if not any(known == slot for known, _ in entries):
+                entries.append((slot, marked))
+    return found
+
+
+@cache
+def suffixes() -> Affixes:
+    """Everything that may follow a stem: slots perf, perfa (after -a), imp, jus, ger, noun."""
+    forms: list[tuple[str, str]] = []
+    forms += (("perf", form) for form in _perfect(after_vowel=False))
+    forms += (("perfa", form) for form in _perfect(after_vowel=True))
+    forms += (("imp", form) for form in _imperfect())
+    forms += (("jus", form) for form in _jussive())
+    forms += (("ger", form) for form in _gerund())
+    forms += (("noun", form) for form in _noun())
+    return _collect(forms, CLITICS)
+
+
+# ---------------------------------------------------------------- before the stem
+_PERFECT_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "'ye", "'al", "yal", "bal", "kal", "slal", "'ndal",
+                  "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "kal")  # fmt: skip
+_IMPERFECT_OUTER = ("s", "b", "l", "yem", "lem", "bem", "kem", "slem", "'ndem", "'nd", "'skem", "k", "'m", "m", "wedem",
+                    "yal", "ym", "kenem", "yem", "yebem")  # fmt: skip
+NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe", "yele", "yeke",
+              "kebe", "lebe", "beye", "keye", "leye", "'ndebe", "ke'ne", "'ne", "yene", "lene", "bene", "kene", "bes",
+              "yewede", "yesle", "'ndye", "sile", "mne", "yebale", "yeyale", "bebale", "'ndele")  # fmt: skip
+_VOICES = {
+    "perf": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa"},
+    "imp": {"-": "", "t": "", "a": "a", "as": "as", "0-": "a", "0t": "t:a", "0as": "asa"},
+    "jus": {"-": "", "t": "", "a": "a", "as": "as", "0-": "", "0t": "t:a", "0as": "asa"},
+    "ipv": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'", "0t": "ta", "0as": "'asa"},
+    "ger": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa"},
+    "inf": {"-": "me", "t": "me", "a": "ma", "as": "mas", "0-": "ma", "0t": "met:a", "0as": "masa"},
+    "ins": {"-": "me", "t": "me", "a": "ma", "as": "mas", "0-": "ma", "0t": "met:a", "0as": "masa"},
+    "agt": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa"},
+}
+"""For each slot what the voice puts right before the stem; 0 are verbs that begin with a lost guttural (አለፈ)."""
+
+
+def _fused(outer: str, voice: str) -> Iterable[str]:
+    """Outer prefix and voice: የ + አ- is written የአ or ያ, አል + አ- as አላ."""
+    if outer and voice.startswith("'a"):
+        yield outer + voice
+        yield (outer[:-1] if outer.endswith("e") else outer) + voice[1:]
+    elif outer and voice.startswith("'"):
+        yield outer + voice
+    else:
+        yield outer + voice
+
+
+def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
+    """Imperfective and jussive: conjunction, subject and voice, run together."""
+    vowel = voice[:1] == "a"
+    for subject in ("y", "t", "n", "'"):
+        if not outer:
+            front = "'n" if subject == "n" else subject
+            if slot == "jus" and subject == "'":
+                yield "l" + voice
+            yield ("" if vowel and subject == "'" else front) + (("'" + voice) if vowel and subject == "'" else voice)
+        elif subject == "y":
+            yield outer + ("iya" + voice[1:] if vowel else "i" + voice)
+        elif subject == "'":
+            yield outer + voice
+        else:
+            yield outer + subject + voice
+    negatives = ("ay", "at", "al", "an")
+    for negative in negatives:
+        yield ("'" if not outer else outer) + negative + voice
+
+
+@cache
+def prefixes() -> dict[str, list[tuple[str, str, str]]]:
+    """Everything that may stand before a stem: bare code → [(slot, voice, marked code)]."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+
+    def put(slot: str, voice: str, marked: str) -> None:
+        entries = found.setdefault(_bare(marked), [])
+        if (slot, voice, marked) not in entries:
+            entries.append((slot, voice, marked))
+
+    for slot, voices in _VOICES.items():
+        for voice, inner in voices.items():
+            if slot in ("imp", "jus"):
+                for outer in ("", *_IMPERFECT_OUTER) if slot == "imp" else ("",):
+                    for marked in _subjects(outer, inner, slot):
+                        put(slot, voice, marked)
+            elif slot == "perf":
+                for outer in _PERFECT_OUTER:
+                    for marked in _fused(outer, inner):
+                        put(slot, voice, marked)
+            elif slot in ("ipv", "ger"):
+                for marked in _fused("", inner):
+                    put(slot, voice, marked)
+            else:
+                for outer in NOUN_OUTER:
+                    for marked in _fused(outer, inner):
+                        put(slot, voice, marked)
+                    if slot in ("inf", "agt") and outer in ("", "be", "le", "ye", "ke", "sle"):
+                        put(slot, voice, outer + "'ale" + inner)
+    for outer in NOUN_OUTER:
+        put("noun", "", outer)
+    return found
