@@ -9,16 +9,19 @@ Full scale is ±1.0; what lies beyond is clipped only when it is written.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.media import BLOCK_SECONDS, Medium, Samples
 from dimts.base.errors import AudioError
-from dimts.base.files import write_bytes
+from dimts.base.files import aside
 from dimts.base.plugins import nearest, need
 
 FORMATS: dict[str, tuple[str, str]] = {
@@ -93,19 +96,9 @@ class Wave:
 
     def encode(self, form: str) -> bytes:
         """The bytes of a sound file; `form` is one of FORMATS. Raises AudioError for an unknown one."""
-        form = form.lower().removeprefix(".")
-        if form not in FORMATS:
-            raise AudioError(f"cannot write sound as {form!r}", nearest(form, FORMATS))
-        soundfile = need("soundfile", "audio")
-        wave = self.resample(_rate_for(form, self.rate))
-        container, coding = FORMATS[form]
-        if form == "wav" and 2 * len(wave.samples) > _RIFF_LIMIT_BYTES:
-            container = "RF64"
         memory = io.BytesIO()
-        with soundfile.SoundFile(memory, "w", wave.rate, 1, coding, format=container) as file:
-            # libsndfile's Vorbis coder overruns its stack when it is given minutes at once
-            for first in range(0, len(wave.samples), _CODER_FRAMES):
-                file.write(wave.samples[first : first + _CODER_FRAMES])
+        with Writer(memory, form, self.rate) as writer:
+            writer.write(self)
         return memory.getvalue()
 
     def save(self, path: Path | str) -> Path:
@@ -113,11 +106,9 @@ class Wave:
 
         Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
         """
-        path = Path(path)
-        if path.is_dir():
-            raise AudioError(f"{path} is a folder", f"name a file, e.g. {path / 'speech.wav'}")
-        write_bytes(path, self.encode(path.suffix or "wav"))
-        return path
+        with writing(path, self.rate) as writer:
+            writer.write(self)
+        return Path(path)
 
 
 def join(waves: Iterable[Wave]) -> Wave:
@@ -149,6 +140,116 @@ def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Itera
         rest: npt.NDArray[np.float32] = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(rest):
             yield Wave(rest, rate)
+
+
+class Writer:
+    """A sound file that grows, for speech that is longer than memory or not over yet.
+
+    `file` is open for writing in binary and can be sought. Raises AudioError for an unknown format, and the
+    OSError of a full disk where it happens (libsndfile itself would pass over it).
+    """
+
+    def __init__(self, file: BinaryIO, form: str, rate: int) -> None:
+        form = form.lower().removeprefix(".")
+        if form not in FORMATS:
+            raise AudioError(f"cannot write sound as {form!r}", nearest(form, FORMATS))
+        soundfile = need("soundfile", "audio")
+        container, coding = FORMATS[form]
+        self._rate, self._frames, self._form = rate, 0, form
+        self._resampler: Any = None
+        if (held := _rate_for(form, rate)) != rate:
+            self._resampler = need("soxr", "audio").ResampleStream(rate, held, 1, dtype="float32", quality="HQ")
+        self._sink = _Sink(file)
+        self._file = soundfile.SoundFile(self._sink, "w", held, 1, coding, format=container)
+
+    def write(self, wave: Wave) -> None:
+        """Add a wave; one of another rate is resampled."""
+        samples = wave.resample(self._rate).samples
+        self._put(samples if self._resampler is None else self._resampler.resample_chunk(samples))
+
+    def close(self) -> None:
+        """Write what is left, and the header."""
+        if self._file.closed:
+            return
+        if self._resampler is not None:
+            self._put(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        self._file.close()
+        self._sink.check()
+
+    def _put(self, samples: Samples) -> None:
+        self._frames += len(samples)
+        if self._form == "wav" and 2 * self._frames > _RIFF_LIMIT_BYTES:
+            raise AudioError("a wav file holds 4 GB at most", "write flac, ogg, opus or mp3, or several files")
+        # libsndfile's Vorbis coder overruns its stack when it is given minutes at once
+        for first in range(0, len(samples), _CODER_FRAMES):
+            self._file.write(samples[first : first + _CODER_FRAMES])
+            self._sink.check()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+class _Sink:
+    """A file whose first error is kept and raised by `check`: errors cannot pass through libsndfile."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self._try(self._file.write, data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._try(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, do: Callable[..., int | None], *arguments: Any) -> int:
+        if self._error is None:
+            try:
+                return do(*arguments) or 0
+            except OSError as error:
+                self._error = error
+        return 0
+
+
+@contextmanager
+def writing(path: Path | str, rate: int) -> Iterator[Writer]:
+    """A Writer onto `path`, which is there only when the block has ended well; the suffix chooses the format.
+
+    Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
+    """
+    path = check_target(path)
+    with aside(path) as temporary, temporary.open("wb") as file, Writer(file, path.suffix or "wav", rate) as writer:
+        yield writer
+
+
+def check_target(path: Path | str) -> Path:
+    """`path`, if a sound can be written there; AudioError if it is a folder or has an unknown suffix."""
+    path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder", f"name a file, e.g. {path / 'speech.wav'}")
+    if (form := path.suffix.lower().removeprefix(".") or "wav") not in FORMATS:
+        raise AudioError(f"cannot write sound as {form!r}", nearest(form, FORMATS))
+    return path
 
 
 def _rate_for(form: str, rate: int) -> int:
