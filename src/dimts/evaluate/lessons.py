@@ -128,7 +128,7 @@ def add_noise(wave: Wave, snr_db: float, draw: np.random.Generator, slope: float
     return Wave((wave.samples + noise).astype(np.float32), wave.rate)
 
 
-def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:
     """Exponentially dying noise after the direct sound."""
     from scipy import signal
 
@@ -137,11 +137,11 @@ def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Ge
     tail = draw.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
     tail *= rng.uniform(0.1, 0.8) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
-    wet: np.ndarray = signal.fftconvolve(samples, tail)[: len(samples)]  # type: ignore[type-arg]
+    wet: np.ndarray = signal.fftconvolve(samples, tail)[: len(samples)]
     return wet.astype(np.float32)
 
 
-def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:  # type: ignore[type-arg]
+def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:
     """A smooth random colouring of ±12 dB, and sometimes nothing above a limit."""
     spectrum = np.fft.rfft(samples)
     hertz = np.linspace(0, rate / 2, len(spectrum))
@@ -154,6 +154,4 @@ def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarra
 
 def said_by(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
     """Sentences spoken plainly by one voice, with their signs: for tests of hearing."""
-    return [
-        (voice.speak(words, mark), tuple(sign for word in words for sign in signs(word))) for words in sentences
-    ]
+    return [(voice.speak(words, mark), tuple(sign for word in words for sign in signs(word))) for words in sentences]

@@ -62,9 +62,7 @@ class Step:
     expected: int | None
 
 
-def align(
-    heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None
-) -> list[Step]:
+def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None) -> list[Step]:
     """The cheapest way from `expected` to `heard` (Levenshtein 1966). `cost` of taking one for another is at most 2."""
     rows, columns = len(expected) + 1, len(heard) + 1
     table = [[0.0] * columns for _ in range(rows)]
@@ -80,15 +78,15 @@ def align(
     steps: list[Step] = []
     row, column = rows - 1, columns - 1
     while row or column:
-        here = table[row][column]
+        value = table[row][column]
         if row and column:
             one, two = heard[column - 1], expected[row - 1]
             change = 0.0 if one == two else (cost(one, two) if cost else 1.0)
-            if here == table[row - 1][column - 1] + change:
+            if value == table[row - 1][column - 1] + change:
                 row, column = row - 1, column - 1
                 steps.append(Step("same" if one == two else "wrong", column, row))
                 continue
-        if row and here == table[row - 1][column] + 1:
+        if row and value == table[row - 1][column] + 1:
             row -= 1
             steps.append(Step("missing", None, row))
         else:

@@ -51,8 +51,7 @@ def quality(wave: Wave) -> Quality:
     session = _session()
     raw = np.array([session.run(None, {"input_1": samples[None, at : at + size]})[0][0] for at in starts])
     scores = {
-        name: float(np.mean(np.polyval(curve, raw[:, column])))
-        for column, (name, curve) in enumerate(_CURVES.items())
+        name: float(np.mean(np.polyval(curve, raw[:, column]))) for column, (name, curve) in enumerate(_CURVES.items())
     }
     return Quality(**scores)
 

@@ -68,9 +68,7 @@ class Warp:
 def warp(one: Array, other: Array) -> Warp:
     """Dynamic time warping of [F, D] to [G, D] (Sakoe and Chiba 1978, symmetric steps without weights)."""
     distance = np.sqrt(
-        np.maximum(
-            np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0
-        )
+        np.maximum(np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0)
     )
     rows, columns = distance.shape
     total = np.full((rows + 1, columns + 1), np.inf)
@@ -79,9 +77,7 @@ def warp(one: Array, other: Array) -> Warp:
     for diagonal in range(2, rows + columns + 1):
         row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
         column = diagonal - row
-        before = np.minimum(
-            total[row - 1, column - 1], np.minimum(total[row - 1, column], total[row, column - 1])
-        )
+        before = np.minimum(total[row - 1, column - 1], np.minimum(total[row - 1, column], total[row, column - 1]))
         total[row, column] = distance[row - 1, column - 1] + before
     path = [(rows, columns)]
     while path[-1] != (1, 1):
@@ -174,7 +170,8 @@ def _contour(wave: Wave) -> Array:
     loud = 10.0 * np.log10(np.maximum(power, max(float(power.max()) * _FLOOR, 1e-20))).max(axis=1)
     heard = np.flatnonzero(loud > loud.max() - _QUIET_DB)
     times = np.arange(heard[0], heard[-1] + 1) * MEL.hop / MEL.rate
-    return curve[np.minimum(np.round(times / PITCH_HOP_SECONDS).astype(int), len(curve) - 1)]
+    contour: Array = curve[np.minimum(np.round(times / PITCH_HOP_SECONDS).astype(int), len(curve) - 1)]
+    return contour
 
 
 @dataclass(frozen=True, slots=True)

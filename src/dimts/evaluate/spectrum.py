@@ -5,6 +5,7 @@ One transform for all of them; a measure that has its own sizes says so in a `Me
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -64,14 +65,14 @@ def bank(mel: Mel) -> Matrix:
     return weights
 
 
-_BREAK_HZ, _HZ_PER_MEL, _LOG_STEP = 1000.0, 200.0 / 3.0, np.log(6.4) / 27.0
+_BREAK_HZ, _HZ_PER_MEL, _LOG_STEP = 1000.0, 200.0 / 3.0, math.log(6.4) / 27.0
 """Slaney's scale is linear below 1 kHz (66.7 Hz to a mel) and logarithmic above (27 mels to a factor of 6.4)."""
 
 
 def _to_mel(hertz: float) -> float:
     if hertz < _BREAK_HZ:
         return hertz / _HZ_PER_MEL
-    return _BREAK_HZ / _HZ_PER_MEL + float(np.log(hertz / _BREAK_HZ)) / _LOG_STEP
+    return _BREAK_HZ / _HZ_PER_MEL + math.log(hertz / _BREAK_HZ) / _LOG_STEP
 
 
 def _to_hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

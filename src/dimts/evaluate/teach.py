@@ -25,7 +25,7 @@ from dimts.base.plugins import need
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
-from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, said_by, spoil
+from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, said_by
 from dimts.evaluate.listener import SIGNS, Listener, features, words_signs
 from dimts.evaluate.metrics import Edits, edits
 from dimts.text.phones import WORD_MARK
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dimts.evaluate.network import Network
 
-Lesson = tuple[np.ndarray, tuple[int, ...]]  # type: ignore[type-arg]
+Lesson = tuple[np.ndarray, tuple[int, ...]]
 """Features [F, bands] and the numbers of the signs said."""
 
 
@@ -188,8 +188,10 @@ def _train(out: Path, settings: TeachSettings, recordings: list[Lesson], tell: T
 
 
 def _slope(part: float) -> float:
-    return part / _WARM_SHARE + 1e-2 if part < _WARM_SHARE else 0.5 + 0.5 * math.cos(
-        math.pi * (part - _WARM_SHARE) / (1 - _WARM_SHARE)
+    return (
+        part / _WARM_SHARE + 1e-2
+        if part < _WARM_SHARE
+        else 0.5 + 0.5 * math.cos(math.pi * (part - _WARM_SHARE) / (1 - _WARM_SHARE))
     )
 
 
@@ -240,9 +242,7 @@ def _loss(network: Network, batch: list[Lesson]) -> Tensor:
     return total / counts.sum()
 
 
-def _save_part(
-    part: Path, settings: TeachSettings, step: int, network: Network, mean: Network, optimizer: Any
-) -> None:
+def _save_part(part: Path, settings: TeachSettings, step: int, network: Network, mean: Network, optimizer: Any) -> None:
     import torch
 
     content = {

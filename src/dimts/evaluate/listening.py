@@ -1,0 +1,250 @@
+"""Folders of spoken sentences → a blind listening test that runs from a USB stick; its answers → figures.
+
+    kit = make({"old": folder, "new": folder}, out, "ab")     out/index.html, out/sounds/, and out-key.json beside it
+    analyse(out-key.json, [the JSON files that came back])
+
+Sounds have random names; which voice is behind which stands only in the key, which is not part of the kit. Every
+rater gets an order and sides of their own. The page needs no server and no network; answers are kept in the browser
+until they are saved as a JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dimts.audio.level import to_loudness
+from dimts.audio.wave import Wave
+from dimts.base.errors import DataError, ProjectError
+from dimts.base.files import write_text
+from dimts.evaluate.intervals import Interval, two_way
+
+Kind = Literal["mos", "ab"]
+
+KIND_MARK = "dimts listening test"
+PAGE = Path(__file__).parent / "pages" / "listening.html"
+_SOUNDS = frozenset((".wav", ".flac", ".ogg", ".opus", ".mp3"))
+_TEXTS = "sentences.json"
+_NAME_BYTES = 8
+SCORES = (1, 2, 3, 4, 5)
+"""Bad, poor, fair, good, excellent: the absolute category rating of ITU-T P.800."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """A listening test as written."""
+
+    page: Path
+    key: Path
+    """Which sound is whose: keep it, do not hand it on."""
+    trials: int
+    """Opinions that one rater gives."""
+
+
+def make(
+    voices: Mapping[str, Path],
+    out: Path | str,
+    kind: Kind = "mos",
+    *,
+    title: str = "Listening test",
+    most_sentences: int = 20,
+    seed: int = 1,
+) -> Kit:
+    """Write the test of `voices` (name → folder of sounds; a sound's name is its sentence) into the folder `out`.
+
+    Only sentences that every voice says are used. All sounds are brought to the same loudness, as the louder one is
+    liked better. A file sentences.json in or above a voice's folder (sound name → text) gives the texts shown.
+    Raises DataError: under two voices for "ab", or no sentence in common; ProjectError if `out` is taken.
+    """
+    out = Path(out)
+    if (out / "index.html").exists():
+        raise ProjectError(f"{out} holds a listening test already", "choose another folder")
+    if len(voices) < (2 if kind == "ab" else 1):
+        raise DataError("too few voices for a listening test", "an AB test needs two or more, a MOS test one or more")
+    found = {name: _sounds(folder) for name, folder in voices.items()}
+    common = sorted(set.intersection(*(set(sounds) for sounds in found.values())))
+    if not common:
+        raise DataError("the voices have no sentence in common", "sounds of one sentence have one file name")
+    rng = random.Random(seed)
+    chosen = sorted(rng.sample(common, min(most_sentences, len(common))))
+    texts = _texts(voices.values())
+    key: dict[str, dict[str, str]] = {}
+    names: dict[tuple[str, str], str] = {}
+    for voice in voices:
+        for sentence in chosen:
+            name = f"{rng.getrandbits(8 * _NAME_BYTES):0{2 * _NAME_BYTES}x}"
+            to_loudness(Wave.load(found[voice][sentence])).save(out / "sounds" / f"{name}.wav")
+            names[voice, sentence] = name
+            key[name] = {"voice": voice, "sentence": sentence}
+    trials = _mos(names, texts) if kind == "mos" else _ab(list(voices), chosen, names, texts)
+    rng.shuffle(trials)
+    number = f"{rng.getrandbits(32):08x}"
+    data = {"kind": KIND_MARK, "test": number, "ask": kind, "title": title, "trials": trials}
+    page = PAGE.read_text(encoding="utf-8")
+    # "<" is written as \u003c so that no text can end the script element
+    page = page.replace("{{DATA}}", json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"))
+    write_text(out / "index.html", page)
+    key_path = out.with_name(f"{out.name}-key.json")
+    content = {"kind": KIND_MARK, "test": number, "ask": kind, "voices": list(voices), "sounds": key}
+    write_text(key_path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    return Kit(out / "index.html", key_path, len(trials))
+
+
+def _sounds(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}", "name a folder of sounds for each voice")
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SOUNDS}
+
+
+def _texts(folders: Any) -> dict[str, str]:
+    for folder in folders:
+        for place in (folder / _TEXTS, folder.parent / _TEXTS):
+            if place.is_file():
+                content = json.loads(place.read_text(encoding="utf-8"))
+                return {str(name): str(text) for name, text in content.items()}
+    return {}
+
+
+def _mos(names: Mapping[tuple[str, str], str], texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"sounds": [name], "text": texts.get(sentence, "")} for (_, sentence), name in names.items()]
+
+
+def _ab(
+    voices: Sequence[str], sentences: Sequence[str], names: Mapping[tuple[str, str], str], texts: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    return [
+        {"sounds": [names[one, sentence], names[other, sentence]], "text": texts.get(sentence, "")}
+        for sentence in sentences
+        for place, one in enumerate(voices)
+        for other in voices[place + 1 :]
+    ]
+
+
+# ---------------------------------------------------------------- analysis
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What the raters said."""
+
+    ask: Kind
+    raters: int
+    scores: Mapping[str, Interval]
+    """MOS: voice → mean opinion. AB: voice → share of its comparisons won (no preference is half)."""
+    differences: Mapping[tuple[str, str], Interval]
+    """Pair → MOS: first minus second. AB: share of preferences for the first, minus one half."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "ask": self.ask,
+            "raters": self.raters,
+            "scores": {voice: one.as_dict() for voice, one in self.scores.items()},
+            "differences": {f"{a} - {b}": one.as_dict() for (a, b), one in self.differences.items()},
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        out = [f"{self.raters} raters"]
+        out += [f"{voice}: {one}" for voice, one in sorted(self.scores.items(), key=lambda item: -item[1].mean)]
+        for (a, b), one in self.differences.items():
+            clear = "clear" if one.low > 0 or one.high < 0 else "not clear"
+            out.append(f"{a} against {b}: {one.mean:+.2f} [{one.low:+.2f}, {one.high:+.2f}], {clear}")
+        return out
+
+
+def analyse(key: Path | str, answers: Sequence[Path | str]) -> Opinions:
+    """Means and 95 % intervals over raters and sentences. Raises DataError naming a file that does not belong.
+
+    A rater who answered twice counts once, the fuller file; unanswered trials are left out.
+    """
+    known = _read(Path(key))
+    ask: Kind = known["ask"]
+    raters: dict[str, dict[str, Any]] = {}
+    for path in map(Path, answers):
+        content = _read(path)
+        if content.get("test") != known["test"]:
+            raise DataError(f"{path} answers another test", "give the key of its own test")
+        rater = str(content.get("rater") or path.stem)
+        if len(content["answers"]) >= len(raters.get(rater, {"answers": ()})["answers"]):
+            raters[rater] = content
+    if not raters:
+        raise DataError("there are no answers", "give the JSON files that the raters sent back")
+    sounds, voices = known["sounds"], list(known["voices"])
+    sentences = sorted({place["sentence"] for place in sounds.values()})
+    names = sorted(raters)
+    tables = {pair: np.full((len(names), len(sentences)), np.nan) for pair in _pairs(voices)}
+    single = {voice: np.full((len(names), len(sentences)), np.nan) for voice in voices}
+    for row, name in enumerate(names):
+        for answer in raters[name]["answers"]:
+            _enter(answer, ask, sounds, sentences, row, single, tables, f"answers of {name}")
+    if ask == "mos":
+        for pair, table in tables.items():
+            table[:] = single[pair[0]] - single[pair[1]]
+    else:
+        single = {voice: _won(voice, tables) for voice in voices}
+    return Opinions(
+        ask,
+        len(names),
+        {voice: two_way(table) for voice, table in single.items()},
+        {pair: two_way(table) for pair, table in tables.items()},
+    )
+
+
+def _pairs(voices: Sequence[str]) -> list[tuple[str, str]]:
+    return [(one, other) for place, one in enumerate(voices) for other in voices[place + 1 :]]
+
+
+def _won(voice: str, tables: Mapping[tuple[str, str], Any]) -> Any:
+    """[raters, sentences] mean share won by a voice over all it was compared with."""
+    mine = [table if pair[0] == voice else -table for pair, table in tables.items() if voice in pair]
+    stack = np.stack(mine) + 0.5
+    counts = np.isfinite(stack).sum(axis=0)
+    sums = np.nansum(stack, axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _enter(
+    answer: Any,
+    ask: Kind,
+    sounds: Mapping[str, Mapping[str, str]],
+    sentences: Sequence[str],
+    row: int,
+    single: Mapping[str, Any],
+    tables: Mapping[tuple[str, str], Any],
+    where: str,
+) -> None:
+    try:
+        heard = [sounds[name] for name in answer["sounds"]]
+        column = sentences.index(heard[0]["sentence"])
+        if ask == "mos":
+            if answer["score"] not in SCORES:
+                raise ValueError(f"a score of {answer['score']!r}")
+            single[heard[0]["voice"]][row, column] = answer["score"]
+            return
+        value = {"first": 0.5, "second": -0.5, "none": 0.0}[answer["choice"]]
+        pair = (heard[0]["voice"], heard[1]["voice"])
+        if pair in tables:
+            tables[pair][row, column] = value
+        else:
+            tables[pair[1], pair[0]][row, column] = -value
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"{where}: {answer!r} is no answer of this test: {error}", "ask for the file again") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}", "mend its name") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not JSON: {error}", "ask for the file again") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND_MARK or "test" not in content:
+        raise DataError(f"{path} is not of a listening test", "give the key, and the files that raters sent back")
+    if "sounds" not in content and not isinstance(content.get("answers"), list):
+        raise DataError(f"{path} holds no answers", "ask for the file again")
+    return content

@@ -1,0 +1,82 @@
+"""Errors put into speech on purpose, to know that they are found: what detectors and metrics are tested on.
+
+Every function takes a wave (and the times of its phones) and gives back one with a single, known error.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from dimts.audio.formant import Formant, Spoken
+from dimts.audio.wave import Wave
+from dimts.text.phones import LONG
+
+Words = Sequence[Sequence[str]]
+
+_FADE_SECONDS = 0.008
+
+
+def wrong_word(words: Words, rng: random.Random, others: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The sentence with one of its words, of at least four phones, replaced by another that shares little with it."""
+    places = [place for place, word in enumerate(words) if len(word) >= 4] or [0]
+    place = rng.choice(places)
+    different = [word for word in others if len(word) >= 4 and len(set(word) & set(words[place])) <= len(word) // 3]
+    return [rng.choice(different) if at == place else word for at, word in enumerate(words)]
+
+
+def cut(spoken: Spoken, share: float) -> Wave:
+    """The end gone: only `share` of the phones are left."""
+    flat = [time for word in spoken.times for time in word]
+    return _faded(spoken.wave.cut(0.0, flat[max(1, round(share * len(flat))) - 1][1]))
+
+
+def loop(spoken: Spoken, first: int, last: int, times: int = 2) -> Wave:
+    """Words `first` to `last` (without it) said `times` times."""
+    start, end = spoken.times[first][0][0], spoken.times[last - 1][-1][1]
+    piece = spoken.wave.cut(start, end)
+    rest = spoken.wave.cut(end, spoken.wave.seconds)
+    return _joined([spoken.wave.cut(0.0, end), *[piece] * (times - 1), rest])
+
+
+def babble(spoken: Spoken, voice: Formant, words: Words) -> Wave:
+    """Something said behind the end that is not in the text."""
+    return _joined([spoken.wave, Wave.silence(0.15, spoken.wave.rate), voice.speak(words)])
+
+
+def halve(spoken: Spoken, words: Words) -> Wave:
+    """Every long consonant shortened to half its time: its middle half is cut out."""
+    pieces: list[Wave] = []
+    at = 0.0
+    for word, times in zip(words, spoken.times, strict=True):
+        for phone, (start, end) in zip(word, times, strict=True):
+            if phone.endswith(LONG):
+                quarter = (end - start) / 4
+                pieces.append(spoken.wave.cut(at, start + quarter))
+                at = end - quarter
+    pieces.append(spoken.wave.cut(at, spoken.wave.seconds))
+    return _joined(pieces)
+
+
+def _joined(waves: Sequence[Wave]) -> Wave:
+    """One after another, each border faded over 8 ms."""
+    size = round(_FADE_SECONDS * waves[0].rate)
+    out = waves[0].samples.copy()
+    for wave in waves[1:]:
+        over = min(size, len(out), len(wave.samples))
+        if not over:
+            out = np.concatenate((out, wave.samples))
+            continue
+        ramp = np.linspace(0.0, 1.0, over, dtype=np.float32)
+        seam = out[-over:] * (1 - ramp) + wave.samples[:over] * ramp
+        out = np.concatenate((out[:-over], seam, wave.samples[over:]))
+    return Wave(out, waves[0].rate)
+
+
+def _faded(wave: Wave) -> Wave:
+    samples = wave.samples.copy()
+    over = min(len(samples), round(_FADE_SECONDS * wave.rate))
+    samples[len(samples) - over :] *= np.linspace(1.0, 0.0, over, dtype=np.float32)
+    return Wave(samples, wave.rate)
