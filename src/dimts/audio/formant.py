@@ -15,6 +15,7 @@ from __future__ import annotations
 import _ctypes
 import atexit
 import ctypes
+import difflib
 import os
 import shutil
 import tempfile
@@ -31,7 +32,7 @@ import numpy as np
 from dimts.audio.media import Samples
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import AudioError, ConfigError
-from dimts.base.plugins import nearest, need
+from dimts.base.plugins import need
 
 RATE = 24_000
 """Samples a second of what is spoken."""
@@ -126,8 +127,10 @@ class Formant:
         if self.settings.variant:
             known = {name.lower(): name for name in variants()}
             if self.settings.variant.lower() not in known:
+                close = difflib.get_close_matches(self.settings.variant.lower(), known, n=3, cutoff=0.0)
                 raise ConfigError(
-                    f"unknown voice variant {self.settings.variant!r}", nearest(self.settings.variant, known)
+                    f"unknown voice variant {self.settings.variant!r}",
+                    f"did you mean {', '.join(known[name] for name in close)}? dimts say --variants lists all",
                 )
             self._voice = f"{_VOICE}+{known[self.settings.variant.lower()]}"
         self._gain = _gain(self._voice)

@@ -238,8 +238,13 @@ def writing(path: Path | str, rate: int) -> Iterator[Writer]:
     Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
     """
     path = check_target(path)
-    with aside(path) as temporary, temporary.open("wb") as file, Writer(file, path.suffix or "wav", rate) as writer:
-        yield writer
+    form = path.suffix or "wav"
+    try:
+        with aside(path) as temporary, temporary.open("wb") as file, Writer(file, form, rate) as writer:
+            yield writer
+    except OSError as error:  # what a full or forbidden disk says, `aside` has said already
+        reason = (error.strerror or str(error)).lower()
+        raise AudioError(f"cannot write {path}: {reason}", "choose another place") from error
 
 
 def check_target(path: Path | str) -> Path:

@@ -1,0 +1,482 @@
+"""`dimts say`: text in, speech out: a file, a folder of files, or a stream."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import typer
+
+if TYPE_CHECKING:
+    from dimts.audio.timings import Mark
+    from dimts.audio.wave import Writer
+    from dimts.speak import Said, Speaker, SpeakSettings
+    from dimts.xtts.voice import Voice
+
+FORMANT = "formant"
+_STDOUT = Path("-")
+_NAME_LETTERS = 40
+_LONG_TEXT_LETTERS = 600
+"""From here on a bar shows how far it is."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `say`."""
+    app.command("say")(say)
+
+
+def say(
+    text: str | None = typer.Argument(None, metavar="[TEXT]", help="What to say, in fidel."),
+    out: Path | None = typer.Option(
+        None,
+        "--out",
+        "-o",
+        metavar="FILE|-",
+        help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output. "
+        "Default: a wav named after the text, in this folder.",
+    ),
+    source: Path | None = typer.Option(None, "--input", "-i", metavar="FILE", help="Say a text file (UTF-8)."),
+    stdin: bool = typer.Option(
+        False, "--stdin", help="Say what comes on standard input; with '-o -' line by line, as it comes."
+    ),
+    out_dir: Path | None = typer.Option(
+        None,
+        "--out-dir",
+        metavar="FOLDER",
+        help="One file for each paragraph of the text, and index.jsonl; run again, it goes on where it stopped.",
+    ),
+    voice: list[str] = typer.Option(
+        [],
+        "--voice",
+        help="'formant' (default), the folder of a voice bundle, a recording to speak like, a .voice file, or the "
+        "name of a voice of --model. Several, with shares, are blended: --voice abebe.wav=0.7 --voice sara.wav=0.3.",
+    ),
+    model: Path | None = typer.Option(
+        None,
+        "--model",
+        metavar="FOLDER",
+        help="Model that speaks like the --voice recordings; default: the fetched one.",
+    ),
+    rate: float | None = typer.Option(None, "--rate", help="Tempo, 0.5 to 2.0; the pitch stays."),
+    pitch: float | None = typer.Option(None, "--pitch", help="Height of the formant voice, 0.64 to 1.7."),
+    variant: str | None = typer.Option(None, "--variant", help="Variant of the formant voice, e.g. f2, m3, klatt."),
+    seed: int | None = typer.Option(None, "--seed", help="Same seed, same sound (models)."),
+    timings: list[Path] = typer.Option(
+        [],
+        "--timings",
+        metavar="FILE",
+        help="Also write when each phrase, word and phone is said: .srt, .vtt, .TextGrid or .json; may be repeated.",
+    ),
+    form: str = typer.Option("wav", "--format", help="Format of '-o -' (wav, or raw: 16-bit, 24 kHz) and --out-dir."),
+    project: Path | None = typer.Option(
+        None, "--project", metavar="FOLDER", help="Project whose [text] and [speak] settings and lexicon are used."
+    ),
+    lexicon: Path | None = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones."),
+    device: str | None = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one."),
+    overrides: list[str] = typer.Option(
+        [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. speak.temperature=0.6."
+    ),
+    list_variants: bool = typer.Option(False, "--variants", help="List the variants of the formant voice and leave."),
+    list_voices: bool = typer.Option(False, "--voices", help="List the voices of --model or of the bundle and leave."),
+) -> None:
+    """Say a text: with the formant voice, which needs no model, or with a voice of your own."""
+    from dimts.audio.timings import writer
+    from dimts.base.errors import ConfigError
+
+    if list_variants:
+        from dimts.audio.formant import variants
+
+        print("\n".join(variants()))
+        return
+    if sum((text is not None, source is not None, stdin)) != 1 and not list_voices:
+        raise ConfigError(
+            "give one text: as TEXT, with --input FILE or with --stdin", "e.g. dimts say 'ሰላም ለዓለም' -o selam.wav"
+        )
+    if out is not None and out_dir is not None:
+        raise ConfigError("--out and --out-dir exclude each other", "choose one")
+    if timings and (out == _STDOUT or out_dir is not None):
+        raise ConfigError("--timings needs a sound file", "use it with -o FILE")
+    for path in timings:
+        writer(path)
+    _check_format(form, out)
+    settings = _settings(project, overrides, rate=rate, pitch=pitch, variant=variant, seed=seed)
+    speaker, chosen = _speaker(voice, model, settings, project, lexicon, device, overrides)
+    if list_voices:
+        print("\n".join(speaker.voices) or f"({speaker.engine.name} has one voice)")
+        return
+    if stdin and out == _STDOUT:
+        _stream(_lines(), speaker, chosen, form)
+        return
+    whole = text if text is not None else _read(source)
+    if out == _STDOUT:
+        _stream([whole], speaker, chosen, form)
+    elif out_dir is not None:
+        _batch(whole, speaker, chosen, out_dir, form, _identity(voice, model, settings))
+    else:
+        _one(whole, speaker, chosen, out or _free_name(whole), timings)
+
+
+def _settings(
+    project: Path | None,
+    overrides: Sequence[str],
+    *,
+    rate: float | None,
+    pitch: float | None,
+    variant: str | None,
+    seed: int | None,
+) -> SpeakSettings:
+    """[speak] of the project, then --set, then the flags of their own."""
+    from dimts.base.config import from_table
+    from dimts.base.project import Project
+    from dimts.speak import SpeakSettings
+
+    flags = {"rate": rate, "seed": seed, "formant.pitch": pitch, "formant.variant": variant}
+    texts = [*overrides, *(f"speak.{key}={value!r}" for key, value in flags.items() if value is not None)]
+    if project is not None:
+        return Project.open(project).settings("speak", SpeakSettings, tuple(texts))
+    return from_table(SpeakSettings, {}, "speak", texts)
+
+
+def _speaker(
+    voice: Sequence[str],
+    model: Path | None,
+    settings: SpeakSettings,
+    project: Path | None,
+    lexicon: Path | None,
+    device: str | None,
+    overrides: Sequence[str],
+) -> tuple[Speaker, Voice | str | None]:
+    """Who speaks, and like whom."""
+    from dimts.base.config import from_table
+    from dimts.base.errors import ConfigError
+    from dimts.base.progress import Progress
+    from dimts.base.project import Project
+    from dimts.speak import FORMANT_FRONTEND, Speaker
+    from dimts.text.frontend import FrontendSettings
+
+    def tell(progress: Progress) -> None:
+        if progress.message:
+            print(progress.message, file=sys.stderr)
+
+    shares = [_share(item) for item in voice]
+    names = [name for name, _ in shares]
+    if lexicon is not None and not lexicon.is_file():
+        raise ConfigError(f"no such lexicon: {lexicon}", "dimts lexicon add WORD PHONES makes one")
+    frontend: FrontendSettings | None = None
+    if project is not None:
+        opened = Project.open(project)
+        frontend = opened.settings("text", FrontendSettings, tuple(overrides))
+        lexicon = lexicon or (opened.lexicon if opened.lexicon.is_file() else None)
+    elif any(item.strip().startswith("text.") for item in overrides):
+        frontend = from_table(FrontendSettings, _plain(FORMANT_FRONTEND), "text", overrides)
+    if model is None and names in ([], [FORMANT]):
+        return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, tell=tell), None
+    folder = Path(names[0]) if len(names) == 1 else None
+    if model is None and folder is not None and folder.is_dir():
+        return Speaker.load(folder, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell), None
+    if FORMANT in names:
+        raise ConfigError("the formant voice cannot be blended, nor speak with a model", "leave out --model")
+    if model is None:
+        from dimts.xtts.download import find_base
+
+        _recordings(names)
+        model = find_base()
+    speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell)
+    return speaker, _blend(speaker, shares)
+
+
+def _plain(settings: object) -> dict[str, object]:
+    from dimts.base.config import to_dict
+
+    return to_dict(settings)
+
+
+def _share(item: str) -> tuple[str, float]:
+    """ "abebe.wav=0.7" → ("abebe.wav", 0.7); without a share: 1."""
+    from dimts.base.errors import ConfigError
+
+    name, sign, share = item.rpartition("=")
+    if not sign:
+        return item, 1.0
+    try:
+        return name, float(share)
+    except ValueError as error:
+        raise ConfigError(f"cannot read the share in --voice {item!r}", "write it as NAME=0.7") from error
+
+
+def _recordings(names: Sequence[str]) -> None:
+    """Names that are no files cannot be a voice when there is no model that could know them."""
+    from dimts.base.errors import SynthesisError
+
+    for name in names:
+        if not Path(name).exists():
+            raise SynthesisError(
+                f"no such voice: {name}", "'formant', a bundle's folder, a recording, or --model with a name"
+            )
+
+
+def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str | None:
+    voices = [(_one_voice(speaker, name), share) for name, share in shares]
+    if len(voices) < 2:
+        return voices[0][0] if voices else None
+    from dimts.xtts.voice import Voice
+
+    return Voice.blend(voices)
+
+
+def _one_voice(speaker: Speaker, name: str) -> Voice:
+    """A voice of the model by its name, a .voice file, or a recording."""
+    from dimts.base.errors import SynthesisError
+    from dimts.base.plugins import nearest
+
+    if name in speaker.voices:
+        return speaker.voices[name]
+    path = Path(name)
+    if path.suffix == ".voice":
+        from dimts.xtts.voice import Voice
+
+        return Voice.load(path)
+    if path.exists():
+        return speaker.listen(path)
+    known = nearest(name, speaker.voices) if speaker.voices else "name a recording"
+    raise SynthesisError(f"{speaker.engine.name} has no voice {name!r}, and there is no such file", known)
+
+
+# Text in
+
+
+def _read(source: Path | None) -> str:
+    """A text file, or standard input."""
+    from dimts.base.errors import TextError
+
+    where = "standard input" if source is None else str(source)
+    try:
+        data = sys.stdin.buffer.read() if source is None else source.read_bytes()
+    except FileNotFoundError as error:
+        raise TextError(f"no such text file: {source}", "check the name and the folder") from error
+    except IsADirectoryError as error:
+        raise TextError(f"{source} is a folder", "name a text file in it") from error
+    except PermissionError as error:
+        raise TextError(f"cannot read {source}: permission denied", "mend its permissions") from error
+    return _decoded(data, where)
+
+
+def _decoded(data: bytes, where: str) -> str:
+    from dimts.base.errors import TextError
+
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{where} is not UTF-8 text", "save it as UTF-8") from error
+
+
+def _lines() -> Iterator[str]:
+    """Lines of standard input as they come."""
+    for line in sys.stdin.buffer:
+        yield _decoded(line, "standard input")
+
+
+# Sound out
+
+
+def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timings: Sequence[Path]) -> None:
+    from dimts.audio.timings import write
+    from dimts.audio.wave import writing
+    from dimts.speak import RATE
+
+    marks: list[Mark] = []
+    seconds = 0.0
+    with writing(out, RATE) as file:
+        for said in _watched(speaker.perform(text, voice), text):
+            seconds += _put(file, said)
+            marks += _marks(said)
+    print(f"wrote {out} ({seconds:.1f} s, {speaker.engine.name})", file=sys.stderr)
+    for path in timings:
+        write(path, marks, seconds)
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _put(file: Writer, said: Said) -> float:
+    """Write a phrase and its pause; returns their seconds."""
+    from dimts.audio.wave import Wave
+    from dimts.speak import RATE
+
+    file.write(said.wave)
+    if said.pause:
+        file.write(Wave.silence(said.pause, RATE))
+    return said.wave.seconds + said.pause
+
+
+def _watched(phrases: Iterator[Said], text: str) -> Iterator[Said]:
+    """The same phrases, with a bar where the text is long."""
+    from dimts.base.progress import Progress
+    from dimts.cli.face import bar
+
+    if len(text) < _LONG_TEXT_LETTERS:
+        yield from phrases
+        return
+    letters = 0
+    with bar() as tell:
+        for said in phrases:
+            yield said
+            letters += len(said.phrase.written) + 1
+            tell(Progress("say", min(letters, len(text)), len(text), "letters", values={"seconds": said.start}))
+
+
+def _marks(said: Said) -> list[Mark]:
+    """Phrase, words and phones as marks; phrases without words are pauses and have none."""
+    from dimts.audio.timings import Mark
+
+    if not said.words:
+        return []
+    written, mark = said.phrase.written, said.phrase.mark
+    shown = written if written.endswith(mark) else written + mark
+    marks = [Mark("phrase", shown, said.start, said.start + said.wave.seconds)]
+    for word in said.words:
+        marks.append(Mark("word", word.word, word.start, word.end))
+        marks += [Mark("phone", phone, start, end) for phone, start, end in word.phones]
+    return marks
+
+
+def _free_name(text: str) -> Path:
+    """A name made of the first words of the text that no file has yet."""
+    import re
+
+    words = re.findall(r"\w+", text)
+    stem = ""
+    for word in words:
+        if stem and len(stem) + len(word) >= _NAME_LETTERS:
+            break
+        stem = f"{stem}-{word}" if stem else word[:_NAME_LETTERS]
+    path, number = Path(f"{stem or 'speech'}.wav"), 2
+    while path.exists():
+        path, number = Path(f"{stem or 'speech'}-{number}.wav"), number + 1
+    return path
+
+
+def _check_format(form: str, out: Path | None) -> None:
+    from dimts.audio.wave import FORMATS, check_target
+    from dimts.base.errors import AudioError
+    from dimts.base.plugins import nearest
+
+    known = [*FORMATS, "raw"] if out == _STDOUT else [*FORMATS]
+    if form not in known:
+        raise AudioError(f"cannot write sound as {form!r}", nearest(form, known))
+    if out == _STDOUT and form not in ("wav", "raw"):
+        raise AudioError(f"{form} cannot be streamed", "use --format wav or raw, or -o FILE")
+    if out is not None and out != _STDOUT:
+        check_target(out)
+
+
+def _stream(texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, form: str) -> None:
+    """Speech to standard output as it is made; a line with no Amharic is told of and passed over."""
+    from dimts.base.errors import TextError
+
+    target = sys.stdout.buffer
+    begun = False
+    problem: TextError | None = None
+    for text in texts:
+        if not text.strip():
+            continue
+        try:
+            for wave in speaker.stream(text, voice):
+                if not begun and form == "wav":
+                    _open_ended_header(target, wave.rate)
+                begun = True
+                target.write((wave.samples.clip(-1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
+                target.flush()
+        except TextError as error:
+            problem = error
+            print(f"passed over: {error}", file=sys.stderr)
+    if not begun:
+        raise problem or TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
+
+
+def _open_ended_header(target: BinaryIO, rate: int) -> None:
+    """A wav header without a length, as players take it from a pipe."""
+    import struct
+
+    endless = 0xFFFFFFFF
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    target.write(struct.pack("<4sI4s", b"RIFF", endless, b"WAVE") + form + struct.pack("<4sI", b"data", endless))
+
+
+def _identity(voice: Sequence[str], model: Path | None, settings: SpeakSettings) -> str:
+    """What, besides the text, decides how a batch sounds."""
+    import hashlib
+    import json
+
+    from dimts.base.config import to_dict
+    from dimts.base.files import fingerprint
+
+    parts: list[object] = [to_dict(settings)]
+    for item in [*(_share(one) for one in voice), (str(model or ""), 1.0)]:
+        path = Path(item[0])
+        inside = next((path / name for name in ("bundle.json", "config.json") if (path / name).is_file()), path)
+        parts.append([*item, fingerprint(inside) if inside.is_file() else ""])
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path, form: str, identity: str) -> None:
+    """A file for each paragraph; those that index.jsonl lists as done are left alone."""
+    import hashlib
+    import json
+
+    from dimts.audio.wave import writing
+    from dimts.base.errors import TextError, storage_error
+    from dimts.base.progress import Progress
+    from dimts.cli.face import bar
+    from dimts.speak import RATE
+
+    paragraphs = [line.strip() for line in text.splitlines() if line.strip()]
+    if not paragraphs:
+        raise TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
+    index = folder / "index.jsonl"
+    done = _done(index)
+    width = max(4, len(str(len(paragraphs))))
+    spoken = skipped = kept = 0
+    with bar() as tell:
+        for number, paragraph in enumerate(paragraphs, start=1):
+            name = f"{number:0{width}d}.{form}"
+            key = hashlib.sha256(f"{identity}\n{form}\n{paragraph}".encode()).hexdigest()
+            message = ""
+            if done.get(name) == key and (folder / name).is_file():
+                kept += 1
+            else:
+                try:
+                    with writing(folder / name, RATE) as file:
+                        seconds = sum(_put(file, said) for said in speaker.perform(paragraph, voice))
+                    row = {"file": name, "text": paragraph, "seconds": round(seconds, 3), "key": key}
+                    try:
+                        with index.open("a", encoding="utf-8") as lines:
+                            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    except OSError as error:
+                        raise storage_error(error, index) or error from error
+                    spoken += 1
+                except TextError as error:
+                    skipped += 1
+                    message = f"paragraph {number} passed over: {error}"
+            tell(Progress("say", number, len(paragraphs), "paragraphs", message))
+    if not spoken and not kept:
+        raise TextError("no paragraph holds Amharic", "write it in fidel")
+    print(
+        f"{folder}: {spoken} spoken, {kept} there already, {skipped} passed over ({speaker.engine.name})",
+        file=sys.stderr,
+    )
+
+
+def _done(index: Path) -> dict[str, str]:
+    """File name → key of what it holds; lines that broke off are forgotten."""
+    import json
+
+    found: dict[str, str] = {}
+    if index.is_file():
+        for line in index.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+                found[row["file"]] = row["key"]
+            except (ValueError, KeyError, TypeError):
+                continue
+    return found
