@@ -38,7 +38,7 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
     parts = [part for part in re.split("[./]", chain.group()) if part]
     end = chain.end() if chain.group()[-1] == "." or text[chain.end() - 1] not in "./" else chain.end() - 1
     for count in range(len(parts), 1, -1):
-        if said := _known(parts[:count]):
+        if said := _known(parts[:count], stroke="/" in chain.group()):
             stop = _end_of(text, start, parts[:count])
             if count == len(parts):
                 stop = end
@@ -47,11 +47,13 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
 
 
 def _single(text: str, start: int, at: int, word: str) -> Found | None:
-    """ቁ. 5 → ቁጥር አምስት: one part with a point, only when the table has it and more follows."""
-    if text[at] != "." or not _SINGLE.match(text, start) or not re.match(r"\. ?[\d፩-፼]", text[at : at + 3]):
+    """ቁ. 5 → ቁጥር አምስት: one part with a point, before a number, or before a word where its row ends in a point."""
+    if text[at] != "." or not _SINGLE.match(text, start):
         return None
     said = _known([word])
-    return Found(start, at + 1, "abbreviation", said[0], f"the table: {said[1]}") if said else None
+    if said is None or not re.match(rf"\. ?[\d፩-፼{FIDEL if said[1].endswith('.') else ''}]", text[at : at + 3]):
+        return None
+    return Found(start, at + 1, "abbreviation", said[0], f"the table: {said[1]}")
 
 
 def _end_of(text: str, start: int, parts: list[str]) -> int:
@@ -75,21 +77,25 @@ def _rows() -> tuple[Mapping[tuple[str, ...], tuple[str, str]], Mapping[str, str
     return whole | exact, stars
 
 
-def _known(parts: list[str]) -> tuple[str, str] | None:
-    """What the table says of these parts, prefixes and suffixes considered: (spoken, its row)."""
+def _known(parts: list[str], *, stroke: bool = False) -> tuple[str, str] | None:
+    """What the table says of these parts, prefixes and suffixes considered: (spoken, its row).
+
+    Star rows stand for names shortened with a stroke only: ገ/መድኅን, but ገ.መድኅን may be any initial.
+    """
     folded = fold_homophones("/".join(parts)).split("/")
     for cut in _cuts(parts[0]):
         prefix = parts[0][:cut]
         found = _rows()[0].get((parts[0][cut:], *parts[1:])) or _with_ending([folded[0][cut:], *folded[1:]])
         if found:
             spoken, row = found
-            return _prefixed(prefix, spoken), row
-    if len(parts) != 2 or len(parts[1]) < _STAR_LETTERS:
+            return _prefixed(prefix, spoken, row), row
+    if not stroke or len(parts) != 2 or len(parts[1]) < _STAR_LETTERS:
         return None
     for cut in _cuts(parts[0]):
         first = _rows()[1].get(folded[0][cut:])
         if first is not None:
-            return _prefixed(parts[0][:cut], f"{first} {parts[1]}"), f"{parts[0][cut:]}/*"
+            row = f"{parts[0][cut:]}/*"
+            return _prefixed(parts[0][:cut], f"{first} {parts[1]}", row), row
     return None
 
 
@@ -100,11 +106,10 @@ def _cuts(word: str) -> Iterator[int]:
             yield cut
 
 
-def _prefixed(prefix: str, spoken: str) -> str:
-    """A prefix replaces the genitive የ that a full name begins with: በ + የኢትዮጵያ … → በኢትዮጵያ …"""
-    return prefix + (
-        spoken.removeprefix("የ") if prefix and spoken.startswith(("የኢት", "የተባ", "የሕዝብ", "የአፍ")) else spoken
-    )
+def _prefixed(prefix: str, spoken: str, row: str) -> str:
+    """A prefix takes the place of the genitive የ that a full name begins with: በ + የኢትዮጵያ … → በኢትዮጵያ …"""
+    genitive = spoken.startswith("የ") and not row.startswith("የ")
+    return prefix + (spoken[1:] if prefix and genitive else spoken)
 
 
 def _with_ending(parts: list[str]) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dimts.base.errors import TextError
 from dimts.text import numbers
+from dimts.text.context import MONTH_BEFORE
 from dimts.text.quantities import prefix_of
 from dimts.text.spans import Found, Reading, behind
 
@@ -108,11 +109,6 @@ _NUMERAL_DATE = re.compile(r"([፩-፴]{1,2})[/.\-]([፩-፲]{1,2})[/.\-]([፩-�
 _ETHIOPIAN_AFTER = re.compile(r" ?\(?(?:ዓ ?\.? ?/?ም|ዓመተ ም[ህሕ]ረት|አ\.ም|እ[./]ኢ[./]አ|E\.?C)")
 _GREGORIAN_AFTER = re.compile(r" ?\(?(?:እ ?[./] ?[ኤአ] ?[./] ?አ|G\.?C|AD|GC)")
 _GREGORIAN_BEFORE = re.compile(r"(?:እ ?[./] ?[ኤአ] ?[./] ?አ\.?|[ኤአ]ውሮፓ(?:ውያን)? አቆጣጠር|G\.?C\.?) ?(?:በ|ከ|እስከ|የ|ለ)?$")
-_ETHIOPIAN_MONTH_BEFORE = re.compile(
-    r"(?:መስከረም|ጥቅምት|[ኅህሕ]ዳር|ታ[ኅህሕ][ሣሳ][ሥስ]|ጥር|የካቲት|መጋቢት|ሚያዝያ|ሚያዚያ|ግንቦት|ሰኔ|[ሐሀ]ምሌ|ነ[ሐሀ]ሴ|ጳጉሜን?|"
-    + "|".join(GREGORIAN_MONTHS)
-    + r") ?$"
-)
 _DAY_YEAR = re.compile(r"(\d{1,2}) ?[/፣,] ?(\d{4})(?![\d/])")
 _RANGE_AFTER = re.compile(r" ?[-–—] ?(?=\d)")
 _ENGLISH = re.compile(
@@ -140,7 +136,7 @@ def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
     """ጥር 3/1990: the month stands before in words."""
     found = _DAY_YEAR.match(text, at)
-    if found is None or prefix or not _ETHIOPIAN_MONTH_BEFORE.search(behind(text, at)):
+    if found is None or prefix or not MONTH_BEFORE.search(behind(text, at)):
         return None
     if int(found.group(1)) > _LONGEST_MONTH:
         return None

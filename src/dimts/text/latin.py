@@ -13,7 +13,7 @@ from functools import cache
 from dimts.text import numbers
 from dimts.text.phones import to_fidel
 from dimts.text.quantities import prefix_of
-from dimts.text.spans import FIDEL, Found, Reading, is_suffix, pairs, with_suffix, word_at
+from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at
 
 LATIN = (
     "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0250-\u02af\u1d00-\u1d25\u1d6b-\u1d77\u1e00-\u1eff"
@@ -22,13 +22,14 @@ LATIN = (
 """Latin letters as the inside of a character class."""
 _WORD = re.compile(rf"[{LATIN}]+(?:['][{LATIN}]+)?(?:-(?=[{LATIN}])[{LATIN}]+)?")
 _DOTTED = re.compile(r"(?:[A-Za-z]\.){2,12}(?:[A-Za-z](?![A-Za-z]))?")
+_NUMERO = re.compile(r"(?:No|NO|Nr)\.? ?(?=\d)")
 _EMAIL = re.compile(r"[A-Za-z0-9][\w.+%-]{0,63}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.ASCII)
 _TOP = "com|org|net|et|gov|edu|info|io|tv|me|co|uk|us|eu|de|fr|ke|app|dev|biz|news|ai|online|site|africa|am|ly|gl|be"
 _URL = re.compile(
     rf"(?:(?:https?|ftp)://|www\.)[\w.~:/?#@!$&*+,;=%-]{{1,400}}|[A-Za-z0-9][A-Za-z0-9-]{{0,62}}(?:\.[A-Za-z0-9-]{{1,62}}){{0,4}}\.(?:{_TOP})(?![\w@])(?:/[\w.~/?#=&%+-]{{0,300}})?",
     re.ASCII,
 )
-_TAG = re.compile(rf"#([\w{FIDEL}]{{1,100}})")
+_TAG = re.compile(rf"#([0-9_{LATIN}{FIDEL}፩-፼]{{1,100}})")
 _MENTION = re.compile(r"@([A-Za-z0-9_][\w.]{0,60})", re.ASCII)
 _SIGNS = {".": numbers.POINT, "/": "ስላሽ", "@": "አት", "-": "ሰረዝ", "_": "አንደርስኮር", "+": "ፕላስ", ":": "ኮለን",
           "?": "ጥያቄ ምልክት",
@@ -79,8 +80,9 @@ def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found is None:
         return None
     tag = found.group(1)
-    if tag.isdigit():
-        return Found(at, found.end(), "number", f"ቁጥር {numbers.decimal(tag)}", "# before a number")
+    if tag.isdigit() and tag.isascii():
+        named = "" if behind(text, at).rstrip().endswith("ቁጥር") else "ቁጥር "
+        return Found(at, found.end(), "number", f"{named}{numbers.decimal(tag)}", "# before a number")
     return Found(at, found.end(), "hashtag", _split_tag(tag, reading), "a hashtag: its words, without the sign")
 
 
@@ -109,6 +111,8 @@ def _split_tag(tag: str, reading: Reading) -> str:
 
 def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """One Latin word, with Amharic prefix and suffix: በGoogle → በጉግል, BBCን → ቢ ቢ ሲን."""
+    if numero := _NUMERO.match(text, at):
+        return Found(at, numero.end(), "latin", "ቁጥር", "No. before a number")
     if dotted := _DOTTED.match(text, at):  # U.S.A.
         start, prefix = prefix_of(text, at, floor)
         return Found(start, dotted.end(), "acronym", prefix + spell_out(dotted.group()), "letters with points")
@@ -208,6 +212,7 @@ _RULES = tuple(
             "ey": "i",
             "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u", "eu": "j u",
             "er": "ə r",
+            "ethio": "i t i j o", "ia": "i j a", "io": "i j o", "eo": "i j o",
             "a": "a", "b": "b", "c": "k", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i", "j": "dʒ",
             "k": "k",
             "l": "l", "m": "m", "n": "n", "o": "o", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t", "u": "u",

@@ -28,7 +28,9 @@ DEFAULT_PAUSE_SECONDS = 0.5
 SLOWEST_RATE, FASTEST_RATE = 0.5, 2.0
 _PAUSE = re.compile(r"\[ ?(?:pause|ቆይታ) ?(?:(\d{1,6}(?:\.\d{1,3})?) ?(ms|s)?)? ?\]", re.IGNORECASE)
 _TAG = re.compile(
-    r"<(/?)([a-zA-Z][\w:-]{0,30})((?: +[\w:-]{1,30}\s?=\s?(?:\"[^\"<>]{0,300}\"|'[^'<>]{0,300}'))*)\s*(/?)>", re.ASCII
+    r"<(/?)([a-zA-Z][\w:-]{0,30})"
+    r"((?: {1,9}[\w:-]{1,30} ?= ?(?:\"[^\"<>\n]{0,300}\"|'[^'<>\n]{0,300}')){0,9}) {0,9}(/?)>",
+    re.ASCII,
 )
 _COMMENT = re.compile(r"<!--.{0,2000}?-->|<\?xml[^<>\n]{0,300}\?>|<!DOCTYPE[^<>\n]{0,300}>")
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")

@@ -15,7 +15,7 @@ from typing import Literal
 
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import nearest
-from dimts.text import abbreviations, clock, dates, latin, markup, quantities, symbols, telephone
+from dimts.text import abbreviations, clock, dates, latin, markup, money, quantities, relations, symbols, telephone
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.script import Clean, clean
 from dimts.text.spans import FIDEL, Found, Reading, Span
@@ -142,10 +142,8 @@ class Normaliser:
             position = found.end
         if position < len(source.text):
             spans.append(self._plain_span(source, position, len(source.text), pieces))
-        elif spans and spans[-1].end < len(source.written):
-            last = spans[-1]
-            written = source.written[last.start :]
-            spans[-1] = Span(last.start, len(source.written), written, last.kind, last.spoken, last.why, last.value)
+        elif not spans and source.written:
+            spans.append(Span(0, len(source.written), source.written, "text", "", "signs that cannot be seen"))
         return Normalised(source.written, self._finish(pieces), tuple(spans))
 
     def spoken(self, text: str) -> str:
@@ -217,13 +215,13 @@ class Normaliser:
         digit: Sequence[tuple[str, Bound]] = (
             ("addresses", latin.address), ("telephone", telephone.telephone), ("dates", dates.date),
             ("dates", dates.english_date),
-            ("times", clock.time_of_day), ("money", quantities.money), ("scores", quantities.score),
-            ("arithmetic", quantities.arithmetic), ("ranges", quantities.number_range),
+            ("times", clock.time_of_day), ("money", money.money), ("scores", relations.score),
+            ("arithmetic", relations.arithmetic), ("ranges", relations.number_range),
             ("fractions", symbols.number_and_fraction),
-            ("fractions", quantities.fraction), ("numbers", quantities.numeral),
+            ("fractions", relations.fraction), ("numbers", quantities.numeral),
         )  # fmt: skip
         word: Sequence[tuple[str, Bound]] = (
-            ("addresses", latin.address), ("money", quantities.money), ("dates", dates.english_date),
+            ("addresses", latin.address), ("money", money.money), ("dates", dates.english_date),
             ("latin", latin.word),
         )  # fmt: skip
         signs: Sequence[tuple[str, Sequence[tuple[str, Bound]]]] = (
@@ -236,8 +234,8 @@ class Normaliser:
             (".", (("abbreviations", abbreviations.abbreviation),)),
             ("#@", (("hashtags", latin.hashtag), ("hashtags", latin.mention))),
             ("+", (("telephone", telephone.telephone),)),
-            (_DASHES, (("arithmetic", quantities.arithmetic), ("numbers", quantities.negative))),
-            (_CURRENCY, (("money", quantities.money),)),
+            (_DASHES, (("arithmetic", relations.arithmetic), ("numbers", quantities.negative))),
+            (_CURRENCY, (("money", money.money),)),
             ("፩፪፫፬፭፮፯፰፱፲፳፴፵፶፷፸፹፺፻፼", (("dates", dates.date), ("ethiopic", symbols.numeral))),
         )  # fmt: skip
         always: Sequence[tuple[str, Bound]] = (
@@ -261,11 +259,11 @@ class Normaliser:
     def _plain_span(self, source: Clean, start: int, end: int, pieces: list[str]) -> Span:
         piece = source.text[start:end]
         pieces.append(piece)
-        first, last = source.place(start), source.place(end)
+        first, last = source.place(start) if start else 0, source.place(end)
         return Span(first, last, source.written[first:last], "text", self._folded(piece), "words as they are")
 
     def _span(self, source: Clean, found: Found) -> Span:
-        first, last = source.place(found.start), source.place(found.end)
+        first, last = source.place(found.start) if found.start else 0, source.place(found.end)
         spoken = self._folded(" ".join(found.spoken.split()))
         return Span(first, last, source.written[first:last], found.kind, spoken, found.why, found.value)
 

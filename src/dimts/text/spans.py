@@ -7,16 +7,28 @@ span ended. It answers with a Found, or None to let the next step try.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from dimts.text.ethiopic import letter
+from dimts.text.ethiopic import GEMINATION_MARK, VOWEL_LENGTH_MARKS, letter, letters
 
-FIDEL = "\u1200-\u135f\u1380-\u138f\u2d80-\u2dde\uab01-\uab2e"
-"""Ethiopic letters and their combining marks, as the inside of a regular expression's character class."""
+
+def _ranges(codes: Iterable[int]) -> str:
+    """Code points → the inside of a character class."""
+    found: list[list[int]] = []
+    for code in sorted(codes):
+        if found and code == found[-1][1] + 1:
+            found[-1][1] = code
+        else:
+            found.append([code, code])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in found)
+
+
+FIDEL = _ranges({ord(entry.char) for entry in letters()} | set(map(ord, GEMINATION_MARK + VOWEL_LENGTH_MARKS)))
+"""Ethiopic letters of all blocks and their combining marks, as the inside of a character class."""
 REACH = 40
 """How far to the left a step may look, in characters; keeps the whole linear."""
 _FIDEL_RUN = re.compile(f"[{FIDEL}]+")

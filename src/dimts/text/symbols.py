@@ -11,8 +11,10 @@ import unicodedata
 from fractions import Fraction
 
 from dimts.text import numbers
-from dimts.text.quantities import mixed, prefix_of
-from dimts.text.spans import FIDEL, Found, Reading, is_suffix, pairs, with_suffix, word_at, word_before
+from dimts.text.latin import LATIN
+from dimts.text.quantities import prefix_of
+from dimts.text.relations import mixed
+from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at, word_before
 
 FULL_STOP, COMMA, SEMICOLON, COLON, PREFACE, QUESTION, EXCLAMATION = "።", "፣", "፤", "፥", "፦", "?", "!"
 MARKS = FULL_STOP + COMMA + SEMICOLON + COLON + PREFACE + QUESTION + EXCLAMATION
@@ -32,6 +34,9 @@ _WORDS = {
     "α": "አልፋ", "β": "ቤታ", "γ": "ጋማ", "δ": "ዴልታ", "Δ": "ዴልታ", "π": "ፓይ", "λ": "ላምዳ", "Ω": "ኦሜጋ", "ω": "ኦሜጋ",
     "μ": "ሚው", "σ": "ሲግማ",
 }  # fmt: skip
+_READABLE = re.compile(f"[{FIDEL}{LATIN}]")
+_LISTED = re.compile(r"(?:^| )\d{1,2}ኛ?$")
+"""A number that counts the points of a list, before / or -: 1/ …, 2- …"""
 _POWERS = {"²": "ስኩዌር", "³": "ኩብ"}
 
 
@@ -89,13 +94,19 @@ def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         end += 1
     if end == at:
         return None
+    if end == at + 1 and text[end : end + 1] == " " and _LISTED.search(behind(text, at)):
+        return Found(at, end, "mark", COMMA, "a stroke or dash after a number in a list")
     inside = at > 0 and end < len(text) and text[at - 1] not in " \n" and text[end] not in " \n"
     return Found(at, end, "hyphen" if inside else "dash", "", "a hyphen is not said" if inside else "a dash: a break")
 
 
 def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """A stroke that belongs to no abbreviation, fraction or date."""
-    return Found(at, at + 1, "bracket", "", "a stroke is not said") if text[at] == "/" else None
+    if text[at] != "/":
+        return None
+    if text[at + 1 : at + 2] == " " and _LISTED.search(behind(text, at)):
+        return Found(at, at + 1, "mark", COMMA, "a stroke or dash after a number in a list")
+    return Found(at, at + 1, "bracket", "", "a stroke is not said")
 
 
 def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -155,21 +166,22 @@ def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
     """Whatever is left: a sign with a name, or one that is not said."""
     char = text[at]
-    if char in _WORDS:
+    if char in _WORDS and not (char.isalpha() and _beside_letters(text, at)):
+        if char == "+" and at and text[at - 1] not in " \n":
+            return Found(at, at + 1, "sign", "ፕላስ", "a plus after a word")
         start, prefix = prefix_of(text, at, floor)
         return Found(start, at + 1, "sign", prefix + _WORDS[char], f"the sign {char}")
     if unicodedata.category(char)[0] == "L":
         end = at + 1
-        while end < len(text) and text[end] not in _WORDS and _is_foreign(text[end]):
+        while end < len(text) and _is_foreign(text[end]):
             end += 1
         return Found(at, end, "foreign", "", "letters of another script: not said")
     return Found(at, at + 1, "sign", "", f"{unicodedata.name(char, 'a sign without a name').lower()}: not said")
 
 
+def _beside_letters(text: str, at: int) -> bool:
+    return any(char.isalpha() and _is_foreign(char) for char in (text[at - 1 : at] + text[at + 1 : at + 2]))
+
+
 def _is_foreign(char: str) -> bool:
-    return (
-        char > "ʯ"
-        and unicodedata.category(char)[0] == "L"
-        and not "ሀ" <= char <= "᎟"
-        and not ("ⶀ" <= char <= "ⷞ" or "\uab01" <= char <= "\uab2e")
-    )
+    return unicodedata.category(char)[0] == "L" and not _READABLE.match(char)

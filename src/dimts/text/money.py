@@ -1,0 +1,126 @@
+"""Amounts of money → words: the currency may stand before or after, as a sign, a code or a word."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from dimts.text import numbers
+from dimts.text.quantities import DASH, NUMBER, prefix_of
+from dimts.text.spans import FIDEL, Found, Reading, before, pairs, table, word_before
+
+MAGNITUDE = "(?:ሺህ|ሺሕ|ሺ|ሚሊዮን|ሚልዮን|ሚሊየን|ሚሊዬን|ቢሊዮን|ቢልዮን|ቢሊየን|ቢሊዬን|ትሪሊዮን|ትሪሊየን)"
+_LATIN_MAGNITUDES = {
+    "k": "ሺህ", "K": "ሺህ", "M": "ሚሊዮን", "m": "ሚሊዮን", "mn": "ሚሊዮን", "MN": "ሚሊዮን", "million": "ሚሊዮን", "B": "ቢሊዮን",
+    "b": "ቢሊዮን", "bn": "ቢሊዮን", "BN": "ቢሊዮን", "billion": "ቢሊዮን", "T": "ትሪሊዮን", "tn": "ትሪሊዮን", "trillion": "ትሪሊዮን",
+}  # fmt: skip
+_NUMBER = re.compile(NUMBER)
+_SPACED_GROUPS = re.compile(r"\d{1,3}(?:,\d{3}|, 000){1,5}(?:\.\d+)?(?![\d,])")
+
+
+@cache
+def _money_after() -> re.Pattern[str]:
+    names = sorted((row[0] for row in table("money")), key=len, reverse=True)
+    return re.compile(rf" ?({'|'.join(map(re.escape, names))})(?![A-Za-z0-9{FIDEL}])")
+
+
+@cache
+def _money_before() -> re.Pattern[str]:
+    names = sorted((row[0] for row in table("money")), key=len, reverse=True)
+    return re.compile(rf"(?<![A-Za-z])({'|'.join(map(re.escape, names))})[ :፡]?$")
+
+
+@cache
+def _money_sign() -> re.Pattern[str]:
+    """A currency sign or code with a number after it, for the step that is asked at the sign."""
+    names = sorted((row[0] for row in table("money")), key=len, reverse=True)
+    return re.compile(rf"({'|'.join(map(re.escape, names))}) ?(?=\d)")
+
+
+_LATIN_MAGNITUDE = re.compile(rf" ?({'|'.join(sorted(_LATIN_MAGNITUDES, key=len, reverse=True))})(?![A-Za-z])")
+_FIDEL_MAGNITUDE = re.compile(rf" ?({MAGNITUDE})(?![{FIDEL}])")
+
+
+def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """$1.5 ቢሊዮን, ብር 1,200, 25.50 ብር, 100 USD → amount, then the name; two decimals are cents."""
+    if text[at].isdigit():
+        left = before(text, at, floor)
+        found = _money_before().search(left)
+        if found is None:
+            return _money_last(text, at, floor)
+        sign, digits_at, sign_at = found.group(1), at, at - len(left) + found.start()
+    else:
+        found = _money_sign().match(text, at)
+        if found is None:
+            return None
+        sign, digits_at, sign_at = found.group(1), found.end(), at
+    start, prefix = prefix_of(text, sign_at, floor)
+    if "ሀ" <= text[sign_at] <= "ፚ" and start == sign_at and word_before(text, sign_at, floor):
+        return _money_last(text, at, floor)  # the tail of a longer word, not a currency
+    return _amount_of_money(text, digits_at, start, prefix, sign)
+
+
+def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: str) -> Found | None:
+    amount = _bare_amount(text, digits_at)
+    if amount is None:
+        return None
+    end, written, magnitude = amount
+    pair = re.compile(rf" ?{DASH} ?").match(text, end)
+    if pair and not magnitude and (second := _bare_amount(text, pair.end())):
+        words = f"{prefix or 'ከ'}{numbers.decimal(written)} እስከ {numbers.decimal(second[1])} {second[2]}".rstrip()
+        return Found(start, second[0], "money", f"{words} {_name(sign)}", f"a range of {sign}")
+    end = _swallow_code(text, end, sign)
+    return Found(start, end, "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}")
+
+
+def _swallow_code(text: str, end: int, sign: str) -> int:
+    """$100 USD, $5 ዶላር: the currency written twice is said once."""
+    again = _money_after().match(text, end)
+    return again.end() if again and _name(again.group(1)).endswith(_name(sign).rpartition(" ")[2]) else end
+
+
+def _money_last(text: str, at: int, floor: int) -> Found | None:
+    """The currency stands after the number: 25.50 ብር, 100 USD, 1.5M $."""
+    amount = _bare_amount(text, at)
+    if amount is None:
+        return None
+    end, written, magnitude = amount
+    found = _money_after().match(text, end)
+    if found is None:
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    sign = found.group(1)
+    return Found(start, found.end(), "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}")
+
+
+def _bare_amount(text: str, at: int) -> tuple[int, str, str] | None:
+    """End, digits and magnitude word of a number; no suffix, no unit."""
+    found = _SPACED_GROUPS.match(text, at) or _NUMBER.match(text, at)
+    if found is None:
+        return None
+    written, end, magnitude = found.group().replace(" ", "").replace("፣", ","), found.end(), ""
+    if after := _FIDEL_MAGNITUDE.match(text, end):
+        magnitude, end = after.group(1), after.end()
+    elif after := _LATIN_MAGNITUDE.match(text, end):
+        magnitude, end = _LATIN_MAGNITUDES[after.group(1)], after.end()
+    return end, written, magnitude
+
+
+def _name(sign: str) -> str:
+    return pairs("money")[sign]
+
+
+def say_money(written: str, magnitude: str, sign: str) -> str:
+    """ "1,200.50", "", "ብር" → አንድ ሺህ ሁለት መቶ ብር ከሃምሳ ሳንቲም."""
+    name = _name(sign)
+    cents_name = next((row[2] for row in table("money") if row[0] == sign and len(row) > 2), "")
+    whole, _, rest = written.partition(".")
+    if magnitude or not rest or len(rest) > 2 or not cents_name:
+        return " ".join(part for part in (numbers.decimal(written), magnitude, name) if part)
+    cents = int(rest.ljust(2, "0"))
+    whole_value = int(whole.replace(",", "") or "0") if len(whole) <= 24 else 1
+    if not cents:
+        return f"{numbers.decimal(whole)} {name}"
+    if not whole_value:
+        return f"{numbers.cardinal(cents)} {cents_name}"
+    return f"{numbers.decimal(whole)} {name} ከ{numbers.cardinal(cents)} {cents_name}"
