@@ -243,10 +243,13 @@ def test_an_unknown_phone_and_no_phones_are_refused() -> None:
         VOICE.speak([[]])
 
 
-def test_the_same_phones_give_the_same_samples() -> None:
-    first = VOICE.speak(SELAM, "።")
-    Formant(FormantSettings(variant="f3", rate=1.5)).speak(SELAM, "?")
-    np.testing.assert_array_equal(VOICE.speak(SELAM, "።").samples, first.samples)
+@pytest.mark.parametrize("variant", ["", "f2", "m3", "klatt4", "whisper", "croak"])
+def test_the_same_phones_give_the_same_samples(variant: str) -> None:
+    voice = Formant(FormantSettings(variant=variant))
+    first = voice.speak(SELAM, "።")
+    for _ in range(3):
+        Formant(FormantSettings(variant="f3", rate=1.5)).speak(SELAM, "?")
+        np.testing.assert_array_equal(voice.speak(SELAM, "።").samples, first.samples)
 
 
 def test_threads_do_not_mix_their_voices() -> None:

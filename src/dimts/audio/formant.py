@@ -2,9 +2,10 @@
 
     Formant(FormantSettings(variant="f2")).speak([["s", "ə", "l", "a", "m"]], "።").save("selam.wav")
 
-No model, no network, no program to install; the same phones and settings give the same samples. It says
-what it is told: the phones come from outside, as espeak-ng phoneme names, and its own spelling rules
-are never asked. MNEMONICS is the whole of what it can say; any other phone is an AudioError.
+No model, no network, no program to install. It says what it is told: the phones come from outside, as
+espeak-ng phoneme names, and its own spelling rules are never asked. MNEMONICS is the whole of what it can
+say; any other phone is an AudioError. The same phones and settings give the same samples (but for the noise
+in the variants Reed and caleb, which comes from the C library's generator).
 
 The library has one state for the whole process, so all voices share one lock.
 Source of the interface: espeak-ng 1.52, src/include/espeak-ng/speak_lib.h.
@@ -82,6 +83,9 @@ _DATA_PATH_LIMIT = 150
 """The library copies its data path into 160 bytes."""
 
 _REINSTALL = "pip install --force-reinstall espeakng-loader"
+
+_SEED = 1
+"""Of the noise in breathy variants."""
 
 # speak_lib.h
 _SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT = 2, 0x0001, 0x8000
@@ -367,6 +371,7 @@ class _Library:
                 raise AudioError(f"espeak-ng cannot load the voice {voice!r}", "choose another variant")
             handle.espeak_SetParameter(_P_RATE, round(_WORDS_A_MINUTE * settings.rate), 0)
             handle.espeak_SetParameter(_P_PITCH, _pitch_number(settings.pitch), 0)
+            handle.espeak_ng_SetRandSeed(_SEED)
             handle.espeak_SetSynthCallback(callback)
             code = handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
         if code != 0:
@@ -383,6 +388,7 @@ class _Library:
         try:
             handle.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
             handle.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
+            handle.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
             handle.espeak_SetSynthCallback.argtypes = [_Callback]
             handle.espeak_SetSynthCallback.restype = None
             handle.espeak_Synth.argtypes = [
