@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from dimts.text import numbers
-from dimts.text.ethiopic import fold_homophones, letter
+from dimts.text.ethiopic import LABIAL_A, fold_homophones, letter
 from dimts.text.spans import FIDEL, SIXTH, Found, Reading, is_prefix, is_suffix, pairs, table, with_suffix, word_before
 
 _CHAIN = re.compile(rf"[{FIDEL}]{{1,24}}(?:[./][{FIDEL}]{{1,24}}){{1,7}}[./]?")
@@ -122,6 +122,8 @@ def _with_ending(parts: list[str]) -> tuple[str, str] | None:
         found = whole.get((*head, last[:size]))
         if found and suffix and is_suffix(suffix):
             return with_suffix(found[0], suffix, numbers.ordinal_of), found[1]
+        if not _INFLECTED.fullmatch(_vowel_order(last[size - 1]) + suffix):
+            continue
         changed = _sixth(last[size - 1])
         found = whole.get((*head, last[: size - 1] + changed)) if changed != last[size - 1] else None
         if (
@@ -129,6 +131,15 @@ def _with_ending(parts: list[str]) -> tuple[str, str] | None:
         ):  # ቤት → ቤቱ, ቤቶች: only the vowel of the last letter differs
             return found[0][:-1] + last[size - 1 :], found[1]
     return None
+
+
+_INFLECTED = re.compile("(?:[258](?:ን|ና|ም|ስ|ንና|ንም)*|7ች.{0,6}|4(?:ችን|ችሁ|ቸው)(?:ን|ና|ም|ስ)*)")
+"""Order of a word's changed last letter, and what follows it: ቤቱ ቤቴ ቤቷ, ቤቶች…, ቤታቸው…"""
+
+
+def _vowel_order(char: str) -> str:
+    entry = letter(char)
+    return str(entry.order) if entry and entry.order <= LABIAL_A else "0"
 
 
 def _sixth(char: str) -> str:
@@ -162,6 +173,10 @@ def _letter_names() -> frozenset[str]:
     return frozenset(map(fold_homophones, names))
 
 
+_WORD_OF_LETTERS = 3
+"""So many single letters with points are said as one word."""
+
+
 def _unknown(parts: list[str], stroke: bool) -> str:
     if stroke:
         return " ".join(parts)
@@ -170,6 +185,7 @@ def _unknown(parts: list[str], stroke: bool) -> str:
     cut = next((cut for cut in _cuts(parts[0]) if rest[0][cut:] in names), None)
     if cut is not None and all(part in names for part in rest[1:-1]):
         return " ".join(parts)
-    if len(parts) >= 3 and all(len(part) == 1 for part in parts[1:-1]) and len(parts[-1]) <= 2 and len(parts[0]) <= 3:
+    letters = [parts[0][max(_cuts(parts[0])) :], *parts[1:-1], parts[-1][:1]]
+    if len(parts) >= _WORD_OF_LETTERS and all(len(part) == 1 for part in letters) and is_suffix(parts[-1][1:]):
         return "".join(parts)
     return " ".join(parts)

@@ -109,7 +109,7 @@ _NUMERAL_DATE = re.compile(r"([፩-፴]{1,2})[/.\-]([፩-፲]{1,2})[/.\-]([፩-�
 _ETHIOPIAN_AFTER = re.compile(r" ?\(?(?:ዓ ?\.? ?/?ም|ዓመተ ም[ህሕ]ረት|አ\.ም|እ[./]ኢ[./]አ|E\.?C)")
 _GREGORIAN_AFTER = re.compile(r" ?\(?(?:እ ?[./] ?[ኤአ] ?[./] ?አ|G\.?C|AD|GC)")
 _GREGORIAN_BEFORE = re.compile(r"(?:እ ?[./] ?[ኤአ] ?[./] ?አ\.?|[ኤአ]ውሮፓ(?:ውያን)? አቆጣጠር|G\.?C\.?) ?(?:በ|ከ|እስከ|የ|ለ)?$")
-_DAY_YEAR = re.compile(r"(\d{1,2}) ?[/፣,] ?(\d{4})(?![\d/])")
+_DAY_YEAR = re.compile(r"(\d{1,2})(?: ?[/፣,] ?(\d{4})|/(\d{2}))(?![\d/])")
 _RANGE_AFTER = re.compile(r" ?[-–—] ?(?=\d)")
 _ENGLISH = re.compile(
     r"(?:(\d{1,2})(?:st|nd|rd|th)? )?(" + "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _ENGLISH_MONTHS) + r")\b\.?"
@@ -140,7 +140,7 @@ def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
         return None
     if int(found.group(1)) > _LONGEST_MONTH:
         return None
-    words = f"{numbers.cardinal(int(found.group(1)))} {numbers.year(int(found.group(2)))}"
+    words = f"{numbers.cardinal(int(found.group(1)))} {numbers.year(int(found.group(2) or found.group(3)))}"
     return Found(start, found.end(), "date", words, "a day and a year after the name of a month")
 
 

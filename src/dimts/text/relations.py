@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dimts.text import numbers
-from dimts.text.context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH
+from dimts.text.context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, YEAR_PREFIXES
 from dimts.text.quantities import DASH, NUMBER, amount_at, prefix_of, units
 from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, with_suffix, word_at
 
@@ -92,7 +92,8 @@ def _both_years(text: str, at: int, end: int, first: str, second: str, prefix: s
         return False
     if len(second) == 4 and int(first) in MODERN_YEARS and int(second) in MODERN_YEARS:
         return not COUNTED.match(text, end)
-    return ERA_AFTER.match(text, end) is not None
+    likely = prefix in YEAR_PREFIXES and int(first) in MODERN_YEARS and not COUNTED.match(text, end)
+    return likely or ERA_AFTER.match(text, end) is not None
 
 
 def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
