@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dimts.audio.wave import Wave
 from dimts.base.project import Project
@@ -15,7 +16,17 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.text.frontend import Frontend, FrontendSettings
 
 SETTINGS = '[text.g2p]\nbackends = ["rules"]\n'
-WORDS = "ሰላም ለዓለም እንዴት ናችሁ ዛሬ ጥሩ ቀን ነው ቡና እንጠጣ ልጆች ትምህርት ቤት ሄዱ ዝናብ ይዘንባል".split()
+WORDS = ["ሰላም", "ለዓለም", "እንዴት", "ናችሁ", "ዛሬ", "ጥሩ", "ቀን", "ነው", "ቡና", "እንጠጣ", "ልጆች", "ትምህርት", "ቤት", "ሄዱ", "ዝናብ", "ይዘንባል"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order, whatever the machine; the recorded values were made so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 MakeProject = Callable[..., Project]
 
