@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dimts.audio.level import high_pass, noise_and_snr
+from dimts.audio.level import frame_levels, high_pass
 from dimts.audio.wave import Wave
 from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError, ConfigError
 from dimts.evaluate.likeness import Embedding, embed, likeness
 from dimts.evaluate.listener import Heard, Listener, words_signs
-from dimts.evaluate.metrics import Edits, Step, align, per
+from dimts.evaluate.metrics import Edits, Step, align, best_prefixes, per
 from dimts.evaluate.sound import Prosody, prosody
 from dimts.text.phones import CONSONANTS, LONG, is_vowel, short
 
@@ -33,22 +33,20 @@ class FaultSettings:
 
     run: int = 4
     """Signs in a row that are missing at the end, or come without being asked for."""
-    word_error: float = 0.6
-    """Share of a word's signs that are wrong or missing, at which it is another word."""
-    word_excess: float = 2.5
-    """Natural log by which what is heard in a word is likelier than the word, for each of its signs."""
-    short_margin: float = 0.0
+    word_excess: float = 3.0
+    """Natural log by which other signs are likelier in a word than its own, on the mean of its signs."""
+    short_margin: float = 1.0
     """Natural log by which "said short" must be likelier than "said long", for each long consonant."""
-    likeness: float = 0.72
+    likeness: float = 0.78
     """Likeness to the voice below which it is another's."""
-    snr_db: float = 18.0
-    """Speech over noise, below which it is noisy."""
+    snr_db: float = 17.0
+    """Speech over noise (see `floor_snr_db`), below which it is noisy."""
     pause_seconds: float = 1.2
     """A silence within a phrase that is longer has lost its way."""
 
     def __post_init__(self) -> None:
-        if self.run < 2 or self.pause_seconds <= 0 or not 0 < self.word_error <= 1:
-            raise ConfigError("fault thresholds are out of range", "run >= 2, pause_seconds > 0, 0 < word_error <= 1")
+        if self.run < 2 or self.pause_seconds <= 0 or self.word_excess <= 0:
+            raise ConfigError("fault thresholds are out of range", "run >= 2, pause_seconds > 0, word_excess > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def examine(
     steps = align(heard.phones, expected, _likeness_cost)
     found = _words(heard, spelt, expected, steps)
     spoken = prosody(wave, expected)
-    _, snr = noise_and_snr(high_pass(wave))
+    snr = floor_snr_db(wave)
     alike = likeness(embed(wave), profile) if profile is not None else math.nan
     doubts = [
         *_runs(heard.phones, expected, steps, settings.run),
@@ -120,6 +118,22 @@ def examine(
     )  # fmt: skip
 
 
+def floor_snr_db(wave: Wave) -> float:
+    """Loud half of the frames over the quietest twentieth, dB; nan for silence, inf over digital silence.
+
+    A voice leaves closures and gaps in which nothing but the noise is left, even where it makes no pause, so the
+    quietest frames tell the noise (after the minimum statistics of Martin 2001).
+    """
+    levels = frame_levels(high_pass(wave)).astype(np.float64)
+    if len(levels) < _LEAST_FRAMES or levels.max() <= _SILENT_DBFS:
+        return math.nan
+    ordered = np.sort(10.0 ** (levels / 10.0))
+    noise = float(ordered[: max(1, round(_QUIETEST_SHARE * len(ordered)))].mean())
+    return 10.0 * math.log10(float(ordered[len(ordered) // 2 :].mean()) / max(noise, 1e-13))
+
+
+_QUIETEST_SHARE = 0.05
+_LEAST_FRAMES, _SILENT_DBFS = 20, -100.0
 _SHORTEST_SECONDS = 0.05
 _CLOSE_COST, _FAR_COST = 0.5, 1.2
 """Taking m for mː or p for b is a slip of the ear; a vowel for a consonant is another place in the sentence."""
@@ -147,31 +161,23 @@ def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, 
 
 
 def _runs(heard: Sequence[str], expected: Sequence[str], steps: Sequence[Step], least: int) -> list[Doubt]:
-    """Runs of missing signs at the end (cut), and of signs too many (loop, extra)."""
+    """What is missing at the end (cut), and what is said too much (loop, extra)."""
     doubts: list[Doubt] = []
-    tail = _tail(steps)
-    missing = sum(step.kind == "missing" for step in tail)
+    _, reached = best_prefixes(heard, expected, _likeness_cost)
+    missing = len(expected) - reached
     if missing >= least:
         lost = " ".join(expected[-missing:])
         doubts.append(Doubt("cut", f"the end is missing: {lost}", float(missing), float(least - 1)))
     for first, last in _extra_runs(steps, least):
         places = [step.heard for step in steps[first:last] if step.heard is not None and step.kind != "same"]
         said = [heard[place] for place in places]
-        at_end = not any(step.kind == "same" for step in steps[last:])
-        again = _repeats(said, heard[: places[0]], heard[places[-1] + 1 :])
-        kind, words = (
-            ("loop", "said again") if again else ("extra", "said after the end" if at_end else "not asked for")
-        )
+        if _repeats(said, heard[: places[0]], heard[places[-1] + 1 :]):
+            kind, words = "loop", "said again"
+        else:
+            at_end = not any(step.kind == "same" for step in steps[last:])
+            kind, words = "extra", "said after the end" if at_end else "not asked for"
         doubts.append(Doubt(kind, f"{words}: {' '.join(said)}", float(len(said)), float(least - 1)))
     return doubts
-
-
-def _tail(steps: Sequence[Step]) -> Sequence[Step]:
-    """What follows the last two signs in a row that were heard rightly."""
-    for at in range(len(steps) - 1, 0, -1):
-        if steps[at].kind == "same" and steps[at - 1].kind == "same":
-            return steps[at + 1 :]
-    return steps
 
 
 def _extra_runs(steps: Sequence[Step], least: int) -> list[tuple[int, int]]:
@@ -240,11 +246,11 @@ def _wrong_words(words: Sequence[HeardWord], settings: FaultSettings) -> list[Do
         Doubt(
             "wrong_word",
             f"heard {' '.join(word.heard) or 'nothing'} for {' '.join(word.expected)}",
-            word.error,
-            settings.word_error,
+            word.excess,
+            settings.word_excess,
         )
         for word in words
-        if word.error >= settings.word_error or word.excess >= settings.word_excess
+        if word.excess >= settings.word_excess
     ]
 
 

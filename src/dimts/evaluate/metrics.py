@@ -64,19 +64,9 @@ class Step:
 
 def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None) -> list[Step]:
     """The cheapest way from `expected` to `heard` (Levenshtein 1966). `cost` of taking one for another is at most 2."""
-    rows, columns = len(expected) + 1, len(heard) + 1
-    table = [[0.0] * columns for _ in range(rows)]
-    for row in range(rows):
-        table[row][0] = float(row)
-    table[0] = [float(column) for column in range(columns)]
-    for row in range(1, rows):
-        above, here, wanted = table[row - 1], table[row], expected[row - 1]
-        for column in range(1, columns):
-            other = heard[column - 1]
-            change = 0.0 if other == wanted else (cost(other, wanted) if cost else 1.0)
-            here[column] = min(above[column - 1] + change, above[column] + 1, here[column - 1] + 1)
+    table = _table(heard, expected, cost)
     steps: list[Step] = []
-    row, column = rows - 1, columns - 1
+    row, column = len(expected), len(heard)
     while row or column:
         value = table[row][column]
         if row and column:
@@ -93,6 +83,36 @@ def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], floa
             column -= 1
             steps.append(Step("extra", column, None))
     return steps[::-1]
+
+
+def _table(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None) -> list[list[float]]:
+    """[E + 1, H + 1] the cheapest way from each beginning of `expected` to each of `heard`."""
+    rows, columns = len(expected) + 1, len(heard) + 1
+    table = [[0.0] * columns for _ in range(rows)]
+    for row in range(rows):
+        table[row][0] = float(row)
+    table[0] = [float(column) for column in range(columns)]
+    for row in range(1, rows):
+        above, here, wanted = table[row - 1], table[row], expected[row - 1]
+        for column in range(1, columns):
+            other = heard[column - 1]
+            change = 0.0 if other == wanted else (cost(other, wanted) if cost else 1.0)
+            here[column] = min(above[column - 1] + change, above[column] + 1, here[column - 1] + 1)
+    return table
+
+
+def best_prefixes(
+    heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None
+) -> tuple[int, int]:
+    """(h, e): how much of `heard` fits all of `expected` best, and how much of `expected` fits all of `heard` best.
+
+    What lies beyond is said too much, or was not said any more. Of equally good ones the longest.
+    """
+    table = _table(heard, expected, cost)
+    last = table[-1]
+    best_heard = max(range(len(last)), key=lambda at: (-last[at], at))
+    best_expected = max(range(len(table)), key=lambda at: (-table[at][-1], at))
+    return best_heard, best_expected
 
 
 def edits(heard: Sequence[T], expected: Sequence[T]) -> Edits:
