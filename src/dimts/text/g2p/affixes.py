@@ -28,7 +28,7 @@ def _join(stem: str, ending: str) -> str:
         return stem + ending
     if ending[0] == "a" and stem[-1] in "e":
         return stem[:-1] + ending
-    if ending[0] == "a" and stem[-1] == "u":
+    if ending[0] == "a" and stem[-1] in "uo":
         return stem[:-1] + "A" + ending[1:]
     if ending[0] == "a" and stem[-1] == "a":
         return stem + ending[1:]
@@ -42,7 +42,7 @@ def _with_objects(subject: str, vowel: bool) -> Iterable[str]:
     yield subject
     for thing in OBJECTS:
         if vowel:
-            if thing == "w" and subject[-1:] == "u" or thing == "t" and subject[-1:] not in ("u", "o"):
+            if (thing == "w" and subject[-1:] == "u") or (thing == "t" and subject[-1:] not in ("u", "o")):
                 continue
             yield _join(subject, thing)
             if thing == "at" and subject[-1:] in ("u", "o"):
@@ -96,6 +96,14 @@ def _imperfect() -> Iterable[str]:
                 for auxiliary in ("al", "al:u", "al:ehu", "al:eh", "al:en", "alec:", "al:ac:hu", "al:ex"):
                     yield form + auxiliary
     yield from ("al:eh", "iyal:ex")
+
+
+def _imperfect_after_a() -> Iterable[str]:
+    """The same after a stem in -a: yɨsäma, yɨsämaw."""
+    plain = ("", "w", "t", "N", "h", "x", "n", "c:hu", "c:ew", "wo", *PREPOSED)
+    yield from plain
+    for form in plain[1:]:
+        yield from (form + auxiliary for auxiliary in ("al", "al:u", "al:ehu", "al:eh", "al:en", "alec:", "al:ac:hu"))
 
 
 def _jussive() -> Iterable[str]:
@@ -163,6 +171,7 @@ def suffixes() -> Affixes:
     forms += (("perf", form) for form in _perfect(after_vowel=False))
     forms += (("perfa", form) for form in _perfect(after_vowel=True))
     forms += (("imp", form) for form in _imperfect())
+    forms += (("impa", form) for form in _imperfect_after_a())
     forms += (("jus", form) for form in _jussive())
     forms += (("ger", form) for form in _gerund())
     forms += (("noun", form) for form in _noun())
@@ -172,20 +181,133 @@ def suffixes() -> Affixes:
 # ---------------------------------------------------------------- before the stem
 _PERFECT_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "'ye", "'al", "yal", "bal", "kal", "slal", "'ndal",
                   "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "kal")  # fmt: skip
-_IMPERFECT_OUTER = ("s", "b", "l", "yem", "lem", "bem", "kem", "slem", "'ndem", "'nd", "'skem", "k", "'m", "m", "wedem",
-                    "yal", "ym", "kenem", "yem", "yebem")  # fmt: skip
+_IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'ndem:", "'nd", "'skem:", "k", "m",
+                    "wedem:", "kenem:", "yebem:", "yelem:", "yekem:", "yeslem:")  # fmt: skip
+"""yəmmi-: the m of the relative is long (Leslau)."""
 NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe", "yele", "yeke",
               "kebe", "lebe", "beye", "keye", "leye", "'ndebe", "ke'ne", "'ne", "yene", "lene", "bene", "kene", "bes",
               "yewede", "yesle", "'ndye", "sile", "mne", "yebale", "yeyale", "bebale", "'ndele")  # fmt: skip
 _VOICES = {
-    "perf": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa"},
-    "imp": {"-": "", "t": "", "a": "a", "as": "as", "0-": "a", "0t": "t:a", "0as": "asa"},
-    "jus": {"-": "", "t": "", "a": "a", "as": "as", "0-": "", "0t": "t:a", "0as": "asa"},
-    "ipv": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'", "0t": "ta", "0as": "'asa"},
-    "ger": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa"},
-    "inf": {"-": "me", "t": "me", "a": "ma", "as": "mas", "0-": "ma", "0t": "met:a", "0as": "masa"},
-    "ins": {"-": "me", "t": "me", "a": "ma", "as": "mas", "0-": "ma", "0t": "met:a", "0as": "masa"},
-    "agt": {"-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa"},
+    "perf": {
+        "-": "",
+        "t": "te",
+        "a": "'a",
+        "as": "'as",
+        "0-": "'a",
+        "0t": "ta",
+        "0as": "'asa",
+        "tn": "ten",
+        "an": "'an",
+        "ast": "'aste",
+        "0ast": "'asta",
+        "0ast2": "'aste",
+        "0f": "te",
+    },
+    "imp": {
+        "-": "",
+        "t": "",
+        "a": "a",
+        "as": "as",
+        "0-": "a",
+        "0t": "t:a",
+        "0as": "asa",
+        "tn": "n",
+        "an": "an",
+        "ast": "aste",
+        "0ast": "asta",
+        "0ast2": "aste",
+        "0f": "t:e",
+    },
+    "jus": {
+        "-": "",
+        "t": "",
+        "a": "a",
+        "as": "as",
+        "0-": "",
+        "0t": "t:a",
+        "0as": "asa",
+        "tn": "n",
+        "an": "an",
+        "ast": "aste",
+        "0ast": "asta",
+        "0ast2": "aste",
+        "0f": "t:e",
+    },
+    "ipv": {
+        "-": "",
+        "t": "te",
+        "a": "'a",
+        "as": "'as",
+        "0-": "'",
+        "0t": "ta",
+        "0as": "'asa",
+        "tn": "ten",
+        "an": "'an",
+        "ast": "'aste",
+        "0ast": "'asta",
+        "0ast2": "'aste",
+        "0f": "te",
+    },
+    "ger": {
+        "-": "",
+        "t": "te",
+        "a": "'a",
+        "as": "'as",
+        "0-": "'a",
+        "0t": "ta",
+        "0as": "'asa",
+        "tn": "ten",
+        "an": "'an",
+        "ast": "'aste",
+        "0ast": "'asta",
+        "0ast2": "'aste",
+        "0f": "te",
+    },
+    "inf": {
+        "-": "me",
+        "t": "me",
+        "a": "ma",
+        "as": "mas",
+        "0-": "ma",
+        "0t": "met:a",
+        "0as": "masa",
+        "tn": "men",
+        "an": "man",
+        "ast": "maste",
+        "0ast": "masta",
+        "0ast2": "maste",
+        "0f": "met:e",
+    },
+    "ins": {
+        "-": "me",
+        "t": "me",
+        "a": "ma",
+        "as": "mas",
+        "0-": "ma",
+        "0t": "met:a",
+        "0as": "masa",
+        "tn": "men",
+        "an": "man",
+        "ast": "maste",
+        "0ast": "masta",
+        "0ast2": "maste",
+        "0f": "met:e",
+    },
+    "agt": {
+        "-": "",
+        "t": "te",
+        "a": "'a",
+        "as": "'as",
+        "0-": "'a",
+        "0t": "ta",
+        "0as": "'asa",
+        "tn": "ten",
+        "an": "'an",
+        "ast": "'aste",
+        "0ast": "'asta",
+        "0ast2": "'aste",
+        "0f": "te",
+    },
 }
 """For each slot what the voice puts right before the stem; 0 are verbs that begin with a lost guttural (አለፈ)."""
 
@@ -206,7 +328,7 @@ def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
     vowel = voice[:1] == "a"
     for subject in ("y", "t", "n", "'"):
         if not outer:
-            front = "'n" if subject == "n" else subject
+            front = "'n:" if subject == "n" else subject
             if slot == "jus" and subject == "'":
                 yield "l" + voice
             yield ("" if vowel and subject == "'" else front) + (("'" + voice) if vowel and subject == "'" else voice)
@@ -214,11 +336,13 @@ def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
             yield outer + ("iya" + voice[1:] if vowel else "i" + voice)
         elif subject == "'":
             yield outer + voice
+        elif subject == "n":
+            yield outer + "n:" + voice
         else:
             yield outer + subject + voice
     negatives = ("ay", "at", "al", "an")
     for negative in negatives:
-        yield ("'" if not outer else outer) + negative + voice
+        yield (outer if outer else "'") + negative + voice
 
 
 @cache

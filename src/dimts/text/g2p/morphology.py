@@ -20,9 +20,11 @@ from dimts.text.g2p.lexicon import built_in
 SLOTS = ("perf", "imp", "jus", "ipv", "ger", "inf", "agt", "ins")
 _VERB_SUFFIXES = {"perf": "perf", "imp": "imp", "jus": "jus", "ipv": "jus", "ger": "ger"}
 """Which set of suffixes a slot takes; the others are nouns."""
+_FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "4a")
+_PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
 _KNOWN_ROOT, _OPEN_TYPE, _NEW_ROOT = 0.96, 0.85, 0.75
-_NOUN = 0.93
-_T_VOICES, _A_VOICES = ("t", "rt", "ft"), ("a", "ra", "fa")
+_NOUN = 0.95
+_T_VOICES, _A_VOICES = ("t", "rt", "ft", "xt"), ("a", "ra", "fa", "xa")
 _DIGITS = str.maketrans(dict.fromkeys("hlmsrxbtcnN'kwzZydjgfpvqTCSP", "C"))
 
 
@@ -67,13 +69,14 @@ def _patterns() -> dict[str, tuple[Stem, ...]]:
 
 
 def _put(found: dict[str, list[Stem]], stem: Stem) -> None:
-    shape = "".join(sign if sign in VOWELS_IN_CODE else "C" for sign in stem.pattern if sign not in ":.")
+    shape = "".join(sign if sign in VOWELS_IN_CODE else "C" for sign in stem.pattern if sign not in ":.~=")
     found.setdefault(shape, []).append(stem)
 
 
 _FAMILIES = {
     "CeCeCe": "3", "CoCeCe": "3o", "CaCeCe": "3a", "CeCa": "2a", "CoCa": "2oa", "CeCe": "2e", "CoCe": "ho",
     "CaCe": "ha", "CECe": "hE", "CeCeCeCe": "4", "CeCCeCe": "4c", "CoCeCeCe": "4o", "CaCa": "2a",
+    "CeCaCe": "3e", "CeCaCa": "3aa", "CoCaCa": "3oaa", "CaCECe": "caE", "CeCoCe": "3u", "CACe": "hA",
 }  # fmt: skip
 """Citation form → family of the root."""
 
@@ -183,15 +186,17 @@ class Morphology:
             if pattern.family.startswith("0"):
                 voice = "0" + voice
             wanted = _VERB_SUFFIXES.get(pattern.slot, "noun")
-            if wanted == "perf" and pattern.pattern.endswith("a"):
-                wanted = "perfa"
+            if pattern.pattern.endswith("a") and wanted != "noun":
+                wanted = "perfa" if wanted == "perf" else "impa"
+            lost_a = pattern.slot == "perf" and pattern.family in _FINAL_A and wanted == "perf"
             for slot, head_voice, head in heads:
                 if slot != pattern.slot or head_voice != voice:
                     continue
                 for kind_of_tail, tail in tails:
-                    if kind_of_tail == wanted:
+                    if kind_of_tail == wanted and not (lost_a and tail[:1] not in ("u", "A")):
                         marked = head + _fill(pattern.pattern, consonants) + tail
-                        weight = trust + 0.01 * len(radicals) - 0.002 * len(tail) - (0.03 if voice != "-" else 0.0)
+                        weight = trust + 0.01 * len(radicals) - 0.002 * len(tail) - _rare(tail)
+                        weight -= 0.03 if voice != "-" else 0.0
                         yield weight, Analysis(marked, f"{head}+{stem}({pattern.slot}{voice})+{tail}", trust)
 
     def _nouns(
@@ -201,11 +206,11 @@ class Morphology:
         tails: Iterable[tuple[str, str]],
         swallowed: int = 0,
     ) -> Iterator[tuple[float, Analysis]]:
-        if len(stem) < 3:
+        if len(stem) < 2:
             return
         for name, trust in (("lexicon.tsv", _NOUN), ("geezorg/lexicon.tsv", _NOUN - 0.08)):
             marked_stem = built_in(name).lengths.get(stem)
-            if marked_stem is None:
+            if marked_stem is None or (len(stem) < 3 and name != "lexicon.tsv"):
                 continue
             for slot, _, head in heads:
                 if slot != "noun":
@@ -213,9 +218,14 @@ class Morphology:
                 for kind_of_tail, tail in tails:
                     if kind_of_tail == "noun" and _fits(stem, tail):
                         marked = head + marked_stem[swallowed:] + tail
-                        weight = trust + 0.01 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail)
+                        weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
                         yield weight, Analysis(marked, f"{head}+{stem}+{tail}", trust)
             return
+
+
+def _rare(tail: str) -> float:
+    """What an ending costs that is seldom meant: -ስ, -ኮ, -ማ, -ሳ, and the -ə of a construct (ቤተ)."""
+    return 0.05 if tail.endswith(("s", "ko", "ma", "sa")) or tail == "e" else 0.0
 
 
 def _fits(stem: str, tail: str) -> bool:
@@ -237,6 +247,13 @@ def _radicals(pattern: str, consonants: str) -> str | None:
             if found.setdefault(sign, consonants[at]) != consonants[at]:
                 return None
             at += 1
+        elif sign == "~":
+            plain = _PALATALS.get(consonants[at - 1])
+            if plain is None:
+                return None
+            found[pattern[pattern.index("~") - 1]] = plain
+        elif sign == "=":
+            found["="] = consonants[at - 1]
         elif sign not in VOWELS_IN_CODE and sign not in ":.":
             if sign != consonants[at]:
                 return None
@@ -250,7 +267,7 @@ def _fill(pattern: str, consonants: str) -> str:
     for sign in pattern:
         if sign in VOWELS_IN_CODE or sign in ":.":
             out.append(sign)
-        else:
+        elif sign not in "~=":
             out.append(consonants[at])
             at += 1
     return "".join(out)
