@@ -103,11 +103,11 @@ def _spread(
             yield _said(line, as_json)
         return
     from concurrent.futures import ProcessPoolExecutor
-    from itertools import batched
+    from itertools import islice
 
     with ProcessPoolExecutor(jobs, initializer=_start, initargs=(settings, lexicon)) as pool:
         waiting = []
-        for piece in batched(lines, _LINES_PER_PIECE):
+        while piece := list(islice(lines, _LINES_PER_PIECE)):
             waiting.append(pool.submit(_said_all, piece, as_json))
             while len(waiting) > 2 * jobs:
                 yield from waiting.pop(0).result()

@@ -7,13 +7,13 @@ it and travel with every checkpoint.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from dimts.base.doubt import Doubt
-from dimts.text.ethiopic import bare
+from dimts.text.ethiopic import bare, fold_homophones
 from dimts.text.g2p.backend import Refusal, Word
 from dimts.text.g2p.chain import BACKENDS, Chain, ChainSettings
 from dimts.text.normalise import Normaliser, NormaliseSettings
@@ -111,11 +111,20 @@ class Frontend:
 
     def pronounce(self, tokens: tuple[Token, ...]) -> tuple[Word, ...]:
         """Tokens of one breath, pronounced; phones given in the text are taken as they are."""
-        asked = self.chain.words([token.spoken for token in tokens], [token.written for token in tokens])
+        asked = self.chain.words([_exact(token) for token in tokens], [token.written for token in tokens])
         return tuple(
-            Word(token.written, token.spoken, token.phones, "user", 1.0) if token.phones else word
+            Word(token.written, token.spoken, token.phones, "user", 1.0)
+            if token.phones
+            else replace(word, spoken=token.spoken)
             for token, word in zip(tokens, asked, strict=True)
         )
+
+
+def _exact(token: Token) -> str:
+    """The word as it is written where normalising only made letters of one sound alike: ቍ says more than ቁ."""
+    if token.written != token.spoken and fold_homophones(token.written) == fold_homophones(token.spoken):
+        return token.written
+    return token.spoken
 
 
 @lru_cache(maxsize=4)
