@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -238,13 +238,14 @@ def writing(path: Path | str, rate: int) -> Iterator[Writer]:
     Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
     """
     path = check_target(path)
-    form = path.suffix or "wav"
-    try:
-        with aside(path) as temporary, temporary.open("wb") as file, Writer(file, form, rate) as writer:
-            yield writer
-    except OSError as error:  # what a full or forbidden disk says, `aside` has said already
-        reason = (error.strerror or str(error)).lower()
-        raise AudioError(f"cannot write {path}: {reason}", "choose another place") from error
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(aside(path))
+            file = stack.enter_context(temporary.open("wb"))
+        except OSError as error:  # what a full or forbidden disk says, `aside` has said already
+            reason = (error.strerror or str(error)).lower()
+            raise AudioError(f"cannot write {path}: {reason}", "choose another place") from error
+        yield stack.enter_context(Writer(file, path.suffix or "wav", rate))
 
 
 def check_target(path: Path | str) -> Path:
