@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-Affixes = dict[str, list[tuple[str, str]]]
-"""Bare code → [(slot, marked code)]."""
+Suffixes = dict[str, dict[str, str]]
+"""Bare code → slot → marked code."""
+Prefixes = dict[str, dict[tuple[str, str], str]]
+"""Bare code → (slot, voice) → marked code."""
 
 OBJECTS = ("t", "w", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
 PREPOSED = tuple(
@@ -150,22 +152,20 @@ def _bare(marked: str) -> str:
     return marked.replace(":", "").replace(".", "").replace("-", "")
 
 
-def _collect(forms: Iterable[tuple[str, str]], clitics: Iterable[str]) -> Affixes:
-    found: Affixes = {}
+def _collect(forms: Iterable[tuple[str, str]], clitics: Iterable[str]) -> Suffixes:
+    found: Suffixes = {}
     endings = tuple(clitics)
     for slot, form in dict.fromkeys(forms):
         for clitic in endings:
             marked = form + clitic
             if clitic and form.startswith("-") and len(form) == 2:
                 marked = form[1:] + clitic
-            entries = found.setdefault(_bare(marked), [])
-            if not any(known == slot for known, _ in entries):
-                entries.append((slot, marked))
+            found.setdefault(_bare(marked), {}).setdefault(slot, marked)
     return found
 
 
 @cache
-def suffixes() -> Affixes:
+def suffixes() -> Suffixes:
     """Everything that may follow a stem: slots perf, perfa (after -a), imp, jus, ger, noun."""
     forms: list[tuple[str, str]] = []
     forms += (("perf", form) for form in _perfect(after_vowel=False))
@@ -346,14 +346,12 @@ def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
 
 
 @cache
-def prefixes() -> dict[str, list[tuple[str, str, str]]]:
-    """Everything that may stand before a stem: bare code → [(slot, voice, marked code)]."""
-    found: dict[str, list[tuple[str, str, str]]] = {}
+def prefixes() -> Prefixes:
+    """Everything that may stand before a stem; a noun has the voice ""."""
+    found: Prefixes = {}
 
     def put(slot: str, voice: str, marked: str) -> None:
-        entries = found.setdefault(_bare(marked), [])
-        if (slot, voice, marked) not in entries:
-            entries.append((slot, voice, marked))
+        found.setdefault(_bare(marked), {}).setdefault((slot, voice), marked)
 
     for slot, voices in _VOICES.items():
         for voice, inner in voices.items():

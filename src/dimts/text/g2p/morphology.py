@@ -7,7 +7,7 @@ from, and verbs that no list holds follow their class. Of several analyses the m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -22,7 +22,8 @@ _VERB_SUFFIXES = {"perf": "perf", "imp": "imp", "jus": "jus", "ipv": "jus", "ger
 """Which set of suffixes a slot takes; the others are nouns."""
 _FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "4a")
 _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
-_KNOWN_ROOT, _OPEN_TYPE, _NEW_ROOT = 0.96, 0.85, 0.75
+_KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
+_LONGEST_PREFIX = 12
 _NOUN = 0.95
 _T_VOICES, _A_VOICES = ("t", "rt", "ft", "xt"), ("a", "ra", "fa", "xa")
 _DIGITS = str.maketrans(dict.fromkeys("hlmsrxbtcnN'kwzZydjgfpvqTCSP", "C"))
@@ -41,19 +42,55 @@ class Analysis:
 
 
 class Stem(NamedTuple):
-    """One pattern of stems.tsv."""
+    """One pattern of stems.tsv, ready to be compared."""
 
-    family: str
     types: str
     voice: str
+    """As the prefixes name it: of the prefix, with "0" for roots that begin with a lost guttural."""
     slot: str
+    ending: str
+    """Which set of suffixes may follow."""
+    lost_a: bool
+    """The stem's -a has given way to -u."""
     pattern: str
 
 
+class Radicals(NamedTuple):
+    """How to take the radicals from the consonants of a stem."""
+
+    places: tuple[int, ...]
+    literals: tuple[tuple[int, str], ...]
+    """Consonants that belong to the pattern."""
+    same: tuple[tuple[int, int], ...]
+    """Places that hold the same radical."""
+    palatal: bool
+    doubled: bool
+
+    def of(self, consonants: str) -> str | None:
+        """The radicals, None if `consonants` do not fit."""
+        for at, sign in self.literals:
+            if consonants[at] != sign:
+                return None
+        for first, second in self.same:
+            if consonants[first] != consonants[second]:
+                return None
+        found = "".join([consonants[at] for at in self.places])
+        if self.palatal:
+            plain = _PALATALS.get(found[-1])
+            if plain is None:
+                return None
+            found = found[:-1] + plain
+        return found + found[-1] if self.doubled else found
+
+
+Shape = list[tuple[Radicals, dict[str, list[Stem]]]]
+"""The stems of one shape: how to take the radicals → family → stems."""
+
+
 @cache
-def _patterns() -> dict[str, tuple[Stem, ...]]:
+def _patterns() -> dict[str, Shape]:
     """Shape with C for every consonant → the stems of that shape."""
-    found: dict[str, list[Stem]] = {}
+    found: dict[str, dict[Radicals, dict[str, list[Stem]]]] = {}
     text = resources.files("dimts.text").joinpath("tables/verbs/stems.tsv").read_text(encoding="utf-8")
     for line in text.splitlines():
         if line.startswith("#"):
@@ -62,15 +99,48 @@ def _patterns() -> dict[str, tuple[Stem, ...]]:
         for slot, cell in zip(SLOTS, cells, strict=True):
             for pattern in cell.split("|"):
                 if pattern != "-":
-                    _put(found, Stem(family, types, voice, slot, pattern))
+                    _put(found, family, Stem(types, *_voice_and_ending(family, voice, slot, pattern)))
                     if family == "4":
-                        _put(found, Stem("4o", types, voice, slot, pattern.replace("1e", "1o").replace("1:e", "1:o")))
-    return {shape: tuple(stems) for shape, stems in found.items()}
+                        rounded = pattern.replace("1e", "1o").replace("1:e", "1:o")
+                        _put(found, "4o", Stem(types, *_voice_and_ending("4o", voice, slot, rounded)))
+    return {shape: list(groups.items()) for shape, groups in found.items()}
 
 
-def _put(found: dict[str, list[Stem]], stem: Stem) -> None:
+def _voice_and_ending(family: str, voice: str, slot: str, pattern: str) -> tuple[str, str, str, bool, str]:
+    voice = "t" if voice in _T_VOICES else "a" if voice in _A_VOICES else voice
+    if family.startswith("0"):
+        voice = "0" + voice
+    elif voice == "f":
+        voice = "-"
+    ending = _VERB_SUFFIXES.get(slot, "noun")
+    final_a = pattern.endswith("a") and ending != "noun"
+    if final_a:
+        ending = "perfa" if slot == "perf" else "impa"
+    return voice, slot, ending, slot == "perf" and family in _FINAL_A and not final_a, pattern
+
+
+def _put(found: dict[str, dict[Radicals, dict[str, list[Stem]]]], family: str, stem: Stem) -> None:
     shape = "".join(sign if sign in VOWELS_IN_CODE else "C" for sign in stem.pattern if sign not in ":.~=")
-    found.setdefault(shape, []).append(stem)
+    found.setdefault(shape, {}).setdefault(_radicals(stem.pattern), {}).setdefault(family, []).append(stem)
+
+
+def _radicals(pattern: str) -> Radicals:
+    first: dict[str, int] = {}
+    literals: list[tuple[int, str]] = []
+    same: list[tuple[int, int]] = []
+    at = 0
+    for sign in pattern:
+        if sign.isdigit():
+            if sign in first:
+                same.append((first[sign], at))
+            else:
+                first[sign] = at
+            at += 1
+        elif sign not in VOWELS_IN_CODE and sign not in ":.~=":
+            literals.append((at, sign))
+            at += 1
+    places = tuple(first[digit] for digit in sorted(first))
+    return Radicals(places, tuple(literals), tuple(same), "~" in pattern, "=" in pattern)
 
 
 _FAMILIES = {
@@ -110,9 +180,9 @@ def _consonants(code: str) -> str:
 
 
 @cache
-def _roots() -> dict[tuple[str, str], str]:
-    """(family, radicals) → its types, most usual first; "?" for a root whose type nobody has noted."""
-    found: dict[tuple[str, str], str] = {}
+def _roots() -> dict[str, dict[str, str]]:
+    """Radicals → family → its types, most usual first; "?" for a root whose type nobody has noted."""
+    found: dict[str, dict[str, str]] = {}
     for name in ("verbs/roots.tsv", "geezorg/roots.tsv"):
         file = resources.files("dimts.text").joinpath(f"tables/{name}")
         if not file.is_file():
@@ -123,8 +193,25 @@ def _roots() -> dict[tuple[str, str], str]:
             citation, kind = line.split("\t")[:2]
             root = family_of(citation, kind)
             if root is not None:
-                found.setdefault(root, kind)
+                family, radicals = root
+                found.setdefault(radicals, {}).setdefault(family, kind)
     return found
+
+
+@cache
+def _words() -> dict[str, tuple[str, float]]:
+    """Code of every word of the tables → its marked code and how far to trust it."""
+    found = {
+        code: (marked, _NOUN - 0.08)
+        for code, marked in built_in("geezorg/lexicon.tsv").lengths.items()
+        if len(code) > 2
+    }
+    found |= {code: (marked, _NOUN) for code, marked in built_in("lexicon.tsv").lengths.items() if len(code) > 1}
+    return found
+
+
+Heads = Mapping[tuple[str, str], str]
+Tails = Mapping[str, str]
 
 
 class Morphology:
@@ -132,95 +219,74 @@ class Morphology:
 
     def analyse(self, code: str) -> Analysis | None:
         """The most trusted analysis of `code`, None if there is none."""
-        best: Analysis | None = None
-        weight = 0.0
-        for score, analysis in self.analyses(code):
-            if score > weight:
-                best, weight = analysis, score
-        return best
+        best: tuple[float, Analysis] | None = None
+        for found in self.analyses(code):
+            if best is None or found[0] > best[0]:
+                best = found
+        return best[1] if best else None
 
     def analyses(self, code: str) -> Iterator[tuple[float, Analysis]]:
         """Every analysis, with its weight."""
-        ends = _ends(code)
-        for cut, heads in _starts(code):
-            for end, tails in ends:
-                if end > cut and (stem := code[cut:end]):
-                    yield from self._with_stem(stem, heads, tails)
-                    if end - cut >= 2 and cut and stem[0] not in VOWELS_IN_CODE and code[cut - 1] == "e":
-                        # a prefix in -e swallows the እ of its stem: ye + 'na:nte = yenante
-                        yield from self._nouns("'" + stem, heads, tails, swallowed=1)
-
-    def _with_stem(
-        self, stem: str, heads: Iterable[tuple[str, str, str]], tails: Iterable[tuple[str, str]]
-    ) -> Iterator[tuple[float, Analysis]]:
-        shape = stem.translate(_DIGITS)
-        patterns = _patterns().get(shape)
-        if patterns:
-            yield from self._verbs(stem, patterns, heads, tails)
-        yield from self._nouns(stem, heads, tails)
-
-    def _verbs(
-        self,
-        stem: str,
-        patterns: Iterable[Stem],
-        heads: Iterable[tuple[str, str, str]],
-        tails: Iterable[tuple[str, str]],
-    ) -> Iterator[tuple[float, Analysis]]:
-        consonants = _consonants(stem)
-        for pattern in patterns:
-            radicals = _radicals(pattern.pattern, consonants)
-            if radicals is None:
+        starts, ends = prefixes(), suffixes()
+        size = len(code)
+        tails = [(cut, found) for cut in range(1, size + 1) if (found := ends.get(code[cut:]))]
+        shapes, words = _patterns(), _words()
+        shape = code.translate(_DIGITS)
+        for cut in range(min(size, _LONGEST_PREFIX)):
+            heads = starts.get(code[:cut])
+            if heads is None:
                 continue
-            kind = _roots().get((pattern.family, radicals))
-            if kind is None:
-                continue
-            trust = _KNOWN_ROOT
-            if pattern.types != "*" and pattern.types not in kind:
-                if kind != "?":
+            noun = heads.get(("noun", ""))
+            swallows = cut and code[cut - 1] == "e" and code[cut] not in VOWELS_IN_CODE
+            for end, found in tails:
+                if end <= cut:
                     continue
-                trust = _OPEN_TYPE if pattern.types == "A" else _OPEN_TYPE - 0.05
-            elif kind == "AB" and pattern.types == "B":
-                trust -= 0.05
-            voice = "t" if pattern.voice in _T_VOICES else "a" if pattern.voice in _A_VOICES else pattern.voice
-            voice = {"f": "-"}.get(voice, voice)
-            if pattern.family.startswith("0"):
-                voice = "0" + voice
-            wanted = _VERB_SUFFIXES.get(pattern.slot, "noun")
-            if pattern.pattern.endswith("a") and wanted != "noun":
-                wanted = "perfa" if wanted == "perf" else "impa"
-            lost_a = pattern.slot == "perf" and pattern.family in _FINAL_A and wanted == "perf"
-            for slot, head_voice, head in heads:
-                if slot != pattern.slot or head_voice != voice:
+                patterns = shapes.get(shape[cut:end])
+                if patterns:
+                    yield from _verbs(code[cut:end], patterns, heads, found)
+                if noun is None or "noun" not in found:
                     continue
-                for kind_of_tail, tail in tails:
-                    if kind_of_tail == wanted and not (lost_a and tail[:1] not in ("u", "A")):
-                        marked = head + _fill(pattern.pattern, consonants) + tail
-                        weight = trust + 0.01 * len(radicals) - 0.002 * len(tail) - _rare(tail)
-                        weight -= 0.03 if voice != "-" else 0.0
-                        yield weight, Analysis(marked, f"{head}+{stem}({pattern.slot}{voice})+{tail}", trust)
+                stem = code[cut:end]
+                if stem in words:
+                    yield from _noun(stem, words[stem], noun, found["noun"])
+                if swallows and "'" + stem in words:  # ye + 'na:nte = yena:nte: the prefix swallows the እ of its stem
+                    marked, trust = words["'" + stem]
+                    yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"])
 
-    def _nouns(
-        self,
-        stem: str,
-        heads: Iterable[tuple[str, str, str]],
-        tails: Iterable[tuple[str, str]],
-        swallowed: int = 0,
-    ) -> Iterator[tuple[float, Analysis]]:
-        if len(stem) < 2:
-            return
-        for name, trust in (("lexicon.tsv", _NOUN), ("geezorg/lexicon.tsv", _NOUN - 0.08)):
-            marked_stem = built_in(name).lengths.get(stem)
-            if marked_stem is None or (len(stem) < 3 and name != "lexicon.tsv"):
-                continue
-            for slot, _, head in heads:
-                if slot != "noun":
+
+def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[tuple[float, Analysis]]:
+    consonants = _consonants(stem)
+    for extractor, families in patterns:
+        radicals = extractor.of(consonants)
+        known = _roots().get(radicals) if radicals else None
+        if not known:
+            continue
+        for family, kind in known.items():
+            for types, voice, slot, ending, lost_a, pattern in families.get(family, ()):
+                head = heads.get((slot, voice))
+                if head is None:
                     continue
-                for kind_of_tail, tail in tails:
-                    if kind_of_tail == "noun" and _fits(stem, tail):
-                        marked = head + marked_stem[swallowed:] + tail
-                        weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
-                        yield weight, Analysis(marked, f"{head}+{stem}+{tail}", trust)
-            return
+                tail = tails.get(ending)
+                if tail is None or (lost_a and tail[:1] not in ("u", "A")):
+                    continue
+                trust = _KNOWN_ROOT
+                if types != "*" and types not in kind:
+                    if kind != "?":
+                        continue
+                    trust = _OPEN_TYPE if types == "A" else _OPEN_TYPE - 0.05
+                elif kind == "AB" and types == "B":
+                    trust -= 0.05
+                weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
+                weight -= 0.03 if voice != "-" else 0.0
+                marked = head + _fill(pattern, consonants) + tail
+                yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", trust)
+
+
+def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[tuple[float, Analysis]]:
+    if _fits(stem, tail):
+        marked, trust = word
+        weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
+        yield weight, Analysis(head + marked + tail, f"{head}+{stem}+{tail}", trust)
 
 
 def _rare(tail: str) -> float:
@@ -238,29 +304,6 @@ def _fits(stem: str, tail: str) -> bool:
     return after_vowel or tail[0] not in "wy"
 
 
-def _radicals(pattern: str, consonants: str) -> str | None:
-    """The radicals that `consonants` are in `pattern`; None where one radical would be two consonants."""
-    found: dict[str, str] = {}
-    at = 0
-    for sign in pattern:
-        if sign.isdigit():
-            if found.setdefault(sign, consonants[at]) != consonants[at]:
-                return None
-            at += 1
-        elif sign == "~":
-            plain = _PALATALS.get(consonants[at - 1])
-            if plain is None:
-                return None
-            found[pattern[pattern.index("~") - 1]] = plain
-        elif sign == "=":
-            found["="] = consonants[at - 1]
-        elif sign not in VOWELS_IN_CODE and sign not in ":.":
-            if sign != consonants[at]:
-                return None
-            at += 1
-    return "".join(found[digit] for digit in sorted(found))
-
-
 def _fill(pattern: str, consonants: str) -> str:
     out: list[str] = []
     at = 0
@@ -271,16 +314,3 @@ def _fill(pattern: str, consonants: str) -> str:
             out.append(consonants[at])
             at += 1
     return "".join(out)
-
-
-def _starts(code: str) -> Iterator[tuple[int, list[tuple[str, str, str]]]]:
-    table = prefixes()
-    for cut in range(min(len(code), 12)):
-        found = table.get(code[:cut])
-        if found:
-            yield cut, found
-
-
-def _ends(code: str) -> list[tuple[int, list[tuple[str, str]]]]:
-    table = suffixes()
-    return [(cut, found) for cut in range(1, len(code) + 1) if (found := table.get(code[cut:]))]
