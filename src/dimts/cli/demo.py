@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dimts.data.manifest import Utterance
     from dimts.evaluate.report import Spoken
     from dimts.text.frontend import Phrase
+    from dimts.train.loop import Run
 
 REHEARSAL = (
     "The fine-tuned voice is a rehearsal of the pipeline: a tiny engine with random weights, trained for a few "
@@ -25,6 +26,7 @@ SPEECH = Path("../shared/speech/alffa")
 _SPEAKER = "tr097"
 _VARIANTS = ("", "m3", "f2")
 _METADATA = "metadata.tsv"
+_BREATH_SECONDS = 0.3
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +70,7 @@ def demo(
     _say(REHEARSAL)
     spoken = speak(project, run.bundle)
     rows = Manifest.read(project.manifest)
-    path = write(project, run.folder, rows, spoken, taken)
+    path = write(project, run, rows, spoken, taken)
     _say(f"wrote {path} and {len(spoken)} sentences in two voices as wav files in {project.root / 'spoken'}")
 
 
@@ -109,19 +111,20 @@ def _copy(project: Project, speech: Path, clips: int) -> str:
 
 
 def _synthesise(project: Project, clips: int) -> str:
-    """Let the formant voice speak our own sentences in several variants."""
+    """Let the formant voice speak our own sentences in several variants, with a breath before and after."""
+    from dimts.audio.wave import Wave, join
     from dimts.base.files import write_text
     from dimts.evaluate.sentences import SENTENCES
-    from dimts.speak import Speaker
+    from dimts.speak import RATE, Speaker
 
+    breath = Wave.silence(_BREATH_SECONDS, RATE)
+    each = min(len(SENTENCES), max(2, clips // len(_VARIANTS)))
     lines = ["id\tpath\tspeaker\ttext"]
     for variant in _VARIANTS:
         speaker = Speaker.load("formant", variant=variant)
-        for number, sentence in enumerate(SENTENCES):
-            if len(lines) > clips:
-                break
+        for number, sentence in enumerate(SENTENCES[:each]):
             name = f"{variant or 'plain'}-{number:02d}"
-            speaker.say(sentence).save(project.recordings / f"{name}.wav")
+            join((breath, speaker.say(sentence), breath)).save(project.recordings / f"{name}.wav")
             lines.append("\t".join((name, f"{name}.wav", variant or "plain", sentence)))
     write_text(project.recordings / _METADATA, "\n".join(lines) + "\n")
     return (
@@ -154,20 +157,26 @@ def _answered(phrases: Sequence[Phrase]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def write(project: Project, run: Path, rows: list[Utterance], spoken: Sequence[Spoken], taken: str) -> Path:
+def write(project: Project, run: Run, rows: list[Utterance], spoken: Sequence[Spoken], taken: str) -> Path:
     """report.html in the project folder."""
     from dimts.evaluate.report import Report, losses
 
     kept = [row for row in rows if row.kept]
     aside = [
-        [row.name, f"{row.seconds:.1f} s", "; ".join(map(str, row.doubts_against))] for row in rows if not row.kept
+        [row.name, f"{row.seconds:.1f} s", "; ".join(f"{doubt.kind}: {doubt}" for doubt in row.doubts_against)]
+        for row in rows
+        if not row.kept
     ]
     tables = {"Clips set aside": [["recording", "length", "why"], *aside]} if aside else {}
+    truth = [[fact.option, str(fact.asked), fact.applied, fact.effect] for fact in run.truth]
+    if truth:
+        tables["What each training option did"] = [["option", "asked", "applied", "measured"], *truth]
     facts = {
         "recordings": taken,
         "clips kept": f"{len(kept)} of {len(rows)}, {sum(row.seconds for row in kept) / 60:.1f} minutes",
         "speakers": ", ".join(sorted({row.speaker for row in kept})),
-        "training run": str(run),
+        "training": f"{run.steps} steps in {run.seconds:.0f} s, ended: {run.ended}",
+        "run folder": str(run.folder),
     }
     path = project.root / "report.html"
     Report(
@@ -175,7 +184,7 @@ def write(project: Project, run: Path, rows: list[Utterance], spoken: Sequence[S
         notes=[REHEARSAL],
         facts=facts,
         spoken=spoken,
-        losses=losses(run / "log.jsonl"),
+        losses=losses(run.log),
         clip_seconds=[row.seconds for row in kept],
         tables=tables,
     ).write(path)
