@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -390,6 +391,9 @@ def _stream(texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, f
         except TextError as error:
             problem = error
             print(f"passed over: {error}", file=sys.stderr)
+        except BrokenPipeError:  # the player has left; what Python still holds for it goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
     if not begun:
         raise problem or TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
 
