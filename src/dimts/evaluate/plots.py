@@ -67,6 +67,29 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> str:
     return _svg(figure)
 
 
+def ranges(rows: Sequence[tuple[str, float, float, float]], x_label: str) -> str:
+    """(name, value, low, high) each as a dot with its interval, the first on top → SVG; nan ends draw no line."""
+    figure, axes = _figure(6.4, 0.7 + 0.35 * len(rows))
+    for place, (_, value, low, high) in enumerate(reversed(rows)):
+        colour = _SERIES[0] if place == len(rows) - 1 else _SERIES[1]
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot([value], [place], "o", color=colour, markersize=5)
+    axes.set_yticks(range(len(rows)), [_drawable(name) for name, *_ in reversed(rows)])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.grid(axis="x", alpha=0.25)
+    return _svg(figure)
+
+
+def _drawable(name: str) -> str:
+    """A name without letters that the drawing font lacks; an Ethiopic name becomes its number on the page."""
+    return "".join(char if ord(char) < _DRAWN else "□" for char in name)
+
+
+_DRAWN = 0x0500
+"""Latin, Greek and Cyrillic lie below."""
+
+
 def spectrogram(samples: npt.NDArray[np.float32], rate: int) -> str:
     """Samples [T] at `rate` Hz → PNG data URI, 0–8 kHz, 70 dB deep (23 ms Hann windows, 5.8 ms hop)."""
     window = int(0.0232 * rate)

@@ -49,6 +49,8 @@ class Spoken:
     """Which G2P backends answered, e.g. "rules 5, lexicon 1"."""
     waves: Mapping[str, Wave]
     """Voice name → wave."""
+    remarks: Sequence[str] = ()
+    """Lines under the sentence, e.g. what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Report:
     title: str
     notes: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    summary: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    """Tables that come before the sentences: heading → rows, the first of which is the head."""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    """Heading → SVG, after the summary."""
+    spoken_heading: str = "Spoken"
     spoken: Sequence[Spoken] = ()
     losses: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     """Curve name → (step, loss) points."""
@@ -75,8 +82,12 @@ class Report:
         parts += [f'<p class="note">{_escape(note)}</p>' for note in self.notes]
         if self.facts:
             parts.append(_table([["", ""], *([name, value] for name, value in self.facts.items())], head=False))
+        for heading, rows in self.summary.items():
+            parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows)}")
+        for heading, figure in self.figures.items():
+            parts.append(f"<h2>{_escape(heading)}</h2><figure>{figure}</figure>")
         if self.spoken:
-            parts.append("<h2>Spoken</h2>")
+            parts.append(f"<h2>{_escape(self.spoken_heading)}</h2>")
             parts += [_spoken(item) for item in self.spoken]
         if any(self.losses.values()):
             parts.append(f"<h2>Loss</h2><figure>{plots.curves(self.losses, 'step', 'loss')}</figure>")
@@ -110,9 +121,10 @@ def _spoken(item: Spoken) -> str:
         f'<img alt="spectrogram of {_escape(voice)}" src="{plots.spectrogram(wave.samples, wave.rate)}"></figure>'
         for voice, wave in item.waves.items()
     )
+    remarks = "".join(f"<p>{_escape(line)}</p>" for line in item.remarks)
     return (
         f'<h3 lang="am">{_escape(item.written)}</h3><p class="phones">{_escape(item.phones)}</p>'
-        f'<p class="quiet">answered by {_escape(item.answered_by)}</p><div class="pair">{voices}</div>'
+        f'<p class="quiet">answered by {_escape(item.answered_by)}</p>{remarks}<div class="pair">{voices}</div>'
     )
 
 

@@ -1,0 +1,382 @@
+"""A project → which of its voices is best: every voice says one list, is measured, ranked and written up.
+
+    evaluation/  report.html results.json spoken/<voice>/*.wav spoken/sentences.json
+
+The list is our own sentences and some of the project's held-out clips, for which there is a recording to compare
+with; the recordings themselves are measured too and show what the figures can reach. Sentences that a voice has
+spoken before, unchanged, are not spoken again: an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dimts import __version__
+from dimts.audio.level import high_pass
+from dimts.audio.wave import Wave
+from dimts.base.errors import ConfigError, DataError
+from dimts.base.files import write_text
+from dimts.base.progress import Progress, Tell, silent
+from dimts.base.project import Project
+from dimts.data.manifest import Manifest, Utterance
+from dimts.evaluate import plots
+from dimts.evaluate.faults import FaultSettings
+from dimts.evaluate.intervals import Interval
+from dimts.evaluate.likeness import profile
+from dimts.evaluate.listener import Listener
+from dimts.evaluate.pairs import Tried, try_pairs
+from dimts.evaluate.rank import FIGURES, Ranking, rank, worth
+from dimts.evaluate.report import Report, Spoken
+from dimts.evaluate.sentences import SENTENCES
+from dimts.evaluate.trial import (
+    Measured,
+    Performed,
+    Performer,
+    Sentence,
+    Tools,
+    Transcriber,
+    measure,
+    perform,
+    performer,
+)
+from dimts.speak import FORMANT, Speaker
+from dimts.text.phones import WORD_MARK
+
+RECORDINGS = "recordings"
+"""The name under which the speaker's own clips stand beside the voices."""
+LISTENER_FILE = "listener.safetensors"
+"""A project's own listener, made by `dimts evaluate train-listener PROJECT`."""
+FOLDER = "evaluation"
+_PROFILE_CLIPS = 10
+_SHORTEST_CLIP, _LONGEST_CLIP = 1.5, 12.0
+_WORST = 10
+_COQUI = "-coqui"
+
+
+@dataclass(frozen=True, slots=True)
+class AssessSettings:
+    """What to say and to measure."""
+
+    most_sentences: int = 40
+    """Of the list; half of them clips of the project, if there are so many."""
+    quality: bool = True
+    """Ask DNSMOS, which takes most of the time."""
+    pairs: bool = True
+    """Let the best voice say the minimal pairs."""
+    seed: int = 1
+    faults: FaultSettings = FaultSettings()  # noqa: RUF009 # frozen
+
+    def __post_init__(self) -> None:
+        if self.most_sentences < 1:
+            raise ConfigError("an evaluation needs a sentence", "raise --limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What came of it."""
+
+    ranking: Ranking
+    measured: Mapping[str, Sequence[Measured]]
+    recordings: Sequence[Measured]
+    pairs: Sequence[Tried]
+    report: Path
+    results: Path
+
+
+def evaluate(
+    project: Project,
+    voices: Sequence[str] = (),
+    settings: AssessSettings | None = None,
+    *,
+    sentences: Sequence[str] = (),
+    listener: Path | None = None,
+    transcribe: Transcriber | None = None,
+    tell: Tell = silent,
+) -> Assessment:
+    """Speak, measure, rank and write up.
+
+    `voices` are folders of voices or "formant"; none: all below voices/. `sentences` are said instead of ours.
+    `listener` is a file of train-listener; none: the project's own, else the shipped one. Raises ConfigError if there
+    is no voice, and what speaking raises.
+    """
+    settings = settings or AssessSettings()
+    speakers = {name: Speaker.load(where) for name, where in candidates(project, voices).items()}
+    return assess(
+        project, speakers, settings, sentences=sentences, listener=listener, transcribe=transcribe, tell=tell,
+        keys={name: _fingerprint(where) for name, where in candidates(project, voices).items()},
+    )  # fmt: skip
+
+
+def candidates(project: Project, voices: Sequence[str] = ()) -> dict[str, str]:
+    """Name → where it lies. ConfigError if there are none."""
+    if voices:
+        return {Path(voice).name: voice for voice in voices}
+    folder = project.voices
+    found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    names = {path.name for path in found}
+    kept = {
+        path.name: str(path)
+        for path in found
+        if not path.name.startswith(".") and path.name.removesuffix(_COQUI) not in names - {path.name}
+    }
+    if not kept:
+        raise ConfigError(
+            f"{project.root} has no voices to evaluate", f"dimts train {project.root}, or name one with --voice"
+        )
+    return kept
+
+
+def assess(
+    project: Project,
+    speakers: Mapping[str, Performer],
+    settings: AssessSettings | None = None,
+    *,
+    sentences: Sequence[str] = (),
+    listener: Path | None = None,
+    transcribe: Transcriber | None = None,
+    keys: Mapping[str, str] | None = None,
+    tell: Tell = silent,
+) -> Assessment:
+    """The same for speakers at hand. `keys` (name → fingerprint) let sentences spoken before be used again."""
+    settings = settings or AssessSettings()
+    own = project.root / LISTENER_FILE
+    ear = Listener.load(listener or (own if own.is_file() else None))
+    clips = _held_out(project)
+    lines = _list(project, clips, sentences, settings)
+    likeness_to = profile([_clip(project, row) for row in clips[:_PROFILE_CLIPS]]) if clips else None
+    tools = Tools(ear, likeness_to, settings.faults, settings.quality, transcribe)
+    folder = project.root / FOLDER
+    measured: dict[str, list[Measured]] = {}
+    spoken: dict[str, list[Performed]] = {}
+    for name, speaker in speakers.items():
+        key = (keys or {}).get(name, "")
+        spoken[name] = _speak_all(speaker, lines, folder / "spoken" / _safe(name), name, key, tell)
+        measured[name] = []
+        for number, (line, performed) in enumerate(zip(lines, spoken[name], strict=True), start=1):
+            measured[name].append(measure(line, performed, tools))
+            tell(Progress(f"measure {name}", number, len(lines), "sentences"))
+    texts = {line.name: line.text for line in lines}
+    write_text(folder / "spoken" / "sentences.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
+    recordings = _measure_recordings(project, clips, lines, tools, tell)
+    ranking = rank(measured)
+    best = ranking.best.name
+    tried = try_pairs(performer(speakers[best]), ear) if settings.pairs else []
+    results = {
+        "dimts": __version__,
+        "listener": ear.notes,
+        "ranking": ranking.as_dict(),
+        RECORDINGS: [one.as_dict() for one in recordings],
+        "pairs": [_pair_dict(one) for one in tried],
+        "sentences": {name: [one.as_dict() for one in found] for name, found in measured.items()},
+    }
+    write_text(folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    page = _page(project, ranking, measured, spoken, recordings, tried, lines, tell)
+    page.write(folder / "report.html")
+    return Assessment(ranking, measured, recordings, tried, folder / "report.html", folder / "results.json")
+
+
+# ---------------------------------------------------------------- what is said
+def _held_out(project: Project) -> list[Utterance]:
+    """Clips that the voices were not trained on; if there are none, any."""
+    if not project.manifest.is_file():
+        return []
+    rows = [
+        row
+        for row in Manifest.rows(project.manifest)
+        if row.kept and row.path and row.phones and _SHORTEST_CLIP <= row.seconds <= _LONGEST_CLIP
+    ]
+    held = [row for row in rows if row.split in ("dev", "test")]
+    return held or rows
+
+
+def _clip(project: Project, row: Utterance) -> Wave:
+    return high_pass(Wave.load(project.inside(row.path)))
+
+
+def _list(
+    project: Project, clips: Sequence[Utterance], sentences: Sequence[str], settings: AssessSettings
+) -> list[Sentence]:
+    own = [text for text in map(str.strip, sentences or SENTENCES) if text]
+    if not own:
+        raise DataError("there are no sentences to say", "give a file with one sentence a line")
+    rng = random.Random(settings.seed)
+    room = (
+        settings.most_sentences - len(own) if len(own) < settings.most_sentences // 2 else settings.most_sentences // 2
+    )
+    with_clip = rng.sample(list(clips), min(room, len(clips)))
+    plain = own[: settings.most_sentences - len(with_clip)]
+    lines = [Sentence(f"s{number:03d}", text) for number, text in enumerate(plain, start=1)]
+    return lines + [
+        Sentence(f"c{number:03d}", row.text, _clip(project, row)) for number, row in enumerate(with_clip, start=1)
+    ]
+
+
+def _speak_all(
+    speaker: Performer, lines: Sequence[Sentence], folder: Path, name: str, key: str, tell: Tell
+) -> list[Performed]:
+    """Every line spoken, kept as a sound file; with a key, what is there already is read back."""
+    out = []
+    for number, line in enumerate(lines, start=1):
+        sound, note = folder / f"{line.name}.wav", folder / f"{line.name}.json"
+        mark = hashlib.sha256(f"{key}\n{line.text}".encode()).hexdigest() if key else ""
+        performed = _spoken_before(sound, note, mark)
+        if performed is None:
+            performed = perform(speaker, line.text)
+            performed.wave.save(sound)
+            content = {"made_of": mark, "words": performed.words, "by": performed.answered_by}
+            write_text(note, json.dumps(content, ensure_ascii=False) + "\n")
+        out.append(performed)
+        tell(Progress(f"speak {name}", number, len(lines), "sentences"))
+    return out
+
+
+def _spoken_before(sound: Path, note: Path, mark: str) -> Performed | None:
+    if not mark or not sound.is_file() or not note.is_file():
+        return None
+    content = json.loads(note.read_text(encoding="utf-8"))
+    if content.get("made_of") != mark:
+        return None
+    words = tuple(tuple(word) for word in content["words"])
+    return Performed(Wave.load(sound), words, tuple(content["by"]), math.nan)
+
+
+def _fingerprint(where: str) -> str:
+    """What a voice is made of: the names, sizes and times of its files, and the version that speaks."""
+    if where == FORMANT:
+        return f"{FORMANT} {__version__}"
+    files = sorted(path for path in Path(where).rglob("*") if path.is_file())
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr((__version__, facts)).encode()).hexdigest()
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "voice"
+
+
+def _measure_recordings(
+    project: Project, clips: Sequence[Utterance], lines: Sequence[Sentence], tools: Tools, tell: Tell
+) -> list[Measured]:
+    """The speaker's own clips through the same ear: what the figures can reach."""
+    chosen = clips[: max(1, len(lines) // 2)]
+    out = []
+    for number, row in enumerate(chosen, start=1):
+        words = tuple(tuple(word.split()) for word in row.phones.split(f" {WORD_MARK} "))
+        performed = Performed(_clip(project, row), words, (), math.nan)
+        out.append(measure(Sentence(row.id, row.text), performed, tools))
+        tell(Progress(f"measure {RECORDINGS}", number, len(chosen), "clips"))
+    return out
+
+
+# ---------------------------------------------------------------- the page
+def _pair_dict(tried: Tried) -> dict[str, Any]:
+    return {
+        "contrast": tried.pair.contrast,
+        "one": tried.pair.one,
+        "other": tried.pair.other,
+        "right": list(tried.right),
+        "told_apart": tried.told_apart,
+        "margins": [round(margin, 3) if math.isfinite(margin) else None for margin in tried.margins],
+    }
+
+
+def _page(
+    project: Project,
+    ranking: Ranking,
+    measured: Mapping[str, Sequence[Measured]],
+    spoken: Mapping[str, Sequence[Performed]],
+    recordings: Sequence[Measured],
+    tried: Sequence[Tried],
+    lines: Sequence[Sentence],
+    tell: Tell,
+) -> Report:
+    standings = list(ranking.order)
+    beside = rank({RECORDINGS: recordings}).order if recordings else ()
+    shown = [key for key in FIGURES if any(key in one.figures for one in standings)]
+    head = ["voice", "worth of 100", *(FIGURES[key][0] for key in shown), "faults"]
+    rows = [head] + [
+        [
+            one.name if one not in beside else "(the recordings)",
+            str(one.worth),
+            *(str(one.figures[key]) if key in one.figures else "–" for key in shown),
+            ", ".join(f"{kind} {count}" for kind, count in one.fault_counts.items()) or "–",
+        ]
+        for one in [*standings, *beside]
+    ]
+    best = ranking.best.name
+    order = sorted(range(len(lines)), key=lambda place: worth(measured[best][place]))
+    worst = []
+    for done, place in enumerate(order[:_WORST], start=1):
+        worst.append(_worst(lines[place], place, best, measured, spoken))
+        tell(Progress("write report", done, min(_WORST, len(order)), "sentences"))
+    summary = {"Voices, best first (mean and 95 % interval over the sentences)": rows}
+    if tried:
+        summary["Minimal pairs, said by the best voice"] = _pair_rows(tried)
+    figures = {"Worth of each voice": plots.ranges([_range(one.name, one.worth) for one in standings], "worth of 100")}
+    if all("per" in one.figures for one in standings):
+        drawn = [_range(one.name, one.figures["per"]) for one in standings]
+        figures["Phone errors"] = plots.ranges(drawn, "phone error rate, by the listener")
+    return Report(
+        title=f"Voices of {project.root.resolve().name}",
+        notes=ranking.why,
+        facts={
+            "sentences": f"{len(lines)}, of which {sum(line.reference is not None for line in lines)} with a recording",
+            "recordings measured": str(len(recordings)),
+            "dimts": __version__,
+        },
+        summary=summary,
+        figures=figures,
+        spoken=worst,
+        spoken_heading=f"The worst sentences of {best} first",
+        clip_seconds=[one.examined.prosody.seconds for one in measured[best]],
+    )
+
+
+def _range(name: str, interval: Interval) -> tuple[str, float, float, float]:
+    return name, interval.mean, interval.low, interval.high
+
+
+def _worst(
+    line: Sentence,
+    place: int,
+    best: str,
+    measured: Mapping[str, Sequence[Measured]],
+    spoken: Mapping[str, Sequence[Performed]],
+) -> Spoken:
+    mine = measured[best][place]
+    remarks = [f"{best}: worth {worth(mine):.0f}, phone errors {mine.examined.errors.rate:.0%}"]
+    remarks += [f"{doubt.kind}: {doubt.message}" for doubt in mine.faults]
+    remarks.append(f"heard: {' '.join(mine.examined.heard)}")
+    waves = {best: spoken[best][place].wave}
+    waves |= {name: said[place].wave for name, said in spoken.items() if name != best}
+    if line.reference is not None:
+        waves["the recording"] = line.reference
+    phones = f" {WORD_MARK} ".join(" ".join(word) for word in spoken[best][place].words)
+    by = Counter(spoken[best][place].answered_by)
+    answered = ", ".join(f"{name} {count}" for name, count in by.most_common())
+    return Spoken(line.text, phones, answered, waves, remarks)
+
+
+def _pair_rows(tried: Sequence[Tried]) -> list[list[str]]:
+    rows = [["contrast", "words", "meaning", "told apart", "first heard right", "second heard right"]]
+    words = {True: "yes", False: "no"}
+    for one in tried:
+        pair = one.pair
+        rows.append(
+            [
+                pair.contrast,
+                f"{pair.written[0]} /{pair.one}/ · {pair.written[1]} /{pair.other}/",
+                " · ".join(pair.meant),
+                words[one.told_apart],
+                *(words[right] for right in one.right),
+            ]
+        )
+    return rows

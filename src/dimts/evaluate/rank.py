@@ -1,0 +1,198 @@
+"""Voices, measured on the same sentences → which is best, how sure that is, and why.
+
+Each sentence gets one figure, its worth from 0 to 100, so that voices can be compared sentence by sentence:
+
+    half        intelligible     1 − phone error rate (0 from one error a phone on)
+    a fifth     without faults   nothing cut, repeated, made up, swallowed
+    a fifth     alike            likeness to the speaker, 0.5 counts 0 and 0.9 counts 1
+    a tenth     clean            DNSMOS overall, 1 counts 0 and 4 counts 1
+
+What could not be measured is left out and the rest scaled up. The voice with the highest mean is best; it is called
+clear when it wins in 95 % of bootstrap samples of the sentences, else the report says that it is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dimts.base.errors import DataError
+from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better
+from dimts.evaluate.trial import Measured
+
+WEIGHTS = {"intelligible": 0.5, "faultless": 0.2, "alike": 0.2, "clean": 0.1}
+_LIKE = (0.5, 0.9)
+_CLEAN = (1.0, 4.0)
+_EVEN = 0.02
+"""A part in which two voices differ by less than this is no reason."""
+
+Figure = Callable[[Measured], float]
+
+FIGURES: dict[str, tuple[str, Figure, int]] = {
+    "per": ("phone errors", lambda one: one.examined.errors.rate, -1),
+    "per_without_length": ("without length", lambda one: one.examined.errors_without_length.rate, -1),
+    "faults": ("faulty sentences", lambda one: float(bool(one.faults)), -1),
+    "likeness": ("likeness", lambda one: one.examined.likeness, 1),
+    "quality": ("DNSMOS", lambda one: one.quality.overall if one.quality else math.nan, 1),
+    "snr_db": ("SNR dB", lambda one: min(one.examined.snr_db, _MOST_DB), 1),
+    "mcd_db": ("MCD dB", lambda one: one.mcd_db, -1),
+    "pitch_correlation": ("melody", lambda one: one.pitch_correlation, 1),
+    "phones_per_second": ("phones/s", lambda one: one.examined.prosody.phones_per_second, 0),
+    "cer": ("CER", lambda one: one.cer.rate if one.transcript is not None else math.nan, -1),
+    "amharic_cer": (
+        "Amharic-aware CER",
+        lambda one: one.amharic_cer.rate if one.transcript is not None else math.nan,
+        -1,
+    ),
+}
+"""Name → title, how it is read off, and whether more is better (1), less (−1), or neither (0)."""
+_MOST_DB = 60.0
+"""Digital silence between words would make a mean infinite."""
+
+
+def parts(one: Measured) -> dict[str, float]:
+    """The four parts of a sentence's worth, each 0 to 1; nan where it could not be measured."""
+    like, clean = one.examined.likeness, one.quality.overall if one.quality else math.nan
+    return {
+        "intelligible": 1.0 - min(1.0, one.examined.errors.rate),
+        "faultless": float(not one.faults),
+        "alike": _between(like, *_LIKE),
+        "clean": _between(clean, *_CLEAN),
+    }
+
+
+def worth(one: Measured) -> float:
+    """A sentence's worth, 0 to 100."""
+    known = {name: value for name, value in parts(one).items() if not math.isnan(value)}
+    return 100.0 * sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (value - low) / (high - low))) if not math.isnan(value) else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One voice in the order."""
+
+    name: str
+    worth: Interval
+    figures: Mapping[str, Interval]
+    """One for each of FIGURES that could be measured."""
+    parts: Mapping[str, float]
+    fault_counts: Mapping[str, int]
+    """Kind of fault → sentences that have it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.name,
+            "worth": self.worth.as_dict(),
+            "figures": {name: one.as_dict() for name, one in self.figures.items()},
+            "parts": {name: round(value, 4) for name, value in self.parts.items() if not math.isnan(value)},
+            "faults": dict(self.fault_counts),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All voices, the best first."""
+
+    order: tuple[Standing, ...]
+    chance: float
+    """That the first is better than the second; nan with one voice."""
+    why: tuple[str, ...]
+    """Lines for people."""
+
+    @property
+    def best(self) -> Standing:
+        """The winner."""
+        return self.order[0]
+
+    @property
+    def clear(self) -> bool:
+        """Whether other sentences would hardly change the winner."""
+        return self.chance >= LEVEL
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "best": self.best.name,
+            "clear": self.clear,
+            "chance_better_than_second": None if math.isnan(self.chance) else round(self.chance, 4),
+            "why": list(self.why),
+            "order": [one.as_dict() for one in self.order],
+        }
+
+
+def rank(voices: Mapping[str, Sequence[Measured]]) -> Ranking:
+    """Order voices that said the same sentences. DataError for none, or for voices with unlike lists."""
+    lists = {tuple(one.name for one in measured) for measured in voices.values()}
+    if len(lists) != 1 or not next(iter(lists)):
+        raise DataError("there are no voices that said the same sentences", "let every voice say the same list")
+    standings = sorted((_stand(name, measured) for name, measured in voices.items()), key=lambda one: -one.worth.mean)
+    if len(standings) == 1:
+        only = standings[0]
+        return Ranking((only,), math.nan, (f"{only.name} is the only voice: worth {only.worth}", _faults_line(only)))
+    first, second = standings[:2]
+    # chance_better asks for the lower mean
+    chance = chance_better([-worth(one) for one in voices[first.name]], [-worth(one) for one in voices[second.name]])
+    return Ranking(tuple(standings), chance, tuple(_why(first, second, chance)))
+
+
+def _stand(name: str, measured: Sequence[Measured]) -> Standing:
+    figures = {}
+    for key, (_, read, _) in FIGURES.items():
+        weights = [float(one.examined.errors.expected) for one in measured] if key.startswith("per") else None
+        found = bootstrap([read(one) for one in measured], weights)
+        if found.count:
+            figures[key] = found
+    every = [parts(one) for one in measured]
+    means = {}
+    for part in WEIGHTS:
+        known = [one[part] for one in every if not math.isnan(one[part])]
+        means[part] = float(np.mean(known)) if known else math.nan
+    counts: dict[str, int] = {}
+    for one in measured:
+        for kind in dict.fromkeys(doubt.kind for doubt in one.faults):
+            counts[kind] = counts.get(kind, 0) + 1
+    ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
+    return Standing(name, bootstrap([worth(one) for one in measured]), figures, means, ordered)
+
+
+def _why(first: Standing, second: Standing, chance: float) -> list[str]:
+    lines = [f"{first.name} is best: worth {first.worth} of 100, before {second.name} with {second.worth}"]
+    gains = {
+        name: WEIGHTS[name] * (first.parts[name] - second.parts[name])
+        for name in WEIGHTS
+        if not math.isnan(first.parts[name] - second.parts[name])
+    }
+    words = {
+        name: f"{name} {100 * first.parts[name]:.0f} against {100 * second.parts[name]:.0f}"
+        for name in sorted(gains, key=lambda name: -abs(gains[name]))
+        if abs(first.parts[name] - second.parts[name]) >= _EVEN
+    }
+    ahead = [text for name, text in words.items() if gains[name] > 0]
+    behind = [text for name, text in words.items() if gains[name] < 0]
+    if ahead:
+        lines.append(f"it is ahead in: {', '.join(ahead)}")
+    if behind:
+        lines.append(f"it is behind in: {', '.join(behind)}")
+    if chance >= LEVEL:
+        lines.append(f"the lead is clear: it wins in {100 * chance:.0f} % of samples of the sentences")
+    else:
+        lines.append(
+            f"the lead is not clear: it wins in only {100 * chance:.0f} % of samples of the sentences; "
+            "more sentences, or a listening test (dimts evaluate listen), would tell"
+        )
+    lines.append(_faults_line(first))
+    return lines
+
+
+def _faults_line(one: Standing) -> str:
+    found = ", ".join(f"{kind} {count}" for kind, count in one.fault_counts.items())
+    return f"faults of {one.name}, in sentences: {found or 'none'}"
