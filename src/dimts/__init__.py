@@ -1,5 +1,11 @@
 """dimts (ድምፅ): recordings and text in, an Amharic voice out.
 
+    dimts.normalise("በ2017 ዓ.ም")               written → spoken
+    dimts.phonemise("ሰላም ለዓለም")               words, phones, who said so and why
+    dimts.Speaker.load("formant").say("ሰላም")   a Wave; or the folder of a voice
+    dimts.prepare("abebe/")                     recordings → manifest
+    dimts.fine_tune("abebe/")                   manifest → voice
+
 Names are looked up when first used, so that `import dimts` stays light.
 """
 
@@ -9,22 +15,50 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dimts.audio.wave import Wave
     from dimts.base.errors import DimtsError
-    from dimts.text.frontend import Phrase, Word, phonemise, phones
+    from dimts.base.project import Project
+    from dimts.data.prepare import prepare
+    from dimts.speak import Speaker
+    from dimts.text.frontend import Frontend, Phrase, Word, phonemise, phones
     from dimts.text.normalise import normalise
+    from dimts.train.loop import fine_tune
+    from dimts.xtts.voice import Voice
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "DimtsError": "dimts.base.errors",
+    "Frontend": "dimts.text.frontend",
     "Phrase": "dimts.text.frontend",
+    "Project": "dimts.base.project",
+    "Speaker": "dimts.speak",
+    "Voice": "dimts.xtts.voice",
+    "Wave": "dimts.audio.wave",
     "Word": "dimts.text.frontend",
+    "fine_tune": "dimts.train.loop",
+    "normalise": "dimts.text.normalise",
     "phonemise": "dimts.text.frontend",
     "phones": "dimts.text.frontend",
-    "normalise": "dimts.text.normalise",
+    "prepare": "dimts.data.prepare",
 }
 
-__all__ = ["DimtsError", "Phrase", "Word", "__version__", "normalise", "phonemise", "phones"]
+__all__ = [
+    "DimtsError",
+    "Frontend",
+    "Phrase",
+    "Project",
+    "Speaker",
+    "Voice",
+    "Wave",
+    "Word",
+    "__version__",
+    "fine_tune",
+    "normalise",
+    "phonemise",
+    "phones",
+    "prepare",
+]
 
 
 def __getattr__(name: str) -> Any:
