@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -71,8 +72,7 @@ def text(
     print(normalised.spoken)
     if why:
         _show_spans(normalised)
-    for phrase in phrases:
-        _show_phrase(phrase)
+    _show_phrases(phrases)
     if compare:
         _show_comparison(rows)
 
@@ -184,17 +184,28 @@ def _show_spans(normalised: Normalised) -> None:
         print(f"  {span.start}-{span.end}\t{span.kind}\t{taken}\t→ {said}{carried}\t({span.why})")
 
 
-def _show_phrase(phrase: Phrase) -> None:
-    rate = f" at rate {phrase.rate:g}" if phrase.rate != 1 else ""
-    print(f"\n| {phrase.spoken}  ({phrase.pause_seconds:g} s pause{rate})")
-    for word in phrase.words:
-        print(f"  {word.spoken}\t{' '.join(word.phones)}\t{word.by}{_doubts(word)}")
+def _show_phrases(phrases: list[Phrase]) -> None:
+    notes: dict[str, int] = {}  # a reason that holds for many words is printed once, below
+    heard = Counter(reason for phrase in phrases for word in phrase.words for reason in set(_reasons(word)))
+    common = {reason for reason, words in heard.items() if words > 1}
+    for phrase in phrases:
+        rate = f" at rate {phrase.rate:g}" if phrase.rate != 1 else ""
+        print(f"\n| {phrase.spoken}  ({phrase.pause_seconds:g} s pause{rate})")
+        for word in phrase.words:
+            shown = [
+                f"[{notes.setdefault(reason, len(notes) + 1)}]" if reason in common else reason
+                for reason in _reasons(word)
+            ]
+            print(f"  {word.spoken}\t{' '.join(word.phones)}\t{word.by}\t{'; '.join(shown)}".rstrip())
+    if notes:
+        print()
+    for reason, number in notes.items():
+        print(f"[{number}] {reason}")
 
 
-def _doubts(word: Word) -> str:
+def _reasons(word: Word) -> list[str]:
     doubts = [str(doubt) for doubt in word.doubts]
-    refused = [f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused]
-    return f"\t{'; '.join([*doubts, *refused])}" if doubts or refused else ""
+    return doubts + [f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused]
 
 
 def _show_comparison(rows: list[Comparison]) -> None:

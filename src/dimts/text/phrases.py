@@ -125,7 +125,10 @@ def breaths(text: str, normaliser: Normaliser, settings: PhraseSettings) -> Iter
     asked = False  # whether the writer asked for the silence after `held`
     for breath, pause_asked in _all_breaths(text, normaliser, settings):
         if held is None:
-            held, asked = breath, pause_asked
+            held, asked = (breath, pause_asked) if breath.tokens or pause_asked else (None, False)
+        elif not breath.tokens and not pause_asked:  # the end of a line after the end of a sentence
+            silence = held.pause_seconds if asked else max(held.pause_seconds, breath.pause_seconds)
+            held = replace(held, pause_seconds=silence)
         elif not breath.tokens:
             silence = breath.pause_seconds + (held.pause_seconds if asked else 0.0)
             held, asked = replace(held, pause_seconds=silence), True
@@ -244,8 +247,8 @@ def _cut(sentence: Sequence[_Piece], settings: PhraseSettings) -> Iterator[tuple
         pause = max(pause, piece.pause)
         line_end = line_end or piece.line_end
     if not words:
-        if pause:
-            yield Breath("", "", (), "", pause), True
+        if pause or line_end:
+            yield Breath("", "", (), "", pause or settings.paragraph_pause_seconds), pause > 0
         return
     end_mark = borders[-1].strip()
     groups = _groups(words, rates, borders, settings)
@@ -323,14 +326,14 @@ def _best_border(
     for cut in range(min(lowest, reach), reach + 1):
         if last - cut < settings.min_words and cut != reach:
             continue
-        worth = _worth(words[cut - 1], words[cut], borders[cut - 1]) + (cut - first) / room
+        worth = _worth(words[cut - 1], words[cut : cut + 2], borders[cut - 1]) + (cut - first) / room
         if worth >= best_worth:
             best, best_worth = cut, worth
     return best
 
 
-def _worth(left: Token, right: Token, border: str) -> float:
-    """How good a pause between two words is: 8 at a stop, 6 at ፣, 4 before እና, 3 after a verb, 0 inside a number."""
+def _worth(left: Token, right: Sequence[Token], border: str) -> float:
+    """How good a pause between two words is: 8 at a stop, 6 at ፣, 4 before እና, 3 after ነው, 0 inside a number."""
     mark = border.strip()
     if mark and mark in SENTENCE_MARKS + "፤":
         return 8.0
@@ -338,10 +341,11 @@ def _worth(left: Token, right: Token, border: str) -> float:
         return 6.0
     if border:
         return 5.0
-    if not right.written:
+    if not right[0].written:
         return 0.0  # inside one written form: a number, a date
-    word, following = fold_homophones(left.spoken), fold_homophones(right.spoken)
-    if following in _clauses("opens"):
+    word, following = fold_homophones(left.spoken), fold_homophones(right[0].spoken)
+    opens = _clauses("opens")
+    if following in opens or fold_homophones(" ".join(token.spoken for token in right)) in opens:
         return 4.0
     if word in _clauses("closes"):
         return 3.0

@@ -171,6 +171,8 @@ def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
             return Found(at, at + 1, "sign", "ፕላስ", "a plus after a word")
         start, prefix = prefix_of(text, at, floor)
         return Found(start, at + 1, "sign", prefix + _WORDS[char], f"the sign {char}")
+    if char in pairs("money"):
+        return Found(at, at + 1, "sign", pairs("money")[char], "a currency without an amount")
     if unicodedata.category(char)[0] == "L":
         end = at + 1
         while end < len(text) and _is_foreign(text[end]):
