@@ -162,12 +162,17 @@ def _against_syllables(
         if over > settings.max_syllable_excess:
             return [Doubt("syllables", "ɨ stands where no Amharic syllable has it", over, settings.max_syllable_excess)]
         return []
-    ours = [short(phone) for phone in evidence.phones]
-    theirs = [short(phone) for phone in phones]
+    ours = _voiced([short(phone) for phone in evidence.phones])
+    theirs = _voiced([short(phone) for phone in phones])
     if ours != theirs and _tolerant(skeleton(ours)) == _tolerant(skeleton(theirs)):
         wrong = abs(ours.count("ɨ") - theirs.count("ɨ")) or 1
         return [Doubt("syllables", f"ɨ is placed otherwise than in {''.join(evidence.phones)}", wrong, 0)]
     return []
+
+
+def _voiced(phones: list[str]) -> list[str]:
+    """Without the ʔ that every word beginning with a vowel has, spoken of or not."""
+    return phones[1:] if len(phones) > 1 and phones[0] == "ʔ" and phones[1] in VOWELS else phones
 
 
 def _likelihood(evidence: Answer, spoken: Sequence[bool]) -> float:

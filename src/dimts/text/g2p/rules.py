@@ -17,7 +17,7 @@ from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
-_CERTAIN, _LISTED, _LISTED_ELSEWHERE = 1.0, 0.99, 0.9
+_LISTED, _LISTED_ELSEWHERE, _DISPUTED = 0.99, 0.9, 0.7
 """How sure the sources are, as measured on the development lists (docs/decisions/pronunciation.md)."""
 
 
@@ -106,7 +106,7 @@ class Rules:
         if self._morphology and (analysis := self._morphology.analyse(code)):
             lengths = lengths_of(analysis.marked)
             if len(lengths) == len(reading):
-                chances = tuple(analysis.trust if long else 1.0 - analysis.trust for long in lengths)
+                chances = self._chances(lengths, analysis.trust)
                 known = slots_of(analysis.marked)
                 return self._answer(reading, lengths, chances, "morphology", analysis.parts, known)
         if self._model:
@@ -117,18 +117,25 @@ class Rules:
         return self._answer(reading, none, (0.2,) * len(reading), "nothing")
 
     def _listed(self, code: str, reading: Reading) -> Answer | None:
-        for name, trust in ((OWN, _LISTED), (GEEZORG, _LISTED_ELSEWHERE)):
-            table = built_in(name)
-            marked = table.lengths.get(code)
-            if marked is None:
-                continue
-            lengths = lengths_of(marked)
-            chances = tuple(trust if long else 1.0 - trust for long in lengths)
-            if code in table.phones:
-                return Answer(table.phones[code], lengths, chances, "lexicon", reading)
-            if len(lengths) == len(reading):
-                return self._answer(reading, lengths, chances, "lexicon")
-        return None
+        found = [(name, built_in(name)) for name in (OWN, GEEZORG) if code in built_in(name).lengths]
+        if not found:
+            return None
+        name, table = found[0]
+        lengths = lengths_of(table.lengths[code])
+        chances = self._chances(lengths, _LISTED if name == OWN else _LISTED_ELSEWHERE)
+        for _, other in found:  # what the tables do not agree on, or list both ways, is not sure
+            for marked in (other.lengths[code], *other.others.get(code, ())):
+                chances = tuple(
+                    chance if long == said else (_DISPUTED if said else 1.0 - _DISPUTED)
+                    for chance, long, said in zip(chances, lengths_of(marked), lengths, strict=False)
+                )
+        if code in table.phones:
+            return Answer(table.phones[code], lengths, chances, "lexicon", reading)
+        return self._answer(reading, lengths, chances, "lexicon") if len(lengths) == len(reading) else None
+
+    @staticmethod
+    def _chances(lengths: Sequence[bool], trust: float) -> tuple[float, ...]:
+        return tuple(trust if long else 1.0 - trust for long in lengths)
 
     def _answer(
         self,

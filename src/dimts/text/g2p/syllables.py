@@ -61,6 +61,8 @@ def _margin(run: Sequence[str], initial: bool, final: bool) -> float:
         return _end(run)
     size = len(run) + sum(phone.endswith(LONG) for phone in run)
     if initial:
+        if len(run) == 2 == size and _rank(run[0]) <= _OBSTRUENT and run[1] in ("r", "l"):
+            return _INSERTED + _SOFT  # krəmt for kɨrəmt is heard, but not what we say
         return _ILLEGAL * (size - 1) if len(run) > 1 else 0.0
     if size > 2:
         return _ILLEGAL * (size - 2)
@@ -101,6 +103,8 @@ def excess(phones: Sequence[str]) -> float:
     cluster: list[str] = []
     answer: list[bool] = []
     after_vowel = False
+    if phones and phones[0] in VOWELS:  # a word begins with ʔ, whether it is written or not
+        phones = ("ʔ", *phones)
     for phone in [*phones, ""]:
         if phone == "ɨ" and cluster:
             answer[-1] = True
