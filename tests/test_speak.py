@@ -18,7 +18,7 @@ from dimts.audio.wave import Wave, join
 from dimts.base.config import from_table, to_dict
 from dimts.base.errors import AudioError, CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.progress import Progress
-from dimts.speak import FORMANT_FRONTEND, RATE, Speaker, SpeakSettings, spread
+from dimts.speak import FORMANT_FRONTEND, RATE, Speaker, SpeakSettings, frontend_of, spread
 from dimts.text.frontend import MARKS, FrontendSettings
 from dimts.text.phones import inventory
 
@@ -324,6 +324,14 @@ def test_a_bundle_brings_its_own_front_end(bundle: Path, tmp_path: Path) -> None
     assert Speaker.load(bundle, device="cpu").frontend.settings == FORMANT_FRONTEND
     other = FrontendSettings(spelling="fidel")
     assert Speaker.load(bundle, device="cpu", frontend=other).frontend.settings == FORMANT_FRONTEND
+
+
+def test_a_front_end_this_version_does_not_know_is_refused() -> None:
+    assert frontend_of({}) is None
+    assert frontend_of({"version": "1", "settings": to_dict(FrontendSettings())}) == FrontendSettings()
+    with pytest.raises(CheckpointError, match=r"dimts 9\.0.*text\.tones") as caught:
+        frontend_of({"version": "9.0", "settings": {"tones": True}})
+    assert "train it again" in caught.value.hint
 
 
 def test_folders_and_devices_that_are_not_there(bundle: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.level import HOP_SECONDS, frame_levels
 from dimts.audio.wave import Wave, join
 from dimts.base.config import from_table
-from dimts.base.errors import ConfigError, SynthesisError, TextError
+from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.plugins import nearest, need
 from dimts.base.progress import Progress, Tell, silent
 from dimts.text.frontend import ChainSettings, Frontend, FrontendSettings, Phrase
@@ -244,9 +244,21 @@ class Speaker:
 
 
 def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
-    """The front end a voice was trained with, from what its bundle notes; None if it notes none."""
+    """The front end a voice was trained with, from what its bundle notes; None if it notes none.
+
+    Raises CheckpointError if this version does not know one of its settings.
+    """
     settings = note.get("settings", note)
-    return from_table(FrontendSettings, settings, "text") if settings else None
+    if not settings:
+        return None
+    try:
+        return from_table(FrontendSettings, settings, "text")
+    except ConfigError as error:
+        made_with = note.get("version", "another version")
+        raise CheckpointError(
+            f"the voice's front end (dimts {made_with}) cannot be restored here: {error.message}",
+            "use the version of dimts it was made with, or train it again",
+        ) from error
 
 
 def spread(phrase: Phrase, wave: Wave) -> Times:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -191,3 +192,40 @@ def test_a_wav_written_into_a_pipe_has_no_length_and_is_read(tmp_path: Path) -> 
     path = tmp_path / "piped.wav"
     path.write_bytes(riff(b"\1\0" * RATE, size=0xFFFFFFFF))
     assert Wave.load(path).seconds == pytest.approx(1.0)
+
+
+DAMAGES = ("flip", "cut", "insert", "header")
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "opus", "mp3", "m4a", "mkv"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_are_read_or_refused_and_nothing_else(form: str, damage: str, tmp_path: Path) -> None:
+    """Bytes changed at random: whatever comes of it is a wave of numbers or an AudioError with a remedy."""
+    if form in ("m4a", "mkv"):
+        whole = write_av(tmp_path / f"whole.{form}", tone(0.5), "aac").read_bytes()
+    else:
+        whole = tone(0.5, 24_000).encode(form)
+    chance = random.Random(f"{form} {damage}")
+    remedies = []
+    for _ in range(12):
+        data = bytearray(whole)
+        if damage == "flip":
+            for _ in range(20):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+        elif damage == "header":
+            for _ in range(4):
+                data[chance.randrange(min(200, len(data)))] = chance.randrange(256)
+        elif damage == "cut":
+            del data[chance.randrange(1, len(data)) :]
+        else:
+            place = chance.randrange(len(data))
+            data[place:place] = chance.randbytes(32)
+        path = tmp_path / f"damaged.{form}"
+        path.write_bytes(data)
+        try:
+            assert np.isfinite(Wave.load(path).samples).all()
+        except AudioError as error:
+            remedies.append(error.hint)
+    assert all(remedies)
+    if damage == "cut" and form != "mkv":
+        assert len(remedies) >= 6

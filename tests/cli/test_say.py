@@ -363,3 +363,76 @@ def test_an_existing_file_stays_when_the_text_is_refused(here: Path) -> None:
     (here / "x.wav").write_bytes(b"precious")
     assert main(["say", "hello", "-o", "x.wav"]) == 2
     assert (here / "x.wav").read_bytes() == b"precious"
+
+
+# Models
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A voice bundle with a tiny engine of random weights and two voices."""
+    torch = pytest.importorskip("torch")
+    from dataclasses import replace
+
+    from dimts.base.config import to_dict
+    from dimts.speak import FORMANT_FRONTEND
+    from dimts.text.frontend import MARKS
+    from dimts.text.phones import inventory
+    from dimts.xtts.checkpoint import Bundle, save_bundle
+    from dimts.xtts.model import XTTS
+    from dimts.xtts.spec import SPECS
+    from dimts.xtts.vocabulary import Vocabulary
+    from dimts.xtts.voice import listen
+
+    words = Vocabulary.for_phones(list(inventory()), marks=sorted({*MARKS.values(), "?", "!"}))
+    spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
+    model = XTTS.build(spec, 1, dvae=False)
+    noise = torch.Generator().manual_seed(1)
+    voices = {
+        name: listen(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")
+    }
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    save_bundle(Bundle(model, words, {"settings": to_dict(FORMANT_FRONTEND)}, voices, {"name": "tiny"}), folder)
+    return folder
+
+
+def test_a_bundle_a_recording_and_a_blend(bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Wave(np.random.default_rng(0).standard_normal(48_000) * 0.1, 24_000).save(here / "abebe.wav")
+    base = ["say", "ሰላም", "--set", "speak.retries=0"]
+    assert main([*base, "--voice", str(bundle), "-o", "own.wav"]) == 0
+    assert "(1." in capsys.readouterr().err or Wave.load("own.wav").seconds > 0.3
+    assert main([*base, "--model", str(bundle), "--voice", "sara", "-o", "sara.wav"]) == 0
+    assert main([*base, "--model", str(bundle), "--voice", "abebe.wav", "-o", "like.wav"]) == 0
+    blend = ["--voice", "abebe.wav=0.5", "--voice", "sara=0.5"]
+    assert main([*base, "--model", str(bundle), *blend, "-o", "blend.wav"]) == 0
+    assert main([*base, "--model", str(bundle), *blend, "-o", "again.wav"]) == 0
+    assert main([*base, "--model", str(bundle), *blend, "--seed", "5", "-o", "other.wav"]) == 0
+    waves = {path.stem: Wave.load(path).samples.tobytes() for path in here.glob("*.wav")}
+    assert waves["blend"] == waves["again"]
+    assert len(set(waves.values())) == len(waves) - 1
+
+
+def test_voices_of_a_model_are_listed(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["say", "--voices", "--voice", str(bundle)]) == 0
+    assert capsys.readouterr().out.splitlines() == ["abebe", "sara"]
+    assert main(["say", "--voices"]) == 0
+    assert "has one voice" in capsys.readouterr().out
+
+
+def test_a_voice_of_the_project_by_its_name(bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "p" / "voices").mkdir(parents=True)
+    (here / "p" / "dimts.toml").write_text("[speak]\nretries = 0\n", encoding="utf-8")
+    shutil.copytree(bundle, here / "p" / "voices" / "abebe")
+    assert main(["say", "ሰላም", "--project", "p", "--voice", "abebe", "-o", "x.wav"]) == 0
+    assert "tiny)" in capsys.readouterr().err
+
+
+def test_wrong_voices_of_a_model(bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["ሰላም", "--model", str(bundle)]
+    refused([*model, "--voice", "abeb"], capsys, "has no voice 'abeb'", "abebe", here)
+    refused([*model, "--voice", "formant"], capsys, "cannot be blended", "--model", here)
+    (here / "x.voice").write_bytes(b"no voice")
+    refused([*model, "--voice", "x.voice"], capsys, "cannot read the voice", "make it again", here)
+    (here / "empty.wav").touch()
+    refused([*model, "--voice", "empty.wav"], capsys, "the file is empty", "copy", here)
+    refused([*model, "--device", "abacus"], capsys, "device 'abacus'", "cpu", here)

@@ -38,6 +38,7 @@ _STREAMED_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFF - 8, 0x7FFFFFFF, 0x80000000, 0x7FFF
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 """The longest page there can be."""
 _RAW_SUFFIXES = (".raw", ".pcm")
+_CONVERT = "convert it to wav or flac, or leave it out"
 _COPY_AGAIN = "copy or download the file again, or leave it out"
 
 
@@ -207,6 +208,9 @@ class _Av:
             self._container.close()
             raise AudioError(f"{path}: there is no sound track in it", "choose a file with sound")
         stream = self._container.streams.audio[0]
+        if stream.codec_context is None:
+            self._container.close()
+            raise AudioError(f"{path}: its sound is coded in a way that is not known here", _CONVERT)
         stream.thread_type = "AUTO"
         self._stream = stream
         self.rate: int = stream.rate or 0
@@ -262,7 +266,7 @@ def _by_av(path: Path, refusal: str) -> _Decoder:
     except library.error.FFmpegError as error:
         raise AudioError(
             f"{path}: not a sound or video file that can be read ({refusal}; {error.strerror})",
-            "convert it to wav or flac, or leave it out",
+            _CONVERT,
         ) from error
 
 

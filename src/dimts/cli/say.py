@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dimts.speak import Said, Speaker, SpeakSettings
     from dimts.xtts.voice import Voice
 
-FORMANT = "formant"
 _STDOUT = Path("-")
 _NAME_LETTERS = 40
 _LONG_TEXT_LETTERS = 600
@@ -51,8 +50,8 @@ def say(
     voice: list[str] = typer.Option(
         [],
         "--voice",
-        help="'formant' (default), the folder of a voice bundle, a recording to speak like, a .voice file, or the "
-        "name of a voice of --model. Several, with shares, are blended: --voice abebe.wav=0.7 --voice sara.wav=0.3.",
+        help="'formant' (default), the folder of a voice bundle, the name of a voice of --project or --model, a "
+        "recording to speak like, or a .voice file. Several are blended: --voice a.wav=0.7 --voice b.wav=0.3.",
     ),
     model: Path | None = typer.Option(
         None,
@@ -85,6 +84,7 @@ def say(
     """Say a text: with the formant voice, which needs no model, or with a voice of your own."""
     from dimts.audio.timings import writer
     from dimts.base.errors import ConfigError
+    from dimts.cli.speakers import settings_of, speaker_of
 
     if list_variants:
         from dimts.audio.formant import variants
@@ -102,8 +102,8 @@ def say(
     for path in timings:
         writer(path)
     _check_format(form, out)
-    settings = _settings(project, overrides, rate=rate, pitch=pitch, variant=variant, seed=seed)
-    speaker, chosen = _speaker(voice, model, settings, project, lexicon, device, overrides)
+    settings = settings_of(project, overrides, rate=rate, pitch=pitch, variant=variant, seed=seed)
+    speaker, chosen = speaker_of(voice, model, settings, project, lexicon, device, overrides)
     if list_voices:
         print("\n".join(speaker.voices) or f"({speaker.engine.name} has one voice)")
         return
@@ -117,132 +117,6 @@ def say(
         _batch(whole, speaker, chosen, out_dir, form, _identity(voice, model, settings))
     else:
         _one(whole, speaker, chosen, out or _free_name(whole), timings)
-
-
-def _settings(
-    project: Path | None,
-    overrides: Sequence[str],
-    *,
-    rate: float | None,
-    pitch: float | None,
-    variant: str | None,
-    seed: int | None,
-) -> SpeakSettings:
-    """[speak] of the project, then --set, then the flags of their own."""
-    from dimts.base.config import from_table
-    from dimts.base.project import Project
-    from dimts.speak import SpeakSettings
-
-    flags = {"rate": rate, "seed": seed, "formant.pitch": pitch, "formant.variant": variant}
-    texts = [*overrides, *(f"speak.{key}={value!r}" for key, value in flags.items() if value is not None)]
-    if project is not None:
-        return Project.open(project).settings("speak", SpeakSettings, tuple(texts))
-    return from_table(SpeakSettings, {}, "speak", texts)
-
-
-def _speaker(
-    voice: Sequence[str],
-    model: Path | None,
-    settings: SpeakSettings,
-    project: Path | None,
-    lexicon: Path | None,
-    device: str | None,
-    overrides: Sequence[str],
-) -> tuple[Speaker, Voice | str | None]:
-    """Who speaks, and like whom."""
-    from dimts.base.config import from_table
-    from dimts.base.errors import ConfigError
-    from dimts.base.progress import Progress
-    from dimts.base.project import Project
-    from dimts.speak import FORMANT_FRONTEND, Speaker
-    from dimts.text.frontend import FrontendSettings
-
-    def tell(progress: Progress) -> None:
-        if progress.message:
-            print(progress.message, file=sys.stderr)
-
-    shares = [_share(item) for item in voice]
-    names = [name for name, _ in shares]
-    if lexicon is not None and not lexicon.is_file():
-        raise ConfigError(f"no such lexicon: {lexicon}", "dimts lexicon add WORD PHONES makes one")
-    frontend: FrontendSettings | None = None
-    if project is not None:
-        opened = Project.open(project)
-        frontend = opened.settings("text", FrontendSettings, tuple(overrides))
-        lexicon = lexicon or (opened.lexicon if opened.lexicon.is_file() else None)
-    elif any(item.strip().startswith("text.") for item in overrides):
-        frontend = from_table(FrontendSettings, _plain(FORMANT_FRONTEND), "text", overrides)
-    if model is None and names in ([], [FORMANT]):
-        return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, tell=tell), None
-    folder = Path(names[0]) if len(names) == 1 else None
-    if model is None and folder is not None and folder.is_dir():
-        return Speaker.load(folder, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell), None
-    if FORMANT in names:
-        raise ConfigError("the formant voice cannot be blended, nor speak with a model", "leave out --model")
-    if model is None:
-        from dimts.xtts.download import find_base
-
-        _recordings(names)
-        model = find_base()
-    speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell)
-    return speaker, _blend(speaker, shares)
-
-
-def _plain(settings: object) -> dict[str, object]:
-    from dimts.base.config import to_dict
-
-    return to_dict(settings)
-
-
-def _share(item: str) -> tuple[str, float]:
-    """ "abebe.wav=0.7" → ("abebe.wav", 0.7); without a share: 1."""
-    from dimts.base.errors import ConfigError
-
-    name, sign, share = item.rpartition("=")
-    if not sign:
-        return item, 1.0
-    try:
-        return name, float(share)
-    except ValueError as error:
-        raise ConfigError(f"cannot read the share in --voice {item!r}", "write it as NAME=0.7") from error
-
-
-def _recordings(names: Sequence[str]) -> None:
-    """Names that are no files cannot be a voice when there is no model that could know them."""
-    from dimts.base.errors import SynthesisError
-
-    for name in names:
-        if not Path(name).exists():
-            raise SynthesisError(
-                f"no such voice: {name}", "'formant', a bundle's folder, a recording, or --model with a name"
-            )
-
-
-def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str | None:
-    voices = [(_one_voice(speaker, name), share) for name, share in shares]
-    if len(voices) < 2:
-        return voices[0][0] if voices else None
-    from dimts.xtts.voice import Voice
-
-    return Voice.blend(voices)
-
-
-def _one_voice(speaker: Speaker, name: str) -> Voice:
-    """A voice of the model by its name, a .voice file, or a recording."""
-    from dimts.base.errors import SynthesisError
-    from dimts.base.plugins import nearest
-
-    if name in speaker.voices:
-        return speaker.voices[name]
-    path = Path(name)
-    if path.suffix == ".voice":
-        from dimts.xtts.voice import Voice
-
-        return Voice.load(path)
-    if path.exists():
-        return speaker.listen(path)
-    known = nearest(name, speaker.voices) if speaker.voices else "name a recording"
-    raise SynthesisError(f"{speaker.engine.name} has no voice {name!r}, and there is no such file", known)
 
 
 # Text in
@@ -414,9 +288,10 @@ def _identity(voice: Sequence[str], model: Path | None, settings: SpeakSettings)
 
     from dimts.base.config import to_dict
     from dimts.base.files import fingerprint
+    from dimts.cli.speakers import share_of
 
     parts: list[object] = [to_dict(settings)]
-    for item in [*(_share(one) for one in voice), (str(model or ""), 1.0)]:
+    for item in [*(share_of(one) for one in voice), (str(model or ""), 1.0)]:
         path = Path(item[0])
         inside = next((path / name for name in ("bundle.json", "config.json") if (path / name).is_file()), path)
         parts.append([*item, fingerprint(inside) if inside.is_file() else ""])

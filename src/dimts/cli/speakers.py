@@ -1,0 +1,148 @@
+"""Options → who speaks: settings, a speaker, and the voice or blend of voices it is to have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dimts.speak import Speaker, SpeakSettings
+    from dimts.xtts.voice import Voice
+
+FORMANT = "formant"
+
+
+def settings_of(
+    project: Path | None,
+    overrides: Sequence[str],
+    *,
+    rate: float | None,
+    pitch: float | None,
+    variant: str | None,
+    seed: int | None,
+) -> SpeakSettings:
+    """[speak] of the project, then --set, then the flags of their own."""
+    from dimts.base.config import from_table
+    from dimts.base.project import Project
+    from dimts.speak import SpeakSettings
+
+    flags = {"rate": rate, "seed": seed, "formant.pitch": pitch, "formant.variant": variant}
+    texts = [*overrides, *(f"speak.{key}={value!r}" for key, value in flags.items() if value is not None)]
+    if project is not None:
+        return Project.open(project).settings("speak", SpeakSettings, tuple(texts))
+    return from_table(SpeakSettings, {}, "speak", texts)
+
+
+def speaker_of(
+    voice: Sequence[str],
+    model: Path | None,
+    settings: SpeakSettings,
+    project: Path | None,
+    lexicon: Path | None,
+    device: str | None,
+    overrides: Sequence[str],
+) -> tuple[Speaker, Voice | str | None]:
+    """Who speaks, and like whom."""
+    from dimts.base.config import from_table
+    from dimts.base.errors import ConfigError
+    from dimts.base.progress import Progress
+    from dimts.base.project import Project
+    from dimts.speak import FORMANT_FRONTEND, Speaker
+    from dimts.text.frontend import FrontendSettings
+
+    def tell(progress: Progress) -> None:
+        if progress.message:
+            print(progress.message, file=sys.stderr)
+
+    shares = [share_of(item) for item in voice]
+    names = [name for name, _ in shares]
+    if lexicon is not None and not lexicon.is_file():
+        raise ConfigError(f"no such lexicon: {lexicon}", "dimts lexicon add WORD PHONES makes one")
+    frontend: FrontendSettings | None = None
+    if project is not None:
+        opened = Project.open(project)
+        frontend = opened.settings("text", FrontendSettings, tuple(overrides))
+        lexicon = lexicon or (opened.lexicon if opened.lexicon.is_file() else None)
+    elif any(item.strip().startswith("text.") for item in overrides):
+        frontend = from_table(FrontendSettings, _plain(FORMANT_FRONTEND), "text", overrides)
+    if model is None and names in ([], [FORMANT]):
+        return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, tell=tell), None
+    folder = _folder(names[0], project) if len(names) == 1 else None
+    if model is None and folder is not None:
+        return Speaker.load(folder, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell), None
+    if FORMANT in names:
+        raise ConfigError("the formant voice cannot be blended, nor speak with a model", "leave out --model")
+    if model is None:
+        from dimts.xtts.download import find_base
+
+        _recordings(names)
+        model = find_base()
+    speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell)
+    return speaker, _blend(speaker, shares)
+
+
+def _folder(name: str, project: Path | None) -> Path | None:
+    """The voice bundle of that name: a folder, or one of the project's voices."""
+    from dimts.base.project import Project
+
+    places = [Path(name)] + ([Project(project).voices / name] if project is not None else [])
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _plain(settings: object) -> dict[str, object]:
+    from dimts.base.config import to_dict
+
+    return to_dict(settings)
+
+
+def share_of(item: str) -> tuple[str, float]:
+    """ "abebe.wav=0.7" → ("abebe.wav", 0.7); without a share: 1."""
+    from dimts.base.errors import ConfigError
+
+    name, sign, share = item.rpartition("=")
+    if not sign:
+        return item, 1.0
+    try:
+        return name, float(share)
+    except ValueError as error:
+        raise ConfigError(f"cannot read the share in --voice {item!r}", "write it as NAME=0.7") from error
+
+
+def _recordings(names: Sequence[str]) -> None:
+    """Names that are no files cannot be a voice when there is no model that could know them."""
+    from dimts.base.errors import SynthesisError
+
+    for name in names:
+        if not Path(name).exists():
+            raise SynthesisError(
+                f"no such voice: {name}", "'formant', a bundle's folder, a recording, or --model with a name"
+            )
+
+
+def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str | None:
+    voices = [(_one_voice(speaker, name), share) for name, share in shares]
+    if len(voices) < 2:
+        return voices[0][0] if voices else None
+    from dimts.xtts.voice import Voice
+
+    return Voice.blend(voices)
+
+
+def _one_voice(speaker: Speaker, name: str) -> Voice:
+    """A voice of the model by its name, a .voice file, or a recording."""
+    from dimts.base.errors import SynthesisError
+    from dimts.base.plugins import nearest
+
+    if name in speaker.voices:
+        return speaker.voices[name]
+    path = Path(name)
+    if path.suffix == ".voice":
+        from dimts.xtts.voice import Voice
+
+        return Voice.load(path)
+    if path.exists():
+        return speaker.listen(path)
+    known = nearest(name, speaker.voices) if speaker.voices else "name a recording"
+    raise SynthesisError(f"{speaker.engine.name} has no voice {name!r}, and there is no such file", known)
