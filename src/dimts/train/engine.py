@@ -24,6 +24,7 @@ from dimts.text.frontend import MARKS, Frontend, FrontendSettings
 from dimts.text.phones import inventory
 from dimts.train.runs import identity
 from dimts.train.settings import TrainSettings
+from dimts.xtts import lora
 from dimts.xtts.checkpoint import load
 from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, find_base
 from dimts.xtts.gpt import MLP
@@ -72,16 +73,17 @@ class Engine:
         return {"version": __version__, "settings": to_dict(self.frontend)}
 
     def merge_adapters(self) -> None:
-        """Add the adapters to the weights they are beside."""
+        """Fold the adapters, if there are any, into the weights they are beside."""
+        lora.merge(self.model, keep=False)
 
     @property
     def adapter_parameters(self) -> int:
         """Parameters in adapters."""
-        return 0
+        return sum(parameter.numel() for parameter in lora.parameters(self.model))
 
     def adapter_strength(self) -> float:
         """Norm of what the adapters add, as a share of the norm of the weights they are beside."""
-        return 0.0
+        return lora.strength(self.model)
 
     def spell(self, row: Utterance) -> str:
         """What the model reads for a row."""
@@ -215,6 +217,9 @@ def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:
     model.packed = settings.batches.packing == "auto"
     model.gpt.use_dropout(settings.dropout, settings.attention_dropout)
     model.gpt.use_checkpointing(settings.checkpoint_every)
+    if settings.parts == "lora":
+        chosen = settings.lora
+        lora.attach(model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed)
     model.requires_grad_(False)
     for _, parameter in model.trained():
         parameter.requires_grad_(True)
@@ -222,6 +227,8 @@ def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:
         model.conditioning.requires_grad_(False)
     if settings.parts != "full":
         model.gpt.trunk.requires_grad_(False)
+    for parameter in lora.parameters(model):
+        parameter.requires_grad_(True)
     if settings.parts == "last_layers":
         layers = model.gpt.trunk.h
         for block in layers[max(0, len(layers) - settings.last_layers) :]:

@@ -71,13 +71,13 @@ def _applied(name: str, value: Any, settings: TrainSettings, training: Training)
         "size": "train.base is set" if settings.base else "",
         "steps": "train.epochs is set" if settings.epochs else "",
         "last_layers": "" if settings.parts == "last_layers" else f'train.parts is "{settings.parts}"',
-        "lora.rank": "" if settings.parts == "lora" else f'train.parts is "{settings.parts}"',
-        "lora.alpha": "" if settings.parts == "lora" else f'train.parts is "{settings.parts}"',
         "batches.replay_share": "" if settings.batches.replay else "train.batches.replay is not set",
         "attention_fallback": "" if settings.attention != "auto" else "train.attention is auto",
         "new_rows_pace": "" if training.engine.old_rows < training.engine.vocabulary.size else "no rows were added",
         "sample_text": "" if settings.sample_every else "train.sample_every is 0",
     }.get(name, "")
+    if name.startswith("lora.") and settings.parts != "lora":
+        ignored = f'train.parts is "{settings.parts}"'
     if ignored:
         return f"ignored: {ignored}"
     if isinstance(value, str | int | float | bool) and value in _OFF:
@@ -100,7 +100,9 @@ def _engine(settings: TrainSettings, training: Training, plan: Mapping[str, Any]
         "parts": moving,
         "last_layers": f"{len(blocks)} trunk layers moved",
         "freeze_conditioning": f"conditioning moved by {max(heard, default=0.0):.2e} in the watched step",
-        "lora.rank": f"{moving}, {training.engine.adapter_parameters:,} of them in adapters",
+        "lora.rank": f"{moving}, {training.adapter_parameters:,} of them in adapters",
+        "lora.dropout": _spoken(probe.dropped, attention=False),
+        "lora.targets": f"{training.adapter_parameters:,} parameters in adapters",
         "lora.alpha": f"adapters add {training.adapter_strength:.4e} of the weights' norm",
         "new_rows_pace": f"added rows moved by {probe.moved_rows[1]:.3e} in the watched step",
         "old_rows_pace": f"base rows moved by {probe.moved_rows[0]:.3e} in the watched step",
@@ -123,7 +125,7 @@ def _learning(settings: TrainSettings, training: Training, steps: list[dict[str,
     groups = training.optimizer.param_groups
     decayed = sum(p.numel() for group in groups if group["weight_decay"] for p in group["params"])
     strongest = max(group["weight_decay"] for group in groups)
-    curve = f"{rates[0]:.3e} → {max(rates):.3e} → {rates[-1]:.3e}"
+    curve = f"{rates[0]:.3e}, highest {max(rates):.3e}, halfway {rates[len(rates) // 2]:.3e}, last {rates[-1]:.3e}"
     order = zlib.crc32(repr([training.sampler.epoch(0), round(steps[0]["loss"], 4)]).encode())
     text = settings.text_weight * steps[0]["loss_text"] / steps[0]["loss"]
     dropped = training.probe.dropped

@@ -94,12 +94,16 @@ class LoraSettings:
 
     rank: int = 16
     """Width of an adapter."""
-    alpha: float = 16.0
-    """Strength: an adapter's output is scaled by alpha / rank."""
+    alpha: float = 32.0
+    """Strength: what an adapter adds is multiplied by alpha / rank."""
+    dropout: float = 0.0
+    """Dropout of an adapter's input."""
+    targets: tuple[str, ...] = ("attn.c_attn", "attn.c_proj")
+    """Layers of each block that get one: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0:
-            raise ConfigError("train.lora: rank ≥ 1, alpha > 0", "mend [train.lora]")
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise ConfigError("train.lora: rank ≥ 1, alpha > 0, 0 ≤ dropout < 1", "mend [train.lora]")
 
 
 @dataclass(frozen=True, slots=True)

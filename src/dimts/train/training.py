@@ -77,6 +77,7 @@ class Training:
         self.learning_rate = settings.learning_rate or self._usual_rate()
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.trainable = sum(parameter.numel() for parameter in self.parameters)
+        self.adapter_parameters = engine.adapter_parameters
         raw = adamw(groups(self.model, settings.weight_decay), self.learning_rate, kernel)
         self.wrapped, self.optimizer = processes.accelerator.prepare(self.model, raw)
         self.pace = RowPace(
