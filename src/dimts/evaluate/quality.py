@@ -46,7 +46,8 @@ def quality(wave: Wave) -> Quality:
     if not len(samples):
         raise AudioError("there is nothing to hear in the wave", "give a wave with speech")
     size = int(_SECONDS * RATE)
-    samples = np.tile(samples, -(-size // len(samples))) if len(samples) < size else samples
+    if len(samples) < size:
+        samples = np.tile(samples, -(-size // len(samples)))[:size]
     starts = range(0, len(samples) - size + 1, RATE)
     session = _session()
     raw = np.array([session.run(None, {"input_1": samples[None, at : at + size]})[0][0] for at in starts])
@@ -65,4 +66,5 @@ def _session() -> Any:
     onnxruntime = need("onnxruntime", "evaluate")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not eat the machine
     return onnxruntime.InferenceSession(str(Path(places[0]) / _MODEL), options, providers=["CPUExecutionProvider"])

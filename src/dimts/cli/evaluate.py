@@ -1,0 +1,325 @@
+"""dimts evaluate …: which voice is best and why; listening tests; pronunciation; a listener of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from dimts.evaluate.listening import Kind
+
+_DEFAULT = "project"
+
+
+class _Group(TyperGroup):
+    """A group whose first word may also be a project folder: `dimts evaluate abebe/`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            args = [_DEFAULT, *args]
+        return super().resolve_command(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `evaluate`."""
+    group = typer.Typer(
+        cls=_Group,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Is the voice right, alike, clean, and which checkpoint is best? 'dimts evaluate PROJECT' answers; "
+        "the commands below do the rest.",
+    )
+    group.command(_DEFAULT)(project)
+    group.command("sound")(sound)
+    group.command("pronunciation")(pronunciation)
+    group.command("train-listener")(train_listener)
+    group.command("listen")(listen)
+    group.command("opinions")(opinions)
+    app.add_typer(group, name="evaluate")
+
+
+LISTENER = typer.Option(
+    None,
+    "--listener",
+    help="A listener made by train-listener. Default: the project's own, else the one that comes with dimts.",
+    show_default=False,
+)
+JSON = typer.Option(False, "--json", help="One JSON object instead of text.")
+
+
+def project(
+    project: Path = typer.Argument(..., metavar="PROJECT", help="The project folder.", show_default=False),
+    voice: list[str] = typer.Option(
+        None,
+        "--voice",
+        metavar="FOLDER",
+        help="A voice to evaluate, a folder or 'formant'; may be repeated. Default: all below PROJECT/voices.",
+        show_default=False,
+    ),
+    sentences: Path = typer.Option(
+        None,
+        "--sentences",
+        help="A text file to say, a sentence a line. Default: the list that comes with dimts.",
+        show_default=False,
+    ),
+    limit: int = typer.Option(40, "--limit", min=1, help="Most sentences, held-out clips among them."),
+    listener: Path = LISTENER,
+    no_quality: bool = typer.Option(False, "--no-quality", help="Leave DNSMOS out; four times as fast."),
+    transcriber: str = typer.Option(
+        "",
+        "--transcriber",
+        help="Also count character errors with this speech recogniser (an entry point of dimts.transcriber).",
+        show_default=False,
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Let every voice of a project say one list; measure, rank, and write evaluation/report.html and results.json.
+
+    Measured are phone errors (by a recogniser of our own), faults (cut, repeated, made up, noise), likeness to the
+    speaker, DNSMOS, and, for held-out clips, distortion and melody against the recording. Sentences spoken before by
+    an unchanged voice are not spoken again.
+    """
+    import json
+
+    from dimts.base.errors import DataError
+    from dimts.base.plugins import find
+    from dimts.base.project import Project
+    from dimts.cli.face import bar
+    from dimts.evaluate.assess import AssessSettings, evaluate
+
+    home = Project.open(project)
+    lines: list[str] = []
+    if sentences is not None:
+        if not sentences.is_file():
+            raise DataError(f"there is no file {sentences}", "a text file with a sentence a line")
+        lines = sentences.read_text(encoding="utf-8").splitlines()
+    recogniser = find(transcriber, {}, "dimts.transcriber")() if transcriber else None
+    settings = AssessSettings(most_sentences=limit, quality=not no_quality)
+    with bar() as tell:
+        found = evaluate(
+            home, voice or (), settings, sentences=lines, listener=listener, transcribe=recogniser, tell=tell
+        )
+    if as_json:
+        print(json.dumps(found.ranking.as_dict(), ensure_ascii=False, indent=1))
+        return
+    for line in found.ranking.why:
+        print(line)
+    if found.pairs:
+        right = sum(sum(one.right) for one in found.pairs)
+        apart = sum(one.told_apart for one in found.pairs)
+        print(f"minimal pairs: {apart} of {len(found.pairs)} told apart, {right} of {2 * len(found.pairs)} heard right")
+    print(found.report)
+
+
+def sound(
+    wave: Path = typer.Argument(..., help="A sound file of one sentence.", show_default=False),
+    text: str = typer.Option(
+        ..., "--text", help="What should be said in it, in fidel (phones between strokes: /səlam/).", show_default=False
+    ),
+    reference: list[Path] = typer.Option(
+        None, "--reference", help="A recording of the speaker; may be repeated.", show_default=False
+    ),
+    same: Path = typer.Option(
+        None, "--same", help="A recording of the very sentence, for distortion and melody.", show_default=False
+    ),
+    listener: Path = LISTENER,
+    as_json: bool = JSON,
+) -> None:
+    """Everything about one sound: what is heard in it, what is wrong with it, how clean and how alike it is.
+
+    Exit code 1 if a fault was found.
+    """
+    import json
+    import math
+
+    from dimts.audio.wave import Wave
+    from dimts.evaluate.likeness import profile
+    from dimts.evaluate.listener import Listener
+    from dimts.evaluate.trial import Performed, Sentence, Tools, measure
+    from dimts.text.frontend import phonemise
+
+    words = [word for phrase in phonemise(text) for word in phrase.words if word.phones]
+    performed = Performed(
+        Wave.load(wave), tuple(word.phones for word in words), tuple(word.by for word in words), math.nan
+    )
+    voice = profile([Wave.load(path) for path in reference]) if reference else None
+    tools = Tools(Listener.load(listener), voice)
+    found = measure(Sentence(wave.stem, text, Wave.load(same) if same else None), performed, tools)
+    if as_json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+    else:
+        for name, value in found.as_dict().items():
+            if value is not None and name not in ("faults", "name"):
+                print(f"{name:20s} {value}")
+        for doubt in found.faults:
+            print(f"fault                {doubt.kind}: {doubt.message}")
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def pronunciation(
+    gold: Path = typer.Argument(..., help="The gold list: word TAB phones on each line.", show_default=False),
+    backend: list[str] = typer.Option(
+        None,
+        "--backend",
+        help="A backend by name, or 'chain' for all in turn; may be repeated. Default: chain and rules.",
+        show_default=False,
+    ),
+    lexicon: Path = typer.Option(
+        None, "--lexicon", help="A lexicon of one's own for the chain (word TAB phones).", show_default=False
+    ),
+    mistakes: int = typer.Option(0, "--mistakes", min=0, help="Also show so many wrong words of each."),
+    as_json: bool = JSON,
+) -> None:
+    """Words and phones that G2P backends get wrong against a gold list, and F1 of long consonants and of ɨ.
+
+    Several rows of a word are alternatives; the nearest counts. An initial ʔ is not scored.
+    """
+    import json
+    import sys
+
+    from dimts.evaluate import pronounce
+
+    known = pronounce.Gold.load(gold)
+    for row in known.unreadable:
+        print(f"passed over: {gold}, {row}", file=sys.stderr)
+    found = [
+        pronounce.score(name, pronounce.backend(name, lexicon=lexicon), known) for name in backend or ("chain", "rules")
+    ]
+    if as_json:
+        content = [
+            {
+                **one.as_dict(),
+                "mistakes": [[word, " ".join(said), " ".join(right)] for word, said, right in one.mistakes],
+            }
+            for one in found
+        ]
+        print(json.dumps(content, ensure_ascii=False, indent=1))
+        return
+    print(f"{len(known.words)} words, rates in per cent")
+    print(
+        f"{'backend':14s} {'WER':>6s} {'PER':>6s} {'WER-l':>6s} {'PER-l':>6s} {'F1 ː':>6s} {'F1 ɨ':>6s} {'silent':>6s}"
+    )
+    for one in found:
+        rates = (one.wer, one.phones.rate, one.wer_without_length, one.phones_without_length.rate)
+        scores = " ".join(f"{100 * rate:6.2f}" for rate in (*rates, one.gemination.f1, one.epenthesis.f1))
+        print(f"{one.name:14s} {scores} {one.unanswered:6d}")
+    print("-l: length left out; silent: words without an answer, counted as wrong")
+    for one in found:
+        for word, said, right in one.mistakes[:mistakes]:
+            print(f"{one.name}\t{word}\t{' '.join(said) or '–'}\t{' '.join(right)}")
+
+
+def train_listener(
+    project: Path | None = typer.Argument(
+        None,
+        metavar="[PROJECT]",
+        help="A project whose clips it is to learn from; without one it learns from formant voices alone.",
+        show_default=False,
+    ),
+    out: Path | None = typer.Option(
+        None,
+        "--out",
+        "-o",
+        help="Where to write it. Default: PROJECT/listener.safetensors, where 'dimts evaluate PROJECT' finds it.",
+        show_default=False,
+    ),
+    steps: int = typer.Option(1100, "--steps", min=1, help="Training steps; about a second each on two old cores."),
+    from_scratch: bool = typer.Option(
+        False, "--from-scratch", help="Do not start from the listener that comes with dimts."
+    ),
+) -> None:
+    """Train the phone recogniser that listens to voices. Ctrl-C loses nothing: the same command goes on.
+
+    Half of what it hears are the project's training clips, the rest invented words by formant voices. How well it
+    hears clips of the splits dev and test, and unknown formant voices, is measured at the end and kept in the file.
+    """
+    from dimts.base.errors import ConfigError
+    from dimts.base.project import Project
+    from dimts.cli.face import bar
+    from dimts.evaluate.assess import LISTENER_FILE
+    from dimts.evaluate.teach import TeachSettings, teach
+
+    home = Project.open(project) if project else None
+    where = out or (home.root / LISTENER_FILE if home else None)
+    if where is None:
+        raise ConfigError("there is no place for the listener", "name a project, or a file with --out")
+    with bar() as tell:
+        made = teach(where, home, TeachSettings(steps=steps, from_scratch=from_scratch or home is None), tell)
+    for name, value in made.notes.items():
+        if name.startswith("per_"):
+            print(f"{name.removeprefix('per_').replace('_', ' ')}: {100 * value:.1f} % phone errors")
+    print(where)
+
+
+def listen(
+    voices: list[str] = typer.Argument(
+        ...,
+        metavar="NAME=FOLDER...",
+        help="The voices: a name and a folder of sounds each, or one folder that holds a folder for each voice, "
+        "e.g. PROJECT/evaluation/spoken.",
+        show_default=False,
+    ),
+    out: Path = typer.Option(Path("listening-test"), "--out", "-o", help="Folder to write."),
+    kind: str = typer.Option("mos", "--kind", help="mos: each sound is given 1 to 5; ab: two are compared."),
+    limit: int = typer.Option(20, "--limit", min=1, help="Most sentences."),
+    title: str = typer.Option("Listening test", "--title", help="Heading of the page."),
+    seed: int = typer.Option(1, "--seed", help="Another seed chooses and orders other sentences."),
+) -> None:
+    """Make a blind listening test: a folder with a page that runs from a USB stick, without a server.
+
+    Raters open index.html, hear, answer, and save a JSON file, which 'dimts evaluate opinions' reads. Which sound is
+    whose stands in OUT-key.json beside the folder: keep it, do not hand it on.
+    """
+    from dimts.evaluate.listening import make
+
+    made = make(_folders(voices), out, _kind(kind), title=title, most_sentences=limit, seed=seed)
+    print(f"{made.page}  {made.trials} answers from each rater")
+    print(f"{made.key}  the key: keep it")
+
+
+def opinions(
+    key: Path = typer.Argument(..., help="The key that was written beside the test.", show_default=False),
+    answers: list[Path] = typer.Argument(..., help="The JSON files that raters saved.", show_default=False),
+    as_json: bool = JSON,
+) -> None:
+    """What raters said: means and 95 % intervals over raters and sentences, and which lead is clear."""
+    import json
+
+    from dimts.evaluate.listening import analyse
+
+    found = analyse(key, answers)
+    if as_json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(found.lines()))
+
+
+def _folders(voices: list[str]) -> dict[str, Path]:
+    from dimts.base.errors import ConfigError
+
+    if len(voices) == 1 and "=" not in voices[0]:
+        root = Path(voices[0])
+        if not root.is_dir():
+            raise ConfigError(f"there is no folder {root}", "e.g. PROJECT/evaluation/spoken")
+        return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
+    pairs = [voice.partition("=") for voice in voices]
+    for name, equals, folder in pairs:
+        if not equals or not name or not folder:
+            raise ConfigError(f"{name!r} is not NAME=FOLDER", "e.g. old=spoken/old new=spoken/new")
+    return {name: Path(folder) for name, _, folder in pairs}
+
+
+def _kind(kind: str) -> Kind:
+    from dimts.base.errors import ConfigError
+    from dimts.base.plugins import nearest
+
+    if kind == "mos":
+        return "mos"
+    if kind == "ab":
+        return "ab"
+    raise ConfigError(f"unknown kind of test {kind!r}", nearest(kind, ("mos", "ab")))
