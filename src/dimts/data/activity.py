@@ -52,6 +52,11 @@ _REACH_BACK_SECONDS = 0.20
 _REACH_ON_SECONDS = 0.30
 _CLOSURE_SECONDS = 0.08
 """A burst this long after the detector's end is still the same word (final ejectives and stops)."""
+_LOUD_DB = 18.0
+"""What is within this of the loud speech, right beside speech, is speech (shouts and laughs escape the detector)."""
+_LOUD_REACH_SECONDS = 1.0
+LOWEST_SNR_DB = -20.0
+"""Reported where the silences are as loud as the speech or louder."""
 
 Levels = npt.NDArray[np.float32]
 
@@ -111,7 +116,7 @@ class Activity:
         noise, speech = float(np.mean(steady)), float(np.mean(10.0 ** (loud / 10.0)))
         if noise <= 10.0 ** ((FLOOR_DBFS + 1.0) / 10.0):
             return float("inf")
-        return 10.0 * float(np.log10(max(speech - noise, 1e-12) / noise))
+        return max(LOWEST_SNR_DB, 10.0 * float(np.log10(max(speech - noise, 1e-12) / noise)))
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """[F] whether a frame is speech."""
@@ -192,6 +197,7 @@ def speech_spans(levels: Levels, voice: Levels) -> tuple[list[tuple[float, float
     spans: list[tuple[int, int]] = []
     for start, end in rough:
         start, end = _refined(levels, start, end, threshold)
+        start, end = _grown(levels, start, end, max(threshold, speech_level - _LOUD_DB))
         if spans and start - spans[-1][1] < MIN_GAP_SECONDS / HOP_SECONDS:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
         elif end > start:
@@ -233,6 +239,23 @@ def _refined(levels: Levels, start: int, end: int, threshold: float) -> tuple[in
     if not len(inner):  # all of it below the threshold: the detector is believed
         return start, end
     return first + int(inner[0]), first + int(inner[-1]) + 1
+
+
+def _grown(levels: Levels, start: int, end: int, threshold: float) -> tuple[int, int]:
+    """Frames [start, end) and what is as loud right beside them."""
+    reach, gap = round(_LOUD_REACH_SECONDS / HOP_SECONDS), round(MIN_GAP_SECONDS / HOP_SECONDS)
+    first, last = start, end
+    for frame in range(start - 1, max(-1, start - reach), -1):
+        if levels[frame] > threshold:
+            first = frame
+        elif first - frame > gap:
+            break
+    for frame in range(end, min(len(levels), end + reach)):
+        if levels[frame] > threshold:
+            last = frame + 1
+        elif frame - last >= gap:
+            break
+    return first, last
 
 
 def runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dimts.base.config import to_dict
 from dimts.base.doubt import Doubt
@@ -28,7 +28,17 @@ from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project, ProjectSettings
 from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
 from dimts.data.activity import Activity, listen
-from dimts.data.check import SET_KINDS, CheckSettings, check_rate, check_sound, check_text, judged, rate_outliers
+from dimts.data.align import Line, align, sentences
+from dimts.data.check import (
+    SET_KINDS,
+    CheckSettings,
+    check_match,
+    check_rate,
+    check_sound,
+    check_text,
+    judged,
+    rate_outliers,
+)
 from dimts.data.clean import RATE, CleanSettings, clean
 from dimts.data.files import Known, gather
 from dimts.data.journal import Journal
@@ -38,10 +48,14 @@ from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut,
 from dimts.data.split import SplitSettings, assign, repeated_texts, repeats
 
 if TYPE_CHECKING:
+    from dimts.audio.wave import Wave
+    from dimts.data.match import Matcher
     from dimts.text.frontend import Frontend, FrontendSettings
 
 WORK_VERSION = 1
 """Raised when the same recording and settings would give other clips."""
+MIN_PHONES = 6
+"""A shorter text is too little to compare with a sound."""
 _NO_NOISE_DB = 99.0
 """Stands for a ratio to no noise at all, as JSON has no infinity."""
 
@@ -159,14 +173,23 @@ class Context:
         ]
         return cls(project.root, settings, text, lexicon, _digest(shaping))
 
-    def frontend(self) -> Frontend:
-        """The text wing's door; made once a process, as some backends take seconds."""
+    def tools(self) -> Tools:
+        """Made once a process, as some backends take seconds. MissingExtra without the formant voice."""
+        from dimts.data.match import Matcher
         from dimts.text.frontend import Frontend
 
-        return Frontend(self.text, lexicon=self.lexicon)
+        return Tools(Frontend(self.text, lexicon=self.lexicon), Matcher())
 
 
-def work(recording: Recording, content: str, context: Context, frontend: Frontend) -> list[Utterance]:
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a process keeps for all recordings."""
+
+    frontend: Frontend
+    matcher: Matcher
+
+
+def work(recording: Recording, content: str, context: Context, tools: Tools) -> list[Utterance]:
     """One recording → its utterances, clips written. Never empty: what cannot be used says why."""
     key = _digest([content, recording.name])[:16]
     base = Utterance(
@@ -188,7 +211,7 @@ def work(recording: Recording, content: str, context: Context, frontend: Fronten
         return [judged(replace(base, doubts=(*base.doubts, recording.problem)), check)]
     try:
         activity = listen(recording.path, context.settings.segment.detector)
-        pieces = segment(recording, activity, context.settings.segment)
+        pieces = segment(recording, activity, context.settings.segment, tools)
         if not pieces:
             silence = Doubt("no_speech", f"nobody speaks in its {activity.seconds:.1f} s")
             return [judged(replace(base, doubts=(*base.doubts, silence)), check)]
@@ -204,24 +227,44 @@ def work(recording: Recording, content: str, context: Context, frontend: Fronten
                 score=piece.score,
                 doubts=(*base.doubts, *piece.doubts),
             )
-            rows.append(judged(_utterance(row, piece, wave, activity, context, frontend), check))
+            rows.append(judged(_utterance(row, piece, wave, activity, context, tools), check))
     except AudioError as error:
         return [judged(replace(base, doubts=(*base.doubts, Doubt("unreadable", error.message))), check)]
     return rows
 
 
-def segment(recording: Recording, activity: Activity, settings: SegmentSettings) -> list[Piece]:
-    """What is to be cut out of a recording, by what is known of its text."""
+def segment(recording: Recording, activity: Activity, settings: SegmentSettings, tools: Tools) -> list[Piece]:
+    """What is to be cut out of a recording, by what is known of its text.
+
+    Cues with times are cut where they say, a text for the whole file if it is short enough; anything longer
+    is aligned, sentence by sentence.
+    """
     if recording.cues and all(cue.timed for cue in recording.cues):
         return by_cues(activity, recording.cues, settings)
-    if recording.cues:
-        piece = whole(activity, recording.text, settings)
-        return [piece] if piece else []
-    return by_silence(activity, settings)
+    if not recording.cues:
+        return by_silence(activity, settings)
+    piece = whole(activity, recording.text, settings)
+    if piece is None:
+        return []
+    lines = [
+        Line(text, _words(text, tools.frontend), cue.speaker) for cue in recording.cues for text in sentences(cue.text)
+    ]
+    fits = piece.seconds <= settings.max_seconds
+    if len(lines) < 2 or (fits and recording.by == "transcript"):
+        return [piece]
+    return align(recording.path, activity, lines, tools.matcher, settings)
+
+
+def _words(text: str, frontend: Frontend) -> tuple[tuple[str, ...], ...]:
+    """The phones of a text, word by word; none if it cannot be read aloud."""
+    try:
+        return tuple(word.phones for phrase in frontend(text) for word in phrase.words if word.phones)
+    except TextError:
+        return ()
 
 
 def _utterance(
-    row: Utterance, piece: Piece, wave: Any, activity: Activity, context: Context, frontend: Frontend
+    row: Utterance, piece: Piece, wave: Wave, activity: Activity, context: Context, tools: Tools
 ) -> Utterance:
     """A cut piece → its row, measured and doubted, its clip written."""
     settings = context.settings
@@ -252,10 +295,15 @@ def _utterance(
     if seconds > limits.max_seconds:
         doubts.append(Doubt("too_long", f"{seconds:.1f} s", seconds, limits.max_seconds))
     doubts += check_sound(measures, seconds, settings.check)
-    row, phones = described(row, frontend, settings.check)
+    row, words = described(row, tools.frontend, settings.check)
+    phones = sum(map(len, words))
     doubts += check_rate(phones, speech_seconds, settings.check)
     if phones and speech_seconds:
         measures["phones_per_second"] = phones / speech_seconds
+        if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
+            said = tools.matcher.match(wave.cut(spoken[0][0], wave.seconds - (piece.seconds - spoken[-1][1])), words)
+            row = replace(row, score=said.score)
+            doubts += check_match(said.score, settings.check)
     steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
     return replace(
         row,
@@ -268,21 +316,23 @@ def _utterance(
     )
 
 
-def described(row: Utterance, frontend: Frontend, settings: CheckSettings) -> tuple[Utterance, int]:
-    """A row with what is spoken and its phones, by the text wing; and how many phones there are."""
+def described(
+    row: Utterance, frontend: Frontend, settings: CheckSettings
+) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
+    """A row with what is spoken and its phones, by the text wing; and the phones of its words."""
     if not row.text:
         missing = Doubt("no_text", "nobody has written down what is spoken")
-        return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), 0
+        return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), ()
     doubts = check_text(row.text, settings)
     if any(settings.sets_aside(doubt.kind) for doubt in doubts):
-        return _doubted(row, *doubts), 0
+        return _doubted(row, *doubts), ()
     try:
         phrases = list(frontend(row.text))
     except TextError as error:
-        return _doubted(row, *doubts, Doubt("text_unreadable", error.message)), 0
+        return _doubted(row, *doubts, Doubt("text_unreadable", error.message)), ()
     words = [word for phrase in phrases for word in phrase.words]
     if not words:
-        return _doubted(row, *doubts, Doubt("text_unreadable", "nothing in the text can be read aloud")), 0
+        return _doubted(row, *doubts, Doubt("text_unreadable", "nothing in the text can be read aloud")), ()
     unsure = [word.written for word in words if word.doubts]
     if unsure:
         doubts.append(Doubt("pronunciation", f"unsure how to say {', '.join(unsure[:5])}", len(unsure), 0))
@@ -293,7 +343,7 @@ def described(row: Utterance, frontend: Frontend, settings: CheckSettings) -> tu
             spelling=" ".join(filter(None, (phrase.spelling for phrase in phrases))),
             phones=" # ".join(filter(None, (phrase.phones for phrase in phrases))),
         ),
-        sum(len(word.phones) for word in words),
+        tuple(word.phones for word in words if word.phones),
     )
 
 
@@ -301,7 +351,7 @@ def _doubted(row: Utterance, *doubts: Doubt) -> Utterance:
     return replace(row, doubts=(*row.doubts, *doubts))
 
 
-def _save(wave: Any, name: str, root: Path) -> str:
+def _save(wave: Wave, name: str, root: Path) -> str:
     """Write a clip under a name made of its content; written already, it stays."""
     data = wave.encode("wav")
     relative = f"clips/{_slug(name)}-{hashlib.sha256(data).hexdigest()[:12]}.wav"

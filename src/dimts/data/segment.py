@@ -8,7 +8,7 @@ neighbouring cues are taken together, or the piece carries a doubt.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -201,7 +201,7 @@ def _spanning(
     return groups
 
 
-def cut(path: Path, pieces: Sequence[Piece], rate: int) -> Iterator[Wave]:
+def cut(path: Path, pieces: Iterable[Piece], rate: int) -> Iterator[Wave]:
     """The pieces (in order of their start) of a file at `rate` Hz; one pass, memory of one piece."""
     buffer = np.zeros(0, np.float32)
     offset = 0  # of buffer[0] in the recording, in samples

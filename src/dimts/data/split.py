@@ -26,6 +26,8 @@ _SPOKEN = re.compile(r"[^\w]+")
 _GRAM = 4
 _BANDS = 24
 """Bands of two min-hashes: texts that share 70 % of their 4-grams meet in one with p > 0.99."""
+_MIN_TEXTS = 5
+"""From as many different texts on, one is held out even if no hash fell there."""
 _PRIME = (1 << 61) - 1
 _LENGTH_SLACK = 0.08
 """Clips whose lengths differ by more are not one recording twice."""
@@ -62,7 +64,7 @@ def text_key(text: str) -> str:
 def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True) -> dict[str, Split | Doubt]:
     """Utterance id → split, or why it yields, for the kept rows that have none yet.
 
-    Rows with a split keep it. With `complete`, a set of ten texts or more gets a dev set even if no
+    Rows with a split keep it. With `complete`, a set of five texts or more gets a dev set even if no
     hash fell there.
     """
     kept = [row for row in rows if row.kept]
@@ -117,7 +119,7 @@ def _fill_dev(
     kept: Sequence[Utterance], groups: Sequence[int], out: dict[str, Split | Doubt], settings: SplitSettings
 ) -> None:
     """A small set whose hashes all fell elsewhere: its lowest new text becomes the dev set."""
-    if not settings.dev_share or len(set(groups)) < 10:
+    if not settings.dev_share or len(set(groups)) < _MIN_TEXTS:
         return
     splits = [row.split or out.get(row.id) for row in kept]
     if "dev" in splits:

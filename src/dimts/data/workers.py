@@ -21,11 +21,10 @@ from dimts.data.manifest import Utterance
 from dimts.data.recording import Recording
 
 if TYPE_CHECKING:
-    from dimts.data.prepare import Context
-    from dimts.text.frontend import Frontend
+    from dimts.data.prepare import Context, Tools
 
 _context: Context | None = None
-_frontend: Frontend | None = None
+_tools: Tools | None = None
 _done: frozenset[str] = frozenset()
 
 
@@ -102,13 +101,13 @@ def _start_worker(context: Context, done: frozenset[str]) -> None:
 
 
 def _start(context: Context, done: frozenset[str]) -> None:
-    global _context, _frontend, _done
-    _context, _frontend, _done = context, None, done
+    global _context, _tools, _done
+    _context, _tools, _done = context, None, done
 
 
 def _one(recording: Recording) -> tuple[str, list[Utterance] | None]:
     """The work key, and the rows unless they are known."""
-    global _frontend
+    global _tools
     from dimts.data.prepare import work, work_key
 
     if _context is None:
@@ -122,6 +121,6 @@ def _one(recording: Recording) -> tuple[str, list[Utterance] | None]:
     key = work_key(recording, content, _context)
     if key in _done:
         return key, None
-    if _frontend is None:
-        _frontend = _context.frontend()
-    return key, work(recording, content, _context, _frontend)
+    if _tools is None:
+        _tools = _context.tools()
+    return key, work(recording, content, _context, _tools)

@@ -1,0 +1,277 @@
+"""A long recording and its script, line by line → which line is spoken where.
+
+The formant voice reads the script; its speech and the recording's, both without their silences, are warped onto each
+other in windows of some minutes, each beginning where the one before was sure. That says about where each line
+ends; the border itself is put into a silence near there. Lines between which nobody pauses stay together, and a
+line to which nothing was spoken is named. Whether a clip really says its line is for `match` to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.wave import Wave, join
+from dimts.base.doubt import Doubt
+from dimts.data.activity import Activity
+from dimts.data.match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features
+from dimts.data.segment import Piece, SegmentSettings, bordered, cut
+
+_COARSE = 4
+"""Frames of `match` that make one of these: 80 ms."""
+_CONTEXT = 2
+FRAME_SECONDS = _COARSE * HOP_SECONDS
+WINDOW_SECONDS = 120.0
+"""Of script read in one window."""
+_SURE_SHARE = 0.7
+"""Of a window, that is taken; what lies behind is warped again in the next one."""
+_ROOM = 1.6
+"""Speech heard for a window, against the script's own length: people read slower than the formant voice."""
+_INTRO_SECONDS = 60.0
+"""Unscripted speech that may come before the first line."""
+_SLACK_SECONDS = 15.0
+"""Unscripted speech that may come later on."""
+_STAND_COST = 0.02
+"""Of standing still in one while the other goes on, for each frame: keeps warps from collapsing."""
+_REACH_SECONDS = 1.2
+"""How far from where the warp says a border may be put."""
+_APART_COST = 4.0
+"""Of a border a second away from where the warp says."""
+_PAUSE_GAIN = 3.0
+"""Of a border in a silence of a second; more is not gained."""
+_TOGETHER_COST = 3.0
+"""Of leaving two lines together."""
+
+Costs = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the script."""
+
+    text: str
+    words: Words
+    """Phones; empty: it cannot be read aloud."""
+    speaker: str = ""
+
+
+_SENTENCE_END = re.compile(r"(?<=[።፧?!፨])\s*(?=\S)|(?<=[.…]) +(?=\S)")
+_CLAUSE_END = re.compile(r"(?<=[፣፤፥፦,;:])\s+(?=\S)")
+MAX_LETTERS = 90
+"""A longer sentence is cut at its commas: about as much as is read in ten seconds."""
+
+
+def sentences(text: str) -> list[str]:
+    """A text in sentences; long ones in their clauses, taken together as far as they stay short."""
+    out: list[str] = []
+    for sentence in filter(str.strip, _SENTENCE_END.split(text)):
+        held = ""
+        for clause in _CLAUSE_END.split(sentence) if len(sentence) > MAX_LETTERS else [sentence]:
+            if held and len(held) + len(clause) > MAX_LETTERS:
+                out.append(held)
+                held = ""
+            held = f"{held} {clause}".strip()
+        out.append(held)
+    return out
+
+
+def align(
+    path: Path, activity: Activity, lines: Sequence[Line], matcher: Matcher, settings: SegmentSettings
+) -> list[Piece]:
+    """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with a doubt."""
+    spoken = [line for line in lines if line.words]
+    ends = _ends(path, activity, spoken, matcher) if activity.speech and spoken else []
+    borders = _into_silences(activity, ends)
+    pieces: list[Piece] = []
+    held: list[Line] = []
+    first = borders[0] if borders and borders[0] is not None else 0
+    for line, border in zip(spoken, borders[1:], strict=True):
+        held.append(line)
+        if border is None:
+            continue
+        if border > first:
+            text, speakers = " ".join(one.text for one in held), {one.speaker for one in held}
+            pieces.append(
+                bordered(activity, first, border, text, settings, speakers.pop() if len(speakers) == 1 else "")
+            )
+        else:
+            at = activity.speech[min(first, len(activity.speech) - 1)][0]
+            pieces += [_unspoken(one, at) for one in held]
+        first, held = border, []
+    at = activity.speech[-1][1] if activity.speech else 0.0
+    pieces += [_unspoken(one, at) for one in held]
+    for line in lines:
+        if not line.words:
+            pieces.append(Piece(0.0, 0.0, line.text, line.speaker, None, ()))
+    return sorted(pieces, key=lambda piece: piece.start_seconds)
+
+
+def _unspoken(line: Line, at: float) -> Piece:
+    doubt = Doubt("line_without_speech", f"not heard where it should be, near {at:.1f} s")
+    return Piece(at, at, line.text, line.speaker, None, (doubt,))
+
+
+# --- where the lines end, about -------------------------------------------------------------------
+
+
+def _ends(path: Path, activity: Activity, lines: Sequence[Line], matcher: Matcher) -> list[float]:
+    """Where the first line begins and where each ends, in seconds of speech (the silences taken out)."""
+    starts = np.array([start for start, _ in activity.speech])
+    lengths = np.array([end - start for start, end in activity.speech])
+    before = np.concatenate([[0.0], np.cumsum(lengths)])  # speech before each span
+    total = float(before[-1])
+    window: list[Piece] = []
+
+    def windows() -> Iterator[Piece]:
+        while window:
+            yield window[-1]
+
+    ends: list[float] = []
+    done, at = 0, 0.0
+    window.append(Piece(0.0, 0.0, None))
+    waves = cut(path, windows(), RATE)
+    while done < len(lines) and total - at > FRAME_SECONDS * 4:
+        said: list[Wave] = []
+        while done + len(said) < len(lines) and sum(wave.seconds for wave in said) < WINDOW_SECONDS:
+            said.append(matcher.speak(lines[done + len(said)].words))
+        borders = np.cumsum([wave.seconds for wave in said])
+        last = done + len(said) == len(lines)
+        room = min(total, at + _ROOM * float(borders[-1]) + (_SLACK_SECONDS if ends else _INTRO_SECONDS))
+        first_span, last_span = (int(np.searchsorted(before, t, side="right")) - 1 for t in (at, room - 1e-6))
+        begin, finish = starts[first_span] + (at - before[first_span]), starts[last_span] + (room - before[last_span])
+        window[-1] = Piece(float(begin), float(finish), None)
+        heard = _speech_only(next(waves), activity, float(begin))
+        path_rows = warp(_coarse(heard), _coarse(join(said)), free_start=not ends, whole=last and room >= total)
+        columns = np.minimum((borders / FRAME_SECONDS).astype(int), len(path_rows) - 1)
+        found = at + path_rows[columns] * FRAME_SECONDS
+        if not ends:
+            ends.append(at + float(path_rows[0]) * FRAME_SECONDS)
+        sure = len(said) if last else max(1, int(np.searchsorted(borders, _SURE_SHARE * borders[-1])))
+        ends += [float(one) for one in found[:sure]]
+        done, at = done + sure, float(found[sure - 1])
+    ends = ends or [0.0]
+    ends += [total] * (len(lines) + 1 - len(ends))  # the recording ended before the script
+    return ends
+
+
+def _speech_only(wave: Wave, activity: Activity, begin: float) -> Wave:
+    """The speech of a window that begins at `begin` seconds, without its silences."""
+    parts = [wave.cut(a - begin, b - begin) for a, b in activity.spoken(begin, begin + wave.seconds)]
+    return join(parts) if parts else wave
+
+
+def _coarse(wave: Wave) -> Features:
+    """[F, …] frames of 80 ms with their neighbours, of unit length."""
+    base = base_features(wave)
+    count = max(1, len(base) // _COARSE)
+    base = np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
+    frames = base.reshape(count, _COARSE, -1).mean(axis=1)
+    index = np.arange(count)
+    around = np.concatenate(
+        [frames[np.clip(index + shift, 0, count - 1)] for shift in range(-_CONTEXT, _CONTEXT + 1)], axis=1
+    )
+    unit: Features = around / (np.linalg.norm(around, axis=1, keepdims=True) + 1e-9)
+    return unit
+
+
+def warp(heard: Features, said: Features, *, free_start: bool, whole: bool) -> npt.NDArray[np.int64]:
+    """[M] the frame of `heard` [N, D] at which each frame of `said` [M, D] is over, along the best warp.
+
+    With `free_start` it may begin anywhere in `heard`; unless `whole`, it may end anywhere. Dynamic time warping
+    by diagonals of the cost matrix, its steps kept in a byte each.
+    """
+    distance: Costs = (1.0 - heard @ said.T).astype(np.float32)  # [N, M]
+    rows, columns = distance.shape
+    steps = np.zeros((rows + columns - 1, rows), np.uint8)
+    last: Costs = np.full(rows + 1, np.inf, np.float32)
+    before = last.copy()
+    ends: Costs = np.full(rows, np.inf, np.float32)
+    index = np.arange(rows)
+    begun = np.zeros((3, rows + 1), np.int64)  # where the path to each cell began: before, last, new
+    intro = min(rows, round(_INTRO_SECONDS / FRAME_SECONDS)) if free_start else 1
+    for number in range(rows + columns - 1):
+        low, high = max(0, number - columns + 1), min(rows, number + 1)
+        cost: Costs = np.full(rows, np.inf, np.float32)
+        cost[low:high] = distance[index[low:high], number - index[low:high]]
+        ways = np.stack([before[:-1] + 2 * cost, last[:-1] + cost + _STAND_COST, last[1:] + cost + _STAND_COST])
+        starts = np.stack([begun[0, :-1], begun[1, :-1], begun[1, 1:]])
+        if number < intro:
+            ways[0, number], starts[0, number] = cost[number], number  # a beginning: column 0
+        choice = ways.argmin(axis=0)
+        steps[number] = choice
+        begun[2, 1:] = starts[choice, index]
+        new: Costs = np.full(rows + 1, np.inf, np.float32)
+        new[1:] = ways[choice, index]
+        if number >= columns - 1:
+            row = number - columns + 1
+            ends[row] = new[row + 1] / (row - begun[2, row + 1] + columns)
+        before, last = last, new
+        begun = begun[[1, 2, 0]]
+    row = rows - 1 if whole else int(np.argmin(ends))
+    return _walked_back(steps, row, columns, free_start)
+
+
+def _walked_back(steps: npt.NDArray[np.uint8], row: int, columns: int, free_start: bool) -> npt.NDArray[np.int64]:
+    over = np.zeros(columns, np.int64)
+    column = columns - 1
+    over[column] = row
+    while column > 0 or (row > 0 and not free_start):
+        step = steps[row + column, row]
+        if step == 0:
+            if column == 0:  # the beginning
+                break
+            row, column = row - 1, column - 1
+            over[column] = row
+        elif step == 1:
+            row -= 1
+        else:
+            column -= 1
+            over[column] = row
+    return over
+
+
+# --- into the silences ----------------------------------------------------------------------------
+
+
+def _into_silences(activity: Activity, ends: Sequence[float]) -> list[int | None]:
+    """For the beginning and the end of each line: the first speech span behind it; None where lines stay together.
+
+    Chosen together by dynamic programming: near to where the warp says, in long silences, in order.
+    """
+    if not ends:
+        return []
+    lengths = np.array([end - start for start, end in activity.speech])
+    before = np.concatenate([[0.0], np.cumsum(lengths)])  # [G] speech before gap g; gap g lies before span g
+    pauses = np.array([b[0] - a[1] for a, b in zip(activity.speech, activity.speech[1:], strict=False)])
+    gains = np.concatenate([[1.0], np.minimum(pauses, 1.0), [1.0]]) * _PAUSE_GAIN
+    count = len(before)
+    best = np.full(count, np.inf)
+    best[:] = _APART_COST * np.abs(before - ends[0]) - gains
+    chosen: list[npt.NDArray[np.int64]] = []
+    left_out: list[npt.NDArray[np.bool_]] = []
+    for number, end in enumerate(ends[1:], start=1):
+        order = np.minimum.accumulate(best)
+        source = np.maximum.accumulate(np.where(best <= order, np.arange(count), 0))
+        apart = np.abs(before - end)
+        here = order + _APART_COST * apart - gains
+        here[apart > _REACH_SECONDS] = np.inf
+        is_last = number == len(ends) - 1
+        together = best + (np.inf if is_last and np.isfinite(here).any() else _TOGETHER_COST)
+        left_out.append(together <= here)
+        chosen.append(np.where(together <= here, np.arange(count), source))
+        best = np.minimum(here, together)
+    at = int(np.argmin(best))
+    found: list[int | None] = []
+    for source, out in zip(reversed(chosen), reversed(left_out), strict=True):
+        found.append(None if out[at] else at)
+        at = int(source[at])
+    found.append(at)
+    found.reverse()
+    if found[-1] is None and len(found) > 1:  # what is left of the recording goes to the last line
+        found[-1] = count - 1
+    return found

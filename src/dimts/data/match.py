@@ -1,0 +1,168 @@
+"""Text and sound → how well they fit, without a recogniser: the formant voice says the text, and the two are compared.
+
+Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto each other
+(dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set against
+decoys, the same spoken text with its syllables out of order: the right text lies clearly nearer than they do, a
+wrong one does not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2017).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.wave import Wave
+
+Features = npt.NDArray[np.float32]
+
+RATE = 16_000
+HOP_SECONDS = 0.020
+_WINDOW = 512
+_BANDS = 26
+_LOW_HERTZ, _HIGH_HERTZ = 100.0, 6500.0
+_CEPSTRA = 12
+_LIFTER = 0.2
+"""Weight of the last cepstrum against the first: the coarse shape of the spectrum tells phones, the fine one voices."""
+_ENERGY_WEIGHT = 0.7
+_SLOPE_WEIGHT = 0.7
+_FLOOR_NEPERS = 11.0
+"""Bands this far below the loudest are silence, however deep."""
+_CONTEXT = 4
+"""Frames before and behind that are compared with a frame: ±80 ms, about a phone."""
+DECOYS = 5
+_PIECE_SECONDS = 0.16
+"""Length of the pieces whose order is changed in a decoy: about a syllable."""
+NOTHING_AT, MATCH_AT = 0.02, 0.12
+"""Nearness beyond the decoys of a wrong text and of the right one: the medians over news read by twelve speakers."""
+
+Words = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How a text fits a sound."""
+
+    score: float
+    """0: no nearer than nonsense, 1: as near as the right text usually is."""
+    distance: float
+    """Mean cosine distance along the warp, 0 to 2."""
+    decoy_distance: float
+    """The same, of the decoys."""
+
+
+class Matcher:
+    """Compares texts with sounds; keeps what it has said."""
+
+    def __init__(self, variant: str = "") -> None:
+        self._voice = Formant(FormantSettings(variant=variant))
+
+    def said(self, words: Words) -> tuple[Features, float]:
+        """Base features [F, D] of the text as the formant voice says it, and its seconds; or AudioError."""
+        wave = self.speak(words)
+        return base_features(wave), wave.seconds
+
+    def speak(self, words: Words) -> Wave:
+        """The text as the formant voice says it, at 16 kHz. AudioError for an unknown phone."""
+        return self._voice.speak([word for word in words if word]).resample(RATE)
+
+    def match(self, wave: Wave, words: Words) -> Match:
+        """How well `words` (phones) fit speech without silence around it. AudioError for an unknown phone."""
+        heard = stacked(base_features(wave.resample(RATE)))
+        said, _ = self.said(words)
+        rng = np.random.default_rng(len(said))
+        candidates = [said, *(_shuffled(said, rng) for _ in range(DECOYS))]
+        costs = warp_costs(heard, np.stack([stacked(one) for one in candidates]))
+        own, decoys = float(costs[0]), float(np.mean(costs[1:]))
+        nearness = 1.0 - own / decoys if decoys > 0 else 0.0
+        score = (nearness - NOTHING_AT) / (MATCH_AT - NOTHING_AT)
+        return Match(min(1.0, max(0.0, score)), own, decoys)
+
+
+def base_features(wave: Wave) -> Features:
+    """[F, 2·cepstra] cepstra and their slopes of a wave at 16 kHz, each normalised over the wave."""
+    samples = np.pad(wave.samples, (0, max(0, 3 * _WINDOW - len(wave.samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[:: round(HOP_SECONDS * RATE)]
+    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)))
+    level = np.log(power @ _filters().T + 1e-8)
+    level = np.maximum(level, level.max() - _FLOOR_NEPERS)
+    cepstra = level @ _cosines().T
+    cepstra = (cepstra - cepstra.mean(axis=0)) / (cepstra.std(axis=0) + 1e-3)
+    cepstra *= np.linspace(1.0, _LIFTER, _CEPSTRA)
+    cepstra[:, 0] *= _ENERGY_WEIGHT
+    slopes = np.gradient(cepstra, axis=0)
+    slopes /= slopes.std(axis=0) + 1e-3
+    return np.concatenate([cepstra, _SLOPE_WEIGHT * slopes], axis=1).astype(np.float32)
+
+
+def stacked(base: Features) -> Features:
+    """[F, (2·context+1)·D] each frame with its neighbours, of unit length."""
+    index = np.arange(len(base))
+    around = np.concatenate(
+        [base[np.clip(index + shift, 0, len(base) - 1)] for shift in range(-_CONTEXT, _CONTEXT + 1)], axis=1
+    )
+    unit: Features = around / np.linalg.norm(around, axis=1, keepdims=True)
+    return unit
+
+
+def warp_costs(heard: Features, said: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """[K] mean distance along the best warp of `heard` [N, D] onto each of `said` [K, M, D], ends to ends.
+
+    Symmetric steps, the diagonal weighted twice, normalised by N + M (Sakoe and Chiba's form P = 0). Goes by
+    diagonals of the cost matrix, all K at once.
+    """
+    distance = 1.0 - np.einsum("nd,kmd->knm", heard, said, optimize=True)  # [K, N, M]
+    kinds, rows, columns = distance.shape
+    skewed = np.full((rows + columns - 1, kinds, rows + 1), np.inf, np.float32)
+    for row in range(rows):  # cell (n, m) stands on diagonal n + m
+        skewed[row : row + columns, :, row + 1] = distance[:, row, :].T
+    last: npt.NDArray[np.float32] = np.full((kinds, rows + 1), np.inf, np.float32)
+    before = last.copy()
+    last[:, 1] = skewed[0, :, 1]
+    for diagonal in skewed[1:]:
+        new = last.copy()
+        np.minimum(new[:, 1:], last[:, :-1], out=new[:, 1:])
+        new += diagonal
+        np.minimum(new[:, 1:], before[:, :-1] + 2 * diagonal[:, 1:], out=new[:, 1:])
+        before, last = last, new
+    ends: npt.NDArray[np.float32] = last[:, rows] / np.float32(rows + columns)
+    return ends
+
+
+def _shuffled(base: Features, rng: np.random.Generator) -> Features:
+    """The same frames, in pieces out of order."""
+    size = round(_PIECE_SECONDS / HOP_SECONDS)
+    count = max(2, math.ceil(len(base) / size))
+    borders = np.linspace(0, len(base), count + 1).astype(int)
+    order = rng.permutation(count)
+    if np.array_equal(order, np.arange(count)):
+        order = order[::-1]
+    return np.concatenate([base[borders[at] : borders[at + 1]] for at in order])
+
+
+@cache
+def _filters() -> npt.NDArray[np.float32]:
+    """[bands, window/2+1] triangles on the mel scale (O'Shaughnessy 1987)."""
+
+    def mel(hertz: float) -> float:
+        return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+    points = 700.0 * (10.0 ** (np.linspace(mel(_LOW_HERTZ), mel(_HIGH_HERTZ), _BANDS + 2) / 2595.0) - 1.0)
+    hertz = np.linspace(0, RATE / 2, _WINDOW // 2 + 1)
+    low, middle, high = points[:-2, None], points[1:-1, None], points[2:, None]
+    triangles = np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle))
+    return np.clip(triangles, 0.0, None).astype(np.float32)
+
+
+@cache
+def _cosines() -> npt.NDArray[np.float32]:
+    """[cepstra, bands] the orthonormal DCT-II."""
+    band = (np.arange(_BANDS) + 0.5) / _BANDS
+    rows = np.cos(np.pi * np.arange(_CEPSTRA)[:, None] * band) * math.sqrt(2.0 / _BANDS)
+    rows[0] /= math.sqrt(2.0)
+    return rows.astype(np.float32)
