@@ -37,8 +37,9 @@ class Cache:
 
     def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor) -> None:
         shape = (spec.layers, slots, capacity, spec.heads, spec.head_width)
-        self.keys = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
+        # Zeros, not just any memory: what a mask hides is still multiplied by 0, and 0 · NaN is NaN.
+        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.lengths = [0] * slots
         """Tokens of each slot."""
 

@@ -117,6 +117,11 @@ class Vocabulary:
         return {i: token for token, i in self.tokens.items()}
 
     @cached_property
+    def _reserved(self) -> frozenset[int]:
+        tags = (f"[{language}]" for language in self.languages)
+        return frozenset(self.tokens[token] for token in (STOP, START, *tags))
+
+    @cached_property
     def _symbols(self) -> frozenset[str]:
         return frozenset(self.symbols)
 
@@ -167,6 +172,10 @@ class Vocabulary:
         ids: list[int] = self._tokenizer.encode(
             tag + spaced.replace(" " if self.spelling == "text" else "#", SPACE)
         ).ids
+        if reserved := [self._by_id[i] for i in ids[1:] if i in self._reserved]:
+            raise TextError(
+                f"{reserved[0]} cannot be spoken, in {text!r}", "leave the model's own signs out of the text"
+            )
         if self.tokens[UNKNOWN] in ids:
             raise TextError(f"no token for {', '.join(map(repr, self.unknown(text)))} in {text!r}", "mend the text")
         return ids
@@ -269,7 +278,8 @@ class Vocabulary:
                 raise CheckpointError(
                     f"token {token!r} has id {self.tokens.get(token)}, not {i}", "grow the model's own vocabulary"
                 )
-        return {token: i for token, i in self.tokens.items() if token not in older.tokens}
+        added = (token for token in self.tokens if token not in older.tokens)
+        return {token: self.tokens[token] for token in sorted(added, key=self.tokens.__getitem__)}
 
 
 def _added(token: str, i: int) -> dict[str, Any]:
