@@ -201,7 +201,9 @@ def test_recordings_are_nothing_for_the_formant_voice(formant: Speaker) -> None:
         formant.say(TEXT, "sara")
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0.1}, {"rate": 3.0}, {"seed": -1}, {"retries": -1}, {"max_stretch": 0.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"rate": 0.1}, {"rate": 3.0}, {"seed": -1}, {"retries": -1}, {"max_stretch": 0.5}, {"together": 0}]
+)
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         from_table(SpeakSettings, wrong, "speak")
@@ -259,10 +261,33 @@ def test_no_phrase_runs_on_for_ever(bundle: Path) -> None:
     for one in said:
         phones = sum(len(word.phones) for word in one.words)
         assert one.wave.seconds <= 2.0 * 0.085 * phones + 0.8 + 0.1
-    messages = [progress.message for progress in told]
+    messages = [progress.message for progress in told if "first of" not in progress.message]
     assert any("is said again (1 of 1)" in message for message in messages)
     assert any("was cut" in message for message in messages)
     assert all("ሰላም" in message or "እንዴት" in message for message in messages)
+
+
+def test_phrases_decoded_together_are_those_decoded_one_by_one(bundle: Path, model: Speaker) -> None:
+    text = "ሰላም ለዓለም። እንዴት ናችሁ? በጣም ጥሩ ነው። ዛሬ ፀሐይ ወጣች።"
+    alone = list(model.perform(text))
+    together = list(Speaker.load(bundle, SpeakSettings(retries=0, together=3), device="cpu").perform(text))
+    assert [said.phrase.written for said in together] == [said.phrase.written for said in alone]
+    for one, other in zip(alone, together, strict=True):
+        assert one.start == pytest.approx(other.start)
+        np.testing.assert_allclose(other.wave.samples, one.wave.samples, atol=1e-4)
+
+
+def test_which_of_several_voices_speaks_is_told_once(bundle: Path) -> None:
+    told: list[Progress] = []
+    speaker = Speaker.load(bundle, SpeakSettings(retries=0), device="cpu", tell=told.append)
+    speaker.say("ሰላም")
+    speaker.say("ሰላም")
+    assert [one.message for one in told if "first of" in one.message] == [
+        "speaking with 'abebe', the first of 2 voices"
+    ]
+    told.clear()
+    speaker.say("ሰላም", "sara")
+    assert not [one for one in told if "first of" in one.message]
 
 
 def test_voices_differ_by_name_and_by_recording(model: Speaker, tmp_path: Path) -> None:
