@@ -22,6 +22,7 @@ from dimts.base.project import Project
 from dimts.data.manifest import Utterance
 from dimts.text.frontend import MARKS, Frontend, FrontendSettings
 from dimts.text.phones import inventory
+from dimts.train.codebook import lay
 from dimts.train.runs import identity
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
@@ -100,6 +101,7 @@ def build(project: Project, settings: TrainSettings, rows: Sequence[Utterance], 
         engine = _from_base(settings.base, frontend, spellings, settings.seed)
     else:
         engine = _on_the_spot(settings, frontend, spellings)
+        lay(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
     engine.respelt = respelt
     if respelt:
         engine.remarks.append(f"{len(respelt)} texts were spelt anew: [text] or the lexicon changed since preparing")

@@ -1,0 +1,78 @@
+"""Clips → a codebook that tells them apart, for a DVAE with random weights.
+
+An encoder that has learnt nothing still keeps what differs between frames, but its outputs huddle together and
+nearly all of them are nearest to the same few of a random codebook: a rehearsal on two or three codes rehearses
+nothing. So the codebook is laid among the outputs on real clips, by k-means (Lloyd, 1982), once per project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dimts.audio.wave import Wave
+from dimts.base.errors import DimtsError
+from dimts.base.files import aside
+from dimts.base.project import Project
+from dimts.data.manifest import Utterance
+from dimts.xtts import mel
+from dimts.xtts.dvae import DVAE
+from dimts.xtts.model import XTTS
+
+_CLIPS = 40
+_ROUNDS = 8
+_CHUNK = 4096
+
+
+def lay(model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int) -> None:
+    """Give `model`'s DVAE a codebook laid among the clips of `rows`; the one laid first in a project stays.
+
+    Rows whose clip cannot be read are passed over here; they are reported where the codes are made.
+    """
+    dvae = model.dvae
+    if dvae is None:
+        return
+    path = project.codes / f"codebook-{name}.safetensors"
+    if not path.exists():
+        found = _outputs(model, dvae, project, rows)
+        if len(found) < dvae.codebook.embed.shape[1]:
+            return  # too little sound to lay it among; the random one remains
+        _write(path, k_means(found, dvae.codebook.embed.shape[1], seed))
+    with torch.no_grad():
+        dvae.codebook.embed.copy_(load_file(path)["embed"])
+
+
+def k_means(points: Tensor, count: int, seed: int) -> Tensor:
+    """Points [N, d] → `count` centres [d, count], each nearest to some points where there are enough."""
+    luck = torch.Generator().manual_seed(seed)
+    centres = points[torch.randperm(len(points), generator=luck)[:count]]
+    for _ in range(_ROUNDS):
+        nearest = torch.cat([torch.cdist(part, centres).argmin(dim=1) for part in points.split(_CHUNK)])
+        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
+        sizes = torch.bincount(nearest, minlength=count)[:, None]
+        lost = points[torch.randint(len(points), (count,), generator=luck)]  # centres that nobody is near to
+        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), lost)
+    return centres.T.contiguous()
+
+
+@torch.no_grad()
+def _outputs(model: XTTS, dvae: DVAE, project: Project, rows: Sequence[Utterance]) -> Tensor:
+    """Encoder outputs [N, d] of some clips, spread over the whole set."""
+    found = []
+    for row in rows[:: max(1, len(rows) // _CLIPS)]:
+        try:
+            samples = Wave.load(project.inside(row.path), model.spec.input_rate).samples
+        except DimtsError:
+            continue
+        seen = mel.log_mel(torch.from_numpy(samples.copy())[None], mel.DVAE, model.mel_stats)  # [1, 80, F]
+        found.append(dvae.encoder(seen)[0].T)
+    return torch.cat(found) if found else torch.zeros(0, 1)
+
+
+def _write(path: Path, embed: Tensor) -> None:
+    with aside(path) as temporary:
+        save_file({"embed": embed}, temporary)
