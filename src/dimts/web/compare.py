@@ -1,0 +1,150 @@
+"""Two voices, the same sentences, names hidden: which one is better? Choices are kept and counted.
+
+    compare/<id>.json      the two voices, the sentences, for each which side is A, and what was chosen
+
+Sides are drawn for every sentence by the machine's own randomness and are told to nobody until the sentence
+is judged. The count gives a two-sided sign test (ties left out): how likely chance alone is so far from half.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from dimts.base.errors import DataError
+from dimts.base.files import write_text
+from dimts.base.project import Project
+
+Verdict = Literal["a", "b", "tie"]
+MAX_SENTENCES = 100
+MAX_LETTERS = 500
+_FOLDER = "compare"
+_ONE_WRITER = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One sentence of a comparison."""
+
+    text: str
+    swapped: bool
+    """Whether A is the second voice."""
+    verdict: str = ""
+    """"a", "b" or "tie"; "" while nobody has judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two voices on some sentences."""
+
+    id: str
+    first: str
+    second: str
+    made: float
+    trials: tuple[Trial, ...]
+
+    @property
+    def at(self) -> int:
+        """The next sentence to judge; the number of sentences when all are judged."""
+        return next((number for number, trial in enumerate(self.trials) if not trial.verdict), len(self.trials))
+
+    @property
+    def over(self) -> bool:
+        """Whether all are judged."""
+        return self.at == len(self.trials)
+
+    def voices(self, number: int) -> tuple[str, str]:
+        """Who speaks as A and who as B in a trial. For the machine; people are told by `tally` alone."""
+        names = (self.first, self.second)
+        return (names[1], names[0]) if self.trials[number].swapped else names
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was chosen so far."""
+
+    first: int
+    second: int
+    ties: int
+    chance: float
+    """Probability of a split at least as uneven if both were equally good (sign test)."""
+
+
+def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -> Comparison:
+    """A new comparison. DataError for equal voices or no sentences."""
+    texts = list(dict.fromkeys(" ".join(text.split()) for text in sentences if text.strip()))
+    if first == second:
+        raise DataError("both voices are the same", "choose two")
+    if not texts or len(texts) > MAX_SENTENCES or max(map(len, texts)) > MAX_LETTERS:
+        raise DataError(
+            "there are no sentences, too many, or too long ones",
+            f"1 to {MAX_SENTENCES} lines of at most {MAX_LETTERS} letters",
+        )
+    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    trials = tuple(Trial(text, secrets.randbelow(2) == 1) for text in texts)
+    made = Comparison(identity, first, second, time.time(), trials)
+    _save(project, made)
+    return made
+
+
+def load(project: Project, identity: str) -> Comparison:
+    """A comparison by its id. DataError for one that is not there or cannot be read."""
+    for path in (project.root / _FOLDER).glob("*.json"):
+        if path.stem == identity:
+            return _read(path)
+    raise DataError(f"no such comparison: {str(identity)[:60]!r}", "begin a new one")
+
+
+def judge(project: Project, identity: str, number: int, verdict: str) -> Comparison:
+    """Write down a choice for sentence `number`. DataError for one that is judged already, or an unknown word."""
+    with _ONE_WRITER:
+        found = load(project, identity)
+        if verdict not in ("a", "b", "tie"):
+            raise DataError(f"unknown verdict {verdict[:20]!r}", "a, b or tie")
+        if number != found.at or found.over:
+            raise DataError("this sentence is judged already", "go on with the next one")
+        trials = list(found.trials)
+        trials[number] = replace(trials[number], verdict=verdict)
+        found = replace(found, trials=tuple(trials))
+        _save(project, found)
+        return found
+
+
+def tally(found: Comparison) -> Tally:
+    """Count the choices by voice."""
+    wins = {found.first: 0, found.second: 0}
+    ties = 0
+    for number, trial in enumerate(found.trials):
+        if trial.verdict == "tie":
+            ties += 1
+        elif trial.verdict:
+            wins[found.voices(number)["ab".index(trial.verdict)]] += 1
+    return Tally(wins[found.first], wins[found.second], ties, chance(wins[found.first], wins[found.second]))
+
+
+def chance(first: int, second: int) -> float:
+    """Two-sided sign test: P(a split of `first` + `second` fair coins at least as uneven as this one)."""
+    total, most = first + second, max(first, second)
+    tail = sum(math.comb(total, count) for count in range(most, total + 1))
+    return min(1.0, 2.0 * tail / float(2**total))
+
+
+def _save(project: Project, found: Comparison) -> None:
+    content = {**asdict(found), "trials": [asdict(trial) for trial in found.trials]}
+    write_text(project.root / _FOLDER / f"{found.id}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def _read(path: Path) -> Comparison:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        trials = tuple(Trial(**trial) for trial in content.pop("trials"))
+        return Comparison(**content, trials=trials)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path.name} is not a comparison: {error}", "delete it and begin a new one") from error

@@ -1,0 +1,107 @@
+"""The tab *Compare*: two voices say the same sentence, as A and B; which is which is told when all is judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from dimts.base.project import Project
+from dimts.evaluate.sentences import SENTENCES
+from dimts.web import compare, speaking
+from dimts.web.parts import Page, notice
+from dimts.web.speak_tab import voice_label
+
+_FIRST_SENTENCES = 8
+
+
+def build(page: Page) -> None:
+    """Lay the tab out and bind it."""
+    say = page.say
+    gr.Markdown(say("compare.info"))
+    with gr.Row():
+        first = gr.Dropdown([], label=say("compare.first"), elem_id="compare-first", interactive=True, min_width=220)
+        second = gr.Dropdown([], label=say("compare.second"), elem_id="compare-second", interactive=True, min_width=220)
+    sentences = gr.Textbox(
+        "\n".join(SENTENCES[:_FIRST_SENTENCES]),
+        label=say("compare.sentences"),
+        lines=4,
+        max_lines=10,
+        elem_id="compare-sentences",
+    )
+    begin = gr.Button(say("compare.begin"), variant="primary", elem_id="compare-begin")
+    told = gr.HTML(elem_id="compare-told")
+    text = gr.Textbox(label=say("compare.sentence"), interactive=False, elem_id="compare-text")
+    with gr.Row():
+        a = gr.Audio(label="A", interactive=False, elem_id="compare-a", buttons=[], min_width=240)
+        b = gr.Audio(label="B", interactive=False, elem_id="compare-b", buttons=[], min_width=240)
+    with gr.Row():
+        better_a = gr.Button(say("compare.a"), elem_id="compare-better-a", min_width=120)
+        tie = gr.Button(say("compare.tie"), elem_id="compare-tie", min_width=120)
+        better_b = gr.Button(say("compare.b"), elem_id="compare-better-b", min_width=120)
+    table = gr.Dataframe(
+        headers=[say(f"compare.column.{name}") for name in ("voice", "better", "share")],
+        datatype="str",
+        interactive=False,
+        label=say("compare.tally"),
+        elem_id="compare-tally",
+    )
+    now = gr.State(("", 0))
+    places = [told, text, a, b, table, now]
+
+    def shown(project: Project, found: compare.Comparison) -> list[Any]:
+        if found.over:
+            return [_result(page, found), "", None, None, _rows(page, found), (found.id, found.at)]
+        trial = found.trials[found.at]
+        sounds = [_sound(page, project, name, trial.text) for name in found.voices(found.at)]
+        where = say("compare.at", number=found.at + 1, total=len(found.trials))
+        return [notice(where), trial.text, *sounds, [["", "", ""]], (found.id, found.at)]
+
+    def on_begin(name: str | None, first: str, second: str, lines: str) -> Any:
+        project = page.project(name)
+        for voice in (first, second):
+            speaking.checked(project, voice)
+        return shown(project, compare.begin(project, first, second, lines.splitlines()))
+
+    def judging(verdict: str) -> Any:
+        def on_judge(name: str | None, now: tuple[str, int]) -> Any:
+            project = page.project(name)
+            return shown(project, compare.judge(project, now[0], now[1], verdict))
+
+        return on_judge
+
+    def offered(project: Project) -> Any:
+        names = speaking.choices(project) + speaking.checkpoints(project)
+        choices = [(voice_label(page, one), one) for one in names]
+        return [
+            gr.update(choices=choices, value=names[0]),
+            gr.update(choices=choices, value=names[min(1, len(names) - 1)]),
+        ]
+
+    page.on(begin.click, on_begin, [page.picker, first, second, sentences], places, concurrency_limit=2)
+    for button, verdict in ((better_a, "a"), (tie, "tie"), (better_b, "b")):
+        page.on(button.click, judging(verdict), [page.picker, now], places, concurrency_limit=2)
+    page.shows(offered, [first, second])
+    page.quietly(page.job.change, lambda name: offered(page.project(name)) if name else [gr.skip()] * 2,
+                 [page.picker], [first, second])  # fmt: skip
+
+
+def _sound(page: Page, project: Project, name: str, text: str) -> Any:
+    """The sentence as one voice says it; same seed for both."""
+    speaker = page.speakers.get(project, name, speaking.settings_of(project))
+    with page.speakers.turn:
+        wave = speaker.say(text)
+    return wave.rate, wave.samples
+
+
+def _rows(page: Page, found: compare.Comparison) -> list[list[str]]:
+    tally = compare.tally(found)
+    total = max(tally.first + tally.second, 1)
+    counts = ((found.first, tally.first), (found.second, tally.second))
+    rows = [[voice_label(page, name), str(count), f"{count / total:.0%}"] for name, count in counts]
+    return [*rows, [page.say("compare.tie"), str(tally.ties), ""]]
+
+
+def _result(page: Page, found: compare.Comparison) -> str:
+    tally = compare.tally(found)
+    return notice(page.say("compare.over", chance=f"{tally.chance:.2f}"), "good")

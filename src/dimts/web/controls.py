@@ -1,0 +1,185 @@
+"""The settings that the page shows: each control is one key of dimts.toml, by name; nothing is set twice.
+
+A control knows its key and how it looks; what may be chosen, and its type, come from the settings class.
+Keys that name files outside the project (a replay folder, Transphone's folder) have no control.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from dimts.base.errors import ConfigError
+from dimts.web.settings import classes
+
+Look = Literal["choice", "order", "whole", "number", "text", "lines", "switch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One control of the page."""
+
+    key: str
+    """Dotted key of dimts.toml."""
+    look: Look
+    tab: str
+    """Where it stands: "voice", "text", "prepare", "train", "train_more", "speak"."""
+    choices: tuple[str, ...] = ()
+    """What may be chosen where the settings class takes any text; else its own choices hold."""
+    low: float | None = None
+    high: float | None = None
+    step: float = 1.0
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What may be chosen, in order."""
+        return self.choices or choices_of(self.key)
+
+    def taken(self, value: Any) -> Any:
+        """A browser's value → the value for dimts.toml. ConfigError for one that this control cannot have."""
+        if self.look == "switch":
+            good = isinstance(value, bool)
+        elif self.look == "choice":
+            good = isinstance(value, str) and (value in self.options or self.key in OPEN_CHOICES)
+        elif self.look == "order":
+            good = isinstance(value, list) and set(value) <= set(self.options) and len(value) == len(set(value))
+        elif self.look in ("whole", "number"):
+            return self._number(value)
+        else:
+            good = isinstance(value, str) and len(value) <= MAX_LETTERS
+            value = " ".join(value.split()) if good and self.look == "text" else value
+        if not good:
+            raise ConfigError(f"{self.key} cannot be {str(value)[:60]!r}", "choose one of what is offered")
+        return value
+
+    def _number(self, value: Any) -> Any:
+        if value is None or value == "":
+            if optional(self.key):
+                return None
+            raise ConfigError(f"{self.key} is empty", "give a number")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{self.key} should be a number", "write digits")
+        if not (value == value and abs(value) < float("inf")):
+            raise ConfigError(f"{self.key} should be a finite number", "write digits")
+        if self.look == "whole":
+            if value != int(value):
+                raise ConfigError(f"{self.key} = {value} should be a whole number", "leave out the fraction")
+            return int(value)
+        return float(value)
+
+
+MAX_LETTERS = 2000
+OPEN_CHOICES = frozenset({"train.base"})
+"""Choices that depend on the project; the page offers and checks them itself."""
+
+
+def control(key: str, look: Look, tab: str, **more: Any) -> Control:
+    """A row of the table below."""
+    return Control(key, look, tab, **more)
+
+
+@cache
+def controls() -> tuple[Control, ...]:
+    """Every control of the page, in order."""
+    from dimts.text.g2p.chain import BACKENDS
+
+    return (
+        control("project.name", "text", "voice"),
+        control("project.licence", "text", "voice"),
+        control("project.consent", "text", "voice"),
+        control("text.g2p.backends", "order", "text", choices=tuple(BACKENDS)),
+        control("text.g2p.if_all_fail", "choice", "text"),
+        control("text.g2p.english", "switch", "text"),
+        control("data.speaker", "text", "prepare"),
+        control("data.jobs", "whole", "prepare", low=1, high=64),
+        control("data.segment.detector", "choice", "prepare"),
+        control("data.segment.min_seconds", "number", "prepare", low=0.1, step=0.1),
+        control("data.segment.max_seconds", "number", "prepare", low=1, step=0.5),
+        control("data.clean.denoise", "number", "prepare", low=0, high=1, step=0.1),
+        control("data.check.min_snr_db", "number", "prepare", low=0, step=1),
+        control("train.base", "choice", "train"),
+        control("train.size", "choice", "train"),
+        control("train.parts", "choice", "train"),
+        control("train.steps", "whole", "train", low=0),
+        control("train.attention", "choice", "train"),
+        control("train.precision", "choice", "train"),
+        control("train.checkpointing", "choice", "train", choices=("off", "on", "every 2", "every 4")),
+        control("train.batches.seconds", "number", "train", low=0, step=1),
+        control("train.learning_rate", "number", "train_more", low=0, step=0.00001),
+        control("train.epochs", "whole", "train_more", low=0),
+        control("train.lora.rank", "whole", "train_more", low=1),
+        control("train.lora.alpha", "number", "train_more", low=0, step=1),
+        control("train.attention_fallback", "switch", "train_more"),
+        control("train.batches.accumulate", "whole", "train_more", low=1),
+        control("train.batches.packing", "choice", "train_more"),
+        control("train.batches.unusable", "choice", "train_more"),
+        control("train.freeze_conditioning", "switch", "train_more"),
+        control("train.ema", "number", "train_more", low=0, high=0.9999, step=0.0001),
+        control("train.evaluate_every", "whole", "train_more", low=0),
+        control("train.save_every", "whole", "train_more", low=1),
+        control("train.keep", "whole", "train_more", low=1),
+        control("train.sample_every", "whole", "train_more", low=0),
+        control("train.sample_text", "text", "train_more"),
+        control("train.stop.patience", "whole", "train_more", low=0),
+        control("train.seed", "whole", "train_more", low=0),
+        control("train.coqui_folder", "switch", "train_more"),
+        control("speak.rate", "number", "speak", low=0.5, high=2.0, step=0.05),
+        control("speak.seed", "whole", "speak", low=0),
+        control("speak.temperature", "number", "speak", low=0.05, high=2.0, step=0.05),
+    )
+
+
+def of_tab(tab: str) -> list[Control]:
+    """The controls of one place, in order."""
+    return [one for one in controls() if one.tab == tab]
+
+
+def by_key(key: str) -> Control:
+    """The control of a key. ConfigError for a key without one."""
+    for one in controls():
+        if one.key == key:
+            return one
+    raise ConfigError(f"the page has no control for {key}", "change it in dimts.toml")
+
+
+def choices_of(key: str) -> tuple[str, ...]:
+    """The choices a settings class allows for a key; () where it takes any."""
+    hint = _hint(key)
+    found: list[str] = []
+    for part in [hint, *typing.get_args(hint)]:
+        if typing.get_origin(part) is Literal:
+            found += [str(one) for one in typing.get_args(part)]
+    return tuple(found)
+
+
+def optional(key: str) -> bool:
+    """Whether a key may be unset."""
+    return type(None) in typing.get_args(_hint(key))
+
+
+def default(key: str) -> Any:
+    """The value a key has when dimts.toml does not say it."""
+    value: Any = classes()[key.split(".")[0]]()
+    for part in key.split(".")[1:]:
+        value = getattr(value, part)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _hint(key: str) -> Any:
+    table, *path = key.split(".")
+    kind: Any = classes()[table]
+    for part in path:
+        if not dataclasses.is_dataclass(kind):
+            break
+        kind = typing.get_type_hints(kind)[part]
+    return kind if not isinstance(kind, types.NoneType) else None
+
+
+def taken(keys: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """What a browser sent for some controls → values for dimts.toml. ConfigError for one that cannot be."""
+    return {key: by_key(key).taken(value) for key, value in zip(keys, values, strict=True)}

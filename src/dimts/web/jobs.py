@@ -1,0 +1,226 @@
+"""Long work of a project, outside the page: jobs/<id>.json says what is asked, jobs/<id>.log what it said.
+
+A job is the command line itself (`dimts data prepare`, `dimts train`), run one at a time by a runner process
+of the project (`runner.py`) in a session of its own. Neither a reload, nor a second browser, nor the death of
+the page ends it: whoever looks into the folder finds it again. The page writes a job once and then only asks
+(a `.stop` file, a signal); its state is written by the runner alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dimts.base.errors import DataError, DimtsError, storage_error
+from dimts.base.files import write_text
+from dimts.base.project import Project
+
+State = Literal["queued", "running", "done", "failed", "stopped", "lost"]
+"""lost: the process is gone and nobody saw how it ended."""
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "prepare": ("data", "prepare", "{project}"),
+    "train": ("train", "{project}"),
+    "train_new": ("train", "{project}", "--new"),
+}
+"""Kind of job → arguments of `dimts`; no word of a browser gets into them."""
+OVER: tuple[State, ...] = ("done", "failed", "stopped", "lost")
+_TAIL_BYTES = 16_384
+_LINE = re.compile(r"^([a-z][\w ]*): ([\d.]+(?:e[+-]?\d+)?)(?:/([\d.]+(?:e[+-]?\d+)?))? (\S+)", re.MULTILINE)
+_INTERRUPTED = 130
+_RUNNERS: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work."""
+
+    id: str
+    kind: str
+    state: State = "queued"
+    created: float = 0.0
+    """Seconds since 1970, as the others."""
+    started: float = 0.0
+    ended: float = 0.0
+    pid: int = 0
+    born: float = 0.0
+    """When the process began, to tell it from a later one of the same number."""
+    code: int | None = None
+    """Its exit code."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in OVER
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a job is, by the last such line of its log."""
+
+    stage: str
+    done: float
+    total: float | None
+    unit: str
+
+
+class Jobs:
+    """The jobs of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.folder = project.root / "jobs"
+
+    def all(self) -> list[Job]:
+        """Every job, oldest first; one whose process has died unseen is "lost"."""
+        found = [job for path in sorted(self.folder.glob("*.json")) if (job := _read(path)) is not None]
+        return [replace(job, state="lost") if job.state == "running" and not alive(job) else job for job in found]
+
+    def waiting(self) -> list[Job]:
+        """Jobs that are not over, in the order of their turn."""
+        return sorted((job for job in self.all() if not job.over), key=lambda job: (job.state != "running", job.id))
+
+    def get(self, identity: str) -> Job:
+        """The job of that id. DataError for one that is not there."""
+        for job in self.all():
+            if job.id == identity:
+                return job
+        raise DataError(f"no such job: {str(identity)[:60]!r}", "choose one of the list")
+
+    def latest(self) -> Job | None:
+        """What the page shows: the job at work, else the next, else the last that was."""
+        waiting = self.waiting()
+        everything = self.all()
+        return waiting[0] if waiting else everything[-1] if everything else None
+
+    def start(self, kind: str) -> Job:
+        """Put a job into the queue and see to it that a runner is there. DataError when the same one waits already."""
+        if kind not in COMMANDS:
+            raise DataError(f"unknown kind of job: {kind[:60]!r}", "one of " + ", ".join(COMMANDS))
+        if any(job.kind == kind and job.state == "queued" for job in self.all()):
+            raise DataError("the same work is waiting already", "it starts when the work before it is over")
+        job = Job(f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}", kind, created=time.time())
+        self.write(job)
+        self.run()
+        return job
+
+    def run(self) -> None:
+        """Start a runner; if one is there already, the new one leaves at once."""
+        _RUNNERS[:] = [runner for runner in _RUNNERS if runner.poll() is None]  # reap
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "runner.log").open("ab") as log:
+                process = subprocess.Popen(  # noqa: S603 (our own module on our own folder)
+                    [sys.executable, "-P", "-m", "dimts.web.runner", str(self.project.root.resolve())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise storage_error(error, self.folder) or error from error
+        _RUNNERS.append(process)
+
+    def stop(self, identity: str, *, now: bool = False) -> Job:
+        """Ask a job to save and end as Ctrl-C does; `now` ends it without asking. A waiting one never starts."""
+        job = self.get(identity)
+        if job.over:
+            return job
+        write_text(self.stop_file(job), "")
+        job = self.get(identity)
+        if job.state == "running":
+            _signal(job, now=now)
+        else:
+            self.run()  # to write down that it never starts
+        return job
+
+    def stop_file(self, job: Job) -> Path:
+        """Its presence is the wish that the job end."""
+        return self.folder / f"{job.id}.stop"
+
+    def log_file(self, job: Job) -> Path:
+        """What the job says."""
+        return self.folder / f"{job.id}.log"
+
+    def log(self, job: Job, lines: int = 200) -> str:
+        """The end of what the job said."""
+        text = _tail(self.log_file(job))
+        return "\n".join(text.replace("\r", "\n").splitlines()[-lines:])
+
+    def step(self, job: Job) -> Step | None:
+        """How far it is; None while it has not said so."""
+        found = _LINE.findall(_tail(self.log_file(job)))
+        if not found:
+            return None
+        stage, done, total, unit = found[-1]
+        return Step(stage, float(done), float(total) if total else None, unit)
+
+    def reason(self, job: Job) -> str:
+        """Why a job failed, in its own last words."""
+        lines = [line for line in self.log(job).splitlines() if line.strip()]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return (errors or lines or [""])[-1]
+
+    def write(self, job: Job) -> None:
+        """Write a job down, whole or not at all."""
+        write_text(self.folder / f"{job.id}.json", json.dumps(asdict(job)) + "\n")
+
+
+def alive(job: Job) -> bool:
+    """Whether the process of a job still runs (and is not a later one of the same number)."""
+    import psutil
+
+    try:
+        process = psutil.Process(job.pid)
+        return bool(abs(process.create_time() - job.born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def ended_as(code: int, *, asked: bool) -> State:
+    """What an exit code means; `asked` says that someone wanted the job to end."""
+    if code == 0:
+        return "done"
+    return "stopped" if asked or code in (_INTERRUPTED, -signal.SIGINT, -signal.SIGTERM) else "failed"
+
+
+def _signal(job: Job, *, now: bool) -> None:
+    """Tell the whole group of a job, as a terminal would."""
+    if not alive(job):
+        return
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(job.pid, signal.SIGKILL if now else signal.SIGINT)
+        else:
+            os.kill(job.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise DimtsError("the job belongs to another user", "ask them to stop it") from error
+
+
+def _read(path: Path) -> Job | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Job(**content)
+    except (OSError, ValueError, TypeError):  # of another program, or just being removed
+        return None
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""

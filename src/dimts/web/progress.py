@@ -1,0 +1,120 @@
+"""A project's training runs as the page shows them: curves, samples, the truth table, the end. Read only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dimts.base.errors import DataError
+from dimts.base.project import Project
+
+_MOST_POINTS = 400
+"""Points of a curve that are drawn; more are thinned out."""
+_CURVES = {"loss": "train", "dev_loss": "dev"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What is known of one run."""
+
+    name: str
+    folder: Path
+    ended: str
+    """Why it ended; "" while it has not."""
+    step: int
+    total: int
+    points: tuple[tuple[int, float, str], ...]
+    """(step, loss, curve)."""
+    samples: tuple[str, ...]
+    """Names of sound files, newest first."""
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """Changes when there is something new to draw."""
+        return (self.name, self.step, self.ended, len(self.points), self.samples)
+
+
+def runs(project: Project) -> list[str]:
+    """Names of the runs, newest first."""
+    return sorted((path.parent.name for path in project.runs.glob("*/run.json")), reverse=True)
+
+
+def view(project: Project, name: str) -> RunView:
+    """One run. DataError for a name that is not there."""
+    if name not in runs(project):
+        raise DataError(f"no such run: {str(name)[:60]!r}", "choose one of the list")
+    folder = project.runs / name
+    info, plan = _json(folder / "run.json"), _json(folder / "plan.json")
+    points: list[tuple[int, float, str]] = []
+    step = 0
+    for line in _lines(folder / "log.jsonl"):
+        step = max(step, int(line.get("step", 0)))
+        for key, curve in _CURVES.items():
+            value = line.get(key)
+            if isinstance(value, int | float) and value == value:
+                points.append((int(line["step"]), float(value), curve))
+    samples = sorted((path for path in (folder / "samples").glob("*.wav")), reverse=True)
+    return RunView(
+        name,
+        folder,
+        str(info.get("ended", "")),
+        step,
+        int(plan.get("steps", 0)),
+        thinned(points),
+        tuple(path.name for path in samples),
+    )
+
+
+def sample(project: Project, run: str, name: str) -> Path:
+    """A sample's file. DataError for a name that is not there."""
+    found = view(project, run)
+    if name not in found.samples:
+        raise DataError(f"no such sample: {str(name)[:60]!r}", "choose one of the list")
+    return found.folder / "samples" / name
+
+
+def truth(project: Project, run: str) -> list[list[str]]:
+    """The run's truth table: option, asked, applied, measured; empty while it goes on."""
+    facts = _json(view(project, run).folder / "truth.json").get("facts", [])
+    return [[str(fact.get(key, "")) for key in ("option", "asked", "applied", "effect")] for fact in facts]
+
+
+def thinned(points: list[tuple[int, float, str]]) -> tuple[tuple[int, float, str], ...]:
+    """At most so many points of each curve, the first and the last among them."""
+    out: list[tuple[int, float, str]] = []
+    for curve in dict.fromkeys(point[2] for point in points):
+        own = [point for point in points if point[2] == curve]
+        stride = -(-len(own) // _MOST_POINTS)
+        out += own[::stride] + ([own[-1]] if (len(own) - 1) % stride else [])
+    return tuple(out)
+
+
+def _lines(path: Path) -> list[Mapping[str, Any]]:
+    """Whole lines of a log that is being written."""
+    out: list[Mapping[str, Any]] = []
+    for line in _text(path).splitlines():
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            out.append(content)
+    return out
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_text(path) or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,111 @@
+"""`python -m dimts.web.runner PROJECT`: works off the queue of jobs of one project, one after the other, and leaves.
+
+It belongs to no terminal and no page. One runner a project: the others find the lock held and go. If it is
+killed, its job goes on; the next runner waits for that job before it starts another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from dimts.base.project import Project
+from dimts.web.jobs import COMMANDS, Job, Jobs, alive, ended_as
+
+_LOOK_SECONDS = 0.5
+
+
+def main(arguments: list[str]) -> int:
+    """Run until nothing waits."""
+    jobs = Jobs(Project.open(Path(arguments[0])))
+    while True:
+        with _only_one(jobs.folder) as mine:
+            if not mine:
+                return 0
+            _write_off_lost(jobs)
+            while job := next(iter(jobs.waiting()), None):
+                if job.state == "running":  # of a runner that was killed
+                    _wait_for(jobs, job)
+                else:
+                    _run(jobs, job)
+        # one that came while the lock was still held, after the last look
+        if not jobs.waiting():
+            return 0
+
+
+def _run(jobs: Jobs, job: Job) -> None:
+    import psutil
+
+    if jobs.stop_file(job).exists():
+        jobs.write(replace(job, state="stopped", ended=time.time()))
+        return
+    root = str(jobs.project.root.resolve())
+    arguments = [part.replace("{project}", root) for part in COMMANDS[job.kind]]
+    # a shell that put the page into the background may have told it to ignore Ctrl-C; jobs are to hear it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with jobs.log_file(job).open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 (arguments of our own table)
+            [sys.executable, "-P", "-m", "dimts", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            cwd=root,
+        )
+        with contextlib.suppress(psutil.Error):  # it may have ended already
+            job = replace(job, born=psutil.Process(process.pid).create_time())
+        job = replace(job, state="running", started=time.time(), pid=process.pid)
+        jobs.write(job)
+        if jobs.stop_file(job).exists():  # asked for between the look above and now
+            jobs.stop(job.id)
+        code = process.wait()
+    asked = jobs.stop_file(job).exists()
+    jobs.write(replace(job, state=ended_as(code, asked=asked), code=code, ended=time.time()))
+
+
+def _wait_for(jobs: Jobs, job: Job) -> None:
+    while alive(job):
+        time.sleep(_LOOK_SECONDS)
+    jobs.write(replace(job, state="lost", ended=time.time()))
+
+
+def _write_off_lost(jobs: Jobs) -> None:
+    for job in jobs.all():
+        if job.state == "lost" and not job.ended:
+            jobs.write(replace(job, ended=time.time()))
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[bool]:
+    """Whether this process may work here; the system frees the lock when it dies, however it dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            _lock(lock.fileno())
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

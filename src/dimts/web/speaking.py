@@ -1,0 +1,215 @@
+"""Text + the name of a voice → sound while it is being made, and the whole afterwards. Models stay loaded.
+
+A stream is an MP3 file that grows: the player reads what is there and waits for the rest. Its address is a
+secret of the browser that asked.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dimts.base.config import from_table, to_dict
+from dimts.base.errors import SynthesisError, TextError
+from dimts.base.project import Project
+from dimts.web.home import voice_folder, voices
+
+if TYPE_CHECKING:
+    from dimts.audio.wave import Wave
+    from dimts.speak import Speaker, SpeakSettings
+
+FORMANT = "formant"
+AT = "@"
+"""Between a voice and the step of a checkpoint of its run: "abebe@100"."""
+MAX_LETTERS = 20_000
+"""Longest text the page speaks at once; `dimts say` takes any."""
+_LOADED = 2
+"""Speakers kept in memory."""
+_STREAMS = 200
+"""Streams remembered."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """A sound file that may still grow."""
+
+    path: Path
+    over: threading.Event
+
+
+class Streams:
+    """Token → growing file."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Stream] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, folder: Path) -> tuple[str, Stream]:
+        """A new stream in `folder`, and its token."""
+        token = secrets.token_urlsafe(18)
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = Stream(folder / f"{token}.mp3", threading.Event())
+        stream.path.touch()
+        with self._lock:
+            self._known[token] = stream
+            while len(self._known) > _STREAMS:
+                _, old = self._known.popitem(last=False)
+                old.path.unlink(missing_ok=True)
+        return token, stream
+
+    def get(self, token: str) -> Stream | None:
+        """The stream of a token; None for one that nobody was given."""
+        with self._lock:
+            return self._known.get(token)
+
+
+class Speakers:
+    """Loads a voice once, and again when its files or the settings have changed."""
+
+    def __init__(self) -> None:
+        self._loaded: OrderedDict[tuple[Any, ...], Speaker] = OrderedDict()
+        self._lock = threading.Lock()
+        self.turn = threading.Lock()
+        """Held while a model speaks: one at a time, as they share the machine."""
+
+    def get(self, project: Project, name: str, settings: SpeakSettings) -> Speaker:
+        """The speaker of a voice of the project, or of the built-in one. Raises as `Speaker.load` does."""
+        from dimts.speak import Speaker
+        from dimts.text.frontend import FrontendSettings
+
+        lexicon = project.lexicon if project.lexicon.is_file() else None
+        frontend = project.settings("text", FrontendSettings)
+        folder = None if name == FORMANT else folder_of(project, name)
+        key = (
+            str(folder or FORMANT),
+            repr(to_dict(settings)),
+            repr(to_dict(frontend)),
+            _stamp(lexicon),
+            _stamp(folder / "bundle.json" if folder else None),
+        )
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = Speaker.load(folder or FORMANT, settings, frontend=frontend, lexicon=lexicon)
+                while len(self._loaded) > _LOADED:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+
+
+def choices(project: Project) -> list[str]:
+    """Voices that can speak here: the project's, newest first, and the built-in one."""
+    return [*voices(project), FORMANT]
+
+
+def checkpoints(project: Project) -> list[str]:
+    """The checkpoints of the runs that made the voices, as "voice@step", newest first; none of adapters (LoRA)."""
+    out = []
+    for name in voices(project):
+        note = _note(project, name)
+        if note.get("settings", {}).get("parts") == "lora":
+            continue
+        steps = (project.runs / str(note.get("run") or "-") / "checkpoints").glob("step-*/state.json")
+        numbers = sorted((int(path.parent.name.removeprefix("step-")) for path in steps), reverse=True)
+        out += [f"{name}{AT}{number}" for number in numbers]
+    return out
+
+
+def checked(project: Project, name: str) -> str:
+    """`name`, if it can speak here. SynthesisError otherwise."""
+    if name not in (*choices(project), *checkpoints(project)):
+        raise SynthesisError(f"no such voice: {str(name)[:60]!r}", "choose one of the list")
+    return name
+
+
+def folder_of(project: Project, name: str) -> Path:
+    """The folder of a voice; that of a checkpoint is made when it is first asked for.
+
+    Raises SynthesisError for an unknown name, CheckpointError for a checkpoint that does not fit its voice.
+    """
+    checked(project, name)
+    voice, _, step = name.partition(AT)
+    folder = voice_folder(project, voice)
+    if not step:
+        return folder
+    made = project.root / "compare" / "checkpoints" / f"{_note(project, voice).get('run')}-{name}"
+    if not (made / "bundle.json").is_file():
+        _as_bundle(project, folder, int(step), made)
+    return made
+
+
+def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
+    """The voice with the weights that its run had at `step`."""
+    import torch
+
+    from dimts.base.errors import CheckpointError
+    from dimts.train.snapshot import load as load_snapshot
+    from dimts.xtts import checkpoint
+
+    bundle = checkpoint.load(folder)
+    run = project.runs / str(bundle.meta.get("run"))
+    snapshot = load_snapshot(run / "checkpoints" / f"step-{step:06d}")
+    own = dict(bundle.model.named_parameters())
+    weights = snapshot.average or snapshot.weights
+    odd = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
+    if odd:
+        raise CheckpointError(f"step {step} of {run.name} does not fit the voice: {odd[0]}", "compare whole voices")
+    with torch.no_grad():
+        for name, value in weights.items():
+            own[name].copy_(value)
+    checkpoint.save_bundle(bundle, made)
+
+
+def _note(project: Project, voice: str) -> dict[str, Any]:
+    """What a voice says of its making."""
+    try:
+        content = json.loads((project.voices / voice / "bundle.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    note = content.get("meta", content)
+    return note if isinstance(note, dict) else {}
+
+
+def settings_of(project: Project, **given: Any) -> SpeakSettings:
+    """[speak] of the project with some values of the page instead. ConfigError for one out of range."""
+    from dimts.speak import SpeakSettings
+
+    own = to_dict(project.settings("speak", SpeakSettings))
+    own = {key: value for key, value in own.items() if value is not None}
+    return from_table(SpeakSettings, {**own, **{k: v for k, v in given.items() if v is not None}}, "speak")
+
+
+def spoken(speaker: Speaker, text: str, stream: Stream) -> Iterator[Wave]:
+    """Speak into `stream`, piece by piece; gives each piece out too. The stream is over however this ends.
+
+    Raises TextError for a text that is empty, too long or not Amharic, SynthesisError if nothing was said.
+    """
+    from dimts.audio.wave import Writer
+    from dimts.speak import RATE
+
+    try:
+        if len(text) > MAX_LETTERS:
+            raise TextError(f"a text of {len(text)} letters is too long for the page", "use dimts say --input")
+        said = False
+        with stream.path.open("wb", buffering=0) as file, Writer(file, "mp3", RATE) as writer:
+            for wave in speaker.stream(text):
+                writer.write(wave)
+                said = True
+                yield wave
+        if not said:
+            raise SynthesisError("nothing was said", "give another text")
+    finally:
+        stream.over.set()
+
+
+def _stamp(path: Path | None) -> tuple[float, int]:
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        found = None
+    return (found.st_mtime, found.st_size) if found else (0.0, 0)

@@ -1,0 +1,147 @@
+"""How the page looks: colours, letters, width; fonts of the reader's own machine, none from the network."""
+
+from __future__ import annotations
+
+import json
+
+import gradio as gr
+
+from dimts.web.texts import LANGUAGES, table
+
+ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
+"""Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first one there is used."""
+_LATIN = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
+"""Stand before them, as some Ethiopic fonts bring Latin letters of another style."""
+
+# Gradio's own words ("Click to Upload") come in the browser's language, and it has no Amharic. The browser is
+# made to say English, and those words are put into the page's language as they appear.
+_HEAD = """
+<meta name="theme-color" content="#14795c">
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect
+ width='32' height='32' rx='7' fill='%2314795c'/%3E%3Cpath d='M7 16v4m6-10v14m6-18v22m6-14v8' stroke='white'
+ stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E">
+<script>
+document.documentElement.lang = "LANGUAGE";
+Object.defineProperty(navigator, "language", {get: () => "en"});
+(() => {
+  const words = WORDS, names = ["aria-label", "title", "placeholder"];
+  if (!Object.keys(words).length) return;
+  const text = (node) => {
+    const own = node.data.trim();
+    if (Object.hasOwn(words, own)) node.data = node.data.replace(own, words[own]);
+    else if (own.startsWith("- ") && Object.hasOwn(words, own.slice(2, -2)))
+      node.data = node.data.replace(own.slice(2, -2), words[own.slice(2, -2)]);
+  };
+  const one = (element) => {
+    for (const name of names) {
+      const value = element.getAttribute?.(name);
+      if (value && Object.hasOwn(words, value)) element.setAttribute(name, words[value]);
+    }
+  };
+  const all = (root) => {
+    if (root.nodeType === 3) return text(root);
+    if (root.nodeType !== 1 || root.closest("textarea, [data-people]")) return;
+    one(root);
+    root.querySelectorAll("*").forEach(one);
+    const walk = document.createTreeWalker(root, 4);
+    while (walk.nextNode()) if (walk.currentNode.parentElement.closest(".upload-container, .wrap, button, .toast-body,"
+      + " .icon-wrap, label, .record")) text(walk.currentNode);
+  };
+  new MutationObserver((changes) => changes.forEach((change) => {
+    if (change.type === "childList") change.addedNodes.forEach(all);
+    else if (change.type === "attributes") one(change.target);
+  })).observe(document, {childList: true, subtree: true, attributes: true, attributeFilter: names});
+})();
+</script>
+"""
+
+CSS = """
+.gradio-container { max-width: 1100px !important; margin: 0 auto !important; padding: 12px 20px 48px !important; }
+.gradio-container textarea, .gradio-container input { line-height: 1.6; }
+header.top { display: flex; justify-content: space-between; align-items: baseline; gap: 16px; padding: 2px; }
+header.top .mark { font-size: 1.7rem; font-weight: 700; color: var(--color-accent); margin-right: 6px; }
+header.top strong { font-size: 1.15rem; }
+header.top .claim { color: var(--body-text-color-subdued); margin-left: 10px; }
+header.top a { color: var(--color-accent); text-decoration: underline; white-space: nowrap; padding: 6px; }
+#top { padding: 0; }
+.gradio-container .html-container { padding: 0 !important; }
+.gradio-container .gap { gap: 12px; }
+#project-row { align-items: end; }
+#project-make { height: 44px; }
+#job:not(:has(.notice)) { display: none; }
+#job { border: 1px solid var(--border-color-primary); }
+#job .notice { border-radius: 0; margin: 0 !important; padding: 12px 14px; font-weight: 600; }
+p.notice { margin: 4px 0 !important; padding: 8px 12px; border-radius: 8px;
+  background: var(--background-fill-secondary); color: var(--body-text-color); overflow-wrap: anywhere; }
+p.notice.good { background: color-mix(in srgb, #14795c 12%, var(--background-fill-primary)); }
+p.notice.bad { background: color-mix(in srgb, #b3261e 12%, var(--background-fill-primary)); }
+p.notice.busy { background: color-mix(in srgb, #14795c 8%, var(--background-fill-primary)); }
+p.notice.busy::before { content: ""; display: inline-block; width: 10px; height: 10px; margin-right: 10px;
+  border-radius: 50%; background: var(--color-accent); animation: breathe 1.6s ease-in-out infinite; }
+@keyframes breathe { 50% { opacity: .25; } }
+@media (prefers-reduced-motion: reduce) { p.notice.busy::before { animation: none; } }
+audio#heard { width: 100%; margin: 6px 0; }
+img.picture { width: 100%; max-width: 760px; border-radius: 8px; background: white; }
+button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visible, [tabindex]:focus-visible {
+  outline: 3px solid var(--color-accent) !important; outline-offset: 1px; }
+.gradio-container table, .gradio-container table * { font-family: var(--font) !important; }
+.gradio-container .block:has(> .wrap.hide) { min-height: 0; }
+footer { display: none !important; }
+@media (max-width: 640px) {
+  .gradio-container { padding: 8px 10px 40px !important; }
+  header.top .claim { display: none; }
+}
+"""
+
+
+def head(language: str) -> str:
+    """What stands in the head of a language's page."""
+    words = {} if language == LANGUAGES[0] else gradio_words(language)
+    coded = json.dumps(words, ensure_ascii=False).replace("<", "\\u003c")
+    return _HEAD.replace("LANGUAGE", language).replace("WORDS", coded)
+
+
+def gradio_words(language: str) -> dict[str, str]:
+    """Gradio's English words → those of a language."""
+    texts = table()
+    return {texts["en"][key]: texts[language][key] for key in texts["en"] if key.startswith("gradio.")}
+
+
+def theme() -> gr.themes.Base:
+    """Calm greens on white, or on dark where the reader's system asks for it."""
+    fonts = [*map(gr.themes.Font, (*_LATIN, *ETHIOPIC, "sans-serif"))]
+    green = gr.themes.Color(
+        "#effaf5", "#d8f2e6", "#b3e4cf", "#81cfb0", "#4bb38d", "#14795c", "#126b52", "#105846", "#0f4739", "#0d3b30",
+        "#06211b", name="dimts",
+    )  # fmt: skip
+    base = gr.themes.Soft(primary_hue=green, secondary_hue=green, neutral_hue="stone", font=fonts, font_mono=fonts)
+    return base.set(
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_label_background_fill="none",
+        block_label_background_fill_dark="none",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
+        block_shadow="none",
+        block_border_width="1px",
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_600",
+        input_shadow="none",
+        button_primary_background_fill="*primary_500",
+        button_primary_background_fill_hover="*primary_600",
+        button_primary_background_fill_dark="*primary_500",
+        button_primary_text_color="white",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_600",
+        button_secondary_shadow="none",
+        button_primary_shadow="none",
+        button_border_width="1px",
+        button_large_text_size="*text_md",
+        button_large_padding="10px 16px",
+        button_large_text_weight="600",
+        body_text_color_subdued="*neutral_500",
+    )

@@ -1,0 +1,56 @@
+"""The tab *System*: what `dimts doctor` says of this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from dimts.base.errors import DimtsError
+from dimts.web.home import dimts_said
+from dimts.web.parts import Page
+
+_DOCTOR_SECONDS = 300.0
+
+
+def build(page: Page) -> None:
+    """Lay the tab out and bind it."""
+    say = page.say
+    gr.Markdown(say("system.info"))
+    look = gr.Button(say("system.look"), variant="primary", elem_id="system-look")
+    table = gr.Dataframe(
+        headers=[say(f"system.column.{name}") for name in ("section", "name", "state", "more")],
+        datatype="str",
+        interactive=False,
+        label=say("system.table"),
+        elem_id="system-table",
+        wrap=True,
+        max_height=900,
+    )
+
+    def on_look() -> list[list[str]]:
+        said = dimts_said(["doctor", "--json"], page.home.root.resolve(), _DOCTOR_SECONDS)
+        try:
+            return flat(json.loads(said), say("system.yes"), say("system.no"))
+        except ValueError as error:
+            raise DimtsError(f"dimts doctor gave no JSON: {error}", "run dimts doctor in a terminal") from error
+
+    page.on(look.click, on_look, [], [table], concurrency_limit=1)
+
+
+def flat(report: Mapping[str, Mapping[str, Any]], yes: str, no: str) -> list[list[str]]:
+    """The report as rows: section, name, usable or not, all else that it says."""
+    rows = []
+    for section, lines in report.items():
+        for name, value in lines.items():
+            if isinstance(value, Mapping):
+                usable = value.get("usable", value.get("installed"))
+                rest = "; ".join(
+                    str(part) for key, part in value.items() if key not in ("usable", "installed") and part
+                )
+                rows.append([section, name, yes if usable else no, rest])
+            else:
+                rows.append([section, name, "", str(value)])
+    return rows

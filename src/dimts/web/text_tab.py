@@ -1,0 +1,198 @@
+"""The tab *Text*: what is written → what is said, word by word, who said so, and the word mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dimts.base.errors import TextError
+from dimts.base.project import Project
+from dimts.text.frontend import Frontend, FrontendSettings, compare
+from dimts.text.g2p import lexicon
+from dimts.text.g2p.backend import Refusal, Word
+from dimts.web.parts import Page, notice
+
+MAX_LETTERS = 5000
+_ABSENT = frozenset({"absent", "hangs", "raises"})
+"""Doubts about a backend itself, not about its answer."""
+_EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተመረቁ።"
+
+
+def build(page: Page) -> None:
+    """Lay the tab out and bind it."""
+    say = page.say
+    written = gr.Textbox(
+        _EXAMPLE, label=say("text.written"), lines=3, max_lines=12, elem_id="text-written", max_length=MAX_LETTERS
+    )
+    with gr.Row():
+        read = gr.Button(say("text.read"), variant="primary", elem_id="text-read")
+        ask = gr.Button(say("text.ask_all"), elem_id="text-ask-all")
+    spoken = gr.Textbox(label=say("text.spoken"), lines=2, interactive=False, elem_id="text-spoken", buttons=["copy"])
+    words = gr.Dataframe(
+        headers=[say(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")],
+        datatype="str",
+        interactive=False,
+        label=say("text.words"),
+        elem_id="text-words",
+        wrap=True,
+        max_height=420,
+        column_widths=["16%", "16%", "22%", "12%", "34%"],
+    )
+    absent = gr.Textbox(label=say("text.absent"), lines=1, interactive=False, visible=False, elem_id="text-absent")
+    others = gr.Dataframe(
+        headers=[say(f"text.column.{name}") for name in ("word", "backend", "phones", "doubts")],
+        datatype="str",
+        interactive=False,
+        label=say("text.others"),
+        elem_id="text-others",
+        wrap=True,
+        max_height=420,
+        visible=False,
+    )
+    with gr.Accordion(say("text.fix"), open=True):
+        gr.Markdown(say("text.fix.info"))
+        with gr.Row():
+            word = gr.Textbox(label=say("text.fix.word"), elem_id="fix-word", min_width=160)
+            phones = gr.Textbox(label=say("text.fix.phones"), elem_id="fix-phones", min_width=220)
+            note = gr.Textbox(label=say("text.fix.note"), elem_id="fix-note", min_width=160)
+        force = gr.Checkbox(False, label=say("text.fix.force"), elem_id="fix-force")
+        keep = gr.Button(say("text.fix.save"), elem_id="fix-save")
+        said = gr.HTML(elem_id="fix-said")
+        own = gr.Dataframe(
+            headers=[say(f"text.column.{name}") for name in ("word", "phones", "note")],
+            datatype="str",
+            interactive=False,
+            label=say("text.lexicon"),
+            elem_id="text-lexicon",
+            max_height=260,
+        )
+    with gr.Accordion(say("text.settings"), open=False):
+        page.controls("text")
+
+    def on_read(name: str | None, text: str) -> Any:
+        phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
+        rows = [_row(word) for phrase in phrases for word in phrase.words]
+        missing = absences(word for phrase in phrases for word in phrase.words)
+        told = gr.update(value="\n".join(missing), visible=bool(missing))
+        return "\n".join(phrase.spoken for phrase in phrases), rows, told
+
+    def on_ask(name: str | None, text: str) -> Any:
+        settings = page.project(name).settings("text", FrontendSettings) if name else None
+        rows = [
+            [found.word.spoken if not at else "", answer.by, " ".join(answer.phones), _doubts(answer.doubts, page)]
+            for found in compare(_checked(text), settings)
+            for at, answer in enumerate(found.answers)
+        ]
+        return gr.update(value=rows, visible=True)
+
+    def on_select(rows: Any, event: gr.SelectData) -> Any:
+        row = _picked(rows, event)
+        return (row[1], row[2]) if row else (gr.skip(), gr.skip())
+
+    def on_save(name: str | None, word: str, phones: str, note: str, force: bool) -> Any:
+        project = page.project(name)
+        entry, replaced = fix(project, word, phones, note, force=force)
+        text = say("text.fix.saved", word=entry.word, phones=" ".join(entry.phones))
+        if replaced:
+            text += " " + say("text.fix.replaced", phones="; ".join(" ".join(old.phones) for old in replaced))
+        return notice(text, "good"), entries(project)
+
+    page.on(read.click, on_read, [page.picker, written], [spoken, words, absent], concurrency_limit=4)
+    page.on(ask.click, on_ask, [page.picker, written], [others], concurrency_limit=2)
+    page.quietly(words.select, on_select, [words], [word, phones])
+    page.on(keep.click, on_save, [page.picker, word, phones, note, force], [said, own])
+    page.shows(entries, [own])
+
+
+def fix(
+    project: Project, word: str, spoken: str, note: str = "", *, force: bool = False
+) -> tuple[lexicon.Entry, list[lexicon.Entry]]:
+    """Put a word into the project's lexicon; `spoken` is IPA, or fidel with ፟ over long letters.
+
+    Returns the new row and those it replaced. TextError for phones that cannot be read, or that contradict the
+    letters unless `force`.
+    """
+    from dimts.text.ethiopic import is_ethiopic_letter
+    from dimts.text.g2p.letters import read, say
+    from dimts.text.phones import from_ipa
+
+    note = " ".join(note.split())
+    if not word.strip() or not spoken.strip():
+        raise TextError("the word or its phones are empty", "give both, e.g. ሰላም and s ə l a m")
+    if any(map(is_ethiopic_letter, spoken)):
+        reading = read(spoken.strip())
+        phones = say(reading, reading.marks)
+    else:
+        phones = from_ipa(spoken.strip())
+    entry = lexicon.Entry(word.strip(), phones, note)
+    found = lexicon.problems(entry)
+    if found and not force:
+        raise TextError(f"{entry.word}: {'; '.join(found)}", "mend the phones, or save it all the same")
+    return entry, lexicon.add(project.lexicon, entry.word, phones, note)
+
+
+def entries(project: Project) -> list[list[str]]:
+    """The project's lexicon as rows."""
+    found = lexicon.load(project.lexicon) if project.lexicon.is_file() else []
+    return [[entry.word, " ".join(entry.phones), entry.note] for entry in found] or [["", "", ""]]
+
+
+def _checked(text: str) -> str:
+    if not text.strip():
+        raise TextError("the text is empty", "write some Amharic, e.g. ሰላም ለዓለም")
+    if len(text) > MAX_LETTERS:
+        raise TextError(f"{len(text)} letters are too many for the page", "use dimts text, or a shorter text")
+    return text
+
+
+def _frontend(project: Project | None) -> Frontend:
+    if project is None:
+        return _made(FrontendSettings(), None, 0.0)
+    path = project.lexicon if project.lexicon.is_file() else None
+    stamp = path.stat().st_mtime if path else 0.0
+    return _made(project.settings("text", FrontendSettings), path, stamp)
+
+
+@lru_cache(maxsize=4)
+def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Frontend:
+    """A front end; `stamp` tells an edited lexicon from the one before."""
+    del stamp
+    return Frontend(settings, path)
+
+
+def absences(words: Iterable[Word]) -> list[str]:
+    """The backends that could not answer at all, each once, with the reason."""
+    found = {
+        one.by: f"{one.by}: {'; '.join(map(str, one.doubts))}" for word in words for one in word.refused if _gone(one)
+    }
+    return list(found.values())
+
+
+def _gone(one: Refusal) -> bool:
+    return bool(one.doubts) and all(doubt.kind in _ABSENT for doubt in one.doubts)
+
+
+def _row(word: Word) -> list[str]:
+    refused = [
+        f"{one.by}: {''.join(one.phones)} ({'; '.join(map(str, one.doubts))})" for one in word.refused if not _gone(one)
+    ]
+    return [
+        word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*map(str, word.doubts), *refused])
+    ]  # fmt: skip
+
+
+def _doubts(doubts: Sequence[object], page: Page) -> str:
+    return "; ".join(map(str, doubts)) or page.say("text.believed")
+
+
+def _picked(rows: Any, event: gr.SelectData) -> list[str] | None:
+    """The row that was chosen in a table."""
+    row = getattr(event, "row_value", None)
+    if isinstance(row, list) and len(row) >= 3:
+        return [str(cell) for cell in row]
+    del rows
+    return None

@@ -1,0 +1,183 @@
+"""The tab *Train*: settings, what they will cost, the run itself with its curves and samples, and what each did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import need
+from dimts.base.project import Project
+from dimts.web import progress, settings
+from dimts.web.controls import of_tab
+from dimts.web.home import dimts_said, voices
+from dimts.web.jobs import Jobs
+from dimts.web.parts import Page, notice
+
+_HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
+_FORECAST_SECONDS = 900.0
+
+
+def build(page: Page, timer: Any) -> None:
+    """Lay the tab out and bind it."""
+    say = page.say
+    page.controls("train")
+    usable = gr.Textbox(label=say("train.usable"), interactive=False, lines=2, max_lines=8, elem_id="train-usable")
+    with gr.Accordion(say("train.more"), open=False):
+        page.controls("train_more")
+    base = page.widgets["train.base"]
+    own = of_tab("train") + of_tab("train_more")
+    keys, widgets = [one.key for one in own], [page.widgets[one.key] for one in own]
+    with gr.Row():
+        start = gr.Button(say("train.start"), variant="primary", elem_id="train-start")
+        fresh = gr.Button(say("train.new"), elem_id="train-new")
+        cost = gr.Button(say("train.forecast"), elem_id="train-forecast")
+    said = gr.HTML(elem_id="train-said")
+    forecast = gr.Textbox(
+        label=say("train.forecast.label"), interactive=False, lines=4, max_lines=30, elem_id="train-cost", visible=False
+    )
+    gr.Markdown(f"### {say('train.run')}")
+    with gr.Row():
+        run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
+        state = gr.HTML(elem_id="train-state")
+    curve = gr.LinePlot(
+        x="step", y="loss", color="curve", x_title=say("train.step"), y_title=say("train.loss"),
+        color_title=say("train.curve"), height=260, label=say("train.curves"), elem_id="train-curves",
+        tooltip="axis",
+    )  # fmt: skip
+    with gr.Row():
+        sample = gr.Dropdown([], label=say("train.samples"), elem_id="train-samples", interactive=True)
+        player = gr.Audio(label=say("train.sample"), interactive=False, elem_id="train-player", buttons=[])
+    with gr.Accordion(say("train.truth"), open=False):
+        gr.Markdown(say("train.truth.info"))
+        truth = gr.Dataframe(
+            headers=[say(f"train.truth.{name}") for name in ("option", "asked", "applied", "measured")],
+            datatype="str", interactive=False, elem_id="train-truth", wrap=True, max_height=420,
+        )  # fmt: skip
+    drawn = gr.State(())
+
+    def begin(kind: str) -> Any:
+        def on_start(name: str | None, *values: Any) -> Any:
+            project = page.project(name)
+            _save(page, project, keys, values)
+            Jobs(project).start(kind)
+            return notice(say("jobs.asked"), "good")
+
+        return on_start
+
+    def on_cost(name: str | None, *values: Any) -> Any:
+        project = page.project(name)
+        _save(page, project, keys, values)
+        folder = project.root.resolve()
+        return gr.update(value=dimts_said(["train", str(folder), "--dry-run"], folder, _FORECAST_SECONDS), visible=True)
+
+    def on_open(project: Project) -> Any:
+        return gr.update(choices=bases(page, project), value=settings.get(project)["train.base"])
+
+    def on_tick(name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
+        nothing = [gr.skip()] * 6
+        if not name:
+            return nothing
+        project = page.project(name)
+        names = progress.runs(project)
+        if not names:
+            return nothing
+        chosen = chosen if chosen in names and before and before[-1] == names[0] else names[0]
+        found = progress.view(project, chosen)
+        stamp = (project.root.name, *found.stamp, names[0])
+        if stamp == tuple(before):
+            return nothing
+        return [
+            gr.update(choices=names, value=chosen),
+            _state(page, found),
+            _frame(found),
+            gr.update(choices=list(found.samples), value=found.samples[0] if found.samples else None),
+            progress.truth(project, chosen) or [["", "", "", ""]],
+            stamp,
+        ]
+
+    def on_run(name: str | None, chosen: str | None) -> Any:
+        return on_tick(name, chosen, ("", progress.runs(page.project(name))[0]) if chosen else ())
+
+    def on_sample(name: str | None, run: str | None, sample: str | None) -> Any:
+        if not name or not run or not sample:
+            return None
+        from dimts.audio.wave import Wave
+
+        wave = Wave.load(progress.sample(page.project(name), run, sample))
+        return wave.rate, wave.samples
+
+    places = [run, state, curve, sample, truth, drawn]
+    page.shows(on_open, [base])
+    page.on(start.click, begin("train"), [page.picker, *widgets], [said])
+    page.on(fresh.click, begin("train_new"), [page.picker, *widgets], [said])
+    page.on(cost.click, on_cost, [page.picker, *widgets], [forecast], concurrency_limit=1)
+    page.quietly(timer.tick, on_tick, [page.picker, run, drawn], places)
+    page.shows(lambda project: on_tick(project_name(page, project), None, ()), places)
+    page.quietly(run.input, on_run, [page.picker, run], places)
+    page.quietly(sample.change, on_sample, [page.picker, run, sample], [player])
+    page.quietly(
+        page.job.change, lambda name: on_open(page.project(name)) if name else gr.skip(), [page.picker], [base]
+    )
+    page.shows(lambda project: usable_here(page), [usable])
+
+
+def project_name(page: Page, project: Project) -> str:
+    """The name by which the page knows a project."""
+    return project.root.resolve().name if page.home.single else project.root.name
+
+
+def bases(page: Page, project: Project) -> list[tuple[str, str]]:
+    """What training may start from: (what it is called, value of train.base)."""
+    from dimts.base.errors import DownloadError
+    from dimts.xtts.download import XTTS_V2, find_base
+
+    offered = [(page.say("train.base.none"), "")]
+    try:
+        find_base()
+        offered.append((page.say("train.base.fetched"), XTTS_V2.name))
+    except DownloadError:
+        offered.append((page.say("train.base.missing"), XTTS_V2.name))
+    offered += [
+        (page.say("train.base.voice", name=name), str((project.voices / name).resolve())) for name in voices(project)
+    ]
+    now = str(settings.get(project)["train.base"])
+    if now not in [value for _, value in offered]:
+        offered.append((page.say("train.base.file"), now))
+    return offered
+
+
+def usable_here(page: Page) -> str:
+    """Each kind of attention: usable on this machine, or why not."""
+    from dimts.train.plan import KINDS, Machine, obstacle, plan_precision
+
+    machine = Machine.look()
+    precision = plan_precision("auto", machine).name
+    lines = [f"{page.say('train.machine')}: {machine.device}, {machine.name}"]
+    for kind in KINDS:
+        why = obstacle(kind, machine, precision, _HEAD_SIZE)  # type: ignore[arg-type]
+        lines.append(f"{kind}: {page.say('train.not_here', why=why) if why else page.say('train.here')}")
+    return "\n".join(lines)
+
+
+def _save(page: Page, project: Project, keys: list[str], values: tuple[Any, ...]) -> None:
+    """Write what the controls show; the base must be one of those offered."""
+    shown = dict(zip(keys, values, strict=True))
+    if shown["train.base"] not in [value for _, value in bases(page, project)]:
+        raise ConfigError("train.base is none of what is offered", "choose one of the list")
+    page.save(project, list(shown), list(shown.values()))
+
+
+def _state(page: Page, found: progress.RunView) -> str:
+    step = page.say("train.at", step=found.step, total=found.total or "?")
+    last = next((point for point in reversed(found.points) if point[2] == "train"), None)
+    loss = f" · {page.say('train.loss')} {last[1]:.3f}" if last else ""
+    ended = f" · {page.say('train.ended', why=found.ended)}" if found.ended else ""
+    return notice(f"{step}{loss}{ended}", "good" if found.ended else "info")
+
+
+def _frame(found: progress.RunView) -> Any:
+    pandas = need("pandas", "ui")
+    columns = list(zip(*found.points, strict=True)) or [(), (), ()]
+    return pandas.DataFrame(dict(zip(("step", "loss", "curve"), columns, strict=True)))

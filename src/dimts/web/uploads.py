@@ -1,0 +1,229 @@
+"""Files from a browser → recordings of the project, named by what is in them; what is refused says why.
+
+Bytes are trusted in nothing: a name is cut to its last part and to harmless letters, a sound must open as
+one, a text must be UTF-8, a table may name only files that came with it. Sounds and their texts go by the
+same stem; one that is there already is not stored twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from dimts.base.doubt import Doubt
+from dimts.base.errors import DimtsError, ProjectError
+from dimts.base.files import aside, fingerprint, write_text
+from dimts.base.project import Project
+
+MAX_BATCH = 2000
+"""Most files of one upload."""
+MAX_TEXT_BYTES = 5_000_000
+"""Largest text, table or subtitle file."""
+MAX_LETTERS = 20_000
+"""Longest text written in the page."""
+_HASH_DIGITS = 12
+_STEM_LETTERS = 40
+_TABLES = (".tsv", ".csv")
+_UNSAFE = re.compile(r"[^\w.-]+")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it came: the name the browser gave, and where its bytes lie."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of an upload."""
+
+    sounds: tuple[Path, ...]
+    """Recordings, new or there already."""
+    texts: tuple[Path, ...]
+    refused: tuple[tuple[str, Doubt], ...]
+    """Name, and why it was not taken."""
+
+
+def safe_name(name: str) -> str:
+    """The last part of a name, in letters that every file system takes; never hidden, never empty."""
+    last = PureWindowsPath(unicodedata.normalize("NFC", name).replace("\0", "")).name
+    stem, suffix = _UNSAFE.sub("_", Path(last).stem).strip("._ "), _UNSAFE.sub("", Path(last).suffix.lower())
+    stem = stem[:_STEM_LETTERS].rstrip("._") or "file"
+    return f"{'_' if _DEVICES.fullmatch(stem) else ''}{stem}{suffix}"
+
+
+def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes: int) -> Stored:
+    """Store uploads of at most `max_bytes` each that lie below `cache`. Raises ProjectError for too many files."""
+    from dimts.data.files import SOUND, SUBTITLES, TEXT
+
+    if len(uploads) > MAX_BATCH:
+        raise ProjectError(f"{len(uploads)} files at once are too many", f"at most {MAX_BATCH}; upload them in parts")
+    refused: list[tuple[str, Doubt]] = []
+    good: list[Upload] = []
+    for upload in uploads:
+        doubt = _problem(upload, cache, max_bytes, SOUND, (*TEXT, *SUBTITLES, *_TABLES))
+        if doubt:
+            refused.append((_shown(upload.name), doubt))
+        else:
+            good.append(upload)
+    sounds = [one for one in good if _suffix(one) in SOUND]
+    texts = [one for one in good if _suffix(one) not in SOUND]
+    if any(_suffix(one) in _TABLES for one in texts):
+        return _as_set(project, sounds, texts, refused)
+    kept_sounds: dict[str, Path] = {}
+    for one in sounds:
+        kept_sounds[_stem(one)] = _store_sound(project, one.path, _stem(one), _suffix(one))
+    kept_texts = []
+    for one in texts:
+        beside = [kept_sounds[_stem(one)]] if _stem(one) in kept_sounds else _of_stem(project, _stem(one), SOUND)
+        if not beside:
+            refused.append((_shown(one.name), Doubt("upload_alone", "no recording of the same name")))
+        for sound in beside:
+            kept_texts.append(sound.with_suffix(_suffix(one)))
+            _copy(one.path, kept_texts[-1])
+    return Stored(tuple(kept_sounds.values()), tuple(kept_texts), tuple(refused))
+
+
+def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: int) -> Path:
+    """Store a microphone recording with what was read. Raises ProjectError for a sound that is refused."""
+    from dimts.data.files import SOUND
+
+    text = " ".join(text.split())
+    if not text or len(text) > MAX_LETTERS:
+        raise ProjectError("the line to be read is empty or too long", "choose a line of the script")
+    doubt = _problem(Upload(sound.name, sound), cache, max_bytes, SOUND, ())
+    if doubt:
+        raise ProjectError(f"the recording cannot be used: {doubt.message}", "record it again")
+    line = hashlib.sha256(text.encode()).hexdigest()[:6]
+    kept = _store_sound(project, sound, f"mic-{line}", sound.suffix.lower())
+    write_text(kept.with_suffix(".txt"), text + "\n")
+    return kept
+
+
+def recordings(project: Project) -> list[tuple[Path, str]]:
+    """The sounds that the page stored or found in recordings/, with the text beside each ("" where there is none)."""
+    from dimts.data.files import SOUND, TEXT
+
+    out = []
+    for path in sorted(project.recordings.rglob("*")) if project.recordings.is_dir() else ():
+        if path.suffix.lower() in SOUND and path.is_file() and not path.is_symlink():
+            beside = next((path.with_suffix(one) for one in TEXT if path.with_suffix(one).is_file()), None)
+            out.append((path, " ".join(beside.read_text(encoding="utf-8", errors="replace").split()) if beside else ""))
+    return out
+
+
+def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str], texts: Sequence[str]) -> Doubt | None:
+    """Why a file is not taken."""
+    path = upload.path
+    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(cache.resolve()):
+        return Doubt("upload_outside", "not a file that was uploaded")
+    size = path.stat().st_size
+    if size > max_bytes:
+        return Doubt("upload_too_large", f"{size / 1e6:.0f} MB", size / 1e6, max_bytes / 1e6)
+    if not size:
+        return Doubt("upload_empty", "the file is empty")
+    if _suffix(upload) in sounds:
+        return _not_sound(path)
+    if _suffix(upload) in texts:
+        return _not_text(path)
+    return Doubt("upload_type", f"{_suffix(upload) or 'a file without a suffix'} is neither sound nor text")
+
+
+def _not_sound(path: Path) -> Doubt | None:
+    from dimts.audio.media import probe
+
+    try:
+        probe(path)
+    except DimtsError as error:
+        return Doubt("upload_broken", error.message.replace(str(path), path.name))
+    return None
+
+
+def _not_text(path: Path) -> Doubt | None:
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        return Doubt("upload_too_large", f"a text of {path.stat().st_size / 1e6:.0f} MB")
+    try:
+        if "\0" in path.read_text(encoding="utf-8-sig"):
+            return Doubt("upload_not_text", "not a text file")
+    except UnicodeDecodeError as error:
+        return Doubt("upload_not_text", f"not UTF-8 text: {error.reason}")
+    return None
+
+
+def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Doubt]]) -> Stored:
+    """An upload with a table: a folder of its own, so that the table finds its sounds by their names."""
+    from dimts.data.files import TABLES, gather
+
+    files = {safe_name(one.name): one for one in (*sounds, *texts)}
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\t{fingerprint(files[name].path)}\n".encode())
+    final = project.recordings / f"set-{digest.hexdigest()[:_HASH_DIGITS]}"
+    odd = [name for name, one in files.items() if _suffix(one) in _TABLES and name not in TABLES]
+    refused += [(name, Doubt("upload_table", "tables are called metadata.tsv or metadata.csv")) for name in odd]
+    staged = final.with_name(f".{final.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    try:
+        for name, one in files.items():
+            if name not in odd:
+                _copy(one.path, staged / name)
+        for recording in gather([staged]):
+            if not recording.path.absolute().resolve().is_relative_to(staged.resolve()):
+                outside = Doubt(
+                    "upload_table", f"{_shown(recording.origin)} names a file that was not uploaded with it"
+                )
+                return Stored((), (), (*refused, (_shown(recording.origin), outside)))
+        if not final.exists():
+            staged.rename(final)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    kept = [final / name for name in files if name not in odd]
+    return Stored(
+        tuple(path for path in kept if path.name in {safe_name(one.name) for one in sounds}),
+        tuple(path for path in kept if path.name in {safe_name(one.name) for one in texts}),
+        tuple(refused),
+    )
+
+
+def _store_sound(project: Project, path: Path, stem: str, suffix: str) -> Path:
+    digest = fingerprint(path)[:_HASH_DIGITS]
+    there = [one for one in project.recordings.glob(f"*-{digest}{suffix}") if one.is_file()]
+    if there:
+        return there[0]
+    target = project.inside(project.recordings.relative_to(project.root) / f"{stem}-{digest}{suffix}")
+    _copy(path, target)
+    return target
+
+
+def _of_stem(project: Project, stem: str, sounds: Iterable[str]) -> list[Path]:
+    named = re.compile(rf"{re.escape(stem)}(-[0-9a-f]{{{_HASH_DIGITS}}})?")
+    return [
+        path
+        for path in sorted(project.recordings.glob("*"))
+        if path.suffix.lower() in sounds and named.fullmatch(path.stem)
+    ]
+
+
+def _copy(source: Path, target: Path) -> None:
+    with aside(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _suffix(upload: Upload) -> str:
+    return Path(safe_name(upload.name)).suffix
+
+
+def _stem(upload: Upload) -> str:
+    return Path(safe_name(upload.name)).stem
+
+
+def _shown(name: str) -> str:
+    return name[-80:]
