@@ -22,8 +22,8 @@ from dimts.data.activity import Activity
 from dimts.data.match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features
 from dimts.data.segment import Piece, SegmentSettings, bordered, cut
 
-_COARSE = 4
-"""Frames of `match` that make one of these: 80 ms."""
+_COARSE = 3
+"""Frames of `match` that make one of these: 60 ms."""
 _CONTEXT = 2
 FRAME_SECONDS = _COARSE * HOP_SECONDS
 WINDOW_SECONDS = 120.0
@@ -36,8 +36,10 @@ _INTRO_SECONDS = 60.0
 """Unscripted speech that may come before the first line."""
 _SLACK_SECONDS = 15.0
 """Unscripted speech that may come later on."""
-_STAND_COST = 0.02
+_STAND_COST = 0.2
 """Of standing still in one while the other goes on, for each frame: keeps warps from collapsing."""
+_SKIP_COST = 0.5
+"""Of each frame of the recording that comes before the script."""
 _REACH_SECONDS = 1.2
 """How far from where the warp says a border may be put."""
 _APART_COST = 4.0
@@ -166,7 +168,7 @@ def _speech_only(wave: Wave, activity: Activity, begin: float) -> Wave:
 
 
 def _coarse(wave: Wave) -> Features:
-    """[F, …] frames of 80 ms with their neighbours, of unit length."""
+    """[F, …] frames of 60 ms with their neighbours, of unit length."""
     base = base_features(wave)
     count = max(1, len(base) // _COARSE)
     base = np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
@@ -192,26 +194,22 @@ def warp(heard: Features, said: Features, *, free_start: bool, whole: bool) -> n
     before = last.copy()
     ends: Costs = np.full(rows, np.inf, np.float32)
     index = np.arange(rows)
-    begun = np.zeros((3, rows + 1), np.int64)  # where the path to each cell began: before, last, new
     intro = min(rows, round(_INTRO_SECONDS / FRAME_SECONDS)) if free_start else 1
     for number in range(rows + columns - 1):
         low, high = max(0, number - columns + 1), min(rows, number + 1)
         cost: Costs = np.full(rows, np.inf, np.float32)
         cost[low:high] = distance[index[low:high], number - index[low:high]]
         ways = np.stack([before[:-1] + 2 * cost, last[:-1] + cost + _STAND_COST, last[1:] + cost + _STAND_COST])
-        starts = np.stack([begun[0, :-1], begun[1, :-1], begun[1, 1:]])
         if number < intro:
-            ways[0, number], starts[0, number] = cost[number], number  # a beginning: column 0
+            ways[0, number] = cost[number] + _SKIP_COST * number  # a beginning: column 0
         choice = ways.argmin(axis=0)
         steps[number] = choice
-        begun[2, 1:] = starts[choice, index]
         new: Costs = np.full(rows + 1, np.inf, np.float32)
         new[1:] = ways[choice, index]
         if number >= columns - 1:
             row = number - columns + 1
-            ends[row] = new[row + 1] / (row - begun[2, row + 1] + columns)
+            ends[row] = new[row + 1] / (row + columns)
         before, last = last, new
-        begun = begun[[1, 2, 0]]
     row = rows - 1 if whole else int(np.argmin(ends))
     return _walked_back(steps, row, columns, free_start)
 
