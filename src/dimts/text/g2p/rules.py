@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 
-from dimts.text.ethiopic import bare
+from dimts.text.ethiopic import bare, fold_homophones
 from dimts.text.g2p.length import Model
 from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say, slots_of
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
-_LISTED, _LISTED_ELSEWHERE, _DISPUTED = 0.99, 0.9, 0.7
+_LISTED, _LISTED_ELSEWHERE, _DISPUTED, _BY_CONTEXT = 0.99, 0.9, 0.7, 0.9
 """How sure the sources are, as measured on the development lists (docs/decisions/pronunciation.md)."""
 
 
@@ -93,7 +95,18 @@ class Rules:
 
     def in_context(self, words: Sequence[str]) -> dict[int, Answer]:
         """Words of a phrase that have several readings and whose neighbours choose one: place → that reading."""
-        return {}
+        table = heteronyms()
+        found: dict[int, Answer] = {}
+        for at, word in enumerate(words):
+            for reading, meaning, before, after in table.get(word, ()):
+                left = words[at - 1] if at else ""
+                right = words[at + 1] if at + 1 < len(words) else ""
+                if (left and _any_like(left, before)) or (right and _any_like(right, after)):
+                    told = read(reading)
+                    chances = self._chances(told.marks, _BY_CONTEXT)
+                    found[at] = self._answer(told, told.marks, chances, "context", meaning)
+                    break
+        return found
 
     def explain(self, word: str) -> Answer:
         """The phones of one word, with the evidence."""
@@ -150,6 +163,26 @@ class Rules:
         if self.settings.elide:
             phones = elided(phones)
         return Answer(phones, lengths, chances, source, reading, parts)
+
+
+@cache
+def heteronyms() -> Mapping[str, tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]]:
+    """Word → (reading with marks, meaning, patterns for the word before, patterns for the word after)."""
+    text = resources.files("dimts.text").joinpath("tables/heteronyms.tsv").read_text(encoding="utf-8")
+    found: dict[str, tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]] = {}
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            reading, meaning, before, after = [*line.split("\t"), "", ""][:4]
+            patterns = tuple(fold_homophones(side).split() for side in (before, after))
+            row = (fold_homophones(reading), meaning, tuple(patterns[0]), tuple(patterns[1]))
+            word = bare(row[0])
+            found[word] = (*found.get(word, ()), row)
+    return found
+
+
+def _any_like(word: str, patterns: Sequence[str]) -> bool:
+    word = fold_homophones(word)
+    return any(word == pattern or (pattern[0] == "*" and word.endswith(pattern[1:])) for pattern in patterns)
 
 
 def elided(phones: tuple[str, ...]) -> tuple[str, ...]:
