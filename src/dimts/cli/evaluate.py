@@ -228,7 +228,7 @@ def train_listener(
         help="Where to write it. Default: PROJECT/listener.safetensors, where 'dimts evaluate PROJECT' finds it.",
         show_default=False,
     ),
-    steps: int = typer.Option(1100, "--steps", min=1, help="Training steps; about a second each on two old cores."),
+    steps: int = typer.Option(1000, "--steps", min=1, help="Training steps; under a second each on two old cores."),
     from_scratch: bool = typer.Option(
         False, "--from-scratch", help="Do not start from the listener that comes with dimts."
     ),

@@ -36,6 +36,8 @@ _YIN_THRESHOLD = 0.15
 """Of de Cheveigné and Kawahara 2002, who recommend 0.1 to 0.15."""
 _VOICED_BELOW = 0.3
 """A frame whose best dip is above this is unvoiced."""
+_INAUDIBLE = 1e-5
+"""Of full scale (−100 dBFS)."""
 PAUSE_SECONDS = 0.15
 """A shorter silence is a closure."""
 
@@ -126,7 +128,7 @@ def pitch(wave: Wave) -> Array:
     normal[:, 1:] = difference[:, 1:] * lags[1:] / np.maximum(summed, 1e-12)
     found = np.array([_dip(row, shortest, longest) for row in normal])
     loud = np.sqrt(power[:, 0] / window)
-    found[loud < loud.max() * 10 ** (-_QUIET_DB / 20)] = math.nan
+    found[loud < max(loud.max() * 10 ** (-_QUIET_DB / 20), _INAUDIBLE)] = math.nan
     level = signal.medfilt(np.nan_to_num(found, nan=float(np.nanmedian(found)) if np.isfinite(found).any() else 0), 5)
     with np.errstate(invalid="ignore", divide="ignore"):
         found[np.abs(np.log2(found / level)) > 0.8] = math.nan

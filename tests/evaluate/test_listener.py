@@ -1,0 +1,159 @@
+"""The recogniser: its sums are CTC's, its times run forward, its file comes back as it was."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError, CheckpointError
+from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, taught_variants
+from dimts.evaluate.listener import SIGNS, Heard, Listener, features, signs, words_signs
+from dimts.evaluate.network import Network, NetworkSpec
+from dimts.evaluate.teach import TeachSettings, formant_rate, teach
+from dimts.text.phones import inventory
+
+SPOKEN = st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=5)
+
+
+def noise(frames: int, seed: int) -> Heard:
+    draw = torch.Generator().manual_seed(seed)
+    return Heard(torch.randn(frames, len(SIGNS), generator=draw).log_softmax(-1).numpy())
+
+
+@settings(max_examples=40, deadline=None)
+@given(SPOKEN, st.integers(12, 30), st.integers(0, 99))
+def test_cost_is_that_of_ctc(spoken: list[str], frames: int, seed: int) -> None:
+    heard = noise(frames, seed)
+    numbers = torch.tensor([[SIGNS.index(sign) for sign in spoken]])
+    loss = torch.nn.functional.ctc_loss(
+        torch.from_numpy(heard.chances)[:, None].double(),
+        numbers,
+        torch.tensor([frames]),
+        torch.tensor([len(spoken)]),
+        reduction="sum",
+    )
+    assert heard.cost(spoken) == pytest.approx(float(loss), rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SPOKEN, st.integers(12, 30), st.integers(0, 99))
+def test_an_alignment_runs_forward_and_names_every_sign(spoken: list[str], frames: int, seed: int) -> None:
+    placed = noise(frames, seed).align(spoken)
+    assert [one.sign for one in placed] == spoken
+    times = [time for one in placed for time in (one.start, one.end)]
+    assert times == sorted(times)
+    assert all(0.0 < one.chance <= 1.0 and one.end > one.start for one in placed)
+
+
+def test_too_much_for_the_time_is_refused() -> None:
+    heard = noise(3, 1)
+    assert math.isinf(heard.cost(["a", "b", "a", "b"]))
+    with pytest.raises(AudioError, match="too short"):
+        heard.align(["a", "b", "a", "b"])
+    with pytest.raises(AudioError, match="no sign"):
+        heard.cost(["q"])
+
+
+def test_every_phone_can_be_written() -> None:
+    assert all(sign in SIGNS for phone in inventory() for sign in signs([phone]))
+    assert signs(["kʼʷː", "a"]) == ("kʼː", "w", "a")
+    assert words_signs([("ʔ", "a", "l", "ə"), ("s", "ə", "ʔ", "a", "t")]) == [
+        ("a", "l", "ə"),
+        ("s", "ə", "ʔ", "a", "t"),
+    ]
+
+
+def test_features_do_not_depend_on_level_offset_or_rate() -> None:
+    wave = Formant(FormantSettings()).speak([("s", "ə", "l", "a", "m")])
+    plain = features(wave)
+    assert np.abs(features(wave.gain(-20)) - plain).max() < 0.02
+    assert np.abs(features(Wave(wave.samples + np.float32(0.1), wave.rate))[3:-3] - plain[3:-3]).mean() < 0.05
+    with pytest.raises(AudioError, match="too short"):
+        features(Wave.silence(0.02, 16_000))
+
+
+def test_padding_changes_nothing() -> None:
+    torch.manual_seed(1)
+    network = Network(NetworkSpec(width=32, blocks=2), len(SIGNS)).eval()
+    mels = torch.randn(1, 41, 64)
+    alone = network(mels, torch.tensor([41]))
+    padded = network(torch.cat((mels, torch.randn(1, 30, 64)), dim=1), torch.tensor([41]))
+    torch.testing.assert_close(padded[:, : alone.shape[1]], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_listener_survives_its_file(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    listener = Listener(Network(NetworkSpec(width=32, blocks=1), len(SIGNS)), {"taught_on": "nothing"})
+    again = Listener.load(listener.save(tmp_path / "one.safetensors"))
+    assert again.notes == {"taught_on": "nothing"}
+    assert again.save(tmp_path / "two.safetensors").read_bytes() == (tmp_path / "one.safetensors").read_bytes()
+
+
+def test_files_that_are_no_listener(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(CheckpointError, match="no listener at"):
+        Listener.load(tmp_path / "none.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="is no listener"):
+        Listener.load(tmp_path / "bad.safetensors")
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="of this version"):
+        Listener.load(tmp_path / "other.safetensors")
+
+
+def test_lessons_are_the_same_for_the_same_seed_and_never_in_a_held_out_voice() -> None:
+    import random
+
+    one, other = (next(lessons(random.Random(3), LessonSettings())) for _ in range(2))
+    assert one[1] == other[1]
+    assert np.array_equal(one[0].samples, other[0].samples)
+    assert not set(taught_variants()) & set(HELD_OUT_VARIANTS)
+    words = invent(random.Random(1), LessonSettings())
+    assert all(phone in inventory() for word in words for phone in word)
+
+
+def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dimts.evaluate import teach as room
+
+    monkeypatch.setattr(room, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(room, "formant_rate", lambda listener, sentences: room.Edits(same=1))
+    settings = TeachSettings(steps=4, batch=2, width=32, blocks=1)
+    whole = teach(tmp_path / "whole.safetensors", None, settings)
+
+    class Broken(Exception):
+        pass
+
+    real = room._batch
+
+    def break_off(settings: TeachSettings, recordings: list[room.Lesson], step: int) -> list[room.Lesson]:
+        if step == 3:
+            raise Broken
+        return real(settings, recordings, step)
+
+    monkeypatch.setattr(room, "_batch", break_off)
+    with pytest.raises(Broken):
+        teach(tmp_path / "broken.safetensors", None, settings)
+    assert (tmp_path / "broken.part").exists()
+    monkeypatch.setattr(room, "_batch", real)
+    with pytest.raises(CheckpointError, match="other settings"):
+        teach(tmp_path / "broken.safetensors", None, TeachSettings(steps=5, batch=2, width=32, blocks=1))
+    again = teach(tmp_path / "broken.safetensors", None, settings)
+    assert not (tmp_path / "broken.part").exists()
+    for name, tensor in whole.network.state_dict().items():
+        torch.testing.assert_close(again.network.state_dict()[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_the_shipped_listener_hears_voices_it_was_not_taught_with() -> None:
+    listener = Listener.load()
+    assert formant_rate(listener, 12).rate < 0.15
+    assert "formant" in listener.notes["taught_on"]
+    assert "clips" not in listener.notes["taught_on"], "no corpus without a licence is in the shipped weights"

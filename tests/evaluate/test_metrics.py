@@ -1,0 +1,70 @@
+"""Error rates: distances that are distances, and an ear for Amharic spelling."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dimts.evaluate.metrics import Edits, align, amharic_cer, best_prefixes, cer, edits, heard_letters, per, wer
+
+WORDS = st.text(alphabet="abcd", max_size=12)
+
+
+@given(WORDS, WORDS)
+def test_distance_is_symmetrical_and_zero_only_for_the_same(one: str, other: str) -> None:
+    there, back = edits(one, other), edits(other, one)
+    assert there.count == back.count
+    assert (there.count == 0) == (one == other)
+    assert there.extra - there.missing == len(one) - len(other)
+    assert there.expected == len(other)
+
+
+@given(WORDS, WORDS, WORDS)
+def test_a_detour_is_never_shorter(one: str, two: str, three: str) -> None:
+    assert edits(one, three).count <= edits(one, two).count + edits(two, three).count
+
+
+@given(WORDS, WORDS)
+def test_an_alignment_uses_every_sign_once_and_in_order(heard: str, expected: str) -> None:
+    steps = align(heard, expected)
+    assert [step.heard for step in steps if step.heard is not None] == list(range(len(heard)))
+    assert [step.expected for step in steps if step.expected is not None] == list(range(len(expected)))
+    for step in steps:
+        if step.heard is not None and step.expected is not None:
+            assert (step.kind == "same") == (heard[step.heard] == expected[step.expected])
+
+
+def test_counts_and_rate() -> None:
+    found = edits("kitten", "sitting")
+    assert found == Edits(same=4, wrong=2, extra=0, missing=1)
+    assert found.rate == pytest.approx(3 / 7)
+    assert edits("abcd", "").rate == 1.0
+    assert edits("", "").rate == 0.0
+    assert found + found == Edits(8, 4, 0, 2)
+
+
+def test_prefixes_tell_what_is_cut_and_what_is_added() -> None:
+    assert best_prefixes("selam", "selamlealem") == (5, 5)
+    assert best_prefixes("selamxyz", "selam") == (5, 5)
+    assert best_prefixes("salam", "selam") == (5, 5)
+
+
+def test_length_counts_only_when_asked_for() -> None:
+    assert per(["ɡ", "ə", "n", "a"], ["ɡ", "ə", "nː", "a"]).count == 1
+    assert per(["ɡ", "ə", "n", "a"], ["ɡ", "ə", "nː", "a"], length=False).count == 0
+
+
+def test_homophones_and_marks_are_errors_only_for_the_raw_rate() -> None:
+    written, heard = "ኃይል፣ ሠላም ዓለም።", "ሀይል ሰላም አለም"
+    assert cer(heard, written).count == 5
+    assert amharic_cer(heard, written).count == 0
+    assert wer(heard, written).count == 0
+    assert amharic_cer("ገና", "ገና፟").count == 0
+    assert cer("ገና", "ገና፟").count == 1
+    assert heard_letters("ፀሐይ ወጣች።") == "ጸሀይወጣች"
+
+
+def test_what_sounds_different_stays_an_error() -> None:
+    assert amharic_cer("ከበረ", "ቀበረ").count == 1
+    assert amharic_cer("ሰላ", "ሰላም").rate == pytest.approx(1 / 3)
