@@ -20,7 +20,8 @@ PREPOSED = tuple(
     f"{letter}:{end}" for letter in "lb" for end in ("et", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
 )
 """-ll- for, -bb- against: ሰበረለት, ሰበረበት."""
-CLITICS = ("", "n", "m", "na", "s", "nm", "ns", "nna", "ma", "ko", "nji", "mna", "sa")
+CLITICS = ("", "n", "m", "n:a", "s:", "nm", "ns:", "nn:a", "m:a", "k:o", "nji", "mn:a", "s:a")
+"""Accusative, "also", "and" (-nna), contrast (-ss, -mma, -kko) and their chains, as Leslau has them."""
 DEFINITE = ("u", "wa", "E", "h", "x", "ac:n", "ac:hu", "ac:ew", "wo", "itu", "iwa", "A")
 
 
@@ -157,11 +158,15 @@ def _collect(forms: Iterable[tuple[str, str]], clitics: Iterable[str]) -> Suffix
     endings = tuple(clitics)
     for slot, form in dict.fromkeys(forms):
         for clitic in endings:
-            marked = form + clitic
+            # a suffix that is one consonant has ɨ before it; only the subject endings of the perfective may do without
+            marked = form + ("." if clitic and form and form[-1] not in VOWELS else "") + clitic
             if clitic and form.startswith("-") and len(form) == 2:
-                marked = form[1:] + clitic
+                marked = f"{form[1:]}.{clitic}"
             found.setdefault(_bare(marked), {}).setdefault(slot, marked)
     return found
+
+
+VOWELS = "euiaEoAIO"
 
 
 @cache

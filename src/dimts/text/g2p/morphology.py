@@ -278,7 +278,7 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
                     trust -= 0.05
                 weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
                 weight -= 0.03 if voice != "-" else 0.0
-                marked = head + _fill(pattern, consonants) + tail
+                marked = _joined(head, _fill(pattern, consonants), tail)
                 yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", trust)
 
 
@@ -286,7 +286,21 @@ def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[
     if _fits(stem, tail):
         marked, trust = word
         weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
-        yield weight, Analysis(head + marked + tail, f"{head}+{stem}+{tail}", trust)
+        if head and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
+            marked = f"{marked[0]}.{marked[1:]}"  # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
+        yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", trust)
+
+
+def _joined(head: str, stem: str, tail: str) -> str:
+    """The marked word; a suffix of one consonant keeps its ɨ behind a consonant (sɨm-ɨh, səlam-ɨnːa)."""
+    if stem and tail and tail[0] in "hxnmskNl" and stem[-1] not in VOWELS_IN_CODE and _stands_alone(tail):
+        return f"{head}{stem}.{tail}"
+    return head + stem + tail
+
+
+def _stands_alone(tail: str) -> bool:
+    """Whether a suffix begins with a consonant that no vowel follows."""
+    return len(tail) == 1 or tail[1] not in VOWELS_IN_CODE
 
 
 def _rare(tail: str) -> float:

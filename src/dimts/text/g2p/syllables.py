@@ -17,6 +17,8 @@ _CLASSES = ("tʼ kʼ tʃʼ pʼ t k p tʃ b d ɡ dʒ ʔ", "sʼ s ʃ f h", "z ʒ v
 """From the least to the most sonorous."""
 SONORITY = {phone: rank for rank, row in enumerate(_CLASSES) for phone in row.split()}
 _OBSTRUENT, _NASAL, _GLIDE = SONORITY["s"], SONORITY["n"], SONORITY["w"]
+_CORONAL = frozenset("t d tʼ tʃ tʃʼ dʒ s ʃ sʼ z".split())
+"""May follow any obstruent at the end of a word: lɨbs, habt, kʼəbd, but mɨɡɨb."""
 _INSERTED = 10.0
 _ILLEGAL = 1000.0
 _SOFT = 1.0
@@ -81,9 +83,11 @@ def _end(run: Sequence[str]) -> float:
     if len(run) > 2 or any(phone.endswith(LONG) for phone in run):
         return _ILLEGAL
     first, second = map(_rank, run)
+    if second > _OBSTRUENT and first <= second:
+        return _AVOIDED
     if _coda(run[0]) or (run[0] == "w" and second == _NASAL) or run[0] == run[1]:
         return _AVOIDED
-    return 0.0 if first > second or second <= _OBSTRUENT else _AVOIDED
+    return _SOFT if first > second or run[1] in _CORONAL else _AVOIDED
 
 
 def _coda(phone: str) -> float:
