@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.text.ethiopic import (
@@ -74,6 +74,7 @@ def test_folding_joins_homophones_and_keeps_length() -> None:
     assert fold_homophones("ኸ") == "ኸ"
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from(ASSIGNED)))
 def test_folding_is_idempotent_and_keeps_the_sound(text: str) -> None:
     folded = fold_homophones(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.base.errors import TextError
@@ -43,16 +43,19 @@ WORDS = st.lists(SYLLABLE, min_size=1, max_size=8).map(
     [(to_xsampa, from_xsampa), (to_espeak, from_espeak), (to_horn, from_horn), (to_epitran, from_epitran),
      (" ".join, from_ipa)],
 )  # fmt: skip
+@settings(deadline=None)
 @given(phones=PHONES)
 def test_notations_there_and_back(there, back, phones: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
     assert back(there(phones)) == phones
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_fidel_keeps_the_skeleton(phones: tuple[str, ...]) -> None:
     assert fidel_skeleton(to_fidel(phones)) == skeleton(phones)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from([entry.char for entry in letters()]), min_size=1, max_size=8))
 def test_skeleton_of_fidel_can_be_written_again(word: str) -> None:
     sounds = fidel_skeleton(word)

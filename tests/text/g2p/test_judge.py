@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.base.errors import ConfigError
@@ -53,6 +53,7 @@ def test_a_backend_without_length_is_held_to_more() -> None:
     assert kinds("ሦስት", "sost", marks_length=False) == []
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WORDS), st.integers(0, 1 << 30))
 def test_wrong_skeletons_are_always_caught(word: str, seed: int) -> None:
     dice = random.Random(seed)

@@ -43,7 +43,7 @@ SPOKEN = {
     "ያስታውሳል": "jastawːɨsal", "ተቆጣጠረ": "təkʼotʼatʼːərə", "ይወዳል": "jɨwədːal", "መቀመጫዎች": "məkʼːəmətʃʼawotʃː",
     "ገዳይ": "ɡədaj", "አመሰገነች": "ʔaməsəɡːənətʃː", "ይነግረኛል": "jɨnəɡrəɲal", "እንሄዳለን": "ʔɨnːɨhedalːən",
     # nouns with prefixes and suffixes
-    "በቤቶቻችን": "bəbetotʃːatʃːɨn", "የልጆቹ": "jəldʒotʃːu", "ለእናቴ": "ləʔɨnːate", "ከአባቱ": "kəʔabːatu", "ሰዎችም": "səwotʃːɨm",
+    "በቤቶቻችን": "bəbetotʃːatʃːɨn", "የልጆቹ": "jəlɨdʒotʃːu", "ለእናቴ": "ləʔɨnːate", "ከአባቱ": "kəʔabːatu", "ሰዎችም": "səwotʃːɨm",
     "ኢትዮጵያዊነት": "ʔitjopʼjawinːət",
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.text.g2p.letters import encode, lengths_of, read, say
@@ -29,6 +29,7 @@ CLUSTER = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(CLUSTER, st.booleans(), st.booleans())
 def test_no_answer_leaves_an_illegal_syllable(cluster: list[str], after: bool, before: bool) -> None:
     answer = slots(tuple(cluster), after, before)
@@ -44,6 +45,7 @@ def test_no_answer_leaves_an_illegal_syllable(cluster: list[str], after: bool, b
     assert len(run) <= (1 if initial else 2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(CONSONANTS)), st.sampled_from(["", *VOWELS])), min_size=1, max_size=7))
 def test_what_is_said_has_no_excess(pairs: list[tuple[str, str]]) -> None:
     from dimts.text.g2p.letters import Reading

@@ -286,7 +286,7 @@ def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[
     if _fits(stem, tail):
         marked, trust = word
         weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
-        if head and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
+        if head and len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
             marked = f"{marked[0]}.{marked[1:]}"  # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
         yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", trust)
 

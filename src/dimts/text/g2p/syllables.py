@@ -87,7 +87,9 @@ def _end(run: Sequence[str]) -> float:
         return _AVOIDED
     if _coda(run[0]) or (run[0] == "w" and second == _NASAL) or run[0] == run[1]:
         return _AVOIDED
-    return _SOFT if first > second or run[1] in _CORONAL else _AVOIDED
+    if first > second:
+        return 0.0
+    return _SOFT if run[1] in _CORONAL else _AVOIDED
 
 
 def _coda(phone: str) -> float:
