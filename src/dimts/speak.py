@@ -74,8 +74,8 @@ class SpeakSettings:
     retries: int = 2
     """How often such a phrase is said again, with another seed, before it is taken as it is."""
     together: int = 1
-    """Phrases a model decodes at once when nothing is streamed; 4 reads a book about twice as fast on a CPU, but
-    rounding may then draw other codes than one by one."""
+    """Phrases a model decodes at once when nothing is streamed: one pass over its weights serves them all.
+    Rounding may then draw other codes than one by one."""
     formant: FormantSettings = field(default_factory=FormantSettings)
 
     def __post_init__(self) -> None:
