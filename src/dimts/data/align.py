@@ -38,6 +38,8 @@ _SLACK_SECONDS = 15.0
 """Unscripted speech that may come later on."""
 _STAND_COST = 0.2
 """Of standing still in one while the other goes on, for each frame: keeps warps from collapsing."""
+_WIDEST, _NARROW = (0.5, 2.0), (0.8, 1.25)
+"""How slow and how fast a reader may be against the formant voice; and against how they have read so far."""
 _SKIP_COST = 0.5
 """Of each frame of the recording that comes before the script."""
 _REACH_SECONDS = 1.2
@@ -134,7 +136,8 @@ def _ends(path: Path, activity: Activity, lines: Sequence[Line], matcher: Matche
             yield window[-1]
 
     ends: list[float] = []
-    done, at = 0, 0.0
+    done, at, heard_so_far, said_so_far = 0, 0.0, 0.0, 0.0
+    paces = _WIDEST
     window.append(Piece(0.0, 0.0, None))
     waves = cut(path, windows(), RATE)
     while done < len(lines) and total - at > FRAME_SECONDS * 4:
@@ -148,13 +151,19 @@ def _ends(path: Path, activity: Activity, lines: Sequence[Line], matcher: Matche
         begin, finish = starts[first_span] + (at - before[first_span]), starts[last_span] + (room - before[last_span])
         window[-1] = Piece(float(begin), float(finish), None)
         heard = _speech_only(next(waves), activity, float(begin))
-        path_rows = warp(_coarse(heard), _coarse(join(said)), free_start=not ends, whole=last and room >= total)
+        path_rows = warp(
+            _coarse(heard), _coarse(join(said)), paces, free_start=not ends, whole=last and room - at < _SLACK_SECONDS
+        )
         columns = np.minimum((borders / FRAME_SECONDS).astype(int), len(path_rows) - 1)
         found = at + path_rows[columns] * FRAME_SECONDS
         if not ends:
             ends.append(at + float(path_rows[0]) * FRAME_SECONDS)
         sure = len(said) if last else max(1, int(np.searchsorted(borders, _SURE_SHARE * borders[-1])))
         ends += [float(one) for one in found[:sure]]
+        read, written = float(found[sure - 1] - ends[-sure - 1]), float(borders[sure - 1])
+        heard_so_far, said_so_far = heard_so_far + read, said_so_far + written
+        pace = heard_so_far / said_so_far
+        paces = (_NARROW[0] * pace, _NARROW[1] * pace)
         done, at = done + sure, float(found[sure - 1])
     ends = ends or [0.0]
     ends += [total] * (len(lines) + 1 - len(ends))  # the recording ended before the script
@@ -181,14 +190,24 @@ def _coarse(wave: Wave) -> Features:
     return unit
 
 
-def warp(heard: Features, said: Features, *, free_start: bool, whole: bool) -> npt.NDArray[np.int64]:
+def warp(
+    heard: Features, said: Features, paces: tuple[float, float], *, free_start: bool, whole: bool
+) -> npt.NDArray[np.int64]:
     """[M] the frame of `heard` [N, D] at which each frame of `said` [M, D] is over, along the best warp.
 
-    With `free_start` it may begin anywhere in `heard`; unless `whole`, it may end anywhere. Dynamic time warping
-    by diagonals of the cost matrix, its steps kept in a byte each.
+    The path stays between two `paces` (frames heard for each frame said), give or take _SLACK_SECONDS. With
+    `free_start` it may begin in the first minute of `heard`; unless `whole`, it may end anywhere. Dynamic time
+    warping by diagonals of the cost matrix, its steps kept in a byte each.
     """
     distance: Costs = (1.0 - heard @ said.T).astype(np.float32)  # [N, M]
     rows, columns = distance.shape
+    slack = (_INTRO_SECONDS if free_start else _SLACK_SECONDS) / FRAME_SECONDS
+    if not whole:
+        places = np.arange(rows)[:, None] - np.arange(columns) * np.float32(paces[1])
+        distance[places > slack] = np.inf
+        if rows >= columns * paces[0]:  # the recording does not end before the script
+            places = np.arange(rows)[:, None] - np.arange(columns) * np.float32(paces[0])
+            distance[places < -_SLACK_SECONDS / FRAME_SECONDS] = np.inf
     steps = np.zeros((rows + columns - 1, rows), np.uint8)
     last: Costs = np.full(rows + 1, np.inf, np.float32)
     before = last.copy()
