@@ -58,11 +58,11 @@ def test_without_a_terminal_the_licence_must_be_accepted_by_a_flag(
     assert not download.folder_of().exists()
 
 
+@pytest.mark.parametrize("answer", ["n", "", "what?"])
 def test_the_licence_is_shown_and_no_means_no(
-    stick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answer: str, stick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal("n"))
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: sys.stdin.readline().strip() == "y")
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
     assert main(["fetch", "--from", str(stick), "--unpinned"]) == 2
     shown = capsys.readouterr().err
     assert CPML.name in shown
@@ -76,7 +76,6 @@ def test_the_licence_is_shown_and_no_means_no(
 
 def test_yes_is_remembered(stick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("y"))
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: sys.stdin.readline().strip() == "y")
     assert main(["fetch", "--from", str(stick), "--unpinned"]) == 0
     shown = capsys.readouterr()
     assert shown.out.strip() == str(download.folder_of())
@@ -84,7 +83,7 @@ def test_yes_is_remembered(stick: Path, capsys: pytest.CaptureFixture[str], monk
     assert download.accepted()
     (stick / "vocab.json").write_bytes(b"changed\n")
     (download.folder_of() / "vocab.json").unlink()
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(sys, "stdin", Terminal("n"))  # not asked again, or this would stop it
     assert main(["fetch", "--from", str(stick), "--unpinned"]) == 0
     assert (download.folder_of() / "vocab.json").read_bytes() == b"changed\n"
 

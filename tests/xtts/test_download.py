@@ -396,6 +396,20 @@ def test_a_local_folder_with_other_files(tmp_path: Path) -> None:
     assert lock["pinned"] is False
 
 
+def test_files_of_ones_own_give_way_to_the_published_ones(server: Hub, tmp_path: Path) -> None:
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "model.pth").write_bytes(b"my own")
+    folder = fetch(published(), acceptance=YES, source=tmp_path, unpinned=True)
+    assert fetch(published(), source=tmp_path, unpinned=True) == folder
+    assert (folder / "model.pth").read_bytes() == b"my own"
+    fetch(published())
+    assert (folder / "model.pth").read_bytes() == FILES["model.pth"]
+    lock = read_lock(folder)
+    assert lock is not None
+    assert lock["pinned"] is True
+
+
 def test_no_room_is_told_before_anything_comes(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

@@ -65,7 +65,8 @@ def register(app: typer.Typer) -> None:
                 print(f"licence accepted by --accept-licence: {published.licence.name}", file=sys.stderr)
             elif sys.stdin.isatty():
                 _show(download.licence_text(published, folder, source))
-                if not typer.confirm("Do you accept this licence?", default=False, err=True):
+                print("Do you accept this licence? [y/N]: ", end="", file=sys.stderr, flush=True)
+                if sys.stdin.readline().strip().lower() not in ("y", "yes"):
                     raise DownloadError(
                         "the licence was not accepted; nothing was fetched", "dimts say needs no weights"
                     )

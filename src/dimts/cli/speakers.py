@@ -75,10 +75,14 @@ def speaker_of(
     if FORMANT in names:
         raise ConfigError("the formant voice cannot be blended, nor speak with a model", "leave out --model")
     if model is None:
+        from dimts.base.errors import DownloadError
         from dimts.xtts.download import find_base
 
-        _recordings(names)
-        model = find_base()
+        try:
+            model = find_base()
+        except DownloadError:
+            _recordings(names)
+            raise
     speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell)
     return speaker, _blend(speaker, shares)
 

@@ -152,7 +152,7 @@ def fetch(
     with _alone(folder):
         if acceptance is not None and not accepted(published, folder):
             _record_acceptance(published, folder, acceptance)
-        if _whole(published, folder, tell):
+        if _whole(published, folder, unpinned, tell):
             return folder
         supplier = FolderSupplier(published, source, unpinned) if source is not None else HubSupplier(published)
         _bring(published, folder, supplier, tell)
@@ -196,14 +196,14 @@ def carry_licence(base: Path, bundle: Path) -> None:
         write_text(bundle / BUNDLE_LICENCE_FILE, f"{CPML.name}\n{CPML.url}\n\n{CPML.summary}\n")
 
 
-def _whole(published: Published, folder: Path, tell: Tell) -> bool:
+def _whole(published: Published, folder: Path, unpinned: bool, tell: Tell) -> bool:
     """Whether all is there and right, as far as can be told without the network."""
     lock = read_lock(folder)
     settled = published.at_commit or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     if lock is None or not settled or lock.get("revision") != published.revision:
         return False
     listed = all(
-        name in lock["files"] and (not digest or lock["files"][name]["sha256"] == digest or not lock.get("pinned"))
+        name in lock["files"] and (unpinned or not digest or lock["files"][name]["sha256"] == digest)
         for name, (_, digest) in published.files.items()
     )
     return listed and not check(folder, tell)
