@@ -146,6 +146,8 @@ class Door:
         elif path == "/" or (path.strip("/") in LANGUAGES and not path.endswith("/")):
             language = _cookie(headers) or say.language if path == "/" else path.strip("/")
             await _answer(send, 307, "", {"location": f"{scope.get('root_path', '')}/{language}/"})
+        elif path == "/favicon.ico":  # the page names its own
+            await _answer(send, 204, "")
         elif self.inner is None:
             await _answer(send, 200, _moment(say, self.failed), {"content-type": "text/html; charset=utf-8"})
         elif path.split("/")[1] not in LANGUAGES:

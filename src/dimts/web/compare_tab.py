@@ -9,7 +9,7 @@ import gradio as gr
 from dimts.base.project import Project
 from dimts.evaluate.sentences import SENTENCES
 from dimts.web import compare, speaking
-from dimts.web.parts import Page, notice
+from dimts.web.parts import Page, notice, sound
 from dimts.web.speak_tab import voice_label
 
 _FIRST_SENTENCES = 8
@@ -91,7 +91,7 @@ def _sound(page: Page, project: Project, name: str, text: str) -> Any:
     speaker = page.speakers.get(project, name, speaking.settings_of(project))
     with page.speakers.turn:
         wave = speaker.say(text)
-    return wave.rate, wave.samples
+    return sound(wave)
 
 
 def _rows(page: Page, found: compare.Comparison) -> list[list[str]]:

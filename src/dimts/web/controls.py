@@ -58,7 +58,13 @@ class Control:
         return value
 
     def _number(self, value: Any) -> Any:
-        if value is None or value == "":
+        if isinstance(value, str):
+            text = value.strip().replace(",", ".")
+            try:
+                value = float(text) if text else None
+            except ValueError as error:
+                raise ConfigError(f"{self.key} = {value[:30]!r} is no number", "write digits") from error
+        if value is None:
             if optional(self.key):
                 return None
             raise ConfigError(f"{self.key} is empty", "give a number")
@@ -160,6 +166,13 @@ def choices_of(key: str) -> tuple[str, ...]:
 def optional(key: str) -> bool:
     """Whether a key may be unset."""
     return type(None) in typing.get_args(_hint(key))
+
+
+def shown(key: str, value: Any) -> Any:
+    """What a control shows for a value of dimts.toml: numbers that may be unset stand in a text field."""
+    if by_key(key).look == "number" and optional(key):
+        return "" if value is None else f"{value:g}"
+    return value
 
 
 def default(key: str) -> Any:

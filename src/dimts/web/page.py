@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from dimts.web import compare_tab, prepare_tab, speak_tab, system_tab, text_tab, train_tab
+from dimts.web import compare_tab, prepare_tab, progress, speak_tab, system_tab, text_tab, train_tab
 from dimts.web.home import Home
-from dimts.web.jobs import Job, Jobs
+from dimts.web.jobs import Job, Jobs, Step
 from dimts.web.parts import Page, escaped, notice
 from dimts.web.speaking import Speakers, Streams
 from dimts.web.style import CSS, head, theme
@@ -23,6 +23,7 @@ def build(language: str, home: Home, streams: Streams, speakers: Speakers, max_b
     """The page in one language. Nothing of a project is read before a browser opens it."""
     say = Texts(language)
     page = Page(say, home, streams, speakers, max_bytes)
+    blocks: gr.Blocks
     with gr.Blocks(title=say("page.title"), analytics_enabled=False, fill_width=False) as blocks:
         gr.HTML(_header(say), elem_id="top")
         timer = gr.Timer(TICK_SECONDS)
@@ -39,8 +40,8 @@ def build(language: str, home: Home, streams: Streams, speakers: Speakers, max_b
         with gr.Tabs(elem_id="tabs"):
             for name, lay_out in tabs:
                 with gr.Tab(say(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
-                    lay_out()
-        page.bind(blocks)
+                    lay_out()  # type: ignore[no-untyped-call]
+        page.bind()
     return blocks
 
 
@@ -140,7 +141,7 @@ def status_line(page: Page, jobs: Jobs, job: Job) -> str:
     kind = say(f"jobs.kind.{job.kind}")
     line = f"{kind}: {say(f'jobs.state.{job.state}')}"
     if job.state == "running":
-        step = jobs.step(job)
+        step = _live(jobs, job) or jobs.step(job)
         if step is not None:
             stage = say(f"stage.{step.stage}") if say.has(f"stage.{step.stage}") else step.stage
             total = f" / {step.total:g}" if step.total is not None else ""
@@ -153,6 +154,18 @@ def status_line(page: Page, jobs: Jobs, job: Job) -> str:
         if job.state == "failed":
             line += f" · {jobs.reason(job)}"
     return line
+
+
+def _live(jobs: Jobs, job: Job) -> Step | None:
+    """The step of the run that a training job is at, by the run's own log, which is ahead of the job's."""
+    names = progress.runs(jobs.project) if job.kind.startswith("train") else []
+    if not names:
+        return None
+    found = progress.view(jobs.project, names[0])
+    log = found.folder / "log.jsonl"
+    if found.ended or not found.total or not log.is_file() or log.stat().st_mtime < job.started:
+        return None
+    return Step("train", found.step, found.total, "steps")
 
 
 def _framed(job: Job | None, text: str) -> str:

@@ -16,16 +16,18 @@ from typing import Any
 
 import gradio as gr
 
+from dimts.audio.wave import Wave
 from dimts.base.errors import DimtsError, storage_error
 from dimts.base.project import Project
 from dimts.web import settings
-from dimts.web.controls import Control, default, of_tab, taken
+from dimts.web.controls import Control, default, of_tab, optional, shown, taken
 from dimts.web.home import Home
 from dimts.web.speaking import Speakers, Streams
 from dimts.web.texts import Texts
 
 Handler = Callable[..., Any]
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+_FULL_SCALE = 32767
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **_PRIVATE}
 
 
@@ -56,11 +58,10 @@ class Page:
         """Fill `outputs` with what `read(project)` gives, when the page opens and when the project changes."""
         self._shown.append((read, list(outputs)))
 
-    def bind(self, blocks: gr.Blocks) -> None:
-        """Tie all that was announced by `shows` to the picker."""
+    def bind(self) -> None:
+        """Tie all that was announced by `shows` to the picker, which is filled when the page opens."""
         for read, outputs in self._shown:
             handler = self.guarded(self._if_any(read, len(outputs)))
-            blocks.load(handler, [self.picker], outputs, **_QUIET)
             self.picker.change(handler, [self.picker], outputs, **_QUIET)
 
     def _if_any(self, read: Handler, count: int) -> Handler:
@@ -138,7 +139,7 @@ class Page:
 
         def read(project: Project) -> list[Any]:
             values = settings.get(project)
-            return [gr.update(value=values[key]) for key in keys if key not in _FILLED_ELSEWHERE]
+            return [gr.update(value=shown(key, values[key])) for key in keys if key not in _FILLED_ELSEWHERE]
 
         self.shows(read, [w for key, w in zip(keys, widgets, strict=True) if key not in _FILLED_ELSEWHERE])
 
@@ -167,7 +168,7 @@ class Page:
                 allow_custom_value=one.key == "train.base",
                 **common,
             )
-        if one.look in ("whole", "number"):
+        if one.look in ("whole", "number") and not optional(one.key):
             return gr.Number(
                 value,
                 minimum=one.low,
@@ -176,6 +177,8 @@ class Page:
                 precision=0 if one.look == "whole" else None,
                 **common,
             )
+        if one.look == "number":  # may be empty, which a number field shows as 0
+            return gr.Textbox(value=shown(one.key, value), max_length=20, **common)
         return gr.Textbox(value=value, lines=3 if one.look == "lines" else 1, max_lines=6, **common)
 
     def choice(self, key: str, option: str) -> str:
@@ -192,7 +195,7 @@ class Page:
                 self.save(project, [one.key], [value])
             except DimtsError as error:
                 gr.Warning(self.explained(error), title=self.title_of(error))
-            return gr.update(value=settings.get(project)[one.key])
+            return gr.update(value=shown(one.key, settings.get(project)[one.key]))
 
         typed = one.look in ("number", "whole", "text", "lines")
         for event in (widget.blur, widget.submit) if typed else (widget.input,):
@@ -201,6 +204,13 @@ class Page:
 
 _FILLED_ELSEWHERE = frozenset({"train.base"})
 """Controls whose choices depend on the project; their tab fills them."""
+
+
+def sound(wave: Wave) -> tuple[int, Any]:
+    """A wave as gradio's players take it: rate and 16-bit samples, as loud as it is (floats it would level)."""
+    import numpy as np
+
+    return wave.rate, (np.clip(wave.samples, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
 
 
 def escaped(text: object) -> str:

@@ -14,7 +14,7 @@ from dimts.data.manifest import Utterance
 from dimts.evaluate.sentences import SENTENCES
 from dimts.web import clips, uploads
 from dimts.web.jobs import Jobs
-from dimts.web.parts import Page, notice
+from dimts.web.parts import Page, notice, sound
 
 MAX_ROWS = 2000
 """Clips that the table shows at once; the filter narrows them."""
@@ -126,12 +126,12 @@ def _microphone(page: Page, listed: Any) -> None:
         chosen = min(max(1, int(number or 1) + step), max(1, len(lines)))
         return chosen, lines[chosen - 1] if lines else ""
 
-    def on_keep(name: str | None, script: str, number: float | None, sound: str | None) -> Any:
+    def on_keep(name: str | None, script: str, number: float | None, spoken: str | None) -> Any:
         project = page.project(name)
-        if not sound:
+        if not spoken:
             raise DataError("nothing is recorded yet", "press the microphone and read the line aloud")
         _, text = shown(script, number)
-        uploads.keep_take(project, Path(sound), text, page.home.cache, page.max_bytes)
+        uploads.keep_take(project, Path(spoken), text, page.home.cache, page.max_bytes)
         rows = [[project.relative(path), words] for path, words in uploads.recordings(project)[:MAX_RECORDINGS]]
         return *shown(script, number, 1), None, notice(say("prepare.take.kept"), "good"), rows
 
@@ -162,7 +162,7 @@ def _clips(page: Page) -> None:
         elem_id="clips-table",
         wrap=True,
         max_height=380,
-        column_widths=["56px", "64px", "80px", "auto", "auto"],
+        column_widths=["10%", "14%", "14%", "36%", "26%"],
     )
     ids = gr.State([])
     at = gr.State("")
@@ -192,18 +192,18 @@ def _clips(page: Page) -> None:
     def detail(project: Project, identity: str) -> list[Any]:
         row = clips.row_of(project, identity)
         path = clips.sound_of(project, row)
-        sound = None
+        played = None
         if path is not None:
             from dimts.audio.wave import Wave
 
             wave = Wave.load(path)
-            sound = (wave.rate, wave.gain(0.0).samples)
+            played = sound(wave)
         state = say("clips.is_kept", split=say(f"split.{row.split or 'none'}")) if row.kept else say("clips.is_aside")
         lines = [f"{_kind(page, doubt.kind)}: {doubt.message}" for doubt in row.doubts]
         return [
             row.id,
             notice(f"{row.name} · {row.seconds:.1f} s · {state}", "good" if row.kept else "bad"),
-            gr.update(value=sound),
+            gr.update(value=played),
             row.text,
             "\n".join(lines) or say("clips.no_doubts"),
         ]

@@ -56,7 +56,15 @@ Object.defineProperty(navigator, "language", {get: () => "en"});
 """
 
 CSS = """
-.gradio-container { max-width: 1100px !important; margin: 0 auto !important; padding: 12px 20px 48px !important; }
+.gradio-container { max-width: 1100px !important; width: 100% !important; min-width: 0 !important;
+  margin: 0 auto !important; padding: 0 !important; }
+.gradio-container > .main, .gradio-container > .main > .wrap, .gradio-container main { width: 100% !important;
+  min-width: 0 !important; max-width: 100% !important; box-sizing: border-box; }
+.gradio-container > .main { padding: 8px 20px 40px !important; }
+.gradio-container > .main > .wrap, .gradio-container main { padding: 0 !important; }
+.gradio-container .block, .gradio-container .row, .gradio-container .column, .gradio-container .tabs,
+.gradio-container .tabitem, .gradio-container .form { min-width: 0 !important; max-width: 100%; }
+#clip .block { border-color: var(--border-color-primary) !important; border-width: 0 0 1px !important; }
 .gradio-container textarea, .gradio-container input { line-height: 1.6; }
 header.top { display: flex; justify-content: space-between; align-items: baseline; gap: 16px; padding: 2px; }
 header.top .mark { font-size: 1.7rem; font-weight: 700; color: var(--color-accent); margin-right: 6px; }
@@ -88,8 +96,13 @@ button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visib
 .gradio-container .block:has(> .wrap.hide) { min-height: 0; }
 footer { display: none !important; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 8px 10px 40px !important; }
+  .gradio-container > .main { padding: 4px 10px 32px !important; }
   header.top .claim { display: none; }
+  .gradio-container .row:has(> .form), .gradio-container .row:has(> .block), .gradio-container .row > .form {
+    flex-direction: column !important; flex-wrap: nowrap !important; align-items: stretch !important; }
+  .gradio-container .row:has(> .block) > *, .gradio-container .row > .form, .gradio-container .row > .form > * {
+    width: 100% !important; flex: none !important; }
+  .gradio-container .tab-wrapper button { padding: 8px 9px; font-size: var(--text-sm); }
 }
 """
 

@@ -13,7 +13,7 @@ from dimts.web import progress, settings
 from dimts.web.controls import of_tab
 from dimts.web.home import dimts_said, voices
 from dimts.web.jobs import Jobs
-from dimts.web.parts import Page, notice
+from dimts.web.parts import Page, notice, sound
 
 _HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 _FORECAST_SECONDS = 900.0
@@ -42,7 +42,7 @@ def build(page: Page, timer: Any) -> None:
         run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
         state = gr.HTML(elem_id="train-state")
     curve = gr.LinePlot(
-        x="step", y="loss", color="curve", x_title=say("train.step"), y_title=say("train.loss"),
+        x="step", y="loss", color="curve", color_map={"train": "#14795c", "dev": "#c2552d"}, x_title=say("train.step"), y_title=say("train.loss"),
         color_title=say("train.curve"), height=260, label=say("train.curves"), elem_id="train-curves",
         tooltip="axis",
     )  # fmt: skip
@@ -106,7 +106,7 @@ def build(page: Page, timer: Any) -> None:
         from dimts.audio.wave import Wave
 
         wave = Wave.load(progress.sample(page.project(name), run, sample))
-        return wave.rate, wave.samples
+        return sound(wave)
 
     places = [run, state, curve, sample, truth, drawn]
     page.shows(on_open, [base])
@@ -173,7 +173,9 @@ def _state(page: Page, found: progress.RunView) -> str:
     step = page.say("train.at", step=found.step, total=found.total or "?")
     last = next((point for point in reversed(found.points) if point[2] == "train"), None)
     loss = f" · {page.say('train.loss')} {last[1]:.3f}" if last else ""
-    ended = f" · {page.say('train.ended', why=found.ended)}" if found.ended else ""
+    why = f"ended.{found.ended}"
+    why = page.say(why) if page.say.has(why) else found.ended
+    ended = f" · {page.say('train.ended', why=why)}" if why else ""
     return notice(f"{step}{loss}{ended}", "good" if found.ended else "info")
 
 
