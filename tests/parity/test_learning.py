@@ -107,7 +107,7 @@ def test_logits_and_states_of_every_real_token(
     model.packed = packed
     examples = examples_of(expected, model)
     with torch.no_grad():
-        hidden = model.hidden(examples, padding_heard=True)
+        hidden = model.hidden(examples, "coqui")
         found = {"text_logits": model.gpt.text_head(hidden.text), "mel_logits": model.gpt.mel_head(hidden.audio)}
     sizes = {
         "text_logits": [n + 1 for n in examples.text_lengths],
@@ -134,7 +134,7 @@ def test_last_hidden_states(
     handle = model.gpt.trunk.register_forward_hook(lambda module, inputs, output: states.append(output.detach()))
     model.packed = False
     with torch.no_grad():
-        model.hidden(examples, padding_heard=True)
+        model.hidden(examples, "coqui")
     handle.remove()
     text_width = examples.text_ids.shape[1] + 2
     shift = LATENTS if wanted.shape[1] >= LATENTS + text_width + max(examples.code_lengths) + STOP_TARGETS else 0

@@ -281,11 +281,14 @@ class GPT(nn.Module):
         code_lengths: Sequence[int],
         *,
         packed: bool = True,
+        padding_ends_text: bool = False,
     ) -> Hidden:
         """States and targets of whole sentences.
 
         latents [B, L, D]; text_ids [B, S] and codes [B, C] int64, padded on the right with anything, of which the
-        first `text_lengths[b]` and `code_lengths[b]` count. Raises TrainingError for a row beyond the position tables.
+        first `text_lengths[b]` and `code_lengths[b]` count. With `padding_ends_text` (upstream's convention) the
+        target after a shorter text is the id it is padded with, which is STOP only if it is padded with STOP.
+        Raises TrainingError for a row beyond the position tables.
         """
         spec, device = self.spec, latents.device
         self._check(text_ids, text_lengths, codes, code_lengths)
@@ -295,7 +298,11 @@ class GPT(nn.Module):
         ids = [row[:length] for row, length in zip(text_ids, text_lengths, strict=True)]
         start, stop = (ids[0].new_tensor([i]) for i in (spec.start_text, spec.stop_text))
         text_in = torch.cat([part for row in ids for part in (start, row)])  # [Σ(S + 1)]
-        text_targets = torch.cat([part for row in ids for part in (row, stop)])
+        ends = [
+            text_ids[b, n : n + 1] if padding_ends_text and n < text_ids.shape[1] else stop
+            for b, n in enumerate(text_lengths)
+        ]
+        text_targets = torch.cat([part for pair in zip(ids, ends, strict=True) for part in pair])
         sounds = [row[:length] for row, length in zip(codes, code_lengths, strict=True)]
         start, stop = sounds[0].new_tensor([spec.start_audio]), sounds[0].new_tensor([spec.stop_audio] * STOP_TARGETS)
         audio_in = torch.cat([part for row in sounds for part in (start, row, stop[1:])])  # [Σ(C + 4)]

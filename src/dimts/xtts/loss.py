@@ -33,8 +33,9 @@ class LossSettings:
     chunk_tokens: int = 0
     """States per run of a head; 0: all at once."""
     compat: Compat = "mended"
-    """"coqui" repeats the upstream slips: the conditioning mask on the last row only and on the wrong grid,
-    padding of the conditioning clip heard. "mended": every row, the right grid, no padding heard."""
+    """"coqui" repeats the upstream slips: the conditioning mask on the last row only and on the wrong grid, padding of
+    the conditioning clip heard, the padding of a text as its last target. "mended": every row, the right grid, no
+    padding heard or predicted."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing < 1.0:

@@ -22,7 +22,7 @@ from dimts.xtts.attention import Kind
 from dimts.xtts.conditioning import Conditioning
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.gpt import GPT, IGNORED, Hidden
-from dimts.xtts.loss import LossSettings, cross_entropy
+from dimts.xtts.loss import Compat, LossSettings, cross_entropy
 from dimts.xtts.spec import MEL_BANDS, MEL_HOP, STOP_TARGETS, Spec
 from dimts.xtts.timbre import Timbre
 from dimts.xtts.vocoder import Vocoder
@@ -137,13 +137,14 @@ class XTTS(nn.Module):
 
     # Training
 
-    def hidden(self, examples: Examples, *, padding_heard: bool = False) -> Hidden:
+    def hidden(self, examples: Examples, compat: Compat = "mended") -> Hidden:
         """States and targets of a batch, before heads and loss."""
+        coqui = compat == "coqui"
         latents = examples.latents
         if latents is None:
             if examples.mel is None:
                 raise TrainingError("a batch needs conditioning mels or latents", "")
-            latents = self.conditioning(examples.mel, None if padding_heard else examples.mel_lengths)
+            latents = self.conditioning(examples.mel, None if coqui else examples.mel_lengths)
         return self.gpt(  # type: ignore[no-any-return]
             latents,
             examples.text_ids,
@@ -151,13 +152,14 @@ class XTTS(nn.Module):
             examples.codes,
             examples.code_lengths,
             packed=self.packed,
+            padding_ends_text=coqui,
         )
 
     def forward(self, examples: Examples, settings: LossSettings | None = None) -> Losses:
         """The losses of one batch; `settings.compat` chooses upstream's slips or their mending."""
         settings = settings or LossSettings()
         coqui = settings.compat == "coqui"
-        hidden = self.hidden(examples, padding_heard=coqui)
+        hidden = self.hidden(examples, settings.compat)
         targets = hidden.audio_targets
         if examples.crops is not None:
             covered = covered_codes(examples.crops, examples.code_lengths, self.spec, coqui=coqui)
