@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from dimts.base.errors import DataError
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
@@ -24,8 +25,8 @@ from dimts.train.sampler import Row, Sampler
 from dimts.train.settings import TrainSettings
 from dimts.xtts.spec import LATENTS, STOP_TARGETS
 
-PROCESS_BYTES = 450 * MEBIBYTE
-"""What Python, torch and their buffers take before any tensor of ours, measured on the CPU build of torch 2.13."""
+PROCESS_BYTES = 375 * MEBIBYTE
+"""What Python, torch and their buffers take beside our tensors, measured on the CPU build of torch 2.13."""
 CONTEXT_BYTES = 700 * MEBIBYTE
 """What a CUDA context and cuBLAS take on a card."""
 CARD_SHARE = 0.92
@@ -86,8 +87,8 @@ class Forecast:
             f"engine      {self.engine}: {self.trainable:,} of {self.parameters:,} parameters learn",
             f"attention   {self.attention}",
             f"precision   {self.precision}",
-            f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} h; {self.steps_per_epoch} steps per epoch, "
-            f"{self.seconds_per_forward:g} s of speech per forward pass",
+            f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} h; {self.steps_per_epoch} steps "
+            f"per epoch, {self.seconds_per_forward:g} s of speech per forward pass",
             "memory      " + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
             f"here        peak {_gigabytes(self.process_bytes)} of {_gigabytes(self.available_bytes)}; "
             f"{self.step_seconds:.2f} s per step, {_duration(self.step_seconds * self.steps_per_epoch)} per epoch",
@@ -123,8 +124,6 @@ def forecast(project: Project | Path | str, settings: TrainSettings | None = Non
     )
     shapes = [_shape(row, settings, engine) for row in rows if row.kept and row.split == "train"]
     if not shapes:
-        from dimts.base.errors import DataError
-
         raise DataError(f"nothing to train on in {project.manifest}", "dimts data prepare; dimts data check")
     seconds = settings.batches.seconds or (SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD)
     sampler = _sampler(shapes, settings, seconds)

@@ -1,0 +1,108 @@
+"""What a run would take is told before it runs, by tracing the very step; and it is near what a run then takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from dimts.base.errors import ConfigError, DataError
+from dimts.base.project import Project
+from dimts.data.manifest import Manifest
+from dimts.train.forecast import CARDS, PROCESS_BYTES, forecast
+from dimts.train.measure import MEBIBYTE, Cost, Shape, cost_of
+from dimts.train.settings import BatchSettings, TrainSettings
+from dimts.xtts.spec import SPECS, Spec
+
+MakeProject = Callable[..., Project]
+SMALL = dataclasses.replace(SPECS["tiny"], layers=2)
+MEDIUM = dataclasses.replace(SPECS["v2"], layers=6, width=512, heads=8)
+
+
+def _shapes(count: int = 4) -> list[Shape]:
+    luck = random.Random(0)
+    lengths = [luck.uniform(2, 9) for _ in range(count)]
+    return [Shape(int(12 * s), int(21.5 * s), s, luck.choice([3.0, 3.5, 4.0, 4.5])) for s in lengths]
+
+
+def _cost(settings: TrainSettings, shapes: list[Shape] | None = None, spec: Spec = SMALL) -> Cost:
+    return cost_of(spec, settings, [shapes or _shapes(2)], "sdpa", "float32")
+
+
+def test_what_should_save_memory_does() -> None:
+    plain = _cost(TrainSettings())
+    still = _cost(TrainSettings(freeze_conditioning=True))
+    assert _cost(TrainSettings(freeze_conditioning=True, checkpointing="on")).activations < still.activations
+    adapters = _cost(TrainSettings(parts="lora"))
+    assert adapters.gradients < plain.gradients / 3
+    assert adapters.optimizer == pytest.approx(2 * adapters.gradients, rel=0.01)
+    assert still.activations < plain.activations
+    assert plain.flops > still.flops > 0
+    assert _cost(TrainSettings(), _shapes(4)).activations > plain.activations
+
+
+def test_the_whole_of_it_is_told_without_touching_anything(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SPECS, "tiny", dataclasses.replace(SMALL, layers=1, width=64))
+    project = make_project(clips=3)
+    before = sorted(path for path in project.root.rglob("*"))
+    found = forecast(project, TrainSettings(batches=BatchSettings(seconds=4)))
+    after = sorted(path for path in project.root.rglob("*"))
+    assert [path for path in after if path not in before] == []
+    assert found.clips == 3
+    assert found.step_seconds > 0
+    assert [card.name for card in found.cards] == [card[0] for card in CARDS]
+    assert all(card.fits for card in found.cards)
+    biggest = [card.most_seconds for card in found.cards]
+    assert biggest[-1] > biggest[2] > 0
+    assert "largest batch" in str(found)
+    assert "not flash: needs a CUDA card" in str(found)
+
+
+def test_it_refuses_what_a_run_would(make_project: MakeProject) -> None:
+    project = make_project()
+    with pytest.raises(ConfigError, match="CUDA"):
+        forecast(project, TrainSettings(attention="flash"))
+    Manifest.write(project.manifest, [])
+    with pytest.raises(DataError, match="nothing to train on"):
+        forecast(project, TrainSettings())
+
+
+_MEASURE = """
+import dataclasses, json, resource, sys, torch
+torch.set_num_threads(1)
+from dimts.train.engine import ready
+from dimts.train.measure import Shape, _step
+from dimts.train.optimise import adamw, groups
+from dimts.train.settings import TrainSettings
+from dimts.xtts.model import XTTS
+from dimts.xtts.spec import Spec
+told = json.loads(sys.argv[1])
+settings, shapes = TrainSettings(**told["settings"]), [Shape(*row) for row in told["shapes"]]
+model = XTTS.build(Spec.from_dict(told["spec"]), 0)
+ready(model, settings, "sdpa")
+model.train()
+optimizer = adamw(groups(model, 0.01), 1e-3, "fused")
+for _ in range(3):
+    _step(model, optimizer, settings, [shapes], None)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["tiny", "medium"])
+@pytest.mark.parametrize("changes", [{}, {"checkpointing": "on"}, {"parts": "lora"}])
+def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(size: str, changes: dict[str, str]) -> None:
+    spec, shapes = {"tiny": SPECS["tiny"], "medium": MEDIUM}[size], _shapes(8)
+    predicted = PROCESS_BYTES + _cost(TrainSettings(**changes), shapes, spec).peak  # type: ignore[arg-type]
+    rows = [dataclasses.astuple(shape) for shape in shapes]
+    told = json.dumps({"settings": changes, "shapes": rows, "spec": spec.as_dict()})
+    done = subprocess.run([sys.executable, "-c", _MEASURE, told], capture_output=True, text=True, check=True)
+    measured = int(done.stdout)
+    assert predicted == pytest.approx(measured, rel=0.15), f"{predicted / MEBIBYTE:.0f} {measured / MEBIBYTE:.0f} MiB"
