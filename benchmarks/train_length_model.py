@@ -27,7 +27,7 @@ from dimts.text.g2p.morphology import Morphology, _words
 
 PENALTY = 1.2
 PRUNED_BELOW = 5
-WEIGHTS = {"lexicon.tsv": 1.5, "geezorg/lexicon.tsv": 1.0, "text": 0.35}
+WEIGHTS = {"lexicon.tsv": 2.5, "geezorg/lexicon.tsv": 0.8, "text": 0.35}
 HEAD = """# Weights (hundredths) of the model of consonant length: a line is a weight, then the features that have it.
 # Trained by benchmarks/train_length_model.py on lexicon.tsv here (CC BY-SA 4.0, see LICENCE) and on ../lexicon.tsv.
 """

@@ -7,6 +7,7 @@ Convention, where sources differ: object -ኝ and negative -ም are short, 3fsg 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 
@@ -124,7 +125,7 @@ def _gerund() -> Iterable[str]:
             elif form == "a":
                 yield from ("alec:", "al:ec:")
             elif form == "E":
-                yield from ("Eyal:ehu", "E'al:ehu", "iyal:ehu", "Eal:ehu")
+                yield from ("Eyal:ehu", "E'al:ehu", "iyal:ehu", "al:ehu")
             elif form == "ew":
                 yield from ("ewal",)
             elif form == "ac:hu":
@@ -162,8 +163,13 @@ def _collect(forms: Iterable[tuple[str, str]], clitics: Iterable[str]) -> Suffix
             marked = form + ("." if clitic and form and form[-1] not in VOWELS else "") + clitic
             if clitic and form.startswith("-") and len(form) == 2:
                 marked = f"{form[1:]}.{clitic}"
+            marked = _LONG_INSIDE.sub("N:", marked)
             found.setdefault(_bare(marked), {}).setdefault(slot, marked)
     return found
+
+
+_LONG_INSIDE = re.compile("N(?=[^:])")
+"""The object -ኝ is long unless it ends the word: sətʼːəɲ, but jɨsətʼəɲːal."""
 
 
 VOWELS = "euiaEoAIO"

@@ -4,7 +4,7 @@ Two kinds of reasons. The letters say which consonants and vowels there are: an 
 changes one is wrong, whoever gave it. Length and ɨ are not written: there our own evidence speaks (marks,
 tables, morphology, the model, the syllable template), as far as it is sure. A backend that cannot tell
 long from short is refused wherever a consonant is long; one that can is contradicted only by what is
-certain. The limits are calibrated on gold (benchmarks/judge.py, docs/decisions/judge.md).
+certain. The limits are calibrated on gold (benchmarks/judge.py, docs/decisions/0041-judge.md).
 """
 
 from __future__ import annotations
@@ -78,6 +78,10 @@ def judge(
     doubts = _wrong_signs(word, phones)
     if doubts or evidence is None:
         return Verdict(0.0 if doubts else 1.0, tuple(doubts))
+    if not marks_length and max(evidence.chances, default=0.0) > settings.likely_length:
+        # whoever cannot say long is out wherever something is: no need to look further
+        missing = _against_lengths(evidence, [False] * len(evidence.reading), marks_length, settings)
+        return Verdict(min(_likelihood(evidence, [False] * len(evidence.reading)), _DOUBTED), tuple(missing))
     doubts += _against_letters(evidence, phones, settings)
     chance = 1.0
     if not doubts:

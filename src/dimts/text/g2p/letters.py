@@ -124,8 +124,8 @@ def slots_of(marked: str) -> dict[int, bool]:
 
 
 def unmarked(code: str) -> str:
-    """`code` without length."""
-    return code.replace(LENGTH_IN_CODE, "")
+    """`code` without length and without what is known of ɨ."""
+    return code.replace(LENGTH_IN_CODE, "").replace(".", "").replace("-", "")
 
 
 _LENGTH_MARKS = GEMINATION_MARK + VOWEL_LENGTH_MARKS[0]

@@ -3,7 +3,8 @@
 Two kinds of files, both tab-separated, both for people to edit, `#` opens a comment:
 
 - *length tables* (`tables/lexicon.tsv`, `tables/geezorg/lexicon.tsv`): a fidel word with ፟ over every
-  long letter; ɨ follows by rule. A second column gives the phones in full where the rule is not enough.
+  long letter; ɨ follows by rule ("." after a letter: always ɨ, "-": never). A second column gives the
+  phones in full where the rule is not enough.
 - *user lexicons*: `word TAB phones [TAB note]`, phones in IPA; several rows for a word are
   alternatives, the first is spoken.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from dimts.base.errors import ConfigError, TextError
 from dimts.base.files import write_text
 from dimts.text.ethiopic import bare, fold_homophones, is_ethiopic_letter
-from dimts.text.g2p.letters import encode
+from dimts.text.g2p.letters import encode, unmarked
 from dimts.text.phones import LONG, fidel_skeleton, from_ipa, is_phone, skeleton
 
 
@@ -44,7 +45,7 @@ def parse_table(text: str) -> Table:
         if not line or line[0] == "#":
             continue
         marked, _, rest = line.partition("\t")
-        code = marked.replace(":", "")
+        code = unmarked(marked)
         if lengths.setdefault(code, marked) is not marked:
             if lengths[code] != marked:
                 others[code] = (*others.get(code, ()), marked)

@@ -17,6 +17,9 @@ from dimts.text.g2p.affixes import prefixes, suffixes
 from dimts.text.g2p.letters import VOWELS_IN_CODE, encode
 from dimts.text.g2p.lexicon import built_in
 
+_SOFTENED = ("imp", "jus", "ipv", "ger")
+"""Slots where a following -i or -e makes the last radical palatal: sәbri, wɨsәdʒi, hedʒe."""
+_AFTER_SOFT = ("E", "i", "al:ehu", "al:ex", "yal:ex", "iy")
 SLOTS = ("perf", "imp", "jus", "ipv", "ger", "inf", "agt", "ins")
 _VERB_SUFFIXES = {"perf": "perf", "imp": "imp", "jus": "jus", "ipv": "jus", "ger": "ger"}
 """Which set of suffixes a slot takes; the others are nouns."""
@@ -24,7 +27,9 @@ _FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "4a")
 _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
 _LONGEST_PREFIX = 12
+_BARE_SUBJECTS = ("y", "t", "'n:", "'", "ya", "ta", "yas", "tas", "yt:a", "tt:a")
 _NOUN = 0.95
+_RARE_VOICES = ("rt", "ft", "xt", "ra", "fa", "xa", "f", "ast2")
 _T_VOICES, _A_VOICES = ("t", "rt", "ft", "xt"), ("a", "ra", "fa", "xa")
 _DIGITS = str.maketrans(dict.fromkeys("hlmsrxbtcnN'kwzZydjgfpvqTCSP", "C"))
 
@@ -53,6 +58,8 @@ class Stem(NamedTuple):
     lost_a: bool
     """The stem's -a has given way to -u."""
     pattern: str
+    cost: float
+    """What it loses against likelier stems."""
 
 
 class Radicals(NamedTuple):
@@ -100,13 +107,18 @@ def _patterns() -> dict[str, Shape]:
             for pattern in cell.split("|"):
                 if pattern != "-":
                     _put(found, family, Stem(types, *_voice_and_ending(family, voice, slot, pattern)))
+                    if slot in _SOFTENED and pattern[-1].isdigit():
+                        soft = Stem(types, *_voice_and_ending(family, voice, slot, pattern + "~"))
+                        _put(found, family, soft)
                     if family == "4":
                         rounded = pattern.replace("1e", "1o").replace("1:e", "1:o")
                         _put(found, "4o", Stem(types, *_voice_and_ending("4o", voice, slot, rounded)))
     return {shape: list(groups.items()) for shape, groups in found.items()}
 
 
-def _voice_and_ending(family: str, voice: str, slot: str, pattern: str) -> tuple[str, str, str, bool, str]:
+def _voice_and_ending(family: str, voice: str, slot: str, pattern: str) -> tuple[str, str, str, bool, str, float]:
+    cost = 0.03 if voice != "-" else 0.0
+    cost += 0.012 if voice in _RARE_VOICES else 0.0
     voice = "t" if voice in _T_VOICES else "a" if voice in _A_VOICES else voice
     if family.startswith("0"):
         voice = "0" + voice
@@ -116,7 +128,7 @@ def _voice_and_ending(family: str, voice: str, slot: str, pattern: str) -> tuple
     final_a = pattern.endswith("a") and ending != "noun"
     if final_a:
         ending = "perfa" if slot == "perf" else "impa"
-    return voice, slot, ending, slot == "perf" and family in _FINAL_A and not final_a, pattern
+    return voice, slot, ending, slot == "perf" and family in _FINAL_A and not final_a, pattern, cost
 
 
 def _put(found: dict[str, dict[Radicals, dict[str, list[Stem]]]], family: str, stem: Stem) -> None:
@@ -217,6 +229,10 @@ Tails = Mapping[str, str]
 class Morphology:
     """Affixes, the nouns of the tables, the verbs."""
 
+    def __init__(self, *, nouns: bool = True) -> None:
+        """`nouns` False: verbs only, as if the tables held no words."""
+        self._nouns = nouns
+
     def analyse(self, code: str) -> Analysis | None:
         """The most trusted analysis of `code`, None if there is none."""
         best: tuple[float, Analysis] | None = None
@@ -230,7 +246,7 @@ class Morphology:
         starts, ends = prefixes(), suffixes()
         size = len(code)
         tails = [(cut, found) for cut in range(1, size + 1) if (found := ends.get(code[cut:]))]
-        shapes, words = _patterns(), _words()
+        shapes, words = _patterns(), _words() if self._nouns else {}
         shape = code.translate(_DIGITS)
         for cut in range(min(size, _LONGEST_PREFIX)):
             heads = starts.get(code[:cut])
@@ -262,22 +278,26 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
         if not known:
             continue
         for family, kind in known.items():
-            for types, voice, slot, ending, lost_a, pattern in families.get(family, ()):
+            for types, voice, slot, ending, lost_a, pattern, cost in families.get(family, ()):
                 head = heads.get((slot, voice))
                 if head is None:
                     continue
                 tail = tails.get(ending)
                 if tail is None or (lost_a and tail[:1] not in ("u", "A")):
                     continue
+                if pattern[-1] == "~" and slot in _SOFTENED and not tail.startswith(_AFTER_SOFT):
+                    continue
                 trust = _KNOWN_ROOT
                 if types != "*" and types not in kind:
                     if kind != "?":
                         continue
                     trust = _OPEN_TYPE if types == "A" else _OPEN_TYPE - 0.05
-                elif kind == "AB" and types == "B":
+                elif types not in ("*", kind[0]):
                     trust -= 0.05
                 weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
-                weight -= 0.03 if voice != "-" else 0.0
+                weight -= cost
+                if slot == "imp" and "al" not in tail and head in _BARE_SUBJECTS:
+                    weight -= 0.035  # a bare yɨ- form is a jussive unless something governs it
                 marked = _joined(head, _fill(pattern, consonants), tail)
                 yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", trust)
 

@@ -20,7 +20,7 @@ from dimts.text.g2p.morphology import Morphology
 
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
 _LISTED, _LISTED_ELSEWHERE, _DISPUTED, _BY_CONTEXT = 0.99, 0.9, 0.7, 0.9
-"""How sure the sources are, as measured on the development lists (docs/decisions/pronunciation.md)."""
+"""How sure the sources are, as measured on the development lists (docs/decisions/0040-pronunciation.md)."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
-        self._morphology = Morphology() if self.settings.morphology else None
+        self._morphology = Morphology(nouns=self.settings.lexicon) if self.settings.morphology else None
         self._model = Model() if self.settings.model else None
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
@@ -144,7 +144,9 @@ class Rules:
                 )
         if code in table.phones:
             return Answer(table.phones[code], lengths, chances, "lexicon", reading)
-        return self._answer(reading, lengths, chances, "lexicon") if len(lengths) == len(reading) else None
+        if len(lengths) != len(reading):
+            return None
+        return self._answer(reading, lengths, chances, "lexicon", known=slots_of(table.lengths[code]))
 
     @staticmethod
     def _chances(lengths: Sequence[bool], trust: float) -> tuple[float, ...]:

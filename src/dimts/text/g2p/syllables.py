@@ -17,7 +17,7 @@ _CLASSES = ("tʼ kʼ tʃʼ pʼ t k p tʃ b d ɡ dʒ ʔ", "sʼ s ʃ f h", "z ʒ v
 """From the least to the most sonorous."""
 SONORITY = {phone: rank for rank, row in enumerate(_CLASSES) for phone in row.split()}
 _OBSTRUENT, _NASAL, _GLIDE = SONORITY["s"], SONORITY["n"], SONORITY["w"]
-_CORONAL = frozenset("t d tʼ tʃ tʃʼ dʒ s ʃ sʼ z".split())
+_CORONAL = frozenset(["t", "d", "tʼ", "tʃ", "tʃʼ", "dʒ", "s", "ʃ", "sʼ", "z"])
 """May follow any obstruent at the end of a word: lɨbs, habt, kʼəbd, but mɨɡɨb."""
 _INSERTED = 10.0
 _ILLEGAL = 1000.0
