@@ -58,7 +58,7 @@ LISTENER_FILE = "listener.safetensors"
 FOLDER = "evaluation"
 _PROFILE_CLIPS = 10
 _SHORTEST_CLIP, _LONGEST_CLIP = 1.5, 12.0
-_WORST = 10
+_WORST = 6
 _COQUI = "-coqui"
 
 

@@ -35,9 +35,9 @@ class FaultSettings:
     """Signs in a row that are missing at the end, or come without being asked for."""
     word_excess: float = 3.0
     """Natural log by which other signs are likelier in a word than its own, on the mean of its signs."""
-    short_margin: float = 1.0
+    short_margin: float = 0.0
     """Natural log by which "said short" must be likelier than "said long", for each long consonant."""
-    likeness: float = 0.78
+    likeness: float = 0.80
     """Likeness to the voice below which it is another's."""
     snr_db: float = 17.0
     """Speech over noise (see `floor_snr_db`), below which it is noisy."""

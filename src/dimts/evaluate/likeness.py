@@ -76,12 +76,12 @@ def likeness(one: Embedding, other: Embedding) -> float:
 
 
 def _prepare(wave: Wave) -> npt.NDArray[np.float32]:
-    """16 kHz, at least −30 dBFS, silences cut to 0.2 s."""
+    """16 kHz, −30 dBFS (its authors only raise; a louder voice is no other voice), silences cut to 0.2 s."""
     wave = high_pass(wave.resample(MEL.rate))
     if not len(wave.samples) or not np.any(wave.samples):
         return np.zeros(0, np.float32)
     level = rms_dbfs(wave)
-    if math.isfinite(level) and level < _LEVEL_DBFS:
+    if math.isfinite(level):
         wave = wave.gain(_LEVEL_DBFS - level)
     keep = np.ones(len(wave.samples), dtype=bool)
     for start, end in silences(wave, _LONGEST_SILENCE):

@@ -1,0 +1,97 @@
+"""Planted errors are found, clean speech is left alone, and every metric moves the way the error went."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError, ConfigError
+from dimts.evaluate import plant
+from dimts.evaluate.faults import FaultSettings, examine, floor_snr_db
+from dimts.evaluate.lessons import add_noise
+from dimts.evaluate.listener import Listener
+from tests.evaluate.planted import WANTED, kinds, profile_of, sentences, try_all
+
+RECALL, FALSE_ALARMS = 0.95, 0.05
+
+
+@pytest.fixture(scope="module")
+def listener() -> Listener:
+    return Listener.load()
+
+
+def test_detectors_on_a_few_planted_errors(listener: Listener) -> None:
+    tally = try_all(listener, 12)
+    assert tally.false_alarms <= 1, tally.alarms
+    for error in WANTED:
+        assert tally.found[error] >= tally.planted[error] - 1, error
+
+
+@pytest.mark.slow
+def test_detectors_find_19_of_20_planted_errors_and_cry_wolf_at_most_once_in_20(listener: Listener) -> None:
+    tally = try_all(listener, 200, seed=11)
+    assert tally.false_alarms / tally.clean <= FALSE_ALARMS, tally.alarms
+    for error in WANTED:
+        assert tally.recall(error) >= RECALL, (error, tally.recall(error))
+
+
+def test_every_figure_moves_the_way_the_error_went(listener: Listener) -> None:
+    words = sentences()[4]
+    voice = Formant(FormantSettings(variant="m3"))
+    spoken = voice.speak_timed(words, "።")
+    other = Formant(FormantSettings(variant="f2")).speak(words, "።")
+    profile = profile_of("m3")
+
+    def look(wave: Wave) -> tuple[float, float, float, float]:
+        found = examine(wave, words, listener, profile)
+        return found.errors.rate, found.likeness, found.snr_db, found.prosody.phones_per_second
+
+    clean = look(spoken.wave)
+    assert look(plant.cut(spoken, 0.5))[0] > clean[0] + 0.3
+    assert look(plant.loop(spoken, 1, 3))[0] > clean[0] + 0.2
+    assert look(other)[1] < clean[1] - 0.1
+    noisy = [look(add_noise(spoken.wave, snr, np.random.default_rng(1))) for snr in (20.0, 10.0, 0.0)]
+    assert [one[2] for one in noisy] == sorted((one[2] for one in noisy), reverse=True)
+    assert noisy[0][2] < clean[2]
+    assert noisy[2][0] > clean[0], "so much noise is hard to hear through"
+    fast = Formant(FormantSettings(variant="m3", rate=1.4)).speak(words, "።")
+    assert look(fast)[3] > 1.2 * clean[3]
+
+
+def test_halved_consonants_cost_length_and_nothing_else(listener: Listener) -> None:
+    words = next(words for words in sentences() if sum(phone.endswith("ː") for word in words for phone in word) >= 3)
+    spoken = Formant().speak_timed(words, "።")
+    halved = plant.halve(spoken, words)
+    assert halved.seconds < spoken.wave.seconds
+    whole, short = examine(spoken.wave, words, listener), examine(halved, words, listener)
+    assert kinds(whole) == set()
+    assert kinds(short) == {"short_consonants"}
+    assert short.errors.count - short.errors_without_length.count > whole.errors.count - (
+        whole.errors_without_length.count
+    )
+
+
+@pytest.mark.parametrize("snr", [30.0, 20.0, 10.0])
+def test_noise_is_measured_as_it_was_planted(snr: float) -> None:
+    wave = Formant().speak(sentences()[0], "።")
+    found = floor_snr_db(add_noise(wave, snr, np.random.default_rng(1), 0.0))
+    # against the loud half of the frames, which lie some dB above the mean, and the quietest noise
+    assert snr < found < snr + 8.0
+
+
+def test_silence_is_a_cut_of_everything(listener: Listener) -> None:
+    found = examine(Wave.silence(1.0, 24_000), [("s", "ə", "l", "a", "m")], listener)
+    assert kinds(found) == {"cut"}
+    assert found.errors.rate == 1.0
+    assert math.isinf(found.words[0].excess)
+
+
+def test_nothing_expected_is_refused(listener: Listener) -> None:
+    with pytest.raises(AudioError, match="nothing that should be said"):
+        examine(Wave.silence(1.0, 24_000), [()], listener)
+    with pytest.raises(ConfigError, match="out of range"):
+        FaultSettings(run=1)
