@@ -28,7 +28,7 @@ _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
 _LONGEST_PREFIX = 12
 _BARE_SUBJECTS = ("y", "t", "'n:", "'", "ya", "ta", "yas", "tas", "yt:a", "tt:a")
-_NOUN = 0.95
+_NOUN = 0.965
 _RARE_VOICES = ("rt", "ft", "xt", "ra", "fa", "xa", "f", "ast2")
 _T_VOICES, _A_VOICES = ("t", "rt", "ft", "xt"), ("a", "ra", "fa", "xa")
 _DIGITS = str.maketrans(dict.fromkeys("hlmsrxbtcnN'kwzZydjgfpvqTCSP", "C"))
@@ -297,7 +297,7 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
                 weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
                 weight -= cost
                 if slot == "imp" and "al" not in tail and head in _BARE_SUBJECTS:
-                    weight -= 0.035  # a bare yɨ- form is a jussive unless something governs it
+                    weight -= 0.025  # a bare yɨ- form is a jussive unless something governs it
                 marked = _joined(head, _fill(pattern, consonants), tail)
                 yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", trust)
 
@@ -305,7 +305,7 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
 def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[tuple[float, Analysis]]:
     if _fits(stem, tail):
         marked, trust = word
-        weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
+        weight = trust + 0.014 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
         if head and len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
             marked = f"{marked[0]}.{marked[1:]}"  # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
         yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", trust)
