@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import StringIO
 from typing import Literal
 
 from dimts.base.errors import ConfigError
@@ -144,20 +145,20 @@ class Normaliser:
             spans.append(self._plain_span(source, position, len(source.text), pieces))
         elif not spans and source.written:
             spans.append(Span(0, len(source.written), source.written, "text", "", "signs that cannot be seen"))
-        return Normalised(source.written, self._finish(pieces), tuple(spans))
+        return Normalised(source.written, self._finish("".join(pieces)), tuple(spans))
 
     def spoken(self, text: str) -> str:
         """The spoken form alone; the same as `self(text).spoken`, faster."""
         source = clean(text).text
-        pieces: list[str] = []
+        spoken = StringIO()  # not a list of pieces: a line of ten million signs would make as many objects
         position = 0
         for found in self._scan(source):
             if found.start > position:
-                pieces.append(source[position : found.start])
-            pieces.append(f" {found.spoken} ")
+                spoken.write(source[position : found.start])
+            spoken.write(f" {found.spoken} ")
             position = found.end
-        pieces.append(source[position:])
-        return self._finish(pieces)
+        spoken.write(source[position:])
+        return self._finish(spoken.getvalue())
 
     def _scan(self, text: str) -> Iterator[Found]:
         search = self._odd.search
@@ -270,8 +271,8 @@ class Normaliser:
     def _folded(self, text: str) -> str:
         return fold_homophones(text) if self._fold else text
 
-    def _finish(self, pieces: list[str]) -> str:
-        return tidy(self._folded("".join(pieces)))
+    def _finish(self, spoken: str) -> str:
+        return tidy(self._folded(spoken))
 
 
 _KNOWN_CHARACTERS = 2048
