@@ -89,7 +89,9 @@ def align(
 ) -> list[Piece]:
     """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with a doubt."""
     spoken = [line for line in lines if line.words]
-    ends = _ends(path, activity, spoken, matcher) if activity.speech and spoken else []
+    if not activity.speech:
+        return [_unspoken(line, 0.0) for line in lines]
+    ends = _ends(path, activity, spoken, matcher) if spoken else []
     borders = _into_silences(activity, ends)
     pieces: list[Piece] = []
     held: list[Line] = []

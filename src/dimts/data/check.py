@@ -102,7 +102,7 @@ class CheckSettings:
     """Share of the letters that must be Ethiopic."""
     match: bool = True
     """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
-    min_match: float = 0.35
+    min_match: float = 0.4
     """How well text and sound must fit: 0 is a wrong text, 1 the right one, by their usual figures."""
     near_duplicate_likeness: float = 0.96
     """Clips more alike than this are one recording twice."""

@@ -2,8 +2,8 @@
 
 Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto each other
 (dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set against
-decoys, the same spoken text with its syllables out of order: the right text lies clearly nearer than they do, a
-wrong one does not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2017).
+decoys, other sentences cut to the same length: the right text lies clearly nearer than they do, a wrong one does
+not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2017).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.formant import Formant, FormantSettings
-from dimts.audio.wave import Wave
+from dimts.audio.wave import Wave, join
+from dimts.text.g2p.rules import Rules
 
 Features = npt.NDArray[np.float32]
 
@@ -36,12 +37,21 @@ _FLOOR_NEPERS = 11.0
 _CONTEXT = 4
 """Frames before and behind that are compared with a frame: ±80 ms, about a phone."""
 DECOYS = 5
-_PIECE_SECONDS = 0.16
-"""Length of the pieces whose order is changed in a decoy: about a syllable."""
-NOTHING_AT, MATCH_AT = 0.02, 0.12
-"""Nearness beyond the decoys of a wrong text and of the right one: the medians over news read by twelve speakers."""
+MATCH_AT = 0.12
+"""Nearness beyond the decoys of the right text: its median over news read by twelve speakers; a wrong text has 0."""
 
 Words = Sequence[Sequence[str]]
+
+
+OTHER_TEXTS = (
+    "ድር ቢያብር አንበሳ ያስር ሲባል ሰምተን አብረን ለመሥራት ወሰንን",
+    "ፀሐይ ከመጥለቋ በፊት ከብቶቹን ወደ በረት ማስገባት ልማዳቸው ነበር",
+    "የጠፋው ቁልፍ በመጨረሻ ከትራሱ ሥር ተገኘ ብላ በደስታ ጮኸች",
+    "ባቡሩ ረጅሙን ዋሻ አልፎ ሲወጣ ሰማያዊ ሐይቅ ከፊት ለፊታችን ተዘረጋ",
+    "ዶሮዎቿን ለመመገብ በማለዳ የምትነሳው ሴት ዛሬ ግን አልታየችም",
+    "እሳቱ እንዳይጠፋ ደረቅ ጭራሮ እየጨመረ ሌሊቱን በሙሉ ጠበቀ",
+)
+"""What decoys are made of: our own sentences, on many phones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,16 @@ class Matcher:
 
     def __init__(self, variant: str = "") -> None:
         self._voice = Formant(FormantSettings(variant=variant))
+        self._decoys: Features | None = None
 
-    def said(self, words: Words) -> tuple[Features, float]:
-        """Base features [F, D] of the text as the formant voice says it, and its seconds; or AudioError."""
-        wave = self.speak(words)
-        return base_features(wave), wave.seconds
+    def _others(self, frames: int) -> list[Features]:
+        """DECOYS stretches of other speech, each of so many frames [F, cepstra]."""
+        if self._decoys is None:
+            said = [self.speak(Rules().phones(text.split())) for text in OTHER_TEXTS]
+            self._decoys = cepstra(join(said))
+        bank = self._decoys
+        at = np.linspace(0, len(bank), DECOYS, endpoint=False).astype(int)
+        return [bank[(start + np.arange(frames)) % len(bank)] for start in at]
 
     def speak(self, words: Words) -> Wave:
         """The text as the formant voice says it, at 16 kHz. AudioError for an unknown phone."""
@@ -74,30 +89,38 @@ class Matcher:
     def match(self, wave: Wave, words: Words) -> Match:
         """How well `words` (phones) fit speech without silence around it. AudioError for an unknown phone."""
         heard = stacked(base_features(wave.resample(RATE)))
-        said, _ = self.said(words)
-        rng = np.random.default_rng(len(said))
-        candidates = [said, *(_shuffled(said, rng) for _ in range(DECOYS))]
-        costs = warp_costs(heard, np.stack([stacked(one) for one in candidates]))
+        own_text = cepstra(self.speak(words))
+        candidates = [own_text, *self._others(len(own_text))]
+        costs = warp_costs(heard, np.stack([stacked(normalised(one)) for one in candidates]))
         own, decoys = float(costs[0]), float(np.mean(costs[1:]))
         nearness = 1.0 - own / decoys if decoys > 0 else 0.0
-        score = (nearness - NOTHING_AT) / (MATCH_AT - NOTHING_AT)
-        return Match(min(1.0, max(0.0, score)), own, decoys)
+        return Match(min(1.0, max(0.0, nearness / MATCH_AT)), own, decoys)
 
 
 def base_features(wave: Wave) -> Features:
     """[F, 2·cepstra] cepstra and their slopes of a wave at 16 kHz, each normalised over the wave."""
+    return normalised(cepstra(wave))
+
+
+def cepstra(wave: Wave) -> Features:
+    """[F, cepstra] of a wave at 16 kHz, a frame each 20 ms."""
     samples = np.pad(wave.samples, (0, max(0, 3 * _WINDOW - len(wave.samples))))
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[:: round(HOP_SECONDS * RATE)]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)))
     level = np.log(power @ _filters().T + 1e-8)
     level = np.maximum(level, level.max() - _FLOOR_NEPERS)
-    cepstra = level @ _cosines().T
-    cepstra = (cepstra - cepstra.mean(axis=0)) / (cepstra.std(axis=0) + 1e-3)
-    cepstra *= np.linspace(1.0, _LIFTER, _CEPSTRA)
-    cepstra[:, 0] *= _ENERGY_WEIGHT
-    slopes = np.gradient(cepstra, axis=0)
+    found: Features = (level @ _cosines().T).astype(np.float32)
+    return found
+
+
+def normalised(frames: Features) -> Features:
+    """[F, 2·cepstra] cepstra without their mean and spread, weighted, with their slopes."""
+    even = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + 1e-3)
+    even *= np.linspace(1.0, _LIFTER, _CEPSTRA)
+    even[:, 0] *= _ENERGY_WEIGHT
+    slopes = np.gradient(even, axis=0)
     slopes /= slopes.std(axis=0) + 1e-3
-    return np.concatenate([cepstra, _SLOPE_WEIGHT * slopes], axis=1).astype(np.float32)
+    return np.concatenate([even, _SLOPE_WEIGHT * slopes], axis=1).astype(np.float32)
 
 
 def stacked(base: Features) -> Features:
@@ -132,17 +155,6 @@ def warp_costs(heard: Features, said: npt.NDArray[np.float32]) -> npt.NDArray[np
         before, last = last, new
     ends: npt.NDArray[np.float32] = last[:, rows] / np.float32(rows + columns)
     return ends
-
-
-def _shuffled(base: Features, rng: np.random.Generator) -> Features:
-    """The same frames, in pieces out of order."""
-    size = round(_PIECE_SECONDS / HOP_SECONDS)
-    count = max(2, math.ceil(len(base) / size))
-    borders = np.linspace(0, len(base), count + 1).astype(int)
-    order = rng.permutation(count)
-    if np.array_equal(order, np.arange(count)):
-        order = order[::-1]
-    return np.concatenate([base[borders[at] : borders[at + 1]] for at in order])
 
 
 @cache

@@ -1,0 +1,144 @@
+"""Synthetic truth: what was planted is found, and what is clean is not suspected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dimts.audio.wave import Wave, join
+from dimts.base.errors import DataError
+from dimts.base.project import Project
+from dimts.data.activity import listen_to
+from dimts.data.manifest import Manifest, Utterance
+from dimts.data.prepare import prepare
+
+COUNTS = [30, pytest.param(200, marks=pytest.mark.slow)]
+VOICES = ("f2", "m3", "f4", "m1")
+
+
+def table(folder: Path, rows: list[tuple[str, str]]) -> Path:
+    lines = ["id\tpath\tspeaker\ttext", *(f"{name}\taudio/{name}.wav\ta\t{text}" for name, text in rows)]
+    (folder / "metadata.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+def spoken(speech: Any, folder: Path, count: int) -> list[tuple[str, str]]:
+    (folder / "audio").mkdir(parents=True)
+    rows = []
+    for index in range(count):
+        text = speech.sentence(index + 2)
+        wave = speech.said(text, VOICES[index % len(VOICES)]).wave
+        speech.room(wave, 0.4, 0.4, -55.0, index).save(folder / "audio" / f"s{index:03d}.wav")
+        rows.append((f"s{index:03d}", text))
+    return rows
+
+
+def prepared(project: Project, folder: Path) -> dict[str, Utterance]:
+    prepare(project, [folder])
+    return {row.name: row for row in Manifest.read(project.manifest)}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_clean_items_are_not_suspected_and_shuffled_texts_are(
+    project: Project, tmp_path: Path, speech: Any, count: int
+) -> None:
+    folder = tmp_path / "corpus"
+    rows = spoken(speech, folder, count)
+    half = count // 2
+    shuffled = [text for _, text in rows[half:]]
+    mixed = rows[:half] + [
+        (name, text) for (name, _), text in zip(rows[half:], [*shuffled[7:], *shuffled[:7]], strict=True)
+    ]
+    found = prepared(project, table(folder, mixed))
+    clean = [found[name].kept for name, _ in mixed[:half]]
+    flagged = [bool({"mismatch", "speaking_rate"} & set(found[name].against)) for name, _ in mixed[half:]]
+    assert np.mean(clean) >= 0.98
+    assert np.mean(flagged) >= (0.95 if count > 100 else 0.9)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_long_recording_is_cut_where_its_script_says(
+    project: Project, tmp_path: Path, speech: Any, count: int
+) -> None:
+    rng = np.random.default_rng(3)
+    folder, parts, truth, at = tmp_path / "long", [], {}, 0.0
+    folder.mkdir()
+    texts = [speech.sentence(index + 2) for index in range(count)]
+    for text in texts:
+        one = speech.said(text, "f2")
+        gap = Wave.silence(float(rng.uniform(0.35, 1.2)), one.wave.rate)
+        at += gap.seconds
+        truth[text] = (at + one.start_seconds, at + one.end_seconds)
+        parts += [gap, one.wave]
+        at += one.wave.seconds
+    speech.room(join([*parts, Wave.silence(0.6, 24_000)]), 0.0, 0.0, -60.0).save(folder / "book.flac")
+    (folder / "book.txt").write_text("\n".join(texts), encoding="utf-8")
+    prepare(project, [folder])
+    rows = Manifest.read(project.manifest)
+    assert np.mean([row.kept for row in rows]) >= 0.98
+    assert {row.text for row in rows} == set(texts)
+    errors = []
+    for row in rows:
+        start, end = truth[row.text]
+        heard = listen_to(Wave.load(project.inside(row.path)).samples, 22_050).speech
+        errors += [abs(row.start_seconds + heard[0][0] - start), abs(row.start_seconds + heard[-1][1] - end)]
+        assert row.start_seconds <= start + 0.02  # nothing of it is cut off
+        assert row.end_seconds >= end - 0.02
+        others = [span for text, span in truth.items() if text != row.text]
+        assert not any(
+            a + 0.02 < row.start_seconds < b - 0.02 or a + 0.02 < row.end_seconds < b - 0.02 for a, b in others
+        )
+    assert np.median(errors) <= 0.05
+
+
+@pytest.mark.parametrize("kind", ["noise", "music"])
+@pytest.mark.parametrize("snr_db", [5.0, 15.0, 25.0])
+def test_a_planted_noise_is_measured(project: Project, tmp_path: Path, speech: Any, kind: str, snr_db: float) -> None:
+    """Within 1 dB, noise or chords, under every clip of a set; below the limit it sets aside."""
+    folder = tmp_path / "corpus"
+    rows = spoken(speech, folder, 8)
+    rng = np.random.default_rng(0)
+    for name, _ in rows:
+        wave = Wave.load(folder / "audio" / f"{name}.wav", 16_000)
+        first, last = round(0.4 * 16_000), len(wave.samples) - round(0.4 * 16_000)
+        power = float(np.mean(np.square(wave.samples[first:last])))
+        time = np.arange(len(wave.samples)) / 16_000
+        made = (
+            rng.standard_normal(len(time))
+            if kind == "noise"
+            else sum(
+                np.sin(2 * np.pi * hertz * time + rng.uniform(0, 6)) for hertz in (220.0, 277.2, 329.6, 440.0, 659.3)
+            )
+        )
+        made = made * np.sqrt(power / 10 ** (snr_db / 10) / np.mean(np.square(made)))
+        Wave((wave.samples + made).astype(np.float32), 16_000).save(folder / "audio" / f"{name}.wav")
+    table(folder, rows)
+    if snr_db < 10:
+        with pytest.raises(DataError, match="none of 8"):
+            prepare(project, [folder])
+        assert all({"low_snr", "no_speech"} & set(row.against) for row in Manifest.read(project.manifest))
+        return
+    measured = [row.measures["snr_db"] for row in prepared(project, folder).values()]
+    assert len(measured) == 8
+    assert np.median(measured) == pytest.approx(snr_db, abs=1.0)
+
+
+def test_planted_copies_are_all_found_and_never_stand_on_two_sides(
+    project: Project, tmp_path: Path, speech: Any
+) -> None:
+    folder = tmp_path / "corpus"
+    rows = spoken(speech, folder, 30)
+    copies = []
+    for number in range(0, 30, 3):
+        wave = Wave.load(folder / "audio" / f"s{number:03d}.wav")
+        changed = (wave.gain(-9.0), wave.resample(16_000), Wave(np.pad(wave.samples, (3000, 500)), wave.rate))[
+            number % 3
+        ]
+        changed.save(folder / "audio" / f"copy{number:03d}.wav")
+        copies.append((f"copy{number:03d}", rows[number][1]))
+    found = prepared(project, table(folder, rows + copies))
+    assert all(found[name].against == ("duplicate_audio",) for name, _ in copies)
+    assert all(found[name].kept for name, _ in rows)
