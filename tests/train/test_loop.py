@@ -154,7 +154,12 @@ def test_other_settings_begin_a_new_run_and_say_so(make_project: MakeProject) ->
 
 @pytest.mark.parametrize(
     ("attention", "packing", "checkpointing"),
-    [("eager", "auto", "off"), ("eager", "off", "every 2"), ("sdpa", "off", "off"), ("sdpa", "auto", "on")],
+    [
+        ("eager", "off", "every 2"),
+        pytest.param("eager", "auto", "off", marks=pytest.mark.slow),
+        pytest.param("sdpa", "off", "off", marks=pytest.mark.slow),
+        pytest.param("sdpa", "auto", "on", marks=pytest.mark.slow),
+    ],
 )
 def test_kernels_packing_and_checkpointing_change_no_loss(
     make_project: MakeProject, attention: str, packing: str, checkpointing: str

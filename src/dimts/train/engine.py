@@ -91,8 +91,13 @@ class Engine:
         return self.respelt.get(row.id, row.spelling)
 
 
-def build(project: Project, settings: TrainSettings, rows: Sequence[Utterance], tell: Tell) -> Engine:
-    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable base."""
+def build(
+    project: Project, settings: TrainSettings, rows: Sequence[Utterance], tell: Tell, *, write: bool = True
+) -> Engine:
+    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable base.
+
+    Without `write` nothing is written into the project: a random engine then keeps its random codebook.
+    """
     frontend = project.settings("text", FrontendSettings)
     used = [row for row in rows if row.kept and row.split in ("train", "dev")]
     respelt = _respelt(project, frontend, used, tell)
@@ -101,7 +106,8 @@ def build(project: Project, settings: TrainSettings, rows: Sequence[Utterance], 
         engine = _from_base(settings.base, frontend, spellings, settings.seed)
     else:
         engine = _on_the_spot(settings, frontend, spellings)
-        lay(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
+        if write:
+            lay(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
     engine.respelt = respelt
     if respelt:
         engine.remarks.append(f"{len(respelt)} texts were spelt anew: [text] or the lexicon changed since preparing")

@@ -113,7 +113,7 @@ def forecast(project: Project | Path | str, settings: TrainSettings | None = Non
     settings = settings or project.settings("train", TrainSettings)
     machine = Machine.look()
     precision = plan_precision(settings.precision, machine)
-    engine = build(project, settings, rows := Manifest.read(project.manifest), tell)
+    engine = build(project, settings, rows := Manifest.read(project.manifest), tell, write=False)
     head = engine.model.spec.head_width
     attention = plan_attention(
         settings.attention,
