@@ -62,7 +62,7 @@ class _Pair(nn.Module):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         direction = torch.empty(shape)
-        nn.init.normal_(direction, std=0.01)
+        nn.init.normal_(direction, std=1 / math.sqrt(math.prod(shape[1:])))  # signals keep their size at birth
         self.original0 = nn.Parameter(torch.ones(shape[0], *(1 for _ in shape[1:])))
         self.original1 = nn.Parameter(direction)
 
