@@ -63,16 +63,20 @@ def africa_g2p() -> Say:
     return lambda words: [pipeline.run(word, sep=" ") for word in words]
 
 
+ONLY_LEXICON = RulesSettings(morphology=False, model=False)
+ONLY_MORPHOLOGY = RulesSettings(lexicon=False, model=False)
+ONLY_MODEL = RulesSettings(lexicon=False, morphology=False)
+ONLY_SYLLABLES = RulesSettings(lexicon=False, morphology=False, model=False)
 SYSTEMS: dict[str, Callable[[], Say]] = {
     "dimts rules": backend(Rules),
     "dimts default chain": chain("transphone", "epitran", "rules"),
     "rules without lexicon": backend(lambda: Rules(RulesSettings(lexicon=False))),
     "rules without morphology": backend(lambda: Rules(RulesSettings(morphology=False))),
     "rules without model": backend(lambda: Rules(RulesSettings(model=False))),
-    "lexicon alone": backend(lambda: Rules(RulesSettings(morphology=False, model=False))),
-    "morphology alone": backend(lambda: Rules(RulesSettings(lexicon=False, model=False))),
-    "model alone": backend(lambda: Rules(RulesSettings(lexicon=False, morphology=False))),
-    "syllables alone": backend(lambda: Rules(RulesSettings(lexicon=False, morphology=False, model=False))),
+    "lexicon alone": backend(lambda: Rules(ONLY_LEXICON)),
+    "morphology alone": backend(lambda: Rules(ONLY_MORPHOLOGY)),
+    "model alone": backend(lambda: Rules(ONLY_MODEL)),
+    "syllables alone": backend(lambda: Rules(ONLY_SYLLABLES)),
     "Epitran amh-Ethi": backend(lambda: BACKENDS["epitran"]()),
     "Epitran amh-Ethi-pp": backend(lambda: BACKENDS["epitran-pp"]()),
     "Epitran amh-Ethi-red": backend(lambda: BACKENDS["epitran-red"]()),
@@ -112,7 +116,7 @@ def speed(start: Callable[[], Say], text: list[str]) -> dict[str, float]:
 
 def start_of_rules() -> dict[str, float]:
     """CPU milliseconds and megabytes of a fresh interpreter that says one unknown word, and of an empty one."""
-    program = "import resource;{}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    program = "{}\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     work = "from dimts.text.g2p.rules import Rules;Rules().phones(['ስርፍጥክና'])"
     found = {}
     for name, code in (("bare", ""), ("rules", work)):

@@ -75,6 +75,8 @@ def _perfect(after_vowel: bool) -> Iterable[str]:
         if subject == "":
             yield from _with_objects("a", True) if False else ("", *OBJECTS[1:], *PREPOSED)
             continue
+        if subject.endswith("c:"):
+            yield f"{subject}.w"
         if subject in ("ku", "hu"):
             yield from (subject, subject + "t", subject[0] + "At", subject[0] + "Ac:ew", subject + "wat")
             yield from (subject + thing for thing in PREPOSED)
@@ -121,13 +123,13 @@ def _gerund() -> Iterable[str]:
         yield from forms
         for form in forms:
             if form == "o":
-                yield from ("Al", "wal")
+                yield from ("Al", "wal", "o'al")
             elif form == "a":
                 yield from ("alec:", "al:ec:")
             elif form == "E":
                 yield from ("Eyal:ehu", "E'al:ehu", "iyal:ehu", "al:ehu")
             elif form == "ew":
-                yield from ("ewal",)
+                yield from ("ewal", "ew'al")
             elif form == "ac:hu":
                 yield from ("ac:hAl", "ac:huwal", "ac:hual")
             else:
@@ -191,8 +193,8 @@ def suffixes() -> Suffixes:
 
 # ---------------------------------------------------------------- before the stem
 _PERFECT_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "'ye", "'al", "yal", "bal", "kal", "slal", "'ndal",
-                  "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "kal")  # fmt: skip
-_IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'ndem:", "'nd", "'skem:", "k", "m",
+                  "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "beye", "keye", "'nde'al")  # fmt: skip
+_IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'ndem:", "'nd", "'skem:", "'sk", "k", "m",
                     "wedem:", "kenem:", "yebem:", "yelem:", "yekem:", "yeslem:")  # fmt: skip
 """yəmmi-: the m of the relative is long (Leslau)."""
 NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe", "yele", "yeke",

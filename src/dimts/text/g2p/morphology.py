@@ -23,12 +23,12 @@ _AFTER_SOFT = ("E", "i", "al:ehu", "al:ex", "yal:ex", "iy")
 SLOTS = ("perf", "imp", "jus", "ipv", "ger", "inf", "agt", "ins")
 _VERB_SUFFIXES = {"perf": "perf", "imp": "imp", "jus": "jus", "ipv": "jus", "ger": "ger"}
 """Which set of suffixes a slot takes; the others are nouns."""
-_FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "4a")
+_FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "3fa", "4a")
 _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
 _LONGEST_PREFIX = 12
 _BARE_SUBJECTS = ("y", "t", "'n:", "'", "ya", "ta", "yas", "tas", "yt:a", "tt:a")
-_NOUN = 0.965
+_NOUN = 0.96
 _RARE_VOICES = ("rt", "ft", "xt", "ra", "fa", "xa", "f", "ast2")
 _T_VOICES, _A_VOICES = ("t", "rt", "ft", "xt"), ("a", "ra", "fa", "xa")
 _DIGITS = str.maketrans(dict.fromkeys("hlmsrxbtcnN'kwzZydjgfpvqTCSP", "C"))
@@ -125,7 +125,7 @@ def _voice_and_ending(family: str, voice: str, slot: str, pattern: str) -> tuple
     elif voice == "f":
         voice = "-"
     ending = _VERB_SUFFIXES.get(slot, "noun")
-    final_a = pattern.endswith("a") and ending != "noun"
+    final_a = pattern.endswith(("a", "e")) and ending != "noun"
     if final_a:
         ending = "perfa" if slot == "perf" else "impa"
     return voice, slot, ending, slot == "perf" and family in _FINAL_A and not final_a, pattern, cost
@@ -158,7 +158,8 @@ def _radicals(pattern: str) -> Radicals:
 _FAMILIES = {
     "CeCeCe": "3", "CoCeCe": "3o", "CaCeCe": "3a", "CeCa": "2a", "CoCa": "2oa", "CeCe": "2e", "CoCe": "ho",
     "CaCe": "ha", "CECe": "hE", "CeCeCeCe": "4", "CeCCeCe": "4c", "CoCeCeCe": "4o", "CaCa": "2a",
-    "CeCaCe": "3e", "CeCaCa": "3aa", "CoCaCa": "3oaa", "CaCECe": "caE", "CeCoCe": "3u", "CACe": "hA",
+    "CeCaCe": "3e",
+    "CeCaCa": "3aa", "CoCaCa": "3oaa", "CaCECe": "caE", "CeCoCe": "3u", "CACe": "hA", "CeCeCa": "3fa", "CoCaCe": "3oe",
 }  # fmt: skip
 """Citation form → family of the root."""
 
@@ -182,8 +183,8 @@ def family_of(citation: str, kind: str) -> tuple[str, str] | None:
         return None
     if family == "2e" and kind == "H":
         family = "he"
-    if family == "ho" and kind == "W":
-        family = "2oe"
+    if kind == "W":
+        family = {"ho": "2oe", "3": "3fe", "3o": "3ofe"}.get(family, family)
     return family, _consonants(citation)
 
 
@@ -265,6 +266,14 @@ class Morphology:
                 stem = code[cut:end]
                 if stem in words:
                     yield from _noun(stem, words[stem], noun, found["noun"])
+                if found["noun"].startswith("oc:") and stem + "a" in words:  # gʷadːəɲːa + otʃː = gʷadːəɲːotʃː
+                    marked, trust = words[stem + "a"]
+                    yield from _noun(
+                        stem,
+                        (marked.removesuffix("a:") + ":" if marked.endswith(":") else marked[:-1], trust),
+                        noun,
+                        found["noun"],
+                    )
                 if swallows and "'" + stem in words:  # ye + 'na:nte = yena:nte: the prefix swallows the እ of its stem
                     marked, trust = words["'" + stem]
                     yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"])
@@ -305,7 +314,7 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
 def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[tuple[float, Analysis]]:
     if _fits(stem, tail):
         marked, trust = word
-        weight = trust + 0.014 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
+        weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
         if head and len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
             marked = f"{marked[0]}.{marked[1:]}"  # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
         yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", trust)
