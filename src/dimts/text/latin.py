@@ -207,7 +207,7 @@ _RULES = tuple(
             "ough": "o", "augh": "o",
             "eigh": "e j", "igh": "a j", "sch": "ʃ", "tch": "tʃ", "dge": "dʒ", "ch": "tʃ", "sh": "ʃ", "ph": "f",
             "th": "z",
-            "wh": "w", "gh": "ɡ", "kh": "k", "zh": "ʒ", "ts": "sʼ", "ck": "k", "qu": "k w", "ng": "n ɡ", "ny": "ɲ",
+            "wh": "w", "gh": "ɡ", "kh": "k", "zh": "ʒ", "ck": "k", "qu": "k w", "ng": "n ɡ", "ny": "ɲ",
             "ee": "i", "ea": "i", "oo": "u", "ou": "a w", "ow": "a w", "oa": "o", "ai": "e j", "ay": "e j", "ei": "a j",
             "ey": "i",
             "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u", "eu": "j u",
@@ -240,6 +240,9 @@ def transliterate(written: str) -> str:
         elif char in "cg" and rest[:1] in ("e", "i", "y") and char == "c":
             phones.append("s")
             at += 1
+        elif char == "t" and at == 0 and rest[:1] == "s":
+            phones.append("sʼ")  # Tsegaye, Tsehay
+            at += 2
         elif char == "y" and at and (not rest or rest[0] not in _VOWELS) and letters[at - 1] not in _VOWELS:
             phones.append("i")
             at += 1

@@ -152,10 +152,11 @@ def mixed(above: int, below: int) -> str:
 # ---------------------------------------------------------------- arithmetic
 _OPERATORS = {
     "+": "ሲደመር", "-": "ሲቀነስ", "−": "ሲቀነስ", "–": "ሲቀነስ", "×": "ሲባዛ በ", "*": "ሲባዛ በ", "x": "ሲባዛ በ", "X": "ሲባዛ በ",
-    "÷": "ሲካፈል ለ", "/": "ሲካፈል ለ", "=": "እኩል ይሆናል", "<": "ያንሳል ከ", ">": "ይበልጣል ከ", "≤": "ያንሳል ወይም እኩል ነው ከ",
-    "≥": "ይበልጣል ወይም እኩል ነው ከ", "≠": "እኩል አይደለም ከ", "≈": "በግምት እኩል ይሆናል", "±": "ሲደመር ወይም ሲቀነስ",
+    "÷": "ሲካፈል ለ", "/": "ሲካፈል ለ", "=": "እኩል ይሆናል", "≈": "በግምት እኩል ይሆናል", "±": "ሲደመር ወይም ሲቀነስ",
 }  # fmt: skip
 """How an operator is said; one that ends in a one-letter prefix is written on the number after it."""
+_COMPARISONS = {"<": "ያንሳል", ">": "ይበልጣል", "≤": "ያንሳል ወይም እኩል ይሆናል", "≥": "ይበልጣል ወይም እኩል ይሆናል", "≠": "ይለያል"}
+"""Verbs that stand after the second number, which takes ከ: 10 > 5 → አስር ከአምስት ይበልጣል."""
 _PREFIXED = ("በ", "ለ", "ከ")
 _SUM = re.compile(r"[+×÷*=<>≤≥≠≈±]|\d [-−–] |\d ?[xX] ?\d")
 _TERM = rf"[-−]?{NUMBER}"
@@ -170,12 +171,15 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
         return None
     start, prefix = prefix_of(text, at, floor)
     words: list[str] = []
-    held = prefix
+    held, verb = prefix, ""
     number_seen = False
     for number, sign in _PIECES.findall(found.group()):
         if number:
             words.append(held + numbers.decimal(number.replace("፣", ",")))
-            held, number_seen = "", True
+            words += [verb] if verb else []
+            held, verb, number_seen = "", "", True
+        elif number_seen and sign in _COMPARISONS:
+            held, verb, number_seen = "ከ", _COMPARISONS[sign], False
         elif not number_seen:
             words.append(held + numbers.MINUS)
             held = ""

@@ -22,6 +22,8 @@ _KEY = re.compile(
     r"ሂሳብ ቁጥር|ሒሳብ ቁጥር|ሂ[./]ቁ\.?|አካውንት(?: ቁጥር)?|"
     r"መለያ ቁጥር|ፓስፖርት ቁጥር|ኮድ|[Tt]el|TEL|[Pp]hone|[Ff]ax|[Mm]ob(?:ile)?|P\.?I\.?N|TIN)[.:፡፦]{0,2} ?(?:በ|የ|ለ|ወደ)?$"
 )
+_SPACED = re.compile(r"0\d{1,3}(?:[ \-]\d{1,4}){2,5}(?![\d/])")
+_LOCAL_DIGITS = (9, 10)
 _SEVEN = re.compile(r"\d{3}-\d{2}-\d{2}(?!\d)|\d{2}-\d{2}-\d{2}(?:-\d{2})?(?![\d/])")
 
 
@@ -39,6 +41,8 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     if found := _ETHIOPIAN.match(text, at):
         return _said(text, start, found.end(), prefix, "the shape of an Ethiopian telephone number", at)
+    if (found := _SPACED.match(text, at)) and len(re.sub(r"\D", "", found.group())) in _LOCAL_DIGITS:
+        return _said(text, start, found.end(), prefix, "groups of digits that begin with 0", at)
     if _KEY.search(behind(text, at)) and (found := _KEYED.match(text, at)):
         return _said(text, start, found.end(), prefix, "a number after a word for telephone, account or code", at)
     if found := _SEVEN.match(text, at):
