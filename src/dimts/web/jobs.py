@@ -15,6 +15,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -37,7 +38,6 @@ OVER: tuple[State, ...] = ("done", "failed", "stopped", "lost")
 _TAIL_BYTES = 16_384
 _LINE = re.compile(r"^([a-z][\w ]*): ([\d.]+(?:e[+-]?\d+)?)(?:/([\d.]+(?:e[+-]?\d+)?))? (\S+)", re.MULTILINE)
 _INTERRUPTED = 130
-_RUNNERS: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ class Job:
     pid: int = 0
     born: float = 0.0
     """When the process began, to tell it from a later one of the same number."""
+    runner: int = 0
+    """Process that waits for it, to write down how it ended."""
+    runner_born: float = 0.0
     code: int | None = None
     """Its exit code."""
 
@@ -82,8 +85,16 @@ class Jobs:
 
     def all(self) -> list[Job]:
         """Every job, oldest first; one whose process has died unseen is "lost"."""
-        found = [job for path in sorted(self.folder.glob("*.json")) if (job := _read(path)) is not None]
-        return [replace(job, state="lost") if job.state == "running" and not alive(job) else job for job in found]
+        # not those that are just being written aside, which begin with a dot
+        found = [job for path in sorted(self.folder.glob("[!.]*.json")) if (job := _read(path)) is not None]
+        return [self._seen(job) for job in found]
+
+    def _seen(self, job: Job) -> Job:
+        """The job, "lost" if it has died and nobody is there to say how."""
+        if job.state != "running" or alive(job) or _lives(job.runner, job.runner_born):
+            return job
+        again = _read(self.folder / f"{job.id}.json")  # the runner may have written and left meanwhile
+        return again if again is not None and again.state != "running" else replace(job, state="lost")
 
     def waiting(self) -> list[Job]:
         """Jobs that are not over, in the order of their turn."""
@@ -115,7 +126,6 @@ class Jobs:
 
     def run(self) -> None:
         """Start a runner; if one is there already, the new one leaves at once."""
-        _RUNNERS[:] = [runner for runner in _RUNNERS if runner.poll() is None]  # reap
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "runner.log").open("ab") as log:
@@ -128,7 +138,7 @@ class Jobs:
                 )
         except OSError as error:
             raise storage_error(error, self.folder) or error from error
-        _RUNNERS.append(process)
+        threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
 
     def stop(self, identity: str, *, now: bool = False) -> Job:
         """Ask a job to save and end as Ctrl-C does; `now` ends it without asking. A waiting one never starts."""
@@ -177,11 +187,15 @@ class Jobs:
 
 def alive(job: Job) -> bool:
     """Whether the process of a job still runs (and is not a later one of the same number)."""
+    return _lives(job.pid, job.born)
+
+
+def _lives(pid: int, born: float) -> bool:
     import psutil
 
     try:
-        process = psutil.Process(job.pid)
-        return bool(abs(process.create_time() - job.born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE)
+        process = psutil.Process(pid)
+        return bool(pid and abs(process.create_time() - born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 

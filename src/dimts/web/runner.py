@@ -62,7 +62,9 @@ def _run(jobs: Jobs, job: Job) -> None:
         )
         with contextlib.suppress(psutil.Error):  # it may have ended already
             job = replace(job, born=psutil.Process(process.pid).create_time())
+        own = psutil.Process()
         job = replace(job, state="running", started=time.time(), pid=process.pid)
+        job = replace(job, runner=own.pid, runner_born=own.create_time())
         jobs.write(job)
         if jobs.stop_file(job).exists():  # asked for between the look above and now
             jobs.stop(job.id)

@@ -42,7 +42,8 @@ def build(page: Page, timer: Any) -> None:
         run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
         state = gr.HTML(elem_id="train-state")
     curve = gr.LinePlot(
-        x="step", y="loss", color="curve", color_map={"train": "#14795c", "dev": "#c2552d"}, x_title=say("train.step"), y_title=say("train.loss"),
+        x="step", y="loss", color="curve", color_map={"train": "#14795c", "dev": "#c2552d"},
+        x_title=say("train.step"), y_title=say("train.loss"),
         color_title=say("train.curve"), height=260, label=say("train.curves"), elem_id="train-curves",
         tooltip="axis",
     )  # fmt: skip

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from dimts.base.doubt import Doubt
-from dimts.base.errors import DimtsError, ProjectError
+from dimts.base.errors import DimtsError, ProjectError, SourceError
 from dimts.base.files import aside, fingerprint, write_text
 from dimts.base.project import Project
 
@@ -62,7 +62,7 @@ def safe_name(name: str) -> str:
 
 def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes: int) -> Stored:
     """Store uploads of at most `max_bytes` each that lie below `cache`. Raises ProjectError for too many files."""
-    from dimts.data.files import SOUND, SUBTITLES, TEXT
+    from dimts.data.files import SOUND, SUBTITLES, TABLES, TEXT
 
     if len(uploads) > MAX_BATCH:
         raise ProjectError(f"{len(uploads)} files at once are too many", f"at most {MAX_BATCH}; upload them in parts")
@@ -70,6 +70,8 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
     good: list[Upload] = []
     for upload in uploads:
         doubt = _problem(upload, cache, max_bytes, SOUND, (*TEXT, *SUBTITLES, *_TABLES))
+        if not doubt and _suffix(upload) in _TABLES and safe_name(upload.name) not in TABLES:
+            doubt = Doubt("upload_table", "tables are called metadata.tsv or metadata.csv")
         if doubt:
             refused.append((_shown(upload.name), doubt))
         else:
@@ -160,21 +162,18 @@ def _not_text(path: Path) -> Doubt | None:
 
 def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Doubt]]) -> Stored:
     """An upload with a table: a folder of its own, so that the table finds its sounds by their names."""
-    from dimts.data.files import TABLES, gather
+    from dimts.data.files import gather
 
     files = {safe_name(one.name): one for one in (*sounds, *texts)}
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\t{fingerprint(files[name].path)}\n".encode())
     final = project.recordings / f"set-{digest.hexdigest()[:_HASH_DIGITS]}"
-    odd = [name for name, one in files.items() if _suffix(one) in _TABLES and name not in TABLES]
-    refused += [(name, Doubt("upload_table", "tables are called metadata.tsv or metadata.csv")) for name in odd]
     staged = final.with_name(f".{final.name}")
     shutil.rmtree(staged, ignore_errors=True)
     try:
         for name, one in files.items():
-            if name not in odd:
-                _copy(one.path, staged / name)
+            _copy(one.path, staged / name)
         for recording in gather([staged]):
             if not recording.path.absolute().resolve().is_relative_to(staged.resolve()):
                 outside = Doubt(
@@ -183,9 +182,12 @@ def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused
                 return Stored((), (), (*refused, (_shown(recording.origin), outside)))
         if not final.exists():
             staged.rename(final)
+    except SourceError as error:
+        message = error.message.replace(str(staged), "").lstrip("/\\")
+        return Stored((), (), (*refused, (message.split(":")[0], Doubt("upload_table", message))))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    kept = [final / name for name in files if name not in odd]
+    kept = [final / name for name in files]
     return Stored(
         tuple(path for path in kept if path.name in {safe_name(one.name) for one in sounds}),
         tuple(path for path in kept if path.name in {safe_name(one.name) for one in texts}),

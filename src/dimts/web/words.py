@@ -1,0 +1,59 @@
+"""Words that a person mends: the project's lexicon from the page, by the same steps as `dimts lexicon add`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dimts.base.errors import TextError
+from dimts.base.project import Project
+from dimts.text.g2p import lexicon
+from dimts.text.g2p.backend import Refusal, Word
+
+_ABSENT = frozenset({"absent", "hangs", "raises"})
+"""Doubts about a backend itself, not about its answer."""
+
+
+def fix(
+    project: Project, word: str, spoken: str, note: str = "", *, force: bool = False
+) -> tuple[lexicon.Entry, list[lexicon.Entry]]:
+    """Put a word into the project's lexicon; `spoken` is IPA, or fidel with ፟ over long letters.
+
+    Returns the new row and those it replaced. TextError for phones that cannot be read, or that contradict the
+    letters unless `force`.
+    """
+    from dimts.text.ethiopic import is_ethiopic_letter
+    from dimts.text.g2p.letters import read, say
+    from dimts.text.phones import from_ipa
+
+    note = " ".join(note.split())
+    if not word.strip() or not spoken.strip():
+        raise TextError("the word or its phones are empty", "give both, e.g. ሰላም and s ə l a m")
+    if any(map(is_ethiopic_letter, spoken)):
+        reading = read(spoken.strip())
+        phones = say(reading, reading.marks)
+    else:
+        phones = from_ipa(spoken.strip())
+    entry = lexicon.Entry(word.strip(), phones, note)
+    found = lexicon.problems(entry)
+    if found and not force:
+        raise TextError(f"{entry.word}: {'; '.join(found)}", "mend the phones, or save it all the same")
+    return entry, lexicon.add(project.lexicon, entry.word, phones, note)
+
+
+def entries(project: Project) -> list[list[str]]:
+    """The project's lexicon as rows."""
+    found = lexicon.load(project.lexicon) if project.lexicon.is_file() else []
+    return [[entry.word, " ".join(entry.phones), entry.note] for entry in found] or [["", "", ""]]
+
+
+def absences(words: Iterable[Word]) -> list[str]:
+    """The backends that could not answer at all, each once, with the reason."""
+    found = {
+        one.by: f"{one.by}: {'; '.join(map(str, one.doubts))}" for word in words for one in word.refused if gone(one)
+    }
+    return list(found.values())
+
+
+def gone(one: Refusal) -> bool:
+    """Whether the backend itself failed, rather than its answer."""
+    return bool(one.doubts) and all(doubt.kind in _ABSENT for doubt in one.doubts)

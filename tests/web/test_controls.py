@@ -1,0 +1,89 @@
+"""Each control is one field of a settings object: moved, it changes that field and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dimts.base.errors import ConfigError
+from dimts.base.project import Project
+from dimts.web import settings
+from dimts.web.controls import Control, by_key, controls, default, optional, shown, taken
+
+CONTROLS = controls()
+
+
+def another(one: Control, now: Any) -> Any:
+    """A value that the control may have and has not."""
+    if one.look == "switch":
+        return not now
+    if one.look == "order":
+        return [option for option in one.options if option not in now][:1] + list(now)
+    if one.look == "choice":
+        return next((option for option in one.options if option != now), "somewhere")
+    if one.look == "whole":
+        return int(now or 0) + 1
+    if one.look == "number":
+        return 0.5 if now in (None, 0.0) else now * 1.5
+    return "ሌላ"
+
+
+@pytest.mark.parametrize("one", CONTROLS, ids=lambda one: one.key)
+def test_a_control_changes_exactly_its_own_field(one: Control, project: Project) -> None:
+    before = settings.get(project)
+    value = another(one, before[one.key])
+    settings.put(project, taken([one.key], [value]))
+    after = settings.get(project)
+    assert {key for key in before if before[key] != after[key]} == {one.key}
+    assert after[one.key] == value
+
+
+@pytest.mark.parametrize("one", CONTROLS, ids=lambda one: one.key)
+def test_what_a_control_shows_is_what_it_takes(one: Control, project: Project) -> None:
+    for value in (settings.get(project)[one.key], another(one, settings.get(project)[one.key])):
+        assert one.taken(shown(one.key, value)) == value
+
+
+def test_no_field_has_two_controls_and_all_are_fields(project: Project) -> None:
+    keys = [one.key for one in CONTROLS]
+    assert len(keys) == len(set(keys))
+    assert set(keys) <= set(settings.get(project))
+    assert all(default(key) == settings.get(project)[key] for key in keys)
+
+
+def test_no_control_names_a_file() -> None:
+    keys = {one.key for one in CONTROLS}
+    assert not keys & {"train.batches.replay", "text.g2p.transphone_folder", "text.g2p.lexicon"}
+
+
+@pytest.mark.parametrize("one", [one for one in CONTROLS if one.look in ("choice", "order")], ids=lambda one: one.key)
+def test_choices_come_from_the_settings(one: Control) -> None:
+    if one.key == "train.base":
+        return
+    assert len(one.options) >= 2
+    for option in one.options:
+        assert one.taken([option] if one.look == "order" else option)
+    for wrong in ("../../etc/passwd", 3, None, ["<b>"]):
+        with pytest.raises(ConfigError):
+            one.taken(wrong)
+
+
+@pytest.mark.parametrize("one", [one for one in CONTROLS if one.look in ("whole", "number")], ids=lambda one: one.key)
+def test_numbers_are_numbers(one: Control) -> None:
+    for wrong in (float("nan"), float("inf"), True, "many", [1]):
+        with pytest.raises(ConfigError):
+            one.taken(wrong)
+    if optional(one.key):
+        assert one.taken("") is None
+    else:
+        with pytest.raises(ConfigError):
+            one.taken(None)
+    if one.look == "whole":
+        with pytest.raises(ConfigError):
+            one.taken(1.5)
+
+
+def test_an_unknown_key_has_no_control() -> None:
+    with pytest.raises(ConfigError, match="no control"):
+        by_key("train.batches.replay")
