@@ -255,11 +255,12 @@ def _wrong_words(words: Sequence[HeardWord], settings: FaultSettings) -> list[Do
 
 
 def _lengths(heard: Heard, expected: tuple[str, ...], settings: FaultSettings) -> list[Doubt]:
-    """Long consonants that are likelier to have been said short."""
-    longs = sum(sign.endswith(LONG) for sign in expected)
+    """Long consonants that are likelier to have been said short; not the very last sign, after which nothing tells."""
+    longs = sum(sign.endswith(LONG) for sign in expected[:-1])
     if not longs:
         return []
-    as_long, as_short = heard.cost(expected), heard.cost([short(sign) for sign in expected])
+    as_long = heard.cost(expected)
+    as_short = heard.cost([*(short(sign) for sign in expected[:-1]), expected[-1]])
     if not math.isfinite(as_short):
         return []
     margin = (as_long - as_short) / longs

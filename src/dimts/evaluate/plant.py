@@ -47,12 +47,16 @@ def babble(spoken: Spoken, voice: Formant, words: Words) -> Wave:
 
 
 def halve(spoken: Spoken, words: Words) -> Wave:
-    """Every long consonant shortened to half its time: its middle half is cut out."""
+    """Every long consonant shortened to half its time: its middle half is cut out.
+
+    Not the very last phone: where the silence follows, the length of a consonant cannot be heard.
+    """
     pieces: list[Wave] = []
     at = 0.0
-    for word, times in zip(words, spoken.times, strict=True):
-        for phone, (start, end) in zip(word, times, strict=True):
-            if phone.endswith(LONG):
+    final = len(spoken.times) - 1, len(spoken.times[-1]) - 1
+    for number, (word, times) in enumerate(zip(words, spoken.times, strict=True)):
+        for place, (phone, (start, end)) in enumerate(zip(word, times, strict=True)):
+            if phone.endswith(LONG) and (number, place) != final:
                 quarter = (end - start) / 4
                 pieces.append(spoken.wave.cut(at, start + quarter))
                 at = end - quarter
