@@ -316,3 +316,21 @@ def test_spans_point_into_the_text_even_where_signs_are_invisible() -> None:
         (" ", "text"),
         ("ዓ\u200d.ም", "abbreviation"),
     ]
+
+
+def documented() -> Iterator[tuple[str, str, str]]:
+    """Category, written form and reading of the examples in docs/text.md that are given whole."""
+    page = (Path(__file__).parents[2] / "docs" / "text.md").read_text(encoding="utf-8")
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or len(cells) != 4 or "(U+" in line:
+            continue
+        for written, read in zip(cells[1].split(" · "), cells[2].split(" · "), strict=False):
+            if re.search("[ሀ-ፚ]", read) and "…" not in read:
+                yield cells[0], written.strip(), read.strip()
+
+
+@pytest.mark.parametrize(("category", "written", "read"), list(documented()))
+def test_the_documentation_tells_the_truth(category: str, written: str, read: str) -> None:
+    off = () if category.startswith("homophones") else ("homophones",)
+    assert normalise(written, NormaliseSettings(off=off)) == read
