@@ -41,7 +41,7 @@ SPOKEN = {
     "ፈለግኩ": "fəlːəɡku", "ይፈልጋሉ": "jɨfəlːɨɡalːu", "ይሰብራል": "jɨsəbral", "ይሰበራል": "jɨsːəbːəral", "ለመስበር": "ləməsbər",
     "አልሄድኩም": "ʔalhedkum", "ሲመጣ": "simətʼa", "እንደመጣች": "ʔɨndəmətʼːatʃː", "የሚሰማ": "jəmːisəma", "ሰምቷል": "səmtʷal",
     "ያስታውሳል": "jastawːɨsal", "ተቆጣጠረ": "təkʼotʼatʼːərə", "ይወዳል": "jɨwədːal", "መቀመጫዎች": "məkʼːəmətʃʼawotʃː",
-    "ገዳይ": "ɡədaj", "አመሰገነች": "ʔaməsəɡːənətʃː", "ይነግረኛል": "jɨnəɡrəɲal", "እንሄዳለን": "ʔɨnːɨhedalːən",
+    "ገዳይ": "ɡədaj", "አመሰገነች": "ʔaməsəɡːənətʃː", "ይነግረኛል": "jɨnəɡrəɲːal", "እንሄዳለን": "ʔɨnːɨhedalːən",
     # nouns with prefixes and suffixes
     "በቤቶቻችን": "bəbetotʃːatʃːɨn", "የልጆቹ": "jəlɨdʒotʃːu", "ለእናቴ": "ləʔɨnːate", "ከአባቱ": "kəʔabːatu", "ሰዎችም": "səwotʃːɨm",
     "ኢትዮጵያዊነት": "ʔitjopʼjawinːət",

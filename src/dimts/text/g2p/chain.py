@@ -27,7 +27,7 @@ from dimts.text.g2p.lexicon import Lexicon, Tables
 from dimts.text.g2p.rules import Answer, Rules, RulesSettings
 from dimts.text.g2p.spelling import spelt_out
 from dimts.text.g2p.transphone import Transphone
-from dimts.text.phones import is_phone
+from dimts.text.phones import VOWELS, is_phone
 
 BACKENDS: dict[str, Any] = {
     "transphone": Transphone,
@@ -293,7 +293,7 @@ class Link:
             answers: Any = self._limited(lambda: backend.phones(list(words)))
             if not isinstance(answers, list | tuple) or len(answers) != len(words):
                 raise TypeError(f"{len(words)} words asked, not as many answers")
-            return {word: tuple(answer) for word, answer in zip(words, answers, strict=True)}
+            return {word: _begun(tuple(answer)) for word, answer in zip(words, answers, strict=True)}
         except _Hangs:
             self._absent = Doubt("hangs", f"{self.name} took more than {self._max_seconds} s and is not asked again")
         except Exception as error:  # noqa: BLE001 # to ask the next backend, keeping the reason
@@ -321,6 +321,11 @@ class Link:
         if not fine:
             raise value
         return value
+
+
+def _begun(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """An answer in our one spelling: a word that begins with a vowel begins with ʔ."""
+    return ("ʔ", *phones) if phones and phones[0] in VOWELS else phones
 
 
 class _Hangs(Exception):
