@@ -294,6 +294,14 @@ def test_another_user_of_the_library_in_the_process_is_left_alone() -> None:
     np.testing.assert_array_equal(VOICE.speak(SELAM, "።").samples, expected)
 
 
+def test_nothing_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first = VOICE.speak(SELAM, "።")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))  # then the library's own file is used
+    np.testing.assert_array_equal(VOICE.speak(SELAM, "።").samples, first.samples)
+
+
 def test_a_very_long_phrase_is_said_to_its_end() -> None:
     words = SELAM * 100
     said = VOICE.speak_timed(words, "።")

@@ -347,6 +347,7 @@ class _Library:
 
     def __init__(self, file: str, data: Path) -> None:
         self._file, self._data = file, data
+        self._content = Path(file).read_bytes()
         self._lock = threading.Lock()
 
     def synthesise(self, text: str, voice: str, settings: FormantSettings) -> _Raw:
@@ -381,10 +382,7 @@ class _Library:
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, int]]:
-        try:
-            handle = ctypes.CDLL(self._file)
-        except OSError as error:
-            raise AudioError(f"the espeak-ng library cannot be loaded: {error}", _REINSTALL) from error
+        handle, copy = self._load()
         try:
             handle.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
             handle.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
@@ -406,6 +404,34 @@ class _Library:
                 handle.espeak_Terminate()
         finally:
             _close(handle)
+            if copy is not None:
+                copy.unlink(missing_ok=True)
+
+    def _load(self) -> tuple[ctypes.CDLL, Path | None]:
+        """The library, from a copy of its file: whoever else has the file itself open keeps a state of their own.
+
+        On POSIX the copy is gone as soon as it is loaded, so nothing stays behind whatever happens; elsewhere its
+        path is given back, to be removed after closing.
+        """
+        try:
+            number, name = tempfile.mkstemp(prefix="dimts-", suffix=Path(self._file).suffix)
+            copy = Path(name)
+            try:
+                with os.fdopen(number, "wb") as file:
+                    file.write(self._content)
+                handle = ctypes.CDLL(name)
+            except OSError:
+                copy.unlink(missing_ok=True)
+                raise
+            if os.name == "posix":
+                copy.unlink(missing_ok=True)
+                return handle, None
+            return handle, copy
+        except OSError:  # no room, or a temporary folder from which nothing may be run
+            try:
+                return ctypes.CDLL(self._file), None
+            except OSError as error:
+                raise AudioError(f"the espeak-ng library cannot be loaded: {error}", _REINSTALL) from error
 
 
 def _pitch_number(factor: float) -> int:
@@ -422,26 +448,7 @@ def _data_folder() -> Path:
 @cache
 def _library() -> _Library:
     loader = need("espeakng_loader", "formant")
-    return _Library(_own_copy(Path(loader.get_library_path())), _short_path(_data_folder()))
-
-
-@cache
-def _nest() -> Path:
-    """A temporary folder that goes when we go."""
-    folder = Path(tempfile.mkdtemp(prefix="dimts-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _own_copy(file: Path) -> str:
-    """The library under a path of our own, so that whoever else has it open keeps a state of their own."""
-    try:
-        copy = Path(shutil.copyfile(file, _nest() / f"formant-{file.name}"))
-        handle = ctypes.CDLL(str(copy))
-    except OSError:  # no room, or a temporary folder from which nothing may be run
-        return str(file)
-    _close(handle)
-    return str(copy)
+    return _Library(str(loader.get_library_path()), _short_path(_data_folder()))
 
 
 def _close(handle: ctypes.CDLL) -> None:
@@ -453,7 +460,9 @@ def _short_path(folder: Path) -> Path:
     """`folder`, or a link to it where its path is too long for the library."""
     if len(os.fsencode(folder)) <= _DATA_PATH_LIMIT:
         return folder
-    link = _nest() / "espeak-ng-data"
+    nest = Path(tempfile.mkdtemp(prefix="dimts-"))
+    atexit.register(shutil.rmtree, nest, ignore_errors=True)
+    link = nest / "espeak-ng-data"
     try:
         link.symlink_to(folder, target_is_directory=True)
     except OSError:  # Windows without the right to make links
