@@ -43,8 +43,11 @@ def closure() -> dict[str, str]:
 
 
 def main() -> None:
+    """Write the file."""
     lines = [f"{name}=={version}" for name, version in sorted(closure().items())]
-    Path(__file__).resolve().parent.parent.joinpath("requirements.lock").write_text(HEAD + "\n".join(lines) + "\n", "utf-8")
+    Path(__file__).resolve().parent.parent.joinpath("requirements.lock").write_text(
+        HEAD + "\n".join(lines) + "\n", "utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Write the tree in the README anew: each module with the first line of its docstring.
 
-    python tools/tree.py
+python tools/tree.py
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def tree(folder: Path, depth: int) -> list[str]:
 
 
 def main() -> None:
+    """Write the file."""
     lines = []
     for name in ORDER:
         path = SOURCE / name

@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dimts.base.version import __version__
+
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
     from dimts.base.errors import DimtsError
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from dimts.text.normalise import normalise
     from dimts.train.loop import fine_tune
     from dimts.xtts.voice import Voice
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "DimtsError": "dimts.base.errors",

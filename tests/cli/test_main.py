@@ -70,7 +70,7 @@ def test_a_wrong_command_line_is_one_line_and_two(line: list[str], capsys: pytes
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    from dimts import __version__
+    from dimts.base.version import __version__
 
     assert frame.main(["--version"]) == 0
     assert capsys.readouterr().out == f"dimts {__version__}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import dimts
@@ -15,6 +16,11 @@ def test_every_public_name_can_be_had_and_no_other_is_promised() -> None:
         assert getattr(dimts, name) is not None
     assert dir(dimts) == sorted(dimts.__all__)
     assert set(dimts._HOMES) | {"__version__"} == set(dimts.__all__)
+
+
+def test_the_version_is_said_once(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
+    assert dimts.__version__ == project["version"]
 
 
 def test_no_file_has_outgrown_its_room(repository: Path) -> None:

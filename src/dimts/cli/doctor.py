@@ -79,7 +79,7 @@ def _line(value: object) -> str:
 
 
 def _versions() -> dict[str, Any]:
-    from dimts import __version__
+    from dimts.base.version import __version__
 
     found: dict[str, Any] = {"dimts": __version__, "python": platform.python_version()}
     for library in ("torch", "numpy", "soundfile", "av", "epitran", "transphone", "espeakng-loader", "accelerate"):

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 from dimts.base.errors import DimtsError, storage_error
 from dimts.cli.face import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
 
-PARTS = ("new", "fetch", "text", "phones", "data", "train", "say", "demo", "doctor")
+PARTS = ("new", "fetch", "text", "phones", "data", "train", "say", "evaluate", "web", "demo", "doctor")
 """Modules of this folder in the order of `dimts --help`; each has `register(app)`."""
 
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from dimts import __version__
+        from dimts.base.version import __version__
 
         print(f"dimts {__version__}")
         raise typer.Exit

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dimts import __version__
 from dimts.audio.level import high_pass
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.files import write_text
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
+from dimts.base.version import __version__
 from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import plots
 from dimts.evaluate.faults import FaultSettings

@@ -51,7 +51,7 @@ def k_means(points: Tensor, count: int, seed: int) -> Tensor:
     luck = torch.Generator().manual_seed(seed)
     centres = points[torch.randperm(len(points), generator=luck)[:count]]
     for _ in range(_ROUNDS):
-        nearest = torch.cat([torch.cdist(part, centres).argmin(dim=1) for part in points.split(_CHUNK)])
+        nearest = torch.cat([torch.cdist(part, centres).argmin(dim=1) for part in torch.split(points, _CHUNK)])
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
         sizes = torch.bincount(nearest, minlength=count)[:, None]
         lost = points[torch.randint(len(points), (count,), generator=luck)]  # centres that nobody is near to

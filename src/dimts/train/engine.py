@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from dimts import __version__
 from dimts.base.config import to_dict
 from dimts.base.progress import Progress, Tell
 from dimts.base.project import Project
+from dimts.base.version import __version__
 from dimts.data.manifest import Utterance
 from dimts.text.frontend import MARKS, Frontend, FrontendSettings
 from dimts.text.phones import inventory

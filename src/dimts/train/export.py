@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from dimts import __version__
 from dimts.audio.wave import Wave
 from dimts.base.config import to_dict
 from dimts.base.files import write_text
 from dimts.base.progress import Progress, Tell
 from dimts.base.project import Project, ProjectSettings
+from dimts.base.version import __version__
 from dimts.text.frontend import Frontend
 from dimts.train.engine import Engine
 from dimts.train.gather import Gathered
