@@ -76,10 +76,9 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
     if hour > HOURS_OF_DAY or minute > 59 or (second and int(second) > 59):
         return None
     if second:
-        words = (
-            f"{numbers.cardinal(hour)} {_HOUR} ከ{numbers.cardinal(minute)} ደቂቃ ከ{numbers.cardinal(int(second))} ሰከንድ"
-        )
-        return end, words, "hours, minutes and seconds"
+        parts = ((hour, _HOUR), (minute, "ደቂቃ"), (int(second), "ሰከንድ"))
+        spelt = [f"{numbers.cardinal(count)} {unit}" for count, unit in parts if count] or [f"{numbers.ZERO} ሰከንድ"]
+        return end, " ከ".join(spelt), "hours, minutes and seconds"
     why, part = "a time of day, as written", ""
     if western := _AM_PM.match(text, end):
         end, hour24 = western.end(), hour % 12 + (0 if western.group(1) else 12)

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from dimts.text import numbers
-from dimts.text.quantities import DASH, NUMBER, prefix_of
+from dimts.text.quantities import DASH, LOOSE_GROUPS, NUMBER, prefix_of
 from dimts.text.spans import FIDEL, Found, Reading, before, pairs, table, word_before
 
 MAGNITUDE = "(?:ሺህ|ሺሕ|ሺ|ሚሊዮን|ሚልዮን|ሚሊየን|ሚሊዬን|ቢሊዮን|ቢልዮን|ቢሊየን|ቢሊዬን|ትሪሊዮን|ትሪሊየን)"
@@ -15,7 +15,6 @@ _LATIN_MAGNITUDES = {
     "b": "ቢሊዮን", "bn": "ቢሊዮን", "BN": "ቢሊዮን", "billion": "ቢሊዮን", "T": "ትሪሊዮን", "tn": "ትሪሊዮን", "trillion": "ትሪሊዮን",
 }  # fmt: skip
 _NUMBER = re.compile(NUMBER)
-_SPACED_GROUPS = re.compile(r"\d{1,3}(?:,\d{3}|, 000){1,5}(?:\.\d+)?(?![\d,])")
 
 
 @cache
@@ -95,7 +94,7 @@ def _money_last(text: str, at: int, floor: int) -> Found | None:
 
 def _bare_amount(text: str, at: int) -> tuple[int, str, str] | None:
     """End, digits and magnitude word of a number; no suffix, no unit."""
-    found = _SPACED_GROUPS.match(text, at) or _NUMBER.match(text, at)
+    found = LOOSE_GROUPS.match(text, at) or _NUMBER.match(text, at)
     if found is None:
         return None
     written, end, magnitude = found.group().replace(" ", "").replace("፣", ","), found.end(), ""

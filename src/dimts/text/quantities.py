@@ -38,7 +38,8 @@ NUMBER = r"(?>\d{1,3}(?:,\d{3}){1,8}(?!\d)(?:\.\d+)?|\d{1,3}(?:፣\d{3}){1,8}(?!
 DASH = "[-–—−~]"
 _NUMBER = re.compile(NUMBER)
 _ERA_RUN_TOGETHER = re.compile(rf" ?ዓም(?![{FIDEL}./])")
-_LOOSE_GROUPS = re.compile(r"\d{1,3}(?:, 000){1,5}(?![\d,])")
+LOOSE_GROUPS = re.compile(r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2}(?: \d{3}){2,5})(?![\d,./:-]?\d)")
+"""Thousands grouped by spaces, or by a comma and a space: 1 250 000; 15, 000."""
 _POINT_GROUPS = re.compile(r"\d{1,3}(?:\.\d{3}){2,8}")
 _CHAIN = re.compile(r"\d+(?:[.,]\d+)+")
 _FIDEL_ZERO = re.compile(r"\d[\dዐ]*ዐ\d*(?![ሀ-ፚ])")
@@ -93,7 +94,7 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
     """The number at `at` with its suffix, unit or percent sign."""
     if zero := _FIDEL_ZERO.match(text, at):  # 9ዐ: ዐ typed for 0, common before Unicode fonts
         return Amount(zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0")
-    if loose := _LOOSE_GROUPS.match(text, at):  # 15, 000: a slip of the typist, and frequent
+    if loose := LOOSE_GROUPS.match(text, at):  # 15, 000: a slip of the typist, and frequent
         words = numbers.whole_number(re.sub(r"\D", "", loose.group()))
         return with_unit(text, loose.end(), words, "number", "digits grouped by thousands", reading)
     chain = _CHAIN.match(text, at)
