@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dimts.evaluate.intervals import bootstrap, chance_better, two_way
+from dimts.evaluate.intervals import bootstrap, chance_better, share, two_way
 
 SIMULATED = 400
 
@@ -63,3 +63,12 @@ def test_chance_of_being_better() -> None:
     assert chance_better([1, 2, 3], [2, 3, 4]) == 1.0
     assert chance_better([1, 2, 3], [1, 2, 3]) == 0.5
     assert math.isnan(chance_better([], []))
+
+
+def test_none_of_ten_is_not_surely_none() -> None:
+    none, half = share(0, 10), share(5, 10)
+    assert (none.mean, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(0.278, abs=0.001)  # Wilson 1927, as tabled
+    assert (half.low, half.high) == (pytest.approx(0.237, abs=0.001), pytest.approx(0.763, abs=0.001))
+    assert share(10, 10).low == pytest.approx(1 - none.high)
+    assert share(0, 0).count == 0

@@ -64,6 +64,19 @@ def bootstrap(values: Sequence[float], weights: Sequence[float] | None = None, s
     return Interval(mean, float(low), float(high), len(data))
 
 
+def share(found: int, count: int) -> Interval:
+    """`found` of `count` as a share, with Wilson's interval of 1927: none of ten is not surely none of all."""
+    from scipy import stats
+
+    if not count:
+        return NOTHING
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    part = found / count
+    middle = (part + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(part * (1 - part) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+    return Interval(part, max(0.0, middle - half), min(1.0, middle + half), count)
+
+
 def chance_better(one: Sequence[float], other: Sequence[float], seed: int = 1) -> float:
     """The share of bootstrap samples of the sentences in which `one` has the lower mean (paired; ties count half)."""
     difference = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)

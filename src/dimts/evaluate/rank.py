@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dimts.base.errors import DataError
-from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better
+from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better, share
 from dimts.evaluate.trial import Measured
 
 WEIGHTS = {"intelligible": 0.5, "faultless": 0.2, "alike": 0.2, "clean": 0.1}
@@ -148,7 +148,10 @@ def _stand(name: str, measured: Sequence[Measured]) -> Standing:
     figures = {}
     for key, (_, read, _) in FIGURES.items():
         weights = [float(one.examined.errors.expected) for one in measured] if key.startswith("per") else None
-        found = bootstrap([read(one) for one in measured], weights)
+        if key == "faults":
+            found = share(sum(bool(one.faults) for one in measured), len(measured))
+        else:
+            found = bootstrap([read(one) for one in measured], weights)
         if found.count:
             figures[key] = found
     every = [parts(one) for one in measured]
