@@ -27,6 +27,7 @@ from dimts.text.g2p.morphology import Morphology, _words
 
 PENALTY = 1.2
 PRUNED_BELOW = 5
+FIRM = 0.9
 WEIGHTS = {"lexicon.tsv": 2.5, "geezorg/lexicon.tsv": 0.8, "text": 0.35}
 HEAD = """# Weights (hundredths) of the model of consonant length: a line is a weight, then the features that have it.
 # Trained by benchmarks/train_length_model.py on lexicon.tsv here (CC BY-SA 4.0, see LICENCE) and on ../lexicon.tsv.
@@ -102,11 +103,14 @@ def with_morphology(held, index, theta, bias) -> np.ndarray:
     try:
         for code, truth, _, _ in held:
             analysis = morphology.analyse(code)
-            if analysis and len(lengths_of(analysis.marked)) == len(truth):
-                said = np.array(lengths_of(analysis.marked))
+            guessed = 1 / (1 + np.exp(-(matrix([code], index, grow=False) @ theta + bias)))
+            guessed[0] = 0.0
+            if analysis and len(lengths_of(analysis.marked)) == len(truth):  # as rules.Rules.explain weighs them
+                long = np.array(lengths_of(analysis.marked))
+                own = np.where(long, analysis.trust, 1 - analysis.trust)
+                said = long if analysis.trust >= FIRM else (own + guessed) / 2 > 0.5
             else:
-                said = matrix([code], index, grow=False) @ theta + bias > 0
-                said[0] = False
+                said = guessed > 0.5
             gold = np.array(truth)
             out += [(said & gold).sum(), (said & ~gold).sum(), (~said & gold).sum(), (said == gold).all(), 1]
     finally:

@@ -194,7 +194,7 @@ def suffixes() -> Suffixes:
 # ---------------------------------------------------------------- before the stem
 _PERFECT_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "'ye", "'al", "yal", "bal", "kal", "slal", "'ndal",
                   "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "beye", "keye", "'nde'al")  # fmt: skip
-_IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'ndem:", "'nd", "'skem:", "'sk", "k", "m",
+_IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'ndem:", "'nd", "'skem:", "'sk",
                     "wedem:", "kenem:", "yebem:", "yelem:", "yekem:", "yeslem:")  # fmt: skip
 """yəmmi-: the m of the relative is long (Leslau)."""
 NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe", "yele", "yeke",

@@ -27,6 +27,7 @@ _FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "3fa", "4a")
 _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
 _LONGEST_PREFIX = 12
+_SHORT, _BARE = 0.12, 0.15
 _BARE_SUBJECTS = ("y", "t", "'n:", "'", "ya", "ta", "yas", "tas", "yt:a", "tt:a")
 _NOUN = 0.96
 _RARE_VOICES = ("rt", "ft", "xt", "ra", "fa", "xa", "f", "ast2")
@@ -305,10 +306,16 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
                     trust -= 0.05
                 weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
                 weight -= cost
+                if len(consonants) < 3 and not head:
+                    weight -= _SHORT  # two consonants and an ending: most words look like a verb then
+                if slot in ("ipv", "agt") and not tail and not head:
+                    weight -= _BARE
+                if slot == "imp" and not tail and head in ("'a", "'an", "'al", "'", "'as"):
+                    weight -= _BARE
                 if slot == "imp" and "al" not in tail and head in _BARE_SUBJECTS:
                     weight -= 0.025  # a bare yɨ- form is a jussive unless something governs it
                 marked = _joined(head, _fill(pattern, consonants), tail)
-                yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", trust)
+                yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", min(trust, weight))
 
 
 def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[tuple[float, Analysis]]:
@@ -317,7 +324,7 @@ def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[
         weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
         if head and len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
             marked = f"{marked[0]}.{marked[1:]}"  # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
-        yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", trust)
+        yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", min(trust, weight))
 
 
 def _joined(head: str, stem: str, tail: str) -> str:
@@ -333,8 +340,10 @@ def _stands_alone(tail: str) -> bool:
 
 
 def _rare(tail: str) -> float:
-    """What an ending costs that is seldom meant: -ስ, -ኮ, -ማ, -ሳ, and the -ə of a construct (ቤተ)."""
-    return 0.05 if tail.endswith(("s", "ko", "ma", "sa")) or tail == "e" else 0.0
+    """What an ending costs that is seldom meant: -ስ, -ኮ, -ማ, -ሳ and plurals in -at, -an."""
+    if tail.endswith(("s:", "k:o", "m:a", "s:a")):
+        return 0.2
+    return 0.06 if tail in ("at", "an", "am", "aw") else 0.0
 
 
 def _fits(stem: str, tail: str) -> bool:

@@ -18,6 +18,8 @@ from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say, slots
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 
+_FIRM = 0.9
+"""An analysis that is trusted less than this is weighed against the model."""
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
 _LISTED, _LISTED_ELSEWHERE, _DISPUTED, _BY_CONTEXT = 0.99, 0.9, 0.7, 0.9
 """How sure the sources are, as measured on the development lists (docs/decisions/0040-pronunciation.md)."""
@@ -120,6 +122,10 @@ class Rules:
             lengths = lengths_of(analysis.marked)
             if len(lengths) == len(reading):
                 chances = self._chances(lengths, analysis.trust)
+                if analysis.trust < _FIRM and self._model:  # a far-fetched analysis and the model decide together
+                    guessed = self._model.chances(code)
+                    chances = tuple((own + other) / 2 for own, other in zip(chances, guessed, strict=True))
+                    lengths = tuple(chance > 0.5 for chance in chances)
                 known = slots_of(analysis.marked)
                 return self._answer(reading, lengths, chances, "morphology", analysis.parts, known)
         if self._model:
