@@ -88,3 +88,21 @@ def test_nothing_to_prepare_is_an_error(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nowhere" in capsys.readouterr().err
     assert main(["data", "prepare", str(tmp_path / "none")]) == 2
     assert "dimts new" in capsys.readouterr().err
+
+
+def test_a_script_is_chosen_from_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("ትናንት ማታ ኃይለኛ ነፋስ ስለነበር ዛፎች ወደቁ።\nአያቴ የድሮ ታሪክ ይነግሩን ነበር።\n", encoding="utf-8")
+    assert main(["data", "script", str(text), "-n", "1", "-o", str(tmp_path / "metadata.tsv")]) == 0
+    assert "1 sentences" in capsys.readouterr().err
+    rows = (tmp_path / "metadata.tsv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "id\tpath\ttext"
+    assert len(rows) == 2
+
+
+def test_recordings_are_brought_in(home_of_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new.wav").write_bytes((home_of_voice / "recordings" / "a0.wav").read_bytes())
+    assert main(["data", "add", str(home_of_voice), str(tmp_path / "new.wav")]) == 0
+    assert "1 files added" in capsys.readouterr().out
+    assert (home_of_voice / "recordings" / "new.wav").is_file()
+    assert main(["data", "add", str(home_of_voice), str(tmp_path / "none.wav")]) == 2

@@ -36,6 +36,8 @@ def register(app: typer.Typer) -> None:
     data.command("prepare")(prepare)
     data.command("stats")(stats)
     data.command("check")(check)
+    data.command("add")(add)
+    data.command("script")(script)
     app.add_typer(data, name="data")
 
 
@@ -120,6 +122,65 @@ def check(
         _show_verdict(rows, found, every=every)
     if found.fit == "unfit":
         raise typer.Exit(1)
+
+
+def add(
+    project: Path = PROJECT,
+    sources: list[str] = typer.Argument(
+        ..., metavar="SOURCES...", help="Sound or video files, folders, or links (https://…).", show_default=False
+    ),
+) -> None:
+    """Bring recordings into the project: files and folders are copied, links fetched with their manual subtitles.
+
+    A text or subtitle file of the same name comes along. The link, and the licence its site states, are written down
+    and go into every clip. Only take what you may use. What is there already is not copied again.
+    """
+    from dimts.base.project import Project
+    from dimts.cli.face import bar
+    from dimts.data.add import add as bring
+
+    with bar() as tell:
+        added = bring(Project.open(project), sources, tell)
+    for path in added:
+        print(path)
+    print(f"{len(added)} files added; next: dimts data prepare {project}")
+
+
+def script(
+    texts: list[Path] = typer.Argument(
+        ..., metavar="TEXTS...", help="Text files (UTF-8) to choose sentences from.", show_default=False
+    ),
+    count: int = typer.Option(100, "--count", "-n", help="Sentences to choose."),
+    output: Path = typer.Option(
+        None, "--output", "-o", help="Write the table here instead of to the screen.", show_default=False
+    ),
+    seed: int = typer.Option(0, "--seed", help="Another seed draws other candidates from a large corpus."),
+) -> None:
+    """Choose sentences to record: few that hold every phone, long consonant, ejective and most diphones of the texts.
+
+    The table (id, path, text) is a metadata.tsv: record each line under the name it gives, and prepare the folder.
+    The first sentences matter most, so one may stop early.
+    """
+    import sys
+
+    from dimts.base.files import write_text
+    from dimts.cli.face import bar
+    from dimts.data.script import ScriptSettings, as_table, choose, read_texts
+    from dimts.text.frontend import Frontend
+
+    settings = ScriptSettings(count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count))
+    with bar() as tell:
+        found = choose(read_texts(texts), Frontend(), settings, tell)
+    if output:
+        write_text(output, as_table(found))
+    else:
+        print(as_table(found), end="")
+    left_out = " ".join(found.missing) or "none"
+    print(
+        f"{len(found.sentences)} sentences, about {found.seconds / 60:.1f} minutes; "
+        f"{found.covered} of the {found.found} diphones in the texts; phones left out: {left_out}",
+        file=sys.stderr,
+    )
 
 
 def _show_stats(found: Stats) -> None:

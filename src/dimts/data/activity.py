@@ -101,7 +101,8 @@ class Activity:
     def snr_db(self, start: float, end: float, reach: float = 10.0) -> float:
         """(speech − noise) / noise of a stretch, its noise taken from the silences within `reach` seconds of it.
 
-        nan where there is no silence or no speech, inf where the silence is digital.
+        Where nobody pauses, the quietest twentieth of the frames stands for the noise, which then counts rather
+        too loud. nan where there is no speech, inf where the silence is digital.
         """
         first, last = self.within(start - reach, end + reach), self.within(start, end)
         mask = self.mask()
@@ -109,8 +110,10 @@ class Activity:
         around = self.levels[first][quiet[first]]
         around = around[around > FLOOR_DBFS + 1.0] if (around > FLOOR_DBFS + 1.0).any() else around
         loud = self.levels[last][mask[last]]
-        if not len(around) or not len(loud):
+        if not len(loud):
             return float("nan")
+        if not len(around):
+            around = np.percentile(self.levels[first], [5.0]).astype(np.float32)
         # a breath or a chair in the pauses is not the room's noise
         steady = np.sort(10.0 ** (around / 10.0))[: max(1, round(STEADY_SHARE * len(around)))]
         noise, speech = float(np.mean(steady)), float(np.mean(10.0 ** (loud / 10.0)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -87,6 +88,21 @@ class Known:
     consent: str = ""
 
 
+SOURCE_NOTE = ".source.json"
+"""Ending of the note beside a fetched recording that says where it is from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a fetched recording comes from."""
+
+    link: str = ""
+    title: str = ""
+    channel: str = ""
+    licence: str = ""
+    """As the site states it."""
+
+
 def gather(sources: Iterable[Path | str], known: Known | None = None) -> Iterator[Recording]:
     """Every recording of the sources, in a fixed order, each file once.
 
@@ -156,8 +172,14 @@ def _file(path: Path, known: Known) -> Iterator[Recording]:
 
 def _with_text_beside(sound: Path, known: Known) -> Recording:
     """A sound with the subtitles or the text of the same name, if there are any."""
+    source = _source(sound)
     base = Recording(
-        sound, sound.stem, speaker=known.speaker, licence=known.licence, consent=known.consent, origin=sound.name
+        sound,
+        sound.stem,
+        speaker=known.speaker,
+        licence=source.licence or known.licence,
+        consent=known.consent,
+        origin=source.link or sound.name,
     )
     for suffix in SUBTITLES:
         beside = sound.with_suffix(suffix)
@@ -174,7 +196,9 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
         if not lines:
             return _replaced(base, problem=Doubt("no_text", f"{beside.name} is empty"))
         cues = tuple(Cue(line) for line in lines)
-        return _replaced(base, cues=cues, by="script" if len(cues) > 1 else "transcript", origin=beside.name)
+        return _replaced(
+            base, cues=cues, by="script" if len(cues) > 1 else "transcript", origin=source.link or beside.name
+        )
     return base
 
 
@@ -187,7 +211,20 @@ def _subtitled(base: Recording, beside: Path) -> Recording:
         cues, doubts = read_subtitles(beside)
     except SourceError as error:
         return _replaced(base, problem=Doubt("subtitles_unreadable", error.message))
-    return _replaced(base, cues=cues, by="subtitle", origin=beside.name, notes=doubts)
+    origin = base.origin if base.origin != base.path.name else beside.name
+    return _replaced(base, cues=cues, by="subtitle", origin=origin, notes=doubts)
+
+
+def _source(sound: Path) -> Source:
+    """The note beside a fetched recording; empty if there is none, or none that can be read."""
+    note = sound.with_suffix(SOURCE_NOTE)
+    if not note.is_file():
+        return Source()
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        return Source(**{name: str(content.get(name, "")) for name in ("link", "title", "channel", "licence")})
+    except (OSError, ValueError, AttributeError):
+        return Source()
 
 
 def _replaced(base: Recording, **changes: object) -> Recording:

@@ -1,0 +1,59 @@
+"""Files, folders and links → the project's recordings/ folder, with the texts that belong to them.
+
+Local files are copied, so that a project can be moved as a whole; what is there already is not copied again. A
+link is fetched by `youtube`. Nothing there is ever overwritten by something else.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from dimts.base.errors import SourceError
+from dimts.base.files import aside, fingerprint
+from dimts.base.progress import Progress, Tell, silent
+from dimts.base.project import Project
+from dimts.data.files import SOUND, SUBTITLES, TEXT
+from dimts.data.youtube import fetch, is_link
+
+
+def add(project: Project, sources: Sequence[str], tell: Tell = silent) -> list[Path]:
+    """Bring sources into the project; the files that are new. Raises SourceError for one that cannot be had."""
+    project.recordings.mkdir(parents=True, exist_ok=True)
+    added: list[Path] = []
+    for number, source in enumerate(sources):
+        tell(Progress("add", number, len(sources), "sources", source))
+        if is_link(source):
+            added += fetch(source, project.recordings, tell)
+        else:
+            added += _copied(Path(source), project.recordings)
+    tell(Progress("add", len(sources), len(sources), "sources"))
+    return added
+
+
+def _copied(source: Path, folder: Path) -> list[Path]:
+    if not source.exists():
+        raise SourceError(f"no such recording or folder: {source}", "check the name; a link begins with https://")
+    if folder.resolve() in (source.resolve(), *source.resolve().parents):
+        return []  # it is in the project already
+    if source.is_dir():
+        files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+        target = folder / source.resolve().name
+        return [path for one in files if (path := _copy(one, target / one.relative_to(source)))]
+    beside = [source.with_suffix(suffix) for suffix in (*SUBTITLES, *TEXT)] if source.suffix.lower() in SOUND else []
+    files = [source, *(path for path in beside if path.is_file())]
+    return [path for one in files if (path := _copy(one, folder / one.name))]
+
+
+def _copy(source: Path, target: Path) -> Path | None:
+    """Copy one file, whole or not at all; None if it is there already."""
+    if target.exists():
+        if target.stat().st_size == source.stat().st_size and fingerprint(target) == fingerprint(source):
+            return None
+        raise SourceError(
+            f"{target} is there already, and is another recording", f"rename {source.name} and add it again"
+        )
+    with aside(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target

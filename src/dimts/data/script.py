@@ -1,0 +1,189 @@
+"""A corpus of text → a script to record: few sentences that hold every sound, most of them in many neighbourhoods.
+
+Greedy choice of the sentence that adds most for its length (van Santen and Buchsbaum 1997), by a lazy heap: what a
+sentence adds only shrinks as others are chosen, so a stale best is weighed again before it is believed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dimts.base.errors import ConfigError, DataError, SourceError, TextError
+from dimts.base.progress import Progress, Tell, silent
+from dimts.data.align import sentences
+from dimts.data.check import CheckSettings, check_text
+from dimts.data.split import text_key
+from dimts.text.frontend import Frontend
+
+_WORD_BORDER = "#"
+_LONG, _EJECTIVE = "ː", "ʼ"
+_PHONE_WORTH = 60.0
+_LONG_WORTH = 20.0
+"""A long consonant, which fidel does not write, and an ejective: what Amharic voices get wrong."""
+_DIPHONE_WORTH = 1.0
+_AGAIN = 0.5
+"""What a unit is worth each further time, against the time before."""
+PHONES_PER_SECOND = 12.0
+"""Read speech, to tell how long a script will take."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSettings:
+    """How a recording script is chosen."""
+
+    count: int = 100
+    """Sentences to choose."""
+    min_phones: int = 20
+    """Shorter sentences are left out: about two seconds."""
+    max_phones: int = 110
+    """Longer ones are left out: about nine seconds, a breath or two."""
+    max_candidates: int = 20_000
+    """Of a larger corpus, so many sentences are drawn by lot and weighed."""
+    seed: int = 0
+    """Another seed draws other candidates."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.max_candidates < self.count or not 0 < self.min_phones < self.max_phones:
+            raise ConfigError(
+                "script: count must be 1 or more and max_candidates no less, min_phones below max_phones",
+                "mend the value",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Sentences in the order of choice: the first ones matter most."""
+
+    sentences: tuple[str, ...]
+    phones: tuple[tuple[str, ...], ...]
+    """Of each sentence, words by "#"."""
+    covered: int
+    """Different diphones in the script."""
+    found: int
+    """Different diphones in all candidates."""
+    missing: tuple[str, ...]
+    """Phones (with length) that candidates have and the script has not."""
+
+    @property
+    def seconds(self) -> float:
+        """How long reading it takes, about."""
+        said = sum(phone != _WORD_BORDER for one in self.phones for phone in one)
+        return said / PHONES_PER_SECOND
+
+
+def choose(
+    texts: Iterable[str], frontend: Frontend, settings: ScriptSettings | None = None, tell: Tell = silent
+) -> Script:
+    """Choose a script from running text. DataError if no sentence can be used."""
+    settings = settings or ScriptSettings()
+    candidates = _candidates(texts, frontend, settings, tell)
+    if not candidates:
+        raise DataError(
+            f"no Amharic sentence of {settings.min_phones} to {settings.max_phones} phones in the text",
+            "give a longer text, with sentences closed by ። or on lines of their own",
+        )
+    units = [_units(phones) for _, phones in candidates]
+    seen: Counter[str] = Counter()
+    heap = [
+        (-_worth(own, seen, phones), number)
+        for number, (own, (_, phones)) in enumerate(zip(units, candidates, strict=True))
+    ]
+    heapq.heapify(heap)
+    chosen: list[int] = []
+    while heap and len(chosen) < settings.count:
+        _, number = heapq.heappop(heap)
+        now = -_worth(units[number], seen, candidates[number][1])
+        if heap and now > heap[0][0]:  # another may be worth more by now
+            heapq.heappush(heap, (now, number))
+            continue
+        chosen.append(number)
+        seen.update(units[number])
+        tell(Progress("choose", len(chosen), settings.count, "sentences"))
+    every = set().union(*units)
+    return Script(
+        tuple(candidates[number][0] for number in chosen),
+        tuple(candidates[number][1] for number in chosen),
+        sum(" " in unit for unit in seen),
+        sum(" " in unit for unit in every),
+        tuple(sorted(unit for unit in every if " " not in unit and unit not in seen)),
+    )
+
+
+def read_texts(paths: Sequence[Path]) -> Iterator[str]:
+    """Lines of text files, one after the other. SourceError for a file that cannot be read as UTF-8."""
+    for path in paths:
+        try:
+            with path.open(encoding="utf-8-sig") as file:
+                yield from file
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{path} is not UTF-8 text ({error.reason})", "save it as UTF-8") from error
+        except OSError as error:
+            raise SourceError(f"cannot read {path}: {error.strerror}", "check the name") from error
+
+
+def as_table(script: Script) -> str:
+    """The script as a metadata.tsv: record each line as the file it names, and prepare the folder."""
+    lines = ["id\tpath\ttext"]
+    lines += [f"s{number:04d}\ts{number:04d}.wav\t{text}" for number, text in enumerate(script.sentences, start=1)]
+    return "\n".join(lines) + "\n"
+
+
+def _candidates(
+    texts: Iterable[str], frontend: Frontend, settings: ScriptSettings, tell: Tell
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Different sentences of the right length, with their phones; drawn by lot where there are too many."""
+    rng = random.Random(settings.seed)
+    drawn: list[str] = []
+    keys: set[str] = set()
+    count = 0
+    for text in texts:
+        for sentence in sentences(" ".join(text.split())):
+            key = text_key(sentence)
+            # a letter is a phone to two and a half
+            fits = settings.min_phones <= 2.5 * len(key) and len(key) <= settings.max_phones
+            if key in keys or not fits or check_text(sentence, CheckSettings()):
+                continue
+            keys.add(key)
+            count += 1
+            if len(drawn) < settings.max_candidates:
+                drawn.append(sentence)
+            elif (at := rng.randrange(count)) < len(drawn):  # reservoir (Vitter 1985)
+                drawn[at] = sentence
+    out = []
+    for number, sentence in enumerate(drawn, start=1):
+        try:
+            words = [word.phones for phrase in frontend(sentence) for word in phrase.words if word.phones]
+        except TextError:
+            continue
+        if settings.min_phones <= sum(map(len, words)) <= settings.max_phones:
+            phones = [phone for word in words for phone in (*word, _WORD_BORDER)]
+            out.append((sentence, tuple(phones[:-1])))
+        if number % 100 == 0:
+            tell(Progress("read", number, len(drawn), "sentences"))
+    return out
+
+
+def _units(phones: Sequence[str]) -> set[str]:
+    """The phones and the diphones of a sentence; a diphone is written with a space."""
+    bounded = [_WORD_BORDER, *phones, _WORD_BORDER]
+    return {phone for phone in phones if phone != _WORD_BORDER} | {
+        f"{first} {second}" for first, second in itertools.pairwise(bounded)
+    }
+
+
+def _worth(units: set[str], seen: Counter[str], phones: Sequence[str]) -> float:
+    """What a sentence adds, for its length."""
+    worth = 0.0
+    for unit in units:
+        if " " in unit:
+            base = _DIPHONE_WORTH
+        else:
+            base = _PHONE_WORTH + (_LONG_WORTH if _LONG in unit or _EJECTIVE in unit else 0.0)
+        worth += base * _AGAIN ** seen[unit]
+    return worth / len(phones)

@@ -1,0 +1,120 @@
+"""Links → recordings with their manual subtitles, and a note of where they come from. Fetched by yt-dlp (Unlicense).
+
+Manual Amharic subtitles are taken where there are any; automatic captions never, as they are a recogniser's guess.
+Beside each recording lies NAME.source.json with its link, title, channel and licence, which `files` reads. Whether a
+recording may be used is for the user to know; the licence a site states is only written down.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dimts.base.config import to_dict
+from dimts.base.errors import SourceError
+from dimts.base.files import write_text
+from dimts.base.plugins import need
+from dimts.base.progress import Progress, Tell, silent
+from dimts.data.files import SOUND, SOURCE_NOTE, Source
+
+LANGUAGE = "am"
+_RETRIES = 5
+_SUBTITLE_KINDS = "vtt/srt/ass/best"
+
+
+def is_link(source: str) -> bool:
+    """Whether a source is to be fetched."""
+    return urlsplit(source).scheme in ("http", "https")
+
+
+def fetch(link: str, folder: Path, tell: Tell = silent) -> list[Path]:
+    """Fetch the sound behind a link into `folder`; the files that are new, none if it is there already.
+
+    Raises SourceError when there is nothing to be had, MissingExtra without yt-dlp.
+    """
+    library = need("yt_dlp", "data")
+
+    def hook(state: dict[str, Any]) -> None:
+        total = state.get("total_bytes") or state.get("total_bytes_estimate")
+        tell(Progress("fetch", state.get("downloaded_bytes") or 0, total, "bytes"))
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as name:
+        options = {
+            "format": "bestaudio/best",
+            "outtmpl": {"default": str(Path(name) / "%(title).80B-%(id).40B.%(ext)s")},
+            "windowsfilenames": True,
+            "noplaylist": True,
+            "writesubtitles": True,
+            "writeautomaticsub": False,
+            "subtitleslangs": [LANGUAGE, f"{LANGUAGE}-.*"],
+            "subtitlesformat": _SUBTITLE_KINDS,
+            "quiet": True,
+            "no_warnings": True,
+            "noprogress": True,
+            "logger": _Quiet(),
+            "retries": _RETRIES,
+            "continuedl": True,
+            "progress_hooks": [hook],
+            "cachedir": False,
+            "postprocessors": [],
+        }
+        try:
+            with library.YoutubeDL(options) as loader:
+                found = loader.extract_info(link, download=True)
+        except library.utils.YoutubeDLError as error:
+            reason = str(error).removeprefix("ERROR: ").split("; please report")[0]
+            raise SourceError(
+                f"nothing could be fetched from {link}: {reason}", "check the link and the network"
+            ) from error
+        if not found or "entries" in found:
+            raise SourceError(f"{link} is a list, not one recording", "give the link of each recording")
+        return _moved(Path(name), folder, _source(link, found))
+
+
+def _source(link: str, found: dict[str, Any]) -> Source:
+    return Source(
+        link=str(found.get("webpage_url") or link),
+        title=str(found.get("title") or ""),
+        channel=str(found.get("channel") or found.get("uploader") or ""),
+        licence=str(found.get("license") or ""),
+    )
+
+
+def _moved(fetched: Path, folder: Path, source: Source) -> list[Path]:
+    """Out of the temporary folder under one stem: sound, subtitles, note."""
+    files = sorted(path for path in fetched.iterdir() if path.suffix != ".part")
+    sounds = [path for path in files if path.suffix.lower() in SOUND]
+    if len(sounds) != 1:
+        raise SourceError(f"there is no sound at {source.link}", "give the link of a recording")
+    stem = sounds[0].stem
+    if (folder / f"{stem}{SOURCE_NOTE}").exists():
+        return []
+    added = []
+    for path in files:
+        # NAME.am.vtt becomes NAME.vtt, which lies beside NAME.webm
+        target = folder / f"{stem}{path.suffix.lower()}"
+        if path.suffix.lower() in (".vtt", ".srt", ".ass") or path in sounds:
+            path.replace(target)
+            added.append(target)
+    note = folder / f"{stem}{SOURCE_NOTE}"
+    write_text(note, json.dumps(to_dict(source), ensure_ascii=False, indent=2) + "\n")
+    return [*added, note]
+
+
+class _Quiet:
+    """Takes what yt-dlp would print; its errors come as exceptions."""
+
+    def debug(self, message: str) -> None:
+        """Not shown."""
+
+    def info(self, message: str) -> None:
+        """Not shown."""
+
+    def warning(self, message: str) -> None:
+        """Not shown."""
+
+    def error(self, message: str) -> None:
+        """Raised as well."""

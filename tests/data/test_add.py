@@ -1,0 +1,115 @@
+"""Adding: files are copied with their texts, links are fetched with their subtitles; here from a page on loopback."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dimts.base.errors import SourceError
+from dimts.base.project import Project
+from dimts.data.add import add
+from dimts.data.files import gather
+from dimts.data.manifest import Manifest
+from dimts.data.prepare import prepare
+
+
+@pytest.fixture
+def recording(tmp_path: Path, speech: Any) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    said = speech.said(speech.sentences[6])
+    speech.room(said.wave).save(folder / "talk.wav")
+    (folder / "talk.txt").write_text(said.text, encoding="utf-8")
+    return folder / "talk.wav"
+
+
+def test_a_file_comes_with_its_text(project: Project, recording: Path) -> None:
+    added = add(project, [str(recording)])
+    assert [path.name for path in added] == ["talk.wav", "talk.txt"]
+    assert (project.recordings / "talk.wav").read_bytes() == recording.read_bytes()
+    assert add(project, [str(recording)]) == []
+    assert prepare(project).kept == 1
+
+
+def test_a_folder_comes_whole(project: Project, recording: Path) -> None:
+    assert len(add(project, [str(recording.parent)])) == 2
+    assert (project.recordings / "mine" / "talk.wav").is_file()
+    assert add(project, [str(project.recordings)]) == []
+
+
+def test_another_recording_of_the_same_name_overwrites_nothing(project: Project, recording: Path) -> None:
+    add(project, [str(recording)])
+    before = (project.recordings / "talk.wav").read_bytes()
+    recording.write_bytes(recording.read_bytes() + b"\0\0")
+    with pytest.raises(SourceError, match="already"):
+        add(project, [str(recording)])
+    assert (project.recordings / "talk.wav").read_bytes() == before
+
+
+def test_what_is_not_there_is_named(project: Project) -> None:
+    with pytest.raises(SourceError, match=r"nowhere\.wav"):
+        add(project, ["nowhere.wav"])
+
+
+class Site(http.server.SimpleHTTPRequestHandler):
+    """A folder over http, silently."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, recording: Path) -> Iterator[str]:
+    """A page with a recording and its subtitles, on loopback."""
+    folder = recording.parent
+    text = recording.with_suffix(".txt").read_text(encoding="utf-8")
+    recording.with_suffix(".txt").unlink()
+    (folder / "talk.vtt").write_text(f"WEBVTT\n\n00:00.300 --> 00:03.000\n{text}\n", encoding="utf-8")
+    (folder / "page.html").write_text(
+        "<html><head><title>A talk</title></head><body><video><source src='talk.wav' type='audio/wav'>"
+        "<track kind='subtitles' src='talk.vtt' srclang='am'></video></body></html>",
+        encoding="utf-8",
+    )
+
+    def handler(*arguments: Any) -> Site:
+        return Site(*arguments, directory=str(folder))
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_link_is_fetched_with_its_subtitles_and_its_origin(project: Project, site: str) -> None:
+    pytest.importorskip("yt_dlp")
+    added = add(project, [f"{site}/page.html"])
+    assert sorted(path.suffix for path in added) == [".json", ".vtt", ".wav"]
+    (one,) = gather([project.recordings])
+    assert one.by == "subtitle"
+    assert one.origin == f"{site}/page.html"
+    assert prepare(project).kept == 1
+    assert Manifest.read(project.manifest)[0].origin == f"{site}/page.html"
+    assert add(project, [f"{site}/page.html"]) == []
+
+
+def test_a_link_to_the_sound_itself_will_do(project: Project, site: str) -> None:
+    pytest.importorskip("yt_dlp")
+    added = add(project, [f"{site}/talk.wav"])
+    note = next(path for path in added if path.suffix == ".json")
+    assert json.loads(note.read_text(encoding="utf-8"))["link"] == f"{site}/talk.wav"
+
+
+def test_a_link_to_nothing_is_an_error_and_leaves_nothing(project: Project, site: str) -> None:
+    pytest.importorskip("yt_dlp")
+    with pytest.raises(SourceError, match="nothing could be fetched"):
+        add(project, [f"{site}/none.html"])
+    assert list(project.recordings.iterdir()) == []
