@@ -173,6 +173,7 @@ def _letter_names() -> frozenset[str]:
     return frozenset(map(fold_homophones, names))
 
 
+_LETTER_ENDINGS = ("", "ን", "ና", "ም", "ንና", "ንም", "ስ")
 _WORD_OF_LETTERS = 3
 """So many single letters with points are said as one word."""
 
@@ -186,6 +187,6 @@ def _unknown(parts: list[str], stroke: bool) -> str:
     if cut is not None and all(part in names for part in rest[1:-1]):
         return " ".join(parts)
     letters = [parts[0][max(_cuts(parts[0])) :], *parts[1:-1], parts[-1][:1]]
-    if len(parts) >= _WORD_OF_LETTERS and all(len(part) == 1 for part in letters) and is_suffix(parts[-1][1:]):
+    if len(parts) >= _WORD_OF_LETTERS and all(len(part) == 1 for part in letters) and parts[-1][1:] in _LETTER_ENDINGS:
         return "".join(parts)
     return " ".join(parts)

@@ -42,7 +42,7 @@ LOOSE_GROUPS = re.compile(r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2
 """Thousands grouped by spaces, or by a comma and a space: 1 250 000; 15, 000."""
 _POINT_GROUPS = re.compile(r"\d{1,3}(?:\.\d{3}){2,8}")
 _CHAIN = re.compile(r"\d+(?:[.,]\d+)+")
-_FIDEL_ZERO = re.compile(r"\d[\dዐ]*ዐ\d*(?![ሀ-ፚ])")
+_FIDEL_ZERO = re.compile(r"\d[\dዐ]{0,15}ዐ\d{0,15}(?![ሀ-ፚ\d])")
 
 
 class Amount(NamedTuple):
