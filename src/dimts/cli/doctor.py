@@ -24,7 +24,11 @@ _ADDS = {
     "fetch": "downloading the published XTTS v2 weights",
     "data": "training sets from recordings, video and subtitles",
     "train": "fine-tuning",
-    "evaluate": "reports with figures",
+    "evaluate": "measuring voices, and reports with figures",
+    "ui": "the page in a browser",
+    "tensorboard": "live curves in TensorBoard",
+    "flash": "FlashAttention 2 on cards of compute capability 8.0 and up",
+    "xformers": "attention of xformers on CUDA cards",
 }
 """Extra → what it adds, in the order of the table."""
 
