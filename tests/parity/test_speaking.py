@@ -176,3 +176,19 @@ def test_upstream_stream_from_our_parts(
         parts.append(new)
     assert [len(part) for part in parts] == notes[f"{name}.chunks"]
     same(f"{name}.wav", torch.cat(parts))
+
+
+@pytest.mark.parametrize("way", ["dynamic", "weight"])
+def test_eight_bit_weights_choose_the_same_codes(
+    way: Any, model: XTTS, expected: dict[str, Tensor], latents: Tensor, ids: list[int], notes: dict[str, Any]
+) -> None:
+    """Teacher-forced on golden text and codes: at least 95 % of the likeliest codes are those of float32."""
+    from dimts.xtts.quantise import quantise
+
+    codes = expected["gen.greedy.rp10.codes"]
+    arguments = (latents, torch.tensor([ids]), [len(ids)], codes, [min(codes.shape[1], model.spec.max_codes) - 1])
+    wanted = model.gpt.mel_head(model.gpt(*arguments).audio).argmax(-1)
+    found = quantise(model, way).gpt
+    same_codes = (found.mel_head(found(*arguments).audio).argmax(-1) == wanted).float().mean()
+    print(f"{way}: {float(same_codes):.3f} of the codes are the same")
+    assert float(same_codes) >= 0.95

@@ -54,7 +54,8 @@ TIMBRE = FrontEnd(TIMBRE_RATE, 512, 400, 160, 64, 8000.0, hamming=True, area_nor
 def window(front: FrontEnd, device: torch.device | None = None) -> Tensor:
     """The periodic window, [front.window]."""
     make = torch.hamming_window if front.hamming else torch.hann_window
-    return make(front.window, periodic=True, device=device or torch.device("cpu"))
+    # A copy, as torch makes a periodic window one sample too long and cuts it.
+    return make(front.window, periodic=True, device=device or torch.device("cpu")).clone()
 
 
 def filter_bank(front: FrontEnd) -> Tensor:

@@ -1,0 +1,116 @@
+"""A model's GPT → the same with 8-bit weights, to speak faster on a CPU: quantise(model) → model.
+
+Each output of a linear layer of the trunk keeps its weights as whole numbers of -127 .. 127 and one scale. The layer
+runs in one of two ways:
+
+    dynamic   inputs become 8-bit per call, products are whole numbers (VNNI); 3 × float32 for one token, 10 × for four
+    weight    inputs stay bfloat16; closer to float32, 1.5 × for one token
+
+Embeddings, norms, heads, conditioning and vocoder stay as they are: they cost little and decide much. The given model
+is not changed, and the new one shares all else with it; it cannot be trained or saved.
+
+Source: absolute-maximum quantisation per output channel (Jacob et al., "Quantization and Training of Neural Networks",
+2018); the kernels are torch's own (oneDNN / FBGEMM, and its int8 matrix product).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import nearest
+from dimts.xtts import weights
+from dimts.xtts.gpt import Affine
+from dimts.xtts.model import XTTS
+
+Way = Literal["dynamic", "weight"]
+LIMIT = 127
+"""Largest whole number a weight becomes."""
+
+
+class DynamicAffine(nn.Module):
+    """Affine with 8-bit weights and inputs made 8-bit at each call."""
+
+    def __init__(self, layer: Affine) -> None:
+        super().__init__()
+        codes, scale = whole_numbers(layer.weight)
+        zero = torch.zeros(len(scale), dtype=torch.int64)
+        with warnings.catch_warnings():
+            # torch announces another home for quantised tensors; the packed kernel itself stays in torch.ops.
+            warnings.filterwarnings("ignore", message=".*quantized.*", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*quantized.*", category=UserWarning)
+            made = torch._make_per_channel_quantized_tensor(codes, scale.double(), zero, 0)
+            self._packed = torch.ops.quantized.linear_prepack(made, layer.bias.detach().float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
+        out: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self._packed, True)
+        return out.to(x.dtype)
+
+
+class WeightAffine(nn.Module):
+    """Affine with 8-bit weights and bfloat16 inputs."""
+
+    codes: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, layer: Affine) -> None:
+        super().__init__()
+        codes, scale = whole_numbers(layer.weight)
+        self.register_buffer("codes", codes)
+        self.register_buffer("scale", scale.bfloat16())
+        self.register_buffer("bias", layer.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
+        flat = x.reshape(-1, x.shape[-1]).bfloat16()
+        return torch._weight_int8pack_mm(flat, self.codes, self.scale).to(x.dtype).view(*x.shape[:-1], -1) + self.bias
+
+
+WAYS: dict[str, type[nn.Module]] = {"dynamic": DynamicAffine, "weight": WeightAffine}
+
+
+def whole_numbers(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight [in, out] → whole numbers [out, in] int8 and scales [out], whose product is nearest to it."""
+    rows = weight.detach().float().t()
+    scale = (rows.abs().amax(dim=1) / LIMIT).clamp(min=torch.finfo(torch.float32).tiny)
+    return (rows / scale[:, None]).round().to(torch.int8).contiguous(), scale
+
+
+def quantise(model: XTTS, way: Way = "dynamic") -> XTTS:
+    """A model that speaks with 8-bit weights in the trunk; everything else is shared with `model`.
+
+    Raises ConfigError for an unknown way, adapters that are not merged, or a model that is not on a CPU.
+    """
+    if way not in WAYS:
+        raise ConfigError(f"unknown quantisation {way!r}", nearest(way, WAYS))
+    if model.device.type != "cpu":
+        raise ConfigError(f"8-bit weights are for CPUs, this model is on {model.device.type}", "use bfloat16 there")
+    if any(isinstance(module, Affine) and module.adapter is not None for module in model.modules()):
+        raise ConfigError("the model has adapters", "merge them for good first")
+    made = weights.build_from(model.spec, model.state_dict(), "the model", dtype=None)
+    for block in made.gpt.trunk.blocks():
+        for part in (block.attn, block.mlp):
+            for name, layer in list(part.named_children()):
+                if isinstance(layer, Affine):
+                    setattr(part, name, WAYS[way](layer))
+    return made.requires_grad_(False)
+
+
+def trunk_bytes(model: XTTS) -> int:
+    """Bytes the weights of the trunk's linear layers take."""
+    total = 0
+    for module in model.gpt.trunk.modules():
+        if isinstance(module, Affine):
+            total += module.weight.numel() * module.weight.element_size()
+        elif isinstance(module, WeightAffine):
+            total += module.codes.numel()
+        elif isinstance(module, DynamicAffine):
+            packed: Any = torch.ops.quantized.linear_unpack(module._packed)
+            total += packed[0].numel()
+    return total
