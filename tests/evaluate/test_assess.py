@@ -165,6 +165,34 @@ def test_the_formant_voice_through_the_front_door(project: Project) -> None:
     assert len(found.recordings) >= 1
 
 
+def test_an_xtts_voice_that_only_makes_noise_is_measured_too(project: Project) -> None:
+    """A tiny engine with random weights, as a run's first checkpoint: nothing of it may be infinite in the JSON."""
+    import torch
+
+    from dimts.base.config import to_dict
+    from dimts.speak import FORMANT_FRONTEND
+    from dimts.text.frontend import MARKS
+    from dimts.text.phones import inventory
+    from dimts.xtts.checkpoint import Bundle, save_bundle
+    from dimts.xtts.model import XTTS
+    from dimts.xtts.spec import SPECS
+    from dimts.xtts.vocabulary import Vocabulary
+    from dimts.xtts.voice import listen
+
+    words = Vocabulary.for_phones(list(inventory()), marks=sorted({*MARKS.values(), "?", "!"}))
+    spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
+    model = XTTS.build(spec, 1, dvae=False)
+    voice = listen(model, [torch.randn(44_100, generator=torch.Generator().manual_seed(1)) * 0.1], name="a")
+    note = {"settings": to_dict(FORMANT_FRONTEND)}
+    save_bundle(Bundle(model, words, note, {"a": voice}, {"name": "tiny"}), project.voices / "tiny")
+    settings = AssessSettings(most_sentences=2, quality=False, pairs=False)
+    found = evaluate(project, [str(project.voices / "tiny"), "formant"], settings)
+    assert [one.name for one in found.ranking.order] == ["formant", "tiny"]
+    assert found.ranking.order[1].figures["per"].mean > 0.6
+    results = json.loads(found.results.read_text(encoding="utf-8"))
+    assert all(one["faults"] for one in results["sentences"]["tiny"])
+
+
 def test_a_ranking_needs_the_same_sentences(project: Project, speaker: Speaker) -> None:
     found = run(project, {"a": Overtrained(speaker, 0.0)})
     measured = list(found.measured["a"])

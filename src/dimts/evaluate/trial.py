@@ -136,7 +136,14 @@ class Measured:
         out |= {"heard": " ".join(found.heard), "expected": " ".join(found.expected)}
         if self.transcript is not None:
             out |= {"transcript": self.transcript, "cer": self.cer.rate, "amharic_cer": self.amharic_cer.rate}
-        return out | {"faults": [doubt.as_dict() for doubt in self.faults]}
+        return out | {"faults": [_plain(doubt) for doubt in self.faults]}
+
+
+def _plain(doubt: Doubt) -> dict[str, Any]:
+    """For JSON, which knows no infinity: a word that cannot have been said at all is infinitely unlikely."""
+    return {
+        key: value for key, value in doubt.as_dict().items() if not isinstance(value, float) or math.isfinite(value)
+    }
 
 
 def perform(speaker: Performer, text: str, voice: Any = None) -> Performed:
