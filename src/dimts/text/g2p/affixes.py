@@ -21,7 +21,7 @@ PREPOSED = tuple(
     f"{letter}:{end}" for letter in "lb" for end in ("et", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
 )
 """-ll- for, -bb- against: ሰበረለት, ሰበረበት."""
-CLITICS = ("", "n", "m", "n:a", "s:", "nm", "ns:", "nn:a", "m:a", "k:o", "nji", "mn:a", "s:a")
+CLITICS = ("", "n", "m", "n:a", "s:", "n.m", "n.s:", "n.n:a", "m:a", "k:o", "nji", "m.n:a", "s:a")
 """Accusative, "also", "and" (-nna), contrast (-ss, -mma, -kko) and their chains, as Leslau has them."""
 DEFINITE = ("u", "wa", "E", "h", "x", "ac:n", "ac:hu", "ac:ew", "wo", "itu", "iwa", "A")
 

@@ -85,7 +85,7 @@ def _end(run: Sequence[str]) -> float:
     first, second = map(_rank, run)
     if second > _OBSTRUENT and first <= second:
         return _AVOIDED
-    if _coda(run[0]) or (run[0] == "w" and second == _NASAL) or run[0] == run[1]:
+    if _coda(run[0]) or (run[0] in ("w", "n", "m") and _NASAL - 1 <= second <= _NASAL) or run[0] == run[1]:
         return _AVOIDED
     if first > second:
         return 0.0
