@@ -16,6 +16,7 @@ import contextlib
 import hmac
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -286,15 +287,14 @@ def serve(folder: Path, settings: WebSettings, told: Callable[[str], None]) -> N
 
 async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) -> None:
     stack = contextlib.AsyncExitStack()
-    loop = asyncio.get_running_loop()
 
     async def open_door() -> None:
         try:
-            # its own thread: the moment's page is served meanwhile
-            app = await loop.run_in_executor(None, load, door)
+            # its own thread, so that the moment's page is served meanwhile
+            app = await _beside(load, door)
             await stack.enter_async_context(app.router.lifespan_context(app))
             if door.settings.share:
-                told(await loop.run_in_executor(None, _tunnel, sock.getsockname()[1]))
+                told(await _beside(_tunnel, sock.getsockname()[1]))
             door.inner = app
         except Exception as error:  # noqa: BLE001 (told on the page and below; the server ends)
             door.failed = str(error) or type(error).__name__
@@ -307,6 +307,27 @@ async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) 
         opening.cancel()
     if door.failed:
         raise ConfigError(f"the page cannot be built: {door.failed}", "see above")
+
+
+async def _beside(work: Callable[..., Any], *values: Any) -> Any:
+    """`work(*values)` in a thread that does not keep the program alive: Ctrl-C need not wait for it."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+
+    def settle(settling: Callable[[Any], None], value: Any) -> None:
+        if not answer.done():
+            settling(value)
+
+    def run() -> None:
+        try:
+            settling, value = answer.set_result, work(*values)
+        except Exception as error:  # noqa: BLE001 (raised again where it is awaited)
+            settling, value = answer.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, settling, value)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await answer
 
 
 def _tunnel(port: int) -> str:
@@ -325,6 +346,7 @@ def _bound(settings: WebSettings) -> Any:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((settings.host, settings.port))
+        sock.listen()  # who comes before the server is up waits instead of being refused
     except OSError as error:
         sock.close()
         raise ConfigError(

@@ -79,7 +79,8 @@ def edited(text: str, key: str, value: Any) -> str:
         table.pop(name, None)
     else:
         table[name] = value
-    result = _with_line(text.splitlines(), ".".join(path), name, value)
+    # not splitlines, to which more signs than the line feed end a line
+    result = _with_line(text.removesuffix("\n").split("\n"), ".".join(path), name, value)
     try:
         same = _whole(tomllib.loads(result)) == _whole(wanted)
     except tomllib.TOMLDecodeError:

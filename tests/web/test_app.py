@@ -1,0 +1,228 @@
+"""The door before gradio: languages, passwords, foreign sites, sizes, streams; without gradio itself."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dimts.base.errors import ConfigError, ProjectError
+from dimts.web.app import LOCAL, Door, WebSettings, open_home, prepare_environment, read_passwords
+from dimts.web.home import Home
+from dimts.web.speaking import Streams
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Stands for gradio: says how much it was sent."""
+    taken = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        taken += len(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(taken).encode()})
+
+
+def ask(door: Door, path: str, *, headers: dict[str, str] | None = None, body: tuple[bytes, ...] = (b"",)) -> Answer:
+    """One request; status 0 when nothing was answered."""
+    given = {"host": "127.0.0.1:7860", **(headers or {})}
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http", "path": path, "query_string": query.encode(), "method": "POST",
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
+    }  # fmt: skip
+    parts = list(body)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(door(scope, receive, send))
+    if not sent:
+        return 0, {}, b""
+    fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], fields, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+@pytest.fixture
+def door(home: Home) -> Door:
+    """A door with something behind it."""
+    return Door(home, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=echo, streams=Streams())
+
+
+@pytest.mark.parametrize(
+    ("headers", "place"),
+    [
+        ({"accept-language": "am-ET,am;q=0.9"}, "/am/"),
+        ({"accept-language": "fr"}, "/en/"),
+        ({}, "/en/"),
+        ({"accept-language": "en", "cookie": "a=b; dimts-language=am"}, "/am/"),
+        ({"cookie": "dimts-language=../evil"}, "/en/"),
+    ],
+)
+def test_the_browser_gets_its_language(door: Door, headers: dict[str, str], place: str) -> None:
+    status, fields, _ = ask(door, "/", headers=headers)
+    assert (status, fields["location"]) == (307, place)
+
+
+def test_a_language_chosen_by_hand_is_remembered(door: Door) -> None:
+    assert "set-cookie" not in ask(door, "/am/")[1]
+    assert ask(door, "/am/?chosen")[1]["set-cookie"].startswith("dimts-language=am;")
+
+
+def test_before_gradio_is_there_the_page_says_so(home: Home) -> None:
+    waiting = Door(home, WebSettings(), names=frozenset(LOCAL))
+    status, fields, body = ask(waiting, "/am/", headers={"accept-language": "am"})
+    assert (status, fields["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "ትንሽ ይታገሡ" in body.decode()
+    assert ask(waiting, "/ready")[0] == 503
+    waiting.failed = "<b>broken</b>"
+    assert b"&lt;b&gt;broken" in ask(waiting, "/en/")[2]
+
+
+def test_ready(door: Door) -> None:
+    assert ask(door, "/ready")[0] == 200
+    assert ask(door, "/en/")[2] == b"0"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/../en", "/hear/", "/hear/../../etc/passwd", "/docs", "/gradio_api/file=x"]
+)
+def test_nothing_else_is_there(door: Door, path: str) -> None:
+    assert ask(door, path)[0] == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", "", "10.0.0.3", "[::2]"])
+def test_another_name_is_not_answered(door: Door, host: str) -> None:
+    assert ask(door, "/en/", headers={"host": host})[0] == 421
+
+
+@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:7860"])
+def test_names_of_this_machine_are(door: Door, host: str) -> None:
+    assert ask(door, "/en/", headers={"host": host, "origin": f"http://{host}"})[0] == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:9", "null"])
+def test_a_foreign_site_is_not_answered(door: Door, origin: str) -> None:
+    assert ask(door, "/en/gradio_api/upload", headers={"origin": origin})[0] == 403
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_a_password_guards_everything(home: Home) -> None:
+    guarded = Door(home, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), echo, Streams())
+    for path in ("/", "/en/", "/ready", "/hear/x", "/am/gradio_api/upload"):
+        status, fields, _ = ask(guarded, path)
+        assert (status, fields["www-authenticate"][:5]) == (401, "Basic")
+    for wrong in (
+        basic("አበበ", "x"),
+        basic("nobody", "ሚስጥር ነው ይህ"),
+        basic("", ""),
+        {"authorization": "Basic ?"},
+        {"authorization": "Bearer x"},
+    ):
+        assert ask(guarded, "/en/", headers=wrong)[0] == 401
+    assert ask(guarded, "/en/", headers=basic("አበበ", "ሚስጥር ነው ይህ"))[0] == 200
+
+
+@pytest.mark.parametrize("length", ["3000001", "200000000000", "-1", "many"])
+def test_what_is_too_large_is_refused_before_it_is_read(door: Door, length: str) -> None:
+    status, _, body = ask(door, "/en/gradio_api/upload", headers={"content-length": length})
+    assert status == 413
+    assert "1 MB" in body.decode()
+
+
+def test_what_is_too_large_and_hides_it_is_cut_off(door: Door) -> None:
+    block = b"x" * 1_000_000
+    assert ask(door, "/en/", body=(block,) * 3)[2] == b"3000000"
+    assert ask(door, "/en/", body=(block,) * 4)[0] == 0
+
+
+def test_every_answer_forbids_what_comes_from_elsewhere(door: Door) -> None:
+    for path in ("/en/", "/", "/nothing"):
+        fields = ask(door, path)[1]
+        assert "default-src 'self'" in fields["content-security-policy"]
+        assert fields["x-content-type-options"] == "nosniff"
+
+
+def test_a_stream_is_heard_while_it_grows(door: Door, tmp_path: Path) -> None:
+    token, stream = door.streams.open(tmp_path)
+    stream.path.write_bytes(b"first")
+
+    def later() -> None:
+        with stream.path.open("ab") as file:
+            file.write(b" second")
+        stream.over.set()
+
+    timer = threading.Timer(0.2, later)
+    timer.start()
+    status, fields, body = ask(door, f"/hear/{token}")
+    timer.join()
+    assert (status, fields["content-type"], body) == (200, "audio/mpeg", b"first second")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"host": "0.0.0.0"}, {"share": True}, {"host": "192.168.1.5"}, {"port": 70000}, {"max_upload_megabytes": 0}],
+)
+def test_others_are_let_in_only_with_a_password(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        WebSettings(**given)
+    if "host" in given or "share" in given:
+        assert WebSettings(**given, auth=tmp_path / "users").auth
+
+
+def test_the_password_file(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text("# who\nabebe:a long one:with colon\n\nsara:eight888\n", encoding="utf-8")
+    path.chmod(0o600)
+    assert read_passwords(path) == {"abebe": "a long one:with colon", "sara": "eight888"}
+
+
+@pytest.mark.parametrize("text", ["", "abebe", "abebe:short", ":password1", "# only\n"])
+def test_a_wrong_password_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "users"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    with pytest.raises(ConfigError):
+        read_passwords(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
+def test_a_password_file_that_others_can_read(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text("abebe:password1\n", encoding="utf-8")
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="others can read"):
+        read_passwords(path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_passwords(tmp_path / "nothing")
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="no such folder"):
+        open_home(tmp_path / "nothing")
+
+
+def test_what_gradio_keeps_stays_in_the_folder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    prepare_environment(home)
+    assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(home.root.resolve())
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert home.cache.stat().st_mode & 0o077 == 0
