@@ -14,6 +14,7 @@ from dimts.text.spans import FIDEL, Found, Reading, behind
 
 _HOUR = "ሰዓት"
 _CLOCK = re.compile(r"(\d{1,2})[:፡](\d{2})(?:[:፡](\d{2}))?(?![\d:])")
+_RACE = re.compile(r"(\d{1,2})[:፡]([0-5]\d)\.(\d{1,3})(?!\d)")
 _DOTTED = re.compile(rf"(\d{{1,2}})\.(\d{{2}})(?= ?(?:ሰዓት|ሰአት)(?![{FIDEL}]))")
 _HOUR_AFTER = re.compile(rf" ?(?:ሰዓት|ሰአት)(?![{FIDEL}])")
 _AM_PM = re.compile(r" ?(?:([aA])|[pP])\.?[mM]\b\.?")
@@ -62,6 +63,10 @@ def _verse(text: str, at: int, start: int, prefix: str) -> Found | None:
 
 
 def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, str, str] | None:
+    if race := _RACE.match(text, at):
+        minutes, seconds, parts = race.groups()
+        words = f"{numbers.cardinal(int(minutes))} ደቂቃ ከ{numbers.decimal(f'{int(seconds)}.{parts}')} ሰከንድ"
+        return race.end(), words, "minutes, seconds and parts of them, as of a race"
     found = _CLOCK.match(text, at) or _DOTTED.match(text, at)
     if found is None and _DAY_PART.search(behind(text, at)):
         found = _DAY_PART_DOTTED.match(text, at)

@@ -65,11 +65,11 @@ def number_range(text: str, at: int, floor: int, reading: Reading) -> Found | No
         return None  # digits of a code, not a count
     years = _both_years(text, at, found.end(), first, second, prefix)
     said_first = numbers.year(int(first)) if years else numbers.decimal(first.replace("፣", ","))
-    if mark == "ኛ":
-        said_first = numbers.ordinal_of(said_first)
     last = amount_at(text, found.start(3), year=years, reading=reading)
     if last is None:
         return None
+    if mark == "ኛ" or last.kind == "ordinal":
+        said_first = numbers.ordinal_of(said_first)
     opening = prefix or ("" if _FROM_BEFORE.search(behind(text, at)) else "ከ")
     return Found(start, last.end, "range", f"{opening}{said_first} እስከ {last.words}", "two numbers with a dash between")
 
@@ -111,6 +111,8 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found is None:
         return None
     above, below = int(found.group(1)), int(found.group(2))
+    if found.group() == "24/7":
+        return Found(start, found.end(), "fraction", f"{prefix}{ALL_THE_TIME}", "every hour of every day")
     if (
         below > _LARGEST_DENOMINATOR
         or (above > below and below > 10)
@@ -136,6 +138,7 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 STROKE = "ስላሽ"
+ALL_THE_TIME = "ሃያ አራት ሰዓት በሳምንት ሰባት ቀን"
 _LARGEST_DENOMINATOR = 1000
 _NUMBERED = re.compile(r"(?:ቁጥር|ቁ\.|ቁ|No\.?|አንቀጽ|አንቀፅ|ደብዳቤ|መዝገብ)[ :፡]*$")
 
@@ -169,6 +172,7 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
     found = _EXPRESSION.match(text, at)
     if found is None or not _SUM.search(found.group()):
         return None
+    size = not re.search("[^0-9.,xX ]", found.group())  # 20x30: by, not times
     start, prefix = prefix_of(text, at, floor)
     words: list[str] = []
     held, verb = prefix, ""
@@ -184,8 +188,8 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
             words.append(held + numbers.MINUS)
             held = ""
         else:
-            said = _OPERATORS[sign]
+            said = " በ" if size else _OPERATORS[sign]
             head, _, tail = said.rpartition(" ")
-            words.append(head if tail in _PREFIXED else said)
+            words += [said] if tail not in _PREFIXED else [head] if head else []
             held, number_seen = (tail if tail in _PREFIXED else ""), False
     return Found(start, found.end(), "math", " ".join(words), "numbers with signs of arithmetic")
