@@ -7,7 +7,6 @@ Convention, where sources differ: object -ኝ and negative -ም are short, 3fsg 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cache
 
@@ -156,39 +155,49 @@ def _bare(marked: str) -> str:
     return marked.replace(":", "").replace(".", "").replace("-", "")
 
 
-def _collect(forms: Iterable[tuple[str, str]], clitics: Iterable[str]) -> Suffixes:
-    found: Suffixes = {}
-    endings = tuple(clitics)
-    for slot, form in dict.fromkeys(forms):
-        for clitic in endings:
-            # a suffix that is one consonant has ɨ before it; only the subject endings of the perfective may do without
-            marked = form + ("." if clitic and form and form[-1] not in VOWELS else "") + clitic
-            if clitic and form.startswith("-") and len(form) == 2:
-                marked = f"{form[1:]}.{clitic}"
-            marked = _LONG_INSIDE.sub("N:", marked)
-            found.setdefault(_bare(marked), {}).setdefault(slot, marked)
-    return found
-
-
-_LONG_INSIDE = re.compile("N(?=[^:])")
-"""The object -ኝ is long unless it ends the word: sətʼːəɲ, but jɨsətʼəɲːal."""
-
-
 VOWELS = "euiaEoAIO"
+
+
+def _inside(marked: str) -> str:
+    """The object -ኝ is long unless it ends the word: sətʼːəɲ, but jɨsətʼəɲːal."""
+    return marked[:-1].replace("N:", "N").replace("N", "N:") + marked[-1:]
+
+
+def with_clitic(form: str, clitic: str) -> str:
+    """An ending and a clitic: what is one consonant keeps an ɨ before it, and a subject -h its own."""
+    if not clitic:
+        return form
+    if form.startswith("-") and len(form) == 2:
+        form = form[1:]
+    elif form.endswith("N"):
+        form += ":"
+    return form + ("." if form and form[-1] not in VOWELS else "") + clitic
+
+
+@cache
+def clitics() -> tuple[tuple[str, str], ...]:
+    """(bare, marked) of all that may end any word."""
+    return tuple((_bare(clitic), clitic) for clitic in CLITICS if clitic)
 
 
 @cache
 def suffixes() -> Suffixes:
-    """Everything that may follow a stem: slots perf, perfa (after -a), imp, jus, ger, noun."""
-    forms: list[tuple[str, str]] = []
-    forms += (("perf", form) for form in _perfect(after_vowel=False))
-    forms += (("perfa", form) for form in _perfect(after_vowel=True))
-    forms += (("imp", form) for form in _imperfect())
-    forms += (("impa", form) for form in _imperfect_after_a())
-    forms += (("jus", form) for form in _jussive())
-    forms += (("ger", form) for form in _gerund())
-    forms += (("noun", form) for form in _noun())
-    return _collect(forms, CLITICS)
+    """What may follow a stem, clitics aside; slots perf, perfa (after a vowel), imp, impa, jus, ger, noun."""
+    found: Suffixes = {}
+    forms = {
+        "perf": _perfect(after_vowel=False),
+        "perfa": _perfect(after_vowel=True),
+        "imp": _imperfect(),
+        "impa": _imperfect_after_a(),
+        "jus": _jussive(),
+        "ger": _gerund(),
+        "noun": _noun(),
+    }
+    for slot, endings in forms.items():
+        for ending in dict.fromkeys(endings):
+            marked = _inside(ending) if "N" in ending else ending
+            found.setdefault(_bare(marked), {}).setdefault(slot, marked)
+    return found
 
 
 # ---------------------------------------------------------------- before the stem

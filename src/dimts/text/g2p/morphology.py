@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from dimts.text.g2p.affixes import prefixes, suffixes
+from dimts.text.g2p.affixes import clitics, prefixes, suffixes, with_clitic
 from dimts.text.g2p.letters import VOWELS_IN_CODE, encode
 from dimts.text.g2p.lexicon import built_in
 
@@ -73,9 +73,13 @@ class Radicals(NamedTuple):
     """Places that hold the same radical."""
     palatal: bool
     doubled: bool
+    plain: bool
+    """Every consonant is a radical, in order."""
 
     def of(self, consonants: str) -> str | None:
         """The radicals, None if `consonants` do not fit."""
+        if self.plain:
+            return consonants
         for at, sign in self.literals:
             if consonants[at] != sign:
                 return None
@@ -153,7 +157,9 @@ def _radicals(pattern: str) -> Radicals:
             literals.append((at, sign))
             at += 1
     places = tuple(first[digit] for digit in sorted(first))
-    return Radicals(places, tuple(literals), tuple(same), "~" in pattern, "=" in pattern)
+    palatal, doubled = "~" in pattern, "=" in pattern
+    plain = places == tuple(range(at)) and not (palatal or doubled)
+    return Radicals(places, tuple(literals), tuple(same), palatal, doubled, plain)
 
 
 _FAMILIES = {
@@ -247,7 +253,7 @@ class Morphology:
         """Every analysis, with its weight."""
         starts, ends = prefixes(), suffixes()
         size = len(code)
-        tails = [(cut, found) for cut in range(1, size + 1) if (found := ends.get(code[cut:]))]
+        tails = list(_tails(code, ends))
         shapes, words = _patterns(), _words() if self._nouns else {}
         shape = code.translate(_DIGITS)
         for cut in range(min(size, _LONGEST_PREFIX)):
@@ -278,6 +284,22 @@ class Morphology:
                 if swallows and "'" + stem in words:  # ye + 'na:nte = yena:nte: the prefix swallows the እ of its stem
                     marked, trust = words["'" + stem]
                     yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"])
+
+
+def _tails(code: str, ends: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[int, Tails]]:
+    """Every place where a suffix of `code` may begin, and what it may be."""
+    size = len(code)
+    stops = [(size, "")]
+    stops += ((size - len(bare), clitic) for bare, clitic in clitics() if code.endswith(bare))
+    for cut in range(1, size + 1):
+        whole: Tails | None = None
+        for stop, clitic in stops:
+            if cut > stop or not (found := ends.get(code[cut:stop])):
+                continue
+            tails = {slot: with_clitic(form, clitic) for slot, form in found.items()} if clitic else found
+            whole = {**tails, **whole} if whole else tails
+        if whole:
+            yield cut, whole
 
 
 def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[tuple[float, Analysis]]:
