@@ -341,6 +341,8 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
 
 
 def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[tuple[float, Analysis]]:
+    if tail.startswith("wo") and not tail.startswith("woc") and stem[-1] not in VOWELS_IN_CODE:
+        tail = "." + tail  # sɨm-ɨwo
     if _fits(stem, tail):
         marked, trust = word
         weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
