@@ -35,8 +35,8 @@ class FaultSettings:
     """Signs in a row that are missing at the end, or come without being asked for."""
     word_excess: float = 3.0
     """Natural log by which other signs are likelier in a word than its own, on the mean of its signs."""
-    short_margin: float = 0.0
-    """Natural log by which "said short" must be likelier than "said long", for each long consonant."""
+    short_margin: float = 2.2
+    """Natural log by which "said short" must be likelier than "said long", for one long consonant."""
     likeness: float = 0.80
     """Likeness to the voice below which it is another's."""
     snr_db: float = 17.0
@@ -256,18 +256,19 @@ def _wrong_words(words: Sequence[HeardWord], settings: FaultSettings) -> list[Do
 
 def _lengths(heard: Heard, expected: tuple[str, ...], settings: FaultSettings) -> list[Doubt]:
     """Long consonants that are likelier to have been said short; not the very last sign, after which nothing tells."""
-    longs = sum(sign.endswith(LONG) for sign in expected[:-1])
-    if not longs:
+    places = [place for place, sign in enumerate(expected[:-1]) if sign.endswith(LONG)]
+    if not places:
         return []
     as_long = heard.cost(expected)
-    as_short = heard.cost([*(short(sign) for sign in expected[:-1]), expected[-1]])
-    if not math.isfinite(as_short):
+    found: dict[int, float] = {}
+    for place in places:
+        margin = as_long - heard.cost([*expected[:place], short(expected[place]), *expected[place + 1 :]])
+        if math.isfinite(margin) and margin > settings.short_margin:
+            found[place] = margin
+    if not found:
         return []
-    margin = (as_long - as_short) / longs
-    if margin <= settings.short_margin:
-        return []
-    message = f"the {longs} long consonants sound short" if longs > 1 else "the long consonant sounds short"
-    return [Doubt("short_consonants", message, margin, settings.short_margin)]
+    said = ", ".join(f"{expected[place]} in {' '.join(expected[max(0, place - 2) : place + 3])}" for place in found)
+    return [Doubt("short_consonants", f"sounds short: {said}", max(found.values()), settings.short_margin)]
 
 
 def _pauses(spoken: Prosody, settings: FaultSettings) -> list[Doubt]:
