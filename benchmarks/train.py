@@ -218,7 +218,7 @@ def main() -> None:
     ask.add_argument("--layers", type=int, default=30)
     ask.add_argument("--width", type=int, default=1024)
     ask.add_argument("--batch", type=int, default=8)
-    ask.add_argument("--steps", type=int, default=3, help="timed steps; the first warms up")
+    ask.add_argument("--steps", type=int, default=3, help="timed steps; the first warms up; 0: none")
     ask.add_argument("--losses", type=int, default=20, help="optimizer steps whose losses are compared; 0: none")
     ask.add_argument("--loss-layers", type=int, default=4, help="layers of the engine for that comparison")
     ask.add_argument("--threads", type=int, default=2)
@@ -251,6 +251,10 @@ def main() -> None:
             theirs, own = _call(peer, folder)["losses"], _call(ours, folder)["losses"]
             report["largest_loss_difference"] = max(abs(a - b) for a, b in zip(theirs, own, strict=True))
             report["first_and_last_loss"] = [theirs[0], theirs[-1]]
+            print(json.dumps(report), file=sys.stderr, flush=True)
+        if not chosen.steps:
+            print(json.dumps(report))
+            return
         prepare("speed", chosen.layers, chosen.batch, chosen.steps, 1e-5)
         job = json.loads((folder / "job.json").read_text())
         base = _call(peer, folder)
@@ -271,6 +275,7 @@ def main() -> None:
                 "times_the_peer_cpu": _per_second(found, "cpu") / _per_second(base, "cpu"),
                 "memory_of_the_peer": beside / report["peer"]["memory_beside_weights"],
             }
+            print(json.dumps({mode: report[mode]}), file=sys.stderr, flush=True)
     print(json.dumps(report))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from dimts.audio.wave import Wave
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.text.frontend import Frontend, FrontendSettings
+from dimts.xtts.spec import SPECS
 
 SETTINGS = '[text.g2p]\nbackends = ["rules"]\n'
 WORDS = ["ሰላም", "ለዓለም", "እንዴት", "ናችሁ", "ዛሬ", "ጥሩ", "ቀን", "ነው", "ቡና", "እንጠጣ", "ልጆች", "ትምህርት", "ቤት", "ሄዱ", "ዝናብ", "ይዘንባል"]
@@ -26,6 +28,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+SMALL = dataclasses.replace(SPECS["tiny"], layers=2, width=64, vocoder_channels=16, dvae_hidden=16)
+"""An engine of a few hundred thousand parameters, for tests of everything but learning."""
+
+
+@pytest.fixture
+def small_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size "tiny" is smaller still."""
+    monkeypatch.setitem(SPECS, "tiny", SMALL)
 
 
 MakeProject = Callable[..., Project]

@@ -14,7 +14,7 @@ import pytest
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
-from dimts.train.forecast import CARDS, PROCESS_BYTES, forecast
+from dimts.train.forecast import CARD_SHARE, CARDS, CONTEXT_BYTES, PROCESS_BYTES, forecast
 from dimts.train.measure import MEBIBYTE, Cost, Shape, cost_of
 from dimts.train.settings import BatchSettings, TrainSettings
 from dimts.xtts.spec import SPECS, Spec
@@ -50,10 +50,16 @@ def test_what_should_save_memory_does() -> None:
     assert _cost(TrainSettings(), _shapes(4)).activations > plain.activations
 
 
+def _line(spec: Spec, settings: TrainSettings, parts: list[list[Shape]], attention: str, precision: str) -> Cost:
+    """A cost that grows with the seconds, instead of a trace."""
+    size = int(sum(shape.seconds for part in parts for shape in part) * 20 * MEBIBYTE)
+    return Cost(400 * MEBIBYTE, 400 * MEBIBYTE, 800 * MEBIBYTE, size, 1600 * MEBIBYTE + size, size * 1000)
+
+
 def test_the_whole_of_it_is_told_without_touching_anything(
-    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, small_engine: None
 ) -> None:
-    monkeypatch.setitem(SPECS, "tiny", dataclasses.replace(SMALL, layers=1, width=64))
+    monkeypatch.setattr("dimts.train.forecast.cost_of", _line)
     project = make_project(clips=3)
     before = sorted(path for path in project.root.rglob("*"))
     found = forecast(project, TrainSettings(batches=BatchSettings(seconds=4)))
@@ -63,10 +69,23 @@ def test_the_whole_of_it_is_told_without_touching_anything(
     assert found.step_seconds > 0
     assert [card.name for card in found.cards] == [card[0] for card in CARDS]
     assert all(card.fits for card in found.cards)
-    biggest = [card.most_seconds for card in found.cards]
-    assert biggest[-1] > biggest[2] > 0
+    rooms = [card[1] * 10**9 * CARD_SHARE - CONTEXT_BYTES - 1600 * MEBIBYTE for card in CARDS]
+    assert [card.most_seconds for card in found.cards] == pytest.approx([room / 20 / MEBIBYTE for room in rooms])
     assert "largest batch" in str(found)
     assert "not flash: needs a CUDA card" in str(found)
+
+
+def test_a_card_too_small_is_said(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dimts.train.forecast.cost_of", _line)
+    found = forecast(make_project(clips=3), TrainSettings(batches=BatchSettings(seconds=400)))
+    assert [card.fits for card in found.cards] == [False, False, True, True, True, True]
+
+
+@pytest.mark.slow
+def test_a_traced_forecast(make_project: MakeProject, small_engine: None) -> None:
+    found = forecast(make_project(clips=3), TrainSettings(batches=BatchSettings(seconds=4)))
+    assert found.cost.weights < found.cost.peak < found.process_bytes
+    assert all(card.fits for card in found.cards)
 
 
 def test_it_refuses_what_a_run_would(make_project: MakeProject) -> None:

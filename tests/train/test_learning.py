@@ -89,15 +89,15 @@ def test_kill_9_at_ten_random_steps_changes_nothing(make_project: MakeProject) -
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_twenty_clips_are_learnt_by_heart(make_project: MakeProject) -> None:
-    project = make_project(clips=20, dev=0)
+    project = make_project(clips=20, dev=0, seconds=0.8)
     settings = TrainSettings(
-        steps=600,
-        learning_rate=2e-3,
+        steps=160,
+        learning_rate=3e-3,
         dropout=0.0,
         weight_decay=0.0,
         save_every=1000,
         evaluate_every=1000,
-        batches=BatchSettings(seconds=30),
+        batches=BatchSettings(seconds=12),
         reference=ReferenceSettings(fixed=1),
         schedule=ScheduleSettings(warmup_steps=30),
         stop=NEVER,

@@ -25,6 +25,7 @@ from dimts.train.snapshot import Checkpoints
 from dimts.train.stop import StopSettings
 from dimts.xtts.checkpoint import load, verify_bundle
 
+pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
 SHORT = TrainSettings(steps=6, save_every=2, batches=BatchSettings(seconds=4))
 
@@ -58,7 +59,7 @@ def test_a_run_learns_and_leaves_a_voice_that_can_be_loaded(make_project: MakePr
     told: list[Progress] = []
     run = fine_tune(project, dataclasses.replace(SHORT, steps=12), told.append)
     assert run.steps == 12
-    assert run.losses[-1] < run.losses[0] - 0.5
+    assert run.losses[-1] < run.losses[0] - 0.3
     assert run.dev_losses[-1] < run.dev_losses[0]
     assert run.bundle == project.voices / "project"
     assert verify_bundle(run.bundle) == []

@@ -89,18 +89,17 @@ def fine_tune(
             data = gather(project, settings, engine, rows, tell if processes.main else silent)
         compiled = ready(engine.model, settings, attention.name)
         training = Training(settings, engine, data, processes)
-        folder, log_step = _open_run(project, settings, engine.name, data.name, processes, tell, new=new)
+        folder = _open_run(project, settings, engine.name, data.name, processes, tell, new=new)
         checkpoints = Checkpoints(folder.checkpoints, settings.keep)
         if last := checkpoints.last():
             training.restore(load(last))
-            log_step = training.taken
-            tell(Progress("train", log_step, training.total, "steps", f"going on with {folder.root.name}"))
+            tell(Progress("train", training.taken, training.total, "steps", f"going on with {folder.root.name}"))
         plan = _plan(machine, precision, attention, training, compiled)
         if processes.main:
             folder.write("plan.json", plan)
         for line in (*engine.remarks, *data.remarks):
             tell(Progress("train", training.taken, training.total, "steps", line))
-        log = runs.Log(folder.log, log_step) if processes.main else None
+        log = runs.Log(folder.log, training.taken) if processes.main else None
         tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
         started = time.monotonic()
         try:
@@ -193,8 +192,8 @@ def _open_run(
     tell: Tell,
     *,
     new: bool,
-) -> tuple[runs.RunFolder, int]:
-    """The run to go on with, or a new one; and the step from which its log is kept."""
+) -> runs.RunFolder:
+    """The run to go on with, or a new one."""
     parts = settings.batches.accumulate * processes.count
     made_of = runs.identity(settings=to_dict(settings), engine=engine, data=data, parts=parts)
     with processes.first_alone():
@@ -204,7 +203,7 @@ def _open_run(
         if folder is None:
             folder = runs.create(project, made_of, settings=to_dict(settings), engine=engine, data=data)
         folder.unpause()
-    return folder, 0
+    return folder
 
 
 def _plan(machine: Machine, precision: Choice, attention: Choice, training: Training, compiled: int) -> dict[str, Any]:
