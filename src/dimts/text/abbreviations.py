@@ -108,6 +108,8 @@ def _cuts(word: str) -> Iterator[int]:
 
 def _prefixed(prefix: str, spoken: str, row: str) -> str:
     """A prefix takes the place of the genitive የ that a full name begins with: በ + የኢትዮጵያ … → በኢትዮጵያ …"""
+    if prefix and spoken.startswith(_AS):  # በእ.ኤ.አ.: by, not by as
+        return prefix + spoken.removeprefix(_AS)
     genitive = spoken.startswith("የ") and not row.startswith("የ")
     return prefix + (spoken[1:] if prefix and genitive else spoken)
 
@@ -173,6 +175,7 @@ def _letter_names() -> frozenset[str]:
     return frozenset(map(fold_homophones, names))
 
 
+_AS = "እንደ "
 _LETTER_ENDINGS = ("", "ን", "ና", "ም", "ንና", "ንም", "ስ")
 _WORD_OF_LETTERS = 3
 """So many single letters with points are said as one word."""
