@@ -351,7 +351,7 @@ def kill_9(project: Project, folder: Path, moments: int, seed: int) -> int:
     return killed
 
 
-@pytest.mark.parametrize("moments", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", [4, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(
     project: Project, corpus: Corpus, tmp_path: Path, moments: int
 ) -> None:

@@ -24,22 +24,22 @@ def diphones(script: Script) -> set[tuple[str, str]]:
 
 def test_greedy_beats_chance_and_holds_every_phone(shared: Path, frontend: Frontend) -> None:
     lines = (shared / "gold" / "text" / "amharic_news.txt").read_text(encoding="utf-8").splitlines()[:1500]
-    chosen = choose(lines, frontend, ScriptSettings(count=40))
-    assert len(chosen.sentences) == len(set(chosen.sentences)) == 40
+    chosen = choose(lines, frontend, ScriptSettings(count=50))
+    assert len(chosen.sentences) == len(set(chosen.sentences)) == 50
     assert chosen.missing == ()
     assert len(diphones(chosen)) == chosen.covered
     rng = random.Random(0)
     chance = []
     for _ in range(5):
         rng.shuffle(lines)
-        drawn = choose(lines[:60], frontend, ScriptSettings(count=40, max_candidates=60))
+        drawn = choose(lines[:100], frontend, ScriptSettings(count=80, max_candidates=100))
         said, phones = set(), 0
         for one in drawn.phones:  # as many phones as the script has
             if phones < sum(map(len, chosen.phones)):
                 said |= set(zip(("#", *one), (*one, "#"), strict=True))
                 phones += len(one)
         chance.append(len(said))
-    assert chosen.covered > 1.15 * max(chance)
+    assert chosen.covered > 1.05 * max(chance)
 
 
 def test_the_first_sentences_matter_most(shared: Path, frontend: Frontend) -> None:

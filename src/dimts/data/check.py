@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "other_language": Kind(True, "looks like Tigrinya or Ge'ez: leave it out, or tolerate this kind"),
     "speaking_rate": Kind(True, "text and sound hardly belong together: check the transcript"),
     "mismatch": Kind(True, "the sound does not say this text: check the transcript"),
+    "unlike_others": Kind(True, "fits its text far worse than the speaker's other clips do: check the transcript"),
     "cue_without_speech": Kind(True, "check the times of the subtitles"),
     "line_without_speech": Kind(True, "this line of the script is not spoken in the recording, or out of order"),
     "pronunciation": Kind(False, "check its words with 'dimts text', and add them to lexicon.tsv"),
@@ -74,7 +75,7 @@ KINDS: dict[str, Kind] = {
     "subtitles_rolling": Kind(False, "repeated lines were taken out"),
 }
 """Every kind of doubt there is, in the order of reports."""
-SET_KINDS = frozenset({"duplicate_audio", "duplicate_text", "rate_outlier", "leak", "other_speaker"})
+SET_KINDS = frozenset({"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker"})
 """Kinds that depend on the other utterances; found anew whenever the set changes."""
 
 
@@ -102,7 +103,7 @@ class CheckSettings:
     """Share of the letters that must be Ethiopic."""
     match: bool = True
     """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
-    min_match: float = 0.4
+    min_match: float = 0.3
     """How well text and sound must fit: 0 is a wrong text, 1 the right one, by their usual figures."""
     near_duplicate_likeness: float = 0.96
     """Clips more alike than this are one recording twice."""
@@ -224,6 +225,29 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
             if abs(rate - middle) > _OUTLIER_SPREADS * spread:
                 message = f"{rate:.1f} phones a second; the speaker's usual is {middle:.1f}"
                 doubts[row.id] = Doubt("rate_outlier", message, float(rate), middle)
+    return doubts
+
+
+_FAIR_SHARE = 0.3
+"""Of the upper quartile of a speaker's nearness, that a clip must reach: how clearly a voice is understood by the
+comparison differs from voice to voice, by a factor of eight."""
+
+
+def match_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+    """Utterance id → doubt, for clips that fit their text far worse than their speaker's others do."""
+    doubts: dict[str, Doubt] = {}
+    for speaker in sorted({row.speaker for row in rows}):
+        mine = [row for row in rows if row.speaker == speaker and row.kept and "match_nearness" in row.measures]
+        if len(mine) < _MIN_TO_COMPARE / 2:
+            continue
+        nearness = np.array([row.measures["match_nearness"] for row in mine])
+        limit = _FAIR_SHARE * float(np.percentile(nearness, 75))
+        for row, one in zip(mine, nearness, strict=True):
+            if one < limit:
+                message = (
+                    f"its text lies {one:.0%} nearer than others do; the speaker's usual is {limit / _FAIR_SHARE:.0%}"
+                )
+                doubts[row.id] = Doubt("unlike_others", message, float(one), limit)
     return doubts
 
 

@@ -60,6 +60,8 @@ class Match:
 
     score: float
     """0: no nearer than nonsense, 1: as near as the right text usually is."""
+    nearness: float
+    """Share by which the text lies nearer than the decoys; 0 and below for a wrong text."""
     distance: float
     """Mean cosine distance along the warp, 0 to 2."""
     decoy_distance: float
@@ -94,7 +96,7 @@ class Matcher:
         costs = warp_costs(heard, np.stack([stacked(normalised(one)) for one in candidates]))
         own, decoys = float(costs[0]), float(np.mean(costs[1:]))
         nearness = 1.0 - own / decoys if decoys > 0 else 0.0
-        return Match(min(1.0, max(0.0, nearness / MATCH_AT)), own, decoys)
+        return Match(min(1.0, max(0.0, nearness / MATCH_AT)), nearness, own, decoys)
 
 
 def base_features(wave: Wave) -> Features:

@@ -30,22 +30,21 @@ from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogra
 from dimts.data.activity import Activity, listen
 from dimts.data.align import Line, align, sentences
 from dimts.data.check import (
-    SET_KINDS,
     CheckSettings,
     check_match,
     check_rate,
     check_sound,
     check_text,
     judged,
-    rate_outliers,
 )
 from dimts.data.clean import RATE, CleanSettings, clean
+from dimts.data.collection import as_a_set, merged
 from dimts.data.files import Known, gather
 from dimts.data.journal import Journal
-from dimts.data.manifest import Manifest, Split, Utterance
+from dimts.data.manifest import Manifest, Utterance
 from dimts.data.recording import Recording
 from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, shorten_pauses, whole
-from dimts.data.split import SplitSettings, assign, repeated_texts, repeats
+from dimts.data.split import SplitSettings
 
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
@@ -134,12 +133,14 @@ def prepare(
             complete = True
         finally:  # Ctrl-C: what is done becomes a manifest too
             if complete or fresh:
-                merged = _as_a_set(_merged(before, fresh, project.root), settings, complete=complete)
-                Manifest.write(project.manifest, merged)
+                rows_now = as_a_set(
+                    merged(before, fresh, project.root), settings.check, settings.split, complete=complete
+                )
+                Manifest.write(project.manifest, rows_now)
                 journal.close(finished=complete)
                 if complete:
-                    _sweep(project, merged)
-    return _summary(project, merged, before, len(recordings))
+                    _sweep(project, rows_now)
+    return _summary(project, rows_now, before, len(recordings))
 
 
 # --- one recording --------------------------------------------------------------------------------
@@ -303,6 +304,7 @@ def _utterance(
         if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
             said = tools.matcher.match(wave.cut(spoken[0][0], wave.seconds - (piece.seconds - spoken[-1][1])), words)
             row = replace(row, score=said.score)
+            measures["match_nearness"] = said.nearness
             doubts += check_match(said.score, settings.check)
     steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
     return replace(
@@ -422,75 +424,7 @@ def _renamed(row: Utterance, seen: Counter[str]) -> Utterance:
     return row if seen[row.id] == 1 else replace(row, id=f"{row.id}-{seen[row.id]}")
 
 
-# --- the set --------------------------------------------------------------------------------------
-
-
-def _merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
-    """Earlier rows in their places, those of the same recordings replaced, new ones behind.
-
-    A row that a person corrected stays as it is. A recording that was moved is known by its content.
-    """
-    by_source: dict[tuple[str, str], list[Utterance]] = {}
-    for row in fresh:
-        by_source.setdefault((row.source, row.name), []).append(row)
-    old = {row.id: row.split for row in before}
-    corrected = [row for row in before if row.by == "person"]
-    keys = {row.recording: (row.source, row.name) for row in fresh}
-    out: dict[str, Utterance] = {}
-    for row in before:
-        place = (row.source, row.name)
-        if place not in by_source and row.recording in keys and not (root / row.source).exists():
-            place = keys[row.recording]
-        if place not in by_source:
-            out.setdefault(row.id, row)
-            continue
-        for new in (row, *by_source[place]) if row in corrected else by_source[place]:
-            if new is row or not any(_overlap(new, other) for other in corrected):
-                out.setdefault(new.id, replace(new, split=old.get(new.id, "")))
-    for row in fresh:
-        if not any(_overlap(row, other) for other in corrected):
-            out.setdefault(row.id, row)
-    return list(out.values())
-
-
-def _overlap(new: Utterance, corrected: Utterance) -> bool:
-    """Whether a row is of the same stretch of the same recording as one that a person corrected."""
-    if (new.source, new.name) != (corrected.source, corrected.name):
-        return False
-    shared = min(new.end_seconds, corrected.end_seconds) - max(new.start_seconds, corrected.start_seconds)
-    return shared > 0.5 * (new.end_seconds - new.start_seconds)
-
-
-def _as_a_set(rows: Sequence[Utterance], settings: PrepareSettings, *, complete: bool) -> list[Utterance]:
-    """Doubts that depend on the others, and the split."""
-    check = settings.check
-    splits: dict[str, Split] = {row.id: row.split for row in rows}
-    rows = [
-        judged(replace(row, doubts=tuple(one for one in row.doubts if one.kind not in SET_KINDS)), check)
-        for row in rows
-    ]
-    rows = _with(rows, repeats(rows, check.near_duplicate_likeness), check)
-    rows = _with(rows, repeated_texts(rows), check)
-    rows = _with(rows, rate_outliers(rows), check)
-    rows = [replace(row, split=splits[row.id]) if row.kept else row for row in rows]
-    places = assign(rows, settings.split, complete=complete)
-    rows = _with(rows, {name: place for name, place in places.items() if isinstance(place, Doubt)}, check)
-    out = []
-    for row in rows:
-        place = places.get(row.id)
-        if isinstance(place, str):
-            row = replace(row, split=place)
-        elif row.kept and not row.split:  # a leak that is tolerated
-            row = replace(row, split="train")
-        out.append(row)
-    return out
-
-
-def _with(rows: Sequence[Utterance], doubts: Mapping[str, Doubt], check: CheckSettings) -> list[Utterance]:
-    return [
-        replace(judged(_doubted(row, doubts[row.id]), check), split=row.split) if row.id in doubts else row
-        for row in rows
-    ]
+# --- the end ---------------------------------------------------------------------------------------
 
 
 def _summary(project: Project, rows: Sequence[Utterance], before: Sequence[Utterance], recordings: int) -> Prepared:
