@@ -160,13 +160,13 @@ def test_upstream_stream_from_our_parts(
     parts: list[Tensor] = []
     tail: Tensor | None = None
     before = 0
-    ends = [*range(chunk, latents.shape[1], chunk), latents.shape[1]]
-    for end in ends:
+    ends = [*range(chunk, latents.shape[1] + 1, chunk), latents.shape[1]]
+    for turn, end in enumerate(ends, start=1):
         x = latents[:, :end].transpose(1, 2)
         for factor in model.vocoder.stretches(speed):
             x = F.interpolate(x, scale_factor=factor, mode="linear")
         wave = model.vocoder.vocode(x, timbre)[0]
-        last = end == latents.shape[1]
+        last = turn == len(ends)
         new = wave[max(before - overlap, 0) :] if last else wave[max(before - overlap, 0) : -overlap]
         new = new.clone()
         if tail is not None and len(new) >= overlap:
