@@ -185,3 +185,10 @@ def test_readings_of_a_word_written_and_spoken() -> None:
     word = Chain(ChainSettings(backends=("rules",))).words(["አንድ"], ["1"])[0]
     assert (word.written, word.spoken) == ("1", "አንድ")
     assert word.as_dict()["by"] == "rules"
+
+
+def test_context_reaches_the_user_and_the_other_reading_is_kept() -> None:
+    words = Chain(ChainSettings(backends=("rules",))).words(["እሄዳለሁ", "አለ", "ሰው", "አለ"])
+    assert "".join(words[1].phones) == "ʔalə"
+    assert words[1].refused[-1].doubts[0].kind == "other_reading"
+    assert "".join(words[3].phones) == "ʔalːə"

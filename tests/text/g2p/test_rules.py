@@ -108,3 +108,19 @@ def test_gold(rules: Rules, shared: Path, name: str, most: float) -> None:
         phones = tuple(phone for part in rules.phones(word.split("፡")) for phone in part)
         wrong += (phones[1:] if phones[0] == "ʔ" else phones) not in answers
     assert wrong / len(gold) <= most + 0.02  # a mark of tie bars and w our plain comparison does not forgive
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("word", ["ል" * 300, "ሰላም" * 4000, "ልሙ" * 2000])
+def test_what_is_no_word_takes_no_time(rules: Rules, word: str) -> None:
+    phones = rules.phones([word])[0]
+    assert all(map(is_phone, phones))
+    assert len(phones) >= len(word)
+
+
+def test_neighbours_choose_a_reading(rules: Rules) -> None:
+    assert rules.in_context(["ሰው", "አለ"]) == {}
+    said = rules.in_context(["እሄዳለሁ", "አለ"])
+    assert said[1].phones == from_ipa("ʔalə")
+    assert said[1].parts == "said"
+    assert rules.in_context(["ያለ", "ምንም"])[0].phones == from_ipa("jalə")

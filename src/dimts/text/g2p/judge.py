@@ -57,6 +57,8 @@ class Verdict:
         return not self.doubts
 
 
+_LONGEST_COMPARED = 200
+"""Letters; what is longer is no word and must be right as it stands."""
 _DOUBTED = 0.4
 """The most that an answer with one doubt can score; each further doubt takes as much again."""
 
@@ -114,6 +116,12 @@ def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSet
         return [
             Doubt("phone_ratio", f"{len(phones)} phones for {letters} letters", share, settings.max_phones_per_letter)
         ]
+    expected = _plain(evidence)
+    heard_sounds = skeleton(phones)
+    if expected == heard_sounds:
+        return []
+    if letters > _LONGEST_COMPARED:
+        return [Doubt("skeleton", "sounds differ from the letters", letters, settings.max_skeleton_distance)]
     written = [vowel for vowel in reading.vowels if vowel and vowel != "ɨ"]
     heard = _common(written, [phone for phone in phones if phone in VOWELS])
     doubts = []
@@ -129,13 +137,12 @@ def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSet
                 settings.min_vowel_share,
             )
         )
-    expected = _plain(evidence)
-    distance = _distance(_tolerant(expected), _tolerant(skeleton(phones)))
+    distance = _distance(_tolerant(expected), _tolerant(heard_sounds))
     if distance > settings.max_skeleton_distance:
         doubts.append(
             Doubt(
                 "skeleton",
-                f"{distance} sounds differ from the letters: {''.join(skeleton(phones))} for {''.join(expected)}",
+                f"{distance} sounds differ from the letters: {''.join(heard_sounds)} for {''.join(expected)}",
                 distance,
                 settings.max_skeleton_distance,
             )

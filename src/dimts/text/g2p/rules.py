@@ -18,6 +18,8 @@ from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say, slots
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 
+_LONGEST_WORD = 64
+"""Signs of code; the longest words of running text have about 40."""
 _FIRM = 0.9
 """An analysis that is trusted less than this is weighed against the model."""
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
@@ -118,6 +120,9 @@ class Rules:
         code = encode(word if word.isalpha() else "".join(char for char in bare(word) if char.isalpha()))
         if self.settings.lexicon and (found := self._listed(code, reading)):
             return found
+        if len(code) > _LONGEST_WORD:  # no word, but something run together: length is not worth guessing
+            none = (False,) * len(reading)
+            return self._answer(reading, none, (0.2,) * len(reading), "nothing")
         if self._morphology and (analysis := self._morphology.analyse(code)):
             lengths = lengths_of(analysis.marked)
             if len(lengths) == len(reading):

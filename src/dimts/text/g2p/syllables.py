@@ -21,6 +21,9 @@ _CORONAL = frozenset(["t", "d", "tʼ", "tʃ", "tʃʼ", "dʒ", "s", "ʃ", "sʼ", 
 """May follow any obstruent at the end of a word: lɨbs, habt, kʼəbd, but mɨɡɨb."""
 _INSERTED = 10.0
 _ILLEGAL = 1000.0
+_LONGEST_RUN = 6
+"""More consonants than this never stand together, so no more are tried."""
+_DIGITS = 6
 _SOFT = 1.0
 _AVOIDED = 12.0
 """Costs: one ɨ; a syllable Amharic does not have; a matter of taste; ʔ at the end of a syllable (dearer than an ɨ)."""
@@ -33,14 +36,27 @@ def slots(cluster: tuple[str, ...], after_vowel: bool, before_vowel: bool) -> tu
     `after_vowel`/`before_vowel`: whether a full vowel stands before/after the cluster; otherwise the word
     begins/ends there. A long consonant ends in ː. The last consonant before a vowel never gets an ɨ.
     """
-    free = len(cluster) - before_vowel
-    best: tuple[float, tuple[bool, ...]] = (float("inf"), ())
-    for code in range(1 << free):
-        answer = tuple(bool(code >> place & 1) for place in range(free)) + (False,) * before_vowel
-        cost = _cost(cluster, answer, after_vowel, before_vowel)
-        if cost < best[0]:
-            best = (cost, answer)
-    return best[1]
+    # best[i]: the cheapest way up to an ɨ after consonant i, as (cost, bits of the consonants that have one);
+    # of equal costs the one with its ɨ further left is taken
+    size = len(cluster)
+    best: list[tuple[float, int]] = []
+    free = size - before_vowel
+    for at in range(free):
+        ways = [(_margin(cluster[: at + 1], not after_vowel, final=False), 0)]
+        ways += (
+            (best[last][0] + _margin(cluster[last + 1 : at + 1], False, final=False), best[last][1])
+            for last in range(max(0, at - _LONGEST_RUN), at)
+        )
+        cost, code = min((round(cost, _DIGITS), code) for cost, code in ways)
+        best.append((cost + _INSERTED, code | 1 << at))
+    final = not before_vowel
+    ends = [(_margin(cluster, not after_vowel, final), 0)]
+    ends += (
+        (cost + (_margin(cluster[last + 1 :], False, final) if last + 1 < size or final else 0.0), code)
+        for last, (cost, code) in enumerate(best)
+    )
+    _, code = min((round(cost, _DIGITS), code) for cost, code in ends)
+    return tuple(bool(code >> place & 1) for place in range(size))
 
 
 def _cost(cluster: Sequence[str], answer: Sequence[bool], after_vowel: bool, before_vowel: bool) -> float:
