@@ -125,6 +125,8 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
     if year:
         return Amount(end, numbers.year(int(written)), "year", "a number where a year is expected")
     kind = "decimal" if "." in written else "number"
+    if written.endswith(".00"):
+        return with_unit(text, end, numbers.decimal(written[:-3]), "number", "an amount without hundredths", reading)
     why = "digits grouped by thousands" if "," in written else "a decimal number" if kind == "decimal" else "a number"
     if len(written) > 1 and written[0] == "0" and kind == "number":
         why = "digits that begin with 0"
