@@ -328,7 +328,7 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
                     trust -= 0.05
                 weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
                 weight -= cost
-                if len(consonants) < 3 and not head:
+                if len(consonants) < 3 and (not head or head in ("kem:", "lem:", "bem:")):
                     weight -= _SHORT  # two consonants and an ending: most words look like a verb then
                 if slot in ("ipv", "agt") and not tail and not head:
                     weight -= _BARE
