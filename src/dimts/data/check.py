@@ -103,7 +103,7 @@ class CheckSettings:
     """Share of the letters that must be Ethiopic."""
     match: bool = True
     """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
-    min_match: float = 0.3
+    min_match: float = 0.35
     """How well text and sound must fit: 0 is a wrong text, 1 the right one, by their usual figures."""
     near_duplicate_likeness: float = 0.96
     """Clips more alike than this are one recording twice."""
@@ -228,7 +228,7 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
     return doubts
 
 
-_FAIR_SHARE = 0.3
+_FAIR_SHARE = 0.35
 """Of the upper quartile of a speaker's nearness, that a clip must reach: how clearly a voice is understood by the
 comparison differs from voice to voice, by a factor of eight."""
 
