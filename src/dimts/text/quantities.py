@@ -24,6 +24,7 @@ from dimts.text.spans import (
     FIDEL,
     Found,
     Reading,
+    before,
     behind,
     is_ordinal,
     is_prefix,
@@ -37,6 +38,7 @@ from dimts.text.spans import (
 NUMBER = r"(?>\d{1,3}(?:,\d{3}){1,8}(?!\d)(?:\.\d+)?|\d{1,3}(?:፣\d{3}){1,8}(?!\d)|\d+(?:\.\d+)?)"
 DASH = "[-–—−~]"
 _NUMBER = re.compile(NUMBER)
+_LOOSE_PREFIX = re.compile(r"(?:^| )[በከለየ] $")
 _ERA_RUN_TOGETHER = re.compile(rf" ?ዓም(?![{FIDEL}./])")
 LOOSE_GROUPS = re.compile(r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2}(?: \d{3}){2,5})(?![\d,./:-]?\d)")
 """Thousands grouped by spaces, or by a comma and a space: 1 250 000; 15, 000."""
@@ -57,7 +59,11 @@ class Amount(NamedTuple):
 def prefix_of(text: str, at: int, floor: int) -> tuple[int, str]:
     """Where a phrase begins whose number starts at `at`, and the prefix written on it ("" if none)."""
     word = word_before(text, at, floor)
-    return (at - len(word), word) if is_prefix(word) else (at, "")
+    if is_prefix(word):
+        return at - len(word), word
+    if _LOOSE_PREFIX.search(before(text, at, floor)):  # በ 10: the same, with a space between
+        return at - 2, text[at - 2]
+    return at, ""
 
 
 def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -116,6 +122,8 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
     suffix = word_at(text, end + 1) if text[end : end + 1] == "-" else ""
     suffix_at = end + 1 if suffix and is_suffix(suffix) else end
     suffix = suffix if suffix_at > end else word_at(text, end)
+    if not suffix and text[end : end + 1] == " " and is_ordinal(word_at(text, end + 1)):  # 10 ኛ
+        suffix, suffix_at = word_at(text, end + 1), end + 1
     if "." not in written and suffix and is_suffix(suffix):
         plain = int(written.replace(",", "")) if len(written) <= 20 else None
         words = numbers.year(plain) if year and plain is not None else numbers.decimal(written)

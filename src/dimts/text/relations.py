@@ -12,7 +12,7 @@ from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, with_suff
 _RANGE = re.compile(rf"({NUMBER})(ኛ|%|°C)? ?{DASH} ?({NUMBER})(?![-–—−~/]?\d)")
 _SCORE = re.compile(rf"(\d{{1,3}}) ?ለ ?(\d{{1,3}})(?![\d.,]?\d)(?![{FIDEL}])")
 _COLON_SCORE = re.compile(r"(\d{1,3})[:፡](\d{1,3})(?!\d)")
-_DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–] ?(\d{1,2})(?![\d/])")
+_DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–] ?(\d{1,2})(?![\d/])(?! ?[=+×÷])")
 _SPORT = re.compile("አሸነ|ተሸነ|ረታ|ረቷ|ተረታ|ድል|አቻ|ጎል|ጐል|ግብ|ውጤት|ጨዋታ|ተለያ|ግጥሚያ|መርታ")
 _WITH_WHOLE = re.compile(r"(\d{1,6}) (\d{1,2})/(\d{1,3})(?![\d/])")
 _PAPER = re.compile(r"\d{1,6}(?:/\d{1,6}){2,7}(?!\d)")
@@ -162,6 +162,9 @@ _COMPARISONS = {"<": "ያንሳል", ">": "ይበልጣል", "≤": "ያንሳ�
 """Verbs that stand after the second number, which takes ከ: 10 > 5 → አስር ከአምስት ይበልጣል."""
 _PREFIXED = ("በ", "ለ", "ከ")
 _SUM = re.compile(r"[+×÷*=<>≤≥≠≈±]|\d [-−–] |\d ?[xX] ?\d")
+_UNMISTAKABLE = re.compile(r"[+×÷*=<>≤≥≠≈±xX]")
+_NUMBERS = re.compile(NUMBER)
+_A_PAIR = 2
 _TERM = rf"[-−]?{NUMBER}"
 _EXPRESSION = re.compile(rf"{_TERM}(?: ?[-+−–×*÷/xX=<>≤≥≠≈±] ?{_TERM}){{1,12}}(?![\d{FIDEL}])")
 _PIECES = re.compile(rf"({NUMBER})|([-+−–×*÷/xX=<>≤≥≠≈±])")
@@ -172,6 +175,10 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
     found = _EXPRESSION.match(text, at)
     if found is None or not _SUM.search(found.group()):
         return None
+    if not _UNMISTAKABLE.search(found.group()):  # 10 - 4 counts down: a sum; 2010 - 2015 is a range
+        pieces = _NUMBERS.findall(found.group())
+        if len(pieces) != _A_PAIR or _value(pieces[0]) <= _value(pieces[1]):
+            return None
     size = not re.search("[^0-9.,xX ]", found.group())  # 20x30: by, not times
     start, prefix = prefix_of(text, at, floor)
     words: list[str] = []

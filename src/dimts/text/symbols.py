@@ -23,6 +23,7 @@ QUOTES = "\"'«»‹›“”„‟‚‘’″′"
 BRACKETS = "()[]{}<>⟨⟩〈〉《》「」"
 _STOPS = re.compile("[:፡] ?[:፡](?:[ :፡]*[:፡])?|[:፡][-–]|[.…]+|[:፡,;፧፨፠]")
 _ELISION = re.compile(rf"'([{FIDEL}]{{1,40}})")
+_POINT_FIRST = re.compile(r"\.(\d{1,9})(?![\d.])")
 _DASHES = "-–—−‐~"
 _NUMERAL = re.compile("[፩-፼]+")
 _WORDS = {
@@ -67,6 +68,9 @@ def stop(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if len(written) > 1 or written == "…":
         follows = word_at(text, end + 1) if right == " " else word_at(text, end)
         return Found(at, end, "mark", COMMA if follows else FULL_STOP, "points of omission")
+    if left in " \n(" and (bare := _POINT_FIRST.match(text, at)):
+        words = f"{numbers.ZERO} {numbers.POINT} {numbers.digits(bare.group(1))}"
+        return Found(at, bare.end(), "decimal", words, "a decimal number without its zero")
     if left in " \n":
         return Found(at, end, "sign", "", "a point that ends nothing")
     return Found(at, end, "mark", FULL_STOP, "a point after a word")
