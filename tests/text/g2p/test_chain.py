@@ -192,3 +192,10 @@ def test_context_reaches_the_user_and_the_other_reading_is_kept() -> None:
     assert "".join(words[1].phones) == "ʔalə"
     assert words[1].refused[-1].doubts[0].kind == "other_reading"
     assert "".join(words[3].phones) == "ʔalːə"
+
+
+def test_a_full_memory_begins_anew(backends: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_room, "_KEPT_WORDS", 3)
+    said = Chain(ChainSettings(backends=("Fake", "rules")))
+    for phrase in (WORDS[:3], WORDS[2:], WORDS):
+        assert [word.phones for word in said.words(phrase)] == [backends.RIGHT[word] for word in phrase]

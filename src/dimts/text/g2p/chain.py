@@ -117,10 +117,10 @@ class Chain:
         context = self.rules.in_context(spoken)
         new = [word for word in dict.fromkeys(spoken) if word not in said]
         if new:
-            if len(said) + len(new) > _KEPT_WORDS:
-                said.clear()
-                new = list(dict.fromkeys(spoken))
-            said.update(self._ask(new))
+            answers = self._ask(new)
+            if len(said) + len(new) > _KEPT_WORDS:  # begin anew; another thread may still read the old one
+                said = self._said = {word: said[word] for word in spoken if word in said}
+            said.update(answers)
         out = []
         for at, word in enumerate(spoken):
             found = said[word]

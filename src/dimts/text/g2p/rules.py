@@ -85,8 +85,8 @@ class Rules:
         """The phones of each word; () for one that holds no Ethiopic letter."""
         known = self._known
         if len(known) > _KEPT_WORDS:
-            known.clear()
-        return [known[word] if word in known else self._remember(word) for word in words]
+            known = self._known = {}
+        return [known.get(word) or self._remember(word) for word in words]
 
     def _remember(self, word: str) -> tuple[str, ...]:
         found = self._known[word] = self.explain(word).phones
