@@ -215,7 +215,30 @@ def test_breaths_say_the_words_of_the_spoken_form(text: str, normaliser: Normali
 
 @pytest.mark.parametrize(
     "char",
-    ["1/", "(", "[", "<", "1.", "1,", "a.", "ሀ.", "ሀ/", "፩", "9", "+", "::", "a@", "#", "&", "<a ", "1-", "ሀ", "'", "9ዐ", "<!--"],
+    [
+        "1/",
+        "(",
+        "[",
+        "<",
+        "1.",
+        "1,",
+        "a.",
+        "ሀ.",
+        "ሀ/",
+        "፩",
+        "9",
+        "+",
+        "::",
+        "a@",
+        "#",
+        "&",
+        "<a ",
+        "1-",
+        "ሀ",
+        "'",
+        "9ዐ",
+        "<!--",
+    ],
 )
 def test_long_repeats_are_read(char: str) -> None:
     spoken = normalise(char * 4000)
