@@ -31,8 +31,10 @@ from dimts.text.phones import CONSONANTS, LONG, is_vowel, short
 class FaultSettings:
     """From where on something is a fault."""
 
-    run: int = 4
-    """Signs in a row that are missing at the end, or come without being asked for."""
+    missing_run: int = 4
+    """Signs missing at the end."""
+    extra_run: int = 3
+    """Signs in a row, on balance, that come without being asked for."""
     word_excess: float = 3.0
     """Natural log by which other signs are likelier in a word than its own, on the mean of its signs."""
     short_margin: float = 2.2
@@ -45,8 +47,8 @@ class FaultSettings:
     """A silence within a phrase that is longer has lost its way."""
 
     def __post_init__(self) -> None:
-        if self.run < 2 or self.pause_seconds <= 0 or self.word_excess <= 0:
-            raise ConfigError("fault thresholds are out of range", "run >= 2, pause_seconds > 0, word_excess > 0")
+        if min(self.missing_run, self.extra_run) < 2 or self.pause_seconds <= 0 or self.word_excess <= 0:
+            raise ConfigError("fault thresholds are out of range", "runs >= 2, pause_seconds > 0, word_excess > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def examine(
     snr = floor_snr_db(wave)
     alike = likeness(embed(wave), profile) if profile is not None else math.nan
     doubts = [
-        *_runs(heard.phones, expected, steps, settings.run),
+        *_runs(heard.phones, expected, steps, settings),
         *_wrong_words(found, settings),
         *_lengths(heard, expected, settings),
         *_pauses(spoken, settings),
@@ -160,15 +162,15 @@ def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, 
     )  # fmt: skip
 
 
-def _runs(heard: Sequence[str], expected: Sequence[str], steps: Sequence[Step], least: int) -> list[Doubt]:
+def _runs(heard: Sequence[str], expected: Sequence[str], steps: Sequence[Step], settings: FaultSettings) -> list[Doubt]:
     """What is missing at the end (cut), and what is said too much (loop, extra)."""
     doubts: list[Doubt] = []
     _, reached = best_prefixes(heard, expected, _likeness_cost)
     missing = len(expected) - reached
-    if missing >= least:
+    if missing >= settings.missing_run:
         lost = " ".join(expected[-missing:])
-        doubts.append(Doubt("cut", f"the end is missing: {lost}", float(missing), float(least - 1)))
-    for first, last in _extra_runs(steps, least):
+        doubts.append(Doubt("cut", f"the end is missing: {lost}", float(missing), float(settings.missing_run - 1)))
+    for first, last in _extra_runs(steps, settings.extra_run):
         places = [step.heard for step in steps[first:last] if step.heard is not None and step.kind != "same"]
         said = [heard[place] for place in places]
         if _repeats(said, heard[: places[0]], heard[places[-1] + 1 :]):
@@ -176,7 +178,7 @@ def _runs(heard: Sequence[str], expected: Sequence[str], steps: Sequence[Step], 
         else:
             at_end = not any(step.kind == "same" for step in steps[last:])
             kind, words = "extra", "said after the end" if at_end else "not asked for"
-        doubts.append(Doubt(kind, f"{words}: {' '.join(said)}", float(len(said)), float(least - 1)))
+        doubts.append(Doubt(kind, f"{words}: {' '.join(said)}", float(len(said)), float(settings.extra_run - 1)))
     return doubts
 
 
