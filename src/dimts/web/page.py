@@ -12,7 +12,7 @@ from dimts.web.home import Home
 from dimts.web.jobs import Job, Jobs, Step
 from dimts.web.parts import Page, escaped, notice
 from dimts.web.speaking import Speakers, Streams
-from dimts.web.style import CSS, head, theme
+from dimts.web.style import head, theme
 from dimts.web.texts import Texts
 
 TICK_SECONDS = 2.0
@@ -47,7 +47,7 @@ def build(language: str, home: Home, streams: Streams, speakers: Speakers, max_b
 
 def mounting(language: str) -> dict[str, Any]:
     """How the page of a language looks: arguments of `gradio.mount_gradio_app`."""
-    return {"theme": theme(), "css": CSS, "head": head(language)}
+    return {"theme": theme(), "head": head(language)}
 
 
 def _header(say: Texts) -> str:

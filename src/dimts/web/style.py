@@ -21,8 +21,13 @@ _HEAD = """
  width='32' height='32' rx='7' fill='%2314795c'/%3E%3Cpath d='M7 16v4m6-10v14m6-18v22m6-14v8' stroke='white'
  stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E">
 <script>
-document.documentElement.lang = "LANGUAGE";
+{
+  const root = document.documentElement, ours = () => { if (root.lang !== "LANGUAGE") root.lang = "LANGUAGE"; };
+  ours();  // gradio writes the browser's language there, which screen readers would then speak
+  new MutationObserver(ours).observe(root, {attributes: true, attributeFilter: ["lang"]});
+}
 Object.defineProperty(navigator, "language", {get: () => "en"});
+Object.defineProperty(navigator, "languages", {get: () => ["en"]});
 (() => {
   const words = WORDS, names = ["aria-label", "title", "placeholder"];
   if (!Object.keys(words).length) return;
@@ -111,7 +116,8 @@ def head(language: str) -> str:
     """What stands in the head of a language's page."""
     words = {} if language == LANGUAGES[0] else gradio_words(language)
     coded = json.dumps(words, ensure_ascii=False).replace("<", "\\u003c")
-    return _HEAD.replace("LANGUAGE", language).replace("WORDS", coded)
+    # as a style of its own: gradio puts a prefix before what it is given as css, also inside of media rules
+    return _HEAD.replace("LANGUAGE", language).replace("WORDS", coded) + f"<style>{CSS}</style>"
 
 
 def gradio_words(language: str) -> dict[str, str]:
