@@ -60,14 +60,12 @@ KINDS: dict[str, Kind] = {
     "cue_without_speech": Kind(True, "check the times of the subtitles"),
     "line_without_speech": Kind(True, "this line of the script is not spoken in the recording, or out of order"),
     "pronunciation": Kind(False, "check its words with 'dimts text', and add them to lexicon.tsv"),
-    "invented": Kind(True, "the recogniser made it up: write down what is spoken"),
     # the set
     "duplicate_audio": Kind(True, "the same recording is there already"),
     "duplicate_text": Kind(False, "the same sentence by the same speaker again: more variety would teach more"),
     "rate_outlier": Kind(False, "much faster or slower than the speaker's other clips: listen to it"),
     "leak": Kind(True, "its text stands on both sides of the split; the newer one yields"),
     "several_speakers": Kind(True, "name the speaker of each row, or leave the strangers out"),
-    "other_speaker": Kind(True, "does not sound like the speaker it is said to be: listen to it"),
     # the subtitles
     "subtitles_out_of_order": Kind(False, "they were sorted; check that the file is the right one"),
     "subtitles_backwards": Kind(False, "cues that end before they begin were left out"),
@@ -75,7 +73,7 @@ KINDS: dict[str, Kind] = {
     "subtitles_rolling": Kind(False, "repeated lines were taken out"),
 }
 """Every kind of doubt there is, in the order of reports."""
-SET_KINDS = frozenset({"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker"})
+SET_KINDS = frozenset({"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak"})
 """Kinds that depend on the other utterances; found anew whenever the set changes."""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from dimts.audio.level import HIGH_PASS_HERTZ, LOUDNESS_LUFS, PEAK_DBFS, high_pass, loudness_lufs, peak_dbfs
 from dimts.audio.wave import Wave
 from dimts.base.doubt import Doubt
@@ -83,7 +85,18 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
 
 
 def denoised(wave: Wave, share: float) -> Wave:
-    """Less steady noise, by spectral gating (Tim Sainburg's noisereduce, MIT)."""
-    library = need("noisereduce", "data")
-    samples = library.reduce_noise(y=wave.samples, sr=wave.rate, stationary=True, prop_decrease=share)
+    """Less steady noise, by spectral gating (Tim Sainburg's noisereduce, MIT).
+
+    The noise is learnt from the quietest fifth of the frames: learnt from the whole, speech would be taken for it.
+    """
+    library = need("noisereduce", "denoise")
+    size = round(_FRAME_SECONDS * wave.rate)
+    frames = wave.samples[: len(wave.samples) // size * size].reshape(-1, size)  # [F, size]
+    levels = np.square(frames).mean(axis=1)
+    quiet = frames[levels <= np.quantile(levels, _QUIET_SHARE)].ravel() if len(frames) else wave.samples
+    samples = library.reduce_noise(y=wave.samples, y_noise=quiet, sr=wave.rate, stationary=True, prop_decrease=share)
     return Wave(samples, wave.rate)
+
+
+_FRAME_SECONDS = 0.05
+_QUIET_SHARE = 0.2
