@@ -32,6 +32,7 @@ def test_detectors_on_a_few_planted_errors(listener: Listener) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_detectors_find_19_of_20_planted_errors_and_cry_wolf_at_most_once_in_20(listener: Listener) -> None:
     tally = try_all(listener, 100, seed=2024)
     assert tally.false_alarms / tally.clean <= FALSE_ALARMS, tally.alarms
