@@ -56,7 +56,7 @@ def safe_name(name: str) -> str:
     """The last part of a name, in letters that every file system takes; never hidden, never empty."""
     last = PureWindowsPath(unicodedata.normalize("NFC", name).replace("\0", "")).name
     stem, suffix = _UNSAFE.sub("_", Path(last).stem).strip("._ "), _UNSAFE.sub("", Path(last).suffix.lower())
-    stem = stem[:_STEM_LETTERS].rstrip("._") or "file"
+    stem, suffix = stem[:_STEM_LETTERS].rstrip("._") or "file", suffix.rstrip(".")
     return f"{'_' if _DEVICES.fullmatch(stem) else ''}{stem}{suffix}"
 
 
