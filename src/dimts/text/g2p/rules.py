@@ -141,9 +141,9 @@ class Rules:
         return self._answer(reading, none, (0.2,) * len(reading), "nothing")
 
     def _listed(self, code: str, reading: Reading) -> Answer | None:
-        found = [(name, built_in(name)) for name in (OWN, GEEZORG) if code in built_in(name).lengths]
-        if not found:
+        if code not in _codes():
             return None
+        found = [(name, built_in(name)) for name in (OWN, GEEZORG) if code in built_in(name).lengths]
         name, table = found[0]
         lengths = lengths_of(table.lengths[code])
         chances = self._chances(lengths, _LISTED if name == OWN else _LISTED_ELSEWHERE)
@@ -176,6 +176,12 @@ class Rules:
         if self.settings.elide:
             phones = elided(phones)
         return Answer(phones, lengths, chances, source, reading, parts)
+
+
+@cache
+def _codes() -> frozenset[str]:
+    """Of every word of the tables."""
+    return frozenset(built_in(OWN).lengths) | frozenset(built_in(GEEZORG).lengths)
 
 
 @cache
