@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def web(
     folder: Path = typer.Argument(
-        Path(), metavar="[FOLDER]", help="A project, or a folder of projects; default: this folder.", show_default=False
+        Path(), metavar="FOLDER", help="A project, or a folder of projects; default: this folder.", show_default=False
     ),
     host: str = typer.Option(
         "127.0.0.1", "--host", help="Address to listen on; any but this machine's own needs --auth."
