@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dimts
-from dimts.base.config import from_table, to_toml
+from dimts.base.config import from_table, to_dict, to_toml
 from dimts.base.errors import ConfigError, PronunciationError
 from dimts.text.frontend import Frontend, FrontendSettings, Phrase, compare, phonemise, phones
 from dimts.text.g2p.chain import ChainSettings
@@ -109,3 +109,12 @@ def test_no_leak_from_real_sentences(shared: Path) -> None:
         for phrase in frontend(line):
             for sign in phrase.phones.split():
                 assert sign == WORD_MARK or is_phone(sign), (line, sign)
+
+
+def test_own_readings_may_stand_in_text_replace() -> None:
+    settings = from_table(FrontendSettings, {"replace": {"ኢቲቪ": "ኢትዮጵያ ቴሌቪዥን"}, "g2p": {"backends": ["rules"]}}, "text")
+    (phrase,) = Frontend(settings)("ኢቲቪ")
+    assert phrase.spoken == "ኢትዮጵያ ቴሌቪዥን"
+    assert from_table(FrontendSettings, to_dict(settings), "text") == settings, (
+        "what a checkpoint carries reads the same"
+    )

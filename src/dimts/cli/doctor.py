@@ -27,6 +27,8 @@ _ADDS = {
     "evaluate": "measuring voices, and reports with figures",
     "ui": "the page in a browser",
     "tensorboard": "live curves in TensorBoard",
+    "denoise": "noise reduction while preparing",
+    "cuda": "8-bit AdamW on CUDA cards",
     "flash": "FlashAttention 2 on cards of compute capability 8.0 and up",
     "xformers": "attention of xformers on CUDA cards",
 }

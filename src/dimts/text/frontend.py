@@ -6,7 +6,7 @@ it and travel with every checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,9 +32,17 @@ class FrontendSettings:
 
     spelling: Literal["phones", "fidel"] = "phones"
     """What the voice model reads: IPA phones, or the normalised fidel as it is."""
+    replace: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Your own readings: written word → what to read instead; joins [text.normalise.replace]."""
     normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
     phrases: PhraseSettings = field(default_factory=PhraseSettings)
     g2p: ChainSettings = field(default_factory=ChainSettings)
+
+    def __post_init__(self) -> None:
+        if self.replace:  # one home: what reads the settings looks at normalise alone
+            merged = {**self.normalise.replace, **self.replace}
+            object.__setattr__(self, "normalise", replace(self.normalise, replace=merged))
+            object.__setattr__(self, "replace", {})
 
 
 MARKS = {"።": ".", "፣": ",", "፤": ";", "፥": ":", "፦": ":", "፧": "?"}

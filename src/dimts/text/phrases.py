@@ -63,6 +63,7 @@ class PhraseSettings:
     min_words: int = 2
     """A clause of fewer words is joined to its neighbour, not said alone."""
     sentence_pause_seconds: float = 0.55
+    """Pause at the end of a sentence."""
     clause_pause_seconds: float = 0.25
     """Pause at ፤ ፣ ፦ and brackets, where the breath ends there."""
     cut_pause_seconds: float = 0.12

@@ -12,14 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from dimts.base.config import to_dict
 from dimts.base.progress import Progress, Tell
 from dimts.base.project import Project
 from dimts.base.version import __version__
 from dimts.data.manifest import Utterance
+from dimts.text.ethiopic import letter
 from dimts.text.frontend import MARKS, Frontend, FrontendSettings
 from dimts.text.phones import inventory
 from dimts.train.codebook import lay
@@ -29,6 +27,7 @@ from dimts.xtts import lora
 from dimts.xtts.checkpoint import load
 from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, find_base
 from dimts.xtts.gpt import MLP
+from dimts.xtts.grow import GrowSettings, grow
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import SPECS
 from dimts.xtts.vocabulary import Vocabulary
@@ -162,11 +161,11 @@ def _from_base(base: str, frontend: FrontendSettings, spellings: Sequence[str], 
     folder = find_base() if base == XTTS_V2.name else Path(base)
     bundle = load(folder, dvae=True)
     model, old = bundle.model, bundle.vocabulary
+    vocabulary = _grown(old, frontend, spellings)
+    if vocabulary.size > old.size:
+        model = grow(model, old, vocabulary, GrowSettings(seed=seed), _sounds(vocabulary)).model
     for _, parameter in model.trained():  # weights mapped from the file must not be written to
         parameter.data = parameter.data.clone()
-    vocabulary = _grown(old, frontend, spellings)
-    vocabulary.added_to(old)
-    grow_rows(model, vocabulary.size, seed)
     told = bundle.meta.get("base", "")
     origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {told}' if told else ''}"
     fetched = (folder / BUNDLE_LICENCE_FILE).is_file() or accepted(folder=folder)
@@ -193,30 +192,10 @@ def _from_base(base: str, frontend: FrontendSettings, spellings: Sequence[str], 
     return engine
 
 
-@torch.no_grad()
-def grow_rows(model: XTTS, rows: int, seed: int) -> None:
-    """Give the text embedding and head `rows` rows; old ones stay, new ones are drawn like them.
-
-    New rows are the mean of the old ones plus noise of their spread, dimension by dimension (Hewitt,
-    "Initializing new word embeddings", 2021): rows of another scale would drown the trained ones.
-    """
-    gpt, old = model.gpt, model.spec.text_ids
-    if rows <= old:
-        return
-    luck = torch.Generator().manual_seed(seed)
-    grown = {}
-    for name, tensor in (
-        ("embedding", gpt.text_embedding.weight),
-        ("head", gpt.text_head.weight),
-        ("bias", gpt.text_head.bias),
-    ):
-        noise = torch.randn((rows - old, *tensor.shape[1:]), generator=luck).to(tensor)
-        grown[name] = nn.Parameter(torch.cat([tensor, tensor.mean(0) + noise * tensor.std(0)]))
-    spec = replace(model.spec, text_ids=rows)
-    gpt.text_embedding = nn.Embedding(rows, spec.width, _weight=grown["embedding"])
-    gpt.text_head = nn.Linear(spec.width, rows)
-    gpt.text_head.weight, gpt.text_head.bias = grown["head"], grown["bias"]
-    model.spec = gpt.spec = spec
+def _sounds(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
+    """Fidel letters of the vocabulary → their phones, so that their rows start near those of like sounds."""
+    chart = (letter(token) for token in vocabulary.tokens if len(token) == 1)
+    return {entry.char: (entry.consonant + "ʷ" * entry.labial, entry.vowel) for entry in chart if entry}
 
 
 def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:
