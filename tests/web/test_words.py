@@ -7,7 +7,7 @@ import pytest
 from dimts.base.errors import TextError
 from dimts.base.project import Project
 from dimts.text.frontend import Frontend, FrontendSettings
-from dimts.web.words import absences, entries, fix
+from dimts.web.words import absences, brief, entries, fix
 
 
 def test_the_mended_word_is_said_so(project: Project) -> None:
@@ -34,6 +34,13 @@ def test_what_contradicts_the_letters_is_refused(project: Project, word: str, ph
 
 def test_unless_it_is_insisted_on(project: Project) -> None:
     assert fix(project, "ሰላም", "k u k u", force=True)[0].phones == ("k", "u", "k", "u")
+
+
+def test_reasons_are_brief_and_without_folders() -> None:
+    assert brief("files are missing: /opt/a b/x.pt, /opt/model.pt") == "files are missing: a b/x.pt, model.pt"
+    assert brief("in C:\\Users\\x\\model.pt") == "in model.pt"
+    assert brief("t is long (lexicon); a/b") == "t is long (lexicon); a/b"
+    assert len(brief("ሀ" * 500)) < 125
 
 
 def test_backends_that_cannot_answer_are_named_once() -> None:

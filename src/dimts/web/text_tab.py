@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from dimts.base.project import Project
 from dimts.text.frontend import Frontend, FrontendSettings, compare
 from dimts.text.g2p.backend import Word
 from dimts.web.parts import Page, notice
-from dimts.web.words import absences, entries, fix, gone
+from dimts.web.words import absences, brief, entries, fix, gone
 
 MAX_LETTERS = 5000
 _EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተመረቁ።"
@@ -50,6 +49,7 @@ def build(page: Page) -> None:
         wrap=True,
         max_height=420,
         visible=False,
+        column_widths=["18%", "18%", "28%", "36%"],
     )
     with gr.Accordion(say("text.fix"), open=True):
         gr.Markdown(say("text.fix.info"))
@@ -122,11 +122,18 @@ def _frontend(project: Project | None) -> Frontend:
     return _made(project.settings("text", FrontendSettings), path, stamp)
 
 
-@lru_cache(maxsize=4)
+_MADE: dict[tuple[str, str, float], Frontend] = {}
+_MOST_MADE = 4
+
+
 def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Frontend:
-    """A front end; `stamp` tells an edited lexicon from the one before."""
-    del stamp
-    return Frontend(settings, path)
+    """A front end, made once; `stamp` tells an edited lexicon from the one before."""
+    key = (repr(settings), str(path), stamp)
+    if key not in _MADE:
+        while len(_MADE) >= _MOST_MADE:
+            _MADE.pop(next(iter(_MADE)))
+        _MADE[key] = Frontend(settings, path)
+    return _MADE[key]
 
 
 def _row(word: Word) -> list[str]:
@@ -139,7 +146,7 @@ def _row(word: Word) -> list[str]:
 
 
 def _doubts(doubts: Sequence[object], page: Page) -> str:
-    return "; ".join(map(str, doubts)) or page.say("text.believed")
+    return brief("; ".join(map(str, doubts))) or page.say("text.believed")
 
 
 def _picked(rows: Any, event: gr.SelectData) -> list[str] | None:

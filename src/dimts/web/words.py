@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from dimts.base.errors import TextError
@@ -9,6 +10,8 @@ from dimts.base.project import Project
 from dimts.text.g2p import lexicon
 from dimts.text.g2p.backend import Refusal, Word
 
+_PATH = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^\s/\\,]+[/\\])+")
+_BRIEF_LETTERS = 120
 _ABSENT = frozenset({"absent", "hangs", "raises"})
 """Doubts about a backend itself, not about its answer."""
 
@@ -46,10 +49,19 @@ def entries(project: Project) -> list[list[str]]:
     return [[entry.word, " ".join(entry.phones), entry.note] for entry in found] or [["", "", ""]]
 
 
+def brief(text: str) -> str:
+    """A reason short enough for a table: files by their last names, and not endless; `dimts doctor` says all."""
+    text = _PATH.sub("", text)
+    return text if len(text) <= _BRIEF_LETTERS else text[:_BRIEF_LETTERS].rstrip() + " …"
+
+
 def absences(words: Iterable[Word]) -> list[str]:
     """The backends that could not answer at all, each once, with the reason."""
     found = {
-        one.by: f"{one.by}: {'; '.join(map(str, one.doubts))}" for word in words for one in word.refused if gone(one)
+        one.by: f"{one.by}: {brief('; '.join(map(str, one.doubts)))}"
+        for word in words
+        for one in word.refused
+        if gone(one)
     }
     return list(found.values())
 
