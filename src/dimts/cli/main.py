@@ -46,7 +46,9 @@ def build() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
     try:
-        code = build()(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        code = build()(
+            args=list(arguments) if arguments is not None else None, prog_name="dimts", standalone_mode=False
+        )
     except DimtsError as error:
         show_error(error)
         return EXIT_BAD_INPUT
