@@ -159,6 +159,7 @@ def _answered(phrases: Sequence[Phrase]) -> str:
 
 def write(project: Project, run: Run, rows: list[Utterance], spoken: Sequence[Spoken], taken: str) -> Path:
     """report.html in the project folder."""
+    from dimts.data.stats import Stats
     from dimts.evaluate.report import Report, losses
 
     kept = [row for row in rows if row.kept]
@@ -171,10 +172,14 @@ def write(project: Project, run: Run, rows: list[Utterance], spoken: Sequence[Sp
     truth = [[fact.option, str(fact.asked), fact.applied, fact.effect] for fact in run.truth]
     if truth:
         tables["What each training option did"] = [["option", "asked", "applied", "measured"], *truth]
+    stats = Stats.of(rows)
     facts = {
         "recordings": taken,
         "clips kept": f"{len(kept)} of {len(rows)}, {sum(row.seconds for row in kept) / 60:.1f} minutes",
-        "speakers": ", ".join(sorted({row.speaker for row in kept})),
+        "speakers": ", ".join(sorted(stats.speakers)),
+        "splits": ", ".join(f"{split} {count}" for split, count in sorted(stats.splits.items())),
+        "phones heard": f"{sum(stats.phones.values())}, {len(stats.phones)} kinds ({len(stats.long_phones)} long), "
+        f"{len(stats.diphones)} kinds of pairs; never: {' '.join(stats.missing) or 'none'}",
         "training": f"{run.steps} steps in {run.seconds:.0f} s, ended: {run.ended}",
         "run folder": str(run.folder),
     }
