@@ -72,6 +72,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_disk: Path) -> None:
     assert list(tiny_disk.iterdir()) == []
 
 
+@pytest.mark.parametrize(("name", "said"), [("file/x", "a part of the path is a file"), ("x" * 300, "too long")])
+def test_a_place_that_cannot_be_is_one_line(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DimtsError, match=said):
+        write_text(tmp_path / name / "out.txt", "x")
+
+
 def test_only_storage_errors_are_for_people() -> None:
     assert storage_error(OSError(errno.EIO, "broken")) is None
     error = storage_error(OSError(errno.EROFS, "ro", "/x"))

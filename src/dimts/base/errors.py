@@ -117,6 +117,8 @@ _STORAGE = {
     errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
     errno.EROFS: ("the file system is read-only", "choose a folder you can write to"),
     errno.EACCES: ("permission denied", "choose a folder you can write to, or mend its permissions"),
+    errno.ENOTDIR: ("a part of the path is a file", "choose another folder"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
     errno.EPERM: ("not permitted", "choose a folder you can write to, or mend its permissions"),
 }
 
