@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,19 +83,19 @@ class Item:
     where: str
 
 
-class Supplier:
+class Supplier(ABC):
     """Where files come from."""
 
     def __init__(self, published: Published) -> None:
         self.published = published
 
+    @abstractmethod
     def describe(self, name: str) -> Item:
         """What a file is; DownloadError if it cannot be had."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
         """Complete the file `part`, which holds the first bytes already or none."""
-        raise NotImplementedError
 
 
 class FolderSupplier(Supplier):
