@@ -357,3 +357,10 @@ def documented() -> Iterator[tuple[str, str, str]]:
 def test_the_documentation_tells_the_truth(category: str, written: str, read: str) -> None:
     off = () if category.startswith("homophones") else ("homophones",)
     assert normalise(written, NormaliseSettings(off=off)) == read
+
+
+@pytest.mark.parametrize("latin", ["read", "spell", "hand_on", "drop"])
+def test_a_hashtag_longer_than_any_word_reads_as_itself(latin: str) -> None:
+    chosen = NormaliseSettings(latin=latin)  # type: ignore[arg-type]
+    said = normalise("#WWHO" + "WHO" * 12 + "W", chosen)
+    assert normalise(said, chosen) == said

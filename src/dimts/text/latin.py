@@ -134,8 +134,9 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def say(written: str, reading: Reading) -> str:
-    """A Latin word as it is said under the settings."""
-    return _say(written, reading)[1]
+    """A Latin word as it is said under the settings; a very long one in the pieces that a text would be read in."""
+    pieces = (written[at : at + _LONGEST_WORD] for at in range(0, len(written), _LONGEST_WORD))
+    return " ".join(_say(piece, reading)[1] for piece in pieces)
 
 
 def _say(written: str, reading: Reading) -> tuple[str, str, str]:
