@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A landing must not hang on luck: there the examples are the same every time; elsewhere they are new ones.
+hypothesis.settings.register_profile("landing", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("landing")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
