@@ -46,6 +46,11 @@ def missing(folder: Path | None = None) -> list[Path]:
     return absent + [inventory / name for name in _INVENTORY_FILES if not (inventory / name).is_file()]
 
 
+def _by_folder(files: Sequence[Path]) -> str:
+    folders = dict.fromkeys(path.parent for path in files)
+    return "; ".join(f"{', '.join(path.name for path in files if path.parent == one)} in {one}" for one in folders)
+
+
 def _package(name: str) -> Path:
     found = util.find_spec(name)
     if found is None or found.origin is None:
@@ -64,7 +69,7 @@ class Transphone:
         _package("transphone")
         if absent := missing(folder):
             raise ConfigError(
-                f"Transphone's files are missing: {', '.join(map(str, absent))}",
+                f"Transphone's files are missing: {_by_folder(absent)}",
                 f"unpack {SOURCES['model']} into {model_folder(folder).parent} and {SOURCES['inventory']} "
                 f"into {inventory_folder(folder).parent.parent}, or set text.g2p.transphone_folder",
             )
