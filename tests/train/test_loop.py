@@ -57,8 +57,8 @@ def _breaking_at(step: int) -> Callable[[Progress], None]:
 def test_a_run_learns_and_leaves_a_voice_that_can_be_loaded(make_project: MakeProject) -> None:
     project = make_project()
     told: list[Progress] = []
-    run = fine_tune(project, dataclasses.replace(SHORT, steps=12), told.append)
-    assert run.steps == 12
+    run = fine_tune(project, dataclasses.replace(SHORT, steps=24), told.append)
+    assert run.steps == 24
     assert run.losses[-1] < run.losses[0] - 0.3
     assert run.dev_losses[-1] < run.dev_losses[0]
     assert run.bundle == project.voices / "project"
@@ -70,10 +70,10 @@ def test_a_run_learns_and_leaves_a_voice_that_can_be_loaded(make_project: MakePr
     assert "rehearsal" in (run.bundle / "README.md").read_text()
     assert any("dimts fetch" in progress.message for progress in told)
     last = [progress for progress in told if progress.stage == "train"][-1]
-    assert last.done == last.total == 12
+    assert last.done == last.total == 24
     lines = runs.read_log(run.log)
     steps = [line for line in lines if line["kind"] == "step"]
-    assert [line["step"] for line in steps] == list(range(1, 13))
+    assert [line["step"] for line in steps] == list(range(1, 25))
     assert {"loss_text", "loss_mel", "learning_rate", "seconds", "audio_seconds_per_second"} <= steps[0].keys()
 
 

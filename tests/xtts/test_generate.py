@@ -109,7 +109,7 @@ def test_answers_that_are_no_numbers_are_an_error() -> None:
     seed=st.integers(0, 10**6),
     temperature=st.floats(0.2, 2.0),
     top_k=st.integers(0, 12),
-    top_p=st.floats(0.05, 0.999) | st.just(1.0),  # nearer to 1, what is cut is below the rounding of a float32 sum
+    top_p=st.floats(0.05, 1.0),
 )
 def test_cuts_keep_the_likeliest(seed: int, temperature: float, top_k: int, top_p: float) -> None:
     logits = torch.randn(10, generator=torch.Generator().manual_seed(seed)) * 3
@@ -121,11 +121,10 @@ def test_cuts_keep_the_likeliest(seed: int, temperature: float, top_k: int, top_
     assert logits[kept].min() >= logits[~kept].max() if (~kept).any() else True
     assert torch.allclose(cut[kept], logits[kept] / temperature)
     by_k = warp(logits, GenerateSettings(temperature=temperature, top_k=top_k, top_p=1.0)).softmax(-1)
-    chances, order = by_k.sort(descending=True)
-    needed = int((chances.cumsum(0) < top_p - 1e-6).sum()) + 1  # the fewest that reach top_p
+    mass = by_k.double()[kept]
+    assert mass.sum() >= top_p - 1e-6, "what is kept reaches top_p"
     if top_p < 1.0:
-        assert abs(int(kept.sum()) - needed) <= 1
-        assert kept[order[: needed - 1]].all()
+        assert mass.sum() - mass.min() <= top_p + 1e-6, "and would not without its least likely"
 
 
 def test_the_penalty_divides_or_multiplies_what_was_said() -> None:
