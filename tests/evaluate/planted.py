@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 
 from dimts.audio.formant import Formant, FormantSettings, Spoken
+from dimts.audio.likeness import Embedding, profile
 from dimts.audio.wave import Wave
 from dimts.evaluate import plant
 from dimts.evaluate.faults import Examined, examine
 from dimts.evaluate.lessons import add_noise
-from dimts.evaluate.likeness import Embedding, profile
 from dimts.evaluate.listener import Listener
 from dimts.evaluate.sentences import GREETINGS, SENTENCES
 from dimts.speak import FORMANT_FRONTEND

@@ -136,8 +136,8 @@ def sound(
     import json
     import math
 
+    from dimts.audio.likeness import profile
     from dimts.audio.wave import Wave
-    from dimts.evaluate.likeness import profile
     from dimts.evaluate.listener import Listener
     from dimts.evaluate.trial import Performed, Sentence, Tools, measure
     from dimts.text.frontend import phonemise

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dimts.audio.level import high_pass
+from dimts.audio.likeness import profile
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.files import write_text
@@ -31,7 +32,6 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import plots
 from dimts.evaluate.faults import FaultSettings
 from dimts.evaluate.intervals import Interval
-from dimts.evaluate.likeness import profile
 from dimts.evaluate.listener import Listener
 from dimts.evaluate.pairs import Tried, try_pairs
 from dimts.evaluate.rank import FIGURES, Ranking, rank, worth

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dimts.audio.level import frame_levels, high_pass
+from dimts.audio.likeness import Embedding, embed, likeness
 from dimts.audio.wave import Wave
 from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError, ConfigError
-from dimts.evaluate.likeness import Embedding, embed, likeness
 from dimts.evaluate.listener import Heard, Listener, words_signs
 from dimts.evaluate.metrics import Edits, Step, align, best_prefixes, per
 from dimts.evaluate.sound import Prosody, prosody

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dimts.audio.level import high_pass
+from dimts.audio.spectrum import Matrix, Mel, mel_power
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, CheckpointError
 from dimts.base.files import aside
 from dimts.base.plugins import need
-from dimts.evaluate.spectrum import Matrix, Mel, mel_power
 from dimts.text.phones import CONSONANTS, LONG, ROUND, VOWELS, WORD_MARK, is_vowel
 
 if TYPE_CHECKING:

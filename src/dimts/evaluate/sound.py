@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.level import high_pass, silences
+from dimts.audio.spectrum import Mel, frames, mel_power
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
-from dimts.evaluate.spectrum import Mel, frames, mel_power
 
 MEL = Mel(rate=24_000, transform=1200, window=1200, hop=300, bands=80, low_hz=0.0, high_hz=12_000.0)
 CEPSTRA = 13

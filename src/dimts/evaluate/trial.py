@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dimts.audio.likeness import Embedding
 from dimts.audio.wave import Wave, join
 from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError
 from dimts.evaluate.faults import Examined, FaultSettings, examine
-from dimts.evaluate.likeness import Embedding
 from dimts.evaluate.listener import Listener
 from dimts.evaluate.metrics import Edits, amharic_cer, cer
 from dimts.evaluate.quality import Quality, quality

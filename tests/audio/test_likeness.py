@@ -1,4 +1,4 @@
-"""The voice encoder tells speakers apart, real ones too; the judge of quality hears noise."""
+"""The voice encoder tells speakers apart, real ones too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.likeness import SAME_SPEAKER, WIDTH, embed, likeness, profile
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
-from dimts.evaluate.lessons import add_noise
-from dimts.evaluate.likeness import SAME_SPEAKER, WIDTH, embed, likeness, profile
-from dimts.evaluate.quality import quality
 
 ONE, TWO = [tuple("səlam"), tuple("ləʔaləm")], [tuple("dəhna"), tuple("nəw"), tuple("zare")]
 
@@ -58,15 +56,3 @@ def test_real_speakers_are_told_apart(shared: Path) -> None:
     ]
     assert np.mean(np.array(same) < SAME_SPEAKER) <= 0.05
     assert np.mean(np.array(others) < SAME_SPEAKER) >= 0.95
-
-
-def test_quality_falls_with_noise() -> None:
-    wave = Formant().speak([*ONE, *TWO])
-    draw = np.random.default_rng(1)
-    scores = [quality(add_noise(wave, snr, draw)) for snr in (40.0, 15.0, 0.0)]
-    for name in ("background", "overall"):
-        values = [getattr(one, name) for one in scores]
-        assert values == sorted(values, reverse=True)
-        assert all(1.0 <= value <= 5.0 for value in values)
-    with pytest.raises(AudioError, match="nothing to hear"):
-        quality(Wave.silence(0.0, 16_000))

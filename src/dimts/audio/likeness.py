@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.level import high_pass, rms_dbfs, silences
+from dimts.audio.spectrum import Mel, mel_power
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
 from dimts.base.plugins import need
-from dimts.evaluate.spectrum import Mel, mel_power
 
 Embedding = npt.NDArray[np.float32]
 
@@ -42,7 +42,7 @@ SAME_SPEAKER = 0.80
 
 def embed(wave: Wave) -> Embedding:
     """[256] of length 1. AudioError for a wave in which nothing is spoken."""
-    torch = need("torch", "evaluate")
+    torch = need("torch", "speak")
     samples = _prepare(wave)
     if not len(samples):
         raise AudioError("there is no voice in the wave", "give a wave with speech")
@@ -93,8 +93,8 @@ def _prepare(wave: Wave) -> npt.NDArray[np.float32]:
 
 @cache
 def _encoder() -> tuple[Any, Any]:
-    torch = need("torch", "evaluate")
-    files = need("safetensors.torch", "evaluate")
+    torch = need("torch", "speak")
+    files = need("safetensors.torch", "speak")
     state = {name: tensor.float() for name, tensor in files.load_file(str(WEIGHTS)).items()}
     lstm = torch.nn.LSTM(MEL.bands, WIDTH, _LAYERS, batch_first=True)
     linear = torch.nn.Linear(WIDTH, WIDTH)
