@@ -319,12 +319,27 @@ def test_a_long_breath_is_said_in_halves_that_the_model_can_hold(model: Speaker)
 
     word = Word("ሰላም", "ሰላም", ("s", "ə", "l", "a", "m"), "rules", 1.0)
     phrase = Phrase("ሰላም", "ሰላም", (word,) * 150, "።", 0.5)
-    parts = list(model.engine._fitting(phrase))  # type: ignore[attr-defined]
-    assert sum(len(part.words) for part, _ in parts) == 150
+    parts = model.engine.parts(phrase, 3)  # type: ignore[attr-defined]
+    assert sum(len(part.phrase.words) for part in parts) == 150
     assert len(parts) >= 2
-    assert [part.mark for part, _ in parts] == [""] * (len(parts) - 1) + ["።"]
+    assert [part.phrase.mark for part in parts] == [""] * (len(parts) - 1) + ["።"]
+    assert [(part.number, part.place) for part in parts] == [(3, place) for place in range(len(parts))]
     with pytest.raises(SynthesisError, match="too long"):
-        list(model.engine._fitting(replace(phrase, words=(replace(word, phones=("a",) * 5000),))))  # type: ignore[attr-defined]
+        model.engine.parts(replace(phrase, words=(replace(word, phones=("a",) * 5000),)), 0)  # type: ignore[attr-defined]
+
+
+def test_other_settings_share_the_model(bundle: Path, model: Speaker, formant: Speaker) -> None:
+    other = model.using(seed=1, rate=1.25)
+    assert other.engine.model is model.engine.model  # type: ignore[attr-defined]
+    settings = SpeakSettings(retries=0, seed=1, rate=1.25)
+    np.testing.assert_array_equal(
+        other.say(TEXT).samples, Speaker.load(bundle, settings, device="cpu").say(TEXT).samples
+    )
+    assert model.settings.seed == 0
+    fast = formant.using(rate=1.5).say(TEXT)
+    np.testing.assert_array_equal(fast.samples, Speaker.load("formant", SpeakSettings(rate=1.5)).say(TEXT).samples)
+    with pytest.raises(ConfigError):
+        formant.using(rate=9.0)
 
 
 def test_estimated_times_fill_the_audible_part(formant: Speaker) -> None:

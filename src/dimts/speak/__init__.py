@@ -1,0 +1,32 @@
+"""Text + voice → wave: phrase by phrase, whole or streamed, with natural pauses and the time of every word.
+
+    speaker = Speaker.load("formant")               always there, no model
+    speaker = Speaker.load("runs/abebe/bundle")     a fine-tuned XTTS voice
+    speaker.say("ሰላም ለዓለም።").save("selam.wav")
+    for wave in speaker.stream(long_text): play(wave.samples, wave.rate)
+
+Whatever speaks, the text takes one way: front end → phrases → sound, joined by the pauses the phrases ask
+for. Nothing is said of a text that holds no Amharic; it is refused before the first sound.
+"""
+
+from __future__ import annotations
+
+from dimts.speak.settings import FASTEST, FORMANT, FORMANT_FRONTEND, RATE, SLOWEST, SpeakSettings
+from dimts.speak.speaker import Speaker, frontend_of
+from dimts.speak.spoken import Engine, Said, SpokenWord, Times, spread
+
+__all__ = [
+    "FASTEST",
+    "FORMANT",
+    "FORMANT_FRONTEND",
+    "RATE",
+    "SLOWEST",
+    "Engine",
+    "Said",
+    "SpeakSettings",
+    "Speaker",
+    "SpokenWord",
+    "Times",
+    "frontend_of",
+    "spread",
+]

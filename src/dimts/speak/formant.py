@@ -1,0 +1,60 @@
+"""The formant voice as an engine: phrases → sound and measured times, at once, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dimts.audio.formant import FASTEST, SLOWEST, Formant
+from dimts.audio.wave import Wave
+from dimts.base.errors import SynthesisError
+from dimts.speak.settings import SpeakSettings
+from dimts.speak.spoken import Times
+from dimts.text.frontend import Phrase
+
+if TYPE_CHECKING:
+    from dimts.xtts.voice import Voice
+
+
+class FormantEngine:
+    """Speaks by rule; its one voice has variants."""
+
+    name = "the formant voice"
+
+    def __init__(self, settings: SpeakSettings) -> None:
+        self._settings = settings
+        self._tempi: dict[float, Formant] = {}
+        self.voices: Mapping[str, Voice] = {}
+        self._at(1.0)  # so that a wrong variant is found now
+
+    def using(self, settings: SpeakSettings) -> FormantEngine:
+        """The same voice with other settings."""
+        return FormantEngine(settings)
+
+    def _at(self, rate: float) -> Formant:
+        """The voice at a tempo; kept, as a text has few."""
+        if rate not in self._tempi:
+            own = self._settings.formant
+            tempo = min(max(own.rate * self._settings.rate * rate, SLOWEST), FASTEST)
+            self._tempi[rate] = Formant(replace(own, rate=tempo))
+        return self._tempi[rate]
+
+    def chunks(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
+        """The phrase whole: it is there at once."""
+        yield self.wholes({number: phrase}, voice)[number][0]
+
+    def wholes(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times]]:
+        """Each phrase with the times of its phones. SynthesisError if a recording's voice is asked for."""
+        if voice is not None:
+            raise SynthesisError("the formant voice cannot speak like a recording", "load a model, or take a variant")
+        spoken = {}
+        for number, phrase in phrases.items():
+            said = self._at(phrase.rate).speak_timed([word.phones for word in phrase.words], phrase.mark)
+            spoken[number] = (said.wave, said.times)
+        return spoken
+
+    def listen(self, paths: Sequence[Path]) -> Voice:
+        """Refused: SynthesisError."""
+        raise SynthesisError("the formant voice cannot learn from a recording", "load a model: dimts fetch gets one")

@@ -1,0 +1,57 @@
+"""[speak] of dimts.toml: how a text is spoken, and the few numbers all voices share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dimts.audio.formant import FormantSettings
+from dimts.base.errors import ConfigError
+from dimts.text.frontend import ChainSettings, FrontendSettings
+
+FORMANT = "formant"
+"""The name of the voice that needs no model."""
+RATE = 24_000
+"""Samples a second of everything that is spoken."""
+FORMANT_FRONTEND = FrontendSettings(g2p=ChainSettings(backends=("rules",)))
+"""The formant voice's own front end: the backend that needs no other library and starts at once."""
+SLOWEST, FASTEST = 0.5, 2.0
+"""Limits of `rate`; further out, speech can no longer be followed."""
+PHONE_SECONDS = 0.085
+"""A phone of calm Amharic speech on average (the readers of ALFFA say 11 to 13 a second)."""
+SPARE_SECONDS = 0.8
+"""What a phrase may last beyond its phones: breath, and the model's own silence before and after."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakSettings:
+    """[speak]: how a text is spoken."""
+
+    rate: float = 1.0
+    """Tempo of every voice, 0.5 to 2.0; the pitch stays."""
+    seed: int = 0
+    """Same text, voice and seed: same sound on the same machine."""
+    temperature: float | None = None
+    """How freely a model's voice varies; below 1 calmer. Unset: what the voice was made with."""
+    top_k: int | None = None
+    """Only the k likeliest codes are drawn; 0 is all. Unset: what the voice was made with."""
+    top_p: float | None = None
+    """Only the likeliest codes that together reach this probability. Unset: what the voice was made with."""
+    repetition_penalty: float | None = None
+    """Keeps a model's voice from stammering; 1.0 is none. Unset: what the voice was made with."""
+    max_stretch: float = 2.5
+    """A phrase of a model's voice that lasts longer than this many times what its phones should take is stopped."""
+    retries: int = 2
+    """How often such a phrase is said again, with another seed, before it is taken as it is."""
+    together: int = 1
+    """Phrases a model decodes at once when nothing is streamed: one pass over its weights serves them all.
+    Rounding may then draw other codes than one by one."""
+    formant: FormantSettings = field(default_factory=FormantSettings)
+
+    def __post_init__(self) -> None:
+        if not SLOWEST <= self.rate <= FASTEST:
+            raise ConfigError(f"speak.rate = {self.rate} is out of range", f"choose from {SLOWEST} to {FASTEST}")
+        if self.seed < 0:
+            raise ConfigError(f"speak.seed = {self.seed} is negative", "0 or more")
+        for name, least in (("retries", 0), ("max_stretch", 1.0), ("together", 1)):
+            if not getattr(self, name) >= least:
+                raise ConfigError(f"speak.{name} = {getattr(self, name)} is too small", f"{least} or more")

@@ -1,0 +1,167 @@
+"""Speaker: a text, one way for all voices: front end → phrases → sound, joined by the pauses the phrases ask for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dimts.audio.wave import Wave, join
+from dimts.base.config import from_table
+from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
+from dimts.base.plugins import nearest, need
+from dimts.base.progress import Tell, silent
+from dimts.speak.formant import FormantEngine
+from dimts.speak.settings import FORMANT, FORMANT_FRONTEND, RATE, SpeakSettings
+from dimts.speak.spoken import Engine, Said, spread, words_of
+from dimts.text.frontend import Frontend, FrontendSettings, Phrase
+
+if TYPE_CHECKING:
+    from dimts.xtts.voice import Voice
+
+
+class Speaker:
+    """Speaks texts; made once, used for many. May be shared by threads as far as its engine may."""
+
+    def __init__(self, engine: Engine, frontend: Frontend, settings: SpeakSettings) -> None:
+        self.engine, self.frontend, self.settings = engine, frontend, settings
+
+    @classmethod
+    def load(
+        cls,
+        where: Path | str = FORMANT,
+        settings: SpeakSettings | None = None,
+        *,
+        frontend: FrontendSettings | None = None,
+        lexicon: Path | None = None,
+        device: str | None = None,
+        variant: str | None = None,
+        tell: Tell = silent,
+    ) -> Speaker:
+        """The speaker of "formant", or of a folder with an XTTS voice (ours, or coqui's).
+
+        A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
+        `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
+        `variant` is short for `settings.formant.variant`. What is retried or cut off while speaking is told
+        to `tell`. Raises ConfigError, CheckpointError, MissingExtra.
+        """
+        settings = settings or SpeakSettings()
+        if variant is not None:
+            settings = replace(settings, formant=replace(settings.formant, variant=variant))
+        if str(where) == FORMANT:
+            return cls(FormantEngine(settings), Frontend(frontend or FORMANT_FRONTEND, lexicon), settings)
+        need("torch", "speak")
+        from dimts.speak.model import XttsEngine
+        from dimts.xtts import checkpoint
+
+        bundle = checkpoint.load(where)
+        own = frontend_of(bundle.front_end)
+        engine = XttsEngine(bundle, Path(where).name, settings, device, tell)
+        return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
+
+    def using(self, **changes: Any) -> Speaker:
+        """The same speaker with other settings, e.g. `using(rate=1.2, seed=7)`; nothing is loaded again.
+
+        Raises ConfigError for a value out of range.
+        """
+        settings = replace(self.settings, **changes)
+        return Speaker(self.engine.using(settings), self.frontend, settings)
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        """The voices of its model, by name."""
+        return self.engine.voices
+
+    def listen(self, *paths: Path | str) -> Voice:
+        """The voice of one or more recordings of one speaker, for `say` and `stream`.
+
+        Raises AudioError for files that cannot be used, SynthesisError if this speaker has one voice only.
+        """
+        return self.engine.listen([Path(path) for path in paths])
+
+    def say(self, text: str, voice: Voice | str | None = None) -> Wave:
+        """All of `text` as one wave at 24 kHz; `voice` is a Voice or the name of one of `voices`.
+
+        Raises TextError for a text without Amharic, SynthesisError if there is no voice to say it with.
+        """
+        return join(
+            piece for said in self.perform(text, voice) for piece in (said.wave, Wave.silence(said.pause, RATE))
+        )
+
+    def stream(self, text: str, voice: Voice | str | None = None) -> Iterator[Wave]:
+        """Pieces of `text` as they are ready, none empty. Raises as `say` does.
+
+        As what has been heard cannot be taken back, a phrase that runs on is cut and not tried again.
+        """
+        chosen = self._chosen(voice)
+        for number, (phrase, pause) in enumerate(self.phrases(text)):
+            if any(word.phones for word in phrase.words):
+                yield from self.engine.chunks(phrase, number, chosen)
+            if pause:
+                yield Wave.silence(pause, RATE)
+
+    def perform(self, text: str, voice: Voice | str | None = None) -> Iterator[Said]:
+        """Phrase by phrase, with the time of every word and phone. Raises as `say` does."""
+        chosen = self._chosen(voice)
+        start = 0.0
+        numbered = enumerate(self.phrases(text))
+        while some := list(itertools.islice(numbered, self.settings.together)):
+            speakable = {number: phrase for number, (phrase, _) in some if any(word.phones for word in phrase.words)}
+            spoken = self.engine.wholes(speakable, chosen)
+            for number, (phrase, pause) in some:
+                wave, times = spoken.get(number, (Wave.silence(0.0, RATE), None))
+                words = words_of(phrase, times or spread(phrase, wave), start)
+                yield Said(phrase, wave, start, pause, words, times is not None)
+                start += wave.seconds + pause
+
+    def phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:
+        """The phrases of `text`, each with the pause after it in seconds (after the last, only one asked for)."""
+        if not text.strip():
+            raise TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
+        waiting: list[Phrase] = []
+        amharic = False
+        for phrase in self.frontend(text):
+            amharic = amharic or _is_amharic(phrase)
+            waiting.append(phrase)
+            while amharic and len(waiting) > 1:
+                yield waiting[0], waiting.pop(0).pause_seconds / self.settings.rate
+        if not amharic:
+            shown = " ".join(text.split())[:40]
+            raise TextError(f"there is no Amharic to read in {shown!r}", "write it in fidel, e.g. 'ሰላም ለዓለም'")
+        last = waiting[0]
+        yield last, 0.0 if last.words else last.pause_seconds / self.settings.rate
+
+    def _chosen(self, voice: Voice | str | None) -> Voice | None:
+        if not isinstance(voice, str):
+            return voice
+        if voice not in self.voices:
+            raise SynthesisError(f"{self.engine.name} has no voice {voice!r}", nearest(voice, self.voices))
+        return self.voices[voice]
+
+
+def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
+    """The front end a voice was trained with, from what its bundle notes; None if it notes none.
+
+    Raises CheckpointError if this version does not know one of its settings.
+    """
+    settings = note.get("settings", note)
+    if not settings:
+        return None
+    try:
+        return from_table(FrontendSettings, settings, "text")
+    except ConfigError as error:
+        made_with = note.get("version", "another version")
+        raise CheckpointError(
+            f"the voice's front end (dimts {made_with}) cannot be restored here: {error.message}",
+            "use the version of dimts it was made with, or train it again",
+        ) from error
+
+
+def _is_amharic(phrase: Phrase) -> bool:
+    """Whether what was written holds Ethiopic letters or numerals, digits, or phones of the user's."""
+    return any(word.by == "user" for word in phrase.words) or any(
+        letter.isdigit() or "ሀ" <= letter <= "᎙" or "ⶀ" <= letter <= "ⷞ" or "ꬁ" <= letter <= "ꬮ"
+        for letter in phrase.written
+    )
