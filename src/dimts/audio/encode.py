@@ -1,0 +1,142 @@
+"""Waves as they come → the bytes of a sound file that is sent while it grows: mp3, opus, aac, flac, wav, pcm.
+
+    encoder = Encoder("mp3", 24_000)
+    for wave in speaker.stream(text): send(encoder.push(wave))
+    send(encoder.finish())
+
+Nothing is ever gone back to, as what was sent cannot be changed; so a wav says that its length is unknown, as
+players take it from a pipe. Files on disk, whose headers are true to the end, are `Wave.save`'s.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError
+from dimts.base.plugins import nearest, need
+
+STREAMED: dict[str, str] = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+"""Format → its media type. opus is in Ogg pages, aac in ADTS frames, pcm bare 16-bit little-endian samples."""
+
+_CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "mp3": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "0"}),
+    "opus": ("ogg", "libopus", {"page_duration": "100000"}),
+    "aac": ("adts", "aac", {}),
+    "flac": ("flac", "flac", {}),
+}
+"""Format → container, coder and options of FFmpeg's libraries. A tag at the front or a table of contents would have
+to be gone back to; Ogg keeps a whole second for one page if it is not told otherwise."""
+BIT_RATES: dict[str, int] = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}
+"""Bits a second of mono speech; transparent at 24 kHz."""
+_ENDLESS = 0xFFFFFFFF
+"""What a RIFF header says of a length nobody knows yet."""
+
+
+class Encoder:
+    """One sound being sent. Raises AudioError for an unknown format or a coder that refuses."""
+
+    def __init__(self, form: str, rate: int) -> None:
+        if form not in STREAMED:
+            raise AudioError(f"cannot stream sound as {form!r}", nearest(form, STREAMED))
+        self.form, self.rate = form, rate
+        self._inner: _Bare | _Coder = _Coder(form, rate) if form in _CODERS else _Bare(form, rate)
+
+    def push(self, wave: Wave) -> bytes:
+        """The bytes that are certain once `wave` is there; may be none."""
+        return self._inner.push(wave.resample(self.rate))
+
+    def finish(self) -> bytes:
+        """The rest."""
+        return self._inner.finish()
+
+
+class _Bare:
+    """Samples as they are, behind a wav header or none."""
+
+    def __init__(self, form: str, rate: int) -> None:
+        self._head = _wav_header(rate) if form == "wav" else b""
+
+    def push(self, wave: Wave) -> bytes:
+        head, self._head = self._head, b""
+        return head + _whole_numbers(wave).astype("<i2").tobytes()
+
+    def finish(self) -> bytes:
+        head, self._head = self._head, b""
+        return head
+
+
+class _Coder:
+    """A coder of FFmpeg's libraries, writing into memory."""
+
+    def __init__(self, form: str, rate: int) -> None:
+        self._library = need("av", "audio")
+        container, coder, options = _CODERS[form]
+        self._sink = _Sink()
+        self._rate, self._form, self._done = rate, form, 0
+        try:
+            self._container = self._library.open(
+                self._sink, "w", format=container, options={**options, "flush_packets": "1"}
+            )
+            self._stream: Any = self._container.add_stream(coder, rate=rate, layout="mono")
+            if form in BIT_RATES:
+                self._stream.bit_rate = BIT_RATES[form]
+        except (self._library.error.FFmpegError, ValueError) as error:
+            raise AudioError(f"cannot stream {form} at {rate} Hz: {error}", "choose wav or pcm") from error
+
+    def push(self, wave: Wave) -> bytes:
+        if len(wave.samples):
+            frame = self._library.AudioFrame.from_ndarray(_whole_numbers(wave)[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = self._rate, self._done
+            self._done += len(wave.samples)
+            self._encode(frame)
+        return self._sink.take()
+
+    def finish(self) -> bytes:
+        if self._done:
+            self._encode(None)
+        self._container.close()
+        return self._sink.take()
+
+    def _encode(self, frame: Any) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except self._library.error.FFmpegError as error:
+            raise AudioError(f"the {self._form} coder failed: {error}", "choose wav or pcm") from error
+
+
+class _Sink:
+    """A file that can only be written."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
+def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """[T] int16; what lies beyond full scale is clipped."""
+    return np.rint(np.clip(wave.samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+
+
+def _wav_header(rate: int) -> bytes:
+    """A header without a length. Layout: RIFF/WAVE file format, Microsoft and IBM, 1991."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", _ENDLESS, b"WAVE") + form + struct.pack("<4sI", b"data", _ENDLESS)
