@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import ConfigError, SynthesisError
-from dimts.xtts.gpt import GPT, Cache
+from dimts.xtts.gpt import GPT, Cache, filled
 from dimts.xtts.spec import LATENTS
 
 PLACEHOLDER = 1
@@ -107,12 +107,13 @@ class Decoder:
     """Sentences being spoken together. Active ones always hold the first slots of the cache.
 
     `slots` sentences at once; `capacity` tokens for the longest (prefix and codes), by default the model's limits.
+    With `least_rows` of `steady.least_rows` a sentence is the same to the last bit whoever speaks beside it.
     """
 
-    def __init__(self, gpt: GPT, slots: int = 1, capacity: int | None = None) -> None:
+    def __init__(self, gpt: GPT, slots: int = 1, capacity: int | None = None, least_rows: int = 1) -> None:
         self.gpt, self.spec = gpt, gpt.spec
         self.capacity = capacity or self.spec.prefix_tokens + self.spec.max_codes
-        self.cache = Cache(self.spec, slots, self.capacity, gpt.text_embedding.weight)
+        self.cache = Cache(self.spec, slots, self.capacity, gpt.text_embedding.weight, least_rows)
         self.slots = slots
         self._rows: list[_Row] = []
         self._next = 0
@@ -180,7 +181,7 @@ class Decoder:
         if not self._rows:
             return []
         states = torch.stack([row.state for row in self._rows])  # [R, D]
-        logits = self.gpt.mel_head(states).float().cpu()  # [R, V]
+        logits = self.gpt.mel_head(filled(states, self.cache.least_rows)).float().cpu()  # [R or more, V]
         out = []
         for slot, row in enumerate(self._rows):
             row.code, probability = choose(logits[slot], row.said, row.settings, row.generator)

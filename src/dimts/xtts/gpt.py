@@ -33,15 +33,19 @@ INIT_SPREAD = 0.02
 
 
 class Cache:
-    """Keys and values of sentences being spoken, allocated once: [layers, slots, capacity, H, w] each."""
+    """Keys and values of sentences being spoken, allocated once: [layers, slots, capacity, H, w] each.
 
-    def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor) -> None:
+    `least_rows` is how many rows the products of a step are filled up to (see `steady.py`).
+    """
+
+    def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor, least_rows: int = 1) -> None:
         shape = (spec.layers, slots, capacity, spec.heads, spec.head_width)
         # Zeros, not just any memory: what a mask hides is still multiplied by 0, and 0 · NaN is NaN.
         self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.lengths = [0] * slots
         """Tokens of each slot."""
+        self.least_rows = least_rows
 
     def start(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """Put a whole prefix [1, P, H, w] into a slot."""
@@ -123,12 +127,12 @@ class SelfAttention(nn.Module):
         out: Tensor = self.c_proj(seen.flatten(2))
         return out
 
-    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None) -> Tensor:
-        """One token of each of the first R slots, [R, 1, D] → [R, 1, D]."""
-        q, k, v = self.split(x)
+    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None, rows: int) -> Tensor:
+        """One token of each of the first R slots, [R, 1, D] → [R, 1, D]; rows beyond R only fill the products."""
+        q, k, v = (part[:rows] for part in self.split(x))
         keys, values = cache.extend(layer, k, v, write)
-        seen = attend_cached(q, keys, values, [length + 1 for length in cache.lengths[: x.shape[0]]])
-        out: Tensor = self.c_proj(seen.flatten(2))
+        seen = attend_cached(q, keys, values, [length + 1 for length in cache.lengths[:rows]])
+        out: Tensor = self.c_proj(filled(seen.flatten(2), x.shape[0]))
         return out
 
 
@@ -168,9 +172,9 @@ class Block(nn.Module):
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
-    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None) -> Tensor:
+    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None, rows: int) -> Tensor:
         """As SelfAttention.step."""
-        x = x + self.attn.step(self.ln_1(x), cache, layer, write)
+        x = x + self.attn.step(self.ln_1(x), cache, layer, write, rows)
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
@@ -359,13 +363,19 @@ class GPT(nn.Module):
         rows = codes.shape[0]
         lengths = cache.lengths[:rows]
         write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
-        x = (self.mel_embedding(codes) + self.mel_pos_embedding(positions))[:, None]  # [R, 1, D]
+        x = filled(self.mel_embedding(codes) + self.mel_pos_embedding(positions), cache.least_rows)[:, None]
         for layer, block in enumerate(self.trunk.blocks()):
-            x = block.step(x, cache, layer, write)
+            x = block.step(x, cache, layer, write, rows)  # [max(R, least), 1, D]
         for slot in range(rows):
             cache.lengths[slot] += 1
-        out: Tensor = self.final_norm(self.trunk.ln_f(x[:, 0]))
+        out: Tensor = self.final_norm(self.trunk.ln_f(x[:rows, 0]))
         return out
+
+
+def filled(x: Tensor, rows: int) -> Tensor:
+    """[R, ...] → [max(R, rows), ...], with zeros below."""
+    missing = rows - x.shape[0]
+    return torch.cat((x, x.new_zeros(missing, *x.shape[1:]))) if missing > 0 else x
 
 
 def _counts(sizes: Sequence[int], device: torch.device) -> Tensor:
