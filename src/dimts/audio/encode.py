@@ -133,7 +133,8 @@ class _Sink:
 
 def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
     """[T] int16; what lies beyond full scale is clipped."""
-    return np.rint(np.clip(wave.samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+    scaled: np.ndarray[Any, np.dtype[np.int16]] = np.rint(np.clip(wave.samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+    return scaled
 
 
 def _wav_header(rate: int) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import ConfigError, SynthesisError
@@ -20,7 +21,8 @@ from dimts.speak.settings import PHONE_SECONDS, RATE, SPARE_SECONDS, SpeakSettin
 from dimts.text.frontend import Phrase
 from dimts.xtts import voice as voices
 from dimts.xtts.checkpoint import Bundle
-from dimts.xtts.generate import GenerateSettings, Sentence, generate, generate_all
+from dimts.xtts.generate import GenerateSettings, Sentence, Step, generate, generate_all
+from dimts.xtts.loop import Guest
 from dimts.xtts.stream import StreamSettings, stream
 from dimts.xtts.voice import Voice
 
@@ -52,6 +54,7 @@ class XttsEngine:
             ) from error
         self.voices = bundle.voices
         self._told_of_voice = False
+        self._guest: Guest | None = None
         self._own = GenerateSettings.from_coqui(dict(bundle.config))
         self._generate = _with(self._own, settings)
 
@@ -61,12 +64,18 @@ class XttsEngine:
         other.settings, other._generate = settings, _with(self._own, settings)
         return other
 
+    def joining(self, guest: Guest) -> XttsEngine:
+        """The same model, whose sentences are decoded in a loop that others share."""
+        other = copy.copy(self)
+        other._guest = guest
+        return other
+
     def chunks(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
         """Phrase `number` as it is decoded. What runs on is cut, as what was heard cannot be taken back."""
         voice = self.chosen(voice)
         speed = StreamSettings(speed=self.settings.rate * phrase.rate)
         for part in self.parts(phrase, number):
-            steps = generate(self.model.gpt, voice.latents, part.ids, self.drawn(part))
+            steps = self._steps(voice.latents, part.ids, self.drawn(part))
             ended = False
 
             def latents(steps: Iterator[Any] = steps) -> Iterator[Any]:
@@ -102,13 +111,7 @@ class XttsEngine:
         waiting = list(range(len(parts)))
         for attempt in range(self.settings.retries + 1 if self._generate.sample else 1):
             drawn = [self.drawn(parts[i], attempt) for i in waiting]
-            said = generate_all(
-                self.model.gpt,
-                [voice.latents] * len(waiting),
-                [parts[i].ids for i in waiting],
-                replace(self._generate, max_codes=max((one.max_codes for one in drawn), default=1)),
-                [torch.Generator().manual_seed(one.seed or 0) for one in drawn],
-            )
+            said = self._sentences([voice.latents] * len(waiting), [parts[i].ids for i in waiting], drawn)
             for i, one, sentence in zip(waiting, drawn, said, strict=True):
                 ended = sentence.stopped and len(sentence.codes) <= one.max_codes
                 codes, latents = sentence.codes[: one.max_codes], sentence.latents[: one.max_codes]
@@ -121,6 +124,24 @@ class XttsEngine:
             if not waiting:
                 break
         return [sentences[i] for i in range(len(parts))]
+
+    def _steps(self, latents: Tensor, ids: Sequence[int], settings: GenerateSettings) -> Iterator[Step]:
+        if self._guest is not None:
+            return self._guest.say(latents, ids, settings)
+        return generate(self.model.gpt, latents, ids, settings)
+
+    def _sentences(
+        self, latents: Sequence[Tensor], texts: Sequence[Sequence[int]], settings: Sequence[GenerateSettings]
+    ) -> list[Sentence]:
+        if self._guest is not None:
+            return self._guest.say_all(latents, texts, settings)
+        return generate_all(
+            self.model.gpt,
+            latents,
+            texts,
+            replace(self._generate, max_codes=max((one.max_codes for one in settings), default=1)),
+            [torch.Generator().manual_seed(one.seed or 0) for one in settings],
+        )
 
     def _sound(self, sentence: Sentence, voice: Voice, rate: float) -> Wave:
         speed = StreamSettings(speed=self.settings.rate * rate, first_latents=len(sentence.latents))
