@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from dimts.base.errors import ConfigError, ProjectError
-from dimts.web.app import LOCAL, Door, WebSettings, open_home, prepare_environment, read_passwords
+from dimts.web.app import LOCAL, Door, WebSettings, open_home, read_passwords
 from dimts.web.home import Home
-from dimts.web.speaking import Streams
+from dimts.web.loading import prepare_environment
+from dimts.web.texts import LANGUAGES
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -60,7 +61,7 @@ def ask(door: Door, path: str, *, headers: dict[str, str] | None = None, body: t
 @pytest.fixture
 def door(home: Home) -> Door:
     """A door with something behind it."""
-    return Door(home, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=echo, streams=Streams())
+    return Door(home, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, echo))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,14 @@ def test_before_gradio_is_there_the_page_says_so(home: Home) -> None:
     assert ask(waiting, "/ready")[0] == 503
     waiting.failed = "<b>broken</b>"
     assert b"&lt;b&gt;broken" in ask(waiting, "/en/")[2]
+
+
+def test_a_language_is_there_before_the_other(home: Home) -> None:
+    half = Door(home, WebSettings(), names=frozenset(LOCAL), inner={"am": echo})
+    assert [ask(half, path)[0] for path in ("/ready", "/ready/am", "/ready/en", "/ready/xx")] == [200, 200, 503, 503]
+    assert ask(half, "/am/")[2] == b"0"
+    assert b"One moment" in ask(half, "/en/")[2]
+    assert half.asked == "en"
 
 
 def test_ready(door: Door) -> None:
@@ -125,7 +134,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 def test_a_password_guards_everything(home: Home) -> None:
-    guarded = Door(home, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), echo, Streams())
+    guarded = Door(home, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), dict.fromkeys(LANGUAGES, echo))
     for path in ("/", "/en/", "/ready", "/hear/x", "/am/gradio_api/upload"):
         status, fields, _ = ask(guarded, path)
         assert (status, fields["www-authenticate"][:5]) == (401, "Basic")

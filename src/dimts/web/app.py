@@ -1,7 +1,8 @@
 """The page's server: a small door before gradio. It says "one moment" at once and opens when gradio is loaded.
 
-    /            the page in the browser's language        /en/ /am/   the page in that language
-    /hear/TOKEN  a sound that is being spoken              /ready      whether the page is there
+    /            the page in the browser's language        /en/ /am/     the page in that language
+    /hear/TOKEN  a sound that is being spoken              /ready        whether the page is there
+                                                           /ready/am     whether it is there in that language
 
 The door checks what gradio leaves open: who asks (a password, where one is set), by which name (so that a
 foreign site cannot talk to a page on this machine), and how much is sent. Every answer carries headers that
@@ -27,6 +28,8 @@ from urllib.parse import urlsplit
 from dimts.base.errors import ConfigError, ProjectError
 from dimts.base.plugins import need
 from dimts.web.home import Home
+from dimts.web.loading import import_gradio
+from dimts.web.speaking import Speakers, Streams
 from dimts.web.texts import LANGUAGES, Texts, chosen
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -76,11 +79,16 @@ class WebSettings:
             raise ConfigError(f"--port {self.port} is no port", "0 to 65535")
         if self.max_upload_megabytes < 1:
             raise ConfigError("--max-upload-mb must be 1 or more", "200 is usual")
-        if self.auth is None and (self.share or self.host not in LOCAL):
+        if self.auth is None and self.open_to_others:
             what = "--share" if self.share else f"--host {self.host}"
             raise ConfigError(
                 f"{what} opens the page to others and needs --auth", "give a file of user:password lines: --auth FILE"
             )
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether people of other machines can come in."""
+        return self.share or self.host not in LOCAL
 
     @property
     def max_bytes(self) -> int:
@@ -119,9 +127,12 @@ class Door:
     passwords: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset(LOCAL)
     """Host names by which the page may be asked for; empty: any."""
-    inner: App | None = None
-    """Gradio's application, when it is there."""
-    streams: Any = None
+    inner: dict[str, App] = field(default_factory=dict)
+    """Language → gradio's application, as soon as it is there."""
+    asked: str = ""
+    """The language that was asked for last; it is built first."""
+    streams: Streams = field(default_factory=Streams)
+    speakers: Speakers = field(default_factory=Speakers)
     failed: str = ""
     """Why gradio could not be loaded."""
 
@@ -140,8 +151,9 @@ class Door:
             await _answer(send, *refused)
             return
         path = scope["path"]
-        if path == "/ready":
-            await _answer(send, 200 if self.inner else 503, self.failed or ("yes" if self.inner else "no"))
+        if path.split("/")[1] == "ready":
+            there = bool(self.inner) if path == "/ready" else path.removeprefix("/ready/") in self.inner
+            await _answer(send, 200 if there else 503, self.failed or ("yes" if there else "no"))
         elif path.startswith("/hear/"):
             await self._hear(path.removeprefix("/hear/"), send)
         elif path == "/" or (path.strip("/") in LANGUAGES and not path.endswith("/")):
@@ -149,14 +161,16 @@ class Door:
             await _answer(send, 307, "", {"location": f"{scope.get('root_path', '')}/{language}/"})
         elif path == "/favicon.ico":  # the page names its own
             await _answer(send, 204, "")
-        elif self.inner is None:
-            await _answer(send, 200, _moment(say, self.failed), {"content-type": "text/html; charset=utf-8"})
-        elif path.split("/")[1] not in LANGUAGES:
+        elif (language := path.split("/")[1]) not in LANGUAGES:
             await _answer(send, 404, "not found")
+        elif language not in self.inner:
+            self.asked = language
+            text = _moment(Texts(language), self.failed)
+            await _answer(send, 200, text, {"content-type": "text/html; charset=utf-8"})
         else:
             if scope.get("query_string") == b"chosen":
-                send = _remembering(send, path.split("/")[1])
-            await self.inner(scope, _limited(receive, self.settings.max_bytes + _FORM_BYTES), send)
+                send = _remembering(send, language)
+            await self.inner[language](scope, _limited(receive, self.settings.max_bytes + _FORM_BYTES), send)
 
     def _refused(self, headers: Mapping[str, str], say: Texts) -> tuple[int, str, dict[str, str]] | None:
         """Why a request is not answered: its status, a line, and headers."""
@@ -185,7 +199,7 @@ class Door:
         return kind.lower() == "basic" and expected is not None and same
 
     async def _hear(self, token: str, send: Send) -> None:
-        stream = self.streams.get(token) if self.streams is not None else None
+        stream = self.streams.get(token)
         if stream is None:
             await _answer(send, 404, "not found")
             return
@@ -207,46 +221,31 @@ class Door:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def load(door: Door) -> Any:
-    """Import gradio, build the page in every language, and open the door. Takes seconds; returns the application."""
-    prepare_environment(door.home)
+def load(door: Door, language: str) -> Any:
+    """The application that serves the page in one language; gradio is imported (`loading`). Takes a second."""
     gradio = need("gradio", "ui")
     fastapi = need("fastapi", "ui")
     from dimts.web import page
-    from dimts.web.speaking import Speakers, Streams
 
-    streams, speakers = Streams(), Speakers()
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    for language in LANGUAGES:
-        blocks = page.build(language, door.home, streams, speakers, door.settings.max_bytes)
-        gradio.mount_gradio_app(
-            app,
-            blocks,
-            f"/{language}",
-            server_name=door.settings.host,
-            server_port=door.settings.port,
-            footer_links=[],
-            run_history=False,
-            show_error=True,
-            max_file_size=door.settings.max_bytes,
-            ssr_mode=False,
-            enable_monitoring=False,
-            pwa=False,
-            mcp_server=False,
-            blocked_paths=_private(door.home),
-            **page.mounting(language),
-        )
-    door.streams = streams
+    gradio.mount_gradio_app(
+        app,
+        page.build(language, door.home, door.streams, door.speakers, door.settings),
+        f"/{language}",
+        server_name=door.settings.host,
+        server_port=door.settings.port,
+        footer_links=[],
+        run_history=False,
+        show_error=True,
+        max_file_size=door.settings.max_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        blocked_paths=_private(door.home),
+        **page.mounting(language),
+    )
     return app
-
-
-def prepare_environment(home: Home) -> None:
-    """Tell gradio, before it is imported, where to keep files, and to report nothing to anybody."""
-    home.cache.mkdir(parents=True, exist_ok=True)
-    home.cache.chmod(0o700)
-    os.environ["GRADIO_TEMP_DIR"] = str(home.cache.resolve())
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 def _private(home: Home) -> list[str]:
@@ -273,8 +272,7 @@ def serve(folder: Path, settings: WebSettings, told: Callable[[str], None]) -> N
     for library in ("gradio", "fastapi"):
         _installed(library)
     uvicorn = need("uvicorn", "ui")
-    local = settings.host in LOCAL and not settings.share
-    door = Door(home, settings, passwords, frozenset(LOCAL) if local else frozenset())
+    door = Door(home, settings, passwords, frozenset() if settings.open_to_others else frozenset(LOCAL))
     sock = _bound(settings)
     port = sock.getsockname()[1]
     server = uvicorn.Server(
@@ -290,12 +288,16 @@ async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) 
 
     async def open_door() -> None:
         try:
-            # its own thread, so that the moment's page is served meanwhile
-            app = await _beside(load, door)
-            await stack.enter_async_context(app.router.lifespan_context(app))
+            # their own thread, so that the moment's page is served meanwhile
+            await _beside(import_gradio, door.home)
+            for _ in LANGUAGES:
+                missing = [one for one in LANGUAGES if one not in door.inner]
+                language = door.asked if door.asked in missing else missing[0]
+                app = await _beside(load, door, language)
+                await stack.enter_async_context(app.router.lifespan_context(app))
+                door.inner[language] = app
             if door.settings.share:
                 told(await _beside(_tunnel, sock.getsockname()[1]))
-            door.inner = app
         except Exception as error:  # noqa: BLE001 (told on the page and below; the server ends)
             door.failed = str(error) or type(error).__name__
             traceback.print_exception(error, file=sys.stderr)
@@ -374,7 +376,7 @@ def _moment(say: Texts, failed: str) -> str:
 <style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;color:#14795c;
 display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
 <b>ድምፅ</b><p role="status">{text}</p>
-<script>setInterval(()=>fetch("/ready").then(r=>r.ok&&location.reload()).catch(()=>0),500)</script></html>"""
+<script>setInterval(()=>fetch("/ready/{say.language}").then(r=>r.ok&&location.reload()).catch(()=>0),500)</script></html>"""
 
 
 def _with_headers(send: Send) -> Send:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -15,14 +15,17 @@ from dimts.web.speaking import Speakers, Streams
 from dimts.web.style import head, theme
 from dimts.web.texts import Texts
 
+if TYPE_CHECKING:
+    from dimts.web.app import WebSettings
+
 TICK_SECONDS = 2.0
 _LOG_LINES = 60
 
 
-def build(language: str, home: Home, streams: Streams, speakers: Speakers, max_bytes: int) -> gr.Blocks:
+def build(language: str, home: Home, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
     """The page in one language. Nothing of a project is read before a browser opens it."""
     say = Texts(language)
-    page = Page(say, home, streams, speakers, max_bytes)
+    page = Page(say, home, streams, speakers, served.max_bytes, served.open_to_others)
     blocks: gr.Blocks
     with gr.Blocks(title=say("page.title"), analytics_enabled=False, fill_width=False) as blocks:
         gr.HTML(_header(say), elem_id="top")

@@ -41,7 +41,8 @@ class Page:
     speakers: Speakers
     max_bytes: int
     """Largest file that may be uploaded."""
-    share: bool = False
+    open_to_others: bool = False
+    """Whether people of other machines come in, who may not send this one after links inside of its network."""
     picker: Any = None
     """The dropdown that holds the project's name; "" where there is none."""
     job: Any = None
