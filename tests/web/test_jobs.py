@@ -19,7 +19,7 @@ from dimts.base.project import Project
 from dimts.web import jobs as module
 from dimts.web.jobs import Job, Jobs, Step, alive, ended_as
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 300.0
 
 
 def until(what: Callable[[], object]) -> object:
@@ -89,7 +89,7 @@ def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "subprocess.Popen = Popen\n",
         encoding="utf-8",
     )
-    monkeypatch.setenv("PYTHONPATH", str(fake.parent))
+    monkeypatch.setenv("PYTHONPATH", str(fake.parent), prepend=os.pathsep)
 
 
 @pytest.mark.usefixtures("sleeper")
@@ -196,5 +196,7 @@ def test_what_an_exit_code_means(code: int, asked: bool, state: str) -> None:
 
 def test_no_word_of_a_browser_gets_into_a_command() -> None:
     assert all(
-        part in ("data", "prepare", "train", "{project}", "--new") for row in module.COMMANDS.values() for part in row
+        part in ("data", "add", "prepare", "train", "{project}", "--new", "--", "{links}")
+        for row in module.COMMANDS.values()
+        for part in row
     )

@@ -43,6 +43,7 @@ def train(
     dry_run: bool = typer.Option(
         False, "--dry-run", help="Only say what would run here, how much memory and time it takes, and on which cards."
     ),
+    as_json: bool = typer.Option(False, "--json", help="With --dry-run: one JSON object instead of a table."),
     new: bool = typer.Option(False, "--new", help="Begin a new run even if one was broken off."),
     pause: bool = typer.Option(False, "--pause", help="Ask the run that is going on to save, and to end after a step."),
 ) -> None:
@@ -52,11 +53,13 @@ def train(
     bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/truth.json.
     Several processes: torchrun --nproc-per-node N -m dimts train PROJECT.
     """
-    from dimts.base.errors import storage_error
+    from dimts.base.errors import ConfigError, storage_error
     from dimts.base.project import Project
     from dimts.cli.face import bar
     from dimts.train.settings import TrainSettings
 
+    if as_json and not dry_run:
+        raise ConfigError("--json goes with --dry-run", "the losses of a run are in runs/<when>/log.jsonl")
     opened = Project.open(project)
     if pause:
         from dimts.train.runs import ask_pause
@@ -73,7 +76,7 @@ def train(
             if dry_run:
                 from dimts.train.forecast import forecast
 
-                _show_forecast(forecast(opened, chosen, tell))
+                _show_forecast(forecast(opened, chosen, tell), as_json=as_json)
                 return
             from dimts.train.loop import fine_tune
 
@@ -83,8 +86,14 @@ def train(
     _show(run)
 
 
-def _show_forecast(found: Forecast) -> None:
-    print(found)
+def _show_forecast(found: Forecast, *, as_json: bool) -> None:
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        print(found)
 
 
 def _show(run: Run) -> None:

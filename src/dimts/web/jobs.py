@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +29,12 @@ from dimts.base.project import Project
 State = Literal["queued", "running", "done", "failed", "stopped", "lost"]
 """lost: the process is gone and nobody saw how it ended."""
 COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "add": ("data", "add", "{project}", "--", "{links}"),
     "prepare": ("data", "prepare", "{project}"),
     "train": ("train", "{project}"),
     "train_new": ("train", "{project}", "--new"),
 }
-"""Kind of job → arguments of `dimts`; no word of a browser gets into them."""
+"""Kind of job → arguments of `dimts`; of a browser's words only checked links get into them (`links.py`)."""
 OVER: tuple[State, ...] = ("done", "failed", "stopped", "lost")
 _TAIL_BYTES = 16_384
 _LINE = re.compile(r"^([a-z][\w ]*): ([\d.]+(?:e[+-]?\d+)?)(?:/([\d.]+(?:e[+-]?\d+)?))? (\S+)", re.MULTILINE)
@@ -59,6 +60,13 @@ class Job:
     runner_born: float = 0.0
     code: int | None = None
     """Its exit code."""
+    links: tuple[str, ...] = ()
+    """What is to be fetched, of a job of that kind."""
+
+    def arguments(self, root: str) -> list[str]:
+        """What `dimts` is called with for it."""
+        parts = [part.replace("{project}", root) for part in COMMANDS[self.kind] if part != "{links}"]
+        return [*parts, *self.links]
 
     @property
     def over(self) -> bool:
@@ -113,13 +121,15 @@ class Jobs:
         everything = self.all()
         return waiting[0] if waiting else everything[-1] if everything else None
 
-    def start(self, kind: str) -> Job:
+    def start(self, kind: str, links: Sequence[str] = ()) -> Job:
         """Put a job into the queue and see to it that a runner is there. DataError when the same one waits already."""
         if kind not in COMMANDS:
             raise DataError(f"unknown kind of job: {kind[:60]!r}", "one of " + ", ".join(COMMANDS))
-        if any(job.kind == kind and job.state == "queued" for job in self.all()):
+        if any((job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in self.all()):
             raise DataError("the same work is waiting already", "it starts when the work before it is over")
-        job = Job(f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}", kind, created=time.time())
+        job = Job(
+            f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}", kind, created=time.time(), links=tuple(links)
+        )
         self.write(job)
         self.run()
         return job
@@ -225,7 +235,7 @@ def _signal(job: Job, *, now: bool) -> None:
 def _read(path: Path) -> Job | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Job(**content)
+        return Job(**{**content, "links": tuple(content.get("links", ()))})
     except (OSError, ValueError, TypeError):  # of another program, or just being removed
         return None
 

@@ -74,11 +74,10 @@ class _Quietened(importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         """As it was, and then without the stubs and the docstrings."""
         self.inner.exec_module(module)
-        if hasattr(module, "create_or_modify_pyi"):
-            module.create_or_modify_pyi = _nothing
         listener = getattr(sys.modules.get("gradio.events"), "EventListener", None)
-        if hasattr(listener, "set_doc"):
-            listener.set_doc = _nothing  # type: ignore[union-attr]
+        for owner, name in ((module, "create_or_modify_pyi"), (listener, "set_doc")):
+            if hasattr(owner, name):
+                setattr(owner, name, _nothing)
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -147,15 +147,16 @@ def status_line(page: Page, jobs: Jobs, job: Job) -> str:
         step = _live(jobs, job) or jobs.step(job)
         if step is not None:
             stage = say(f"stage.{step.stage}") if say.has(f"stage.{step.stage}") else step.stage
-            total = f" / {step.total:g}" if step.total is not None else ""
-            line += f" · {stage} {step.done:g}{total}"
+            scale = 1e6 if step.unit == "bytes" else 1.0
+            total = f" / {step.total / scale:.4g}" if step.total is not None else ""
+            line += f" · {stage} {step.done / scale:.4g}{total}"
         line += f" · {_clock(time.time() - job.started)}"
         if jobs.stop_file(job).exists():
             line += f" · {say('jobs.stopping')}"
     elif job.over:
         line += f" · {time.strftime('%H:%M', time.localtime(job.ended or job.created))}"
         if job.state == "failed":
-            line += f" · {jobs.reason(job)}"
+            line += f" · {page.said(jobs.reason(job))}"
     return line
 
 

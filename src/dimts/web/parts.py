@@ -22,6 +22,7 @@ from dimts.base.project import Project
 from dimts.web import settings
 from dimts.web.controls import Control, default, of_tab, optional, shown, taken
 from dimts.web.home import Home
+from dimts.web.said import said
 from dimts.web.speaking import Speakers, Streams
 from dimts.web.texts import Texts
 
@@ -114,8 +115,12 @@ class Page:
 
     def explained(self, error: DimtsError) -> str:
         """Its line and its remedy, escaped."""
-        hint = f"<br>{escaped(error.hint)}" if error.hint else ""
-        return f"{escaped(error.message)}{hint}"
+        hint = f"<br>{escaped(self.said(error.hint))}" if error.hint else ""
+        return f"{escaped(self.said(error.message))}{hint}"
+
+    def said(self, text: str) -> str:
+        """A message of the library in the page's language."""
+        return said(text, self.say.language)
 
     def on(self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any) -> Any:
         """Bind a handler to an event: guarded, and not part of any public interface."""

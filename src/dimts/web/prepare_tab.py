@@ -8,12 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.data.manifest import Utterance
-from dimts.evaluate.sentences import SENTENCES
-from dimts.web import clips, uploads
+from dimts.web import clips, microphone, uploads
 from dimts.web.jobs import Jobs
+from dimts.web.links import links_of
 from dimts.web.parts import Page, notice, sound
 
 MAX_ROWS = 2000
@@ -29,8 +28,10 @@ def build(page: Page) -> None:
         page.controls("voice")
     gr.Markdown(f"### {say('prepare.bring')}")
     listed = _bring(page)
+    with gr.Accordion(say("prepare.links"), open=False):
+        _links(page)
     with gr.Accordion(say("prepare.microphone"), open=False):
-        _microphone(page, listed)
+        microphone.build(page, listed, lambda project: listing_of(page, project))
     gr.Markdown(f"### {say('prepare.cut')}")
     with gr.Accordion(say("prepare.settings"), open=False):
         page.controls("prepare")
@@ -85,61 +86,46 @@ def _bring(page: Page) -> Any:
         text = say("prepare.stored", sounds=len(stored.sounds), texts=len(stored.texts))
         if stored.refused:
             text += " " + say("prepare.stored.refused", count=len(stored.refused))
-        rows = [[file, f"{_kind(page, doubt.kind)}: {doubt.message}"] for file, doubt in stored.refused]
+        rows = [[file, f"{_kind(page, doubt.kind)}: {page.said(doubt.message)}"] for file, doubt in stored.refused]
         table = gr.update(value=rows or [["", ""]], visible=bool(rows))
         return notice(text, "bad" if rows else "good"), table, found(project), None
 
     def found(project: Project) -> list[list[str]]:
-        rows = uploads.recordings(project)
-        out = [[project.relative(path), text or say("prepare.no_text")] for path, text in rows[:MAX_RECORDINGS]]
-        if len(rows) > MAX_RECORDINGS:
-            out.append([say("prepare.more", count=len(rows) - MAX_RECORDINGS), ""])
-        return out or [["", ""]]
+        return listing_of(page, project)
 
     for source in (files, folder):
         page.on(source.upload, on_files, [page.picker, source], [told, refused, listed, source])
     page.shows(found, [listed])
+    # what a job has fetched
+    page.quietly(page.job.change, lambda name: found(page.project(name)) if name else gr.skip(),
+                 [page.picker], [listed])  # fmt: skip
     return listed
 
 
-def _microphone(page: Page, listed: Any) -> None:
-    """The script line by line: read it, hear it, keep it, the next."""
+def listing_of(page: Page, project: Project) -> list[list[str]]:
+    """The recordings of a project and the texts beside them, as rows."""
+    rows = uploads.recordings(project)
+    out = [[project.relative(path), text or page.say("prepare.no_text")] for path, text in rows[:MAX_RECORDINGS]]
+    if len(rows) > MAX_RECORDINGS:
+        out.append([page.say("prepare.more", count=len(rows) - MAX_RECORDINGS), ""])
+    return out or [["", ""]]
+
+
+def _links(page: Page) -> None:
+    """Links → a job that fetches them, as `dimts data add` does."""
     say = page.say
-    gr.Markdown(say("prepare.microphone.info"))
-    script = gr.Textbox(
-        "\n".join(SENTENCES), label=say("prepare.script"), lines=4, max_lines=8, elem_id="mic-script",
-        max_length=200_000,
-    )  # fmt: skip
-    at = gr.Number(1, label=say("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120)
-    line = gr.Textbox(SENTENCES[0], label=say("prepare.line"), interactive=False, elem_id="mic-line")
-    take = gr.Audio(
-        sources=["microphone"], type="filepath", format="wav", label=say("prepare.take"), elem_id="mic-take"
-    )
-    with gr.Row():
-        keep = gr.Button(say("prepare.take.keep"), variant="primary", elem_id="mic-keep")
-        again = gr.Button(say("prepare.take.again"), elem_id="mic-again")
-        skip = gr.Button(say("prepare.take.skip"), elem_id="mic-skip")
-    told = gr.HTML(elem_id="mic-told")
+    gr.Markdown(say("prepare.links.info"))
+    links = gr.Textbox(label=say("prepare.links.label"), lines=2, max_lines=8, elem_id="prepare-links-text",
+                       placeholder="https://…", max_length=50_000)  # fmt: skip
+    fetch = gr.Button(say("prepare.links.fetch"), elem_id="prepare-links-fetch")
+    told = gr.HTML(elem_id="prepare-links-told")
 
-    def shown(script: str, number: float | None, step: int = 0) -> tuple[int, str]:
-        lines = [line for line in script.splitlines() if line.strip()]
-        chosen = min(max(1, int(number or 1) + step), max(1, len(lines)))
-        return chosen, lines[chosen - 1] if lines else ""
-
-    def on_keep(name: str | None, script: str, number: float | None, spoken: str | None) -> Any:
+    def on_fetch(name: str | None, text: str) -> Any:
         project = page.project(name)
-        if not spoken:
-            raise DataError("nothing is recorded yet", "press the microphone and read the line aloud")
-        _, text = shown(script, number)
-        uploads.keep_take(project, Path(spoken), text, page.home.cache, page.max_bytes)
-        rows = [[project.relative(path), words] for path, words in uploads.recordings(project)[:MAX_RECORDINGS]]
-        return *shown(script, number, 1), None, notice(say("prepare.take.kept"), "good"), rows
+        Jobs(project).start("add", links_of(text, open_to_others=page.open_to_others))
+        return notice(say("jobs.asked"), "good"), ""
 
-    page.on(keep.click, on_keep, [page.picker, script, at, take], [at, line, take, told, listed])
-    page.quietly(again.click, lambda: None, [], [take])
-    page.quietly(skip.click, lambda script, number: (*shown(script, number, 1), None), [script, at], [at, line, take])
-    page.quietly(at.input, lambda script, number: shown(script, number)[1], [script, at], [line])
-    page.quietly(script.blur, shown, [script, at], [at, line])
+    page.on(fetch.click, on_fetch, [page.picker, links], [told, links])
 
 
 # ---------------------------------------------------------------- clips out
@@ -199,7 +185,7 @@ def _clips(page: Page) -> None:
             wave = Wave.load(path)
             played = sound(wave)
         state = say("clips.is_kept", split=say(f"split.{row.split or 'none'}")) if row.kept else say("clips.is_aside")
-        lines = [f"{_kind(page, doubt.kind)}: {doubt.message}" for doubt in row.doubts]
+        lines = [f"{_kind(page, doubt.kind)}: {page.said(doubt.message)}" for doubt in row.doubts]
         return [
             row.id,
             notice(f"{row.name} · {row.seconds:.1f} s · {state}", "good" if row.kept else "bad"),

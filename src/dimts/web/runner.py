@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dimts.base.project import Project
-from dimts.web.jobs import COMMANDS, Job, Jobs, alive, ended_as
+from dimts.web.jobs import Job, Jobs, alive, ended_as
 
 _LOOK_SECONDS = 0.5
 
@@ -47,7 +47,7 @@ def _run(jobs: Jobs, job: Job) -> None:
         jobs.write(replace(job, state="stopped", ended=time.time()))
         return
     root = str(jobs.project.root.resolve())
-    arguments = [part.replace("{project}", root) for part in COMMANDS[job.kind]]
+    arguments = job.arguments(root)
     # a shell that put the page into the background may have told it to ignore Ctrl-C; jobs are to hear it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with jobs.log_file(job).open("ab") as log:

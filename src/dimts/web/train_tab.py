@@ -11,12 +11,12 @@ from dimts.base.plugins import need
 from dimts.base.project import Project
 from dimts.web import progress, settings
 from dimts.web.controls import of_tab
-from dimts.web.home import dimts_said, voices
+from dimts.web.forecast import forecast
+from dimts.web.home import voices
 from dimts.web.jobs import Jobs
 from dimts.web.parts import Page, notice, sound
 
 _HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
-_FORECAST_SECONDS = 900.0
 
 
 def build(page: Page, timer: Any) -> None:
@@ -32,11 +32,19 @@ def build(page: Page, timer: Any) -> None:
     with gr.Row():
         start = gr.Button(say("train.start"), variant="primary", elem_id="train-start")
         fresh = gr.Button(say("train.new"), elem_id="train-new")
+        pause = gr.Button(say("train.pause"), elem_id="train-pause")
         cost = gr.Button(say("train.forecast"), elem_id="train-forecast")
     said = gr.HTML(elem_id="train-said")
-    forecast = gr.Textbox(
-        label=say("train.forecast.label"), interactive=False, lines=4, max_lines=30, elem_id="train-cost", visible=False
-    )
+    with gr.Column(visible=False) as forecasts:
+        here = gr.Dataframe(
+            headers=[say(f"forecast.column.{name}") for name in ("what", "value")], datatype="str",
+            interactive=False, label=say("train.forecast.label"), elem_id="train-cost", wrap=True,
+            column_widths=["34%", "66%"],
+        )  # fmt: skip
+        cards = gr.Dataframe(
+            headers=[say(f"forecast.column.{name}") for name in ("card", "fits", "peak", "batch", "epoch")],
+            datatype="str", interactive=False, label=say("train.forecast.cards"), elem_id="train-cards", wrap=True,
+        )  # fmt: skip
     gr.Markdown(f"### {say('train.run')}")
     with gr.Row():
         run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
@@ -70,8 +78,15 @@ def build(page: Page, timer: Any) -> None:
     def on_cost(name: str | None, *values: Any) -> Any:
         project = page.project(name)
         _save(page, project, keys, values)
-        folder = project.root.resolve()
-        return gr.update(value=dimts_said(["train", str(folder), "--dry-run"], folder, _FORECAST_SECONDS), visible=True)
+        return [gr.update(visible=True), *forecast(page, project)]
+
+    def on_pause(name: str | None) -> Any:
+        jobs = Jobs(page.project(name))
+        running = next((job for job in jobs.waiting() if job.kind.startswith("train")), None)
+        if running is None:
+            return notice(say("train.pause.none"), "bad")
+        jobs.stop(running.id)
+        return notice(say("jobs.stopping"), "good")
 
     def on_open(project: Project) -> Any:
         return gr.update(choices=bases(page, project), value=settings.get(project)["train.base"])
@@ -113,7 +128,8 @@ def build(page: Page, timer: Any) -> None:
     page.shows(on_open, [base])
     page.on(start.click, begin("train"), [page.picker, *widgets], [said])
     page.on(fresh.click, begin("train_new"), [page.picker, *widgets], [said])
-    page.on(cost.click, on_cost, [page.picker, *widgets], [forecast], concurrency_limit=1)
+    page.quietly(pause.click, on_pause, [page.picker], [said])
+    page.on(cost.click, on_cost, [page.picker, *widgets], [forecasts, here, cards], concurrency_limit=1)
     page.quietly(timer.tick, on_tick, [page.picker, run, drawn], places)
     page.shows(lambda project: on_tick(project_name(page, project), None, ()), places)
     page.quietly(run.input, on_run, [page.picker, run], places)
@@ -158,7 +174,7 @@ def usable_here(page: Page) -> str:
     lines = [f"{page.say('train.machine')}: {machine.device}, {machine.name}"]
     for kind in KINDS:
         why = obstacle(kind, machine, precision, _HEAD_SIZE)  # type: ignore[arg-type]
-        lines.append(f"{kind}: {page.say('train.not_here', why=why) if why else page.say('train.here')}")
+        lines.append(f"{kind}: {page.say('train.not_here', why=page.said(why)) if why else page.say('train.here')}")
     return "\n".join(lines)
 
 

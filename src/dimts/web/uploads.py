@@ -19,6 +19,7 @@ from dimts.base.doubt import Doubt
 from dimts.base.errors import DimtsError, ProjectError, SourceError
 from dimts.base.files import aside, fingerprint, write_text
 from dimts.base.project import Project
+from dimts.web.script import TAKE, hash_of
 
 MAX_BATCH = 2000
 """Most files of one upload."""
@@ -104,10 +105,17 @@ def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: 
     doubt = _problem(Upload(sound.name, sound), cache, max_bytes, SOUND, ())
     if doubt:
         raise ProjectError(f"the recording cannot be used: {doubt.message}", "record it again")
-    line = hashlib.sha256(text.encode()).hexdigest()[:6]
-    kept = _store_sound(project, sound, f"mic-{line}", sound.suffix.lower())
+    kept = _store_sound(project, sound, TAKE + hash_of(text), sound.suffix.lower())
     write_text(kept.with_suffix(".txt"), text + "\n")
     return kept
+
+
+def text_of(path: Path, cache: Path) -> Path:
+    """An uploaded text to choose sentences from. ProjectError for what is none."""
+    doubt = _problem(Upload(path.name, path), cache, MAX_TEXT_BYTES, (), (".txt",))
+    if doubt:
+        raise ProjectError(f"{_shown(path.name)} cannot be used: {doubt.message}", "upload a text file (.txt) in UTF-8")
+    return path
 
 
 def recordings(project: Project) -> list[tuple[Path, str]]:

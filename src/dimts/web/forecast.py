@@ -1,0 +1,80 @@
+"""What `dimts train --dry-run --json` says → two tables in the page's language: this machine, and the usual cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dimts.base.errors import TrainingError
+from dimts.base.project import Project
+from dimts.web import settings
+from dimts.web.home import dimts_said
+from dimts.web.parts import Page
+
+_SECONDS = 900.0
+_GIGABYTE = 1e9
+_LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
+
+
+def forecast(page: Page, project: Project) -> tuple[list[list[str]], list[list[str]]]:
+    """Rows of what a run would take here, and rows of what usual cards could do. Raises as the command does."""
+    folder = project.root.resolve()
+    answer = dimts_said(["train", str(folder), "--dry-run", "--json"], folder, _SECONDS)
+    try:
+        found: dict[str, Any] = json.loads(answer)
+    except ValueError as error:
+        raise TrainingError(
+            f"the forecast cannot be read: {error}", "run dimts train --dry-run in a terminal"
+        ) from error
+    own = settings.get(project)
+    return here(page, found, own["train.epochs"], own["train.steps"]), cards(page, found)
+
+
+def here(page: Page, found: Mapping[str, Any], epochs: int, steps: int) -> list[list[str]]:
+    """This machine: what would run, on how much, in which memory and time."""
+    say = page.say
+    total = epochs * found["steps_per_epoch"] or steps
+    needed, there = found["process_bytes"] / _GIGABYTE, found["available_bytes"] / _GIGABYTE
+    fits = say("forecast.fits") if needed <= there else say("forecast.too_much")
+    rows = [
+        ("learns", f"{found['trainable']:,} / {found['parameters']:,}"),
+        ("attention", _choice(page, found["attention"])),
+        ("precision", _choice(page, found["precision"])),
+        ("clips", say("forecast.clips.value", count=found["clips"], minutes=f"{found['speech_seconds'] / 60:.1f}")),
+        ("batch", say("forecast.batch.value", seconds=f"{found['seconds_per_forward']:g}")),
+        ("memory", say("forecast.memory.value", needed=f"{needed:.2f}", there=f"{there:.1f}", fits=fits)),
+        ("step", _duration(page, found["step_seconds"], digits=2)),
+        ("epoch", f"{_duration(page, found['step_seconds'] * found['steps_per_epoch'])} ({found['steps_per_epoch']})"),
+        ("whole", f"{_duration(page, found['step_seconds'] * total)} ({total})"),
+    ]
+    return [[say(f"forecast.{name}"), value] for name, value in rows]
+
+
+def cards(page: Page, found: Mapping[str, Any]) -> list[list[str]]:
+    """Usual cards: whether these settings fit, the largest batch, and the time of a pass over all clips."""
+    say = page.say
+    return [
+        [
+            card["name"],
+            say("system.yes") if card["fits"] else say("system.no"),
+            f"{card['peak_bytes'] / _GIGABYTE:.1f} GB",
+            say("forecast.seconds", seconds=f"{card['most_seconds']:.0f}") if card["most_seconds"] else "–",
+            _duration(page, card["epoch_seconds"]) if card["fits"] else "–",
+        ]
+        for card in found["cards"]
+    ]
+
+
+def _choice(page: Page, choice: Mapping[str, Any]) -> str:
+    refused = "; ".join(f"{name}: {page.say('train.not_here', why=page.said(why))}"
+                        for name, why in choice["refused"].items())  # fmt: skip
+    return f"{choice['name']} ({page.said(choice['why'])})" + (f". {refused}" if refused else "")
+
+
+def _duration(page: Page, seconds: float, digits: int = 0) -> str:
+    if seconds < _LONG_SECONDS:
+        return page.say("forecast.seconds", seconds=f"{seconds:.{digits}f}")
+    if seconds < _LONGER_SECONDS:
+        return page.say("forecast.minutes", minutes=f"{seconds / 60:.0f}")
+    return page.say("forecast.hours", hours=f"{seconds / 3600:.1f}")

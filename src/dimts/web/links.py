@@ -1,0 +1,55 @@
+"""Lines of a text field → links that may be fetched: http or https, and on a page that others use, of the open network.
+
+What is fetched, and what is written down of it, is `dimts data add`'s. A page that only listens on this machine may
+fetch from this machine, as its user could; one that lets others in may not be sent after addresses that only this
+machine reaches. The address is looked up when the link is given; a name that means another one later is not caught.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from dimts.base.errors import SourceError
+
+MAX_LINKS = 50
+MAX_LETTERS = 2000
+
+
+def links_of(text: str, *, open_to_others: bool) -> tuple[str, ...]:
+    """The links in a text, one a line, each once. SourceError for one that may not be fetched, or none."""
+    links = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if not links:
+        raise SourceError("there is no link", "paste the address of a recording, one a line")
+    if len(links) > MAX_LINKS:
+        raise SourceError(f"{len(links)} links at once are too many", f"at most {MAX_LINKS}")
+    for link in links:
+        _check(link, open_to_others=open_to_others)
+    return links
+
+
+def _check(link: str, *, open_to_others: bool) -> None:
+    shown = repr(link[:80])
+    try:
+        parts = urlsplit(link)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise SourceError(f"{shown} is no link", "a link begins with https://") from error
+    good = parts.scheme in ("http", "https") and host and len(link) <= MAX_LETTERS and link.isprintable()
+    if not good or any(letter.isspace() for letter in link):
+        raise SourceError(f"{shown} is no link", "a link begins with https://")
+    if parts.username or parts.password:
+        raise SourceError(f"{shown} holds a password", "give a link without one")
+    if open_to_others and not _is_public(host):
+        raise SourceError(f"{shown} leads into this machine's own network", "give a link that anybody can open")
+
+
+def _is_public(host: str) -> bool:
+    """Whether every address of a host is one of the open network; a host that cannot be found is left to the fetch."""
+    try:
+        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError):
+        return not host.replace(".", "").isdigit()
+    return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_global for address in found)

@@ -1,0 +1,116 @@
+"""The recording session of *Record and prepare*: the script line by line; read it, hear it, keep it, the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dimts.base.errors import DataError
+from dimts.base.progress import Progress
+from dimts.base.project import Project
+from dimts.web import script, uploads
+from dimts.web.parts import Page, notice
+
+_SENTENCES = 50
+_MOST_SENTENCES = 1000
+_MOST_TEXTS = 20
+
+
+def build(page: Page, listed: Any, listing: Callable[[Project], list[list[str]]]) -> None:
+    """Lay the session out and bind it; `listed` is the table of the project's recordings, `listing` its rows."""
+    say = page.say
+    gr.Markdown(say("prepare.microphone.info"))
+    done = gr.HTML(elem_id="mic-done")
+    at = gr.Number(1, label=say("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120)
+    line = gr.Textbox(label=say("prepare.line"), interactive=False, elem_id="mic-line", lines=2)
+    take = gr.Audio(
+        sources=["microphone"], type="filepath", format="wav", label=say("prepare.take"), elem_id="mic-take"
+    )
+    with gr.Row():
+        keep = gr.Button(say("prepare.take.keep"), variant="primary", elem_id="mic-keep")
+        again = gr.Button(say("prepare.take.again"), elem_id="mic-again")
+        back = gr.Button(say("prepare.take.back"), elem_id="mic-back")
+        skip = gr.Button(say("prepare.take.skip"), elem_id="mic-skip")
+    told = gr.HTML(elem_id="mic-told")
+    text = gr.Textbox(label=say("prepare.script"), info=say("prepare.script.info"), lines=4, max_lines=8,
+                      elem_id="mic-script", max_length=200_000)  # fmt: skip
+    places = [done, at, line]
+    with gr.Accordion(say("prepare.choose"), open=False):
+        _choosing(page, text, places)
+
+    def on_step(name: str | None, number: float | None, step: int) -> Any:
+        return [*at_line(page, script.reading(page.project(name)), int(number or 1) + step), None]
+
+    def on_keep(name: str | None, number: float | None, spoken: str | None) -> Any:
+        project = page.project(name)
+        if not spoken:
+            raise DataError("nothing is recorded yet", "press the microphone and read the line aloud")
+        uploads.keep_take(project, Path(spoken), script.reading(project).line(int(number or 1)), page.home.cache,
+                          page.max_bytes)  # fmt: skip
+        shown = at_line(page, script.reading(project), int(number or 1) + 1)
+        return *shown, None, notice(say("prepare.take.kept"), "good"), listing(project)
+
+    def on_script(name: str | None, text: str) -> Any:
+        project = page.project(name)
+        before, now = script.reading(project), script.lines_of(text)
+        found = before if now == before.lines else script.save(project, text)
+        return at_line(page, found, found.next)
+
+    def on_open(project: Project) -> Any:
+        found = script.reading(project)
+        return [*at_line(page, found, found.next), "\n".join(found.lines)]
+
+    page.on(keep.click, on_keep, [page.picker, at, take], [*places, take, told, listed])
+    page.quietly(again.click, lambda: None, [], [take])
+    page.quietly(back.click, lambda name, number: on_step(name, number, -1), [page.picker, at], [*places, take])
+    page.quietly(skip.click, lambda name, number: on_step(name, number, 1), [page.picker, at], [*places, take])
+    page.quietly(at.blur, lambda name, number: on_step(name, number, 0), [page.picker, at], [*places, take])
+    page.quietly(at.submit, lambda name, number: on_step(name, number, 0), [page.picker, at], [*places, take])
+    page.quietly(text.blur, on_script, [page.picker, text], places)
+    page.shows(on_open, [*places, text])
+
+
+def at_line(page: Page, found: script.Reading, number: int) -> list[Any]:
+    """How much is recorded, the number of a line, and the line."""
+    number = min(max(number, 1), max(1, len(found.lines)))
+    told = page.say("prepare.recorded", done=len(found.recorded), all=len(found.lines))
+    if number in found.recorded:
+        told += " " + page.say("prepare.recorded.this")
+    whole = bool(found.lines) and len(found.recorded) == len(found.lines)
+    return [notice(told, "good" if whole else "info"), number, found.line(number)]
+
+
+def _choosing(page: Page, text: Any, places: list[Any]) -> None:
+    """Texts → the few sentences that hold every sound, as `dimts data script` chooses them."""
+    say = page.say
+    gr.Markdown(say("prepare.choose.info"))
+    with gr.Row():
+        files = gr.File(label=say("prepare.choose.files"), file_count="multiple", elem_id="script-files", height=120,
+                        min_width=240)  # fmt: skip
+        count = gr.Number(_SENTENCES, label=say("prepare.choose.count"), precision=0, minimum=1,
+                          maximum=_MOST_SENTENCES, elem_id="script-count", min_width=160)  # fmt: skip
+    go = gr.Button(say("prepare.choose.go"), elem_id="script-go")
+    told = gr.HTML(elem_id="script-told")
+
+    def on_go(name: str | None, paths: list[str] | None, count: float | None, bar: Any = gr.Progress()) -> Any:  # noqa: B008 (gradio's way)
+        project = page.project(name)
+        given = [uploads.text_of(Path(path), page.home.cache) for path in (paths or [])[:_MOST_TEXTS]]
+        if not given:
+            raise DataError("there is no text to choose from", "upload a text file (.txt) with many sentences")
+        wanted = min(max(int(count or 1), 1), _MOST_SENTENCES)
+
+        def tell(progress: Progress) -> None:
+            bar((int(progress.done), int(progress.total or 1)), desc=say(f"stage.{progress.stage}"))
+
+        found = script.choose_from(project, given, wanted, tell=tell)
+        now = script.reading(project)
+        missing = " ".join(found.missing)
+        line = say("prepare.chosen", count=len(found.sentences), minutes=f"{found.seconds / 60:.1f}",
+                   covered=found.covered, found=found.found)  # fmt: skip
+        line += " " + (say("prepare.chosen.missing", phones=missing) if missing else say("prepare.chosen.whole"))
+        return [notice(line, "good"), "\n".join(now.lines), *at_line(page, now, now.next), None]
+
+    page.on(go.click, on_go, [page.picker, files, count], [told, text, *places, files], concurrency_limit=1)

@@ -1,0 +1,90 @@
+"""The recording script of a project: script.txt, a sentence a line; which lines have been read into the microphone.
+
+It lies in the project, so that a session of many evenings goes on where it stopped, whoever's browser it was. The
+sentences may be chosen from a larger text, by the same function as `dimts data script`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dimts.base.errors import DataError
+from dimts.base.files import write_text
+from dimts.base.progress import Tell, silent
+from dimts.base.project import Project
+from dimts.data.script import Script, ScriptSettings, choose, read_texts
+from dimts.evaluate.sentences import SENTENCES
+
+FILE = "script.txt"
+MAX_LINES = 5000
+MAX_LETTERS = 500
+"""Longest line: more than one breath is no line to read."""
+TAKE = "mic-"
+"""How the sound files of takes begin; six digits of the line's hash follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A script and what of it is recorded."""
+
+    lines: tuple[str, ...]
+    recorded: frozenset[int]
+    """Numbers of lines, from 1."""
+
+    @property
+    def next(self) -> int:
+        """The first line that is not recorded; the last one when all are."""
+        return next((at for at in range(1, len(self.lines) + 1) if at not in self.recorded), max(1, len(self.lines)))
+
+    def line(self, number: int) -> str:
+        """The line of a number; "" for an empty script."""
+        return self.lines[min(max(number, 1), len(self.lines)) - 1] if self.lines else ""
+
+
+def reading(project: Project) -> Reading:
+    """The project's script; the short one that comes with dimts where it has none."""
+    path = project.root / FILE
+    try:
+        lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else tuple(SENTENCES)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{FILE} is not UTF-8 text", "save it as UTF-8") from error
+    taken = {path.name.removeprefix(TAKE)[:6] for path in project.recordings.glob(f"{TAKE}*-*")}
+    return Reading(lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken))
+
+
+def save(project: Project, text: str) -> Reading:
+    """Write the script down, a sentence a line. DataError for one that is too long."""
+    lines = lines_of(text)
+    if len(lines) > MAX_LINES or any(len(line) > MAX_LETTERS for line in lines):
+        raise DataError(
+            "the script is too long", f"at most {MAX_LINES} lines of {MAX_LETTERS} letters; choose from it instead"
+        )
+    write_text(project.root / FILE, "\n".join(lines) + "\n")
+    return reading(project)
+
+
+def choose_from(project: Project, paths: Sequence[Path], count: int, seed: int = 0, tell: Tell = silent) -> Script:
+    """Choose `count` sentences from texts and make them the script. Raises as `dimts.data.script` does."""
+    from dimts.text.frontend import Frontend, FrontendSettings
+
+    lexicon = project.lexicon if project.lexicon.is_file() else None
+    frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
+    settings = ScriptSettings(count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count))
+    found = choose(read_texts(paths), frontend, settings, tell)
+    save(project, "\n".join(found.sentences))
+    return found
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """The lines of a text that hold something, NFC, with single spaces."""
+    lines = (" ".join(unicodedata.normalize("NFC", line).split()) for line in text.splitlines())
+    return tuple(dict.fromkeys(line for line in lines if line))
+
+
+def hash_of(line: str) -> str:
+    """Six hex digits by which a take knows its line."""
+    return hashlib.sha256(" ".join(line.split()).encode()).hexdigest()[:6]
