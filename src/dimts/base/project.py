@@ -18,7 +18,7 @@ from dimts.base.plugins import nearest
 S = TypeVar("S")
 
 SETTINGS_FILE = "dimts.toml"
-TABLES = ("project", "text", "data", "train", "speak")
+TABLES = ("project", "text", "data", "train", "speak", "serve")
 """Every table that dimts.toml may hold; each is a dataclass beside the code it steers."""
 
 

@@ -26,6 +26,8 @@ _ADDS = {
     "train": "fine-tuning",
     "evaluate": "measuring voices, and reports with figures",
     "ui": "the page in a browser",
+    "serve": "speech over HTTP, by the interface of OpenAI",
+    "ray": "serving and training on many machines",
     "tensorboard": "live curves in TensorBoard",
     "denoise": "noise reduction while preparing",
     "cuda": "8-bit AdamW on CUDA cards",

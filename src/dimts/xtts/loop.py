@@ -60,7 +60,8 @@ class Loop:
         self.least_rows = least_rows(gpt, slots)
         self.repeatable = self.least_rows > 0
         """Whether neighbours change no bit of a sentence on this machine."""
-        self._gpt, self._watch = gpt, watch
+        self._gpt = gpt
+        self.watch = watch
         self._decoder = self._fresh()
         self._changed = threading.Condition()
         self._waiting: deque[_Sentence] = deque()
@@ -82,6 +83,11 @@ class Loop:
     def waiting(self) -> int:
         """Sentences that wait for a slot."""
         return len(self._waiting)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still turns."""
+        return self._thread.is_alive()
 
     def guest(self) -> Guest:
         """A seat for one request."""
@@ -125,8 +131,8 @@ class Loop:
                 self._fail(error)
                 continue
             self._hand_out(steps)
-            if self._watch is not None and steps:
-                self._watch(time.perf_counter() - began, len(steps))
+            if self.watch is not None and steps:
+                self.watch(time.perf_counter() - began, len(steps))
         with self._changed:
             for sentence in (*self._waiting, *self._speaking.values()):
                 sentence.out.put(Left())
@@ -194,6 +200,12 @@ class Guest:
         self._loop = loop
         self.over = False
         """No sentence may begin any more."""
+
+    @property
+    def speaking(self) -> bool:
+        """Whether one of its sentences has a slot."""
+        with self._loop._changed:
+            return any(one.guest is self for one in self._loop._speaking.values())
 
     def say(self, latents: Tensor, ids: Sequence[int], settings: GenerateSettings) -> Iterator[Step]:
         """One sentence, as `generate` says it; to stop iterating is to leave. Raises Left."""

@@ -1,0 +1,146 @@
+"""`dimts serve`: speech over HTTP, by the interface of OpenAI."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dimts.server.served import Source
+    from dimts.server.settings import ServeSettings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `serve`."""
+    app.command("serve")(serve)
+
+
+def serve(
+    models: list[str] = typer.Argument(
+        None,
+        metavar="[MODEL]...",
+        help="Folders of voice bundles, or names of voices of --project; the first speaks where a request names no "
+        "model. The formant voice is always there.",
+        show_default=False,
+    ),
+    host: str | None = typer.Option(
+        None,
+        "--host",
+        help="Address to listen on, 127.0.0.1 by default; any other needs --api-key-file.",
+        show_default=False,
+    ),
+    port: int | None = typer.Option(
+        None, "--port", "-p", help="Port, 8000 by default; 0 takes one that is free.", show_default=False
+    ),
+    api_key_file: Path | None = typer.Option(
+        None,
+        "--api-key-file",
+        metavar="FILE",
+        help="File of name:key lines, readable by you alone.",
+        show_default=False,
+    ),
+    voices_folder: Path | None = typer.Option(
+        None,
+        "--voices-folder",
+        metavar="FOLDER",
+        help="Where uploaded voices are kept; without it none are taken.",
+        show_default=False,
+    ),
+    slots: int | None = typer.Option(
+        None, "--slots", help="Sentences that are decoded together, 8 by default.", show_default=False
+    ),
+    queue: int | None = typer.Option(
+        None, "--queue", help="Requests that may wait beyond that, 32 by default.", show_default=False
+    ),
+    project: Path | None = typer.Option(
+        None, "--project", metavar="FOLDER", help="Project whose settings, lexicon and voices are used."
+    ),
+    lexicon: Path | None = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones."),
+    device: str | None = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one."),
+    log_text: bool = typer.Option(False, "--log-text", help="Also write the texts that are spoken to the log."),
+    ray: bool = typer.Option(
+        False, "--ray", help="Run as a Ray Serve deployment: copies on one machine or many, see [serve.ray]."
+    ),
+    overrides: list[str] = typer.Option(
+        [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. serve.max_letters=4096."
+    ),
+) -> None:
+    """Serve speech over HTTP: POST /v1/audio/speech as OpenAI's clients send it, and more (/docs explains it).
+
+    Requests share one decoding loop; SIGTERM lets the running ones finish. The log is JSON on standard error and
+    holds no text.
+    """
+    from dimts.base.plugins import need
+
+    for library in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
+        need(library, "serve")
+    flags = {"host": host, "port": port, "api_key_file": api_key_file, "voices_folder": voices_folder, "slots": slots,
+             "queue": queue, "log_text": log_text or None}  # fmt: skip
+    settings = settings_of(project, flags, overrides)
+    sources = sources_of(models or [], project, lexicon, device, overrides)
+
+    def told(address: str) -> None:
+        print(f"serving at {address} (its page: {address}/docs; Ctrl-C ends it)", file=sys.stderr, flush=True)
+
+    if ray:
+        need("ray", "ray")
+        from dimts.server.cluster import serve as serve_on_ray
+
+        serve_on_ray(sources, settings, told)
+        return
+    from dimts.server.run import serve as serve_here
+
+    serve_here(sources, settings, told)
+
+
+def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Sequence[str]) -> ServeSettings:
+    """[serve] of the project, then --set, then the flags of their own."""
+    import json
+
+    from dimts.base.config import from_table
+    from dimts.base.project import Project
+    from dimts.server.settings import ServeSettings
+
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None}
+    texts = [*overrides, *(f"serve.{key}={json.dumps(value)}" for key, value in given.items())]
+    if project is not None:
+        return Project.open(project).settings("serve", ServeSettings, tuple(texts))
+    return from_table(ServeSettings, {}, "serve", texts)
+
+
+def sources_of(
+    models: Sequence[str], project: Path | None, lexicon: Path | None, device: str | None, overrides: Sequence[str]
+) -> list[Source]:
+    """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not there."""
+    from dimts.base.config import from_table, to_dict
+    from dimts.base.errors import ConfigError
+    from dimts.base.project import Project
+    from dimts.cli.speakers import settings_of as speaking
+    from dimts.server.served import Source
+    from dimts.speak import FORMANT, FORMANT_FRONTEND
+    from dimts.text.frontend import FrontendSettings
+
+    settings = speaking(project, overrides, rate=None, pitch=None, variant=None, seed=None)
+    if lexicon is not None and not lexicon.is_file():
+        raise ConfigError(f"no such lexicon: {lexicon}", "dimts lexicon add WORD PHONES makes one")
+    frontend: FrontendSettings | None = None
+    opened = Project.open(project) if project is not None else None
+    if opened is not None:
+        frontend = opened.settings("text", FrontendSettings, tuple(overrides))
+        lexicon = lexicon or (opened.lexicon if opened.lexicon.is_file() else None)
+    elif any(item.strip().startswith("text.") for item in overrides):
+        frontend = from_table(FrontendSettings, to_dict(FORMANT_FRONTEND), "text", overrides)
+    places = []
+    for name in dict.fromkeys([*models, FORMANT]):
+        inside = opened.voices / name if opened is not None else None
+        if name == FORMANT or Path(name).is_dir():
+            places.append(name)
+        elif inside is not None and inside.is_dir():
+            places.append(str(inside))
+        else:
+            raise ConfigError(f"no such model: {name}", "the folder of a voice bundle, or a voice of --project")
+    return [Source(place, settings, frontend, lexicon, device) for place in places]

@@ -1,0 +1,115 @@
+"""The same app on a Ray cluster: copies of it as a Ray Serve deployment, as many as there is to do.
+
+Each copy has its own models, loops and places; Ray's proxy spreads the requests. What must be the same for all is
+sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices must be reachable from
+every machine.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dimts.base.errors import ConfigError
+from dimts.base.plugins import need
+from dimts.server import log
+from dimts.server.keys import Keys
+from dimts.server.served import Source
+from dimts.server.settings import ServeSettings
+
+NAME = "dimts"
+
+
+def deployment(sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> Any:
+    """A Ray Serve application, to be run with `ray.serve.run`. Raises MissingExtra."""
+    serve: Any = need("ray.serve", "ray")
+    ray = settings.ray
+
+    class Copy:
+        """One copy of the server."""
+
+        def __init__(self, sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> None:
+            from dimts.server.run import make
+
+            log.set_up()
+            self.door = make(sources, settings, keys)
+
+        def __serve_build_asgi_app__(self) -> Any:
+            return self.door
+
+        async def check_health(self) -> None:
+            """Told to Ray: whether every loop still turns."""
+            for name, loop in self.door.house.loops().items():
+                if not loop.alive:
+                    raise RuntimeError(f"the decoding loop of {name} has ended")
+
+    options: dict[str, Any] = {
+        "name": NAME,
+        "max_ongoing_requests": settings.places,
+        "ray_actor_options": {"num_cpus": ray.cpus, "num_gpus": ray.gpus},
+        "graceful_shutdown_timeout_s": settings.grace_seconds,
+        "health_check_period_s": 10,
+    }
+    if ray.max_replicas > ray.min_replicas:
+        options["autoscaling_config"] = {
+            "min_replicas": ray.min_replicas,
+            "max_replicas": ray.max_replicas,
+            "target_ongoing_requests": ray.target_ongoing_requests,
+            "upscale_delay_s": ray.upscale_delay_seconds,
+            "downscale_delay_s": ray.downscale_delay_seconds,
+        }
+    else:
+        options["num_replicas"] = ray.min_replicas
+
+    return serve.deployment(**options)(serve.ingress()(Copy)).bind(list(sources), settings, keys)
+
+
+def start(sources: Sequence[Source], settings: ServeSettings) -> str:
+    """Deploy on the Ray that is connected, or on one of this machine; the address once every copy answers.
+
+    Raises ConfigError for a wrong key file or a cluster that cannot hold the copies, MissingExtra.
+    """
+    ray: Any = need("ray", "ray")
+    serve: Any = need("ray.serve", "ray")
+    keys = Keys.read(settings.keys) if settings.keys else Keys()
+    if not ray.is_initialized():
+        ray.init(address="auto" if _cluster_runs() else None, log_to_driver=True, include_dashboard=False)
+    has = ray.cluster_resources().get("CPU", 0.0)
+    wants = settings.ray.cpus * settings.ray.min_replicas
+    if wants > has:
+        raise ConfigError(
+            f"{settings.ray.min_replicas} copies need {wants:g} cores, the cluster has {has:g}",
+            "lower serve.ray.min_replicas or serve.ray.cpus, or add machines: ray start --address=…",
+        )
+    options = {"host": settings.host, "port": settings.port,
+               "request_timeout_s": math.ceil(settings.request_seconds)}  # fmt: skip
+    serve.start(proxy_location="HeadOnly", http_options=options)
+    serve.run(deployment(sources, settings, keys), name=NAME, route_prefix="/")
+    return f"http://{settings.host}:{settings.port}"
+
+
+def serve(sources: Sequence[Source], settings: ServeSettings, told: Callable[[str], None]) -> None:
+    """Deploy and wait for a signal; then take the deployment down, its running requests finishing first."""
+    if settings.port == 0:
+        raise ConfigError("Ray Serve needs a port of its own", "name one: --port 8000")
+    told(start(sources, settings))
+    over = threading.Event()
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, lambda *_: over.set())
+    over.wait()
+    log.note("stopping")
+    serving: Any = need("ray.serve", "ray")
+    serving.shutdown()
+
+
+def _cluster_runs() -> bool:
+    """Whether a Ray cluster is running that this machine belongs to."""
+    import os
+
+    if os.environ.get("RAY_ADDRESS"):
+        return True
+    services: Any = need("ray._private.services", "ray")
+    return bool(services.find_gcs_addresses())

@@ -1,0 +1,118 @@
+"""[serve] of dimts.toml: limits of the server, and who may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dimts.base.errors import ConfigError
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+MEGABYTE = 1_000_000
+OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
+"""Names that clients of OpenAI send without being asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaySettings:
+    """[serve.ray]: how many copies of the server a Ray cluster runs (`dimts serve --ray`)."""
+
+    min_replicas: int = 1
+    """Copies that always run."""
+    max_replicas: int = 1
+    """Copies that may run when there is much to do; more than min_replicas turns autoscaling on."""
+    target_ongoing_requests: float = 4.0
+    """Requests at once that one copy should have; more of them start another."""
+    upscale_delay_seconds: float = 10.0
+    """How long there must be too much to do before a copy is added."""
+    downscale_delay_seconds: float = 300.0
+    """How long there must be too little to do before a copy is taken away."""
+    cpus: float = 1.0
+    """Cores that Ray reserves for a copy."""
+    gpus: float = 0.0
+    """GPUs that Ray reserves for a copy."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_replicas <= self.max_replicas:
+            raise ConfigError(
+                f"serve.ray: {self.min_replicas} to {self.max_replicas} replicas is no range", "1 or more, min <= max"
+            )
+        for name in ("target_ongoing_requests", "cpus"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"serve.ray.{name} must be positive", "4 requests and 1 core are usual")
+        if min(self.gpus, self.upscale_delay_seconds, self.downscale_delay_seconds) < 0:
+            raise ConfigError("serve.ray: GPUs and delays cannot be negative", "0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """[serve]: speech over HTTP."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; any but this machine's own needs an API key file."""
+    port: int = 8000
+    """0: any that is free."""
+    api_key_file: str = ""
+    """File of API keys, a `name:key` a line, readable by you alone; empty: no keys."""
+    voices_folder: str = ""
+    """Folder for uploaded voices; empty: none may be uploaded."""
+    slots: int = 8
+    """Sentences decoded together in one loop. Each takes memory for its longest sentence (240 MB at the size of
+    XTTS v2 in float32, 1 MB at the tiny size)."""
+    queue: int = 32
+    """Requests that may wait beyond the slots; the next one is answered with 429 and a time to come back."""
+    max_letters: int = 20_000
+    """Longest text of one request."""
+    max_body_megabytes: float = 1.0
+    """Largest request, but for uploads."""
+    max_upload_megabytes: float = 25.0
+    """Largest uploaded recording."""
+    max_reference_seconds: float = 120.0
+    """Longest uploaded recording."""
+    first_sound_seconds: float = 60.0
+    """A request without a sound by then is given up with 503."""
+    request_seconds: float = 900.0
+    """A request that takes longer is cut off."""
+    stall_seconds: float = 30.0
+    """A client that takes nothing for this long is given up."""
+    grace_seconds: float = 60.0
+    """After SIGTERM requests may go on for this long; then each ends with the sentence it is saying."""
+    torch_threads: int = 0
+    """Threads of one matrix product; 0: half of the cores, so that sentences and sound are made side by side."""
+    log_text: bool = False
+    """Also write the texts that are spoken to the log."""
+    model_aliases: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(OPENAI_MODELS, ""), hash=False)
+    """Other names of models; "" is the first that is served."""
+    voice_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Other names of voices, e.g. {alloy = "abebe"}."""
+    ray: RaySettings = field(default_factory=RaySettings)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"--port {self.port} is no port", "0 to 65535")
+        for name in ("slots", "max_letters"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"serve.{name} = {getattr(self, name)} is too small", "1 or more")
+        for name in ("queue", "grace_seconds", "torch_threads"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"serve.{name} = {getattr(self, name)} is negative", "0 or more")
+        for name in ("max_body_megabytes", "max_upload_megabytes", "max_reference_seconds", "first_sound_seconds",
+                     "request_seconds", "stall_seconds"):  # fmt: skip
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"serve.{name} = {getattr(self, name)} must be positive", "leave it out")
+        if self.host not in LOCAL and not self.api_key_file:
+            raise ConfigError(
+                f"--host {self.host} opens the server to others and needs --api-key-file",
+                "give a file of name:key lines: --api-key-file FILE",
+            )
+
+    @property
+    def places(self) -> int:
+        """Requests that are taken in at once."""
+        return self.slots + self.queue
+
+    @property
+    def keys(self) -> Path | None:
+        """The key file, if there is one."""
+        return Path(self.api_key_file) if self.api_key_file else None
