@@ -31,7 +31,6 @@ SENTENCES = (
     "ኢትዮጵያ በአፍሪካ ቀንድ የምትገኝ አገር ናት።", "ዋና ከተማዋ አዲስ አበባ ይባላል።", "ዛሬ ጠዋት ዝናብ ስለዘነበ መንገዱ ጭቃ ሆኗል።",
     "እንዴት ናችሁ?", "ሁላችንም ደህና ነን!", "ገበሬው ማሳውን በበሬ ያርሳል።", "በ2017 ዓ.ም 10 ብር ከፈለ።", "ወንዙ ሞልቶ ፈሰሰ።",
 )  # fmt: skip
-JOBS = 24
 SLOTS, QUEUE = 16, 4
 LONG = " ".join(SENTENCES * 40)
 MEGABYTE = 1_000_000
@@ -139,11 +138,11 @@ class Server:
         return Heard(digest.hexdigest(), count, first, time.perf_counter() - began)
 
 
-def jobs() -> list[Job]:
+def jobs(count: int) -> list[Job]:
     """Texts of one to four sentences, two voices, each with a seed of its own."""
     return [
         Job(" ".join(SENTENCES[(n + i) % len(SENTENCES)] for i in range(1 + n % 4)), ("abebe", "sara")[n % 2], n)
-        for n in range(JOBS)
+        for n in range(count)
     ]
 
 
@@ -266,15 +265,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--jobs", type=int, default=24)
     chosen = parser.parse_args()
+    every = jobs(chosen.jobs)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(bundle(Path(folder)))
         assert server.port, "".join(server.lines)
         try:
             repeatable = server.health()["repeatable"]
-            server.ask(jobs()[0])
+            server.ask(every[0])
             began = time.perf_counter()
-            alone = {job: server.ask(job) for job in jobs()}
+            alone = {job: server.ask(job) for job in every}
             took = time.perf_counter() - began
             known = {job: found.digest for job, found in alone.items()}
             result: dict[str, object] = {
@@ -287,6 +288,7 @@ def main() -> None:
                 ),
                 **soak(server, known, chosen.clients, chosen.seconds),
             }
+            print(json.dumps(result), file=sys.stderr, flush=True)
             result["killed"] = kill_a_third(server)
             result["full"] = fill(server)
             result["sigterm"] = end(server, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from dimts.base.errors import ConfigError
-from dimts.server.cluster import NAME, start
+from dimts.server.cluster import NAME, PATIENCE, start
 from dimts.server.served import Source
 from dimts.server.settings import RaySettings, ServeSettings
 from dimts.speak import SpeakSettings
@@ -31,6 +32,8 @@ def cluster() -> Iterator[Any]:
     """Two nodes with two cores each, on this machine."""
     from ray.cluster_utils import Cluster
 
+    for name, seconds in PATIENCE.items():
+        os.environ.setdefault(name, seconds)
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100_000_000})
     found.add_node(num_cpus=2, object_store_memory=100_000_000)
     ray.init(address=found.address, log_to_driver=False)

@@ -8,6 +8,7 @@ every machine.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from dimts.server.served import Source
 from dimts.server.settings import ServeSettings
 
 NAME = "dimts"
+PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+"""Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin again."""
 
 
 def deployment(sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> Any:
@@ -75,6 +78,8 @@ def start(sources: Sequence[Source], settings: ServeSettings) -> str:
     ray: Any = need("ray", "ray")
     serve: Any = need("ray.serve", "ray")
     keys = Keys.read(settings.keys) if settings.keys else Keys()
+    for name, seconds in PATIENCE.items():
+        os.environ.setdefault(name, seconds)
     if not ray.is_initialized():
         ray.init(address="auto" if _cluster_runs() else None, log_to_driver=True, include_dashboard=False)
     has = ray.cluster_resources().get("CPU", 0.0)
@@ -107,8 +112,6 @@ def serve(sources: Sequence[Source], settings: ServeSettings, told: Callable[[st
 
 def _cluster_runs() -> bool:
     """Whether a Ray cluster is running that this machine belongs to."""
-    import os
-
     if os.environ.get("RAY_ADDRESS"):
         return True
     services: Any = need("ray._private.services", "ray")
