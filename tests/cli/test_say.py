@@ -186,6 +186,57 @@ def test_a_stream_answers_line_by_line() -> None:
     assert len(rest) > 20_000
 
 
+def a_player(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A stand-in for `aplay`, as there is no sound card here; nothing else is on the path."""
+    places = folder / "bin"
+    places.mkdir()
+    player = places / "aplay"
+    player.write_text(f"#!{sys.executable}\n{script}", encoding="utf-8")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(places))
+
+
+def test_a_text_is_played(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import sys; open('heard', 'wb').write(sys.stdin.buffer.read()); open('asked', 'w').write(str(sys.argv))"
+    a_player(here, monkeypatch, script)
+    assert main(["say", TEXT, "--play"]) == 0
+    assert main(["say", TEXT, "-o", "s.wav"]) == 0
+    heard = np.frombuffer((here / "heard").read_bytes(), "<i2")
+    np.testing.assert_allclose(heard / 32768, Wave.load("s.wav").samples, atol=1e-3)
+    assert "'-r', '24000'" in (here / "asked").read_text(encoding="utf-8")
+
+
+def test_a_player_that_fails_or_is_not_there_is_told(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_player(here, monkeypatch, "import sys; sys.stdin.buffer.read(); sys.exit('no sound card')")
+    assert main(["say", TEXT, "--play"]) == 2
+    assert "aplay cannot play: no sound card" in capsys.readouterr().err
+    (here / "bin" / "aplay").unlink()
+    refused([TEXT, "--play"], capsys, "no player is there", "-o -", here)
+    refused([TEXT, "--play", "-o", "s.wav"], capsys, "--play writes no file", "-o", here)
+
+
+def test_sigterm_ends_a_stream_at_once() -> None:
+    command = [sys.executable, "-m", "dimts", "say", "--stdin", "-o", "-", "--format", "raw"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(("ሰላም ለዓለም። " * 500 + "\n").encode())
+    process.stdin.flush()
+    assert len(process.stdout.read(4_800)) == 4_800
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode not in (0, 1)
+    assert b"Traceback" not in told
+
+
+def test_a_folder_as_target_takes_a_file_for_each_paragraph(here: Path) -> None:
+    (here / "book.txt").write_text("ሰላም ለዓለም።\n\nእንዴት ናችሁ?\n", encoding="utf-8")
+    assert main(["say", "--input", "book.txt", "--out", "book/"]) == 0
+    assert sorted(path.name for path in (here / "book").iterdir()) == ["0001.wav", "0002.wav", "index.jsonl"]
+
+
 def test_a_player_that_leaves_is_no_error() -> None:
     command = [sys.executable, "-m", "dimts", "say", "-o", "-", "ሰላም ለዓለም። " * 200]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -410,6 +461,28 @@ def test_a_bundle_a_recording_and_a_blend(bundle: Path, here: Path, capsys: pyte
     waves = {path.stem: Wave.load(path).samples.tobytes() for path in here.glob("*.wav")}
     assert waves["blend"] == waves["again"]
     assert len(set(waves.values())) == len(waves) - 1
+
+
+def test_a_voice_of_a_speakers_file_and_eight_bit_weights(
+    bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dimts.xtts import weights
+    from dimts.xtts.checkpoint import load_bundle
+
+    voices = load_bundle(bundle).voices
+    speakers = {
+        name: {"gpt_cond_latent": weights.owned(one.latents), "speaker_embedding": weights.owned(one.timbre)}
+        for name, one in voices.items()
+    }
+    weights.write_pickle(here / "speakers_xtts.pth", speakers)
+    base = ["say", "ሰላም", "--set", "speak.retries=0", "--model", str(bundle)]
+    assert main([*base, "--voice", "sara", "-o", "named.wav"]) == 0
+    assert main([*base, "--voice", "speakers_xtts.pth:sara", "-o", "filed.wav"]) == 0
+    assert main([*base, "--voice", "sara", "--weights", "int8", "-o", "light.wav"]) == 0
+    waves = {path.stem: Wave.load(path).samples.tobytes() for path in here.glob("*.wav")}
+    assert waves["named"] == waves["filed"] != waves["light"]
+    assert main([*base, "--voice", "speakers_xtts.pth:sar", "-o", "x.wav"]) == 2
+    assert "has no voice 'sar'" in capsys.readouterr().err
 
 
 def test_voices_of_a_model_are_listed(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -189,6 +190,15 @@ def test_eight_bit_weights_choose_the_same_codes(
     arguments = (latents, torch.tensor([ids]), [len(ids)], codes, [min(codes.shape[1], model.spec.max_codes) - 1])
     wanted = model.gpt.mel_head(model.gpt(*arguments).audio).argmax(-1)
     found = quantise(model, way).gpt
-    same_codes = (found.mel_head(found(*arguments).audio).argmax(-1) == wanted).float().mean()
-    print(f"{way}: {float(same_codes):.3f} of the codes are the same")
+    states = found(*arguments).audio
+    same_codes = (found.mel_head(states).argmax(-1) == wanted).float().mean()
     assert float(same_codes) >= 0.95
+    timbre = expected["cond.full.speaker_embedding"]
+    exact = model.vocoder(model.gpt(*arguments).audio[None], timbre)
+    near = model.vocoder(states[None], timbre)
+    rate = model.spec.output_rate / model.spec.input_rate  # the mel is made for the input rate: near enough to compare
+    assert rate < 1.1
+    apart = (model.conditioning_mel(near) - model.conditioning_mel(exact)) * model.mel_stats[:, None]
+    decibels = float(apart.pow(2).mean(dim=1).sqrt().mean()) * 10 / math.log(10)
+    print(f"{way}: {float(same_codes):.3f} of the codes are the same, log-mel {decibels:.2f} dB apart")
+    assert decibels < 2.0

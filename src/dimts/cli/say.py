@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from dimts.audio.timings import Mark
     from dimts.audio.wave import Writer
+    from dimts.cli.player import Loudspeaker
     from dimts.speak import Said, Speaker, SpeakSettings
     from dimts.xtts.voice import Voice
 
@@ -29,17 +30,18 @@ def register(app: typer.Typer) -> None:
 
 def say(
     text: str | None = typer.Argument(None, metavar="[TEXT]", help="What to say, in fidel."),
-    out: Path | None = typer.Option(
+    out: str | None = typer.Option(
         None,
         "--out",
         "-o",
-        metavar="FILE|-",
-        help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output. "
-        "Default: a wav named after the text, in this folder.",
+        metavar="FILE|FOLDER/|-",
+        help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output; a folder "
+        "is --out-dir. Default: a wav named after the text, in this folder.",
     ),
+    play: bool = typer.Option(False, "--play", help="Let it be heard as it is made, on this machine's loudspeaker."),
     source: Path | None = typer.Option(None, "--input", "-i", metavar="FILE", help="Say a text file (UTF-8)."),
     stdin: bool = typer.Option(
-        False, "--stdin", help="Say what comes on standard input; with '-o -' line by line, as it comes."
+        False, "--stdin", help="Say what comes on standard input; with '-o -' or --play line by line, as it comes."
     ),
     out_dir: Path | None = typer.Option(
         None,
@@ -59,10 +61,17 @@ def say(
         metavar="FOLDER",
         help="Model that speaks like the --voice recordings; default: the fetched one.",
     ),
-    rate: float | None = typer.Option(None, "--rate", help="Tempo, 0.5 to 2.0; the pitch stays."),
-    pitch: float | None = typer.Option(None, "--pitch", help="Height of the formant voice, 0.64 to 1.7."),
+    rate: str | None = typer.Option(
+        None, "--rate", metavar="FACTOR", help="Tempo, 0.5 to 2.0 or 50% to 200%; the pitch stays."
+    ),
+    pitch: str | None = typer.Option(
+        None, "--pitch", metavar="FACTOR", help="Height of the formant voice, 0.64 to 1.7 or 64% to 170%."
+    ),
     variant: str | None = typer.Option(None, "--variant", help="Variant of the formant voice, e.g. f2, m3, klatt."),
     seed: int | None = typer.Option(None, "--seed", help="Same seed, same sound (models)."),
+    weights: str | None = typer.Option(
+        None, "--weights", help="Of a model: float32, int8 (faster on a CPU), bfloat16, float16 (on a card); or auto."
+    ),
     timings: list[Path] = typer.Option(
         [],
         "--timings",
@@ -84,7 +93,9 @@ def say(
     """Say a text: with the formant voice, which needs no model, or with a voice of your own."""
     from dimts.audio.timings import writer
     from dimts.base.errors import ConfigError
-    from dimts.cli.speakers import settings_of, speaker_of
+    from dimts.cli.player import playing
+    from dimts.cli.speakers import factor, settings_of, speaker_of
+    from dimts.speak import RATE
 
     if list_variants:
         from dimts.audio.formant import variants
@@ -95,28 +106,44 @@ def say(
         raise ConfigError(
             "give one text: as TEXT, with --input FILE or with --stdin", "e.g. dimts say 'ሰላም ለዓለም' -o selam.wav"
         )
-    if out is not None and out_dir is not None:
+    target = None if out is None else Path(out)
+    if out is not None and target is not None and out_dir is None and (out.endswith(("/", os.sep)) or target.is_dir()):
+        target, out_dir = None, target
+    if play and (target is not None or out_dir is not None or timings):
+        raise ConfigError("--play writes no file", "leave target -o and --timings, or --play")
+    if target is not None and out_dir is not None:
         raise ConfigError("--out and --out-dir exclude each other", "choose one")
-    if timings and (out == _STDOUT or out_dir is not None):
+    if timings and (target == _STDOUT or out_dir is not None):
         raise ConfigError("--timings needs a sound file", "use it with -o FILE")
     for path in timings:
         writer(path)
-    _check_format(form, out)
-    settings = settings_of(project, overrides, rate=rate, pitch=pitch, variant=variant, seed=seed)
+    _check_format(form, target)
+    settings = settings_of(
+        project,
+        overrides,
+        rate=factor(rate, "--rate"),
+        pitch=factor(pitch, "--pitch"),
+        variant=variant,
+        seed=seed,
+        weights=weights,
+    )
     speaker, chosen = speaker_of(voice, model, settings, project, lexicon, device, overrides)
     if list_voices:
         print("\n".join(speaker.voices) or f"({speaker.engine.name} has one voice)")
         return
-    if stdin and out == _STDOUT:
-        _stream(_lines(), speaker, chosen, form)
+    if play or target == _STDOUT:
+        texts = _lines() if stdin else iter([text if text is not None else _read(source)])
+        if play:
+            with playing(RATE) as loudspeaker:
+                _stream(texts, speaker, chosen, "raw", loudspeaker)
+        else:
+            _stream(texts, speaker, chosen, form, sys.stdout.buffer)
         return
     whole = text if text is not None else _read(source)
-    if out == _STDOUT:
-        _stream([whole], speaker, chosen, form)
-    elif out_dir is not None:
+    if out_dir is not None:
         _batch(whole, speaker, chosen, out_dir, form, _identity(voice, model, settings))
     else:
-        _one(whole, speaker, chosen, out or _free_name(whole), timings)
+        _one(whole, speaker, chosen, target or _free_name(whole), timings)
 
 
 # Text in
@@ -245,11 +272,12 @@ def _check_format(form: str, out: Path | None) -> None:
         check_target(out)
 
 
-def _stream(texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, form: str) -> None:
-    """Speech to standard output as it is made; a line with no Amharic is told of and passed over."""
+def _stream(
+    texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, form: str, target: BinaryIO | Loudspeaker
+) -> None:
+    """Speech into `target` as it is made; a line with no Amharic is told of and passed over."""
     from dimts.base.errors import TextError
 
-    target = sys.stdout.buffer
     begun = False
     problem: TextError | None = None
     for text in texts:
@@ -266,13 +294,14 @@ def _stream(texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, f
             problem = error
             print(f"passed over: {error}", file=sys.stderr)
         except BrokenPipeError:  # the player has left; what Python still holds for it goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if target is sys.stdout.buffer:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
     if not begun:
         raise problem or TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
 
 
-def _open_ended_header(target: BinaryIO, rate: int) -> None:
+def _open_ended_header(target: BinaryIO | Loudspeaker, rate: int) -> None:
     """A wav header without a length, as players take it from a pipe."""
     import struct
 

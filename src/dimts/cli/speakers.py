@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 FORMANT = "formant"
 
 
+def factor(text: str | None, option: str) -> float | None:
+    """ "1.25" or "125%" → 1.25. ConfigError for anything else."""
+    from dimts.base.errors import ConfigError
+
+    if text is None:
+        return None
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} is no number", f"e.g. {option} 1.25, or 125%") from error
+
+
 def settings_of(
     project: Path | None,
     overrides: Sequence[str],
@@ -22,13 +34,14 @@ def settings_of(
     pitch: float | None,
     variant: str | None,
     seed: int | None,
+    weights: str | None = None,
 ) -> SpeakSettings:
     """[speak] of the project, then --set, then the flags of their own."""
     from dimts.base.config import from_table
     from dimts.base.project import Project
     from dimts.speak import SpeakSettings
 
-    flags = {"rate": rate, "seed": seed, "formant.pitch": pitch, "formant.variant": variant}
+    flags = {"rate": rate, "seed": seed, "weights": weights, "formant.pitch": pitch, "formant.variant": variant}
     texts = [*overrides, *(f"speak.{key}={value!r}" for key, value in flags.items() if value is not None)]
     if project is not None:
         return Project.open(project).settings("speak", SpeakSettings, tuple(texts))
@@ -135,13 +148,22 @@ def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str
 
 
 def _one_voice(speaker: Speaker, name: str) -> Voice:
-    """A voice of the model by its name, a .voice file, or a recording."""
+    """A voice of the model by its name, a .voice file, one of a speakers_xtts.pth (FILE or FILE:NAME), a recording."""
     from dimts.base.errors import SynthesisError
     from dimts.base.plugins import nearest
 
     if name in speaker.voices:
         return speaker.voices[name]
-    path = Path(name)
+    file, sign, inside = name.rpartition(".pth:")
+    path = Path(f"{file}.pth" if sign else name)
+    if path.suffix == ".pth" and path.is_file():
+        from dimts.xtts.checkpoint import read_speakers
+
+        voices = read_speakers(path)
+        inside = inside if sign else next(iter(voices), "")
+        if inside not in voices:
+            raise SynthesisError(f"{path} has no voice {inside!r}", nearest(inside, voices))
+        return voices[inside]
     if path.suffix == ".voice":
         from dimts.xtts.voice import Voice
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +16,27 @@ from torch import Tensor
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import ConfigError, SynthesisError
 from dimts.base.progress import Progress, Tell
-from dimts.speak.settings import PHONE_SECONDS, RATE, SPARE_SECONDS, SpeakSettings
+from dimts.speak.ahead import ahead, paced, shares
+from dimts.speak.guard import Fault, examine, running
+from dimts.speak.settings import PHONE_SECONDS, RATE, SPARE_SECONDS, SpeakSettings, Weights
 from dimts.text.frontend import Phrase
 from dimts.xtts import voice as voices
 from dimts.xtts.checkpoint import Bundle
-from dimts.xtts.generate import GenerateSettings, Sentence, Step, generate, generate_all
+from dimts.xtts.gaze import path
+from dimts.xtts.generate import Decoder, GenerateSettings, Sentence, Step, gathered, generate
 from dimts.xtts.loop import Guest
-from dimts.xtts.stream import StreamSettings, stream
+from dimts.xtts.model import XTTS
+from dimts.xtts.quantise import quantise
+from dimts.xtts.spec import LATENTS
+from dimts.xtts.stream import Stream, StreamSettings, stream
+from dimts.xtts.vocoder import Vocoder
 from dimts.xtts.voice import Voice
+
+_WINDOW_LATENTS = 24
+"""Latents the vocoder takes at once while the rest is being decoded."""
+_LOOK_EVERY = 8
+"""Codes between two looks at a phrase that is being spoken."""
+_Event = tuple[int, Tensor | int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,57 @@ class Part:
     ids: list[int]
 
 
+@dataclass(slots=True)
+class _Trial:
+    """A part on its way: how often it was tried, and the attempt that went right for longest."""
+
+    index: int
+    part: Part
+    attempt: int = 0
+    best: Sentence | None = None
+    fault: Fault | None = None
+
+
+class _Take:
+    """The sound of a part while its latents come: vocoded in windows, begun again when an attempt is given up."""
+
+    def __init__(self, vocoder: Vocoder, timbre: Tensor, speed: float) -> None:
+        self._vocoder, self._timbre, self._speed = vocoder, timbre, speed
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stream = Stream(self._vocoder, self._timbre, self._speed)
+        self._latents: list[Tensor] = []
+        self._given = 0
+        self._pieces: list[Tensor] = []
+
+    def put(self, event: Tensor | int | None) -> None:
+        """A latent [D]; None: begin again; a number: it ends with that many latents."""
+        if isinstance(event, Tensor):
+            self._latents.append(event)
+            if len(self._latents) - self._given >= _WINDOW_LATENTS:
+                self._push(len(self._latents))
+        elif event is None:
+            self._begin()
+        else:
+            if event < self._given:
+                latents = self._latents[:event]
+                self._begin()
+                self._latents = latents
+            self._push(event)
+            self._pieces.append(self._stream.finish())
+
+    def _push(self, end: int) -> None:
+        if end > self._given:
+            self._pieces.append(self._stream.push(torch.stack(self._latents[self._given : end])))
+            self._given = end
+
+    def wave(self) -> np.ndarray:
+        """All samples."""
+        pieces = [piece.float().cpu().numpy() for piece in self._pieces]
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+
 class XttsEngine:
     """Speaks with a bundle's model: one phrase as a stream, or several decoded in one loop."""
 
@@ -47,11 +110,14 @@ class XttsEngine:
         self.vocabulary, self.settings, self._tell = bundle.vocabulary, settings, tell
         try:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            self.model = bundle.model.to(place)
+            model = bundle.model.to(place)
         except (RuntimeError, AssertionError) as error:  # torch's own words for a device that is not there
             raise ConfigError(
                 f"device {device!r} cannot be used: {error}", "leave --device out, or take cpu"
             ) from error
+        self.model = lightened(model, settings.weights)
+        self._cores = shares(torch.get_num_threads()) if self.model.device.type == "cpu" else None
+        """Threads for decoding and for the vocoder, where both can work at once."""
         self.voices = bundle.voices
         self._told_of_voice = False
         self._guest: Guest | None = None
@@ -59,7 +125,9 @@ class XttsEngine:
         self._generate = _with(self._own, settings)
 
     def using(self, settings: SpeakSettings) -> XttsEngine:
-        """The same model with other settings; nothing is loaded or copied."""
+        """The same model with other settings; nothing is loaded or copied. ConfigError for other weights."""
+        if settings.weights != self.settings.weights:
+            raise ConfigError("speak.weights is chosen when a voice is loaded", "load it again: Speaker.load")
         other = copy.copy(self)
         other.settings, other._generate = settings, _with(self._own, settings)
         return other
@@ -67,36 +135,39 @@ class XttsEngine:
     def joining(self, guest: Guest) -> XttsEngine:
         """The same model, whose sentences are decoded in a loop that others share."""
         other = copy.copy(self)
-        other._guest = guest
+        other._guest, other._cores = guest, None
         return other
 
     def chunks(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
-        """Phrase `number` as it is decoded. What runs on is cut, as what was heard cannot be taken back."""
+        """Phrase `number` as it is decoded. What goes wrong is cut, as what was heard cannot be taken back."""
         voice = self.chosen(voice)
-        speed = StreamSettings(speed=self.settings.rate * phrase.rate)
+        pace = StreamSettings(speed=self.settings.rate * phrase.rate)
         for part in self.parts(phrase, number):
-            steps = self._steps(voice.latents, part.ids, self.drawn(part))
-            ended = False
-
-            def latents(steps: Iterator[Any] = steps) -> Iterator[Any]:
-                nonlocal ended
-                for step in steps:
-                    ended = step.last and step.code == self.model.spec.stop_audio
-                    yield step.latent
-
-            for samples in stream(self.model.vocoder, latents(), voice.timbre, speed):
+            latents: Iterator[Tensor] = self._watched(part, voice)
+            if self._cores:
+                latents = ahead(latents, self._cores[0])
+            waves = stream(self.model.vocoder, latents, voice.timbre, pace)
+            for samples in paced(waves, self._cores[1]) if self._cores else waves:
                 yield Wave(samples.float().cpu().numpy(), RATE)
-            if not ended:
-                self._note(number, f"{_shown(part.phrase)} ran on and was cut")
 
     def wholes(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, None]]:
-        """Phrases decoded in one loop, each whole; the times of phones are not known."""
+        """Phrases decoded in one loop, each whole; the times of phones are not known.
+
+        What goes wrong is said again with another seed; the last attempts are as good as they get, cut where a
+        loop or tail begins.
+        """
         voice = self.chosen(voice)
         parts = [part for number, phrase in phrases.items() for part in self.parts(phrase, number)]
-        sentences = self._decoded(parts, voice)
+        events: Iterator[_Event] = self._attempts(parts, voice)
+        if self._cores:
+            events = ahead(events, self._cores[0])
+        takes = [_Take(self.model.vocoder, voice.timbre, self.settings.rate * part.phrase.rate) for part in parts]
+        sounding = _sounding(events, takes)
+        for _ in paced(sounding, self._cores[1]) if self._cores else sounding:
+            pass
         spoken: dict[int, tuple[Wave, None]] = {}
-        for number, several in itertools.groupby(zip(parts, sentences, strict=True), lambda pair: pair[0].number):
-            spoken[number] = (join(self._sound(said, voice, part.phrase.rate) for part, said in several), None)
+        for number, several in itertools.groupby(zip(parts, takes, strict=True), lambda pair: pair[0].number):
+            spoken[number] = (join(Wave(take.wave(), RATE) for _, take in several), None)
         return spoken
 
     def listen(self, paths: Sequence[Path]) -> Voice:
@@ -105,57 +176,127 @@ class XttsEngine:
         waves = [torch.from_numpy(Wave.load(path, rate).samples) for path in paths]
         return voices.listen(self.model, waves, source=", ".join(path.name for path in paths))
 
-    def _decoded(self, parts: Sequence[Part], voice: Voice) -> list[Sentence]:
-        """Each part as codes and latents; those that run on are said again, with another seed."""
-        sentences: dict[int, Sentence] = {}
-        waiting = list(range(len(parts)))
-        for attempt in range(self.settings.retries + 1 if self._generate.sample else 1):
-            drawn = [self.drawn(parts[i], attempt) for i in waiting]
-            said = self._sentences([voice.latents] * len(waiting), [parts[i].ids for i in waiting], drawn)
-            for i, one, sentence in zip(waiting, drawn, said, strict=True):
-                ended = sentence.stopped and len(sentence.codes) <= one.max_codes
-                codes, latents = sentence.codes[: one.max_codes], sentence.latents[: one.max_codes]
-                sentences[i] = replace(sentence, codes=codes, latents=latents, stopped=ended)
-            waiting = [i for i in waiting if not sentences[i].stopped]
-            final = attempt == self.settings.retries or not self._generate.sample
-            what = "was cut" if final else f"is said again ({attempt + 1} of {self.settings.retries})"
-            for i in waiting:
-                self._note(parts[i].number, f"{_shown(parts[i].phrase)} ran on and {what}")
-            if not waiting:
-                break
-        return [sentences[i] for i in range(len(parts))]
-
-    def _steps(self, latents: Tensor, ids: Sequence[int], settings: GenerateSettings) -> Iterator[Step]:
+    def _watched(self, part: Part, voice: Voice) -> Iterator[Tensor]:
+        """Latents of one attempt at a part, a few at a time once they are looked at, to its end or where it goes
+        wrong."""
+        steps: list[Step] = []
+        given = 0
+        drawn = self.drawn(part)
         if self._guest is not None:
-            return self._guest.say(latents, ids, settings)
-        return generate(self.model.gpt, latents, ids, settings)
+            codes = self._guest.say(voice.latents, part.ids, drawn)
+        else:
+            codes = generate(self.model.gpt, voice.latents, part.ids, drawn, watch=self.settings.guard)
+        for step in codes:
+            steps.append(step)
+            if len(steps) % _LOOK_EVERY and not step.last:
+                continue
+            if step.last:
+                fault = self._fault(part, gathered(steps, self.model.spec), cut_short=False)
+            else:
+                fault = self._running(part, steps)
+            wrong = fault is not None and fault.kind != "cut"
+            end = min(fault.at, len(steps)) if fault and wrong else len(steps)
+            for latest in steps[given:end]:
+                yield latest.latent
+            given = max(given, end)
+            if fault is not None:
+                self._note(part.number, f"{_shown(part.phrase)} {fault.why} and {'was cut' if wrong else 'is kept'}")
+                return
 
-    def _sentences(
-        self, latents: Sequence[Tensor], texts: Sequence[Sequence[int]], settings: Sequence[GenerateSettings]
-    ) -> list[Sentence]:
+    def _attempts(self, parts: Sequence[Part], voice: Voice) -> Iterator[_Event]:
+        """Decode parts in one loop: (which part, a latent; or None: begin again; or how many of them to keep)."""
         if self._guest is not None:
-            return self._guest.say_all(latents, texts, settings)
-        return generate_all(
-            self.model.gpt,
-            latents,
-            texts,
-            replace(self._generate, max_codes=max((one.max_codes for one in settings), default=1)),
-            [torch.Generator().manual_seed(one.seed or 0) for one in settings],
-        )
+            yield from self._visits(parts, voice, self._guest)
+            return
+        longest = max((len(part.ids) + self.drawn(part).max_codes for part in parts), default=0)
+        decoder = Decoder(self.model.gpt, max(len(parts), 1), LATENTS + 3 + longest, watch=self.settings.guard)
+        running: dict[int, tuple[_Trial, list[Step]]] = {}
 
-    def _sound(self, sentence: Sentence, voice: Voice, rate: float) -> Wave:
-        speed = StreamSettings(speed=self.settings.rate * rate, first_latents=len(sentence.latents))
-        pieces = [samples.float().cpu().numpy() for samples in
-                  stream(self.model.vocoder, [sentence.latents], voice.timbre, speed)]  # fmt: skip
-        return Wave(np.concatenate(pieces) if pieces else np.zeros(0, np.float32), RATE)
+        def join_in(trial: _Trial) -> None:
+            settings = self.drawn(trial.part, trial.attempt)
+            running[decoder.join(voice.latents, trial.part.ids, settings)] = (trial, [])
+
+        for index, part in enumerate(parts):
+            join_in(_Trial(index, part))
+        while len(decoder):
+            for step in decoder.step():
+                trial, steps = running[step.row]
+                steps.append(step)
+                yield trial.index, step.latent
+                look = len(steps) % _LOOK_EVERY == 0 and trial.attempt < self._retries and not step.last
+                if not step.last and not (look and self._running(trial.part, steps)):
+                    continue
+                decoder.leave(step.row)
+                del running[step.row]
+                again = yield from self._settle(trial, gathered(steps, self.model.spec), cut_short=not step.last)
+                if again:
+                    join_in(trial)
+
+    def _visits(self, parts: Sequence[Part], voice: Voice, guest: Guest) -> Iterator[_Event]:
+        """As `_attempts`, in a loop that others share."""
+        waiting = [_Trial(index, part) for index, part in enumerate(parts)]
+        while waiting:
+            drawn = [self.drawn(trial.part, trial.attempt) for trial in waiting]
+            said = guest.say_all([voice.latents] * len(waiting), [trial.part.ids for trial in waiting], drawn)
+            following = []
+            for trial, sentence in zip(waiting, said, strict=True):
+                for latent in sentence.latents:
+                    yield trial.index, latent
+                again = yield from self._settle(trial, sentence, cut_short=False)
+                following += [trial] * again
+            waiting = following
+
+    @property
+    def _retries(self) -> int:
+        """Greedy codes are always the same: saying them again changes nothing."""
+        return self.settings.retries if self._generate.sample else 0
+
+    def _settle(self, trial: _Trial, said: Sentence, *, cut_short: bool) -> Generator[_Event, None, bool]:
+        """Take an attempt, or the best of them when there are no more; True if there is to be another."""
+        fault = self._fault(trial.part, said, cut_short=cut_short)
+        if fault is None:
+            yield trial.index, len(said.latents)
+            return False
+        if trial.fault is None or fault.at > trial.fault.at:
+            trial.best, trial.fault = said, fault
+        what = f"{_shown(trial.part.phrase)} {fault.why} and "
+        if trial.attempt < self._retries:
+            trial.attempt += 1
+            self._note(trial.part.number, f"{what}is said again ({trial.attempt} of {self._retries})")
+            yield trial.index, None
+            return True
+        if trial.best is not said and trial.best is not None:
+            yield trial.index, None
+            said, fault = trial.best, trial.fault
+            for latent in said.latents:
+                yield trial.index, latent
+        keep = len(said.latents) if fault.kind == "cut" else min(fault.at, len(said.latents))
+        self._note(trial.part.number, f"{what}{'is kept' if fault.kind == 'cut' else 'was cut'}")
+        yield trial.index, keep
+        return False
+
+    def _running(self, part: Part, steps: Sequence[Step]) -> Fault | None:
+        """What is already wrong with a part that is still being spoken."""
+        if not self.settings.guard:
+            return None
+        seen = path([step.gaze for step in steps if step.gaze is not None])
+        return running([step.code for step in steps], _phones(part), self.model.spec.codes_per_second, seen)
+
+    def _fault(self, part: Part, said: Sentence, *, cut_short: bool) -> Fault | None:
+        """What is wrong with a part, if anything; without the guard only that it did not end."""
+        codes = said.codes[:-1] if said.stopped else said.codes
+        rate = self.model.spec.codes_per_second
+        if not self.settings.guard:
+            return None if said.stopped else Fault("endless", len(codes), "ran on")
+        found = examine(codes.tolist(), _phones(part), rate, path=path(said.gazes), stopped=said.stopped or cut_short)
+        return found[0] if found else None
 
     def _note(self, number: int, message: str) -> None:
         self._tell(Progress("speak", number, None, "phrases", message))
 
     def drawn(self, part: Part, attempt: int = 0) -> GenerateSettings:
         """How codes of a part are drawn: a seed of its own for each attempt, and no more codes than it can need."""
-        count = sum(len(word.phones) for word in part.phrase.words)
-        seconds = self.settings.max_stretch * PHONE_SECONDS * count + SPARE_SECONDS
+        seconds = self.settings.max_stretch * PHONE_SECONDS * _phones(part) + SPARE_SECONDS
         entropy = (self.settings.seed, part.number, part.place, attempt)
         seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
         codes = min(math.ceil(seconds * self.model.spec.codes_per_second), self.model.spec.max_codes)
@@ -199,10 +340,43 @@ class XttsEngine:
         return voice.to(self.model.device)
 
 
+def lightened(model: XTTS, kept: Weights) -> XTTS:
+    """The model with its GPT's weights kept as asked; the vocoder stays float32, its sound suffers first.
+
+    Raises ConfigError where that cannot run, or would only be slower.
+    """
+    place = model.device.type
+    if kept == "auto":
+        if place != "cuda":
+            return model
+        kept = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if kept == "int8":
+        return quantise(model)
+    if kept == "float32":
+        return model
+    if place == "cpu":
+        raise ConfigError(f"speak.weights = {kept!r} is many times slower than float32 on a CPU", "take int8 there")
+    if kept == "bfloat16" and place == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError("this card cannot compute in bfloat16", 'take speak.weights = "float16"')
+    model.gpt.to(getattr(torch, kept))
+    return model
+
+
 def _with(own: GenerateSettings, settings: SpeakSettings) -> GenerateSettings:
     """How codes are drawn: as the voice was made for, but for what is asked."""
     wanted = {key: getattr(settings, key) for key in ("temperature", "top_k", "top_p", "repetition_penalty")}
     return replace(own, **{key: value for key, value in wanted.items() if value is not None})
+
+
+def _sounding(events: Iterator[_Event], takes: Sequence[_Take]) -> Iterator[_Event]:
+    """The same events, each put into its take."""
+    for index, event in events:
+        takes[index].put(event)
+        yield index, event
+
+
+def _phones(part: Part) -> int:
+    return sum(len(word.phones) for word in part.phrase.words)
 
 
 def _shown(phrase: Phrase) -> str:

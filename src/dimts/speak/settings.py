@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dimts.audio.formant import FormantSettings
 from dimts.base.errors import ConfigError
@@ -20,6 +21,9 @@ PHONE_SECONDS = 0.085
 """A phone of calm Amharic speech on average (the readers of ALFFA say 11 to 13 a second)."""
 SPARE_SECONDS = 0.8
 """What a phrase may last beyond its phones: breath, and the model's own silence before and after."""
+
+
+Weights = Literal["auto", "float32", "int8", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,13 @@ class SpeakSettings:
     """Keeps a model's voice from stammering; 1.0 is none. Unset: what the voice was made with."""
     max_stretch: float = 2.5
     """A phrase of a model's voice that lasts longer than this many times what its phones should take is stopped."""
+    guard: bool = True
+    """Whether a model's phrases are checked for loops, tails and cuts while they are spoken."""
     retries: int = 2
-    """How often such a phrase is said again, with another seed, before it is taken as it is."""
+    """How often a phrase that went wrong is said again, with another seed, before it is cut where it goes wrong."""
+    weights: Weights = "auto"
+    """What a model's weights are kept as: float32; int8 (on a CPU: a quarter of the memory, two to three times as
+    fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""
     together: int = 1
     """Phrases a model decodes at once when nothing is streamed: one pass over its weights serves them all.
     Rounding may then draw other codes than one by one."""

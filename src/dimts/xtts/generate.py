@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import ConfigError, SynthesisError
+from dimts.xtts.gaze import Watch
 from dimts.xtts.gpt import GPT, Cache, filled
-from dimts.xtts.spec import LATENTS
+from dimts.xtts.spec import LATENTS, Spec
 
 PLACEHOLDER = 1
 """The id upstream fills the prefix with, and therefore penalises."""
@@ -75,6 +76,9 @@ class Step:
     """Nothing follows: the code is STOP, or the limit is reached."""
     probability: float
     """Of this code before temperature and cuts, after the penalty: how sure the model was."""
+    gaze: Tensor | None = None
+    """Where each head looked while the code was chosen, [heads, 2] as `gaze.py` has it; None if not watched, and
+    for the first code, whose place is the beginning."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Sentence:
     """[n, D]"""
     stopped: bool
     """Whether the model ended by itself."""
+    gazes: tuple[Tensor, ...] = ()
+    """Of all codes but the first, each [heads, 2]; empty if not watched."""
 
 
 @dataclass
@@ -101,19 +107,25 @@ class _Row:
     """[D], what the next code is chosen from."""
     count: int = 0
     code: int = -1
+    gaze: Tensor | None = None
 
 
 class Decoder:
     """Sentences being spoken together. Active ones always hold the first slots of the cache.
 
     `slots` sentences at once; `capacity` tokens for the longest (prefix and codes), by default the model's limits.
-    With `least_rows` of `steady.least_rows` a sentence is the same to the last bit whoever speaks beside it.
+    With `least_rows` of `steady.least_rows` a sentence is the same to the last bit whoever speaks beside it. With
+    `watch`, each step also tells where its heads looked.
     """
 
-    def __init__(self, gpt: GPT, slots: int = 1, capacity: int | None = None, least_rows: int = 1) -> None:
+    def __init__(
+        self, gpt: GPT, slots: int = 1, capacity: int | None = None, least_rows: int = 1, *, watch: bool = False
+    ) -> None:
         self.gpt, self.spec = gpt, gpt.spec
         self.capacity = capacity or self.spec.prefix_tokens + self.spec.max_codes
         self.cache = Cache(self.spec, slots, self.capacity, gpt.text_embedding.weight, least_rows)
+        if watch:
+            self.cache.watch = Watch(slots)
         self.slots = slots
         self._rows: list[_Row] = []
         self._next = 0
@@ -188,7 +200,7 @@ class Decoder:
             row.count += 1
             row.said[row.code] = True
             last = row.code == self.spec.stop_audio or row.count >= row.limit
-            out.append(Step(row.number, row.code, row.state, last, probability))
+            out.append(Step(row.number, row.code, row.state, last, probability, row.gaze))
         for step in out:
             if step.last:
                 self.leave(step.row)
@@ -204,6 +216,9 @@ class Decoder:
         states = self.gpt.step(codes, torch.tensor([row.count for row in rows], device=device), self.cache)
         for row, state in zip(rows, states.unbind(0), strict=True):
             row.state = state
+        if self.cache.watch is not None:
+            for row, gaze in zip(rows, self.cache.watch.gaze(self.cache.keys), strict=True):
+                row.gaze = gaze
 
 
 def choose(
@@ -248,11 +263,13 @@ def generate(
     ids: Sequence[int],
     settings: GenerateSettings | None = None,
     generator: torch.Generator | None = None,
+    *,
+    watch: bool = False,
 ) -> Iterator[Step]:
-    """Speak one sentence: latents [1, L, D] and text ids → Steps as they come."""
+    """Speak one sentence: latents [1, L, D] and text ids → Steps as they come; with `watch`, also their gazes."""
     settings = settings or GenerateSettings()
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
-    decoder = Decoder(gpt, 1, LATENTS + len(ids) + 3 + limit)
+    decoder = Decoder(gpt, 1, LATENTS + len(ids) + 3 + limit, watch=watch)
     decoder.join(latents, ids, settings, generator)
     while len(decoder):
         yield from decoder.step()
@@ -264,6 +281,8 @@ def generate_all(
     texts: Sequence[Sequence[int]],
     settings: GenerateSettings | None = None,
     generators: Sequence[torch.Generator] | None = None,
+    *,
+    watch: bool = False,
 ) -> list[Sentence]:
     """Speak sentences together, each [1, L, D] with its ids: one Sentence each, in the order given.
 
@@ -273,18 +292,21 @@ def generate_all(
     if not texts:
         return []
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
-    decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit)
+    decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, watch=watch)
     for i, (voice, ids) in enumerate(zip(latents, texts, strict=True)):
         decoder.join(voice, ids, settings, generators[i] if generators else None)
     steps: list[list[Step]] = [[] for _ in texts]
     while len(decoder):
         for step in decoder.step():
             steps[step.row].append(step)
-    return [
-        Sentence(
-            torch.tensor([step.code for step in row]),
-            torch.stack([step.latent for step in row]),
-            row[-1].code == gpt.spec.stop_audio,
-        )
-        for row in steps
-    ]
+    return [gathered(row, gpt.spec) for row in steps]
+
+
+def gathered(steps: Sequence[Step], spec: Spec) -> Sentence:
+    """The steps of one sentence, at least one, as a Sentence."""
+    return Sentence(
+        torch.tensor([step.code for step in steps]),
+        torch.stack([step.latent for step in steps]),
+        steps[-1].code == spec.stop_audio,
+        tuple(step.gaze for step in steps if step.gaze is not None),
+    )

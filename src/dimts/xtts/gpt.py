@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dimts.base.errors import SynthesisError, TrainingError
 from dimts.xtts.attention import Kind, Rows, attend, attend_cached
+from dimts.xtts.gaze import Watch
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 
 IGNORED = -1
@@ -46,6 +47,8 @@ class Cache:
         self.lengths = [0] * slots
         """Tokens of each slot."""
         self.least_rows = least_rows
+        self.watch: Watch | None = None
+        """Sees where in the text each head looks; None: nobody asks."""
 
     def start(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """Put a whole prefix [1, P, H, w] into a slot."""
@@ -74,6 +77,8 @@ class Cache:
         self.keys[:, target, :length] = self.keys[:, source, :length]
         self.values[:, target, :length] = self.values[:, source, :length]
         self.lengths[target] = length
+        if self.watch is not None:
+            self.watch.move(source, target)
 
 
 class Affine(nn.Module):
@@ -131,6 +136,8 @@ class SelfAttention(nn.Module):
         """One token of each of the first R slots, [R, 1, D] → [R, 1, D]; rows beyond R only fill the products."""
         q, k, v = (part[:rows] for part in self.split(x))
         keys, values = cache.extend(layer, k, v, write)
+        if cache.watch is not None:
+            cache.watch.see(q)
         seen = attend_cached(q, keys, values, [length + 1 for length in cache.lengths[:rows]])
         out: Tensor = self.c_proj(filled(seen.flatten(2), x.shape[0]))
         return out
@@ -355,6 +362,8 @@ class GPT(nn.Module):
         for layer, block in enumerate(self.trunk.blocks()):
             x = block.begin(x, cache, layer, slot)
         cache.lengths[slot] = x.shape[1]
+        if cache.watch is not None:
+            cache.watch.spans[slot] = (LATENTS + 1, LATENTS + 1 + len(ids))
         out: Tensor = self.final_norm(self.trunk.ln_f(x[:, -1]))
         return out
 

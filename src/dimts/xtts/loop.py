@@ -8,7 +8,7 @@
 One pass over the weights serves every sentence in the loop. What a sentence says is decided by its own seed alone:
 products are filled up to the number of rows from which this machine sums them in one order (`steady.py`), so that
 a sentence in a full loop equals the same sentence in an empty one to the last bit. `repeatable` says whether that
-holds here.
+holds here. With `gaze` the steps also tell where heads looked, for whoever guards the sentence.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-import torch
 from torch import Tensor
 
 from dimts.base.errors import SynthesisError
-from dimts.xtts.generate import Decoder, GenerateSettings, Sentence, Step
+from dimts.xtts.generate import Decoder, GenerateSettings, Sentence, Step, gathered
 from dimts.xtts.gpt import GPT
+from dimts.xtts.spec import Spec
 from dimts.xtts.steady import least_rows
 from dimts.xtts.stream import StreamSettings
 
@@ -55,8 +55,8 @@ class _Sentence:
 class Loop:
     """The decoder, the thread that drives it, and the sentences that wait."""
 
-    def __init__(self, gpt: GPT, slots: int = 8, watch: Watch | None = None) -> None:
-        self.slots = slots
+    def __init__(self, gpt: GPT, slots: int = 8, watch: Watch | None = None, *, gaze: bool = True) -> None:
+        self.slots, self._gaze = slots, gaze
         self.least_rows = least_rows(gpt, slots)
         self.repeatable = self.least_rows > 0
         """Whether neighbours change no bit of a sentence on this machine."""
@@ -72,7 +72,7 @@ class Loop:
         self._thread.start()
 
     def _fresh(self) -> Decoder:
-        return Decoder(self._gpt, self.slots, least_rows=max(self.least_rows, 1))
+        return Decoder(self._gpt, self.slots, least_rows=max(self.least_rows, 1), watch=self._gaze)
 
     @property
     def speaking(self) -> int:
@@ -230,7 +230,7 @@ class Guest:
         try:
             for sentence in asked:
                 self._loop._add(sentence)
-            return [_whole(_taken(sentence), self._loop._gpt.spec.stop_audio) for sentence in asked]
+            return [_whole(_taken(sentence), self._loop._gpt.spec) for sentence in asked]
         except BaseException:
             self._loop._remove(lambda one: one in asked)
             raise
@@ -253,8 +253,7 @@ def _taken(sentence: _Sentence) -> list[Step]:
     return found
 
 
-def _whole(steps: list[Step], stop: int) -> Sentence:
+def _whole(steps: list[Step], spec: Spec) -> Sentence:
     if not steps:
         raise SynthesisError("the model said nothing", "the checkpoint may be damaged")
-    codes = torch.tensor([step.code for step in steps])
-    return Sentence(codes, torch.stack([step.latent for step in steps]), steps[-1].code == stop)
+    return gathered(steps, spec)

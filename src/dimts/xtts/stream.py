@@ -210,7 +210,7 @@ class Stream:
     @torch.no_grad()
     def _run(self, latents: Tensor, *, last: bool) -> Tensor:
         self._last = latents
-        x = latents.t()[None]  # [1, D, n]
+        x = latents.t()[None].to(self._cond.dtype)  # [1, D, n]
         for stretch in self._stretches:
             x = stretch.push(x, last)
         x = self._pre.push(x, last) + self._cond

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from dimts.text.phones import inventory
 
 TEXT = "ሰላም ለዓለም። እንዴት ናችሁ?"
 torch = pytest.importorskip("torch")
+
+from dimts.xtts.quantise import trunk_bytes  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +268,61 @@ def test_no_phrase_runs_on_for_ever(bundle: Path) -> None:
     assert any("is said again (1 of 1)" in message for message in messages)
     assert any("was cut" in message for message in messages)
     assert all("ሰላም" in message or "እንዴት" in message for message in messages)
+
+
+def test_both_ways_of_working_give_the_same_sound(bundle: Path) -> None:
+    """One thread: first codes, then sound. Two: both at once."""
+    before = torch.get_num_threads()
+    try:
+        waves = {}
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            speaker = Speaker.load(bundle, SpeakSettings(retries=1), device="cpu")
+            waves[threads] = [speaker.say(TEXT), join(speaker.stream(TEXT))]
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(waves[1], waves[2], strict=True):
+        assert len(one.samples) == len(other.samples)
+        np.testing.assert_allclose(one.samples, other.samples, atol=1e-4)
+
+
+def test_a_stream_that_is_left_stops_decoding(bundle: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        pieces = Speaker.load(bundle, device="cpu").stream(TEXT * 3)
+        assert len(next(pieces).samples)
+        pieces.close()  # type: ignore[attr-defined]
+    finally:
+        torch.set_num_threads(before)
+    assert not [thread for thread in threading.enumerate() if thread.name == "dimts-decode"]
+
+
+def test_eight_bit_weights_speak(bundle: Path, model: Speaker) -> None:
+    light = Speaker.load(bundle, SpeakSettings(retries=0, weights="int8"), device="cpu")
+    assert trunk_bytes(light.engine.model) * 4 == trunk_bytes(model.engine.model)  # type: ignore[attr-defined]
+    wave = light.say(TEXT)
+    assert np.isfinite(wave.samples).all()
+    assert not np.array_equal(wave.samples, model.say(TEXT).samples)
+    np.testing.assert_array_equal(light.say(TEXT).samples, wave.samples)
+
+
+def test_weights_that_cannot_be_had_are_refused(bundle: Path, model: Speaker) -> None:
+    for kept in ("bfloat16", "float16"):
+        with pytest.raises(ConfigError, match="slower than float32 on a CPU") as caught:
+            Speaker.load(bundle, from_table(SpeakSettings, {"weights": kept}, "speak"), device="cpu")
+        assert "int8" in caught.value.hint
+    with pytest.raises(ConfigError):
+        from_table(SpeakSettings, {"weights": "int3"}, "speak")
+    with pytest.raises(ConfigError, match="when a voice is loaded"):
+        model.using(weights="int8")
+
+
+def test_without_the_guard_only_the_limit_holds(bundle: Path) -> None:
+    told: list[Progress] = []
+    settings = SpeakSettings(retries=0, guard=False)
+    list(Speaker.load(bundle, settings, device="cpu", tell=told.append).perform("ሰላም ለዓለም።", "abebe"))
+    assert [one.message for one in told] == ["'ሰላም ለዓለም' ran on and was cut"]
 
 
 def test_phrases_decoded_together_are_those_decoded_one_by_one(bundle: Path, model: Speaker) -> None:

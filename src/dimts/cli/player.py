@@ -1,0 +1,83 @@
+"""Sound to the loudspeaker: the first player of this machine that takes raw samples on its standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from dimts.base.errors import ConfigError
+
+PLAYERS: dict[str, tuple[str, ...]] = {
+    "paplay": ("--raw", "--format=s16le", "--channels=1", "--rate={rate}"),
+    "aplay": ("-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "{rate}", "-"),
+    "ffplay": ("-nodisp", "-autoexit", "-loglevel", "error", "-f", "s16le", "-ar", "{rate}", "-i", "-"),
+    "play": ("-q", "-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r", "{rate}", "-"),
+}
+"""Program → its arguments for 16-bit samples of one channel: PulseAudio or PipeWire, ALSA, FFmpeg, SoX."""
+
+
+def find() -> str | None:
+    """The first player that is there."""
+    return next((name for name in PLAYERS if shutil.which(name)), None)
+
+
+class Loudspeaker:
+    """A player at work: what is written is heard."""
+
+    def __init__(self, name: str, rate: int) -> None:
+        self._name = name
+        arguments = [part.format(rate=rate) for part in PLAYERS[name]]
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
+        self._process = subprocess.Popen(  # noqa: S603 (one of PLAYERS, no text of the user's)
+            [name, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._told
+        )
+        self._pipe = cast(BinaryIO, self._process.stdin)
+
+    def write(self, data: bytes) -> int:
+        """As a file's; BrokenPipeError when the player has ended."""
+        return self._pipe.write(data)
+
+    def flush(self) -> None:
+        """As a file's."""
+        self._pipe.flush()
+
+    def finish(self) -> None:
+        """Wait for the end of the sound. ConfigError if the player failed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
+        if self._process.wait():
+            self._told.seek(0)
+            told = " ".join(self._told.read().decode(errors="replace").split())
+            raise ConfigError(f"{self._name} cannot play: {told[-200:] or self._process.returncode}", "try -o FILE")
+
+    def stop(self) -> None:
+        """Silence at once."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
+        self._told.close()
+
+
+@contextlib.contextmanager
+def playing(rate: int) -> Iterator[Loudspeaker]:
+    """What is written here is heard; leaving waits for the end of the sound, an error or Ctrl-C silences it.
+
+    Raises ConfigError if there is no player, or it fails.
+    """
+    name = find()
+    if name is None:
+        raise ConfigError(
+            f"no player is there ({', '.join(PLAYERS)})", "install one, or pipe: dimts say … -o - | PLAYER"
+        )
+    loudspeaker = Loudspeaker(name, rate)
+    try:
+        yield loudspeaker
+        loudspeaker.finish()
+    finally:
+        loudspeaker.stop()
