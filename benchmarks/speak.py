@@ -6,8 +6,9 @@
 
 Random weights, the same on both sides (one file), STOP made impossible and the number of codes fixed, so that both do
 the same work. Each side runs in a process of its own, one after the other. What is timed begins with text ids and a
-voice that is known, as a server has it. `parts` are the seconds of each stage; in `overlapped` runs decoding and
-vocoder work at the same time and their seconds overlap.
+voice that is known, as a server has it. `parts` are the seconds of each stage; with + decoding and
+vocoder work at the same time and their seconds overlap. `cpu` are seconds of the processor: on a machine with other
+work only they tell something, and only with --threads 1 (threads that wait for each other also count).
 """
 
 from __future__ import annotations
@@ -59,12 +60,13 @@ model.hifigan_decoder.eval()
 model.gpt.init_gpt_for_inference(kv_cache=True)
 model.gpt.eval()
 voice = torch.load(folder + "/voice.pth")
-parts = {}
+parts, cpu = {}, {}
 def timed(name, do):
     def run(*a, **k):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         out = do(*a, **k)
         parts[name] = parts.get(name, 0.0) + time.perf_counter() - began
+        cpu[name] = cpu.get(name, 0.0) + time.process_time() - busy
         return out
     return run
 model.gpt.generate = timed("decode", model.gpt.generate)
@@ -73,18 +75,21 @@ model.hifigan_decoder.forward = timed("vocoder", model.hifigan_decoder.forward)
 choose = dict(do_sample=True, temperature=0.75, top_k=50, top_p=0.85, repetition_penalty=job["penalty"])
 def whole(codes, ids):
     model.gpt.max_gen_mel_tokens = codes
-    parts.clear()
-    began = time.perf_counter()
+    parts.clear(); cpu.clear()
+    began, busy = time.perf_counter(), time.process_time()
     wave = model.inference(str(ids), "en", voice["latents"], voice["timbre"], **choose)["wav"]
-    return {"total": time.perf_counter() - began, "samples": len(wave), "parts": dict(parts)}
+    return {"total": time.perf_counter() - began, "cpu": time.process_time() - busy, "samples": len(wave),
+            "parts": dict(parts), "cpu_parts": dict(cpu)}
 def stream(codes, ids):
     model.gpt.max_gen_mel_tokens = codes
-    parts.clear()
-    began, first, samples = time.perf_counter(), None, 0
+    parts.clear(); cpu.clear()
+    began, busy, first, samples = time.perf_counter(), time.process_time(), None, 0
     for chunk in model.inference_stream(str(ids), "en", voice["latents"], voice["timbre"], **choose):
         samples += len(chunk)
-        first = first or time.perf_counter() - began
-    return {"total": time.perf_counter() - began, "first": first, "samples": samples, "parts": dict(parts)}
+        if first is None:
+            first, first_cpu = time.perf_counter() - began, time.process_time() - busy
+    return {"total": time.perf_counter() - began, "cpu": time.process_time() - busy, "first": first,
+            "first_cpu": first_cpu, "samples": samples, "parts": dict(parts), "cpu_parts": dict(cpu)}
 torch.manual_seed(0)
 whole(6, 12)
 found = {"whole": [], "stream": []}
@@ -114,23 +119,24 @@ def worker(folder: Path) -> None:
     voice = torch.load(folder / "voice.pth")
     cores = shares(job["threads"]) if job["overlapped"] else None
     parts: dict[str, float] = {}
+    cpu: dict[str, float] = {}
 
     def timed(name: str, items: Iterator[Any]) -> Iterator[Any]:
         while True:
-            began = time.perf_counter()
-            try:
-                item = next(items)
-            except StopIteration:
-                parts[name] = parts.get(name, 0.0) + time.perf_counter() - began
-                return
+            began, busy = time.perf_counter(), time.thread_time()
+            item = next(items, None)
             where = "prefill" if name == "decode" and name not in parts and "prefill" not in parts else name
             parts[where] = parts.get(where, 0.0) + time.perf_counter() - began
+            cpu[where] = cpu.get(where, 0.0) + time.thread_time() - busy
+            if item is None:
+                return
             yield item
 
     def speak(codes: int, ids: int, settings: StreamSettings) -> dict[str, Any]:
         parts.clear()
+        cpu.clear()
         chosen = GenerateSettings(max_codes=codes, seed=0, repetition_penalty=PENALTY)
-        began, first, samples = time.perf_counter(), None, 0
+        began, busy, first, first_cpu, samples = time.perf_counter(), time.process_time(), None, 0.0, 0
         steps: Iterator[Step] = timed(
             "decode", generate(model.gpt, voice["latents"], job["ids"][:ids], chosen, watch=True)
         )
@@ -141,10 +147,12 @@ def worker(folder: Path) -> None:
         waves = stream(model.vocoder, latents, voice["timbre"], settings)
         for wave in timed("both", paced(waves, cores[1]) if cores else waves):
             samples += len(wave)
-            first = first or time.perf_counter() - began
-        total = time.perf_counter() - began
-        parts["vocoder"] = parts.pop("both") - parts.pop("waiting for codes")
-        return {"total": total, "first": first, "samples": samples, "parts": dict(parts)}
+            if first is None:
+                first, first_cpu = time.perf_counter() - began, time.process_time() - busy
+        found = {"total": time.perf_counter() - began, "cpu": time.process_time() - busy, "first": first}
+        for seconds in (parts, cpu):
+            seconds["vocoder"] = seconds.pop("both") - seconds.pop("waiting for codes")
+        return {**found, "first_cpu": first_cpu, "samples": samples, "parts": dict(parts), "cpu_parts": dict(cpu)}
 
     speak(6, 12, StreamSettings())
     found: dict[str, list[Any]] = {"whole": [], "stream": []}
@@ -228,8 +236,10 @@ def main() -> None:
                 if chosen.peer:
                     peer = found["coqui-tts"][kind][place]
                     one["times_the_peer"] = peer["total"] / one["total"]
+                    one["times_the_peer_cpu"] = peer["cpu"] / one["cpu"]
                     if one.get("first") and peer.get("first"):
                         one["first_of_the_peers"] = one["first"] / peer["first"]
+                        one["first_of_the_peers_cpu"] = one["first_cpu"] / peer["first_cpu"]
     print(json.dumps({"threads": chosen.threads, **found}, default=float))
 
 
