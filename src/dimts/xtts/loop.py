@@ -177,12 +177,12 @@ class Loop:
             if sentence is None:
                 continue
             sentence.held.append(step)
+            if step.last:  # its slot is free before its guest can know
+                with self._changed:
+                    self._speaking.pop(step.row, None)
             if len(sentence.held) >= sentence.wanted or step.last:
                 sentence.out.put(sentence.held)
                 sentence.held, sentence.wanted = [], max(sentence.wanted, _THEN)
-            if step.last:
-                with self._changed:
-                    self._speaking.pop(step.row, None)
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
