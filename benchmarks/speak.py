@@ -46,6 +46,7 @@ for key, value in job["arguments"].items():
     setattr(config.model_args, key, value)
 model = Xtts(config)
 class Ids:
+    tokenizer = None
     def encode(self, text, lang):
         return job["ids"][: int(text)]
     def get_number_tokens(self):
