@@ -20,7 +20,8 @@ demo: $(STAMP)  ## from recordings to a spoken sentence and a report
 test: $(STAMP)  ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-test-slow: $(STAMP)  ## the long ones
+test-slow: $(STAMP)  ## the long ones; as root on Debian also installs the browser they need
+	sh tools/browser.sh
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow
 
 check: lint types floors test  ## what must be clean before a commit lands

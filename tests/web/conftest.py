@@ -1,10 +1,18 @@
-"""A home with a project, and recordings that the formant voice speaks."""
+"""A home with a project, recordings that the formant voice speaks, and the page in a real browser."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +69,108 @@ def recordings() -> Callable[[Path, int], list[Path]]:
         return out
 
     return write
+
+
+# ---------------------------------------------------------------- a real browser
+CHROMIUM = os.environ.get("DIMTS_CHROMIUM", "/usr/bin/chromium")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # fmt: skip
+SERVE = (
+    "import sys; from pathlib import Path; from dimts.web.app import WebSettings, serve; "
+    "serve(Path(sys.argv[1]), WebSettings(port=0, max_upload_megabytes=5), lambda a: print(a, flush=True))"
+)
+LONG = 300_000
+"""Milliseconds for what may take long on a busy machine."""
+
+
+@dataclass
+class Server:
+    """A page that is being served."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+
+@pytest.fixture
+def serve(home: Home) -> Iterator[Callable[[], Server]]:
+    """Start the page of `home`; may be done again after its death."""
+    pytest.importorskip("gradio")
+    httpx = pytest.importorskip("httpx")
+    running: list[subprocess.Popen[str]] = []
+
+    def start() -> Server:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(home.root)], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+        )
+        running.append(process)
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().rstrip("/")
+        end = time.monotonic() + LONG / 1000
+        while httpx.get(f"{address}/ready").status_code != 200:
+            assert process.poll() is None, "the page's server has ended"
+            assert time.monotonic() < end, "the page was not ready in time"
+            time.sleep(0.2)
+        return Server(process, address)
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+@pytest.fixture
+def open_page() -> Iterator[Callable[..., Any]]:
+    """Open an address in a browser of its own; gives playwright's page."""
+    sync = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).is_file():
+        pytest.skip(f"no Chromium at {CHROMIUM} (set DIMTS_CHROMIUM)")
+    with sync.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+
+        def opened(address: str, locale: str = "am-ET", width: int = 1280) -> Any:
+            context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale)
+            page = context.new_page()
+            page.set_default_timeout(LONG)
+            page.goto(address)
+            page.wait_for_selector("#project input")
+            return page
+
+        yield opened
+        browser.close()
+
+
+class Driver:
+    """What the tests do with an open page, again and again."""
+
+    LONG = LONG
+
+    def tab(self, page: Any, name: str) -> None:
+        """Open a tab; on a narrow screen some stand in a menu."""
+        from dimts.web.texts import Texts
+
+        seen = [one for one in page.locator(f"button[role=tab][data-tab-id='{name}']").all() if one.is_visible()]
+        if seen:
+            seen[0].click()
+        else:
+            page.locator(".overflow-menu > button").click()
+            say = Texts(page.evaluate("document.documentElement.lang"))
+            page.locator(".overflow-dropdown button", has_text=say(f"tab.{name}")).first.click()
+        page.locator(f"#tab-{name}").wait_for(state="visible")
+
+    def shows(self, page: Any, selector: str, text: str | re.Pattern[str]) -> None:
+        """Wait until a place holds a text."""
+        from playwright.sync_api import expect
+
+        expect(page.locator(selector).first).to_contain_text(text, timeout=LONG)
+
+    def picture(self, page: Any, name: str) -> None:
+        """Keep a screenshot as a build artefact, where a folder is given for them."""
+        if folder := os.environ.get("DIMTS_ARTEFACTS"):
+            page.screenshot(path=Path(folder) / f"web-{name}.png", full_page=True)
+
+
+@pytest.fixture
+def drive() -> Driver:
+    """The hands on the page."""
+    return Driver()

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,95 +18,13 @@ from dimts.data.manifest import Manifest
 from dimts.web.home import Home
 from dimts.web.settings import get
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
-CHROMIUM = os.environ.get("DIMTS_CHROMIUM", "/usr/bin/chromium")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # fmt: skip
-SERVE = (
-    "import sys; from pathlib import Path; from dimts.web.app import WebSettings, serve; "
-    "serve(Path(sys.argv[1]), WebSettings(port=0, max_upload_megabytes=5), lambda a: print(a, flush=True))"
-)
-LONG = 120_000
-"""Milliseconds for what may take long on a busy machine."""
 Write = Callable[[Path, int], list[Path]]
 
 
-@dataclass
-class Server:
-    """A page that is being served."""
-
-    process: subprocess.Popen[str]
-    address: str
-
-
-@pytest.fixture
-def serve(home: Home) -> Iterator[Callable[[], Server]]:
-    """Start the page of `home`; may be done again after its death."""
-    pytest.importorskip("gradio")
-    httpx = pytest.importorskip("httpx")
-    running: list[subprocess.Popen[str]] = []
-
-    def start() -> Server:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(home.root)], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
-        )
-        running.append(process)
-        assert process.stdout is not None
-        address = process.stdout.readline().strip().rstrip("/")
-        end = time.monotonic() + LONG / 1000
-        while httpx.get(f"{address}/ready").status_code != 200:
-            assert process.poll() is None, "the page's server has ended"
-            assert time.monotonic() < end, "the page was not ready in time"
-            time.sleep(0.2)
-        return Server(process, address)
-
-    yield start
-    for process in running:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-
-
-@pytest.fixture
-def open_page() -> Iterator[Callable[..., Any]]:
-    """Open an address in a browser of its own; gives playwright's page."""
-    sync = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).is_file():
-        pytest.skip(f"no Chromium at {CHROMIUM} (set DIMTS_CHROMIUM)")
-    with sync.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-
-        def opened(address: str, locale: str = "am-ET", width: int = 1280) -> Any:
-            context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale)
-            page = context.new_page()
-            page.set_default_timeout(LONG)
-            page.goto(address)
-            page.wait_for_selector("#project input")
-            return page
-
-        yield opened
-        browser.close()
-
-
-def tab(page: Any, name: str) -> None:
-    page.locator(f"button[role=tab][data-tab-id='{name}']").first.click()
-
-
-def shows(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
-    from playwright.sync_api import expect
-
-    expect(page.locator(selector).first).to_contain_text(text, timeout=LONG)
-
-
-def picture(page: Any, name: str) -> None:
-    """Keep a screenshot as a build artefact, where a folder is given for them."""
-    if folder := os.environ.get("DIMTS_ARTEFACTS"):
-        page.screenshot(path=Path(folder) / f"web-{name}.png", full_page=True)
-
-
 def test_from_two_recordings_to_a_voice(
-    serve: Callable[[], Server], open_page: Callable[..., Any], home: Home, recordings: Write, tmp_path: Path
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Home, recordings: Write, tmp_path: Path
 ) -> None:
     from playwright.sync_api import expect
 
@@ -121,79 +33,79 @@ def test_from_two_recordings_to_a_voice(
     name = page.locator("#project-name textarea, #project-name input")
     name.fill("hana")
     name.press("Enter")
-    expect(page.locator("#project input")).to_have_value("hana", timeout=LONG)
+    expect(page.locator("#project input")).to_have_value("hana", timeout=drive.LONG)
     project = home.project("hana")
 
-    tab(page, "prepare")
+    drive.tab(page, "prepare")
     files = recordings(tmp_path / "mine", 2)
     page.locator("#prepare-files input[type=file]").set_input_files([str(path) for path in files])
-    shows(page, "#prepare-told .good", "2")
+    drive.shows(page, "#prepare-told .good", "2")
     page.locator("#prepare-start").focus()
     page.keyboard.press("Enter")
-    shows(page, "#job-status .good", "አልቋል")
-    shows(page, "#clips-summary", "2")
+    drive.shows(page, "#job-status .good", "አልቋል")
+    drive.shows(page, "#clips-summary", "2")
 
     page.locator("#clip-after").click()
     text = page.locator("#clip-text textarea")
-    expect(text).not_to_have_value("", timeout=LONG)
+    expect(text).not_to_have_value("", timeout=drive.LONG)
     text.fill("ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ ዳቦ ትጋግራለች።")
     page.locator("#clip-save").focus()
     page.keyboard.press("Enter")
-    shows(page, "#clips-table", "ዳቦ")
+    drive.shows(page, "#clips-table", "ዳቦ")
     corrected = [row for row in Manifest.read(project.manifest) if row.by == "person"]
     assert [row.text for row in corrected] == ["ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ ዳቦ ትጋግራለች።"]
-    picture(page, "prepared")
+    drive.picture(page, "prepared")
 
-    tab(page, "train")
+    drive.tab(page, "train")
     steps = page.locator("#set-train-steps input")
-    expect(steps).to_have_value("300", timeout=LONG)
+    expect(steps).to_have_value("300", timeout=drive.LONG)
     page.wait_for_timeout(1000)  # the fields of a tab that was just opened are filled by then
     steps.fill("50")
     steps.press("Tab")
     page.locator("#train-start").click()
-    shows(page, "#job-status .busy", "/ 50")
+    drive.shows(page, "#job-status .busy", "/ 50")
     assert get(project)["train.steps"] == 50
 
     # in the middle: the page is loaded again, its server dies, another browser comes
     page.reload()
-    shows(page, "#job-status .busy", "/ 50")
+    drive.shows(page, "#job-status .busy", "/ 50")
     server.process.kill()
     server.process.wait()
     again = serve()
     other = open_page(again.address, locale="en-US")
-    shows(other, "#job-status .notice", "Training")
-    shows(other, "#job-status .good", "done")
+    drive.shows(other, "#job-status .notice", "Training")
+    drive.shows(other, "#job-status .good", "done")
     run = next(project.runs.glob("*/run.json"))
     assert json.loads(run.read_text(encoding="utf-8"))["ended"] == "all steps taken"
-    tab(other, "train")
-    shows(other, "#train-state", "Step 50 of 50")
-    picture(other, "trained")
+    drive.tab(other, "train")
+    drive.shows(other, "#train-state", "Step 50 of 50")
+    drive.picture(other, "trained")
 
-    tab(other, "speak")
-    expect(other.locator("#speak-voice input")).to_have_value("hana", timeout=LONG)
+    drive.tab(other, "speak")
+    expect(other.locator("#speak-voice input")).to_have_value("hana", timeout=drive.LONG)
     other.locator("#speak-go").click()
     other.wait_for_function("document.querySelector('#heard')?.currentTime > 0.2")
-    shows(other, "#speak-told .good", "seconds of speech")
-    expect(other.locator("#speak-spectrogram img")).to_be_visible(timeout=LONG)
+    drive.shows(other, "#speak-told .good", "seconds of speech")
+    expect(other.locator("#speak-spectrogram img")).to_be_visible(timeout=drive.LONG)
     with other.expect_download() as download:
         other.locator("#speak-mp3").click()
     assert Path(download.value.path()).stat().st_size > 1000
-    picture(other, "spoken")
+    drive.picture(other, "spoken")
 
-    tab(other, "compare")
+    drive.tab(other, "compare")
     other.locator("#compare-sentences textarea").fill("ሰላም።\nእንዴት ናችሁ?")
     other.locator("#compare-begin").click()
     for number, button in ((1, "a"), (2, "b")):
-        shows(other, "#compare-told", f"Sentence {number} of 2")
+        drive.shows(other, "#compare-told", f"Sentence {number} of 2")
         other.locator(f"#compare-better-{button}").click()
-    shows(other, "#compare-told", "All sentences are judged")
-    picture(other, "compared")
+    drive.shows(other, "#compare-told", "All sentences are judged")
+    drive.picture(other, "compared")
 
 
 @pytest.mark.parametrize(("locale", "language"), [("am-ET", "am"), ("en-GB", "en"), ("fr-FR", "en")])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_every_tab_in_both_languages_fits_the_screen(
-    serve: Callable[[], Server], open_page: Callable[..., Any], locale: str, language: str, width: int
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], locale: str, language: str, width: int
 ) -> None:
     page = open_page(serve().address, locale, width)
     assert page.url.endswith(f"/{language}/")
@@ -201,18 +113,11 @@ def test_every_tab_in_both_languages_fits_the_screen(
     page.wait_for_timeout(1500)
     seen = []
     for name in ("text", "prepare", "train", "speak", "compare", "system"):
-        here = page.locator(f"button[role=tab][data-tab-id='{name}']")
-        if here.count():
-            here.first.click()
-        else:  # on a narrow screen the rest stands in a menu
-            page.locator(".overflow-menu > button").click()
-            from dimts.web.texts import Texts
-
-            page.locator(".overflow-dropdown button", has_text=Texts(language)(f"tab.{name}")).first.click()
+        drive.tab(page, name)
         page.wait_for_timeout(700)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         seen.append(page.locator(f"#tab-{name}").inner_text())
-        picture(page, f"{name}-{language}-{width}")
+        drive.picture(page, f"{name}-{language}-{width}")
     if language == "am":
         left = set(re.findall(r"Drop File Here|Click to Upload|Record\b|Uploading|More tabs|Loading", "\n".join(seen)))
         assert left == set()
@@ -223,7 +128,7 @@ def test_every_tab_in_both_languages_fits_the_screen(
     assert unnamed == []
 
 
-def test_the_keyboard_reaches_everything(serve: Callable[[], Server], open_page: Callable[..., Any]) -> None:
+def test_the_keyboard_reaches_everything(serve: Callable[[], Any], open_page: Callable[..., Any]) -> None:
     page = open_page(serve().address, "en-US")
     page.wait_for_timeout(1500)
     reached = set()
@@ -238,28 +143,30 @@ def test_the_keyboard_reaches_everything(serve: Callable[[], Server], open_page:
     page.wait_for_function("document.querySelector('#text-spoken textarea').value.includes('ሰላም')")
 
 
-def test_a_take_by_microphone(serve: Callable[[], Server], open_page: Callable[..., Any], project: Project) -> None:
+def test_a_take_by_microphone(
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], project: Project
+) -> None:
     page = open_page(serve().address, "en-US")
-    tab(page, "prepare")
+    drive.tab(page, "prepare")
     page.get_by_text("Read a script into the microphone").click()
     page.locator("#mic-take").get_by_role("button", name="Record").first.click()
     page.wait_for_timeout(2500)
     page.locator("#mic-take").get_by_role("button", name="Stop").first.click()
     page.wait_for_timeout(2000)
     page.locator("#mic-keep").click()
-    shows(page, "#mic-told", "Kept.")
+    drive.shows(page, "#mic-told", "Kept.")
     (sound,) = project.recordings.glob("mic-*.wav")
     assert sound.with_suffix(".txt").read_text(encoding="utf-8").startswith("ልጆቹ")
     from playwright.sync_api import expect
 
-    expect(page.locator("#mic-number input")).to_have_value("2", timeout=LONG)
+    expect(page.locator("#mic-number input")).to_have_value("2", timeout=drive.LONG)
 
 
 EVIL = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
 
 
 def test_no_html_of_people_is_run(
-    serve: Callable[[], Server], open_page: Callable[..., Any], home: Home, recordings: Write, tmp_path: Path
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Home, recordings: Write, tmp_path: Path
 ) -> None:
     project = home.project("abebe")
     project.lexicon.write_text(f"ሰላም\ts ə l a m\t{EVIL}\n", encoding="utf-8")
@@ -279,10 +186,10 @@ def test_no_html_of_people_is_run(
     name = page.locator("#project-name textarea, #project-name input")
     name.fill(EVIL[:60])
     name.press("Enter")
-    tab(page, "prepare")
+    drive.tab(page, "prepare")
     page.locator("#prepare-files input[type=file]").set_input_files([str(evil), str(evil.with_suffix(".txt"))])
-    shows(page, "#prepare-told .good", "1")
-    shows(page, "#prepare-recordings", "onerror")
+    drive.shows(page, "#prepare-told .good", "1")
+    drive.shows(page, "#prepare-recordings", "onerror")
     page.locator("#prepare-start").click()
     page.wait_for_selector("#job-status .bad, #job-status .good")
     page.wait_for_timeout(1500)
@@ -298,7 +205,7 @@ def upload_event(config: dict[str, Any]) -> int:
 
 
 def test_nothing_leaves_the_folder_and_the_server_stays_up(
-    serve: Callable[[], Server], home: Home, tmp_path: Path
+    serve: Callable[[], Any], home: Home, tmp_path: Path
 ) -> None:
     httpx = pytest.importorskip("httpx")
     secret = tmp_path / "secret.txt"

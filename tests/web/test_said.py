@@ -12,6 +12,7 @@ import pytest
 
 import dimts
 from dimts.base.errors import ConfigError
+from dimts.data.check import KINDS
 from dimts.text.ethiopic import is_ethiopic_letter
 from dimts.web.said import rows, said
 
@@ -90,6 +91,10 @@ def test_most_of_what_the_library_says_is_known() -> None:
     all_ = {text for place in REACHED for text in raised(place)}
     unknown = sorted(all_ - known)
     assert len(unknown) <= MOST_UNKNOWN * len(all_), "\n".join(unknown)
+
+
+def test_what_to_do_about_a_doubt_is_said_in_amharic() -> None:
+    assert [name for name, kind in KINDS.items() if said(kind.remedy, "am") == kind.remedy] == []
 
 
 def test_values_stay_and_messages_in_messages_are_said_too() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.project import Project
+from dimts.data.check import KINDS
 from dimts.data.manifest import Utterance
 from dimts.web import clips, microphone, uploads
 from dimts.web.jobs import Jobs
 from dimts.web.links import links_of
-from dimts.web.parts import Page, notice, sound
+from dimts.web.parts import Page, escaped, notice, sound
 
 MAX_ROWS = 2000
 """Clips that the table shows at once; the filter narrows them."""
@@ -185,10 +186,17 @@ def _clips(page: Page) -> None:
             wave = Wave.load(path)
             played = sound(wave)
         state = say("clips.is_kept", split=say(f"split.{row.split or 'none'}")) if row.kept else say("clips.is_aside")
-        lines = [f"{_kind(page, doubt.kind)}: {page.said(doubt.message)}" for doubt in row.doubts]
+        lines = [
+            f"{_kind(page, doubt.kind)}: {page.said(doubt.message)}"
+            + (f" → {page.said(KINDS[doubt.kind].remedy)}" if doubt.kind in KINDS else "")
+            for doubt in row.doubts
+        ]
         return [
             row.id,
-            notice(f"{row.name} · {row.seconds:.1f} s · {state}", "good" if row.kept else "bad"),
+            notice(
+                f"{row.name} · {say('forecast.seconds', seconds=f'{row.seconds:.1f}')} · {state}",
+                "good" if row.kept else "bad",
+            ),
             gr.update(value=played),
             row.text,
             "\n".join(lines) or say("clips.no_doubts"),
@@ -254,7 +262,9 @@ def _summary(page: Page, rows: Sequence[Utterance]) -> str:
     minutes = sum(row.seconds for row in kept) / 60
     found = verdict(rows)
     text = page.say("clips.summary", kept=len(kept), all=len(rows), minutes=f"{minutes:.1f}")
-    return notice(f"{text} {page.say(f'verdict.{found.fit}')}", "good" if found.fit == "fit" else "info")
+    line = notice(f"{text} {page.say(f'verdict.{found.fit}')}", "good" if found.fit == "fit" else "info")
+    why = [f"{page.said(one.message)}: {page.said(one.remedy)}" for one in found.findings]
+    return line + (f'<ul class="why">{"".join(f"<li>{escaped(one)}</li>" for one in why)}</ul>' if why else "")
 
 
 def _number_of(event: gr.SelectData) -> int | None:

@@ -30,17 +30,29 @@ Object.defineProperty(navigator, "language", {get: () => "en"});
 Object.defineProperty(navigator, "languages", {get: () => ["en"]});
 (() => {
   const words = WORDS, names = ["aria-label", "title", "placeholder"];
-  if (!Object.keys(words).length) return;
   const text = (node) => {
     const own = node.data.trim();
     if (Object.hasOwn(words, own)) node.data = node.data.replace(own, words[own]);
     else if (own.startsWith("- ") && Object.hasOwn(words, own.slice(2, -2)))
       node.data = node.data.replace(own.slice(2, -2), words[own.slice(2, -2)]);
   };
+  const mended = (element) => {  // names of gradio's that readers cannot use
+    const name = element.getAttribute?.("aria-label");
+    if (!name) return;
+    if (element.matches("div.empty") && !element.role) element.role = "img";
+    if (element.matches("button.upload-container")) element.removeAttribute("aria-label");  // its text says more
+    if (element.matches("button.playback")) {
+      const speed = element.innerText.trim(), own = `${words["Speed"] || "Speed"} ${speed}`;
+      if (speed && name !== own) element.setAttribute("aria-label", own);
+    }
+  };
   const one = (element) => {
+    mended(element);
     for (const name of names) {
       const value = element.getAttribute?.(name);
-      if (value && Object.hasOwn(words, value)) element.setAttribute(name, words[value]);
+      if (!value) continue;
+      const number = value.match(/[0-9.]+/)?.[0] ?? "", known = words[value] ?? words[value.replace(number, "#")];
+      if (known) element.setAttribute(name, known.replace("#", number));
     }
   };
   const all = (root) => {
@@ -86,6 +98,7 @@ header.top a { color: var(--color-accent); text-decoration: underline; white-spa
 #job .notice { border-radius: 0; margin: 0 !important; padding: 12px 14px; font-weight: 600; }
 p.notice { margin: 4px 0 !important; padding: 8px 12px; border-radius: 8px;
   background: var(--background-fill-secondary); color: var(--body-text-color); overflow-wrap: anywhere; }
+ul.why { margin: 6px 0 6px 22px !important; list-style: disc; }
 p.notice.good { background: color-mix(in srgb, #14795c 12%, var(--background-fill-primary)); }
 p.notice.bad { background: color-mix(in srgb, #b3261e 12%, var(--background-fill-primary)); }
 p.notice.busy { background: color-mix(in srgb, #14795c 8%, var(--background-fill-primary)); }
@@ -99,6 +112,11 @@ button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visib
   outline: 3px solid var(--color-accent) !important; outline-offset: 1px; }
 .gradio-container table, .gradio-container table * { font-family: var(--font) !important; }
 .gradio-container .block:has(> .wrap.hide) { min-height: 0; }
+.gradio-container #time, .gradio-container #duration, .gradio-container button.playback,
+.gradio-container .playback span {
+  color: var(--body-text-color) !important; }
+.gradio-container input[type=checkbox], .gradio-container input[type=radio] {
+  border: 1px solid var(--neutral-500) !important; }
 footer { display: none !important; }
 @media (max-width: 640px) {
   .gradio-container > .main { padding: 4px 10px 32px !important; }

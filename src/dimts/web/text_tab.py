@@ -73,8 +73,8 @@ def build(page: Page) -> None:
 
     def on_read(name: str | None, text: str) -> Any:
         phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
-        rows = [_row(word) for phrase in phrases for word in phrase.words]
-        missing = absences(word for phrase in phrases for word in phrase.words)
+        rows = [_row(page, word) for phrase in phrases for word in phrase.words]
+        missing = absences((word for phrase in phrases for word in phrase.words), page.said)
         told = gr.update(value="\n".join(missing), visible=bool(missing))
         return "\n".join(phrase.spoken for phrase in phrases), rows, told
 
@@ -136,17 +136,18 @@ def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Fronte
     return _MADE[key]
 
 
-def _row(word: Word) -> list[str]:
-    refused = [
-        f"{one.by}: {''.join(one.phones)} ({'; '.join(map(str, one.doubts))})" for one in word.refused if not gone(one)
-    ]
-    return [
-        word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*map(str, word.doubts), *refused])
-    ]  # fmt: skip
+def _row(page: Page, word: Word) -> list[str]:
+    refused = [f"{one.by}: {''.join(one.phones)} ({_told(page, one.doubts)})" for one in word.refused if not gone(one)]
+    own = [page.said(str(doubt)) for doubt in word.doubts]
+    return [word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*own, *refused])]
+
+
+def _told(page: Page, doubts: Sequence[object]) -> str:
+    return "; ".join(page.said(str(doubt)) for doubt in doubts)
 
 
 def _doubts(doubts: Sequence[object], page: Page) -> str:
-    return brief("; ".join(map(str, doubts))) or page.say("text.believed")
+    return brief(_told(page, doubts)) or page.say("text.believed")
 
 
 def _picked(rows: Any, event: gr.SelectData) -> list[str] | None:

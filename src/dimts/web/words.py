@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dimts.base.errors import TextError
 from dimts.base.project import Project
@@ -55,10 +55,10 @@ def brief(text: str) -> str:
     return text if len(text) <= _BRIEF_LETTERS else text[:_BRIEF_LETTERS].rstrip() + " …"
 
 
-def absences(words: Iterable[Word]) -> list[str]:
-    """The backends that could not answer at all, each once, with the reason."""
+def absences(words: Iterable[Word], said: Callable[[str], str] = str) -> list[str]:
+    """The backends that could not answer at all, each once, with the reason as `said` says it."""
     found = {
-        one.by: f"{one.by}: {brief('; '.join(map(str, one.doubts)))}"
+        one.by: f"{one.by}: {brief('; '.join(said(str(doubt)) for doubt in one.doubts))}"
         for word in words
         for one in word.refused
         if gone(one)

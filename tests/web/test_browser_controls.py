@@ -1,0 +1,180 @@
+"""In a real browser: every control writes its own line of dimts.toml; the whole way by keyboard; for all readers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dimts.base.project import Project
+from dimts.data.manifest import Manifest
+from dimts.web.controls import Control, controls
+from dimts.web.home import Home
+from dimts.web.settings import get
+from dimts.web.texts import Texts
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+PLACES = {
+    "voice": ("prepare", "prepare.voice"),
+    "text": ("text", "text.settings"),
+    "prepare": ("prepare", "prepare.settings"),
+    "train": ("train", ""),
+    "train_more": ("train", "train.more"),
+    "speak": ("speak", ""),
+}
+"""Where the controls stand: tab, and the text of the fold they lie in."""
+AXE = Path(os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js"))
+
+
+def until(drive: Any, what: Callable[[], bool]) -> None:
+    """Wait for something outside of the page."""
+    end = time.monotonic() + drive.LONG / 1000
+    while not what():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def move(page: Any, one: Control, now: Any) -> Any:
+    """Set a control by hand to another value; gives what dimts.toml should say then."""
+    place = page.locator("#set-" + one.key.replace(".", "-").replace("_", "-"))
+    if one.look == "switch":
+        place.locator("input").click()
+        return not now
+    if one.look in ("choice", "order"):
+        other = next(option for option in one.options if option != now and option not in (now or ()))
+        labels = Texts("en")
+        key = f"choice.{one.key}.{other}"
+        label = labels(key) if labels.has(key) else labels("train.base.missing") if one.key == "train.base" else other
+        place.locator("input").click()
+        page.locator("ul.options li").get_by_text(label, exact=True).first.click()
+        if one.look == "order":
+            page.keyboard.press("Escape")
+        return [*now, other] if one.look == "order" else other
+    if one.look in ("whole", "number"):
+        value = int(now or 0) + 1 if one.look == "whole" else 0.5 if now in (None, 0.0) else now * 1.25
+        wanted = str(value)
+    else:
+        value = wanted = f"ሌላ {one.key}"
+    field = place.locator("input, textarea").first
+    field.fill(wanted)
+    field.press("Tab")
+    return value
+
+
+def test_every_control_changes_its_own_field_and_no_other(
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], project: Project, monkeypatch: Any
+) -> None:
+    page = open_page(serve().address, "en-US")
+    say = Texts("en")
+    seen = set()
+    for where, (tab, fold) in PLACES.items():
+        drive.tab(page, tab)
+        if fold:
+            page.locator(f"#tab-{tab} button.label-wrap", has_text=say(fold)).first.click()
+        own = [one for one in controls() if one.tab == where]
+        # shown, and filled with what the project says
+        page.locator("#set-" + own[-1].key.replace(".", "-").replace("_", "-")).wait_for(state="visible")
+        page.wait_for_timeout(1500)
+        for one in own:
+            before = get(project)
+            value = move(page, one, before[one.key])
+            until(drive, lambda before=before: get(project) != before)
+            after = get(project)
+            assert {key for key in before if before[key] != after[key]} == {one.key}
+            assert after[one.key] == (pytest.approx(value) if isinstance(value, float) else value), one.key
+            seen.add(one.key)
+    assert seen == {one.key for one in controls()}
+    assert page.locator(".toast-body").count() == 0  # nothing was refused
+
+
+def reach(page: Any, selector: str, most: int = 250) -> None:
+    """Go on by the Tab key until an element inside of `selector` has the focus."""
+    for _ in range(most):
+        if page.evaluate("(s) => !!document.activeElement?.closest(s)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the keyboard does not get to {selector}")
+
+
+def open_tab(page: Any, name: str) -> None:
+    """Open a tab with the keyboard alone."""
+    page.evaluate("document.activeElement?.blur()")
+    reach(page, f"button[role=tab][data-tab-id='{name}']")
+    page.keyboard.press("Enter")
+    page.locator(f"#tab-{name}").wait_for(state="visible")
+
+
+def test_the_whole_way_by_keyboard_alone(
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Home,
+    recordings: Callable[[Path, int], list[Path]], tmp_path: Path,
+) -> None:  # fmt: skip
+    page = open_page(serve().address, "en-US")
+    project = home.project("abebe")
+    open_tab(page, "prepare")
+    reach(page, "#prepare-files")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files([str(path) for path in recordings(tmp_path / "mine", 2)])
+    drive.shows(page, "#prepare-told .good", "2")
+    reach(page, "#prepare-start")
+    page.keyboard.press("Enter")
+    drive.shows(page, "#job-status .good", "done")
+    drive.shows(page, "#clips-summary", "2")
+    reach(page, "#clip-after")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#clip-text textarea').value.length > 3")
+    reach(page, "#clip-text")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ ዳቦ ትጋግራለች።")
+    reach(page, "#clip-save")
+    page.keyboard.press("Enter")
+    drive.shows(page, "#clips-table", "ዳቦ")
+    assert [row.text for row in Manifest.read(project.manifest) if row.by == "person"] == [
+        "ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ ዳቦ ትጋግራለች።"
+    ]
+    open_tab(page, "train")
+    page.wait_for_timeout(1500)
+    reach(page, "#set-train-steps")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("50")
+    page.keyboard.press("Tab")
+    until(drive, lambda: bool(get(project)["train.steps"] == 50))
+    reach(page, "#train-start")
+    page.keyboard.press("Enter")
+    drive.shows(page, "#job-status .busy", "/ 50")
+    page.keyboard.press("F5")
+    page.reload()
+    drive.shows(page, "#job-status .notice", "Training")
+    drive.shows(page, "#job-status .good", "done")
+    open_tab(page, "speak")
+    page.wait_for_function("document.querySelector('#speak-voice input').value === 'abebe'")
+    reach(page, "#speak-go")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#heard')?.currentTime > 0.2")
+    reach(page, "#heard")
+    drive.shows(page, "#speak-told .good", "seconds of speech")
+
+
+@pytest.mark.parametrize("language", ["am", "en"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_readers_of_all_kinds(
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], language: str, width: int
+) -> None:
+    if not AXE.is_file():
+        pytest.skip(f"no axe-core at {AXE} (tools/browser.sh installs it; or set DIMTS_AXE)")
+    page = open_page(serve().address, {"am": "am-ET", "en": "en-US"}[language], width)
+    page.wait_for_timeout(1500)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = []
+    for name in ("text", "prepare", "train", "speak", "compare", "system"):
+        drive.tab(page, name)
+        page.wait_for_timeout(700)
+        result = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+        for one in result["violations"]:
+            found += [f"{name}: {one['id']} ({one['impact']}): {node['html'][:160]}" for node in one["nodes"]]
+    assert found == []
