@@ -133,7 +133,7 @@ def open_page() -> Iterator[Callable[..., Any]]:
             page = context.new_page()
             page.set_default_timeout(LONG)
             page.goto(address)
-            page.wait_for_selector("#project input")
+            page.wait_for_function("document.querySelector('#project input')?.value")
             return page
 
         yield opened

@@ -42,7 +42,7 @@ def build(language: str, home: Home, streams: Streams, speakers: Speakers, serve
         )
         with gr.Tabs(elem_id="tabs"):
             for name, lay_out in tabs:
-                with gr.Tab(say(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
+                with gr.Tab(say(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
         page.bind()
     return blocks

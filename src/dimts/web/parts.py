@@ -48,6 +48,8 @@ class Page:
     """The dropdown that holds the project's name; "" where there is none."""
     job: Any = None
     """The component that shows the job at work; changes when one begins or ends."""
+    tab: Any = None
+    """The tab that is being built."""
     widgets: dict[str, Any] = field(default_factory=dict)
     """Key of dimts.toml → its component."""
     _shown: list[tuple[Handler, list[Any]]] = field(default_factory=list)
@@ -62,6 +64,8 @@ class Page:
 
     def bind(self) -> None:
         """Tie all that was announced by `shows` to the picker, which is filled when the page opens."""
+        keys = [key for key in self.widgets if key not in _FILLED_ELSEWHERE]
+        self.shows(lambda project: _values(project, keys), [self.widgets[key] for key in keys])
         for read, outputs in self._shown:
             handler = self.guarded(self._if_any(read, len(outputs)))
             self.picker.change(handler, [self.picker], outputs, **_QUIET)
@@ -138,16 +142,8 @@ class Page:
             with gr.Row(equal_height=False):
                 for one in own[first : first + per_row]:
                     self.widgets[one.key] = self._widget(one)
-        keys = [one.key for one in own]
-        widgets = [self.widgets[key] for key in keys]
         for one in own:
             self._bind(one)
-
-        def read(project: Project) -> list[Any]:
-            values = settings.get(project)
-            return [gr.update(value=shown(key, values[key])) for key in keys if key not in _FILLED_ELSEWHERE]
-
-        self.shows(read, [w for key, w in zip(keys, widgets, strict=True) if key not in _FILLED_ELSEWHERE])
 
     def save(self, project: Project, keys: Sequence[str], values: Sequence[Any]) -> None:
         """Write what some controls show. ConfigError for a value that cannot be; nothing is written then."""
@@ -210,6 +206,12 @@ class Page:
 
 _FILLED_ELSEWHERE = frozenset({"train.base"})
 """Controls whose choices depend on the project; their tab fills them."""
+
+
+def _values(project: Project, keys: Sequence[str]) -> list[Any]:
+    """What the controls of some keys show."""
+    values = settings.get(project)
+    return [gr.update(value=shown(key, values[key])) for key in keys]
 
 
 def sound(wave: Wave) -> tuple[int, Any]:

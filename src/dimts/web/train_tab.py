@@ -137,7 +137,8 @@ def build(page: Page, timer: Any) -> None:
     page.quietly(
         page.job.change, lambda name: on_open(page.project(name)) if name else gr.skip(), [page.picker], [base]
     )
-    page.shows(lambda project: usable_here(page), [usable])
+    # not before the tab is opened: it loads torch
+    page.quietly(page.tab.select, lambda: usable_here(page), [], [usable])
 
 
 def project_name(page: Page, project: Project) -> str:
