@@ -23,7 +23,9 @@ def build(page: Page, timer: Any) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     page.controls("train")
-    usable = gr.Textbox(label=say("train.usable"), interactive=False, lines=2, max_lines=8, elem_id="train-usable")
+    usable = gr.Textbox(
+        say("train.looking"), label=say("train.usable"), interactive=False, lines=2, max_lines=8, elem_id="train-usable"
+    )
     with gr.Accordion(say("train.more"), open=False):
         page.controls("train_more")
     base = page.widgets["train.base"]
