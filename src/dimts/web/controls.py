@@ -137,6 +137,7 @@ def controls() -> tuple[Control, ...]:
         control("speak.rate", "number", "speak", low=0.5, high=2.0, step=0.05),
         control("speak.seed", "whole", "speak", low=0),
         control("speak.temperature", "number", "speak", low=0.05, high=2.0, step=0.05),
+        control("speak.weights", "choice", "speak"),
     )
 
 
