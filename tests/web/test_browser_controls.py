@@ -156,7 +156,6 @@ def test_the_whole_way_by_keyboard_alone(
     reach(page, "#train-start")
     page.keyboard.press("Enter")
     drive.shows(page, "#job-status .busy", "/ 50")
-    page.keyboard.press("F5")
     page.reload()
     drive.shows(page, "#job-status .notice", "Training")
     drive.shows(page, "#job-status .good", "done")
