@@ -3,18 +3,14 @@ what one does."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import torch
 
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
@@ -120,30 +116,3 @@ def test_twenty_clips_are_learnt_by_heart(make_project: MakeProject) -> None:
         right += sum(a == b for a, b in zip(said, wanted, strict=False))
         total += len(wanted)
     assert right / total > 0.9, f"{right} of {total} codes"
-
-
-@pytest.mark.slow
-def test_two_processes_do_what_one_does(make_project: MakeProject) -> None:
-    table = {"steps": 4, "dropout": 0.0, "batches": {"seconds": 8}, "save_every": 2}
-    one, two = make_project("one"), make_project("two")
-    settings = TrainSettings(steps=4, dropout=0.0, save_every=2, batches=BatchSettings(seconds=8))
-    alone = fine_tune(one, dataclasses.replace(settings, batches=BatchSettings(seconds=16)))
-    program = two.root / "program.py"
-    program.write_text(_PROGRAM)
-    arguments = ["--standalone", "--nproc-per-node", "2", str(program), str(two.root), json.dumps(table)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *arguments],
-        check=True,
-        env=environment,
-        timeout=250,
-        stdout=subprocess.DEVNULL,
-    )
-    lines = runs.read_log(next(two.runs.glob("2*")) / "log.jsonl")
-    together = [line["loss"] for line in lines if line["kind"] == "step"]
-    assert together == pytest.approx(list(alone.losses), abs=1e-5)
-    plan = json.loads((next(two.runs.glob("2*")) / "plan.json").read_text())
-    assert plan["processes"] == 2
-    state = load(next(two.voices.glob("*"))).model.state_dict()
-    own = load(alone.bundle or Path()).model.state_dict()
-    assert max(float((state[key] - own[key]).abs().max()) for key in own if torch.is_floating_point(own[key])) < 2e-3

@@ -38,11 +38,11 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 def test_the_last_are_kept_and_the_best(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, 2)
     for step in range(1, 6):
-        checkpoints.save(_snapshot(step), dev_loss=0.5 if step == 2 else None)
+        checkpoints.save(_snapshot(step), best=0.5 if step == 2 else None)
     assert [path.name for path in checkpoints.all()] == ["step-000002", "step-000004", "step-000005"]
     assert checkpoints.best() == tmp_path / "step-000002"
     assert checkpoints.last() == tmp_path / "step-000005"
-    checkpoints.save(_snapshot(5), dev_loss=0.4)
+    checkpoints.save(_snapshot(5), best=0.4)
     assert checkpoints.best() == tmp_path / "step-000005"
 
 

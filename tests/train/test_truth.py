@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train.facts import _flat
 from dimts.train.loop import Run, fine_tune
+from dimts.train.score import Spoken
 from dimts.train.settings import TrainSettings
 from dimts.train.training import Training
 from dimts.train.truth import table
@@ -63,7 +64,10 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "keep": ({"save_every": 1, "steps": 4}, {"keep": 3}),
     "sample_every": ({}, {"sample_every": 2}),
     "sample_text": ({"sample_every": 2}, {"sample_text": "ሰላም። እንዴት ናችሁ።"}),
+    "best_by": ({"steps": 3, "evaluate_every": 2}, {"best_by": "first"}),
+    "best_clips": ({"best_by": "first"}, {"best_clips": 1}),
     "coqui_folder": ({}, {"coqui_folder": True}),
+    "adapter_folder": ({"parts": "lora", "base": "GOLDEN"}, {"adapter_folder": True}),
     "tracker": ({}, {"tracker": "tensorboard"}),
     "batches.seconds": ({}, {"batches.seconds": 12.0}),
     "batches.clips": ({}, {"batches.clips": 1}),
@@ -92,6 +96,14 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "stop.bad_steps": ({}, {"stop.bad_steps": 1}),
 }
 _SLOW = {"compile"}
+ELSEWHERE = {
+    "sharding": "test_processes.py::test_two_processes_do_what_one_does",
+    "ray.workers": "test_cluster.py::test_ray_workers_do_what_one_process_does",
+    "ray.address": "test_cluster.py::test_ray_workers_do_what_one_process_does",
+    "ray.cores": "test_cluster.py::test_ray_workers_do_what_one_process_does",
+    "ray.retries": "test_cluster.py::test_a_worker_that_is_killed_is_replaced",
+}
+"""Options that need several processes → the test that runs them and looks at their line in the table."""
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +150,23 @@ def _run(workshop: SimpleNamespace, changes: Mapping[str, Any]) -> Run:
         if changed.get("evaluate_every") == 1:
             scripted = iter(3.0 - 0.1 * n if falling else 3.0 + 0.1 * n for n in range(99))
             patch.setattr(Training, "_dev_losses", lambda self: (0.0, next(scripted)))
-        run = fine_tune(project, from_table(TrainSettings, values, "train"), new=True)
+        run = fine_tune(project, from_table(TrainSettings, values, "train"), new=True, scorers={"first": _First})
     shutil.rmtree(run.folder / "checkpoints")
     workshop.runs[key] = run
     return run
+
+
+class _First:
+    """Likes the first evaluation best."""
+
+    lower_is_better = True
+
+    def __init__(self, project: Project) -> None:
+        self.asked = 0
+
+    def __call__(self, spoken: Sequence[Spoken]) -> float:
+        self.asked += 1
+        return float(self.asked)
 
 
 def _effect(run: Run, option: str) -> str:
@@ -149,7 +174,11 @@ def _effect(run: Run, option: str) -> str:
 
 
 def test_every_option_is_flipped_here() -> None:
-    assert set(FLIPS) == set(_flat(TrainSettings()))
+    assert set(FLIPS) | set(ELSEWHERE) == set(_flat(TrainSettings()))
+    for option, test in ELSEWHERE.items():
+        file, _, name = test.partition("::")
+        source = (Path(__file__).parent / file).read_text(encoding="utf-8").split(f"def {name}(")[1].split("\ndef ")[0]
+        assert f'"{option}"' in source, option
 
 
 def test_equal_runs_have_equal_tables(workshop: SimpleNamespace) -> None:
@@ -158,13 +187,14 @@ def test_equal_runs_have_equal_tables(workshop: SimpleNamespace) -> None:
     second = _run(workshop, BASE)
     timeless = [[fact for fact in run.truth if fact.option != "(speed)"] for run in (first, second)]
     assert timeless[0] == timeless[1]
-    assert len(timeless[0]) == len(FLIPS) + 1
+    assert len(timeless[0]) == len(FLIPS) + len(ELSEWHERE) + 1
     assert all(fact.option in table(timeless[0]) for fact in timeless[0])
 
 
 @pytest.mark.parametrize(
     "option", [pytest.param(option, marks=pytest.mark.slow) if option in _SLOW else option for option in FLIPS]
 )
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch.compile warns of its own insides
 def test_flipping_an_option_moves_its_measurement(workshop: SimpleNamespace, option: str) -> None:
     torch.set_num_threads(1)
     context, change = FLIPS[option]

@@ -46,12 +46,17 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="With --dry-run: one JSON object instead of a table."),
     new: bool = typer.Option(False, "--new", help="Begin a new run even if one was broken off."),
     pause: bool = typer.Option(False, "--pause", help="Ask the run that is going on to save, and to end after a step."),
+    ray: bool = typer.Option(
+        False,
+        "--ray",
+        help="Train in several processes by Ray, here or on a cluster: see [train.ray].",
+    ),
 ) -> None:
     """Fine-tune a voice on the project's clips, and save it below voices/.
 
     Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit for
     bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/truth.json.
-    Several processes: torchrun --nproc-per-node N -m dimts train PROJECT.
+    Several processes: torchrun --nproc-per-node N -m dimts train PROJECT, or --ray.
     """
     from dimts.base.errors import ConfigError, storage_error
     from dimts.base.project import Project
@@ -78,9 +83,16 @@ def train(
 
                 _show_forecast(forecast(opened, chosen, tell), as_json=as_json)
                 return
-            from dimts.train.loop import fine_tune
+            from dimts.cli.scorers import SCORERS
 
-            run = fine_tune(opened, chosen, tell, new=new)
+            if ray:
+                from dimts.train.cluster import fine_tune_on_ray
+
+                run = fine_tune_on_ray(opened, chosen, tell, new=new, scorers=SCORERS)
+            else:
+                from dimts.train.loop import fine_tune
+
+                run = fine_tune(opened, chosen, tell, new=new, scorers=SCORERS)
         except OSError as error:
             raise storage_error(error) or error from error
     _show(run)
@@ -99,14 +111,16 @@ def _show_forecast(found: Forecast, *, as_json: bool) -> None:
 def _show(run: Run) -> None:
     from dimts.train.truth import table
 
-    print(table(list(run.truth)))
+    if run.truth:  # the first of several processes has it
+        print(table(list(run.truth)))
     first, last = (run.losses[0], run.losses[-1]) if run.losses else (float("nan"),) * 2
     print(
         f"{run.steps} steps, loss {first:.3f} → {last:.3f}; {run.ended}; log and truth table in {run.folder}",
         file=sys.stderr,
     )
     if run.bundle is None:
-        print("paused: the same command goes on", file=sys.stderr)
+        if run.ended == "paused":
+            print("paused: the same command goes on", file=sys.stderr)
         return
     best = f", best dev loss {min(run.dev_losses):.3f}" if run.dev_losses else ""
     print(f"the voice is in {run.bundle}{best}", file=sys.stderr)

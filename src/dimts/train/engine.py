@@ -72,6 +72,10 @@ class Engine:
         """The front end as a bundle carries it."""
         return {"version": __version__, "settings": to_dict(self.frontend)}
 
+    def learnt_whole(self) -> list[str]:
+        """Names of the parameters that learn themselves, not by an adapter beside them."""
+        return [n for n, p in self.model.named_parameters() if p.requires_grad and ".adapter." not in n]
+
     def merge_adapters(self) -> None:
         """Fold the adapters, if there are any, into the weights they are beside."""
         lora.merge(self.model, keep=False)
@@ -196,6 +200,13 @@ def _sounds(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
     """Fidel letters of the vocabulary → their phones, so that their rows start near those of like sounds."""
     chart = (letter(token) for token in vocabulary.tokens if len(token) == 1)
     return {entry.char: (entry.consonant + "ʷ" * entry.labial, entry.vowel) for entry in chart if entry}
+
+
+def bare(model: XTTS, settings: TrainSettings) -> XTTS:
+    """An engine of the same layout as `model` that `ready` has been at, its numbers still to be loaded."""
+    fresh = XTTS(model.spec, dvae=model.dvae is not None).eval()
+    ready(fresh, replace(settings, compile=False), model.gpt.trunk.blocks()[0].attn.kind)
+    return fresh
 
 
 def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:

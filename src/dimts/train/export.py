@@ -6,9 +6,10 @@ licence of the base where that has one. Sentences spoken on the way go the same 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from dimts.text.frontend import Frontend
 from dimts.train.engine import Engine
 from dimts.train.gather import Gathered
 from dimts.train.runs import RunFolder
+from dimts.train.score import Spoken
 from dimts.train.settings import TrainSettings
+from dimts.xtts import lora
+from dimts.xtts.adapter import save_adapter
 from dimts.xtts.checkpoint import Bundle, save_bundle, save_coqui
-from dimts.xtts.download import carry_licence
+from dimts.xtts.download import XTTS_V2, carry_licence
 from dimts.xtts.generate import GenerateSettings, generate
 from dimts.xtts.stream import stream
 from dimts.xtts.voice import Voice, listen
@@ -54,7 +58,6 @@ def export(
     name = owner.name or project.root.resolve().name
     where = project.voices / (_SAFE_NAME.sub("-", name).strip("-.") or "voice")
     tell(Progress("save", 0, 1, "voices"))
-    engine.merge_adapters()
     meta = {
         "name": name,
         "made_with": f"dimts {__version__}",
@@ -76,14 +79,28 @@ def export(
     bundle = Bundle(
         engine.model, engine.vocabulary, engine.front_end, {data.speaker or name: voice}, meta, engine.config
     )
+    if settings.adapter_folder:
+        beside = XTTS_V2.name if settings.base == XTTS_V2.name else (engine.folder or Path()).resolve()
+        wanted = settings.lora
+        made = lora.LoraSettings(wanted.rank, wanted.alpha, wanted.dropout, wanted.targets)
+        save_adapter(bundle, adapter_folder(where), made, beside, engine.learnt_whole())
+        write_text(adapter_folder(where) / CARD, card(meta, engine, f"Kept apart from its base, {beside}."))
+    engine.merge_adapters()
     save_bundle(bundle, where, dvae=engine.model.dvae is not None)
     write_text(where / CARD, card(meta, engine))
     if engine.folder is not None:
         carry_licence(engine.folder, where)
+        if settings.adapter_folder:
+            carry_licence(engine.folder, adapter_folder(where))
     if settings.coqui_folder:
         save_coqui(bundle, where.with_name(f"{where.name}-coqui"))
     tell(Progress("save", 1, 1, "voices"))
     return where
+
+
+def adapter_folder(voice: Path) -> Path:
+    """Where a voice's adapters are kept apart from its base."""
+    return voice.with_name(f"{voice.name}-adapter")
 
 
 def listen_to(engine: Engine, data: Gathered, **meta: Any) -> Voice:
@@ -93,26 +110,49 @@ def listen_to(engine: Engine, data: Gathered, **meta: Any) -> Voice:
     return listen(engine.model, [torch.from_numpy(wave.samples.copy())], reference=data.reference.name, **meta)
 
 
-@torch.no_grad()
 def speak_sample(engine: Engine, data: Gathered, text: str, path: Path) -> float:
     """Say `text` with the engine as it is now, into a wave file; returns its seconds. Training goes on unharmed."""
-    model, was_training = engine.model, engine.model.training
-    voice = listen_to(engine, data)
-    frontend = Frontend(engine.frontend)
-    chunks: list[np.ndarray] = []
-    with torch.random.fork_rng(devices=[]):
-        for phrase in frontend(text):
-            ids = engine.vocabulary.encode(phrase.spelling)
-            settings = GenerateSettings(seed=0, max_codes=_SAMPLE_CODES)
-            latents = (step.latent for step in generate(model.gpt, voice.latents, ids, settings))
-            chunks += [chunk.cpu().numpy() for chunk in stream(model.vocoder, latents, voice.timbre)]
-    model.train(was_training)
-    wave = Wave(np.concatenate(chunks), model.spec.output_rate)
+    with _speaking(engine, data) as say:
+        wave, _ = say(text)
     wave.save(path)
     return wave.seconds
 
 
-def card(meta: Mapping[str, Any], engine: Engine) -> str:
+def speak_dev(engine: Engine, data: Gathered, most: int) -> list[Spoken]:
+    """Say the texts of the first `most` dev clips (0: all) with the engine as it is; training goes on unharmed."""
+    rows = data.dev_rows[:most] if most else data.dev_rows
+    spoken = []
+    with _speaking(engine, data) as say:
+        for row, path in rows:
+            wave, words = say(row.text)
+            spoken.append(Spoken(row.id, row.text, words, wave, Wave.load(path)))
+    return spoken
+
+
+@contextlib.contextmanager
+def _speaking(engine: Engine, data: Gathered) -> Iterator[Callable[[str], tuple[Wave, tuple[tuple[str, ...], ...]]]]:
+    """text → its sound and the phones of its words, by the engine as it is; afterwards it is as it was."""
+    model, was_training = engine.model, engine.model.training
+    voice = listen_to(engine, data)
+    frontend = Frontend(engine.frontend)
+
+    def say(text: str) -> tuple[Wave, tuple[tuple[str, ...], ...]]:
+        chunks: list[np.ndarray] = []
+        words: list[tuple[str, ...]] = []
+        for phrase in frontend(text):
+            words += [word.phones for word in phrase.words if word.phones]
+            ids = engine.vocabulary.encode(phrase.spelling)
+            settings = GenerateSettings(seed=0, max_codes=_SAMPLE_CODES)
+            latents = (step.latent for step in generate(model.gpt, voice.latents, ids, settings))
+            chunks += [chunk.cpu().numpy() for chunk in stream(model.vocoder, latents, voice.timbre)]
+        return Wave(np.concatenate(chunks), model.spec.output_rate), tuple(words)
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        yield say
+    model.train(was_training)
+
+
+def card(meta: Mapping[str, Any], engine: Engine, note: str = "") -> str:
     """The model card: what the voice is, what it is made of, who may use it."""
     losses = "\n".join(f"- {key}: {value:.3f}" for key, value in meta["metrics"].items() if value is not None)
     warning = (
@@ -124,7 +164,7 @@ def card(meta: Mapping[str, Any], engine: Engine) -> str:
     unsaid = "not stated"
     return f"""# {meta["name"]}
 
-{warning}An Amharic voice, fine-tuned with {meta["made_with"]} on {meta["made"]}.
+{warning}An Amharic voice, fine-tuned with {meta["made_with"]} on {meta["made"]}. {note}
 
     dimts say "ሰላም ለዓለም" --voice {meta["name"]} -o selam.wav
 

@@ -13,6 +13,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from dimts.train.score import LOSS
 from dimts.train.settings import TrainSettings
 from dimts.train.snapshot import Checkpoints
 from dimts.train.track import Tracker
@@ -74,12 +77,17 @@ def _applied(name: str, value: Any, settings: TrainSettings, training: Training)
         "batches.replay_share": "" if settings.batches.replay else "train.batches.replay is not set",
         "attention_fallback": "" if settings.attention != "auto" else "train.attention is auto",
         "new_rows_pace": "" if training.engine.old_rows < training.engine.vocabulary.size else "no rows were added",
+        "best_clips": "" if settings.best_by != LOSS else "train.best_by is the loss",
         "sample_text": "" if settings.sample_every else "train.sample_every is 0",
     }.get(name, "")
     if name.startswith("lora.") and settings.parts != "lora":
         ignored = f'train.parts is "{settings.parts}"'
+    if name.startswith("ray.") and training.processes.place is None:
+        ignored = "not started with --ray"
     if ignored:
         return f"ignored: {ignored}"
+    if name == "sharding" and training.processes.sharded:
+        return training.processes.sharded_why
     if isinstance(value, str | int | float | bool) and value in _OFF:
         return "off" if name not in _ZERO_IS_AUTO else "auto"
     return "yes"
@@ -108,6 +116,7 @@ def _engine(settings: TrainSettings, training: Training, plan: Mapping[str, Any]
         "old_rows_pace": f"base rows moved by {probe.moved_rows[0]:.3e} in the watched step",
         "attention": probe.attention_kernel,
         "attention_fallback": str(plan["attention"]),
+        "sharding": f"{training.held_bytes:,} bytes of parameters in each of {training.processes.count} processes",
         "compile": f"{plan['compiled_modules']} modules compiled, {_graphs()} graphs",
     }
 
@@ -204,15 +213,25 @@ def _watching(
     kinds = Counter(line["kind"] for line in lines)
     kept = ", ".join(path.name for path in checkpoints.all())
     watcher = training.watcher
+    best = checkpoints.best()
+    chosen = f"{best.name} of {len(watcher.curve)} evaluations" if best else "none was judged"
+    place = training.processes.place
     curve = f"{len(watcher.curve)} evaluations, best {watcher.best:.4f}, {watcher.waited} since"
     reason = training.stopped or "did not stop the run"
     return {
         "evaluate_every": f"{kinds['evaluation']} evaluations",
         "save_every": f"{training.saved} checkpoints written",
         "keep": f"kept {kept}",
+        "best_by": f"{chosen}, by {settings.best_by}",
+        "best_clips": f"{training.scored} sentences spoken at an evaluation",
+        "ray.workers": f"{training.processes.count} processes on {training.machines} machines",
+        "ray.address": f"on {place.cluster}" if place else "no cluster",
+        "ray.cores": f"{torch.get_num_threads()} threads in a process",
+        "ray.retries": f"{place.restarts if place else 0} of {settings.ray.retries} restarts",
         "sample_every": f"{kinds['sample']} sentences spoken",
         "sample_text": f"{training.sample_seconds:.2f} s of sentences spoken",
         "coqui_folder": f"{training.coqui_files} files for coqui-tts",
+        "adapter_folder": f"{training.adapter_bytes:,} bytes beside the base",
         "tracker": f"{tracker.written} values written",
         "stop.patience": f"{curve}: {reason}",
         "stop.minimum_gain": curve,

@@ -33,6 +33,8 @@ class Gathered:
 
     train: tuple[Clip, ...]
     dev: tuple[Clip, ...]
+    dev_rows: tuple[tuple[Utterance, Path], ...]
+    """The rows of `dev`, and where their sound lies."""
     stores: tuple[Store, ...]
     seconds_per_forward: float
     reference: Path
@@ -85,6 +87,7 @@ def gather(
     return Gathered(
         tuple(train),
         tuple(dev),
+        tuple((row, project.inside(row.path)) for _, row in clips if row.split == "dev"),
         tuple(stores),
         seconds,
         project.inside(reference.path),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train import runs
 from dimts.train.engine import build, ready
-from dimts.train.export import export
+from dimts.train.export import adapter_folder, export
 from dimts.train.facts import facts_of
 from dimts.train.gather import gather
 from dimts.train.interrupt import Interrupt
 from dimts.train.plan import Choice, Machine, plan_attention, plan_precision
-from dimts.train.processes import Processes
-from dimts.train.settings import TrainSettings
+from dimts.train.processes import Place, Processes
+from dimts.train.score import Scorers, scorer_for
+from dimts.train.settings import RaySettings, TrainSettings
 from dimts.train.snapshot import Checkpoints, load
 from dimts.train.track import Tracker
 from dimts.train.training import Training
@@ -58,11 +59,20 @@ class Run:
 
 
 def fine_tune(
-    project: Project | Path | str, settings: TrainSettings | None = None, tell: Tell = silent, *, new: bool = False
+    project: Project | Path | str,
+    settings: TrainSettings | None = None,
+    tell: Tell = silent,
+    *,
+    new: bool = False,
+    scorers: Scorers | None = None,
+    place: Place | None = None,
 ) -> Run:
     """Fine-tune the project's voice and save it below voices/; goes on with a run that was broken off.
 
-    `new` begins a new run in any case. Raises DataError for an empty or unusable manifest, ConfigError for
+    `new` begins a new run in any case; `scorers` are what `train.best_by` may name besides the loss; `place` is where
+    in a cluster this process stands, whose caller keeps other trainings away.
+
+    Raises DataError for an empty or unusable manifest, ConfigError for
     what cannot run here, CheckpointError for weights or a vocabulary that do not fit, TrainingError when the
     loss is not finite; KeyboardInterrupt after Ctrl-C or SIGTERM, when all is saved.
     """
@@ -70,10 +80,12 @@ def fine_tune(
     settings = settings or project.settings("train", TrainSettings)
     machine = Machine.look()
     precision = plan_precision(settings.precision, machine)
-    processes = Processes(precision.name, machine)
+    scorer = scorer_for(settings.best_by, project, scorers)
+    processes = Processes(precision.name, machine, settings.sharding, place)
     if not processes.main:
         tell = silent
-    with Interrupt() as interrupt, runs.only_one(project) if processes.main else contextlib.nullcontext():
+    alone = runs.only_one(project) if processes.main and place is None else contextlib.nullcontext()
+    with Interrupt() as interrupt, alone:
         rows = Manifest.read(project.manifest)
         engine = build(project, settings, rows, tell)
         head = engine.model.spec.head_width
@@ -88,7 +100,7 @@ def fine_tune(
         with processes.first_alone():
             data = gather(project, settings, engine, rows, tell if processes.main else silent)
         compiled = ready(engine.model, settings, attention.name)
-        training = Training(settings, engine, data, processes)
+        training = Training(settings, engine, data, processes, scorer)
         folder = _open_run(project, settings, engine.name, data.name, processes, tell, new=new)
         checkpoints = Checkpoints(folder.checkpoints, settings.keep)
         if last := checkpoints.last():
@@ -114,14 +126,19 @@ def fine_tune(
         losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
         dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
         training.finish()
+        if ended != "paused":
+            training.join()
         bundle = None
         if processes.main and ended != "paused":
             training.take_best(checkpoints)
             metrics = {"dev_loss": training.watcher.best, "train_loss": losses[-1] if losses else None}
+            if scorer is not None:
+                metrics[settings.best_by] = training.best_score
             bundle = export(project, settings, engine, data, metrics, folder, tell, step=training.taken)
             training.coqui_files = len(list(bundle.with_name(f"{bundle.name}-coqui").glob("*")))
+            training.adapter_bytes = sum(path.stat().st_size for path in adapter_folder(bundle).glob("*.safetensors"))
             folder.end(ended)
-        facts = facts_of(settings, training, lines, plan, tracker, checkpoints)
+        facts = facts_of(settings, training, lines, plan, tracker, checkpoints) if processes.main else []
         if processes.main:
             folder.write("truth.json", as_json(facts))
         processes.wait()
@@ -145,13 +162,16 @@ def _steps(
             log.write(kind, training.taken, **values)
         numbers = {key: value for key, value in values.items() if isinstance(value, float)}
         tracker.write(training.taken, numbers)
-        shown = {key: numbers[key] for key in _SHOWN if key in numbers}
+        shown = {key: numbers[key] for key in (*_SHOWN, settings.best_by) if key in numbers}
         tell(Progress("train", training.taken, training.total, "steps", message, shown))
 
     def save(*, best: bool = False) -> None:
         training.saved += 1
-        if processes.main:
-            checkpoints.save(training.snapshot(), training.watcher.best if best else None)
+        snapshot = training.snapshot()
+        if snapshot is not None:
+            figure = training.watcher.best if training.scorer is None else training.best_score
+            name = "dev_loss" if training.scorer is None else settings.best_by
+            checkpoints.save(snapshot, figure if best else None, name)
         processes.wait()
 
     interrupt.looping = True
@@ -167,7 +187,7 @@ def _steps(
                 return verdict.stop
         elif training.taken % settings.save_every == 0:
             save()
-        if settings.sample_every and training.taken % settings.sample_every == 0 and processes.main:
+        if settings.sample_every and training.taken % settings.sample_every == 0:
             path = training.speak(folder.samples)
             note("sample", f"spoke {path.name}", path=path.name)
         if processes.any(bool(interrupt.wanted)):
@@ -194,8 +214,9 @@ def _open_run(
     new: bool,
 ) -> runs.RunFolder:
     """The run to go on with, or a new one."""
-    parts = settings.batches.accumulate * processes.count
-    made_of = runs.identity(settings=to_dict(settings), engine=engine, data=data, parts=parts)
+    made_of = runs.identity(
+        settings=_lasting(settings), engine=engine, data=data, parts=settings.batches.accumulate * processes.count
+    )
     with processes.first_alone():
         folder, why = (None, "") if new and processes.main else runs.find(project, made_of)
         if why:
@@ -206,11 +227,26 @@ def _open_run(
     return folder
 
 
+def _lasting(settings: TrainSettings) -> dict[str, Any]:
+    """What must stay the same for a run to be gone on with: not how many processes share its steps, nor how."""
+    alike = replace(settings, sharding="off", ray=RaySettings(), batches=replace(settings.batches, accumulate=1))
+    same: dict[str, Any] = _as_floats(to_dict(alike))  # 8 and 8.0 are one setting
+    return same
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_floats(entry) for key, entry in value.items()}
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _plan(machine: Machine, precision: Choice, attention: Choice, training: Training, compiled: int) -> dict[str, Any]:
     """What was chosen for this run, for plan.json."""
     return {
         "device": f"{machine.device}: {machine.name}",
         "processes": training.processes.count,
+        "machines": training.machines or 1,
+        "sharded": training.processes.sharded,
         "precision": str(precision),
         "attention": str(attention),
         "attention_kind": attention.name,

@@ -18,6 +18,7 @@ from torch import nn
 from dimts.base.errors import ConfigError, MissingExtra
 from dimts.base.plugins import has
 from dimts.train.settings import ScheduleSettings
+from dimts.train.shard import first_row, local, spread, whole
 
 Kernel = Literal["auto", "fused", "foreach", "loop", "8bit"]
 BETAS = (0.9, 0.96)
@@ -112,16 +113,17 @@ class RowPace:
 
     def before(self) -> None:
         """Keep the values before the optimizer's step."""
-        self._kept = [] if self.idle else [parameter.detach().clone() for parameter in self.parameters]
+        self._kept = [] if self.idle else [local(parameter.detach()).clone() for parameter in self.parameters]
 
     @torch.no_grad()
     def after(self) -> None:
         """Scale the step that was taken, row by row."""
         for parameter, kept in zip(self.parameters, self._kept, strict=False):
-            pace = parameter.new_full((len(parameter),), self.new_pace)
-            pace[: self.old_rows] = self.old_pace
-            pace = pace.view(-1, *[1] * (parameter.dim() - 1))
-            parameter.copy_(kept + (parameter - kept) * pace)
+            own = local(parameter)
+            pace = own.new_full((len(own),), self.new_pace)
+            pace[: max(0, self.old_rows - first_row(parameter))] = self.old_pace
+            pace = pace.view(-1, *[1] * (own.dim() - 1))
+            own.copy_(kept + (own - kept) * pace)
         self._kept = []
 
 
@@ -146,7 +148,7 @@ class Average:
     def restore(self, shadow: Mapping[str, torch.Tensor], steps: int) -> None:
         """Go on from a stored average."""
         for name, value in shadow.items():
-            self.shadow[name].copy_(value)
+            self.shadow[name].copy_(spread(value, self.shadow[name]))
         self.steps = steps
 
     @contextmanager
@@ -165,8 +167,8 @@ class Average:
         apart = total = 0.0
         for name, parameter in model.named_parameters():
             if name in self.shadow:
-                apart += float((self.shadow[name] - parameter).pow(2).sum())
-                total += float(parameter.pow(2).sum())
+                apart += float(whole((self.shadow[name] - parameter).pow(2).sum()))
+                total += float(whole(parameter.pow(2).sum()))
         return math.sqrt(apart / total) if total else 0.0
 
 

@@ -22,7 +22,9 @@ from dimts.base.errors import TrainingError, storage_error
 from dimts.base.files import write_text
 from dimts.base.project import Project
 
-_RUN, _LOG, _PAUSE, _LOCK = "run.json", "log.jsonl", "pause", ".running"
+_RUN, _LOG, _LOCK = "run.json", "log.jsonl", ".running"
+PAUSE = "pause"
+"""A file of this name in a run's folder asks it to save and leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,11 @@ class RunFolder:
     @property
     def pause_wanted(self) -> bool:
         """Someone has asked the run to save and leave."""
-        return (self.root / _PAUSE).exists()
+        return (self.root / PAUSE).exists()
 
     def unpause(self) -> None:
         """Forget such a request."""
-        (self.root / _PAUSE).unlink(missing_ok=True)
+        (self.root / PAUSE).unlink(missing_ok=True)
 
 
 class Log:
@@ -142,7 +144,7 @@ def ask_pause(project: Project) -> Path:
     """Ask the run that is going on to save and leave. TrainingError if none is."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         if (root / _RUN).is_file() and not RunFolder(root).info().get("ended") and _alive(project):
-            write_text(root / _PAUSE, "")
+            write_text(root / PAUSE, "")
             return root
     raise TrainingError("no run is going on in this project", f"dimts train {project.root}")
 

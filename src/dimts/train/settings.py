@@ -107,6 +107,24 @@ class LoraSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RaySettings:
+    """[train.ray]: the processes of `dimts train --ray`."""
+
+    workers: int = 2
+    """Processes; on a cluster with cards each has one card."""
+    address: str = ""
+    """Of the cluster, e.g. "auto" or "10.0.0.1:6379"; empty starts one on this machine, on loopback only."""
+    cores: int = 1
+    """Processor cores of each worker."""
+    retries: int = 3
+    """Times the workers are started again when one of them is lost, to go on at the last checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.cores < 1 or self.retries < 0:
+            raise ConfigError("train.ray: workers ≥ 1, cores ≥ 1, retries ≥ 0", "mend [train.ray]")
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """[train]: how the voice is fine-tuned."""
 
@@ -159,6 +177,9 @@ class TrainSettings:
     """Gradient checkpointing: "off", "on" (every layer), or "every K" layers. Less memory, more time."""
     loss_chunk: int = 0
     """Positions per piece of the code loss, so that not all logits are in memory at once; 0: whole."""
+    sharding: Literal["off", "full"] = "off"
+    """full: each of several processes holds a slice of weights, gradients and optimizer state (FSDP). `accelerate
+    launch --use_fsdp` asks for it too. Checkpoints are whole, and the same either way."""
     compile: bool = False
     """torch.compile the trunk; needs a C++ compiler; pays after hundreds of steps."""
     evaluate_every: int = 0
@@ -167,12 +188,20 @@ class TrainSettings:
     """Steps between checkpoints; one is also written at every evaluation and at the end."""
     keep: int = 2
     """Checkpoints kept besides the best."""
+    best_by: str = "loss"
+    """What decides which checkpoint is the best, and becomes the voice: "loss", of the dev clips, or a figure of
+    `dimts evaluate` over dev sentences spoken at each evaluation: per, faults, likeness, quality, mcd_db, ..."""
+    best_clips: int = 8
+    """Dev sentences spoken for it; 0: all."""
     sample_every: int = 0
     """Steps between spoken samples in runs/<when>/samples; 0: none."""
     sample_text: str = "ሰላም ለዓለም።"
     """What the samples say."""
     coqui_folder: bool = False
     """Also save the voice as a folder that coqui-tts loads: voices/<name>-coqui."""
+    adapter_folder: bool = False
+    """With LoRA on a base, also save what was learnt apart from the base: voices/<name>-adapter, a few megabytes that
+    speak while the base lies where it lay."""
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     """Where live curves go besides log.jsonl."""
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -180,6 +209,7 @@ class TrainSettings:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     stop: StopSettings = field(default_factory=StopSettings)
+    ray: RaySettings = field(default_factory=RaySettings)
 
     def __post_init__(self) -> None:
         checks = {
@@ -200,6 +230,9 @@ class TrainSettings:
             "evaluate_every ≥ 0": self.evaluate_every >= 0,
             "save_every ≥ 1": self.save_every >= 1,
             "keep ≥ 1": self.keep >= 1,
+            "best_clips ≥ 0": self.best_clips >= 0,
+            'adapter_folder only with parts = "lora" and a base': not self.adapter_folder
+            or (self.parts == "lora" and bool(self.base)),
             "sample_every ≥ 0": self.sample_every >= 0,
         }
         for rule, holds in checks.items():

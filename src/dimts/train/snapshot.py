@@ -1,7 +1,7 @@
 """A run's state ↔ a folder on disk: written aside, synced, then renamed, so that it is whole or not there.
 
     checkpoints/step-000100/   weights.safetensors optimizer.safetensors average.safetensors state.json
-    checkpoints/best.json      which of them has the lowest dev loss
+    checkpoints/best.json      which of them is the best, and by what
 
 Tensors lie in safetensors files, numbers in JSON: nothing in a checkpoint can run code when it is read.
 """
@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from dimts.base.errors import CheckpointError, storage_error
 from dimts.base.files import fingerprint, write_text
+from dimts.train.shard import spread
 
 WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
 _BEST = "best.json"
@@ -49,16 +50,16 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
 
-    def save(self, snapshot: Snapshot, dev_loss: float | None = None) -> Path:
-        """Write a snapshot whole, then drop the oldest; with `dev_loss` it becomes the best one.
+    def save(self, snapshot: Snapshot, best: float | None = None, by: str = "dev_loss") -> Path:
+        """Write a snapshot whole, then drop the oldest; with `best`, its figure of `by`, it becomes the best one.
 
         Raises DimtsError when the disk is full; what was there before stays.
         """
         final = self.folder / f"step-{snapshot.step:06d}"
         if not (final / STATE).is_file():
             self._write(snapshot, final)
-        if dev_loss is not None:
-            write_text(self.folder / _BEST, json.dumps({"step": snapshot.step, "dev_loss": dev_loss}))
+        if best is not None:
+            write_text(self.folder / _BEST, json.dumps({"step": snapshot.step, by: best}))
         self._prune()
         return final
 
@@ -94,7 +95,7 @@ class Checkpoints:
         return self.all()[-1] if self.all() else None
 
     def best(self) -> Path | None:
-        """The snapshot with the lowest dev loss, if one was judged."""
+        """The snapshot that was judged best, if one was judged."""
         try:
             step = json.loads((self.folder / _BEST).read_text(encoding="utf-8"))["step"]
         except (FileNotFoundError, ValueError, KeyError):
@@ -141,7 +142,7 @@ def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> Non
             f"the checkpoint belongs to another model or setting: {odd[0]}", "start a new run (--new)"
         )
     for name, parameter in own.items():
-        parameter.copy_(weights[name])
+        parameter.copy_(spread(weights[name], parameter))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -153,9 +154,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 def put_back_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
     """The inverse of `optimizer_tensors`; hyperparameters stay those of the optimizer."""
     state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
+        state.setdefault(int(index), {})[key] = spread(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

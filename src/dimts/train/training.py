@@ -17,14 +17,16 @@ from safetensors.torch import save_file
 
 from dimts.base.errors import TrainingError
 from dimts.train.batches import Batcher, Clip
-from dimts.train.engine import Engine
-from dimts.train.export import speak_sample
+from dimts.train.engine import Engine, bare
+from dimts.train.export import speak_dev, speak_sample
 from dimts.train.gather import Gathered
 from dimts.train.optimise import Average, RowPace, adamw, choose_kernel, groups, share_at
 from dimts.train.processes import Processes
 from dimts.train.runs import RunFolder
 from dimts.train.sampler import Sampler, Step
+from dimts.train.score import Scorer
 from dimts.train.settings import TrainSettings
+from dimts.train.shard import gathered, held_bytes, settle, shard, whole
 from dimts.train.snapshot import (
     Checkpoints,
     Snapshot,
@@ -46,7 +48,14 @@ RATE_OF_RANDOM_WEIGHTS, RATE_OF_LORA, RATE_OF_A_BASE = 1e-3, 1e-4, 1e-5
 class Training:
     """All that moves while a voice is fine-tuned."""
 
-    def __init__(self, settings: TrainSettings, engine: Engine, data: Gathered, processes: Processes) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        engine: Engine,
+        data: Gathered,
+        processes: Processes,
+        scorer: Scorer | None = None,
+    ) -> None:
         self.settings, self.engine, self.data, self.processes = settings, engine, data, processes
         self.model = engine.model
         self.sampler = Sampler(
@@ -75,11 +84,18 @@ class Training:
         kernel, why = choose_kernel(settings.optimizer, processes.device.type)
         self.kernel_why = f"{kernel}: {why}"
         self.learning_rate = settings.learning_rate or self._usual_rate()
+        if processes.sharded:
+            shard(self.model, processes.device)
+        self.held_bytes = held_bytes(self.model)
+        """Parameters in this process."""
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.trainable = sum(parameter.numel() for parameter in self.parameters)
         self.adapter_parameters = engine.adapter_parameters
         raw = adamw(groups(self.model, settings.weight_decay), self.learning_rate, kernel)
-        self.wrapped, self.optimizer = processes.accelerator.prepare(self.model, raw)
+        if processes.sharded:
+            self.wrapped, self.optimizer = self.model, processes.accelerator.prepare(raw)
+        else:
+            self.wrapped, self.optimizer = processes.accelerator.prepare(self.model, raw)
         self.pace = RowPace(
             [*self.model.gpt.text_embedding.parameters(), *self.model.gpt.text_head.parameters()],
             engine.old_rows,
@@ -89,6 +105,10 @@ class Training:
         self.average = Average(self.model, settings.ema) if settings.ema else None
         self.watcher = EarlyStop(settings.stop)
         self.guard = Guard(settings.stop.bad_steps)
+        self.scorer = scorer
+        self.best_score = math.nan
+        """Of the scorer, at the best checkpoint."""
+        self.machines = processes.machines()
         self.probe = Probe()
         self.probe.attach(self.model)
         self.taken = 0
@@ -104,6 +124,9 @@ class Training:
         """Checkpoints written in this sitting."""
         self.sample_seconds = 0.0
         """Length of the sentences spoken in this sitting."""
+        self.scored = 0
+        """Sentences spoken for the scorer at the last evaluation."""
+        self.adapter_bytes = 0
         self.coqui_files = 0
         self.average_distance = self.adapter_strength = 0.0
         """Of the last weights; see `finish`."""
@@ -193,7 +216,7 @@ class Training:
         text_sum, mel_sum = self.processes.sum(*sums)
         text, mel = text_sum / max(texts, 1), mel_sum / max(mels, 1)
         limit = self.settings.clip_norm or math.inf
-        norm = float(accelerator.clip_grad_norm_(self.parameters, limit))
+        norm = float(whole(accelerator.clip_grad_norm_(self.parameters, limit)))
         self.clipped += norm > limit
         scaled = accelerator.scaler is not None  # with fp16 an infinite norm is the scaler's business
         if self.guard.accepts(text, mel, 0.0 if scaled else norm):
@@ -214,6 +237,7 @@ class Training:
         examples = self.batcher.examples(self.model, part, self.epoch)
         plain = self.model(examples, replace(self.loss_settings, label_smoothing=0.0)).mel
         self.probe.smoothing_gap = float(self.model(examples, self.loss_settings).mel - plain)
+        settle(self.model)
 
     def _targets(self, part: Sequence[int]) -> tuple[int, int]:
         """Text and code targets of a part that have a loss."""
@@ -266,27 +290,55 @@ class Training:
                 text, mel = self._dev_losses()
             dev = self.settings.text_weight * text + mel
         values = {"dev_loss": dev, "dev_loss_text": text, "dev_loss_mel": mel, "train_loss": train_loss}
-        return values, self.watcher.see(train_loss, dev)
+        verdict = self.watcher.see(train_loss, dev)
+        if self.scorer is not None:
+            score = self._score(self.scorer)
+            sign = 1 if self.scorer.lower_is_better else -1
+            better = math.isfinite(score) and not sign * score >= sign * self.best_score
+            self.best_score = score if better else self.best_score
+            values[self.settings.best_by] = score
+            verdict = replace(verdict, best=better)
+        return values, verdict
+
+    def _score(self, scorer: Scorer) -> float:
+        """What the scorer makes of dev sentences spoken now, by the averaged weights where there are such."""
+        average = self.average.inside(self.model) if self.average is not None else contextlib.nullcontext()
+        score = 0.0
+        with average, gathered(self.model):
+            if self.processes.main:
+                spoken = speak_dev(self.engine, self.data, self.settings.best_clips)
+                self.scored = len(spoken)
+                score = scorer(spoken)
+        return self.processes.sum(score)[0]
 
     def _dev_losses(self) -> tuple[float, float]:
         """Token means over all dev clips, without dropout, smoothing or masks; each clip's company never matters."""
         self.wrapped.eval()
         sums = [0.0] * 4
-        for part in self.processes.share(parts_of(self.data.dev, self.data.seconds_per_forward)):
+        parts = parts_of(self.data.dev, self.data.seconds_per_forward)
+        # slices are put together by all processes at once: who has no part left goes along with the first
+        spare = -len(parts) % self.processes.count if self.processes.sharded else 0
+        turns = [(part, True) for part in parts] + [(parts[0], False)] * spare
+        for part, counts in self.processes.share(turns):
             examples = self.judge_batcher.examples(self.model, part, None)
             with self.processes.accelerator.autocast():
                 losses = self.model(examples, LossSettings(chunk_tokens=self.settings.loss_chunk))
+            if not counts:
+                continue
             sums[0] += float(losses.text) * losses.text_tokens
             sums[1] += float(losses.mel) * losses.mel_tokens
             sums[2] += losses.text_tokens
             sums[3] += losses.mel_tokens
+        settle(self.model)
         text, mel, texts, mels = self.processes.sum(*sums)
         return text / max(texts, 1), mel / max(mels, 1)
 
     # Keeping
 
-    def snapshot(self) -> Snapshot:
-        """Everything needed to go on from here."""
+    def snapshot(self) -> Snapshot | None:
+        """Everything needed to go on from here, on the first process; all must come where slices are to be joined."""
+        if not (self.processes.main or self.processes.sharded):
+            return None
         numbers = {
             "epoch": self.epoch,
             "place": self.place,
@@ -294,11 +346,15 @@ class Training:
             "skipped": self.guard.skipped,
             "since_evaluation": self.since_evaluation,
             "average_steps": self.average.steps if self.average else 0,
+            "best_score": self.best_score if math.isfinite(self.best_score) else None,
         }
         if self.processes.accelerator.scaler is not None:
             numbers["scaler"] = self.processes.accelerator.scaler.state_dict()
         shadow = self.average.shadow if self.average else {}
-        return Snapshot(self.taken, trained(self.model), optimizer_tensors(self.optimizer), shadow, numbers)
+        together = self.processes.whole
+        weights, moments = together(trained(self.model)), together(optimizer_tensors(self.optimizer))
+        whole_shadow = together(shadow)
+        return Snapshot(self.taken, weights, moments, whole_shadow, numbers) if self.processes.main else None
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to where a snapshot was taken."""
@@ -311,25 +367,38 @@ class Training:
         self.watcher = EarlyStop.restore(self.settings.stop, numbers["watcher"])
         self.guard.skipped = numbers["skipped"]
         self.since_evaluation = list(numbers["since_evaluation"])
+        self.best_score = math.nan if numbers["best_score"] is None else numbers["best_score"]
         if self.processes.accelerator.scaler is not None and "scaler" in numbers:
             self.processes.accelerator.scaler.load_state_dict(numbers["scaler"])
 
     def finish(self) -> None:
         """Measure what later steps (taking the best, merging adapters) would hide."""
         self.average_distance = self.average.distance(self.model) if self.average else 0.0
-        self.adapter_strength = self.engine.adapter_strength()
+        with gathered(self.model):
+            self.adapter_strength = self.engine.adapter_strength()
+
+    def join(self) -> None:
+        """The first process has the whole engine again, where each had a slice: a voice cannot be made of slices."""
+        if self.processes.sharded:
+            state = self.processes.whole(self.model.state_dict())
+            if self.processes.main:
+                self.model = self.engine.model = bare(self.model, self.settings)
+                self.model.load_state_dict(state)
 
     def take_best(self, checkpoints: Checkpoints) -> None:
-        """The weights with the lowest dev loss (averaged where an average is kept), for the voice."""
+        """The best weights (averaged where an average is kept), for the voice."""
         path = checkpoints.best() or checkpoints.last()
         if path is not None:
             snapshot = load(path)
             put_back(self.model, snapshot.average or snapshot.weights)
 
     def speak(self, folder: Path) -> Path:
-        """Say the sample text with the engine as it is; returns the wave file."""
+        """Say the sample text with the engine as it is, on the first process; returns the wave file."""
         path = folder / f"step-{self.taken:06d}.wav"
-        self.sample_seconds += speak_sample(self.engine, self.data, self.settings.sample_text, path)
+        with gathered(self.model):
+            if self.processes.main:
+                self.sample_seconds += speak_sample(self.engine, self.data, self.settings.sample_text, path)
+        self.processes.wait()
         return path
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dimts.train.shard import is_sharded, local, whole
 from dimts.xtts.model import XTTS
 
 _PROBABILITY_DIMENSIONS = 4
@@ -119,8 +120,9 @@ class Probe:
         self.saved_bytes.clear()
         self.kernels.clear()
         before = {name: parameter.detach().clone() for name, parameter in model.trained() if parameter.requires_grad}
-        own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        own = {local(parameter).untyped_storage().data_ptr() for parameter in model.parameters()}
         seen: set[int] = set()
+        hooks = [module.register_forward_pre_hook(_adding_to(own)) for module in model.modules() if is_sharded(module)]
 
         def pack(tensor: Tensor) -> Tensor:
             pointer = tensor.untyped_storage().data_ptr()
@@ -132,14 +134,15 @@ class Probe:
 
         with saved_tensors_hooks(pack, lambda tensor: tensor), _Kernels(self, model.spec.audio_ids):
             yield
+        for hook in hooks:
+            hook.remove()
         parameters = dict(model.named_parameters())
         for name, old in before.items():
             change = (parameters[name].detach() - old).pow(2)
-            self.moved[name] = float(change.mean().sqrt())
+            self.moved[name] = float(whole(change.sum()) / change.numel()) ** 0.5
             if name == "gpt.text_embedding.weight":
-                parts = [
-                    float(part.mean().sqrt()) if len(part) else 0.0 for part in (change[:old_rows], change[old_rows:])
-                ]
+                rows = whole(change)
+                parts = [float(part.mean().sqrt()) if len(part) else 0.0 for part in (rows[:old_rows], rows[old_rows:])]
                 self.moved_rows = (parts[0], parts[1])
 
     @property
@@ -172,6 +175,15 @@ class Probe:
             "conditioning_runs": self.conditioning_runs,
             "conditioning_frames": self.conditioning_frames,
         }
+
+
+def _adding_to(own: set[int]) -> Callable[[nn.Module, Any], None]:
+    """A hook that adds the parameters which a sliced module has put together for its forward pass."""
+
+    def add(module: nn.Module, given: Any) -> None:
+        own.update(local(parameter).untyped_storage().data_ptr() for parameter in module.parameters())
+
+    return add
 
 
 class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]

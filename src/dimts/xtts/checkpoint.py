@@ -102,7 +102,7 @@ def load(
     dvae: bool = False,
     dtype: torch.dtype | None = torch.float32,
 ) -> Bundle:
-    """A bundle of ours, a folder of coqui's, or one weight file in such a folder.
+    """A bundle of ours, adapters beside their base, a folder of coqui's, or one weight file in such a folder.
 
     `weights_file` and `vocabulary` replace the folder's own, `dvae` loads the DVAE too (needed to make codes).
     `dtype` None keeps numbers as stored. Raises CheckpointError for whatever does not fit, naming key and file.
@@ -113,6 +113,10 @@ def load(
     if not folder.is_dir():
         raise CheckpointError(f"no such model folder: {folder}", "dimts fetch downloads the published model")
     if (folder / BUNDLE).is_file():
+        if "base" in _read_json(folder / BUNDLE):
+            from dimts.xtts.adapter import load_adapter  # it stands on this file
+
+            return load_adapter(folder, dvae=dvae, dtype=dtype)
         return load_bundle(folder, dvae=dvae, dtype=dtype, weights_file=weights_file)
     return load_coqui(folder, weights_file=weights_file, vocabulary=vocabulary, dvae=dvae, dtype=dtype)
 

@@ -1,0 +1,245 @@
+"""The same loop in the workers of Ray Train, on this machine or many: settings → a run, watched from here.
+
+    run = fine_tune_on_ray(project, settings, tell)
+
+The project's folder must lie under the same path on every machine, as on a shared disk: the first worker writes into
+it, the others read from it. Nothing is kept in Ray: a run goes on from its own checkpoints, with --ray or without.
+A worker that is lost, killed or cut off takes its company down; all are started again (`train.ray.retries`) and go on
+where the last checkpoint was. An error a person can mend comes here as the one line it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dimts.base.errors import DimtsError, TrainingError
+from dimts.base.plugins import need
+from dimts.base.progress import Progress, Tell, silent
+from dimts.base.project import Project
+from dimts.train import runs
+from dimts.train.interrupt import Interrupt
+from dimts.train.loop import Run, fine_tune
+from dimts.train.processes import Place
+from dimts.train.score import Scorers
+from dimts.train.settings import RaySettings, TrainSettings
+
+_LOOPBACK = "127.0.0.1"
+_LOOK_SECONDS = 0.5
+_SCRATCH = ".ray"
+"""Below runs/: Ray Train's own notes on a run, of no use afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What a worker is given."""
+
+    project: Path
+    settings: TrainSettings
+    new: bool
+    folder: Path
+    """The working folder here, which relative paths in the settings are meant from."""
+    where: str
+    restarts: int
+    scorers: Scorers | None
+    mail: Any
+    """Queue to whoever watches: Progress, or the error of a worker."""
+
+
+def fine_tune_on_ray(
+    project: Project | Path | str,
+    settings: TrainSettings | None = None,
+    tell: Tell = silent,
+    *,
+    new: bool = False,
+    scorers: Scorers | None = None,
+) -> Run:
+    """What `fine_tune` does, in `train.ray.workers` processes of a Ray cluster.
+
+    Raises what `fine_tune` does, MissingExtra without Ray, and TrainingError when the cluster cannot be reached, has
+    no room, or lost workers more often than `train.ray.retries`. Ctrl-C and SIGTERM save, then KeyboardInterrupt.
+    """
+    project = project if isinstance(project, Project) else Project.open(project)
+    settings = settings or project.settings("train", TrainSettings)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+    ray = need("ray", "ray")
+    need("ray.train", "ray")
+    with Interrupt() as interrupt, runs.only_one(project), _cluster(ray, settings.ray, tell) as where:
+        for restarts in range(settings.ray.retries + 1):
+            mail = _queue()
+            errand = _Errand(
+                project.root.resolve(), settings, new and not restarts, Path.cwd(), where, restarts, scorers, mail
+            )
+            run, error = _once(ray, errand, project, interrupt, tell)
+            if run is not None:
+                if interrupt.wanted and run.bundle is None:
+                    raise KeyboardInterrupt
+                return run
+            if isinstance(error, DimtsError):
+                raise error
+            reason = _first_line(error)
+            if interrupt.wanted:
+                raise KeyboardInterrupt
+            tell(Progress("train", 0, None, "steps", f"workers were lost ({reason}): all begin again"))
+    raise TrainingError(
+        f"workers were lost {settings.ray.retries + 1} times, at last: {reason}",
+        "see 'ray status' and the machines' memory; the same command goes on at the last checkpoint",
+    )
+
+
+def _once(
+    ray: Any, errand: _Errand, project: Project, interrupt: Interrupt, tell: Tell
+) -> tuple[Run | None, BaseException | None]:
+    """One life of the workers: the run, or why there is none."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    wanted = errand.settings.ray
+    cards = ray.cluster_resources().get("GPU", 0) >= wanted.workers
+    scratch = errand.project / "runs" / _SCRATCH
+    each: dict[str, float] = {"CPU": wanted.cores, **({"GPU": 1} if cards else {})}
+    trainer = TorchTrainer(
+        _work,  # type: ignore[arg-type]
+        train_loop_config={"errand": errand},
+        scaling_config=ScalingConfig(num_workers=wanted.workers, use_gpu=cards, resources_per_worker=each),
+        run_config=RunConfig(storage_path=str(scratch), failure_config=FailureConfig(max_failures=0)),
+    )
+    outcome: dict[str, Any] = {}
+
+    def fit() -> None:
+        try:
+            outcome["run"] = trainer.fit().return_value  # type: ignore[attr-defined]
+        except Exception as error:  # noqa: BLE001 (whatever Ray raises is told by whoever waits)
+            outcome["error"] = error
+
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    interrupt.looping = True
+    told: DimtsError | None = None
+    asked = False
+    try:
+        while True:
+            over = not thread.is_alive()
+            for letter in _letters(errand.mail, 0.0 if over else _LOOK_SECONDS):
+                if isinstance(letter, Progress):
+                    tell(letter)
+                else:
+                    told = told or letter
+            if interrupt.wanted and not asked:
+                asked = _ask_to_save(project)
+            if over:
+                break
+    finally:
+        interrupt.looping = False
+        errand.mail.shutdown(force=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return outcome.get("run"), told or outcome.get("error")
+
+
+def _ask_to_save(project: Project) -> bool:
+    """The workers hear no signal of this process: the run's `pause` file tells them."""
+    for root in sorted(project.runs.glob("2*/"), reverse=True):
+        (root / runs.PAUSE).touch()
+        return True
+    return False
+
+
+def _work(config: dict[str, Any]) -> Run:
+    """In each worker: the loop."""
+    errand: _Errand = config["errand"]
+    try:
+        return _fine_tune(errand)
+    except DimtsError as error:
+        # plain, as some of the tree cannot be rebuilt from their message alone
+        errand.mail.put(DimtsError(error.message, error.hint))
+        raise
+
+
+def _fine_tune(errand: _Errand) -> Run:
+    import ray
+    import torch
+    from ray import train
+
+    if errand.folder.is_dir():
+        os.chdir(errand.folder)
+    if not errand.project.is_dir():
+        raise TrainingError(
+            f"{errand.project} is not on the machine {os.uname().nodename} of the cluster",
+            "put the project on a disk that all machines see under the same path",
+        )
+    torch.set_num_threads(errand.settings.ray.cores)
+    place = Place(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
+    first = train.get_context().get_world_rank() == 0
+    return fine_tune(
+        errand.project,
+        errand.settings,
+        errand.mail.put if first else silent,
+        new=errand.new,
+        scorers=errand.scorers,
+        place=place,
+    )
+
+
+@contextlib.contextmanager
+def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
+    """A connection to a cluster, or a cluster of our own on loopback; says where. One that is there already is used."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield "the cluster this program was connected to"
+        return
+    own = not wanted.address
+    tell(Progress("cluster", 0, 1, "clusters", "starting Ray on this machine" if own else ""))
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if own:
+            room = {"num_cpus": max(wanted.workers * wanted.cores, os.cpu_count() or 1)}
+            ray.init(address="local", include_dashboard=False, _node_ip_address=_LOOPBACK, **room, **quiet)
+        else:
+            ray.init(address=wanted.address, **quiet)
+    except Exception as error:
+        raise TrainingError(
+            f"no Ray cluster at {wanted.address or 'this machine'}: {_first_line(error)}",
+            "start one with 'ray start --head', or leave train.ray.address empty",
+        ) from error
+    tell(Progress("cluster", 1, 1, "clusters"))
+    try:
+        have = ray.cluster_resources().get("CPU", 0)
+        if have < wanted.workers * wanted.cores:
+            raise TrainingError(
+                f"the cluster has {have:g} cores, {wanted.workers} workers of {wanted.cores} need more",
+                "lower train.ray.workers or train.ray.cores, or add machines",
+            )
+        yield "this machine" if own else wanted.address
+    finally:
+        ray.shutdown()
+
+
+def _queue() -> Any:
+    from ray.util.queue import Queue
+
+    return Queue(actor_options={"num_cpus": 0})
+
+
+def _letters(mail: Any, seconds: float) -> Iterator[Any]:
+    """What has come, after waiting for the first at most so long."""
+    from ray.exceptions import RayError
+    from ray.util.queue import Empty
+
+    try:
+        if seconds:
+            yield mail.get(timeout=seconds)
+        yield from mail.get_nowait_batch(mail.qsize())
+    except (Empty, RayError):
+        return
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()[:200]

@@ -1,0 +1,112 @@
+"""What LoRA training changed, kept apart from the base it lies beside: a few megabytes that can be loaded.
+
+    save_adapter(bundle, folder, settings, base)      adapters, and parameters that learnt whole (embeddings …)
+    load_adapter(folder)                              base + that → a bundle with the adapters merged
+
+bundle.json names the base and the fingerprint of its weights that were left alone; another base is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dimts.base.errors import CheckpointError
+from dimts.base.files import fingerprint, write_text
+from dimts.xtts import checkpoint, lora, weights
+from dimts.xtts.download import XTTS_V2, find_base
+from dimts.xtts.spec import Spec
+from dimts.xtts.vocabulary import Vocabulary
+from dimts.xtts.voice import Voice
+
+ADAPTER = "adapter.safetensors"
+_LEARNT = ("gpt.", "conditioning.")
+
+
+def save_adapter(
+    bundle: checkpoint.Bundle, folder: Path | str, settings: lora.LoraSettings, base: Path | str, learnt: Iterable[str]
+) -> None:
+    """Write the adapters of the bundle's model, not merged yet, and its parameters named in `learnt`.
+
+    `base` is the folder of the weights they are beside, or "xtts-v2". Whole or not at all; an older one is replaced.
+    """
+    state = bundle.model.state_dict()
+    extra = {name: state[name].clone() for name in learnt}
+    names = checkpoint._file_names(bundle.voices)
+    with checkpoint._folder_aside(folder) as target:
+        lora.save(bundle.model, target / ADAPTER, settings, extra)
+        bundle.vocabulary.save(target / checkpoint.VOCABULARY)
+        write_text(target / checkpoint.CONFIG, checkpoint._json(bundle.model.spec.to_coqui(bundle.config)))
+        for name, file in names.items():
+            bundle.voices[name].save(target / checkpoint.VOICES / file)
+        note = {
+            "format": checkpoint.BUNDLE_FORMAT,
+            "spec": bundle.model.spec.as_dict(),
+            **checkpoint._note(bundle),
+            "voices": names,
+            "base": {"folder": str(base), "sha256": _untouched(state, extra)},
+            "sha256": {file.name: fingerprint(file) for file in sorted(target.iterdir()) if file.is_file()},
+        }
+        write_text(target / checkpoint.BUNDLE, checkpoint._json(note))
+
+
+def load_adapter(
+    folder: Path | str, *, base: Path | str | None = None, dvae: bool = False, dtype: torch.dtype | None = torch.float32
+) -> checkpoint.Bundle:
+    """The base with what was learnt; `base` tells where it lies if it was moved.
+
+    Raises CheckpointError when the base is not there or another one, or a file of the folder is damaged.
+    """
+    folder = Path(folder)
+    note: dict[str, Any] = checkpoint._read_json(folder / checkpoint.BUNDLE)
+    if wrong := checkpoint.verify_bundle(folder):
+        raise CheckpointError(f"{folder / wrong[0]} is not what was saved", "copy the whole folder again")
+    told = note["base"]["folder"]
+    where = Path(base) if base else find_base() if told == XTTS_V2.name else Path(told)
+    if not where.is_dir():
+        raise CheckpointError(
+            f"{folder} is spoken beside the weights in {where}, which are not there",
+            "put them there, or use the voice that was saved whole",
+        )
+    found = checkpoint.load(where, dvae=dvae, dtype=dtype)
+    state: weights.State = dict(found.model.state_dict())
+    spec = Spec.from_dict(note["spec"])
+    with torch.no_grad():
+        extra = _extra(folder)
+        if _untouched(state, extra) != note["base"]["sha256"]:
+            raise CheckpointError(
+                f"{where} is not the base that {folder} was trained beside", "put the right weights there"
+            )
+        model = weights.build_from(spec, {**state, **extra}, str(folder / ADAPTER), dtype)
+        for name, parameter in model.named_parameters():
+            if name.startswith("gpt.trunk."):  # the base's file is mapped, and must not be written to
+                parameter.data = parameter.data.clone()
+        lora.swap(model, folder / ADAPTER)
+        lora.merge(model, keep=False)
+    vocabulary = Vocabulary.load(folder / checkpoint.VOCABULARY, **checkpoint._known(note["vocabulary"]))
+    places = folder / checkpoint.VOICES
+    voices = {name: Voice.load(checkpoint._inside(places, file)) for name, file in note["voices"].items()}
+    config = checkpoint._read_json(folder / checkpoint.CONFIG)
+    return checkpoint.Bundle(model, vocabulary, note["front_end"], voices, note["meta"], config)
+
+
+def _extra(folder: Path) -> dict[str, Tensor]:
+    state = weights.read(folder / ADAPTER)
+    return {name.removeprefix("extra."): value for name, value in state.items() if name.startswith("extra.")}
+
+
+def _untouched(state: weights.State, learnt: Iterable[str]) -> str:
+    """Fingerprint of the weights that training left alone."""
+    changed = set(learnt)
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if name.startswith(_LEARNT) and name not in changed and ".adapter." not in name:
+            digest.update(json.dumps([name, list(state[name].shape)]).encode())
+            digest.update(state[name].detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
