@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ import torch
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, ConfigError, DataError, DimtsError, TrainingError
+from dimts.base.plugins import has
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
@@ -24,6 +29,7 @@ from dimts.train.settings import BatchSettings, ReferenceSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
 from dimts.train.stop import StopSettings
 from dimts.xtts.checkpoint import load, verify_bundle
+from dimts.xtts.model import XTTS
 
 pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
@@ -98,6 +104,22 @@ def test_a_broken_run_ends_as_an_unbroken_one(make_project: MakeProject, at: int
     assert ours == theirs
 
 
+def test_averages_in_8_bits_are_smaller_and_go_on_bit_for_bit(make_project: MakeProject) -> None:
+    if not has("bitsandbytes"):
+        pytest.skip("bitsandbytes is not installed: pip install 'dimts[cuda]'")
+    settings = dataclasses.replace(SHORT, optimizer="8bit")
+    plain, whole = fine_tune(make_project("plain"), SHORT), fine_tune(make_project("whole"), settings)
+    assert _state(whole) != _state(plain)
+    assert whole.losses[-1] == pytest.approx(plain.losses[-1], abs=0.05)
+    sizes = [next(run.folder.glob("checkpoints/*6/optimizer.safetensors")).stat().st_size for run in (whole, plain)]
+    assert sizes[0] < 0.5 * sizes[1]
+    assert any("optimizer_update_8bit" in fact.effect for fact in whole.truth if fact.option == "optimizer")
+    project = make_project("broken")
+    with pytest.raises(_Crash):
+        fine_tune(project, settings, _breaking_at(3))
+    assert _state(fine_tune(project, settings)) == _state(whole)
+
+
 def test_ctrl_c_saves_at_once_and_the_next_call_goes_on(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +134,10 @@ def test_ctrl_c_saves_at_once_and_the_next_call_goes_on(
         def __exit__(self, *_: object) -> None:
             """No handlers were set."""
 
+        @contextlib.contextmanager
+        def abandonable(self) -> Iterator[None]:
+            yield
+
     monkeypatch.setattr(loop, "Interrupt", Asked)
 
     def interrupt(progress: Progress) -> None:
@@ -124,6 +150,33 @@ def test_ctrl_c_saves_at_once_and_the_next_call_goes_on(
     assert Checkpoints(folder / "checkpoints", 2).last() == folder / "checkpoints" / "step-000003"
     assert fine_tune(project, dataclasses.replace(SHORT, save_every=100)).steps == 6
     assert not (project.runs / ".running").exists()
+
+
+def test_a_signal_in_a_long_step_breaks_it_off_and_it_is_taken_again(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fine_tune(make_project("whole"), SHORT)
+    project = make_project("broken")
+    forward = XTTS.forward
+    passes = 0
+
+    def endless(self: XTTS, *given: Any, **named: Any) -> Any:
+        nonlocal passes
+        passes += self.training
+        if passes == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True:  # a step without an end, but with operations
+                torch.zeros(1).add(1)
+        return forward(self, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(XTTS, "forward", endless)
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(project, dataclasses.replace(SHORT, save_every=100))
+    folder = next(project.runs.glob("2*"))
+    assert Checkpoints(folder / "checkpoints", 2).last() == folder / "checkpoints" / "step-000003"
+    again = fine_tune(project, dataclasses.replace(SHORT, save_every=100))
+    assert again.losses == whole.losses
 
 
 def test_a_pause_is_kept_and_resumed(make_project: MakeProject) -> None:
@@ -325,8 +378,6 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(make_project: MakeProject, m
 def test_two_trainings_in_one_project_are_kept_apart(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     project = make_project()
     project.runs.mkdir()
     (project.runs / ".running").write_text(str(os.getppid()))

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dimts.base.errors import ConfigError, MissingExtra
+from dimts.train import optimise
 from dimts.train.optimise import Average, RowPace, adamw, choose_kernel, decayed, groups, share_at
 from dimts.train.settings import ScheduleSettings
 from dimts.xtts.checkpoint import load_coqui
@@ -141,9 +142,15 @@ def test_decay_spares_biases_norms_and_embeddings() -> None:
     assert decayed(model) == {"2.weight"}
 
 
-def test_8bit_is_refused_with_the_reason() -> None:
-    with pytest.raises((MissingExtra, ConfigError), match=r"bitsandbytes|CUDA"):
+def test_8bit_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimise, "has", lambda library: False)
+    with pytest.raises(MissingExtra, match="bitsandbytes"):
         choose_kernel("8bit", "cpu")
+    monkeypatch.setattr(optimise, "has", lambda library: True)
+    monkeypatch.setattr(optimise, "_version", lambda library: (0, 49))
+    with pytest.raises(ConfigError, match=r"needs bitsandbytes 0\.50, this is 0\.49"):
+        choose_kernel("8bit", "cpu")
+    assert choose_kernel("8bit", "cuda")[0] == "8bit"
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ class _Lines:
     def __init__(self) -> None:
         self._stage = ""
         self._last = 0.0
+        self._first = (0.0, 0.0)
+        """When the stage began, and with how much done."""
 
     def tell(self, progress: Progress) -> None:
         if progress.message:
@@ -80,13 +82,20 @@ class _Lines:
         finished = progress.total is not None and progress.done >= progress.total
         if progress.stage == self._stage and now - self._last < _SECONDS_BETWEEN_LINES and not finished:
             return
+        if progress.stage != self._stage:
+            self._first = (now, progress.done)
         self._stage, self._last = progress.stage, now
         total = f"/{progress.total:g}" if progress.total is not None else ""
-        print(
-            f"{progress.stage}: {progress.done:g}{total} {progress.unit} {_figures(progress)}".rstrip(),
-            file=sys.stderr,
-            flush=True,
-        )
+        parts = (f"{progress.stage}: {progress.done:g}{total}", progress.unit, _figures(progress))
+        print(" ".join(filter(None, (*parts, self._left(progress, now)))), file=sys.stderr, flush=True)
+
+    def _left(self, progress: Progress, now: float) -> str:
+        """How long the rest will take at the pace so far."""
+        began, done = self._first
+        if progress.total is None or not done < progress.done < progress.total:
+            return ""
+        seconds = round((now - began) / (progress.done - done) * (progress.total - progress.done))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
 
     def close(self) -> None:
         """Nothing is held open."""

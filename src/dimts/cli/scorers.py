@@ -55,8 +55,8 @@ class Figure:
         return sum(numbers) / len(numbers) if numbers else math.nan
 
     def _ready(self, spoken: Sequence[Spoken]) -> Any:
+        from dimts.audio.likeness import profile
         from dimts.evaluate.assess import LISTENER_FILE
-        from dimts.evaluate.likeness import profile
         from dimts.evaluate.listener import Listener
         from dimts.evaluate.trial import Tools
 

@@ -1,13 +1,23 @@
-"""Ctrl-C and SIGTERM → a wish the loop fulfils after its step; a second one, or one outside the loop, at once."""
+"""Ctrl-C and SIGTERM → a wish the loop fulfils after its step; a second one, or one outside the loop, at once.
+
+A step can last minutes. While nothing of it has been kept yet (`abandonable`) the signal breaks it off: the step is
+forgotten, and taken again when the run goes on.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Abandoned(BaseException):
+    """The step was broken off; nothing of it is left."""
 
 
 class Interrupt:
@@ -17,6 +27,7 @@ class Interrupt:
         self.wanted = ""
         """Name of the signal that came; empty while none did."""
         self.looping = False
+        self._abandonable = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -30,8 +41,20 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def abandonable(self) -> Iterator[None]:
+        """A block that a signal may break off, at once or between two of its operations, by `Abandoned`."""
+        self._abandonable = True
+        try:
+            if self.wanted:
+                raise Abandoned
+            yield
+        finally:
+            self._abandonable = False
+
     def _on(self, number: int, frame: FrameType | None) -> None:
-        if self.looping and not self.wanted:
-            self.wanted = signal.Signals(number).name
-        else:
+        if not self.looping or self.wanted:
             raise KeyboardInterrupt
+        self.wanted = signal.Signals(number).name
+        if self._abandonable:
+            raise Abandoned

@@ -24,13 +24,13 @@ from dimts.train.engine import build, ready
 from dimts.train.export import adapter_folder, export
 from dimts.train.facts import facts_of
 from dimts.train.gather import gather
-from dimts.train.interrupt import Interrupt
+from dimts.train.interrupt import Abandoned, Interrupt
 from dimts.train.plan import Choice, Machine, plan_attention, plan_precision
 from dimts.train.processes import Place, Processes
 from dimts.train.score import Scorers, scorer_for
 from dimts.train.settings import RaySettings, TrainSettings
 from dimts.train.snapshot import Checkpoints, load
-from dimts.train.track import Tracker
+from dimts.train.track import Tracker, require
 from dimts.train.training import Training
 from dimts.train.truth import Fact, as_json
 
@@ -81,6 +81,7 @@ def fine_tune(
     machine = Machine.look()
     precision = plan_precision(settings.precision, machine)
     scorer = scorer_for(settings.best_by, project, scorers)
+    require(settings.tracker)
     processes = Processes(precision.name, machine, settings.sharding, place)
     if not processes.main:
         tell = silent
@@ -111,8 +112,8 @@ def fine_tune(
             folder.write("plan.json", plan)
         for line in (*engine.remarks, *data.remarks):
             tell(Progress("train", training.taken, training.total, "steps", line))
-        log = runs.Log(folder.log, training.taken) if processes.main else None
         tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
+        log = runs.Log(folder.log, training.taken) if processes.main else None
         started = time.monotonic()
         try:
             ended = _steps(training, folder, checkpoints, log, tracker, interrupt, tell)
@@ -176,7 +177,13 @@ def _steps(
 
     interrupt.looping = True
     for step in training.steps():
-        note("step", **training.step(step, watched=training.sitting == 0, folder=folder))
+        try:
+            taken = training.step(step, watched=training.sitting == 0, folder=folder, interrupt=interrupt)
+        except Abandoned:  # the step is forgotten; what was reached before it is kept
+            if training.taken:
+                save()
+            raise KeyboardInterrupt from None
+        note("step", **taken)
         over = training.taken >= training.total
         if training.due_for_evaluation() or over:
             values, verdict = training.judge()

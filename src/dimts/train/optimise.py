@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,8 @@ from dimts.train.shard import first_row, local, spread, whole
 Kernel = Literal["auto", "fused", "foreach", "loop", "8bit"]
 BETAS = (0.9, 0.96)
 EPSILON = 1e-8
+_8BIT_ON_CPU = (0, 50)
+"""The bitsandbytes from which its AdamW steps on processors, tested."""
 _UNDECAYED_MODULES = (nn.Embedding, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -67,12 +70,21 @@ def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
     if kernel == "8bit":
         if not has("bitsandbytes"):
             raise MissingExtra("bitsandbytes", "cuda", "train.optimizer = '8bit' stores Adam's averages in 8 bits")
-        if device == "cpu":
-            raise ConfigError("train.optimizer = '8bit' needs a CUDA card", "choose 'auto'")
+        if device == "cpu" and (have := _version("bitsandbytes")) < _8BIT_ON_CPU:
+            told = ".".join(map(str, have))
+            raise ConfigError(
+                f"train.optimizer = '8bit' on a processor needs bitsandbytes 0.50, this is {told}",
+                "pip install -U bitsandbytes, or choose 'auto'",
+            )
         return kernel, "asked for"
     if kernel != "auto":
         return kernel, "asked for"
     return "fused", f"one kernel for all parameters, on {device} the fastest of three"
+
+
+def _version(library: str) -> tuple[int, ...]:
+    """The first two numbers of an installed library's version."""
+    return tuple(int(part) for part in metadata.version(library).split(".")[:2])
 
 
 def adamw(parameter_groups: list[dict[str, Any]], learning_rate: float, kernel: Kernel) -> torch.optim.Optimizer:

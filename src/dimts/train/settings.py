@@ -146,7 +146,7 @@ class TrainSettings:
     clip_norm: float = 1.0
     """Largest norm of all gradients together."""
     optimizer: Literal["auto", "fused", "foreach", "loop", "8bit"] = "auto"
-    """Kernel of AdamW; 8bit needs bitsandbytes and a CUDA card."""
+    """Kernel of AdamW; 8bit needs bitsandbytes (on processors from 0.50), and every process its own weights."""
     text_weight: float = 0.01
     """Share of the text loss in the total, beside 1.0 of the code loss."""
     label_smoothing: float = 0.0

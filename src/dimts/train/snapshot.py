@@ -146,18 +146,28 @@ def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> Non
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimizer's state as tensors named "parameter.entry"; numbers become tensors."""
-    state = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": torch.as_tensor(value) for index, entry in state.items() for key, value in entry.items()}
+    """An optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers become tensors."""
+    found: dict[str, torch.Tensor] = {}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for key, value in entries.items():
+            inner = {f".{name}": part for name, part in value.items()} if isinstance(value, Mapping) else {"": value}
+            found.update({f"{index}.{key}{name}": torch.as_tensor(part) for name, part in inner.items()})
+    return found
 
 
 def put_back_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
     """The inverse of `optimizer_tensors`; hyperparameters stay those of the optimizer."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
+    state: dict[int, dict[str, Any]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = spread(tensor, parameters[int(index)])
+        index, *groups, key = name.split(".")
+        place = state.setdefault(int(index), {})
+        for group in groups:
+            place = place.setdefault(group, {})
+        if key == "step" and not tensor.is_floating_point():  # bitsandbytes counts in plain numbers
+            place[key] = int(tensor)
+        else:
+            place[key] = spread(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

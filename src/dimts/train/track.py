@@ -1,11 +1,28 @@
-"""Steps → live curves of TensorBoard, trackio or Weights & Biases, besides log.jsonl. Absent ones are named."""
+"""Steps → live curves of TensorBoard, trackio or Weights & Biases, besides log.jsonl. Absent ones are named.
+
+TensorBoard's files lie in the run's folder; trackio keeps its own (`trackio show --project dimts`), on this machine
+unless its own settings name another; wandb sends what it is told to its servers, or with WANDB_MODE=offline keeps it in
+the run's folder. A run that is gone on with goes on with its curve.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
-from dimts.base.plugins import need
+from dimts.base.errors import MissingExtra
+from dimts.base.plugins import has, need
+
+_PROJECT = "dimts"
+_LIBRARIES = ("tensorboard", "trackio", "wandb")
+
+
+def require(kind: str) -> None:
+    """MissingExtra if the library of `kind` is not installed; looked up before any work, as it is used late."""
+    if kind in _LIBRARIES and not has(kind):
+        raise MissingExtra(kind, kind)
 
 
 class Tracker:
@@ -18,11 +35,17 @@ class Tracker:
         self._writer: Any = None
         if kind == "tensorboard":
             self._writer = need("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
-        elif kind in ("trackio", "wandb"):
-            library = need(kind, kind)
-            self._writer = library.init(project="dimts", name=name, dir=str(folder)) if kind == "wandb" else library
-            if kind == "trackio":
-                library.init(project="dimts", name=name)
+        elif kind == "wandb":
+            self._writer = need("wandb", "wandb").init(
+                project=_PROJECT, name=name, id=name, resume="allow", dir=str(folder)
+            )
+        elif kind == "trackio":
+            library = need("trackio", "trackio")
+            with contextlib.redirect_stdout(sys.stderr):  # it has something to say, which is no result of ours
+                library.init(
+                    project=_PROJECT, name=name, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+                )
+            self._writer = library
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """The curves' values at `step`."""
@@ -38,4 +61,5 @@ class Tracker:
     def close(self) -> None:
         """All is written."""
         if self._writer is not None:
-            self._writer.close() if self.kind == "tensorboard" else self._writer.finish()
+            with contextlib.redirect_stdout(sys.stderr):
+                self._writer.close() if self.kind == "tensorboard" else self._writer.finish()

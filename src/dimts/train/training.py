@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from dimts.base.errors import TrainingError
+from dimts.base.errors import ConfigError, TrainingError
 from dimts.train.batches import Batcher, Clip
 from dimts.train.engine import Engine, bare
 from dimts.train.export import speak_dev, speak_sample
 from dimts.train.gather import Gathered
+from dimts.train.interrupt import Interrupt
 from dimts.train.optimise import Average, RowPace, adamw, choose_kernel, groups, share_at
 from dimts.train.processes import Processes
 from dimts.train.runs import RunFolder
@@ -82,6 +83,10 @@ class Training:
             else settings.steps
         )
         kernel, why = choose_kernel(settings.optimizer, processes.device.type)
+        if kernel == "8bit" and processes.sharded:
+            raise ConfigError(
+                "train.optimizer = '8bit' does not know slices", "choose 'auto', or train.sharding = 'off'"
+            )
         self.kernel_why = f"{kernel}: {why}"
         self.learning_rate = settings.learning_rate or self._usual_rate()
         if processes.sharded:
@@ -154,11 +159,15 @@ class Training:
             if self.place >= len(steps):
                 self.epoch, self.place = self.epoch + 1, 0
 
-    def step(self, step: Step, *, watched: bool, folder: RunFolder) -> dict[str, Any]:
+    def step(
+        self, step: Step, *, watched: bool, folder: RunFolder, interrupt: Interrupt | None = None
+    ) -> dict[str, Any]:
         """Take one step; returns what is to be logged. `watched`: look at kernels and memory as it runs.
 
-        Raises TrainingError, with the batch saved in the run's folder, when too many steps were not finite.
+        Raises TrainingError, with the batch saved in the run's folder, when too many steps were not finite; Abandoned
+        when a signal came before anything was changed (one process only: several would have to agree first).
         """
+        alone = interrupt if interrupt is not None and self.processes.count == 1 else None
         began = time.monotonic()
         rate = self.learning_rate * share_at(self.settings.schedule, self.taken, self.total)
         for group in self.optimizer.param_groups:
@@ -167,10 +176,10 @@ class Training:
         self.wrapped.train()
         if watched:
             with self.probe.watch(self.model, self.engine.old_rows):
-                text, mel, norm = self._forward_and_step(step, folder)
+                text, mel, norm = self._forward_and_step(step, folder, alone)
             self._see_smoothing(self.processes.share(step)[0])
         else:
-            text, mel, norm = self._forward_and_step(step, folder)
+            text, mel, norm = self._forward_and_step(step, folder, alone)
         clips = [self.data.train[index] for part in step for index in part]
         seconds = time.monotonic() - began
         spoken = sum(clip.seconds for clip in clips)
@@ -194,8 +203,11 @@ class Training:
             "skipped": self.guard.skipped,
         }
 
-    def _forward_and_step(self, step: Step, folder: RunFolder) -> tuple[float, float, float]:
+    def _forward_and_step(
+        self, step: Step, folder: RunFolder, interrupt: Interrupt | None
+    ) -> tuple[float, float, float]:
         accelerator = self.processes.accelerator
+        breakable = interrupt.abandonable if interrupt is not None else contextlib.nullcontext
         own = self.processes.share(step)
         counts = [self._targets(part) for part in step]
         texts, mels = sum(text for text, _ in counts), sum(mel for _, mel in counts)
@@ -204,7 +216,7 @@ class Training:
         for turn, part in enumerate(own):
             examples = self.batcher.examples(self.model, part, self.epoch)
             held = contextlib.nullcontext() if turn == len(own) - 1 else accelerator.no_sync(self.wrapped)
-            with held:
+            with held, breakable():
                 with accelerator.autocast():
                     losses: Losses = self.wrapped(examples, self.loss_settings)
                 share = self.settings.text_weight * losses.text * (losses.text_tokens / max(texts, 1))
