@@ -150,7 +150,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
     found: dict[str, torch.Tensor] = {}
     for index, entries in optimizer.state_dict()["state"].items():
         for key, value in entries.items():
-            inner = {f".{name}": part for name, part in value.items()} if isinstance(value, Mapping) else {"": value}
+            inner = {"": value}
+            if isinstance(value, Mapping):  # bitsandbytes; its tables are shared by all parameters, a file's are not
+                inner = {f".{name}": torch.as_tensor(part).clone() for name, part in value.items()}
             found.update({f"{index}.{key}{name}": torch.as_tensor(part) for name, part in inner.items()})
     return found
 
