@@ -21,10 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from dimts.xtts.spec import Spec
 
 CODES_PER_SECOND = 22_050 / 1024
 IDS_PER_SECOND = 12
@@ -114,7 +118,8 @@ def worker(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     torch.set_num_threads(job["threads"])
     state = torch.load(folder / "weights.pth", mmap=True)
-    model = build_from(SPECS["v2"], {ours(key): value for key, value in state.items()}, "the benchmark")
+    spec = replace(SPECS["v2"], layers=job["arguments"]["gpt_layers"])
+    model = build_from(spec, {ours(key): value for key, value in state.items()}, "the benchmark")
     if job["weights"] == "int8":
         model = quantise(model)
     voice = torch.load(folder / "voice.pth")
@@ -173,15 +178,14 @@ def _call(command: list[str], folder: Path, job: dict[str, Any]) -> dict[str, An
     return found
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(folder: Path, spec: Spec) -> None:
     """Weights and a voice, made once."""
     from dimts.xtts.model import XTTS
-    from dimts.xtts.spec import SPECS
     from dimts.xtts.weights import coquis
 
     if (folder / "voice.pth").is_file():
         return
-    model = XTTS.build(SPECS["v2"], 0, dvae=False)
+    model = XTTS.build(spec, 0, dvae=False)
     with torch.no_grad():
         model.gpt.mel_head.bias[model.spec.stop_audio] = NEVER
     torch.save({coquis(key): value.detach() for key, value in model.state_dict().items()}, folder / "weights.pth")
@@ -199,6 +203,7 @@ def main() -> None:
     ask.add_argument("--peer", help="python of a venv with coqui-tts 0.28")
     ask.add_argument("--seconds", nargs="*", type=float, default=[10.0], help="of audio, spoken whole")
     ask.add_argument("--stream", nargs="*", type=float, default=[5.0, 10.0, 20.0], help="of audio, streamed")
+    ask.add_argument("--layers", type=int, default=30, help="fewer for a machine that is busy or small")
     ask.add_argument("--threads", type=int, default=2)
     ask.add_argument("--modes", nargs="*", default=["float32", "float32+", "int8", "int8+"], help="+ is overlapped")
     ask.add_argument("--folder", type=Path, help="keep the weights here for the next run (2 GB)")
@@ -208,10 +213,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = chosen.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        _prepare(folder)
+        spec = replace(SPECS["v2"], layers=chosen.layers)
+        _prepare(folder, spec)
         (folder / "peer.py").write_text(PEER)
         luck = torch.Generator().manual_seed(1)
-        arguments = {k: v for k, v in SPECS["v2"].to_coqui()["model_args"].items() if v is not None}
+        arguments = {k: v for k, v in spec.to_coqui()["model_args"].items() if v is not None}
 
         def sizes(many: list[float]) -> list[tuple[float, int, int]]:
             return [(s, round(s * CODES_PER_SECOND), round(s * IDS_PER_SECOND)) for s in many]
@@ -241,7 +247,7 @@ def main() -> None:
                     if one.get("first") and peer.get("first"):
                         one["first_of_the_peers"] = one["first"] / peer["first"]
                         one["first_of_the_peers_cpu"] = one["first_cpu"] / peer["first_cpu"]
-    print(json.dumps({"threads": chosen.threads, **found}, default=float))
+    print(json.dumps({"threads": chosen.threads, "layers": chosen.layers, **found}, default=float))
 
 
 if __name__ == "__main__":
