@@ -36,7 +36,7 @@ class Metrics:
         self.spoken = made("Counter", "spoken_seconds", "Seconds of speech sent", ("model",))
         self.letters = made("Counter", "letters", "Letters of the texts taken in", ("model",))
         self.ended = made("Counter", "speeches", "How requests for speech ended", ("model", "how"))
-        self.cut = made("Counter", "phrases_cut", "Phrases that ran on and were said again or cut", ("model",))
+        self.cut = made("Counter", "phrases_wrong", "Phrases that went wrong: said again, cut or kept", ("model",))
         self.steps = made("Histogram", "step_seconds", "One step of a decoding loop", ("model",), buckets=_STEPS)
         self.batched = made("Counter", "codes", "Codes decoded; over the count of steps: sentences in a step",
                             ("model",))  # fmt: skip

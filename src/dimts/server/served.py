@@ -50,7 +50,7 @@ class Served:
     def __init__(self, name: str, speaker: Speaker, loop: Loop | None) -> None:
         self.name, self.speaker, self.loop = name, speaker, loop
         self.cuts: Callable[[], None] = lambda: None
-        """Called for every phrase that ran on."""
+        """Called for every attempt at a phrase that went wrong."""
 
     @classmethod
     def load(cls, source: Source, slots: int, watch: Callable[[float, int], None] | None = None) -> Served:
@@ -58,7 +58,7 @@ class Served:
         served: Served
 
         def tell(progress: Progress) -> None:  # its words hold text of people: only counted
-            if " ran on " in progress.message:
+            if progress.message.endswith((" was cut", " is kept")) or " is said again " in progress.message:
                 served.cuts()
 
         speaker = Speaker.load(
