@@ -314,6 +314,7 @@ def test_what_can_be_seen_of_a_run(project: Project) -> None:
 RECIPES = sorted((Path(__file__).parent.parent.parent / "recipes").glob("*.toml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_can_be_forecast(
     project: Project, capsys: pytest.CaptureFixture[str], recipe: Path, shared: Path
