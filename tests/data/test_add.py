@@ -101,6 +101,16 @@ def test_a_link_is_fetched_with_its_subtitles_and_its_origin(project: Project, s
     assert add(project, [f"{site}/page.html"]) == []
 
 
+def test_the_licence_a_site_states_goes_into_every_recording(project: Project, site: str) -> None:
+    pytest.importorskip("yt_dlp")
+    note = next(path for path in add(project, [f"{site}/page.html"]) if path.suffix == ".json")
+    facts = json.loads(note.read_text(encoding="utf-8"))
+    assert set(facts) == {"link", "title", "channel", "licence"}
+    note.write_text(json.dumps({**facts, "licence": "CC-BY-4.0"}), encoding="utf-8")  # this page states none
+    (one,) = gather([project.recordings])
+    assert one.licence == "CC-BY-4.0"
+
+
 def test_a_link_to_the_sound_itself_will_do(project: Project, site: str) -> None:
     pytest.importorskip("yt_dlp")
     added = add(project, [f"{site}/talk.wav"])

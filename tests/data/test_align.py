@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from dimts.audio.level import high_pass
 from dimts.audio.wave import Wave, join
+from dimts.base.errors import ConfigError, DataError
 from dimts.data.activity import Activity, listen, listen_to
-from dimts.data.align import Line, align, sentences
+from dimts.data.align import ALIGNERS, Line, align, find_aligner, sentences
 from dimts.data.match import Matcher
 from dimts.data.segment import Piece, SegmentSettings
 from dimts.text.g2p.rules import Rules
@@ -141,3 +142,59 @@ def test_a_text_is_taken_in_sentences(text: str, parts: list[str]) -> None:
 @given(st.text(alphabet="ሀለሐ። ፣?", max_size=200))
 def test_no_letter_is_lost_between_sentences(text: str) -> None:
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+class Even:
+    """An aligner of another's making, at the door for plug-ins: it thinks that all phones are equally long."""
+
+    asked: tuple[tuple[float, int, bool, bool], ...] = ()
+
+    def place(self, heard: Wave, lines: Any, *, first: bool, last: bool) -> list[float]:
+        Even.asked = (*Even.asked, (heard.seconds, len(lines), first, last))
+        phones = np.cumsum([0, *(sum(map(len, words)) for words in lines)])
+        return list(phones / phones[-1] * heard.seconds)
+
+
+class Wrong:
+    """One that breaks its contract."""
+
+    def place(self, heard: Wave, lines: Any, *, first: bool, last: bool) -> list[float]:
+        return [0.0] * len(lines)
+
+
+def test_an_aligner_of_another_package_is_asked(speech: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [speech.sentence(index + 2) for index in range(8)]
+    parts = [one for text in texts for one in (Wave.silence(0.8, 24_000), speech.said(text, "f2").wave)]
+    speech.room(join(parts), 0.0, 0.6, -60.0).save(tmp_path / "take.wav")
+    activity = listen(tmp_path / "take.wav")
+    monkeypatch.setitem(ALIGNERS, "even", Even)
+    monkeypatch.setitem(ALIGNERS, "wrong", Wrong)
+    pieces = align(tmp_path / "take.wav", activity, lines_of(texts), Matcher(), SegmentSettings(aligner="even"))
+    ((seconds, count, first, last),) = Even.asked
+    assert (count, first, last) == (8, True, True)
+    assert seconds == pytest.approx(activity.spoken_seconds(0.0, activity.seconds), abs=0.1)
+    assert [piece.text for piece in pieces] == texts
+    with pytest.raises(DataError, match="times for 8 lines"):
+        align(tmp_path / "take.wav", activity, lines_of(texts), Matcher(), SegmentSettings(aligner="wrong"))
+    with pytest.raises(ConfigError, match="aligner 'evn'"):
+        find_aligner("evn")
+
+
+@pytest.mark.parametrize("read", [3, 7, 12])
+def test_a_reader_who_stopped_early(speech: Any, tmp_path: Path, read: int) -> None:
+    texts = [speech.sentence(index + 2) for index in range(14)]
+    parts, truth, at = [], {}, 0.0
+    for text in texts[:read]:
+        one = speech.said(text, "m3")
+        truth[text] = (at + 0.7 + one.start_seconds, at + 0.7 + one.end_seconds)
+        parts += [Wave.silence(0.7, 24_000), one.wave]
+        at += 0.7 + one.wave.seconds
+    speech.room(join(parts), 0.0, 0.6, -60.0).save(tmp_path / "take.wav")
+    activity = listen(tmp_path / "take.wav")
+    pieces = align(tmp_path / "take.wav", activity, lines_of(texts), Matcher(), SETTINGS)
+    spoken = [piece for piece in pieces if piece.seconds]
+    assert [piece.text for piece in spoken][: read - 1] == texts[: read - 1]
+    assert np.median(errors(activity, spoken, truth)) < 0.05
+    unread = [piece for piece in pieces if not piece.seconds]
+    assert {piece.text for piece in unread} >= set(texts[read + 1 :])
+    assert all(piece.doubts[0].kind == "line_without_speech" for piece in unread)

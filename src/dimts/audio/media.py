@@ -273,19 +273,23 @@ def _by_av(path: Path, refusal: str) -> _Decoder:
 def _riff_frames(path: Path, frames: int) -> int:
     """Frames that a RIFF header promises; libsndfile clamps the number to what is there.
 
-    Layout: RIFF/WAVE file format, Microsoft and IBM, 1991.
+    Layout: RIFF/WAVE file format, Microsoft and IBM, 1991; with sizes of 64 bits, EBU Tech 3306 (RF64).
     """
     with path.open("rb") as file:
         head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] != b"WAVE":
             return frames
-        width = 0
+        width, long_size = 0, 0
         while len(header := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", header)
             if name == b"fmt " and size >= 14:
                 width = struct.unpack("<12xH", file.read(14))[0]
                 file.seek(size - 14 + size % 2, os.SEEK_CUR)
+            elif name == b"ds64" and size >= 16:
+                long_size = struct.unpack("<8xQ", file.read(16))[0]
+                file.seek(size - 16 + size % 2, os.SEEK_CUR)
             elif name == b"data":
+                size = long_size or size
                 if size in _STREAMED_SIZES or width == 0:
                     return frames
                 here = file.tell()

@@ -38,6 +38,9 @@ def register(app: typer.Typer) -> None:
     data.command("check")(check)
     data.command("add")(add)
     data.command("script")(script)
+    data.command("export")(export)
+    data.command("restore")(restore)
+    data.command("fetch")(fetch)
     app.add_typer(data, name="data")
 
 
@@ -87,15 +90,23 @@ def prepare(
 def stats(
     project: Path = PROJECT,
     as_json: bool = typer.Option(False, "--json", help="One JSON object instead of a table."),
+    plot: Path = typer.Option(
+        None, "--plot", metavar="FILE", help="Draw them too, into a .png, .svg or .pdf.", show_default=False
+    ),
 ) -> None:
     """Hours, clip lengths, speakers, phones and diphones covered."""
     import json
+    import sys
 
     from dimts.base.project import Project
     from dimts.data.manifest import Manifest
     from dimts.data.stats import Stats
 
     found = Stats.of(Manifest.rows(Project.open(project).manifest))
+    if plot:
+        from dimts.data.plots import draw
+
+        print(f"drawn: {draw(found, plot)}", file=sys.stderr)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
     else:
@@ -181,6 +192,59 @@ def script(
         f"{found.covered} of the {found.found} diphones in the texts; phones left out: {left_out}",
         file=sys.stderr,
     )
+
+
+def export(
+    project: Path = PROJECT,
+    output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="The .parquet file.", show_default=False),
+    audio: bool = typer.Option(False, "--audio", help="The clips too, so that the file stands alone."),
+    kept: bool = typer.Option(False, "--kept", help="Only what is kept."),
+) -> None:
+    """The manifest as a Parquet file, typed, as the hub's datasets have it. 'dimts data restore' is the way back."""
+    from dimts.base.project import Project
+    from dimts.cli.face import bar
+    from dimts.data.manifest import Manifest
+    from dimts.data.parquet import write
+
+    home = Project.open(project)
+    rows = (row for row in Manifest.rows(home.manifest) if row.kept or not kept)
+    with bar() as tell:
+        count = write(output, rows, home.root if audio else None, tell)
+    print(f"{count} rows{' with their clips' if audio else ''}: {output}")
+
+
+def restore(
+    project: Path = PROJECT,
+    source: Path = typer.Argument(..., metavar="FILE", help="A .parquet of 'dimts data export'.", show_default=False),
+) -> None:
+    """Clips and manifest of an export (made with --audio) into a project that has no manifest yet.
+
+    Parquet corpora of others come in as recordings: dimts data add PROJECT FILE.
+    """
+    from dimts.base.project import Project
+    from dimts.data.parquet import restore as bring_back
+
+    home = Project.open(project)
+    count = bring_back(source, home.manifest, home.root)
+    print(f"{count} rows: {home.manifest}")
+
+
+def fetch(
+    name: str = typer.Argument(..., metavar="NAME", help="Whisper: large-v3 (3.1 GB, MIT).", show_default=False),
+    source: Path = typer.Option(
+        None, "--from", metavar="FOLDER", help="Take the files from a local folder.", show_default=False
+    ),
+) -> None:
+    """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is checked."""
+    import sys
+
+    from dimts.cli.face import bar
+    from dimts.data.transcribe import WEIGHTS, described, fetch_weights
+
+    if name in WEIGHTS:
+        print(described(name), file=sys.stderr)
+    with bar() as tell:
+        print(fetch_weights(name, source, tell))
 
 
 def _show_stats(found: Stats) -> None:

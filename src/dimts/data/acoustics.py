@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bisect
 import itertools
 import math
 from collections.abc import Sequence
@@ -54,9 +55,9 @@ def decay_seconds(activity: Activity, start: float, end: float) -> float:
     """
     falls = []
     reach = round(_DECAY_REACH_SECONDS / HOP_SECONDS)
-    for _, stop in activity.speech:
-        if not start <= stop <= end:
-            continue
+    first = bisect.bisect_left(activity.speech, start, key=lambda span: span[1])
+    last = bisect.bisect_right(activity.speech, end, key=lambda span: span[1])
+    for _, stop in activity.speech[first:last]:
         at = round(stop / HOP_SECONDS)
         levels = activity.levels[max(0, at - 30) : at + reach]
         if len(levels) < 40:

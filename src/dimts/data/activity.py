@@ -7,6 +7,7 @@ detector misses (fricatives, ejective bursts, dying vowels) and inwards over sil
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ class Activity:
 
     def spoken(self, start: float, end: float) -> list[tuple[float, float]]:
         """The speech between two times, cut to them."""
-        return [(max(a, start), min(b, end)) for a, b in self.speech if b > start and a < end]
+        first = bisect.bisect_right(self.speech, start, key=lambda span: span[1])
+        last = bisect.bisect_left(self.speech, end, key=lambda span: span[0])
+        return [(max(a, start), min(b, end)) for a, b in self.speech[first:last]]
 
     def spoken_seconds(self, start: float, end: float) -> float:
         """How much of the time between is speech."""
@@ -104,16 +107,15 @@ class Activity:
         Where nobody pauses, the quietest twentieth of the frames stands for the noise, which then counts rather
         too loud. nan where there is no speech, inf where the silence is digital.
         """
-        first, last = self.within(start - reach, end + reach), self.within(start, end)
-        mask = self.mask()
-        quiet = ~_widened(mask, frames=5)
-        around = self.levels[first][quiet[first]]
+        wide, own = self.within(start - reach, end + reach), self.within(start, end)
+        mask = self.mask(wide)
+        around = self.levels[wide][~_widened(mask, frames=5)]
         around = around[around > FLOOR_DBFS + 1.0] if (around > FLOOR_DBFS + 1.0).any() else around
-        loud = self.levels[last][mask[last]]
+        loud = self.levels[own][mask[own.start - wide.start : own.stop - wide.start]]
         if not len(loud):
             return float("nan")
         if not len(around):
-            around = np.percentile(self.levels[first], [5.0]).astype(np.float32)
+            around = np.percentile(self.levels[wide], [5.0]).astype(np.float32)
         # a breath or a chair in the pauses is not the room's noise
         steady = np.sort(10.0 ** (around / 10.0))[: max(1, round(STEADY_SHARE * len(around)))]
         noise, speech = float(np.mean(steady)), float(np.mean(10.0 ** (loud / 10.0)))
@@ -121,11 +123,12 @@ class Activity:
             return float("inf")
         return max(LOWEST_SNR_DB, 10.0 * float(np.log10(max(speech - noise, 1e-12) / noise)))
 
-    def mask(self) -> npt.NDArray[np.bool_]:
-        """[F] whether a frame is speech."""
-        mask = np.zeros(len(self.levels), dtype=bool)
-        for start, end in self.speech:
-            mask[self.within(start, end)] = True
+    def mask(self, frames: slice) -> npt.NDArray[np.bool_]:
+        """Whether each of these frames is speech."""
+        mask = np.zeros(frames.stop - frames.start, dtype=bool)
+        for start, end in self.spoken(frames.start * HOP_SECONDS, frames.stop * HOP_SECONDS):
+            one = self.within(start, end)
+            mask[max(0, one.start - frames.start) : max(0, one.stop - frames.start)] = True
         return mask
 
     def quietest(self, start: float, end: float) -> float:

@@ -1,7 +1,7 @@
 """Files, folders and links → the project's recordings/ folder, with the texts that belong to them.
 
 Local files are copied, so that a project can be moved as a whole; what is there already is not copied again. A
-link is fetched by `youtube`. Nothing there is ever overwritten by something else.
+link is fetched by `youtube`, a Parquet corpus unpacked by `parquet`. Nothing is ever overwritten by something else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dimts.base.files import aside, fingerprint
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
 from dimts.data.files import SOUND, SUBTITLES, TEXT
+from dimts.data.parquet import unpack
 from dimts.data.youtube import fetch, is_link
 
 
@@ -26,6 +27,8 @@ def add(project: Project, sources: Sequence[str], tell: Tell = silent) -> list[P
         tell(Progress("add", number, len(sources), "sources", source))
         if is_link(source):
             added += fetch(source, project.recordings, tell)
+        elif Path(source).suffix.lower() == ".parquet" and Path(source).is_file():
+            added += unpack(Path(source), project.recordings / Path(source).stem, tell)
         else:
             added += _copied(Path(source), project.recordings)
     tell(Progress("add", len(sources), len(sources), "sources"))

@@ -11,16 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.wave import Wave, join
 from dimts.base.doubt import Doubt
+from dimts.base.errors import DataError
+from dimts.base.plugins import find
 from dimts.data.activity import Activity
 from dimts.data.match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features
-from dimts.data.segment import Piece, SegmentSettings, bordered, cut
+from dimts.data.segment import FORMANT, Piece, SegmentSettings, bordered, cut
 
 _COARSE = 3
 """Frames of `match` that make one of these: 60 ms."""
@@ -36,6 +40,8 @@ _INTRO_SECONDS = 60.0
 """Unscripted speech that may come before the first line."""
 _SLACK_SECONDS = 15.0
 """Unscripted speech that may come later on."""
+_ENOUGH_SHARE = 0.85
+"""Of the script's own length at the reader's pace, that must be left of a recording which holds all of it."""
 _STAND_COST = 0.2
 """Of standing still in one while the other goes on, for each frame: keeps warps from collapsing."""
 _WIDEST, _NARROW = (0.5, 2.0), (0.8, 1.25)
@@ -48,6 +54,8 @@ _APART_COST = 4.0
 """Of a border a second away from where the warp says."""
 _PAUSE_GAIN = 3.0
 """Of a border in a silence of a second; more is not gained."""
+_KEPT_SECONDS = 300.0
+"""Of speech around where the warp says, in which the end of a line is looked for."""
 _TOGETHER_COST = 3.0
 """Of leaving two lines together."""
 
@@ -62,6 +70,30 @@ class Line:
     words: Words
     """Phones; empty: it cannot be read aloud."""
     speaker: str = ""
+
+
+class Aligner(Protocol):
+    """What a plug-in of the group `dimts.aligner` makes, called without arguments; e.g. one with a CTC phone model."""
+
+    def place(self, heard: Wave, lines: Sequence[Words], *, first: bool, last: bool) -> Sequence[float]:
+        """[lines + 1] seconds of `heard` (16 kHz, its silences taken out): where line 0 begins, where each line ends.
+
+        In the `first` window unscripted speech may come before line 0; unless it is the `last`, more lines follow.
+        """
+        ...
+
+
+ALIGNERS: dict[str, Any] = {}
+"""Aligners by name, besides "formant", which is this module."""
+
+
+@cache
+def find_aligner(name: str) -> Aligner | None:
+    """None for "formant". ConfigError for an unknown name."""
+    if name == FORMANT:
+        return None
+    made: Aligner = find(name, {FORMANT: None, **ALIGNERS}, "dimts.aligner")()
+    return made
 
 
 _SENTENCE_END = re.compile(r"(?<=[።፧?!፨])\s*(?=\S)|(?<=[.…]) +(?=\S)")
@@ -91,7 +123,7 @@ def align(
     spoken = [line for line in lines if line.words]
     if not activity.speech:
         return [_unspoken(line, 0.0) for line in lines]
-    ends = _ends(path, activity, spoken, matcher) if spoken else []
+    ends = _ends(path, activity, spoken, matcher, find_aligner(settings.aligner)) if spoken else []
     borders = _into_silences(activity, ends)
     pieces: list[Piece] = []
     held: list[Line] = []
@@ -125,7 +157,9 @@ def _unspoken(line: Line, at: float) -> Piece:
 # --- where the lines end, about -------------------------------------------------------------------
 
 
-def _ends(path: Path, activity: Activity, lines: Sequence[Line], matcher: Matcher) -> list[float]:
+def _ends(
+    path: Path, activity: Activity, lines: Sequence[Line], matcher: Matcher, aligner: Aligner | None
+) -> list[float]:
     """Where the first line begins and where each ends, in seconds of speech (the silences taken out)."""
     starts = np.array([start for start, _ in activity.speech])
     lengths = np.array([end - start for start, end in activity.speech])
@@ -138,7 +172,7 @@ def _ends(path: Path, activity: Activity, lines: Sequence[Line], matcher: Matche
             yield window[-1]
 
     ends: list[float] = []
-    done, at, heard_so_far, said_so_far = 0, 0.0, 0.0, 0.0
+    done, at, heard_so_far, said_so_far, pace = 0, 0.0, 0.0, 0.0, 1.0
     paces = _WIDEST
     window.append(Piece(0.0, 0.0, None))
     waves = cut(path, windows(), RATE)
@@ -153,23 +187,42 @@ def _ends(path: Path, activity: Activity, lines: Sequence[Line], matcher: Matche
         begin, finish = starts[first_span] + (at - before[first_span]), starts[last_span] + (room - before[last_span])
         window[-1] = Piece(float(begin), float(finish), None)
         heard = _speech_only(next(waves), activity, float(begin))
-        path_rows = warp(
-            _coarse(heard), _coarse(join(said)), paces, free_start=not ends, whole=last and room - at < _SLACK_SECONDS
-        )
-        columns = np.minimum((borders / FRAME_SECONDS).astype(int), len(path_rows) - 1)
-        found = at + path_rows[columns] * FRAME_SECONDS
+        whole = last and room - at < _SLACK_SECONDS
+        # far less speech than the script needs: it ended before the script
+        ended = room == total and heard.seconds < _ENOUGH_SHARE * float(borders[-1]) * pace
+        if aligner is None:
+            path_rows = warp(
+                _coarse(heard), _coarse(join(said)), paces, free_start=not ends, whole=whole or ended, ended=ended
+            )
+            columns = np.minimum((borders / FRAME_SECONDS).astype(int), len(path_rows) - 1)
+            placed = np.concatenate([path_rows[:1], path_rows[columns]]) * FRAME_SECONDS
+        else:
+            words = [line.words for line in lines[done : done + len(said)]]
+            placed = _placed(aligner.place(heard, words, first=not ends, last=last), len(said), heard.seconds)
+        found = at + placed[1:]
         if not ends:
-            ends.append(at + float(path_rows[0]) * FRAME_SECONDS)
+            ends.append(at + float(placed[0]))
         sure = len(said) if last else max(1, int(np.searchsorted(borders, _SURE_SHARE * borders[-1])))
         ends += [float(one) for one in found[:sure]]
         read, written = float(found[sure - 1] - ends[-sure - 1]), float(borders[sure - 1])
         heard_so_far, said_so_far = heard_so_far + read, said_so_far + written
-        pace = heard_so_far / said_so_far
+        pace = max(heard_so_far, FRAME_SECONDS) / said_so_far
         paces = (_NARROW[0] * pace, _NARROW[1] * pace)
         done, at = done + sure, float(found[sure - 1])
     ends = ends or [0.0]
     ends += [total] * (len(lines) + 1 - len(ends))  # the recording ended before the script
     return ends
+
+
+def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[np.float64]:
+    """What an aligner answered, held to its contract. DataError if it broke it."""
+    placed = np.asarray(times, np.float64)
+    if placed.shape != (lines + 1,) or not np.isfinite(placed).all() or (np.diff(placed) < 0).any():
+        raise DataError(
+            f"the aligner gave {placed.shape} times for {lines} lines, or not in order",
+            "use another aligner: data.segment.aligner = 'formant'",
+        )
+    return np.clip(placed, 0.0, seconds)
 
 
 def _speech_only(wave: Wave, activity: Activity, begin: float) -> Wave:
@@ -193,13 +246,20 @@ def _coarse(wave: Wave) -> Features:
 
 
 def warp(
-    heard: Features, said: Features, paces: tuple[float, float], *, free_start: bool, whole: bool
+    heard: Features,
+    said: Features,
+    paces: tuple[float, float],
+    *,
+    free_start: bool,
+    whole: bool,
+    ended: bool = False,
 ) -> npt.NDArray[np.int64]:
     """[M] the frame of `heard` [N, D] at which each frame of `said` [M, D] is over, along the best warp.
 
     The path stays between two `paces` (frames heard for each frame said), give or take _SLACK_SECONDS. With
-    `free_start` it may begin in the first minute of `heard`; unless `whole`, it may end anywhere. Dynamic time
-    warping by diagonals of the cost matrix, its steps kept in a byte each.
+    `free_start` it may begin in the first minute of `heard`; unless `whole`, it may end anywhere. If `heard` `ended`
+    before `said` did, what is left of `said` is over at its end. Dynamic time warping by diagonals of the cost matrix,
+    its steps kept in a byte each.
     """
     distance: Costs = (1.0 - heard @ said.T).astype(np.float32)  # [N, M]
     rows, columns = distance.shape
@@ -214,6 +274,7 @@ def warp(
     last: Costs = np.full(rows + 1, np.inf, np.float32)
     before = last.copy()
     ends: Costs = np.full(rows, np.inf, np.float32)
+    stops: Costs = np.full(columns, np.inf, np.float32)  # of the whole of `heard`, by how much of `said` is over
     index = np.arange(rows)
     intro = min(rows, round(_INTRO_SECONDS / FRAME_SECONDS)) if free_start else 1
     for number in range(rows + columns - 1):
@@ -230,9 +291,13 @@ def warp(
         if number >= columns - 1:
             row = number - columns + 1
             ends[row] = new[row + 1] / (row + columns)
+        if number >= rows - 1:
+            stops[number - rows + 1] = new[rows] / (number + 1)
         before, last = last, new
     row = rows - 1 if whole else int(np.argmin(ends))
-    return _walked_back(steps, row, columns, free_start)
+    said_to = int(np.argmin(stops)) + 1 if ended else columns
+    over = _walked_back(steps, row, said_to, free_start)
+    return np.concatenate([over, np.full(columns - said_to, row, np.int64)])
 
 
 def _walked_back(steps: npt.NDArray[np.uint8], row: int, columns: int, free_start: bool) -> npt.NDArray[np.int64]:
@@ -271,8 +336,8 @@ def _into_silences(activity: Activity, ends: Sequence[float]) -> list[int | None
     count = len(before)
     best = np.full(count, np.inf)
     best[:] = _APART_COST * np.abs(before - ends[0]) - gains
-    chosen: list[npt.NDArray[np.int64]] = []
-    left_out: list[npt.NDArray[np.bool_]] = []
+    # for each line, from a gap on: the gap the line before ends at, and whether the two stay together
+    chosen: list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.bool_]]] = []
     for number, end in enumerate(ends[1:], start=1):
         order = np.minimum.accumulate(best)
         source = np.maximum.accumulate(np.where(best <= order, np.arange(count), 0))
@@ -281,14 +346,19 @@ def _into_silences(activity: Activity, ends: Sequence[float]) -> list[int | None
         here[apart > _REACH_SECONDS] = np.inf
         is_last = number == len(ends) - 1
         together = best + (np.inf if is_last and np.isfinite(here).any() else _TOGETHER_COST)
-        left_out.append(together <= here)
-        chosen.append(np.where(together <= here, np.arange(count), source))
+        out = together <= here
+        # a line's end is never minutes away from where the warp says: what lies beyond is not kept
+        low = min(int(np.searchsorted(before, end - _KEPT_SECONDS)), int(np.argmin(best)))
+        high = int(np.searchsorted(before, end + _KEPT_SECONDS, side="right"))
+        high = max(high, int(np.argmin(np.minimum(here, together))) + 1)
+        chosen.append((low, np.where(out, np.arange(count), source)[low:high].copy(), out[low:high].copy()))
         best = np.minimum(here, together)
+        best[:low] = best[high:] = np.inf
     at = int(np.argmin(best))
     found: list[int | None] = []
-    for source, out in zip(reversed(chosen), reversed(left_out), strict=True):
-        found.append(None if out[at] else at)
-        at = int(source[at])
+    for low, source, out in reversed(chosen):
+        found.append(None if out[at - low] else at)
+        at = int(source[at - low])
     found.append(at)
     found.reverse()
     if found[-1] is None and len(found) > 1:  # what is left of the recording goes to the last line

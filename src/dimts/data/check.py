@@ -50,6 +50,7 @@ KINDS: dict[str, Kind] = {
     "narrow_band": Kind(True, "find the original: this one was a telephone call or was resampled"),
     "peaky": Kind(False, "usable, but softer than the others"),
     "silence_share": Kind(True, "mostly silence: check that text and sound belong together"),
+    "overlap": Kind(True, "two people, or music, at once: leave it out, or try data.clean.separate"),
     "reverberant": Kind(False, "record closer to the microphone, in a room with curtains"),
     # the text and the sound
     "not_amharic": Kind(True, "dimts speaks Amharic: leave texts of other languages or scripts out"),
@@ -59,12 +60,15 @@ KINDS: dict[str, Kind] = {
     "unlike_others": Kind(True, "fits its text far worse than the speaker's other clips do: check the transcript"),
     "cue_without_speech": Kind(True, "check the times of the subtitles"),
     "line_without_speech": Kind(True, "this line of the script is not spoken in the recording, or out of order"),
+    "invented": Kind(True, "the recogniser made this text up, most likely: write down what is spoken"),
     "pronunciation": Kind(False, "check its words with 'dimts text', and add them to lexicon.tsv"),
     # the set
     "duplicate_audio": Kind(True, "the same recording is there already"),
     "duplicate_text": Kind(False, "the same sentence by the same speaker again: more variety would teach more"),
     "rate_outlier": Kind(False, "much faster or slower than the speaker's other clips: listen to it"),
     "leak": Kind(True, "its text stands on both sides of the split; the newer one yields"),
+    "heard_often": Kind(True, "the recogniser says this whenever it hears nothing it knows: write down what is spoken"),
+    "other_speaker": Kind(True, "somebody else speaks here: name the speaker of each row, or leave it out"),
     "several_speakers": Kind(True, "name the speaker of each row, or leave the strangers out"),
     # the subtitles
     "subtitles_out_of_order": Kind(False, "they were sorted; check that the file is the right one"),
@@ -73,7 +77,9 @@ KINDS: dict[str, Kind] = {
     "subtitles_rolling": Kind(False, "repeated lines were taken out"),
 }
 """Every kind of doubt there is, in the order of reports."""
-SET_KINDS = frozenset({"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak"})
+SET_KINDS = frozenset(
+    {"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker", "heard_often"}
+)
 """Kinds that depend on the other utterances; found anew whenever the set changes."""
 
 
@@ -103,6 +109,12 @@ class CheckSettings:
     """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
     min_match: float = 0.35
     """How well text and sound must fit: 0 is a wrong text, 1 the right one, by their usual figures."""
+    speaker: bool = True
+    """Compare every clip's voice with the other clips of its speaker."""
+    speaker_spreads: float = 3.5
+    """How many of a speaker's own spreads a clip's voice may be away from the usual."""
+    max_overlap_share: float = 0.05
+    """Share of a clip in which a second voice, or music, may sound at the same time."""
     near_duplicate_likeness: float = 0.96
     """Clips more alike than this are one recording twice."""
     tolerate: tuple[str, ...] = ()
@@ -118,6 +130,8 @@ class CheckSettings:
             raise ConfigError(
                 "data.check: min_phones_per_second is not below max_phones_per_second", "mend one of them"
             )
+        if self.speaker_spreads <= 0:
+            raise ConfigError(f"data.check.speaker_spreads = {self.speaker_spreads} is not above 0", "3.5 is usual")
 
     def sets_aside(self, kind: str) -> bool:
         """Whether a doubt of this kind sets an utterance aside."""
@@ -156,6 +170,7 @@ def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSe
     above("clipped", "clipped_share", settings.max_clipped_share, "{value:.2%} of the samples are clipped")
     below("narrow_band", "bandwidth_hz", settings.min_bandwidth_hz, "nothing above {value:.0f} Hz")
     above("silence_share", "silence_share", settings.max_silence_share, "{value:.0%} of it is silence")
+    above("overlap", "overlap_share", settings.max_overlap_share, "two voices, or music, at once in {value:.0%} of it")
     above("reverberant", "decay_seconds", settings.max_decay_seconds, "rings on for {value:.1f} s")
     return doubts
 
@@ -274,6 +289,7 @@ MIN_MINUTES = 2.0
 GOOD_MINUTES = 20.0
 """From here on a single voice is worth fine-tuning for."""
 MAX_SET_ASIDE_SHARE = 0.3
+MAX_STRANGERS_SHARE = 0.1
 GOOD_BANDWIDTH_HZ = 9000.0
 GOOD_DISTINCT_SHARE = 0.5
 
@@ -316,6 +332,9 @@ def verdict(rows: Sequence[Utterance]) -> Verdict:
         distinct = len({row.text for row in kept}) / len(kept)
         if distinct < GOOD_DISTINCT_SHARE and len(kept) >= _MIN_TO_COMPARE:
             find("fix", f"only {distinct:.0%} of the sentences are different", "read more different sentences")
+        strange = sum("other_speaker" in row.against for row in rows) / len(rows)
+        if strange > MAX_STRANGERS_SHARE:
+            find("fix", f"{strange:.0%} of the utterances are by other speakers", KINDS["other_speaker"].remedy)
         speakers = Counter(row.speaker for row in kept)
         if len(speakers) > 1 and "" in speakers:
             find("fix", f"{speakers['']} utterances have no speaker", "name the speaker of each row")

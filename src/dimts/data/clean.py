@@ -15,6 +15,7 @@ from dimts.audio.wave import Wave
 from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import need
+from dimts.data.separate import voice_of
 
 RATE = 22_050
 """Hz of every clip: what XTTS reads."""
@@ -30,6 +31,8 @@ class CleanSettings:
     """Offset and rumble below this are taken out; 0 leaves them in."""
     loudness_lufs: float = LOUDNESS_LUFS
     """Every clip is brought to this loudness (ITU-R BS.1770-4), as far as its peaks allow; 0 leaves it as it is."""
+    separate: str = ""
+    """Folder of Demucs weights, to take music away from under the voice; "": not done."""
     denoise: float = 0.0
     """Share of steady noise to take away, 0 to 1 (noisereduce, spectral gating); 0: none."""
 
@@ -58,8 +61,11 @@ class Cleaned:
 
 
 def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
-    """A cut clip [T] at 22 050 Hz, cleaned and levelled. MissingExtra if `denoise` lacks its library."""
+    """A cut clip [T] at 22 050 Hz, cleaned and levelled. MissingExtra if a step lacks its library."""
     steps, doubts = [], []
+    if settings.separate:
+        wave = voice_of(wave, settings.separate)
+        steps.append("vocals by Demucs")
     if settings.high_pass_hertz:
         wave = high_pass(wave, settings.high_pass_hertz)
         steps.append(f"high-pass {settings.high_pass_hertz:g} Hz")

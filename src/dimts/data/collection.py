@@ -13,6 +13,8 @@ from dimts.base.doubt import Doubt
 from dimts.data.check import SET_KINDS, CheckSettings, judged, match_outliers, rate_outliers
 from dimts.data.manifest import Split, Utterance
 from dimts.data.split import SplitSettings, assign, repeated_texts, repeats
+from dimts.data.transcribe import favourites
+from dimts.data.voices import strangers
 
 
 def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
@@ -64,6 +66,8 @@ def as_a_set(
     rows = _with(rows, repeated_texts(rows), check)
     rows = _with(rows, rate_outliers(rows), check)
     odd = match_outliers(rows) if check.match else {}
+    odd |= strangers(rows, check.speaker_spreads) if check.speaker else {}
+    odd |= favourites(rows)
     rows = _with(rows, {name: doubt for name, doubt in odd.items() if not splits[name]}, check)  # what is in stays in
     rows = [replace(row, split=splits[row.id]) if row.kept else row for row in rows]
     places = assign(rows, split, complete=complete)

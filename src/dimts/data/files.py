@@ -54,7 +54,7 @@ TABLES = (
     *("metadata_train.csv", "metadata_eval.csv", "transcript.txt", "transcripts.tsv", "line_index.tsv"),
 )
 """Names of transcript tables looked for in a folder; also every *.list, and wav.scp beside text."""
-_COLUMNS = {
+COLUMNS = {
     "path": [
         "path",
         "audio_path",
@@ -334,7 +334,7 @@ def _header(cells: Sequence[str]) -> dict[str, int] | None:
     """Our column names → places, if the row is a header; None if it is a row like any other."""
     lower = [cell.lower().lstrip("\ufeff") for cell in cells]
     found: dict[str, int] = {}
-    for name, spellings in _COLUMNS.items():
+    for name, spellings in COLUMNS.items():
         for spelling in spellings:
             if spelling in lower:
                 found[name] = lower.index(spelling)

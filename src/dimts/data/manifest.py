@@ -23,6 +23,8 @@ from dimts.base.files import aside
 from dimts.base.plugins import nearest
 from dimts.data.recording import By
 
+NO_NOISE_DB = 99.0
+"""Stands in `measures` for a ratio to no noise at all, as JSON has no infinity."""
 Split = Literal["train", "dev", "test", ""]
 """What an utterance is for; "" when it was set aside before it got one."""
 
@@ -54,7 +56,7 @@ class Utterance:
     against: tuple[str, ...] = ()
     """Kinds of the doubts for which it was set aside; empty when kept."""
     by: By = ""
-    """Where the text comes from: "transcript", "subtitle", "script", "whisper", "person"."""
+    """Where the text comes from: "transcript", "subtitle", "script", "whisper", "recogniser", "person"."""
     score: float | None = None
     """How well text and sound fit, 0 to 1; None where nothing was aligned."""
     recording: str = ""
@@ -76,6 +78,8 @@ class Utterance:
     """What was measured: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second ..."""
     sketch: str = ""
     """Its spectrum in small, to know the same sound again (see acoustics.sketch)."""
+    voice: str = ""
+    """Whose voice it is, in small (see voices.packed)."""
     work: str = ""
     """Fingerprint of all it was made from: the recording's content, its text, the settings."""
 

@@ -26,37 +26,27 @@ from dimts.base.errors import AudioError, ConfigError, DataError, TextError
 from dimts.base.files import fingerprint
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project, ProjectSettings
-from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
 from dimts.data.activity import Activity, listen
-from dimts.data.align import Line, align, sentences
-from dimts.data.check import (
-    CheckSettings,
-    check_match,
-    check_rate,
-    check_sound,
-    check_text,
-    judged,
-)
-from dimts.data.clean import RATE, CleanSettings, clean
+from dimts.data.align import Line, align, find_aligner, sentences
+from dimts.data.check import CheckSettings, judged
+from dimts.data.clean import RATE, CleanSettings
 from dimts.data.collection import as_a_set, merged
+from dimts.data.describe import slug, utterance
 from dimts.data.files import Known, gather
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.recording import Recording
-from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, shorten_pauses, whole
+from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, whole
+from dimts.data.separate import find_weights
 from dimts.data.split import SplitSettings
+from dimts.data.transcribe import TranscribeSettings, ready
 
 if TYPE_CHECKING:
-    from dimts.audio.wave import Wave
     from dimts.data.match import Matcher
     from dimts.text.frontend import Frontend, FrontendSettings
 
-WORK_VERSION = 1
+WORK_VERSION = 2
 """Raised when the same recording and settings would give other clips."""
-MIN_PHONES = 6
-"""A shorter text is too little to compare with a sound."""
-_NO_NOISE_DB = 99.0
-"""Stands for a ratio to no noise at all, as JSON has no infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +65,8 @@ class PrepareSettings:
     """What is doubted, and what sets a clip aside."""
     split: SplitSettings = field(default_factory=SplitSettings)
     """What is held out of training."""
+    transcribe: TranscribeSettings = field(default_factory=TranscribeSettings)
+    """Who writes down what nobody has written down."""
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -122,6 +114,11 @@ def prepare(
             "put sound files with texts of the same name there, or a metadata.tsv (path, text)",
         )
     context = Context.of(project, settings)
+    find_aligner(settings.segment.aligner)
+    if settings.clean.separate:
+        find_weights(settings.clean.separate)
+    if settings.transcribe.by and any(_unwritten(recording) for recording in recordings):
+        ready(settings.transcribe)
     project.clips.mkdir(parents=True, exist_ok=True)
     with Journal.open(project.clips) as journal:
         done = _finished(before, journal.rows, project)
@@ -194,7 +191,7 @@ def work(recording: Recording, content: str, context: Context, tools: Tools) -> 
     """One recording → its utterances, clips written. Never empty: what cannot be used says why."""
     key = _digest([content, recording.name])[:16]
     base = Utterance(
-        id=f"{_slug(recording.name)}-{key[:10]}",
+        id=f"{slug(recording.name)}-{key[:10]}",
         text=recording.text,
         speaker=recording.speaker,
         doubts=recording.notes,
@@ -208,7 +205,8 @@ def work(recording: Recording, content: str, context: Context, tools: Tools) -> 
         work=work_key(recording, content, context),
     )
     check = context.settings.check
-    if recording.problem is not None:
+    to_hear = bool(context.settings.transcribe.by) and _unwritten(recording)
+    if recording.problem is not None and not to_hear:
         return [judged(replace(base, doubts=(*base.doubts, recording.problem)), check)]
     try:
         activity = listen(recording.path, context.settings.segment.detector)
@@ -220,7 +218,7 @@ def work(recording: Recording, content: str, context: Context, tools: Tools) -> 
         for piece, wave in zip(pieces, cut(recording.path, pieces, RATE), strict=True):
             row = replace(
                 base,
-                id=f"{_slug(recording.name)}-{_digest([key, round(piece.start_seconds, 2)])[:10]}",
+                id=f"{slug(recording.name)}-{_digest([key, round(piece.start_seconds, 2)])[:10]}",
                 text=piece.text or "",
                 speaker=piece.speaker or recording.speaker,
                 start_seconds=piece.start_seconds,
@@ -228,10 +226,16 @@ def work(recording: Recording, content: str, context: Context, tools: Tools) -> 
                 score=piece.score,
                 doubts=(*base.doubts, *piece.doubts),
             )
-            rows.append(judged(_utterance(row, piece, wave, activity, context, tools), check))
+            rows.append(judged(utterance(row, piece, wave, activity, context, tools), check))
     except AudioError as error:
         return [judged(replace(base, doubts=(*base.doubts, Doubt("unreadable", error.message))), check)]
     return rows
+
+
+def _unwritten(recording: Recording) -> bool:
+    """Whether a recogniser may be asked: there is a sound, and nobody has written down what is spoken."""
+    missing = recording.problem is None or recording.problem.kind == "no_text"
+    return missing and not recording.cues and recording.path.is_file()
 
 
 def segment(recording: Recording, activity: Activity, settings: SegmentSettings, tools: Tools) -> list[Piece]:
@@ -264,105 +268,6 @@ def _words(text: str, frontend: Frontend) -> tuple[tuple[str, ...], ...]:
         return ()
 
 
-def _utterance(
-    row: Utterance, piece: Piece, wave: Wave, activity: Activity, context: Context, tools: Tools
-) -> Utterance:
-    """A cut piece → its row, measured and doubted, its clip written."""
-    settings = context.settings
-    start, end = piece.start_seconds, piece.end_seconds
-    spoken = [(a - start, b - start) for a, b in activity.spoken(start, end)]
-    speech_seconds = sum(b - a for a, b in spoken)
-    wave, shortened = shorten_pauses(wave, spoken, settings.segment)
-    cleaned = clean(wave, settings.clean)
-    power = spectrogram(cleaned.wave)
-    silence = 1.0 - min(1.0, speech_seconds / max(piece.seconds, 1e-9))
-    measures = {
-        "snr_db": min(activity.snr_db(start, end), _NO_NOISE_DB),
-        "loudness_lufs": cleaned.loudness_lufs,
-        "clipped_share": activity.clipped_share(start, end),
-        "dc_offset": activity.dc_offset,
-        "silence_share": silence,
-        "bandwidth_hz": bandwidth_hz(cleaned.wave, power),
-        "decay_seconds": decay_seconds(activity, start, end),
-        "original_hz": float(activity.rate),
-    }
-    doubts = list(cleaned.doubts)
-    seconds = cleaned.wave.seconds
-    limits = settings.segment
-    if not speech_seconds:
-        doubts.append(Doubt("no_speech", f"nobody speaks between {start:.1f} s and {end:.1f} s"))
-    if seconds < limits.min_seconds:
-        doubts.append(Doubt("too_short", f"{seconds:.2f} s", seconds, limits.min_seconds))
-    if seconds > limits.max_seconds:
-        doubts.append(Doubt("too_long", f"{seconds:.1f} s", seconds, limits.max_seconds))
-    doubts += check_sound(measures, seconds, settings.check)
-    row, words = described(row, tools.frontend, settings.check)
-    phones = sum(map(len, words))
-    doubts += check_rate(phones, speech_seconds, settings.check)
-    if phones and speech_seconds:
-        measures["phones_per_second"] = phones / speech_seconds
-        if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
-            said = tools.matcher.match(wave.cut(spoken[0][0], wave.seconds - (piece.seconds - spoken[-1][1])), words)
-            row = replace(row, score=said.score)
-            measures["match_nearness"] = said.nearness
-            doubts += check_match(said.score, settings.check)
-    steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
-    return replace(
-        row,
-        path=_save(cleaned.wave, row.name, context.root) if len(cleaned.wave.samples) else "",
-        seconds=seconds,
-        doubts=(*row.doubts, *doubts),
-        cleaned=tuple(steps),
-        measures={name: value for name, value in measures.items() if abs(value) < float("inf")},
-        sketch=sketch(cleaned.wave, power),
-    )
-
-
-def described(
-    row: Utterance, frontend: Frontend, settings: CheckSettings
-) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
-    """A row with what is spoken and its phones, by the text wing; and the phones of its words."""
-    if not row.text:
-        missing = Doubt("no_text", "nobody has written down what is spoken")
-        return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), ()
-    doubts = check_text(row.text, settings)
-    if any(settings.sets_aside(doubt.kind) for doubt in doubts):
-        return _doubted(row, *doubts), ()
-    try:
-        phrases = list(frontend(row.text))
-    except TextError as error:
-        return _doubted(row, *doubts, Doubt("text_unreadable", error.message)), ()
-    words = [word for phrase in phrases for word in phrase.words]
-    if not words:
-        return _doubted(row, *doubts, Doubt("text_unreadable", "nothing in the text can be read aloud")), ()
-    unsure = [word.written for word in words if word.doubts]
-    if unsure:
-        doubts.append(Doubt("pronunciation", f"unsure how to say {', '.join(unsure[:5])}", len(unsure), 0))
-    return (
-        replace(
-            _doubted(row, *doubts),
-            spoken=" ".join(filter(None, (phrase.spoken for phrase in phrases))),
-            spelling=" ".join(filter(None, (phrase.spelling for phrase in phrases))),
-            phones=" # ".join(filter(None, (phrase.phones for phrase in phrases))),
-        ),
-        tuple(word.phones for word in words if word.phones),
-    )
-
-
-def _doubted(row: Utterance, *doubts: Doubt) -> Utterance:
-    return replace(row, doubts=(*row.doubts, *doubts))
-
-
-def _save(wave: Wave, name: str, root: Path) -> str:
-    """Write a clip under a name made of its content; written already, it stays."""
-    data = wave.encode("wav")
-    relative = f"clips/{_slug(name)}-{hashlib.sha256(data).hexdigest()[:12]}.wav"
-    path = root / relative
-    if not (path.is_file() and path.stat().st_size == len(data)):
-        wave.save(path)
-    return relative
-
-
 # --- many recordings ------------------------------------------------------------------------------
 
 
@@ -371,7 +276,9 @@ def work_key(recording: Recording, content: str, context: Context) -> str:
     cues = [[cue.text, cue.start_seconds, cue.end_seconds, cue.speaker] for cue in recording.cues]
     owner = [recording.speaker, recording.licence, recording.consent, _relative(recording.path, context.root)]
     problem = str(recording.problem or "")
-    return _digest([content, recording.name, cues, recording.by, owner, problem, context.fingerprint])[:16]
+    settings = context.settings.transcribe
+    heard = settings.shaping() if settings.by and _unwritten(recording) else {}
+    return _digest([content, recording.name, cues, recording.by, owner, problem, heard, context.fingerprint])[:16]
 
 
 def _finished(
@@ -459,12 +366,6 @@ def _sweep(project: Project, rows: Iterable[Utterance]) -> None:
 
 
 _CLIP = re.compile(r".*-[0-9a-f]{12}\.wav")
-_MAX_SLUG = 48
-
-
-def _slug(name: str) -> str:
-    """A name that is one in every file system; letters and digits of any script stay."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:_MAX_SLUG] or "clip"
 
 
 def _relative(path: Path, root: Path) -> str:

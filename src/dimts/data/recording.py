@@ -14,9 +14,9 @@ from dimts.base.doubt import Doubt
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
 
-By = Literal["transcript", "subtitle", "script", "whisper", "person", ""]
+By = Literal["transcript", "subtitle", "script", "whisper", "recogniser", "person", ""]
 """Who says what is spoken: a transcript of the whole file, a subtitle with times, a script without
-times that was aligned, a recogniser, a person who corrected the row; "" where there is no text."""
+times that was aligned, Whisper, another recogniser, a person who corrected the row; "" where there is no text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ neighbouring cues are taken together, or the piece carries a doubt.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ _SEARCH_SECONDS = 0.04
 """A border may move this far to reach a lower level."""
 _CUE_REACH_SECONDS = 0.8
 """How far a subtitle's border may be from the silence that is meant."""
+FORMANT = "formant"
+"""The aligner that is always there: the formant voice reads the script, and both are warped onto each other."""
 MIN_CUT_SILENCE_SECONDS = 0.06
 """A shorter gap between two speakings is no place to cut."""
 
@@ -37,6 +40,8 @@ class SegmentSettings:
 
     detector: Literal["silero", "level"] = "silero"
     """What tells speech from the rest: silero-VAD, or the level alone (for studio silence)."""
+    aligner: str = FORMANT
+    """What finds the lines of a script in a long recording: "formant", or a plug-in of the group dimts.aligner."""
     min_seconds: float = 0.6
     """Shorter clips are set aside. XTTS refuses clips under 0.5 s."""
     max_seconds: float = 11.5
@@ -139,18 +144,19 @@ def by_silence(activity: Activity, settings: SegmentSettings) -> list[Piece]:
 
 
 def by_cues(activity: Activity, cues: Sequence[Cue], settings: SegmentSettings) -> list[Piece]:
-    """Timed cues → pieces: each border moved into the silence that is meant by it.
+    """Timed cues, in order of time → pieces: each border moved into the silence that is meant by it.
 
     Speech spans go to the cue they overlap most. Cues between which nobody pauses are taken together.
     Speech under no cue stays out; a cue without speech is a piece with a doubt.
     """
     spans = activity.speech
+    under = _Under(cues)
     owner: list[int | None] = []
     for start, end in spans:
-        overlap = [min(end, cue.end_seconds or 0.0) - max(start, cue.start_seconds or 0.0) for cue in cues]
-        best = int(np.argmax(overlap)) if overlap else 0
-        owner.append(best if cues and overlap[best] > 0 else None)
-    groups = _spanning(activity, cues, owner)
+        overlap = {index: under.shared(index, start, end) for index in under.between(start, end)}
+        best = max(overlap, key=overlap.__getitem__, default=None)
+        owner.append(best if best is not None and overlap[best] > 0 else None)
+    groups = _spanning(activity, under, owner)
     pieces: list[Piece] = []
     taken: set[int] = set()
     for first, last, members in groups:
@@ -176,9 +182,28 @@ def by_cues(activity: Activity, cues: Sequence[Cue], settings: SegmentSettings) 
     return sorted(pieces, key=lambda piece: piece.start_seconds)
 
 
-def _spanning(
-    activity: Activity, cues: Sequence[Cue], owner: Sequence[int | None]
-) -> list[tuple[int, int, tuple[int, ...]]]:
+class _Under:
+    """Cues by time: which of them lie over a stretch of speech, without looking at all of them."""
+
+    def __init__(self, cues: Sequence[Cue]) -> None:
+        self._starts = [cue.start_seconds or 0.0 for cue in cues]
+        self._ends = [cue.end_seconds or 0.0 for cue in cues]
+        self._over = list(itertools.accumulate(self._ends, max))  # in order even where cues lie inside others
+
+    def between(self, start: float, end: float) -> range:
+        """Indices among which all cues are that share time with a stretch."""
+        return range(bisect.bisect_right(self._over, start), bisect.bisect_left(self._starts, end))
+
+    def shared(self, index: int, start: float, end: float) -> float:
+        """Seconds of a cue within the stretch; negative where they are apart."""
+        return min(end, self._ends[index]) - max(start, self._starts[index])
+
+    def seconds(self, index: int) -> float:
+        """Length of a cue."""
+        return self._ends[index] - self._starts[index]
+
+
+def _spanning(activity: Activity, under: _Under, owner: Sequence[int | None]) -> list[tuple[int, int, tuple[int, ...]]]:
     """Speech spans in runs of one owner; a span that reaches into the next cue joins the two."""
     groups: list[tuple[int, int, tuple[int, ...]]] = []
     for at, mine in enumerate(owner):
@@ -187,11 +212,9 @@ def _spanning(
         start, end = activity.speech[at]
         members = tuple(
             index
-            for index, cue in enumerate(cues)
+            for index in under.between(start, end)
             # a cue most of which lies in this span is spoken in it
-            if index == mine
-            or min(end, cue.end_seconds or 0.0) - max(start, cue.start_seconds or 0.0)
-            > 0.5 * ((cue.end_seconds or 0.0) - (cue.start_seconds or 0.0))
+            if index == mine or under.shared(index, start, end) > 0.5 * under.seconds(index)
         )
         if groups and (groups[-1][2][-1] >= members[0]) and groups[-1][1] == at:
             before = groups[-1]

@@ -11,11 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dimts.data.manifest import Utterance
+from dimts.data.manifest import NO_NOISE_DB, Utterance
 from dimts.text.phones import CONSONANTS, VOWELS
 
 LENGTH_STEP_SECONDS = 0.5
 """Width of a bin of the histogram of clip lengths."""
+SNR_STEP_DB = 2.0
+RATE_STEP = 1.0
+"""Width of a bin of speaking rates, phones a second."""
 RARE = 10
 """A phone seen less often is hardly learnt."""
 LONG = "ː"
@@ -39,6 +42,10 @@ class Stats:
     speaker_seconds: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
     """Bin (of LENGTH_STEP_SECONDS) → kept clips."""
+    snr: Counter[int] = field(default_factory=Counter)
+    """Bin (of SNR_STEP_DB) → kept clips; what has no noise at all is left out."""
+    rates: Counter[int] = field(default_factory=Counter)
+    """Bin (of RATE_STEP) → kept clips."""
     phones: Counter[str] = field(default_factory=Counter)
     """Phone with its length mark → how often it is said."""
     diphones: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -61,7 +68,7 @@ class Stats:
         splits, speakers, phones, against, doubts, by = (Counter[str]() for _ in range(6))
         split_seconds: dict[str, float] = {}
         speaker_seconds: dict[str, float] = {}
-        lengths: Counter[int] = Counter()
+        lengths, snr, rates = (Counter[int]() for _ in range(3))
         diphones: Counter[tuple[str, str]] = Counter()
         texts: set[str] = set()
         for row in rows:
@@ -78,6 +85,10 @@ class Stats:
             speakers[row.speaker] += 1
             speaker_seconds[row.speaker] = speaker_seconds.get(row.speaker, 0.0) + row.seconds
             lengths[int(row.seconds / LENGTH_STEP_SECONDS)] += 1
+            if row.measures.get("snr_db", NO_NOISE_DB) < NO_NOISE_DB:
+                snr[int(row.measures["snr_db"] // SNR_STEP_DB)] += 1
+            if "phones_per_second" in row.measures:
+                rates[int(row.measures["phones_per_second"] // RATE_STEP)] += 1
             by[row.by] += 1
             texts.add(row.text)
             units = row.phones.split()
@@ -95,6 +106,8 @@ class Stats:
             speakers,
             Counter(speaker_seconds),
             lengths,
+            snr,
+            rates,
             phones,
             diphones,
             words,
@@ -115,6 +128,8 @@ class Stats:
             self.speakers + other.speakers,
             self.speaker_seconds + other.speaker_seconds,
             self.lengths + other.lengths,
+            self.snr + other.snr,
+            self.rates + other.rates,
             self.phones + other.phones,
             self.diphones + other.diphones,
             self.words + other.words,
@@ -175,6 +190,8 @@ class Stats:
                 "p95": self.length_at(0.95),
                 "histogram": {f"{step * LENGTH_STEP_SECONDS:g}": self.lengths[step] for step in sorted(self.lengths)},
             },
+            "snr_db": {f"{step * SNR_STEP_DB:g}": self.snr[step] for step in sorted(self.snr)},
+            "phones_per_second": {f"{step * RATE_STEP:g}": self.rates[step] for step in sorted(self.rates)},
             "sentences": {"distinct": len(self.distinct), "words": self.words, "by": dict(self.by)},
             "phones": {
                 "distinct": len(self.phones),

@@ -113,7 +113,7 @@ def _one(recording: Recording) -> tuple[str, list[Utterance] | None]:
     if _context is None:
         raise RuntimeError("a worker was not started")
     content = ""
-    if recording.path.is_file() and recording.problem is None:
+    if recording.path.is_file() and (recording.problem is None or recording.problem.kind == "no_text"):
         try:
             content = fingerprint(recording.path)
         except OSError:  # reading it will say what is wrong

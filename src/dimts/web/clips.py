@@ -16,9 +16,10 @@ from dimts.base.doubt import Doubt
 from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings, judged
+from dimts.data.describe import described
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.prepare import PrepareSettings, described
+from dimts.data.prepare import PrepareSettings
 
 DROPPED = Doubt("mismatch", "set aside by a person")
 """How a person's "drop" stands in the manifest."""

@@ -1,0 +1,271 @@
+"""A clip nobody has written down → what a recogniser makes of it, and every reason not to believe that.
+
+Asked only where there is no text. Recognisers hardly know Amharic, and write something whatever they hear: credits of
+films in silence, one phrase over and over, another script. So each answer is judged, and marked `by` the recogniser.
+Whisper (Radford et al. 2022) runs by faster-whisper (SYSTRAN, MIT); its weights are never fetched unasked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from dimts.audio.wave import Wave
+from dimts.base.doubt import Doubt
+from dimts.base.errors import ConfigError, DataError, DownloadError
+from dimts.base.plugins import find, need
+from dimts.base.progress import Tell, silent
+from dimts.data.manifest import Utterance
+from dimts.data.split import text_key
+from dimts.xtts.hub import Licence, Published
+
+RATE = 16_000
+LANGUAGE = "am"
+_MOST_SAME_TEXTS = 3
+"""So many clips of different sound and the same heard text: the recogniser's favourite phrase, not speech."""
+_MOST_LETTERS_PER_SECOND = 14.0
+"""Fidel; read news has 5 to 8, fast speech 10."""
+_FEWEST_LETTERS_PER_SECOND = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeSettings:
+    """[data.transcribe]: who writes down what nobody has written down."""
+
+    by: str = ""
+    """"whisper", or a plug-in of the group dimts.transcriber; "": nobody, clips without a text are set aside."""
+    model: str = "large-v3"
+    """Weights: a folder that holds a CTranslate2 model, or a name that 'dimts data fetch' knows."""
+    beams: int = 5
+    """Beams of the search; 1 is greedy and twice as fast."""
+    device: str = "auto"
+    """"cpu", "cuda" or "auto"."""
+    threads: int = 0
+    """Threads on a CPU; 0: all cores, shared among the jobs."""
+    min_log_probability: float = -1.0
+    """Mean log-probability of a token below which the recogniser was guessing."""
+    max_no_speech: float = 0.6
+    """Probability that nobody speaks, by the recogniser, above which its text is not believed."""
+
+    def __post_init__(self) -> None:
+        if self.beams < 1 or self.threads < 0:
+            raise ConfigError("data.transcribe: beams must be 1 or more, threads 0 or more", "5 and 0 are usual")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(f"data.transcribe.device = {self.device!r} is unknown", "auto, cpu or cuda")
+        if not 0.0 <= self.max_no_speech <= 1.0 or self.min_log_probability > 0.0:
+            raise ConfigError(
+                "data.transcribe: max_no_speech lies between 0 and 1, min_log_probability below 0",
+                "0.6 and -1 are usual",
+            )
+
+    def shaping(self) -> dict[str, object]:
+        """What the texts depend on: not the machine."""
+        limits = [self.min_log_probability, self.max_no_speech]
+        return {"by": self.by, "model": self.model, "beams": self.beams, "limits": limits}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a recogniser makes of a clip."""
+
+    text: str
+    log_probability: float = 0.0
+    """Mean of its tokens; nan where it is not known."""
+    no_speech: float = 0.0
+    """Probability that nobody speaks; nan where it is not known."""
+
+
+class Transcriber(Protocol):
+    """What a plug-in of the group `dimts.transcriber` gives: called with the settings, it makes one of these."""
+
+    def hear(self, wave: Wave) -> Heard:
+        """The text of a clip of any rate, of at most 30 s."""
+        ...
+
+
+class Whisper:
+    """Whisper in CTranslate2, on one clip at a time, without sampling: the same clip gives the same text."""
+
+    def __init__(self, settings: TranscribeSettings) -> None:
+        library = need("faster_whisper", "whisper")
+        folder = find_weights(settings.model)
+        try:
+            self._model = library.WhisperModel(
+                str(folder), device=settings.device, cpu_threads=settings.threads, local_files_only=True
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise DataError(f"{folder} cannot be used as Whisper weights: {error}", "fetch them again") from error
+        self._language = LANGUAGE if self._model.model.is_multilingual else "en"
+        self._beams = settings.beams
+
+    def hear(self, wave: Wave) -> Heard:
+        """One pass at temperature 0; its own thresholds are off, as `judge` has the say."""
+        segments, _ = self._model.transcribe(
+            wave.resample(RATE).samples,
+            language=self._language,
+            beam_size=self._beams,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            no_speech_threshold=None,
+            log_prob_threshold=None,
+            compression_ratio_threshold=None,
+            without_timestamps=True,
+        )
+        parts = list(segments)
+        text = " ".join(part.text.strip() for part in parts).strip()
+        if not parts:
+            return Heard("", math.nan, math.nan)
+        return Heard(text, min(part.avg_logprob for part in parts), max(part.no_speech_prob for part in parts))
+
+
+TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper}
+
+
+@cache
+def transcriber(settings: TranscribeSettings) -> Transcriber:
+    """The recogniser that the settings name, one a process. ConfigError, MissingExtra, DataError."""
+    made: Transcriber = find(settings.by, TRANSCRIBERS, "dimts.transcriber")(settings)
+    return made
+
+
+def ready(settings: TranscribeSettings) -> None:
+    """Raise what `transcriber` would, as far as can be told without loading weights."""
+    find(settings.by, TRANSCRIBERS, "dimts.transcriber")
+    if settings.by == "whisper":
+        need("faster_whisper", "whisper")
+        find_weights(settings.model)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+_MIT = Licence(
+    name="MIT",
+    url="https://github.com/openai/whisper/blob/main/LICENSE",
+    summary="The weights may be used, changed and passed on for any purpose, as long as the notice goes with them.",
+)
+WEIGHTS = {
+    "large-v3": Published(
+        name="whisper-large-v3",
+        repository="Systran/faster-whisper-large-v3",
+        revision="edaa852ec7e145841d8ffdb056a99866b5f0a478",
+        files={
+            "config.json": (2_394, "a9306624f5ec14270a014b647e5c316b6e03a662c369758d1b90697a7b0655b9"),
+            "preprocessor_config.json": (340, "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711"),
+            "tokenizer.json": (2_480_617, "6d8cbd7cd0d8d5815e478dac67b85a26bbe77c1f5e0c6d76d1ce2abc0e5f21ca"),
+            "vocabulary.json": (1_068_114, "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1"),
+            "model.bin": (3_087_284_237, "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1"),
+        },
+        licence=_MIT,
+    )
+}
+"""Weights that 'dimts data fetch' brings. Commit and checksums as several independent projects have published them."""
+MODEL_FILE = "model.bin"
+
+
+def described(name: str) -> str:
+    """What would be fetched, for a person to agree to."""
+    one = WEIGHTS[name]
+    size = sum(size for size, _ in one.files.values())
+    return f"{one.repository}, {size / 1e9:.1f} GB, licence {one.licence.name}"
+
+
+def find_weights(model: str) -> Path:
+    """The folder of a model: a path, else one that was fetched. DataError says how to get it; nothing is fetched."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / MODEL_FILE).is_file():
+            raise DataError(f"{folder} holds no {MODEL_FILE}", "name a folder with a CTranslate2 model of Whisper")
+        return folder
+    if model not in WEIGHTS:
+        known = ", ".join(WEIGHTS)
+        raise DataError(f"no Whisper weights {model!r}: neither a folder nor known", f"known: {known}")
+    from dimts.xtts.download import find_base
+
+    try:
+        return find_base(WEIGHTS[model])
+    except DownloadError as error:
+        raise DataError(
+            f"the Whisper weights {model!r} are not here ({described(model)})",
+            f"run 'dimts data fetch {model}', or name a folder that has them in data.transcribe.model",
+        ) from error
+
+
+def fetch_weights(name: str, source: Path | None = None, tell: Tell = silent) -> Path:
+    """Bring weights into the cache, checked; from the hub or from the folder `source`. DownloadError."""
+    from dimts.xtts.download import Acceptance, fetch
+
+    if name not in WEIGHTS:
+        raise ConfigError(f"no weights {name!r} to fetch", f"known: {', '.join(WEIGHTS)}")
+    return fetch(WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, tell=tell)
+
+
+# --- judging --------------------------------------------------------------------------------------
+
+_CREDITS = re.compile(
+    r"(?i)amara\.org|subtitles? (by|provided)|transcri(bed|ption) by|subscribe|thanks? (you )?for (watching|listening)|"
+    r"www\.|https?:|\.com\b|ሰብስክራይብ|ሰብስክራብ|"
+    r"(ስለተ|ስለ ተ)(መለከታችሁ|ከታተላችሁ|ከታተሉ)\w* እናመሰግና|ትርጉም(ና| እና) ጽሑፍ|የትርጉም ጽሑፍ|ቻናላችንን|ቻናሌን"
+)
+"""Credits and calls to subscribe, which subtitles of films and links taught recognisers to write into silence."""
+_MOST_REPEATS = 3
+"""Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
+
+
+def judge(heard: Heard, speech_seconds: float, settings: TranscribeSettings) -> list[Doubt]:
+    """Every reason to think that a recogniser made its text up. Script and language are for `check_text`."""
+    found: list[Doubt] = []
+
+    def doubt(message: str, measured: float | None = None, allowed: float | None = None) -> None:
+        found.append(Doubt("invented", message, measured, allowed))
+
+    if credit := _CREDITS.search(heard.text):
+        doubt(f"such words stand below films, nobody says them: {credit.group()!r}")
+    if heard.no_speech > settings.max_no_speech:
+        doubt(f"by the recogniser nobody speaks ({heard.no_speech:.0%} sure)", heard.no_speech, settings.max_no_speech)
+    if heard.log_probability < settings.min_log_probability:
+        doubt("the recogniser was guessing", heard.log_probability, settings.min_log_probability)
+    repeats = most_repeats(heard.text)
+    if repeats > _MOST_REPEATS:
+        doubt(f"says the same {repeats} times in a row", repeats, _MOST_REPEATS)
+    letters = sum(char.isalnum() for char in heard.text)
+    rate = letters / speech_seconds if speech_seconds > 0 else math.inf
+    if letters and rate > _MOST_LETTERS_PER_SECOND:
+        doubt(f"{rate:.0f} letters in a second of speech", rate, _MOST_LETTERS_PER_SECOND)
+    elif letters and rate < _FEWEST_LETTERS_PER_SECOND:
+        doubt(f"{letters} letters for {speech_seconds:.1f} s of speech", rate, _FEWEST_LETTERS_PER_SECOND)
+    return found
+
+
+def most_repeats(text: str) -> int:
+    """How often a group of one to six words, or a group of letters inside a word, stands in a row at most."""
+    words = re.findall(r"\w+", text)
+    most = 1 if words else 0
+    for size in range(1, 7):
+        run = 0
+        for at in range(size, len(words)):
+            run = run + 1 if words[at] == words[at - size] else 0
+            most = max(most, 1 + run // size)
+    for word in words:
+        for part in re.finditer(r"(.{1,4}?)\1{3,}", word):
+            most = max(most, len(part.group()) // len(part.group(1)))
+    return most
+
+
+def favourites(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+    """Utterance id → doubt, for a text heard in several clips: the recogniser's phrase for what it cannot hear."""
+    same: dict[str, list[Utterance]] = defaultdict(list)
+    for row in rows:
+        if row.by in ("whisper", "recogniser") and row.kept:
+            same[text_key(row.text)].append(row)
+    return {
+        row.id: Doubt("heard_often", f"heard in {len(group)} clips alike", len(group), _MOST_SAME_TEXTS - 1)
+        for group in same.values()
+        if len(group) >= _MOST_SAME_TEXTS
+        for row in group
+    }
