@@ -153,6 +153,7 @@ def test_which_voices_there_are(project: Project) -> None:
         (project.voices / name).mkdir(parents=True)
     assert list(candidates(project)) == ["a", "b", "c-coqui"]
     assert candidates(project, ["formant"]) == {"formant": "formant"}
+    assert list(candidates(project, ["x/step-1", "y/step-1", "z"])) == ["x/step-1", "y/step-1", "z"]
 
 
 def test_the_formant_voice_through_the_front_door(project: Project) -> None:

@@ -60,6 +60,14 @@ def project(
         help="A voice to evaluate, a folder or 'formant'; may be repeated. Default: all below PROJECT/voices.",
         show_default=False,
     ),
+    run: str = typer.Option(
+        "",
+        "--run",
+        metavar="RUN",
+        help="Evaluate the snapshots of a training run instead: a folder below PROJECT/runs, or 'last'. "
+        "How many there are is train.keep.",
+        show_default=False,
+    ),
     sentences: Path = typer.Option(
         None,
         "--sentences",
@@ -89,7 +97,7 @@ def project(
     from dimts.base.plugins import find
     from dimts.base.project import Project
     from dimts.cli.face import bar
-    from dimts.evaluate.assess import AssessSettings, evaluate
+    from dimts.evaluate.assess import AssessSettings, evaluate, pairs_line
 
     home = Project.open(project)
     lines: list[str] = []
@@ -99,9 +107,16 @@ def project(
         lines = sentences.read_text(encoding="utf-8").splitlines()
     recogniser = find(transcriber, {}, "dimts.transcriber")() if transcriber else None
     settings = AssessSettings(most_sentences=limit, quality=not no_quality)
+    voices, log = list(voice or ()), None
     with bar() as tell:
+        if run:
+            from dimts.train.recall import chosen_run, recall
+
+            one = chosen_run(home, run)
+            voices += [str(folder) for folder in recall(home, one, tell).values()]
+            log = one.log
         found = evaluate(
-            home, voice or (), settings, sentences=lines, listener=listener, transcribe=recogniser, tell=tell
+            home, voices, settings, sentences=lines, listener=listener, transcribe=recogniser, log=log, tell=tell
         )
     if as_json:
         print(json.dumps(found.ranking.as_dict(), ensure_ascii=False, indent=1))
@@ -109,9 +124,7 @@ def project(
     for line in found.ranking.why:
         print(line)
     if found.pairs:
-        right = sum(sum(one.right) for one in found.pairs)
-        apart = sum(one.told_apart for one in found.pairs)
-        print(f"minimal pairs: {apart} of {len(found.pairs)} told apart, {right} of {2 * len(found.pairs)} heard right")
+        print(f"minimal pairs: {pairs_line(found.pairs)}")
     print(found.report)
 
 

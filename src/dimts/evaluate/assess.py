@@ -16,7 +16,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,17 @@ from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.files import write_text
 from dimts.base.progress import Progress, Tell, silent
-from dimts.base.project import Project
+from dimts.base.project import Project, ProjectSettings
 from dimts.base.version import __version__
 from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import plots
 from dimts.evaluate.faults import FaultSettings
+from dimts.evaluate.foresight import Foresight, foresee
 from dimts.evaluate.intervals import Interval
 from dimts.evaluate.listener import Listener
 from dimts.evaluate.pairs import Tried, try_pairs
 from dimts.evaluate.rank import FIGURES, Ranking, rank, worth
-from dimts.evaluate.report import Report, Spoken
+from dimts.evaluate.report import Report, Spoken, losses
 from dimts.evaluate.sentences import SENTENCES
 from dimts.evaluate.trial import (
     Measured,
@@ -100,26 +101,30 @@ def evaluate(
     sentences: Sequence[str] = (),
     listener: Path | None = None,
     transcribe: Transcriber | None = None,
+    log: Path | None = None,
     tell: Tell = silent,
 ) -> Assessment:
     """Speak, measure, rank and write up.
 
     `voices` are folders of voices or "formant"; none: all below voices/. `sentences` are said instead of ours.
-    `listener` is a file of train-listener; none: the project's own, else the shipped one. Raises ConfigError if there
-    is no voice, and what speaking raises.
+    `listener` is a file of train-listener; none: the project's own, else the shipped one. `log` is the log.jsonl of
+    the run whose snapshots the voices are, for its curves. Raises ConfigError if there is no voice, and what speaking
+    raises.
     """
     settings = settings or AssessSettings()
-    speakers = {name: Speaker.load(where) for name, where in candidates(project, voices).items()}
+    homes = candidates(project, voices)
     return assess(
-        project, speakers, settings, sentences=sentences, listener=listener, transcribe=transcribe, tell=tell,
-        keys={name: _fingerprint(where) for name, where in candidates(project, voices).items()},
+        project, {name: Speaker.load(where) for name, where in homes.items()}, settings,
+        sentences=sentences, listener=listener, transcribe=transcribe, tell=tell, homes=homes, log=log,
+        keys={name: _fingerprint(where) for name, where in homes.items()},
     )  # fmt: skip
 
 
 def candidates(project: Project, voices: Sequence[str] = ()) -> dict[str, str]:
-    """Name → where it lies. ConfigError if there are none."""
+    """Name → where it lies. ConfigError if there are none; voices of one name are told apart by their folders."""
     if voices:
-        return {Path(voice).name: voice for voice in voices}
+        alike = Counter(Path(voice).name for voice in voices)
+        return {voice if alike[Path(voice).name] > 1 else Path(voice).name: voice for voice in voices}
     folder = project.voices
     found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     names = {path.name for path in found}
@@ -144,9 +149,15 @@ def assess(
     listener: Path | None = None,
     transcribe: Transcriber | None = None,
     keys: Mapping[str, str] | None = None,
+    homes: Mapping[str, str] | None = None,
+    log: Path | None = None,
     tell: Tell = silent,
 ) -> Assessment:
-    """The same for speakers at hand. `keys` (name → fingerprint) let sentences spoken before be used again."""
+    """The same for speakers at hand.
+
+    `keys` (name → fingerprint) let sentences spoken before be used again; `homes` (name → folder) let the models be
+    asked how far the recordings surprise them.
+    """
     settings = settings or AssessSettings()
     own = project.root / LISTENER_FILE
     ear = Listener.load(listener or (own if own.is_file() else None))
@@ -154,6 +165,7 @@ def assess(
     lines = _list(project, clips, sentences, settings)
     likeness_to = profile([_clip(project, row) for row in clips[:_PROFILE_CLIPS]]) if clips else None
     tools = Tools(ear, likeness_to, settings.faults, settings.quality, transcribe)
+    recordings = _measure_recordings(project, clips, lines, tools, tell)
     folder = project.root / FOLDER
     measured: dict[str, list[Measured]] = {}
     spoken: dict[str, list[Performed]] = {}
@@ -164,9 +176,9 @@ def assess(
         for number, (line, performed) in enumerate(zip(lines, spoken[name], strict=True), start=1):
             measured[name].append(measure(line, performed, tools))
             tell(Progress(f"measure {name}", number, len(lines), "sentences"))
+    measured, remark = _foreseen(homes or {}, lines, measured, tell)
     texts = {line.name: line.text for line in lines}
     write_text(folder / "spoken" / "sentences.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
-    recordings = _measure_recordings(project, clips, lines, tools, tell)
     ranking = rank(measured)
     best = ranking.best.name
     tried = try_pairs(performer(speakers[best]), ear) if settings.pairs else []
@@ -174,12 +186,15 @@ def assess(
         "dimts": __version__,
         "listener": ear.notes,
         "ranking": ranking.as_dict(),
+        "remarks": [remark] if remark else [],
+        "thresholds": {name: round(value, 3) for name, value in asdict(tools.faults).items()},
         RECORDINGS: [one.as_dict() for one in recordings],
         "pairs": [_pair_dict(one) for one in tried],
         "sentences": {name: [one.as_dict() for one in found] for name, found in measured.items()},
     }
     write_text(folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     page = _page(project, ranking, measured, spoken, recordings, tried, lines, tell)
+    page = replace(page, notes=[*page.notes, *([remark] if remark else [])], losses=losses(log) if log else {})
     page.write(folder / "report.html")
     return Assessment(ranking, measured, recordings, tried, folder / "report.html", folder / "results.json")
 
@@ -237,6 +252,30 @@ def _speak_all(
         out.append(performed)
         tell(Progress(f"speak {name}", number, len(lines), "sentences"))
     return out
+
+
+def _foreseen(
+    homes: Mapping[str, str], lines: Sequence[Sentence], measured: Mapping[str, list[Measured]], tell: Tell
+) -> tuple[dict[str, list[Measured]], str]:
+    """What was measured, with the models' surprise at the recordings, where all have one codebook; and why not."""
+    compared = [(place, line.reference) for place, line in enumerate(lines) if line.reference is not None]
+    if not homes or not compared:
+        return dict(measured), ""
+    asked: dict[str, Foresight] = {}
+    for done, (name, where) in enumerate(homes.items(), start=1):
+        asked[name] = foresee(where, [(wave, lines[place].text) for place, wave in compared])
+        tell(Progress("foresee", done, len(homes), "voices"))
+    mute = {name: one.why_not for name, one in asked.items() if one.why_not}
+    if mute:
+        name, why = next(iter(mute.items()))
+        return dict(measured), f"surprise was not compared: {name}: {why}"
+    if len({one.codebook for one in asked.values()}) > 1:
+        return dict(measured), "surprise was not compared: the voices have different codebooks"
+    out = {}
+    for name, found in measured.items():
+        known = {place: value for (place, _), value in zip(compared, asked[name].surprise, strict=True)}
+        out[name] = [replace(one, surprise=known.get(place, math.nan)) for place, one in enumerate(found)]
+    return out, ""
 
 
 def _spoken_before(sound: Path, note: Path, mark: str) -> Performed | None:
@@ -325,11 +364,12 @@ def _page(
         drawn = [_range(one.name, one.figures["per"]) for one in standings]
         figures["Phone errors"] = plots.ranges(drawn, "phone error rate, by the listener")
     return Report(
-        title=f"Voices of {project.root.resolve().name}",
+        title=f"Voices of {project.settings('project', ProjectSettings).name or project.root.resolve().name}",
         notes=ranking.why,
         facts={
             "sentences": f"{len(lines)}, of which {sum(line.reference is not None for line in lines)} with a recording",
             "recordings measured": str(len(recordings)),
+            **({"minimal pairs, by the best voice": pairs_line(tried)} if tried else {}),
             "dimts": __version__,
         },
         summary=summary,
@@ -363,6 +403,12 @@ def _worst(
     by = Counter(spoken[best][place].answered_by)
     answered = ", ".join(f"{name} {count}" for name, count in by.most_common())
     return Spoken(line.text, phones, answered, waves, remarks)
+
+
+def pairs_line(tried: Sequence[Tried]) -> str:
+    """How many pairs were told apart and how many words heard right, in words."""
+    right, apart = sum(sum(one.right) for one in tried), sum(one.told_apart for one in tried)
+    return f"{apart} of {len(tried)} told apart, {right} of {2 * len(tried)} heard right"
 
 
 def _pair_rows(tried: Sequence[Tried]) -> list[list[str]]:

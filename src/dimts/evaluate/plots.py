@@ -1,11 +1,12 @@
 """Figures → SVG or PNG text that a page can embed. Drawn with matplotlib, without a display.
 
-No Ethiopic letters inside the figures: matplotlib would need a font for them; the page has one.
+Matplotlib would need a font for Ethiopic letters; the page has one, so names stand in the SVG as text.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,26 +69,25 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> str:
 
 
 def ranges(rows: Sequence[tuple[str, float, float, float]], x_label: str) -> str:
-    """(name, value, low, high) each as a dot with its interval, the first on top → SVG; nan ends draw no line."""
+    """(name, value, low, high) each as a dot with its interval, the first on top → SVG; nan ends draw no line.
+
+    Names are laid out in letters the drawing font has and written in their own, which the page's fonts have.
+    """
     figure, axes = _figure(6.4, 0.7 + 0.35 * len(rows))
     for place, (_, value, low, high) in enumerate(reversed(rows)):
         colour = _SERIES[0] if place == len(rows) - 1 else _SERIES[1]
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
         axes.plot([value], [place], "o", color=colour, markersize=5)
-    axes.set_yticks(range(len(rows)), [_drawable(name) for name, *_ in reversed(rows)])
+    stand_ins = {f"name{number:03d}".ljust(len(name), "n"): name for number, (name, *_) in enumerate(rows)}
+    axes.set_yticks(range(len(rows)), list(stand_ins)[::-1])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(x_label, fontsize=9)
     axes.grid(axis="x", alpha=0.25)
-    return _svg(figure)
-
-
-def _drawable(name: str) -> str:
-    """A name without letters that the drawing font lacks; an Ethiopic name becomes its number on the page."""
-    return "".join(char if ord(char) < _DRAWN else "□" for char in name)
-
-
-_DRAWN = 0x0500
-"""Latin, Greek and Cyrillic lie below."""
+    with need("matplotlib", extra="evaluate").rc_context({"svg.fonttype": "none"}):
+        text = _svg(figure)
+    for stand_in, name in stand_ins.items():
+        text = text.replace(f">{stand_in}<", f">{html.escape(name)}<")
+    return text
 
 
 def spectrogram(samples: npt.NDArray[np.float32], rate: int) -> str:

@@ -9,6 +9,7 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ body { font: 16px/1.55 "Noto Sans Ethiopic", "Abyssinica SIL", Nyala, Kefa, syst
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.4rem; color: var(--leaf); }
 .note { border-left: 4px solid var(--leaf); padding: .4rem 1rem;
   background: color-mix(in srgb, var(--leaf) 8%, transparent); }
+.note p { margin: .3rem 0; } .note p:first-child { font-weight: 600; } td .quiet { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 .scroll { overflow-x: auto; } audio { width: 100%; } figure { margin: 1rem 0; }
@@ -79,7 +81,8 @@ class Report:
     def html(self) -> str:
         """The page as text."""
         parts = [f"<h1>{_escape(self.title)}</h1>"]
-        parts += [f'<p class="note">{_escape(note)}</p>' for note in self.notes]
+        if self.notes:
+            parts.append(f'<div class="note">{"".join(f"<p>{_escape(note)}</p>" for note in self.notes)}</div>')
         if self.facts:
             parts.append(_table([["", ""], *([name, value] for name, value in self.facts.items())], head=False))
         for heading, rows in self.summary.items():
@@ -109,8 +112,19 @@ def _escape(text: object) -> str:
 
 def _table(rows: Sequence[Sequence[str]], *, head: bool = True) -> str:
     first = "<tr>" + "".join(f"<th>{_escape(cell)}</th>" for cell in rows[0]) + "</tr>" if head else ""
-    rest = "".join("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    rest = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     return f'<div class="scroll"><table>{first}{rest}</table></div>'
+
+
+_INTERVAL = re.compile(r"(\S+) (\[.+\])")
+
+
+def _cell(text: str) -> str:
+    """A mean and its interval stand one above the other."""
+    found = _INTERVAL.fullmatch(text)
+    if not found:
+        return _escape(text)
+    return f'{_escape(found[1])}<br><span class="quiet">{_escape(found[2])}</span>'
 
 
 def _spoken(item: Spoken) -> str:

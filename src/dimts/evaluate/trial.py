@@ -104,6 +104,8 @@ class Measured:
     cer: Edits
     amharic_cer: Edits
     seconds_to_speak: float
+    surprise: float = math.nan
+    """How far the recording of the sentence surprises the voice's model (foresight.py); nan where not asked."""
 
     @property
     def faults(self) -> tuple[Doubt, ...]:
@@ -122,6 +124,7 @@ class Measured:
             "quality_signal": self.quality.signal if self.quality else math.nan,
             "quality_background": self.quality.background if self.quality else math.nan,
             "mcd_db": self.mcd_db,
+            "surprise": self.surprise,
             "pitch_correlation": self.pitch_correlation,
             "seconds": found.prosody.seconds,
             "phones_per_second": found.prosody.phones_per_second,
