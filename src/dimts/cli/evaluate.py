@@ -9,6 +9,10 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dimts.audio.wave import Wave
+    from dimts.base.project import Project
     from dimts.evaluate.listening import Kind
 
 _DEFAULT = "project"
@@ -80,7 +84,15 @@ def project(
     transcriber: str = typer.Option(
         "",
         "--transcriber",
-        help="Also count character errors with this speech recogniser (an entry point of dimts.transcriber).",
+        help="Also count character errors, raw and Amharic-aware, with this speech recogniser: 'whisper', or a plug-in "
+        "of the group dimts.transcriber.",
+        show_default=False,
+    ),
+    transcriber_model: str = typer.Option(
+        "",
+        "--transcriber-model",
+        metavar="FOLDER",
+        help="Its weights: a folder, or a name that 'dimts data fetch' knows. Default: the project's.",
         show_default=False,
     ),
     as_json: bool = JSON,
@@ -94,7 +106,6 @@ def project(
     import json
 
     from dimts.base.errors import DataError
-    from dimts.base.plugins import find
     from dimts.base.project import Project
     from dimts.cli.face import bar
     from dimts.evaluate.assess import AssessSettings, evaluate, pairs_line
@@ -105,7 +116,7 @@ def project(
         if not sentences.is_file():
             raise DataError(f"there is no file {sentences}", "a text file with a sentence a line")
         lines = sentences.read_text(encoding="utf-8").splitlines()
-    recogniser = find(transcriber, {}, "dimts.transcriber")() if transcriber else None
+    recogniser = _recogniser(home, transcriber, transcriber_model) if transcriber else None
     settings = AssessSettings(most_sentences=limit, quality=not no_quality)
     voices, log = list(voice or ()), None
     with bar() as tell:
@@ -126,6 +137,18 @@ def project(
     if found.pairs:
         print(f"minimal pairs: {pairs_line(found.pairs)}")
     print(found.report)
+
+
+def _recogniser(home: Project, name: str, model: str) -> Callable[[Wave], str]:
+    """A wave to fidel, by the recogniser of that name. ConfigError, MissingExtra, DataError as it raises them."""
+    from dataclasses import replace
+
+    from dimts.data.prepare import PrepareSettings
+    from dimts.data.transcribe import transcriber
+
+    settings = replace(home.settings("data", PrepareSettings).transcribe, by=name)
+    made = transcriber(replace(settings, model=model) if model else settings)
+    return lambda wave: made.hear(wave).text
 
 
 def sound(
