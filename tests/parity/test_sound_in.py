@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dimts.xtts import mel
+from dimts.xtts.attention import Rows
 from dimts.xtts.spec import MEL_HOP, TIMBRE_RATE
 from dimts.xtts.vocabulary import Vocabulary
 from dimts.xtts.voice import ListenSettings, listen
@@ -64,7 +65,9 @@ def test_codes_of_a_clip_are_as_many_as_its_length_says(model: Any, expected: di
 
 def test_conditioning_of_given_frames(same: Any, model: Any, expected: dict[str, Tensor]) -> None:
     frames = expected["mel.cond"][:, :, :120]
-    same("cond.encoder_out", model.conditioning.encoder(frames))
+    rows = Rows((120,) * len(frames), packed=True, causal=False)
+    heard = model.conditioning.encoder(frames.transpose(1, 2).flatten(0, 1), rows)  # [N, D]
+    same("cond.encoder_out", heard.view(len(frames), 120, -1).transpose(1, 2))
     same("cond.latents_from_120_frames", model.conditioning(frames).transpose(1, 2))
 
 

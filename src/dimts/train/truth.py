@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -108,8 +109,9 @@ class Probe:
 
     def _on_conditioning(self, encoder: nn.Module, given: tuple[Any, ...]) -> None:
         if encoder.training:
-            self.conditioning_runs += given[0].shape[0]
-            self.conditioning_frames += given[0].shape[0] * given[0].shape[-1]
+            rows = given[1]
+            self.conditioning_runs += len(rows.lengths)
+            self.conditioning_frames += rows.total
 
     def _on_dvae(self, encoder: nn.Module, given: tuple[Any, ...]) -> None:
         self.dvae_runs += 1
@@ -199,6 +201,8 @@ class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.probe.kernels[name] += 1
         if name in ("bernoulli_", "bernoulli") and len(args) > 1 and isinstance(args[1], float):
             self.probe.dropped[round(1 - args[1], 4), args[0].dim() == _PROBABILITY_DIMENSIONS] += 1
+        if name == "lt" and args[0].dtype == torch.int16:  # how `lean.draw` draws on a processor
+            self.probe.dropped[round((args[1] + (1 << 15)) / (1 << 16), 4), False] += 1
         if name == "_log_softmax" and out.shape[-1] == self.audio_ids:
             self.probe.largest_logits = max(self.probe.largest_logits, out.shape[0])
         return out

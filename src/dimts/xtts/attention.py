@@ -18,11 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import has, nearest, need
@@ -112,6 +114,56 @@ def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropo
     return _KERNELS[kind](q, k, v, rows, dropout)
 
 
+def attend_self(kind: Kind, qkv: Tensor, axis: int, rows: Rows, dropout: float = 0.0) -> Tensor:
+    """Attention of tokens over those of their own row: all three in one tensor, stacked along `axis` → [B, T, H, w].
+
+    On a processor with packed rows, sdpa writes the gradients of all three straight into one tensor: slicing rows and
+    unbinding would fill and add a whole tensor for each row.
+    """
+    if kind == "sdpa" and rows.packed and not dropout and qkv.device.type == "cpu" and torch.is_grad_enabled():
+        out: Tensor = _PackedRows.apply(qkv, axis, rows)
+        return out
+    q, k, v = qkv.unbind(axis)
+    if kind == "eager" and rows.packed and not rows.causal:  # a mask over all rows would be as large as their square
+        parts = zip(*(torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v)), strict=True)
+        return torch.cat([attend(kind, *part, None, dropout) for part in parts], dim=1)
+    return attend(kind, q, k, v, rows, dropout)
+
+
+class _PackedRows(Function):
+    """torch's fused attention for processors, row by row of a packed batch."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, axis: int, rows: Rows) -> Tensor:
+        q, k, v = (t.transpose(1, 2) for t in qkv.unbind(axis))  # [1, H, N, w]
+        out = torch.empty(1, qkv.shape[1], q.shape[1], q.shape[3], dtype=qkv.dtype)
+        sums = []
+        for a, b in rows.bounds:
+            seen, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+                q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], 0.0, rows.causal
+            )
+            out[:, a:b] = seen.transpose(1, 2)
+            sums.append(total)
+        ctx.axis, ctx.rows = axis, rows
+        ctx.save_for_backward(qkv, out, *sums)
+        return out
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        qkv, out, *sums = ctx.saved_tensors
+        found = torch.empty_like(qkv)
+        parts, target = qkv.unbind(ctx.axis), found.unbind(ctx.axis)
+        for (a, b), total in zip(ctx.rows.bounds, sums, strict=True):
+            q, k, v, seen, wanted = (t[:, a:b].transpose(1, 2) for t in (*parts, out, grad))
+            gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                wanted, q, k, v, seen, total, 0.0, ctx.rows.causal
+            )
+            for into, gradient in zip(target, gradients, strict=True):
+                into[:, a:b] = gradient.transpose(1, 2)
+        return found, None, None
+
+
 def attend_cached(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
     """One new query per row over a cache: q [B, 1, H, w], k and v [B, T, H, w] → [B, 1, H, w].
 
@@ -163,8 +215,8 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) ->
     if rows is None:
         return _fused(q, k, v, dropout, causal=False)
     if rows.packed:
-        parts = [_fused(q[:, a:b], k[:, a:b], v[:, a:b], dropout, causal=rows.causal) for a, b in rows.bounds]
-        return torch.cat(parts, dim=1)
+        split = (torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v))  # one cat backward, no zeros
+        return torch.cat([_fused(*part, dropout, causal=rows.causal) for part in zip(*split, strict=True)], dim=1)
     if rows.causal:  # padding stands after all real tokens, so none of them sees it
         return _fused(q, k, v, dropout, causal=True)
     mask = None if min(rows.lengths) == q.shape[1] else rows.mask(q.shape[1], q.device)

@@ -1,8 +1,8 @@
 """Reference mel [B, 80, F] → L latents [B, L, D] that tell the GPT whose voice it is.
 
 An encoder of six attention blocks over frames, then a perceiver whose 32 learned queries read them. Neither has a
-mask or positions, so frames may be in any order, and padding would be heard: rows of different length are therefore
-encoded one by one, each as if alone (`lengths`), unless the caller wants the padding (coqui's training does).
+mask or positions, so frames may be in any order, and padding would be heard: rows of different length lie packed one
+behind the other (`lengths`), unless the caller wants the padding (coqui's training does).
 
 Keys below `encoder` and `perceiver` are coqui's. Source of the perceiver: Jaegle et al. (2021), resampled as in
 Flamingo (Alayrac et al., 2022).
@@ -17,8 +17,9 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from dimts.xtts.attention import Kind, attend
+from dimts.xtts.attention import Kind, Rows, attend, attend_self
 from dimts.xtts.spec import LATENTS, MEL_BANDS, Spec
 
 BLOCKS = 6
@@ -39,17 +40,21 @@ def norm_groups(channels: int) -> int:
 
 
 class Float32GroupNorm(nn.GroupNorm):
-    """GroupNorm computed in float32 whatever comes in."""
+    """GroupNorm over each row's frames, computed in float32 whatever comes in."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, D, F] → [B, D, F]."""
+    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+        """Packed frames [N, D] → [N, D]."""
         with torch.autocast(x.device.type, enabled=False):
-            normed = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
-        return normed.to(x.dtype)
+            parts = []
+            for part in torch.split(x.float(), list(rows.lengths)):
+                image = part.t()[None, :, None]  # [1, D, 1, F] in the channels-last order: nothing is copied
+                normed = F.group_norm(image, self.num_groups, self.weight.float(), self.bias.float(), self.eps)
+                parts.append(normed[0, :, 0].t())
+            return torch.cat(parts).to(x.dtype)
 
 
 class EncoderBlock(nn.Module):
-    """Full attention over frames. The residual is the *normalised* input, as the weights were trained."""
+    """Full attention over a row's frames. The residual is the *normalised* input, as the weights were trained."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -59,16 +64,18 @@ class EncoderBlock(nn.Module):
         self.qkv = nn.Conv1d(width, 3 * width, 1)
         self.proj_out = nn.Conv1d(width, width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, D, F] → [B, D, F]."""
-        batch, width, frames = x.shape
-        normed = self.norm(x)
+    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+        """Packed frames [N, D] → [N, D]."""
+        normed = self.norm(x, rows)
         # Channels are split by head first, then into q, k, v inside each head.
-        qkv = self.qkv(normed).view(batch, self.heads, 3, width // self.heads, frames)
-        q, k, v = qkv.permute(2, 0, 4, 1, 3).unbind(0)  # each [B, F, H, w]
-        seen = attend(self.kind, q, k, v, None).permute(0, 2, 3, 1).reshape(batch, width, frames)
-        out: Tensor = normed + self.proj_out(seen)
-        return out
+        qkv = framewise(self.qkv, normed).view(1, len(x), self.heads, 3, -1)
+        seen = attend_self(self.kind, qkv, 3, rows)[0].flatten(1)
+        return normed + framewise(self.proj_out, seen)
+
+
+def framewise(layer: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution of width 1 over packed frames, [N, in] → [N, out]: one matrix product."""
+    return F.linear(x, layer.weight[:, :, 0], layer.bias)
 
 
 class Encoder(nn.Module):
@@ -76,14 +83,19 @@ class Encoder(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
+        self.checkpoint = False
+        """Compute each block again in the backward pass instead of keeping what it needs."""
         self.init = nn.Conv1d(MEL_BANDS, spec.width, 1)
         self.attn = nn.ModuleList(EncoderBlock(spec.width, spec.heads) for _ in range(BLOCKS))
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """[B, 80, F] → [B, D, F]."""
-        x: Tensor = self.init(mel)
+    def forward(self, mel: Tensor, rows: Rows) -> Tensor:
+        """Packed frames [N, 80] → [N, D]."""
+        x = framewise(self.init, mel)
         for block in self.attn:
-            x = block(x)
+            if self.checkpoint and torch.is_grad_enabled():
+                x = checkpoint(block, x, rows, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, rows)
         return x
 
 
@@ -98,11 +110,15 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(width, 2 * inner, bias=False)
         self.to_out = nn.Linear(inner, width, bias=False)
 
-    def forward(self, latents: Tensor, frames: Tensor) -> Tensor:
-        """latents [B, L, D], frames [B, F, D] → [B, L, D]."""
-        k, v = self.to_kv(torch.cat((latents, frames), dim=1)).chunk(2, dim=-1)  # [B, L + F, inner]
-        q, k, v = (t.unflatten(-1, (PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)) for t in (self.to_q(latents), k, v))
-        out: Tensor = self.to_out(attend(self.kind, q, k, v, None).flatten(2))
+    def forward(self, latents: Tensor, frames: Tensor, rows: Rows) -> Tensor:
+        """latents [B, L, D], packed frames [N, D] → [B, L, D]."""
+        own, others = self.to_kv(latents), torch.split(self.to_kv(frames), list(rows.lengths))
+        seen = []
+        for q, mine, heard in zip(self.to_q(latents).split(1), own, others, strict=True):
+            kv = torch.cat((mine, heard))[None].unflatten(-1, (2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH))
+            k, v = kv.unbind(2)  # [1, L + F, H, w] each
+            seen.append(attend(self.kind, q.unflatten(-1, (PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)), k, v, None))
+        out: Tensor = self.to_out(torch.cat(seen).flatten(2))
         return out
 
 
@@ -146,12 +162,12 @@ class Perceiver(nn.Module):
         self.norm = UnitNorm(spec.width)
         nn.init.normal_(self.latents, std=0.02)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """[B, F, D] → [B, L, D]. No norm before the layers, plain residuals."""
-        latents = self.latents.expand(frames.shape[0], -1, -1)
+    def forward(self, frames: Tensor, rows: Rows) -> Tensor:
+        """Packed frames [N, D] → [B, L, D]. No norm before the layers, plain residuals."""
+        latents = self.latents.expand(len(rows.lengths), -1, -1)
         for layer in self.layers:
             attention, mlp = cast(nn.ModuleList, layer)
-            latents = attention(latents, frames) + latents
+            latents = attention(latents, frames, rows) + latents
             latents = mlp(latents) + latents
         out: Tensor = self.norm(latents)
         return out
@@ -168,19 +184,15 @@ class Conditioning(nn.Module):
     def forward(self, mel: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """[B, 80, F] → [B, L, D].
 
-        With `lengths` (real frames of each row) no padding is seen: rows of equal length run together, others
-        alone, so a row's latents do not depend on its neighbours. Without, all F frames of every row are read.
+        With `lengths` (real frames of each row) no padding is seen; without, all F frames of every row are read.
+        A row's latents do not depend on its neighbours: frames lie packed, rows one behind the other, and what mixes
+        frames (norms and attention) goes row by row.
         """
-        if lengths is None or all(length == mel.shape[-1] for length in lengths):
-            out: Tensor = self.perceiver(self.encoder(mel).transpose(1, 2))
-            return out
-        groups: dict[int, list[int]] = {}
-        for row, length in enumerate(lengths):
-            groups.setdefault(length, []).append(row)
-        parts = [self(mel[rows, :, :length]) for length, rows in groups.items()]
-        order = [row for rows in groups.values() for row in rows]
-        back = torch.tensor(order, device=mel.device).argsort()
-        return torch.cat(parts)[back]
+        sizes = [mel.shape[-1]] * len(mel) if lengths is None else list(lengths)
+        rows = Rows(tuple(sizes), packed=True, causal=False)
+        frames = torch.cat([row[:, :size].t() for row, size in zip(mel, sizes, strict=True)])  # [N, 80]
+        out: Tensor = self.perceiver(self.encoder(frames, rows), rows)
+        return out
 
     def use_attention(self, kind: Kind) -> None:
         """Choose the kernel of every attention in here."""

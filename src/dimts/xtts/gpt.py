@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dimts.base.errors import SynthesisError, TrainingError
-from dimts.xtts.attention import Kind, Rows, attend, attend_cached
+from dimts.xtts.attention import Kind, Rows, attend, attend_cached, attend_self
 from dimts.xtts.gaze import Watch
+from dimts.xtts.lean import Product, drop, drop_add, gelu_affine, norm_affine
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 
 IGNORED = -1
@@ -100,6 +101,19 @@ class Affine(nn.Module):
         added: Tensor = self.adapter(x)
         return y + added
 
+    def product(self) -> Product | None:
+        """What the lean layers of training need of this one; None where only `forward` will do.
+
+        That is the case where the adapter drops some of its input, and under autocast, which casts weights.
+        """
+        if torch.compiler.is_compiling() or torch.is_autocast_enabled(self.weight.device.type):
+            return None
+        if self.adapter is None or self.adapter.merged:
+            return Product(self.weight, self.bias)
+        if self.adapter.dropout and self.training:
+            return None
+        return Product(self.weight, self.bias, self.adapter.down, self.adapter.up, self.adapter.scale)
+
 
 class SelfAttention(nn.Module):
     """Causal attention of a row over itself."""
@@ -117,10 +131,12 @@ class SelfAttention(nn.Module):
         qkv: Tensor = self.c_attn(x)
         return qkv.view(*x.shape[:2], 3, self.heads, -1).unbind(2)
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
-        """[B, T, D] → [B, T, D]."""
-        q, k, v = self.split(x)
-        seen = attend(self.kind, q, k, v, rows, self.dropout if self.training else 0.0)
+    def forward(self, x: Tensor, norm: nn.LayerNorm, rows: Rows) -> Tensor:
+        """[B, T, D], not yet normed → [B, T, D]."""
+        product = self.c_attn.product()
+        qkv: Tensor = self.c_attn(norm(x)) if product is None else norm_affine(x, norm, product)
+        qkv = qkv.view(*x.shape[:2], 3, self.heads, -1)
+        seen = attend_self(self.kind, qkv, 2, rows, self.dropout if self.training else 0.0)
         out: Tensor = self.c_proj(seen.flatten(2))
         return out
 
@@ -156,6 +172,14 @@ class MLP(nn.Module):
         out: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
         return out
 
+    def learn(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """The same of norm(x), keeping less for the backward pass where that can be."""
+        inner, outer = self.c_fc.product(), self.c_proj.product()
+        if inner is None or outer is None:
+            plain: Tensor = self(norm(x))
+            return plain
+        return gelu_affine(norm_affine(x, norm, inner), outer)
+
 
 class Block(nn.Module):
     """x + attention(norm x), then x + mlp(norm x)."""
@@ -170,8 +194,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rows: Rows) -> Tensor:
         """[B, T, D] → [B, T, D]."""
-        x = x + F.dropout(self.attn(self.ln_1(x), rows), self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.ln_2(x)), self.dropout, self.training)
+        rate = self.dropout if self.training else 0.0
+        x = drop_add(x, self.attn(x, self.ln_1, rows), rate)
+        return drop_add(x, self.mlp.learn(x, self.ln_2), rate)
 
     def begin(self, x: Tensor, cache: Cache, layer: int, slot: int) -> Tensor:
         """As SelfAttention.begin."""
@@ -327,7 +352,7 @@ class GPT(nn.Module):
 
         sizes = [n for pair in zip(text_sizes, audio_sizes, strict=True) for n in (LATENTS, *pair)]
         rows = Rows(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
-        x = F.dropout(rows.scatter(x, rows.longest), self.dropout, self.training)
+        x = drop(rows.scatter(x, rows.longest), self.dropout if self.training else 0.0)
         x = rows.gather(self.final_norm(self.trunk(x, rows)))  # [N, D]
         parts = torch.split(x, sizes)
         return Hidden(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, rows)
