@@ -33,6 +33,7 @@ MODES: dict[str, dict[str, Any]] = {
     "full": {},
     "full, checkpointing": {"checkpointing": "on"},
     "frozen conditioning": {"freeze_conditioning": True},
+    "frozen conditioning, latents kept": {"freeze_conditioning": True, "fixed": 1},
     "LoRA 16": {"parts": "lora"},
     "LoRA 16, checkpointing": {"parts": "lora", "checkpointing": "on"},
 }
@@ -139,7 +140,7 @@ def worker(folder: Path) -> None:
     """Our side, in a process of its own."""
     from dimts.train.engine import ready
     from dimts.train.optimise import adamw, groups
-    from dimts.train.settings import TrainSettings
+    from dimts.train.settings import ReferenceSettings, TrainSettings
     from dimts.xtts.loss import LossSettings
     from dimts.xtts.model import XTTS, Examples
     from dimts.xtts.spec import Spec
@@ -149,32 +150,42 @@ def worker(folder: Path) -> None:
     spec = Spec.from_dict(job["spec"])
     model = XTTS.build(spec, 0, dvae=False)
     exact = job["what"] == "losses"
-    settings = TrainSettings(**job["mode"], **({"dropout": 0.0} if exact else {}))
+    fixed = job["mode"].pop("fixed", 0)
+    settings = TrainSettings(
+        **job["mode"], reference=ReferenceSettings(fixed=fixed), **({"dropout": 0.0} if exact else {})
+    )
     ready(model, settings, "sdpa")
     model.train()
     optimizer = adamw(groups(model, 0.01), job["rate"], "fused")
     batches = torch.load(folder / "batches.pth", weights_only=True)
     wall, cpu, tokens, losses = [], [], [], []
     luck = random.Random(1)
-    for batch in batches:
+
+    def listen(batch: dict[str, Any]) -> tuple[torch.Tensor, list[int], torch.Tensor | None]:
+        """Mels of one crop a clip, their frames, and its latents where the conditioning is frozen."""
+        cuts = []
+        for row, samples in enumerate(batch["wav_lengths"].tolist()):
+            length = luck.randint(CONDITIONING_SAMPLES // 2, CONDITIONING_SAMPLES)
+            length = length if length <= samples else samples // 2
+            grid = CLIP // 2
+            cuts.append(batch["conditioning"][row, 0, : max(length // grid, 1) * grid])
+        heard = [model.conditioning_mel(cut[None])[0] for cut in cuts]
+        frames = [one.shape[-1] for one in heard]
+        mel = torch.nn.utils.rnn.pad_sequence([one.t() for one in heard], batch_first=True).transpose(1, 2)
+        if not settings.frozen_conditioning:
+            return mel, frames, None
+        with torch.no_grad():
+            return mel, frames, model.conditioning(mel, frames)
+
+    kept = [listen(batch) for batch in batches] if fixed else None  # as after the first round through the clips
+    for number, batch in enumerate(batches):
         began, busy = time.perf_counter(), time.process_time()
         codes = [-(-int(n) // 1024) for n in batch["wav_lengths"]]
         frames = latents = None
         if exact:
             mel = batch["mel"]
         else:
-            cuts = []
-            for row, samples in enumerate(batch["wav_lengths"].tolist()):
-                length = luck.randint(CONDITIONING_SAMPLES // 2, CONDITIONING_SAMPLES)
-                length = length if length <= samples else samples // 2
-                grid = CLIP // 2
-                cuts.append(batch["conditioning"][row, 0, : max(length // grid, 1) * grid])
-            heard = [model.conditioning_mel(cut[None])[0] for cut in cuts]
-            frames = [one.shape[-1] for one in heard]
-            mel = torch.nn.utils.rnn.pad_sequence([one.t() for one in heard], batch_first=True).transpose(1, 2)
-            if settings.frozen_conditioning:
-                with torch.no_grad():
-                    latents = model.conditioning(mel, frames)
+            mel, frames, latents = kept[number] if kept else listen(batch)
         examples = Examples(
             batch["text"],
             batch["text_lengths"].tolist(),

@@ -215,6 +215,7 @@ def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:
     model.packed = settings.batches.packing == "auto"
     model.gpt.use_dropout(settings.dropout, settings.attention_dropout)
     model.gpt.use_checkpointing(settings.checkpoint_every)
+    model.conditioning.use_checkpointing(settings.checkpoint_every > 0)
     if settings.parts == "lora":
         chosen = settings.lora
         lora.attach(model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed)

@@ -121,12 +121,12 @@ def attend_self(kind: Kind, qkv: Tensor, axis: int, rows: Rows, dropout: float =
     unbinding would fill and add a whole tensor for each row.
     """
     if kind == "sdpa" and rows.packed and not dropout and qkv.device.type == "cpu" and torch.is_grad_enabled():
-        out: Tensor = _PackedRows.apply(qkv, axis, rows)
+        out: Tensor = _PackedRows.apply(qkv, axis, rows)  # type: ignore[no-untyped-call]
         return out
     q, k, v = qkv.unbind(axis)
     if kind == "eager" and rows.packed and not rows.causal:  # a mask over all rows would be as large as their square
-        parts = zip(*(torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v)), strict=True)
-        return torch.cat([attend(kind, *part, None, dropout) for part in parts], dim=1)
+        parts = [attend(kind, q[:, a:b], k[:, a:b], v[:, a:b], None, dropout) for a, b in rows.bounds]
+        return torch.cat(parts, dim=1)
     return attend(kind, q, k, v, rows, dropout)
 
 
@@ -149,7 +149,7 @@ class _PackedRows(Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         qkv, out, *sums = ctx.saved_tensors
         found = torch.empty_like(qkv)
@@ -215,8 +215,9 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) ->
     if rows is None:
         return _fused(q, k, v, dropout, causal=False)
     if rows.packed:
-        split = (torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v))  # one cat backward, no zeros
-        return torch.cat([_fused(*part, dropout, causal=rows.causal) for part in zip(*split, strict=True)], dim=1)
+        split = (torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v))  # slices would add up zeros backward
+        parts = [_fused(a, b, c, dropout, causal=rows.causal) for a, b, c in zip(*split, strict=True)]
+        return torch.cat(parts, dim=1)
     if rows.causal:  # padding stands after all real tokens, so none of them sees it
         return _fused(q, k, v, dropout, causal=True)
     mask = None if min(rows.lengths) == q.shape[1] else rows.mask(q.shape[1], q.device)

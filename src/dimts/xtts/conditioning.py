@@ -42,7 +42,7 @@ def norm_groups(channels: int) -> int:
 class Float32GroupNorm(nn.GroupNorm):
     """GroupNorm over each row's frames, computed in float32 whatever comes in."""
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+    def each(self, x: Tensor, rows: Rows) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
         with torch.autocast(x.device.type, enabled=False):
             parts = []
@@ -66,7 +66,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, rows: Rows) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
-        normed = self.norm(x, rows)
+        normed = self.norm.each(x, rows)
         # Channels are split by head first, then into q, k, v inside each head.
         qkv = framewise(self.qkv, normed).view(1, len(x), self.heads, 3, -1)
         seen = attend_self(self.kind, qkv, 3, rows)[0].flatten(1)
@@ -90,7 +90,7 @@ class Encoder(nn.Module):
 
     def forward(self, mel: Tensor, rows: Rows) -> Tensor:
         """Packed frames [N, 80] → [N, D]."""
-        x = framewise(self.init, mel)
+        x: Tensor = framewise(self.init, mel)
         for block in self.attn:
             if self.checkpoint and torch.is_grad_enabled():
                 x = checkpoint(block, x, rows, use_reentrant=False, preserve_rng_state=False)
@@ -115,9 +115,9 @@ class CrossAttention(nn.Module):
         own, others = self.to_kv(latents), torch.split(self.to_kv(frames), list(rows.lengths))
         seen = []
         for q, mine, heard in zip(self.to_q(latents).split(1), own, others, strict=True):
-            kv = torch.cat((mine, heard))[None].unflatten(-1, (2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH))
+            kv = torch.cat((mine, heard)).view(1, -1, 2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)
             k, v = kv.unbind(2)  # [1, L + F, H, w] each
-            seen.append(attend(self.kind, q.unflatten(-1, (PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)), k, v, None))
+            seen.append(attend(self.kind, q.view(1, -1, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH), k, v, None))
         out: Tensor = self.to_out(torch.cat(seen).flatten(2))
         return out
 
@@ -193,6 +193,10 @@ class Conditioning(nn.Module):
         frames = torch.cat([row[:, :size].t() for row, size in zip(mel, sizes, strict=True)])  # [N, 80]
         out: Tensor = self.perceiver(self.encoder(frames, rows), rows)
         return out
+
+    def use_checkpointing(self, on: bool) -> None:
+        """Compute the encoder's blocks again in the backward pass instead of keeping what they need."""
+        self.encoder.checkpoint = on
 
     def use_attention(self, kind: Kind) -> None:
         """Choose the kernel of every attention in here."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -82,6 +82,13 @@ class Cache:
             self.watch.move(source, target)
 
 
+class Beside(Protocol):
+    """What an adapter offers."""
+
+    def beside(self, weight: Tensor, bias: Tensor) -> Product:
+        """A layer of this weight and bias, and the adapter, in one."""
+
+
 class Affine(nn.Module):
     """x W + b with W stored [in, out], as GPT-2 stores it."""
 
@@ -101,18 +108,21 @@ class Affine(nn.Module):
         added: Tensor = self.adapter(x)
         return y + added
 
-    def product(self) -> Product | None:
-        """What the lean layers of training need of this one; None where only `forward` will do.
 
-        That is the case where the adapter drops some of its input, and under autocast, which casts weights.
-        """
-        if torch.compiler.is_compiling() or torch.is_autocast_enabled(self.weight.device.type):
-            return None
-        if self.adapter is None or self.adapter.merged:
-            return Product(self.weight, self.bias)
-        if self.adapter.dropout and self.training:
-            return None
-        return Product(self.weight, self.bias, self.adapter.down, self.adapter.up, self.adapter.scale)
+def _product(layer: nn.Module) -> Product | None:
+    """What the lean layers of training need of a layer; None where only its `forward` will do.
+
+    That is so where the adapter drops some of its input, under autocast, which casts weights, and for 8-bit weights.
+    """
+    if not isinstance(layer, Affine) or torch.compiler.is_compiling():
+        return None
+    if torch.is_autocast_enabled(layer.weight.device.type):
+        return None
+    if layer.adapter is None or layer.adapter.merged:
+        return Product(layer.weight, layer.bias)
+    if layer.adapter.dropout and layer.training:
+        return None
+    return cast(Beside, layer.adapter).beside(layer.weight, layer.bias)
 
 
 class SelfAttention(nn.Module):
@@ -133,7 +143,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, norm: nn.LayerNorm, rows: Rows) -> Tensor:
         """[B, T, D], not yet normed → [B, T, D]."""
-        product = self.c_attn.product()
+        product = _product(self.c_attn)
         qkv: Tensor = self.c_attn(norm(x)) if product is None else norm_affine(x, norm, product)
         qkv = qkv.view(*x.shape[:2], 3, self.heads, -1)
         seen = attend_self(self.kind, qkv, 2, rows, self.dropout if self.training else 0.0)
@@ -174,7 +184,7 @@ class MLP(nn.Module):
 
     def learn(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         """The same of norm(x), keeping less for the backward pass where that can be."""
-        inner, outer = self.c_fc.product(), self.c_proj.product()
+        inner, outer = _product(self.c_fc), _product(self.c_proj)
         if inner is None or outer is None:
             plain: Tensor = self(norm(x))
             return plain

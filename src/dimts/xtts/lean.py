@@ -65,13 +65,13 @@ class Product(NamedTuple):
 
 def norm_affine(x: Tensor, norm: nn.LayerNorm, product: Product) -> Tensor:
     """[..., in] → [..., out]: the product of the normed x."""
-    out: Tensor = _NormAffine.apply(x, norm.weight, norm.bias, norm.eps, *product)
+    out: Tensor = _NormAffine.apply(x, norm.weight, norm.bias, norm.eps, *product)  # type: ignore[no-untyped-call]
     return out
 
 
 def gelu_affine(x: Tensor, product: Product) -> Tensor:
     """[..., in] → [..., out]: the product of gelu(x), with the tanh gelu."""
-    out: Tensor = _GeluAffine.apply(x, *product)
+    out: Tensor = _GeluAffine.apply(x, *product)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -79,7 +79,7 @@ def drop_add(x: Tensor, y: Tensor, rate: float) -> Tensor:
     """x + dropout(y), both of one shape."""
     if not rate:
         return x + y
-    out: Tensor = _DropAdd.apply(x, y, *draw(y, rate))
+    out: Tensor = _DropAdd.apply(x, y, *draw(y, rate))  # type: ignore[no-untyped-call]
     return out
 
 
@@ -128,10 +128,10 @@ class _NormAffine(Function):
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, spread, norm_weight, norm_bias, *product = ctx.saved_tensors
-        made = Product(*product, ctx.scale)
+        x, mean, spread, norm_weight, norm_bias, weight, bias, down, up = ctx.saved_tensors
+        made = Product(weight, bias, down, up, ctx.scale)
         width = x.shape[-1]
         grad = grad.reshape(-1, grad.shape[-1])
         own: list[Tensor | None] = [None] * 4
@@ -169,10 +169,10 @@ class _GeluAffine(Function):
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, *product = ctx.saved_tensors
-        made = Product(*product, ctx.scale)
+        x, weight, bias, down, up = ctx.saved_tensors
+        made = Product(weight, bias, down, up, ctx.scale)
         grad = grad.reshape(-1, grad.shape[-1])
         own: list[Tensor | None] = [None] * 4
         if any(ctx.needs_input_grad[1:5]):
@@ -195,7 +195,7 @@ class _DropAdd(Function):
         return torch.add(x, out, alpha=scale, out=out)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (dropped,) = ctx.saved_tensors
         return grad, grad.masked_fill(dropped, 0.0).mul_(ctx.scale), None, None

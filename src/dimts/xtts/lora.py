@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from dimts.base.errors import CheckpointError, ConfigError
 from dimts.xtts import weights
 from dimts.xtts.gpt import Affine
+from dimts.xtts.lean import Product
 from dimts.xtts.model import XTTS
 
 TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -71,6 +72,10 @@ class Adapter(nn.Module):
         self.original: Tensor | None = None
         """The layer's weight before merging, kept so that unmerging is exact."""
         self.merged = False
+
+    def beside(self, weight: Tensor, bias: Tensor) -> Product:
+        """Layer and adapter in one."""
+        return Product(weight, bias, self.down, self.up, self.scale)
 
     def delta(self) -> Tensor:
         """What the adapter adds to the layer's weight, [in, out]."""
