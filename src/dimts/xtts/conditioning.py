@@ -112,12 +112,14 @@ class CrossAttention(nn.Module):
 
     def forward(self, latents: Tensor, frames: Tensor, rows: Rows) -> Tensor:
         """latents [B, L, D], packed frames [N, D] → [B, L, D]."""
+        # On a processor written out, for the reason told in `attend_self`; 32 queries cost nothing.
+        kind: Kind = "eager" if self.kind == "sdpa" and frames.device.type == "cpu" else self.kind
         own, others = self.to_kv(latents), torch.split(self.to_kv(frames), list(rows.lengths))
         seen = []
         for q, mine, heard in zip(self.to_q(latents).split(1), own, others, strict=True):
             kv = torch.cat((mine, heard)).view(1, -1, 2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)
             k, v = kv.unbind(2)  # [1, L + F, H, w] each
-            seen.append(attend(self.kind, q.view(1, -1, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH), k, v, None))
+            seen.append(attend(kind, q.view(1, -1, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH), k, v, None))
         out: Tensor = self.to_out(torch.cat(seen).flatten(2))
         return out
 
