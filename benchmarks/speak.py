@@ -109,8 +109,8 @@ print(json.dumps(found))
 def worker(folder: Path) -> None:
     """Our side of the comparison."""
     from dimts.speak.ahead import ahead, paced, shares
+    from dimts.speak.model import lightened
     from dimts.xtts.generate import GenerateSettings, Step, generate
-    from dimts.xtts.quantise import quantise
     from dimts.xtts.spec import SPECS
     from dimts.xtts.stream import StreamSettings, stream
     from dimts.xtts.weights import build_from, ours
@@ -120,8 +120,7 @@ def worker(folder: Path) -> None:
     state = torch.load(folder / "weights.pth", mmap=True)
     spec = replace(SPECS["v2"], layers=job["arguments"]["gpt_layers"])
     model = build_from(spec, {ours(key): value for key, value in state.items()}, "the benchmark")
-    if job["weights"] == "int8":
-        model = quantise(model)
+    model = lightened(model, job["weights"])
     voice = torch.load(folder / "voice.pth")
     cores = shares(job["threads"]) if job["overlapped"] else None
     parts: dict[str, float] = {}

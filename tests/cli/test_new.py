@@ -30,6 +30,7 @@ def test_the_new_settings_are_the_defaults_and_every_key_is_explained(tmp_path: 
 
 def test_every_table_reads_back_as_its_defaults(tmp_path: Path) -> None:
     from dimts.data.prepare import PrepareSettings
+    from dimts.server.settings import ServeSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings
     from dimts.train.settings import TrainSettings
@@ -40,6 +41,7 @@ def test_every_table_reads_back_as_its_defaults(tmp_path: Path) -> None:
     assert project.settings("data", PrepareSettings) == PrepareSettings()
     assert project.settings("train", TrainSettings) == TrainSettings()
     assert project.settings("speak", SpeakSettings) == SpeakSettings()
+    assert project.settings("serve", ServeSettings) == ServeSettings()
 
 
 def test_a_project_is_not_made_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

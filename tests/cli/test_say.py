@@ -345,7 +345,6 @@ def test_a_projects_settings_and_lexicon_are_used(here: Path) -> None:
         ([], "give one text", "dimts say"),
         (["ሰላም", "--stdin"], "give one text", "dimts say"),
         (["ሰላም", "-o", "x.wave"], "cannot write sound as 'wave'", "'wav'"),
-        (["ሰላም", "-o", "."], "is a folder", "name a file"),
         (["ሰላም", "-o", "x.wav", "--out-dir", "y"], "exclude each other", "choose one"),
         (["ሰላም", "-o", "-", "--timings", "x.srt"], "needs a sound file", "-o FILE"),
         (["ሰላም", "-o", "x.wav", "--timings", "x.str"], "cannot write timings as '.str'", ".srt"),

@@ -135,8 +135,11 @@ def test_health_and_figures(server: Any) -> None:
     with server.client() as client:
         before = figure(client.get("/metrics").text, 'dimts_speeches_total{how="done",model="formant"}')
         client.post("/v1/audio/speech", json={"input": TEXT, "model": "formant"})
+        # A speech is counted once its answer has been sent, which the client may see first.
+        done = 'dimts_speeches_total{how="done",model="formant"}'
+        server.until(lambda _: figure(client.get("/metrics").text, done) > before)
         text = client.get("/metrics").text
-    assert figure(text, 'dimts_speeches_total{how="done",model="formant"}') == before + 1
+    assert figure(text, done) == before + 1
     assert figure(text, 'dimts_first_sound_seconds_count{model="formant"}') >= 1
     assert figure(text, "dimts_places") == 36
 

@@ -34,6 +34,7 @@ def template(project: object) -> str:
     """The whole commented dimts.toml, every table with its defaults; `project` fills the first."""
     from dimts.base.config import to_toml
     from dimts.data.prepare import PrepareSettings
+    from dimts.server.settings import ServeSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings
     from dimts.train.settings import TrainSettings
@@ -45,5 +46,6 @@ def template(project: object) -> str:
         "data": PrepareSettings(),
         "train": TrainSettings(),
         "speak": SpeakSettings(),
+        "serve": ServeSettings(),
     }
     return head + "\n".join(to_toml(settings, table, comments=True) for table, settings in tables.items())
