@@ -148,7 +148,7 @@ def driven() -> Driven:
     return Driven()
 
 
-@pytest.mark.parametrize(("good", "bad_each"), [(25, 6), pytest.param(150, 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("good", "bad_each"), [(60, 25), pytest.param(150, 40, marks=pytest.mark.slow)])
 def test_what_is_planted_is_found_and_what_is_good_is_left(driven: Driven, good: int, bad_each: int) -> None:
     """At least 95 % of the faults, at most 5 % of the good phrases."""
     luck = random.Random(20)
@@ -177,10 +177,7 @@ def test_what_is_planted_is_found_and_what_is_good_is_left(driven: Driven, good:
     assert found["good"] <= 0.05 * good
     assert alone["good"] <= 0.05 * good
     assert sum(found[kind] for kind in EXPECTED) >= 0.95 * bad
-    named = [found[f"{kind}, by its name"] for kind in EXPECTED]
-    assert sum(named) >= 0.9 * bad
-    if bad_each >= 20:  # of six, one more or less says nothing about a kind
-        assert min(named) >= 0.9 * bad_each
+    assert all(found[f"{kind}, by its name"] >= 0.9 * bad_each for kind in EXPECTED)
 
 
 def test_a_phrase_in_progress_is_judged_by_what_has_been_heard() -> None:
