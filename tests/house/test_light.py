@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = {
+    "numba",
     "torch", "numpy", "scipy", "matplotlib", "soundfile", "soxr", "av", "epitran", "panphon", "transphone", "pandas",
     "accelerate", "tokenizers", "safetensors", "huggingface_hub", "onnxruntime", "rich", "tqdm", "requests", "asyncio",
 }  # fmt: skip

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import ConfigError, SynthesisError
-from dimts.base.progress import Progress, Tell
+from dimts.base.plugins import has
+from dimts.base.progress import Progress, Tell, silent
 from dimts.speak.ahead import ahead, paced, shares
 from dimts.speak.guard import Fault, examine, running
-from dimts.speak.settings import PHONE_SECONDS, RATE, SPARE_SECONDS, SpeakSettings, Weights
+from dimts.speak.settings import PHONE_SECONDS, RATE, SPARE_SECONDS, SpeakSettings, Steps, Weights
 from dimts.text.frontend import Phrase
+from dimts.xtts import fused
 from dimts.xtts import voice as voices
 from dimts.xtts.checkpoint import Bundle
 from dimts.xtts.gaze import path
@@ -115,7 +117,7 @@ class XttsEngine:
             raise ConfigError(
                 f"device {device!r} cannot be used: {error}", "leave --device out, or take cpu"
             ) from error
-        self.model = lightened(model, settings.weights)
+        self.model = lightened(model, settings.weights, settings.steps, tell)
         self._cores = shares(torch.get_num_threads()) if self.model.device.type == "cpu" else None
         """Threads for decoding and for the vocoder, where both can work at once."""
         self.voices = bundle.voices
@@ -125,9 +127,10 @@ class XttsEngine:
         self._generate = _with(self._own, settings)
 
     def using(self, settings: SpeakSettings) -> XttsEngine:
-        """The same model with other settings; nothing is loaded or copied. ConfigError for other weights."""
-        if settings.weights != self.settings.weights:
-            raise ConfigError("speak.weights is chosen when a voice is loaded", "load it again: Speaker.load")
+        """The same model with other settings; nothing is loaded or copied. ConfigError for other weights or steps."""
+        for name in ("weights", "steps"):
+            if getattr(settings, name) != getattr(self.settings, name):
+                raise ConfigError(f"speak.{name} is chosen when a voice is loaded", "load it again: Speaker.load")
         other = copy.copy(self)
         other.settings, other._generate = settings, _with(self._own, settings)
         return other
@@ -340,25 +343,28 @@ class XttsEngine:
         return voice.to(self.model.device)
 
 
-def lightened(model: XTTS, kept: Weights) -> XTTS:
-    """The model with its GPT's weights kept as asked; the vocoder stays float32, its sound suffers first.
+def lightened(model: XTTS, kept: Weights, steps: Steps = "auto", tell: Tell = silent) -> XTTS:
+    """The model with its GPT's weights kept as asked and its decoding steps made fast, from now on only to speak.
 
-    Raises ConfigError where that cannot run, or would only be slower.
+    The vocoder stays float32, as its sound suffers first. Raises ConfigError where that cannot run, or would only be
+    slower; MissingExtra for compiled steps without Numba.
     """
     place = model.device.type
     if kept == "auto":
-        if place != "cuda":
-            return model
-        kept = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        kept = "float32" if place != "cuda" else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     if kept == "int8":
-        return quantise(model)
-    if kept == "float32":
-        return model
-    if place == "cpu":
-        raise ConfigError(f"speak.weights = {kept!r} is many times slower than float32 on a CPU", "take int8 there")
-    if kept == "bfloat16" and place == "cuda" and not torch.cuda.is_bf16_supported():
-        raise ConfigError("this card cannot compute in bfloat16", 'take speak.weights = "float16"')
-    model.gpt.to(getattr(torch, kept))
+        model = quantise(model, "dynamic" if steps == "torch" or not has("numba") else "weight")
+    elif kept != "float32":
+        if place == "cpu":
+            raise ConfigError(f"speak.weights = {kept!r} is many times slower than float32 on a CPU", "take int8 there")
+        if kept == "bfloat16" and place == "cuda" and not torch.cuda.is_bf16_supported():
+            raise ConfigError("this card cannot compute in bfloat16", 'take speak.weights = "float16"')
+        model.gpt.to(getattr(torch, kept))
+    reason = fused.why_not(model.gpt)
+    if steps == "compiled" or (steps == "auto" and not reason):
+        fused.fuse(model.gpt)
+    elif steps == "auto" and place == "cpu":
+        tell(Progress("speak", 0, None, "phrases", f"decoding takes twice as long as it could: {reason}"))
     return model
 
 

@@ -24,6 +24,7 @@ SPARE_SECONDS = 0.8
 
 
 Weights = Literal["auto", "float32", "int8", "bfloat16", "float16"]
+Steps = Literal["auto", "compiled", "torch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,9 @@ class SpeakSettings:
     weights: Weights = "auto"
     """What a model's weights are kept as: float32; int8 (on a CPU: a quarter of the memory, two to three times as
     fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""
+    steps: Steps = "auto"
+    """How a CPU takes a model's decoding steps: compiled (one function, made for this processor at its first use;
+    needs the extra `fast`) or by torch, layer by layer, half as fast. auto: compiled where that can be."""
     together: int = 1
     """Phrases a model decodes at once when nothing is streamed: one pass over its weights serves them all.
     Rounding may then draw other codes than one by one."""

@@ -32,6 +32,11 @@ class Watch:
         self.spans: list[tuple[int, int]] = [(0, 0)] * slots
         """Tokens [first, end) of each slot that are text ids."""
         self._queries: list[Tensor] = []
+        self._gazes: Tensor | None = None
+
+    def put(self, gazes: Tensor) -> None:
+        """The gazes of a step, [R, layers · H, 2], from whoever had queries and keys at hand."""
+        self._gazes = gazes
 
     def see(self, q: Tensor) -> None:
         """Queries [R, 1, H, w] of the next layer."""
@@ -39,6 +44,9 @@ class Watch:
 
     def gaze(self, keys: Tensor) -> list[Tensor]:
         """Keys [layers, slots, T, H, w] → for each of the R rows [layers · H, 2], on the CPU."""
+        if self._gazes is not None:
+            ready, self._gazes = list(self._gazes), None
+            return ready
         q = torch.stack(self._queries)  # [layers, R, H, w]
         self._queries = []
         out = []

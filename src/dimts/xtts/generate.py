@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dimts.base.errors import ConfigError, SynthesisError
 from dimts.xtts.gaze import Watch
-from dimts.xtts.gpt import GPT, Cache, filled
+from dimts.xtts.gpt import GPT, Cache
 from dimts.xtts.spec import LATENTS, Spec
 
 PLACEHOLDER = 1
@@ -193,7 +193,7 @@ class Decoder:
         if not self._rows:
             return []
         states = torch.stack([row.state for row in self._rows])  # [R, D]
-        logits = self.gpt.mel_head(filled(states, self.cache.least_rows)).float().cpu()  # [R or more, V]
+        logits = self.gpt.logits(states, self.cache).float().cpu()  # [R, V]
         out = []
         for slot, row in enumerate(self._rows):
             row.code, probability = choose(logits[slot], row.said, row.settings, row.generator)

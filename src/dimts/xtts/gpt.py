@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dimts.base.errors import SynthesisError, TrainingError
 from dimts.xtts.attention import Kind, Rows, attend, attend_cached, attend_self
+from dimts.xtts.fused import Fused
 from dimts.xtts.gaze import Watch
 from dimts.xtts.lean import Product, drop, drop_add, gelu_affine, norm_affine
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
@@ -37,19 +38,26 @@ INIT_SPREAD = 0.02
 class Cache:
     """Keys and values of sentences being spoken, allocated once: [layers, slots, capacity, H, w] each.
 
+    What one head reads lies together in memory, so these are views of [layers, slots, H, capacity, w].
     `least_rows` is how many rows the products of a step are filled up to (see `steady.py`).
     """
 
     def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor, least_rows: int = 1) -> None:
-        shape = (spec.layers, slots, capacity, spec.heads, spec.head_width)
+        shape = (spec.layers, slots, spec.heads, capacity, spec.head_width)
         # Zeros, not just any memory: what a mask hides is still multiplied by 0, and 0 · NaN is NaN.
-        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self._by_head = tuple(torch.zeros(shape, dtype=like.dtype, device=like.device) for _ in range(2))
+        self.keys, self.values = (part.transpose(2, 3) for part in self._by_head)
+        self.slots = slots
         self.lengths = [0] * slots
         """Tokens of each slot."""
         self.least_rows = least_rows
         self.watch: Watch | None = None
         """Sees where in the text each head looks; None: nobody asks."""
+
+    def by_head(self) -> tuple[Tensor, Tensor]:
+        """Keys and values as they lie in memory: [layers, slots, H, capacity, w]."""
+        keys, values = self._by_head
+        return keys, values
 
     def start(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """Put a whole prefix [1, P, H, w] into a slot."""
@@ -295,6 +303,8 @@ class GPT(nn.Module):
         self.final_norm = nn.LayerNorm(spec.width)
         self.text_head = nn.Linear(spec.width, spec.text_ids)
         self.mel_head = nn.Linear(spec.width, spec.audio_ids)
+        self.fused: Fused | None = None
+        """Compiled decoding steps of `fused.py`, once they were asked for."""
         for module in (self.text_embedding, self.mel_embedding, self.text_head, self.mel_head):
             nn.init.normal_(module.weight, std=INIT_SPREAD)
 
@@ -406,14 +416,26 @@ class GPT(nn.Module):
         """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R, D]."""
         rows = codes.shape[0]
         lengths = cache.lengths[:rows]
-        write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
-        x = filled(self.mel_embedding(codes) + self.mel_pos_embedding(positions), cache.least_rows)[:, None]
-        for layer, block in enumerate(self.trunk.blocks()):
-            x = block.step(x, cache, layer, write, rows)  # [max(R, least), 1, D]
+        x = self.mel_embedding(codes) + self.mel_pos_embedding(positions)
+        if self.fused is not None and self.fused.serves(cache.slots):
+            x = self.fused.trunk(x, cache)
+        else:
+            write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
+            x = filled(x, cache.least_rows)[:, None]
+            for layer, block in enumerate(self.trunk.blocks()):
+                x = block.step(x, cache, layer, write, rows)  # [max(R, least), 1, D]
+            x = x[:rows, 0]
         for slot in range(rows):
             cache.lengths[slot] += 1
-        out: Tensor = self.final_norm(self.trunk.ln_f(x[:rows, 0]))
+        out: Tensor = self.final_norm(self.trunk.ln_f(x))
         return out
+
+    def logits(self, states: Tensor, cache: Cache) -> Tensor:
+        """States [R, D] of sentences in `cache` → logits of their next codes [R, V]."""
+        if self.fused is not None and self.fused.serves(cache.slots):
+            return self.fused.logits(states, cache.slots)
+        out: Tensor = self.mel_head(filled(states, cache.least_rows))
+        return out[: len(states)]
 
 
 def filled(x: Tensor, rows: int) -> Tensor:

@@ -3,14 +3,16 @@
 Each output of a linear layer of the trunk keeps its weights as whole numbers of -127 .. 127 and one scale. The layer
 runs in one of two ways:
 
-    dynamic   inputs become 8-bit per call, products are whole numbers (VNNI); 3 × float32 for one token, 10 × for four
-    weight    inputs stay bfloat16; closer to float32, 1.5 × for one token
+    weight    inputs stay float32, weights are widened where they are used: closest to float32. With compiled steps
+              (`fused.py`) a step takes as long as reading the 8-bit weights does
+    dynamic   inputs become 8-bit per call, products are whole numbers: the faster one without compiled steps, and
+              for many sentences at once
 
 Embeddings, norms, heads, conditioning and vocoder stay as they are: they cost little and decide much. The given model
 is not changed, and the new one shares all else with it; it cannot be trained or saved.
 
 Source: absolute-maximum quantisation per output channel (Jacob et al., "Quantization and Training of Neural Networks",
-2018); the kernels are torch's own (oneDNN / FBGEMM, and its int8 matrix product).
+2018); the kernels of `dynamic` are torch's own (FBGEMM).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import warnings
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dimts.base.errors import ConfigError
@@ -53,7 +56,7 @@ class DynamicAffine(nn.Module):
 
 
 class WeightAffine(nn.Module):
-    """Affine with 8-bit weights and bfloat16 inputs."""
+    """Affine with 8-bit weights that are widened where they are used; inputs stay float32."""
 
     codes: Tensor
     scale: Tensor
@@ -63,13 +66,13 @@ class WeightAffine(nn.Module):
         super().__init__()
         codes, scale = whole_numbers(layer.weight)
         self.register_buffer("codes", codes)
-        self.register_buffer("scale", scale.bfloat16())
-        self.register_buffer("bias", layer.bias.detach())
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", layer.bias.detach().float())
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
-        flat = x.reshape(-1, x.shape[-1]).bfloat16()
-        return torch._weight_int8pack_mm(flat, self.codes, self.scale).to(x.dtype).view(*x.shape[:-1], -1) + self.bias
+        y = F.linear(x.float(), self.codes.float())
+        return y.mul_(self.scale).add_(self.bias).to(x.dtype)
 
 
 WAYS: dict[str, type[nn.Module]] = {"dynamic": DynamicAffine, "weight": WeightAffine}
