@@ -6,8 +6,7 @@ into one function (`fused_kernel.py`, Numba), a step takes hardly longer than re
 
 Weights are laid out as [layers, out, in] once, and the model's own parameters become views of that, so nothing is
 held twice. A decoder of one sentence sums each row by itself; one of several takes rows four at a time, and every
-row comes out the same to the last bit whoever is beside it. Decoders of more than `MOST_SLOTS` sentences compute
-enough per weight for torch's matrix products, and use those.
+row comes out the same to the last bit whoever is beside it.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ from dimts.base.plugins import has, need
 if TYPE_CHECKING:
     from dimts.xtts.gpt import GPT, Block, Cache
 
-MOST_SLOTS = 8
-"""Decoders of more sentences use torch's products (measured in docs/speaking.md)."""
 _COMPILED = threading.Lock()
 """One step at a time: not every threading layer of Numba allows two."""
 log = logging.getLogger(__name__)
@@ -89,11 +86,6 @@ class Fused:
         self._heads = gpt.spec.heads
         self.steps = 0
         """Steps taken so far."""
-
-    @staticmethod
-    def serves(slots: int) -> bool:
-        """Whether a decoder of that many sentences should use it."""
-        return slots <= MOST_SLOTS
 
     def trunk(self, x: Tensor, cache: Cache) -> Tensor:
         """One token [R, D] of each of the first R slots through all layers: [R, D], before the last norm."""

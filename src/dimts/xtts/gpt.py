@@ -417,7 +417,7 @@ class GPT(nn.Module):
         rows = codes.shape[0]
         lengths = cache.lengths[:rows]
         x = self.mel_embedding(codes) + self.mel_pos_embedding(positions)
-        if self.fused is not None and self.fused.serves(cache.slots):
+        if self.fused is not None:
             x = self.fused.trunk(x, cache)
         else:
             write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
@@ -432,7 +432,7 @@ class GPT(nn.Module):
 
     def logits(self, states: Tensor, cache: Cache) -> Tensor:
         """States [R, D] of sentences in `cache` → logits of their next codes [R, V]."""
-        if self.fused is not None and self.fused.serves(cache.slots):
+        if self.fused is not None:
             return self.fused.logits(states, cache.slots)
         out: Tensor = self.mel_head(filled(states, cache.least_rows))
         return out[: len(states)]

@@ -28,7 +28,7 @@ def least_rows(gpt: GPT, slots: int) -> int:
     Takes some dozens of products of each kind of layer. The answer holds for this machine, this model's numbers and
     this count of threads.
     """
-    if gpt.fused is not None and gpt.fused.serves(slots):
+    if gpt.fused is not None:
         return 1  # sums every row by itself, in one order
     for fewest in sorted({*(n for n in FEWEST if n < slots), slots}):
         if all(_steady(product, width, fewest, slots, gpt.mel_head.weight) for product, width in _products(gpt)):
