@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -313,3 +315,18 @@ def test_numbers_may_stay_as_stored(dtype: torch.dtype, bundle: Bundle, tmp_path
         checkpoint.load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype
         == torch.float32
     )
+
+
+def test_building_for_given_weights_does_not_wake_the_compiler() -> None:
+    """torch imports its compiler, for seconds, to draw random numbers on tensors that have no memory."""
+    code = (
+        "import sys\n"
+        "from dimts.xtts.model import XTTS\n"
+        "from dimts.xtts.spec import SPECS\n"
+        "from dimts.xtts.weights import build_from\n"
+        "state = XTTS.build(SPECS['tiny'], 0, dvae=False).state_dict()\n"
+        "build_from(SPECS['tiny'], state, 'here')\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

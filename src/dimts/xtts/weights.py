@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from dimts.base.errors import CheckpointError
 from dimts.base.files import aside
@@ -161,6 +162,19 @@ def _named_in_pickle(path: Path) -> list[str]:
     return [name for name in named if name.split(".")[0] != "torch" and name != "collections.OrderedDict"]
 
 
+class _Unborn(TorchFunctionMode):
+    """Leaves out random initial values: on tensors without memory they mean nothing, and torch imports its compiler
+    for them (seconds)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 def build_from(spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32) -> XTTS:
     """A model that holds these tensors (our names), not copies of them; with DVAE if its tensors are there.
 
@@ -168,7 +182,7 @@ def build_from(spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch
     missing, of another shape, not finite, or not of this model.
     """
     dvae = any(key.startswith("dvae.") for key in state)
-    with torch.device("meta"):
+    with torch.device("meta"), _Unborn():
         model = XTTS(spec, dvae=dvae)
     fill(model, state, where, dtype)
     return model.eval()
