@@ -9,7 +9,10 @@ import hypothesis
 import pytest
 
 # A landing must not hang on luck: there the examples are the same every time; elsewhere they are new ones.
-hypothesis.settings.register_profile("landing", derandomize=True)
+# Nor on speed, anywhere: a busy machine is no fault of the code.
+hypothesis.settings.register_profile("everywhere", deadline=None)
+hypothesis.settings.load_profile("everywhere")
+hypothesis.settings.register_profile("landing", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("landing")
 

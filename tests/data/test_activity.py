@@ -40,7 +40,6 @@ def test_a_file_in_blocks_is_heard_as_the_whole(
     path = wave.save(tmp_path / "take.wav")
     whole, blocks = listen_to(Wave.load(path).samples, 16_000), listen(path)
     assert blocks.speech == whole.speech
-    np.testing.assert_allclose(blocks.voice, whole.voice, atol=1e-4)
 
 
 @pytest.mark.parametrize("snr_db", [15.0, 25.0, 35.0])

@@ -123,3 +123,63 @@ def test_a_link_to_nothing_is_an_error_and_leaves_nothing(project: Project, site
     with pytest.raises(SourceError, match="nothing could be fetched"):
         add(project, [f"{site}/none.html"])
     assert list(project.recordings.iterdir()) == []
+
+
+@pytest.fixture
+def channel(site: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same site as one whose own extractor yt-dlp has: a licence, manual subtitles, captions of a recogniser.
+
+    No site that states these can be had on loopback, so the extractor is the test's; all else is yt-dlp's own.
+    """
+    yt_dlp = pytest.importorskip("yt_dlp")
+    from yt_dlp.extractor.common import InfoExtractor
+
+    class TestTubeIE(InfoExtractor):  # type: ignore[misc]
+        _VALID_URL = r"http://127\.0\.0\.1:\d+/watch/(?P<id>\w+)"
+
+        def _real_extract(self, url: str) -> dict[str, Any]:
+            facts = self._download_json(f"{site}/watch.json", self._match_id(url))
+            return {**facts, "id": self._match_id(url), "url": f"{site}/talk.wav"}
+
+    known = yt_dlp.YoutubeDL.add_default_info_extractors
+
+    def with_ours(self: Any) -> None:
+        self.add_info_extractor(TestTubeIE())
+        known(self)
+
+    monkeypatch.setattr(yt_dlp.YoutubeDL, "add_default_info_extractors", with_ours)
+    return site
+
+
+def captions(site: str, *names: str) -> dict[str, list[dict[str, str]]]:
+    return {name.rpartition(".")[2]: [{"url": f"{site}/{name}.vtt", "ext": "vtt"}] for name in names}
+
+
+def test_manual_subtitles_are_preferred_and_the_stated_licence_is_kept(
+    project: Project, channel: str, recording: Path
+) -> None:
+    """Manual `am` goes before `am-ET` and before another language; a recogniser's captions are never taken."""
+    folder = recording.parent
+    manual = (folder / "talk.vtt").read_text(encoding="utf-8")
+    for name in ("manual.am", "manual.am-ET", "manual.en", "guess.am"):
+        (folder / f"{name}.vtt").write_text(manual.replace("\n\n", f"\n\nNOTE {name}\n\n", 1), encoding="utf-8")
+    facts = {
+        "title": "A talk",
+        "channel": "Abebe",
+        "license": "Creative Commons Attribution licence (reuse allowed)",
+        "subtitles": captions(channel, "manual.am-ET", "manual.am", "manual.en"),
+        "automatic_captions": captions(channel, "guess.am"),
+    }
+    (folder / "watch.json").write_text(json.dumps(facts), encoding="utf-8")
+    added = add(project, [f"{channel}/watch/one"])
+    (taken,) = [path for path in added if path.suffix == ".vtt"]
+    assert "NOTE manual.am\n" in taken.read_text(encoding="utf-8")
+    assert prepare(project).kept == 1
+    (row,) = Manifest.read(project.manifest)
+    assert row.by == "subtitle"
+    assert row.origin == f"{channel}/watch/one"
+    assert row.licence == facts["license"]
+
+    (folder / "watch.json").write_text(json.dumps({**facts, "title": "Other", "subtitles": {}}), encoding="utf-8")
+    added = add(project, [f"{channel}/watch/two"])
+    assert sorted(path.suffix for path in added) == [".json", ".wav"]

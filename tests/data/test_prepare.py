@@ -21,6 +21,7 @@ import soundfile
 from dimts.audio.level import loudness_lufs
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError, DimtsError
+from dimts.base.files import write_bytes
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.activity import listen
@@ -310,19 +311,19 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
     project: Project, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = corpus(4)
-    save, saved = Wave.save, []
+    saved: list[Path] = []
 
-    def full(self: Wave, path: Path) -> Path:
+    def full(path: Path, data: bytes) -> None:
         if len(saved) == 2:
             raise DimtsError(f"cannot write {path}: the disk is full", "free some space")
         saved.append(path)
-        return save(self, path)
+        write_bytes(path, data)
 
-    monkeypatch.setattr(Wave, "save", full)
+    monkeypatch.setattr("dimts.data.describe.write_bytes", full)
     with pytest.raises(DimtsError, match="disk is full"):
         prepare(project, [folder])
     assert len(Manifest.read(project.manifest)) == 2
-    monkeypatch.setattr(Wave, "save", save)
+    monkeypatch.undo()
     assert prepare(project, [folder]).kept == 4
 
 

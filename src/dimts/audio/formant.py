@@ -278,12 +278,12 @@ def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[li
     for index, word in enumerate(names):
         heard = spoken[index] if index < len(spoken) else []
         starts.append(_starts(word, heard))
-    silent = np.abs(raw.samples) < 1e-6
+    sounds = np.flatnonzero(np.abs(raw.samples) >= 1e-6)
     flat: list[int] = []
     for word, places in zip(names, starts, strict=True):
         for phone, start in zip(word, places, strict=True):
             move = _hold_start if phone[0].rstrip(":") in _HOLDS else _sound_start
-            flat.append(min(max(move(start, silent), flat[-1] if flat else 0), end))
+            flat.append(min(max(move(start, sounds, len(raw.samples)), flat[-1] if flat else 0), end))
     closes = [*flat[1:], end]
     pairs = iter(zip(flat, closes, strict=True))
     return [[next(pairs) for _ in word] for word in starts]
@@ -305,17 +305,16 @@ def _starts(word: list[tuple[str, ...]], heard: list[_Event]) -> list[int]:
     return starts
 
 
-def _hold_start(start: int, silent: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
-    first = min(start, len(silent))
-    while first > 0 and silent[first - 1]:
-        first -= 1
-    return first
+def _hold_start(start: int, sounds: np.ndarray[Any, np.dtype[np.intp]], length: int) -> int:
+    """The sample behind the last of `sounds` (the samples that are not silent) before `start`."""
+    before = int(np.searchsorted(sounds, min(start, length)))
+    return int(sounds[before - 1]) + 1 if before else 0
 
 
-def _sound_start(start: int, silent: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
-    while start < len(silent) and silent[start]:
-        start += 1
-    return start
+def _sound_start(start: int, sounds: np.ndarray[Any, np.dtype[np.intp]], length: int) -> int:
+    """The first of `sounds` from `start` on."""
+    behind = int(np.searchsorted(sounds, start))
+    return int(sounds[behind]) if behind < len(sounds) else max(start, length)
 
 
 class _EventId(ctypes.Union):
@@ -352,12 +351,12 @@ class _Library:
 
     def synthesise(self, text: str, voice: str, settings: FormantSettings) -> _Raw:
         """Say `text`, phonemes in [[…]]; AudioError if the library cannot."""
-        chunks: list[np.ndarray[Any, np.dtype[np.int16]]] = []
+        chunks: list[bytes] = []
         events: list[_Event] = []
 
         def take(samples: Any, count: int, found: Any) -> int:
             if count > 0:
-                chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+                chunks.append(ctypes.string_at(samples, 2 * count))
             place = 0
             while (event := found[place]).type:
                 name = event.id.string.decode("utf-8", "replace").lstrip("',%=") if event.type == _E_PHONEME else ""
@@ -377,7 +376,7 @@ class _Library:
             code = handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
         if code != 0:
             raise AudioError(f"espeak-ng refused to speak (code {code})", _REINSTALL)
-        samples = np.concatenate(chunks) if chunks else np.zeros(0, np.int16)
+        samples = np.frombuffer(b"".join(chunks), np.int16)
         return _Raw(samples.astype(np.float32) / np.float32(32768.0), rate, events)
 
     @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -87,10 +88,19 @@ def high_pass(wave: Wave, hertz: float = HIGH_PASS_HERTZ) -> Wave:
         return wave
     from scipy import signal
 
-    sections = signal.butter(2, hertz, "highpass", fs=wave.rate, output="sos")
+    sections = _high_pass_sections(hertz, wave.rate)
     centred = wave.samples.astype(np.float64) - dc_offset(wave)
     padding = min(len(centred) - 1, round(3 * wave.rate / hertz))
     return Wave(signal.sosfiltfilt(sections, centred, padlen=padding).astype(np.float32), wave.rate)
+
+
+@cache
+def _high_pass_sections(hertz: float, rate: int) -> npt.NDArray[np.float64]:
+    """Designing it costs as much as filtering a clip."""
+    from scipy import signal
+
+    sections: npt.NDArray[np.float64] = signal.butter(2, hertz, "highpass", fs=rate, output="sos")
+    return sections
 
 
 def peak_dbfs(wave: Wave) -> float:

@@ -71,8 +71,6 @@ class Activity:
     """Hz of the original."""
     levels: Levels
     """[F] dBFS of frames of 10 ms, after the high-pass."""
-    voice: Levels
-    """[F] probability of speech."""
     clipped: npt.NDArray[np.int32]
     """[F] samples in flat tops."""
     dc_offset: float
@@ -175,7 +173,6 @@ def _listen(blocks: Iterator[Samples], rate: int, detector: str) -> Activity:
         seconds=seconds,
         rate=rate,
         levels=levels,
-        voice=voice,
         clipped=clipped,
         dc_offset=sum_ / max(1, total),
         speech=tuple((start, min(end, seconds)) for start, end in spans if start < seconds),
@@ -285,9 +282,8 @@ class _Analyst:
         from scipy import signal
 
         self._filter = signal.sosfilt
-        self._sections = signal.butter(2, HIGH_PASS_HERTZ, "highpass", fs=RATE, output="sos")
+        self._sections, self._steady = _high_pass()
         self._memory: Any = None
-        self._steady = signal.sosfilt_zi(self._sections)
         self._session = silero() if detector == "silero" else None
         self._hidden = np.zeros(_STATE, np.float32)
         self._cell = np.zeros(_STATE, np.float32)
@@ -378,6 +374,15 @@ def _voice_by_level(levels: Levels) -> Levels:
 
     threshold = speech_threshold_dbfs(levels.astype(np.float64))
     return (levels > threshold).astype(np.float32)  # nan: nothing is
+
+
+@functools.cache
+def _high_pass() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The filter's sections, and its state under a constant 1."""
+    from scipy import signal
+
+    sections = signal.butter(2, HIGH_PASS_HERTZ, "highpass", fs=RATE, output="sos")
+    return sections, signal.sosfilt_zi(sections)
 
 
 @functools.cache

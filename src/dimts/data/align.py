@@ -23,7 +23,7 @@ from dimts.base.doubt import Doubt
 from dimts.base.errors import DataError
 from dimts.base.plugins import find
 from dimts.data.activity import Activity
-from dimts.data.match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features
+from dimts.data.match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features, normalised
 from dimts.data.segment import FORMANT, Piece, SegmentSettings, bordered, cut
 
 _COARSE = 3
@@ -177,10 +177,10 @@ def _ends(
     window.append(Piece(0.0, 0.0, None))
     waves = cut(path, windows(), RATE)
     while done < len(lines) and total - at > FRAME_SECONDS * 4:
-        said: list[Wave] = []
-        while done + len(said) < len(lines) and sum(wave.seconds for wave in said) < WINDOW_SECONDS:
-            said.append(matcher.speak(lines[done + len(said)].words))
-        borders = np.cumsum([wave.seconds for wave in said])
+        said: list[Features] = []
+        while done + len(said) < len(lines) and sum(map(len, said)) * HOP_SECONDS < WINDOW_SECONDS:
+            said.append(matcher.said(lines[done + len(said)].words))
+        borders = np.cumsum([len(frames) * HOP_SECONDS for frames in said])
         last = done + len(said) == len(lines)
         room = min(total, at + _ROOM * float(borders[-1]) + (_SLACK_SECONDS if ends else _INTRO_SECONDS))
         first_span, last_span = (int(np.searchsorted(before, t, side="right")) - 1 for t in (at, room - 1e-6))
@@ -192,7 +192,12 @@ def _ends(
         ended = room == total and heard.seconds < _ENOUGH_SHARE * float(borders[-1]) * pace
         if aligner is None:
             path_rows = warp(
-                _coarse(heard), _coarse(join(said)), paces, free_start=not ends, whole=whole or ended, ended=ended
+                _coarse(base_features(heard)),
+                _coarse(normalised(np.concatenate(said))),
+                paces,
+                free_start=not ends,
+                whole=whole or ended,
+                ended=ended,
             )
             columns = np.minimum((borders / FRAME_SECONDS).astype(int), len(path_rows) - 1)
             placed = np.concatenate([path_rows[:1], path_rows[columns]]) * FRAME_SECONDS
@@ -231,9 +236,8 @@ def _speech_only(wave: Wave, activity: Activity, begin: float) -> Wave:
     return join(parts) if parts else wave
 
 
-def _coarse(wave: Wave) -> Features:
+def _coarse(base: Features) -> Features:
     """[F, …] frames of 60 ms with their neighbours, of unit length."""
-    base = base_features(wave)
     count = max(1, len(base) // _COARSE)
     base = np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
     frames = base.reshape(count, _COARSE, -1).mean(axis=1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dimts.audio.likeness import embed
 from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError, TextError
+from dimts.base.files import write_bytes
 from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
 from dimts.data.activity import Activity
 from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from dimts.data.prepare import Context, Tools
     from dimts.text.frontend import Frontend
 
+HEARD_HZ = 16_000
+"""At which a clip is compared with its text and with other voices, once it is cleaned."""
 MIN_PHONES = 6
 """A shorter text is too little to compare with a sound."""
 MIN_VOICE_SECONDS = 2.5
@@ -45,6 +48,7 @@ def utterance(
     speech_seconds = sum(b - a for a, b in spoken)
     wave, shortened = shorten_pauses(wave, spoken, settings.segment)
     cleaned = clean(wave, settings.clean)
+    plain = cleaned.wave.resample(HEARD_HZ)
     power = spectrogram(cleaned.wave)
     silence = 1.0 - min(1.0, speech_seconds / max(piece.seconds, 1e-9))
     measures = {
@@ -56,7 +60,7 @@ def utterance(
         "bandwidth_hz": bandwidth_hz(cleaned.wave, power),
         "decay_seconds": decay_seconds(activity, start, end),
         "original_hz": float(activity.rate),
-        "overlap_share": overlap_share(wave),
+        "overlap_share": overlap_share(plain),
     }
     doubts = list(cleaned.doubts)
     seconds = cleaned.wave.seconds
@@ -77,7 +81,7 @@ def utterance(
     if phones and speech_seconds:
         measures["phones_per_second"] = phones / speech_seconds
         if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
-            said = tools.matcher.match(wave.cut(spoken[0][0], wave.seconds - (piece.seconds - spoken[-1][1])), words)
+            said = tools.matcher.match(plain.cut(spoken[0][0], plain.seconds - (piece.seconds - spoken[-1][1])), words)
             row = replace(row, score=said.score)
             measures["match_nearness"] = said.nearness
             doubts += check_match(said.score, settings.check)
@@ -85,7 +89,7 @@ def utterance(
     voice = ""
     if settings.check.speaker and speech_seconds >= MIN_VOICE_SECONDS:
         with contextlib.suppress(AudioError):  # silence after cleaning has no voice
-            voice = packed(embed(cleaned.wave, quick=True))
+            voice = packed(embed(plain, quick=True))
     return replace(
         row,
         path=_save(cleaned.wave, row.name, context.root) if len(cleaned.wave.samples) else "",
@@ -151,7 +155,7 @@ def _save(wave: Wave, name: str, root: Path) -> str:
     relative = f"clips/{slug(name)}-{hashlib.sha256(data).hexdigest()[:12]}.wav"
     path = root / relative
     if not (path.is_file() and path.stat().st_size == len(data)):
-        wave.save(path)
+        write_bytes(path, data)
     return relative
 
 

@@ -36,6 +36,8 @@ _FLOOR_NEPERS = 11.0
 """Bands this far below the loudest are silence, however deep."""
 _CONTEXT = 4
 """Frames before and behind that are compared with a frame: ±80 ms, about a phone."""
+KEPT_SECONDS = 3600.0
+"""Of what was said, whose cepstra are kept: an aligned script is read once, not again for each clip. 9 MB."""
 DECOYS = 5
 MATCH_AT = 0.12
 """Nearness beyond the decoys of the right text: its median over news read by twelve speakers; a wrong text has 0."""
@@ -74,26 +76,40 @@ class Matcher:
     def __init__(self, variant: str = "") -> None:
         self._voice = Formant(FormantSettings(variant=variant))
         self._decoys: Features | None = None
+        self._said: dict[tuple[tuple[str, ...], ...], Features] = {}
+        self._frames = 0
 
-    def _others(self, frames: int) -> list[Features]:
-        """DECOYS stretches of other speech, each of so many frames [F, cepstra]."""
+    def _others(self, frames: int) -> Features:
+        """[DECOYS, F, cepstra] stretches of other speech, each of so many frames."""
         if self._decoys is None:
             said = [self.speak(Rules().phones(text.split())) for text in OTHER_TEXTS]
             self._decoys = cepstra(join(said))
         bank = self._decoys
         at = np.linspace(0, len(bank), DECOYS, endpoint=False).astype(int)
-        return [bank[(start + np.arange(frames)) % len(bank)] for start in at]
+        return bank[(at[:, None] + np.arange(frames)) % len(bank)]
 
     def speak(self, words: Words) -> Wave:
         """The text as the formant voice says it, at 16 kHz. AudioError for an unknown phone."""
         return self._voice.speak([word for word in words if word]).resample(RATE)
 
+    def said(self, words: Words) -> Features:
+        """[F, cepstra] of the text as the formant voice says it; the last hour of it is kept."""
+        key = tuple(tuple(word) for word in words if word)
+        frames = self._said.pop(key, None)
+        if frames is None:
+            frames = cepstra(self.speak(key))
+            self._frames += len(frames)
+            while self._said and self._frames > KEPT_SECONDS / HOP_SECONDS:
+                self._frames -= len(self._said.pop(next(iter(self._said))))
+        self._said[key] = frames  # what was asked for last goes last
+        return frames
+
     def match(self, wave: Wave, words: Words) -> Match:
         """How well `words` (phones) fit speech without silence around it. AudioError for an unknown phone."""
         heard = stacked(base_features(wave.resample(RATE)))
-        own_text = cepstra(self.speak(words))
-        candidates = [own_text, *self._others(len(own_text))]
-        costs = warp_costs(heard, np.stack([stacked(normalised(one)) for one in candidates]))
+        own_text = self.said(words)
+        candidates = np.concatenate([own_text[None], self._others(len(own_text))])
+        costs = warp_costs(heard, stacked(normalised(candidates)))
         own, decoys = float(costs[0]), float(np.mean(costs[1:]))
         nearness = 1.0 - own / decoys if decoys > 0 else 0.0
         return Match(min(1.0, max(0.0, nearness / MATCH_AT)), nearness, own, decoys)
@@ -116,23 +132,23 @@ def cepstra(wave: Wave) -> Features:
 
 
 def normalised(frames: Features) -> Features:
-    """[F, 2·cepstra] cepstra without their mean and spread, weighted, with their slopes."""
-    even = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + 1e-3)
-    even *= np.linspace(1.0, _LIFTER, _CEPSTRA)
-    even[:, 0] *= _ENERGY_WEIGHT
-    slopes = np.gradient(even, axis=0)
-    slopes /= slopes.std(axis=0) + 1e-3
-    return np.concatenate([even, _SLOPE_WEIGHT * slopes], axis=1).astype(np.float32)
+    """[…, F, cepstra] → […, F, 2·cepstra] without their mean and spread, weighted, with their slopes."""
+    even = frames - frames.mean(axis=-2, keepdims=True)
+    even /= even.std(axis=-2, keepdims=True) + np.float32(1e-3)
+    even *= np.linspace(1.0, _LIFTER, _CEPSTRA, dtype=np.float32)
+    even[..., 0] *= np.float32(_ENERGY_WEIGHT)
+    slopes = np.gradient(even, axis=-2)
+    slopes *= np.float32(_SLOPE_WEIGHT) / (slopes.std(axis=-2, keepdims=True) + np.float32(1e-3))
+    return np.concatenate([even, slopes], axis=-1, dtype=np.float32)
 
 
 def stacked(base: Features) -> Features:
-    """[F, (2·context+1)·D] each frame with its neighbours, of unit length."""
-    index = np.arange(len(base))
-    around = np.concatenate(
-        [base[np.clip(index + shift, 0, len(base) - 1)] for shift in range(-_CONTEXT, _CONTEXT + 1)], axis=1
-    )
-    unit: Features = around / np.linalg.norm(around, axis=1, keepdims=True)
-    return unit
+    """[…, F, D] → […, F, (2·context+1)·D] each frame with its neighbours, of unit length."""
+    frames = base.shape[-2]
+    index = np.clip(np.arange(frames)[:, None] + np.arange(-_CONTEXT, _CONTEXT + 1), 0, frames - 1)  # [F, 2·context+1]
+    around: Features = base[..., index, :].reshape(*base.shape[:-1], -1)
+    around /= np.linalg.norm(around, axis=-1, keepdims=True)
+    return around
 
 
 def warp_costs(heard: Features, said: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -141,21 +157,26 @@ def warp_costs(heard: Features, said: npt.NDArray[np.float32]) -> npt.NDArray[np
     Symmetric steps, the diagonal weighted twice, normalised by N + M (Sakoe and Chiba's form P = 0). Goes by
     diagonals of the cost matrix, all K at once.
     """
-    distance = 1.0 - np.einsum("nd,kmd->knm", heard, said, optimize=True)  # [K, N, M]
-    kinds, rows, columns = distance.shape
-    skewed = np.full((rows + columns - 1, kinds, rows + 1), np.inf, np.float32)
-    for row in range(rows):  # cell (n, m) stands on diagonal n + m
-        skewed[row : row + columns, :, row + 1] = distance[:, row, :].T
-    last: npt.NDArray[np.float32] = np.full((kinds, rows + 1), np.inf, np.float32)
-    before = last.copy()
-    last[:, 1] = skewed[0, :, 1]
-    for diagonal in skewed[1:]:
-        new = last.copy()
-        np.minimum(new[:, 1:], last[:, :-1], out=new[:, 1:])
-        new += diagonal
-        np.minimum(new[:, 1:], before[:, :-1] + 2 * diagonal[:, 1:], out=new[:, 1:])
-        before, last = last, new
-    ends: npt.NDArray[np.float32] = last[:, rows] / np.float32(rows + columns)
+    rows, (kinds, columns, width) = len(heard), said.shape
+    distance = heard @ said.transpose(1, 0, 2).reshape(-1, width).T
+    np.subtract(1.0, distance, out=distance)
+    skewed = np.full((rows + columns - 1, rows, kinds), np.inf, np.float32)
+    step, across, each = skewed.strides
+    cells = np.lib.stride_tricks.as_strided(skewed, (rows, columns, kinds), (step + across, step, each))
+    cells[:] = distance.reshape(rows, columns, kinds)  # cell (n, m) stands on diagonal n + m
+    last, before, new = np.full((3, rows + 1, kinds), np.inf, np.float32)
+    last[1] = skewed[0, 0]
+    both = np.empty((rows, kinds), np.float32)
+    for number in range(1, rows + columns - 1):
+        low, high = max(0, number - columns + 1), min(rows, number + 1)
+        cost, out = skewed[number, low:high], new[low + 1 : high + 1]
+        straight = np.add(before[low:high], cost, out=both[: high - low])
+        np.minimum(last[low:high], last[low + 1 : high + 1], out=out)
+        np.minimum(out, straight, out=out)
+        out += cost
+        new[low] = np.inf  # what has left the matrix
+        before, last, new = last, new, before
+    ends: npt.NDArray[np.float32] = last[rows] / np.float32(rows + columns)
     return ends
 
 

@@ -8,8 +8,10 @@ model (JASA 93, 1993), computed on the autocorrelation alone, so that it costs a
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from dimts.audio.wave import Wave
 
@@ -40,8 +42,7 @@ def overlap_share(wave: Wave) -> float:
     samples = wave.resample(RATE).samples
     if len(samples) < _WINDOW + _MIN_FRAMES * _HOP:
         return math.nan
-    sections = signal.butter(4, _BAND_HERTZ, "bandpass", fs=RATE, output="sos")
-    band = signal.sosfilt(sections, samples).astype(np.float32)
+    band = signal.sosfilt(_band(), samples).astype(np.float32)
     taper = np.hanning(_WINDOW).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(band, _WINDOW)[::_HOP] * taper  # [F, W]
     lags = 2 * _LONGEST + 2
@@ -65,3 +66,11 @@ def overlap_share(wave: Wave) -> float:
     second = (left / np.maximum(2.0 - 2.0 * first, 1e-6)[:, None]).max(axis=1)
     both = (first > _PERIODIC[0]) & (first < _PERIODIC[1]) & (second > _SECOND)
     return float(both.mean())
+
+
+@cache
+def _band() -> npt.NDArray[np.float64]:
+    from scipy import signal
+
+    sections: npt.NDArray[np.float64] = signal.butter(4, _BAND_HERTZ, "bandpass", fs=RATE, output="sos")
+    return sections

@@ -251,12 +251,11 @@ def segment(recording: Recording, activity: Activity, settings: SegmentSettings,
     piece = whole(activity, recording.text, settings)
     if piece is None:
         return []
-    lines = [
-        Line(text, _words(text, tools.frontend), cue.speaker) for cue in recording.cues for text in sentences(cue.text)
-    ]
+    texts = [(text, cue.speaker) for cue in recording.cues for text in sentences(cue.text)]
     fits = piece.seconds <= settings.max_seconds
-    if len(lines) < 2 or (fits and recording.by == "transcript"):
+    if len(texts) < 2 or (fits and recording.by == "transcript"):
         return [piece]
+    lines = [Line(text, _words(text, tools.frontend), speaker) for text, speaker in texts]
     return align(recording.path, activity, lines, tools.matcher, settings)
 
 

@@ -8,6 +8,7 @@ aside as a leak, as what is there already may have been trained on.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,8 @@ _SPOKEN = re.compile(r"[^\w]+")
 _GRAM = 4
 _BANDS = 24
 """Bands of two min-hashes: texts that share 70 % of their 4-grams meet in one with p > 0.99."""
+_SMALL_BUCKET = 40
+"""Texts in a band up to which each is compared with each."""
 _MIN_TEXTS = 5
 """From as many different texts on, one is held out even if no hash fell there."""
 _PRIME = (1 << 61) - 1
@@ -218,8 +221,11 @@ def _candidates(keys: Iterable[str]) -> Iterable[tuple[str, str]]:
             buckets[band, lowest[2 * band : 2 * band + 2].tobytes()].append(key)
     seen: set[tuple[str, str]] = set()
     for members in buckets.values():
-        for other in members[1:]:  # a chain is enough: groups close over it
-            pair = (members[0], other)
+        if len(members) <= _SMALL_BUCKET:
+            pairs: Iterable[tuple[str, str]] = itertools.combinations(members, 2)
+        else:  # neighbours in the alphabet, and all with the first: groups close over them
+            pairs = itertools.chain(itertools.pairwise(members), ((members[0], other) for other in members[1:]))
+        for pair in pairs:
             if pair not in seen:
                 seen.add(pair)
                 yield pair

@@ -23,6 +23,7 @@ from dimts.data.files import SOUND, SOURCE_NOTE, Source
 LANGUAGE = "am"
 _RETRIES = 5
 _SUBTITLE_KINDS = "vtt/srt/ass/best"
+_SUBTITLES = (".vtt", ".srt", ".ass")
 
 
 def is_link(source: str) -> bool:
@@ -92,13 +93,14 @@ def _moved(fetched: Path, folder: Path, source: Source) -> list[Path]:
     stem = sounds[0].stem
     if (folder / f"{stem}{SOURCE_NOTE}").exists():
         return []
+    subtitles = [path for path in files if path.suffix.lower() in _SUBTITLES]
+    # NAME.am.vtt before NAME.am-ET.vtt; it becomes NAME.vtt, which lies beside NAME.webm
+    subtitles.sort(key=lambda path: (not path.stem.endswith(f".{LANGUAGE}"), path.name))
     added = []
-    for path in files:
-        # NAME.am.vtt becomes NAME.vtt, which lies beside NAME.webm
+    for path in (*sounds, *subtitles[:1]):
         target = folder / f"{stem}{path.suffix.lower()}"
-        if path.suffix.lower() in (".vtt", ".srt", ".ass") or path in sounds:
-            path.replace(target)
-            added.append(target)
+        path.replace(target)
+        added.append(target)
     note = folder / f"{stem}{SOURCE_NOTE}"
     write_text(note, json.dumps(to_dict(source), ensure_ascii=False, indent=2) + "\n")
     return [*added, note]
