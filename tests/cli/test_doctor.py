@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +49,9 @@ def test_an_extra_that_lacks_a_library_names_it_and_the_command(monkeypatch: pyt
     assert extras["speak"]["missing"] == "missing tokenizers: pip install 'dimts[speak]'"
     assert not extras["train"]["installed"], "train stands on speak"
     assert extras["cli"]["installed"]
+
+
+def test_every_extra_is_listed() -> None:
+    every = set(metadata.metadata("dimts").get_all("Provides-Extra") or ()) - {"all", "dev"}
+    assert set(doctor.examine(Path())["extras"]) >= every
+    assert "fast" in doctor.examine(Path())["extras"]
