@@ -155,7 +155,8 @@ def _errors(app: FastAPI) -> None:
 
 
 def _speech(app: FastAPI, house: House, speaking: Speaking) -> None:
-    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    fields = {"data": {"type": "string"}, "event": {"type": "string"}}
+    events = {"text/event-stream": {"schema": {"type": "object", "properties": fields, "required": ["data"]}}}
 
     @app.post(
         "/v1/audio/speech",
