@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from dimts.audio.formant import Formant, FormantSettings, Spoken
-from dimts.audio.likeness import Embedding, profile
+from dimts.audio.level import high_pass
+from dimts.audio.likeness import Embedding, embed, likeness, profile
 from dimts.audio.wave import Wave
 from dimts.evaluate import plant
-from dimts.evaluate.faults import Examined, examine
+from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine
 from dimts.evaluate.lessons import add_noise
 from dimts.evaluate.listener import Listener
 from dimts.evaluate.sentences import GREETINGS, SENTENCES
@@ -87,17 +91,12 @@ def try_all(listener: Listener, count: int, seed: int = 5) -> Tally:
 def planted(
     rng: random.Random, voice: Formant, spoken: Spoken, words: Words, everything: Words, others: tuple[str, ...]
 ) -> dict[str, Wave]:
-    first = rng.randrange(len(words) - 1)
-    last = first + 1
-    while sum(map(len, words[first:last])) < 4:
-        last += 1
-        if last > len(words):
-            first, last = first - 1, len(words)
+    first, last = _some_words(rng, words)
     out = {
         "wrong word": voice.speak(plant.wrong_word(words, rng, everything), "።"),
         "cut": plant.cut(spoken, rng.uniform(0.4, 0.8)),
         "loop": plant.loop(spoken, first, last, rng.choice((2, 3))),
-        "said after the end": plant.babble(spoken, voice, [rng.choice([w for w in everything if len(w) >= 4])]),
+        "said after the end": plant.babble(spoken, voice.speak([rng.choice([w for w in everything if len(w) >= 4])])),
         "other voice": Formant(FormantSettings(variant=rng.choice(others))).speak(words, "።"),
         "noise at 10 dB": add_noise(spoken.wave, 10.0, np.random.default_rng(rng.getrandbits(32))),
     }
@@ -108,3 +107,72 @@ def planted(
 
 def kinds(found: Examined) -> set[str]:
     return {doubt.kind for doubt in found.doubts}
+
+
+Clip = tuple[Wave, Words]
+"""A recording and the phones of its words."""
+
+
+def try_real(listener: Listener, own: Sequence[Clip], calibration: Sequence[Clip], others: Sequence[Wave]) -> Tally:
+    """The same with a speaker's recordings `own`, thresholds from other recordings of theirs.
+
+    A wrong word is a right recording whose text asks for another word. `others` are recordings of other speakers.
+    """
+    rng, tally = random.Random(11), Tally()
+    voice = profile([wave for wave, _ in calibration])
+    thresholds = calibrated(FaultSettings(), [examine(wave, words, listener, voice) for wave, words in calibration])
+    everything = [word for _, words in own for word in words if len(word) >= 4]
+    for number, (wave, words) in enumerate(own):
+        clean = examine(wave, words, listener, voice, thresholds)
+        tally.clean += 1
+        tally.false_alarms += bool(clean.doubts)
+        tally.alarms += [f"{doubt.kind}: {doubt.message}" for doubt in clean.doubts]
+        spoken = plant.located(wave, words, listener)
+        first, last = _some_words(rng, words)
+        other, other_words = own[number - 1]
+        there = plant.located(other, other_words, listener)
+        place = rng.choice([at for at, word in enumerate(other_words) if len(word) >= 4])
+        piece = other.cut(there.times[place][0][0], there.times[place][-1][1])
+        end = Wave(wave.samples[: round(spoken.times[-1][-1][1] * wave.rate)], wave.rate)
+        changed: dict[str, tuple[Wave, Sequence[Sequence[str]]]] = {
+            "wrong word": (wave, plant.wrong_word(words, rng, everything)),
+            "cut": (plant.cut(spoken, rng.uniform(0.4, 0.8)), words),
+            "loop": (plant.loop(spoken, first, last, rng.choice((2, 3))), words),
+            "said after the end": (plant.babble(replace(spoken, wave=end), piece), words),
+            "noise at 10 dB": (add_noise(wave, 10.0, np.random.default_rng(number)), words),
+        }
+        if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
+            changed["halved length"] = plant.halve(spoken, words), words
+        for error, (spoilt, asked) in changed.items():
+            found = examine(spoilt, asked, listener, voice, thresholds)
+            tally.planted[error] += 1
+            tally.found[error] += bool(kinds(found) & WANTED[error])
+    for wave in others:
+        tally.planted["other voice"] += 1
+        tally.found["other voice"] += likeness(embed(wave), voice) < thresholds.likeness
+    return tally
+
+
+def _some_words(rng: random.Random, words: Words) -> tuple[int, int]:
+    """The first and the one after the last of some neighbouring words with at least four phones."""
+    first = rng.randrange(len(words) - 1)
+    last = first + 1
+    while sum(map(len, words[first:last])) < 4:
+        last += 1
+        if last > len(words):
+            first, last = first - 1, len(words)
+    return first, last
+
+
+def real_clips(folder: Path, speakers: Sequence[str] = ()) -> dict[str, list[Clip]]:
+    """Recordings with their phones by speaker, from a folder with a metadata.tsv (id, path, speaker, text)."""
+    frontend = Frontend(FORMANT_FRONTEND)
+    out: dict[str, list[Clip]] = {}
+    with (folder / "metadata.tsv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if speakers and row["speaker"] not in speakers:
+                continue
+            words = [word.phones for phrase in frontend(row["text"]) for word in phrase.words if word.phones]
+            if len(words) >= 3 and any(len(word) >= 4 for word in words):
+                out.setdefault(row["speaker"], []).append((high_pass(Wave.load(folder / row["path"])), words))
+    return out

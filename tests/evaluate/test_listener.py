@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +17,17 @@ from hypothesis import strategies as st
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, CheckpointError
+from dimts.evaluate import lessons as lesson_room
+from dimts.evaluate import teach as teaching
 from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, taught_variants
 from dimts.evaluate.listener import SIGNS, Heard, Listener, features, signs, words_signs
 from dimts.evaluate.network import Network, NetworkSpec
+from dimts.evaluate.sound import pitch
 from dimts.evaluate.teach import TeachSettings, formant_rate, teach
 from dimts.text.phones import inventory
 
+SMALL = NetworkSpec(ear_width=32, ear_layers=1, ear_heads=2, width=32, blocks=1)
+"""A network that hears nothing, quickly."""
 SPOKEN = st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=5)
 
 
@@ -82,21 +90,23 @@ def test_features_do_not_depend_on_level_offset_or_rate() -> None:
 
 def test_padding_changes_nothing() -> None:
     torch.manual_seed(1)
-    network = Network(NetworkSpec(width=32, blocks=2), len(SIGNS)).eval()
-    mels = torch.randn(1, 41, 64)
+    network = Network(replace(SMALL, blocks=2), len(SIGNS)).eval()
+    mels = torch.randn(1, 41, 80)
     alone = network(mels, torch.tensor([41]))
-    padded = network(torch.cat((mels, torch.randn(1, 30, 64)), dim=1), torch.tensor([41]))
+    padded = network(torch.cat((mels, torch.randn(1, 30, 80)), dim=1), torch.tensor([41]))
     torch.testing.assert_close(padded[:, : alone.shape[1]], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_a_listener_survives_its_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    listener = Listener(Network(NetworkSpec(width=32, blocks=1), len(SIGNS)), {"taught_on": "nothing"})
+    listener = Listener(Network(SMALL, len(SIGNS)), {"taught_on": "nothing"})
     again = Listener.load(listener.save(tmp_path / "one.safetensors"))
     assert again.notes == {"taught_on": "nothing"}
+    wave = Formant(FormantSettings()).speak([("s", "ə", "l", "a", "m")])
+    assert np.abs(again.hear(wave).chances - listener.hear(wave).chances).max() < 0.2, "8 bits are enough"
     twice = Listener.load(again.save(tmp_path / "two.safetensors")).network.state_dict()
     for name, tensor in again.network.state_dict().items():
-        assert torch.equal(twice[name], tensor), name
+        torch.testing.assert_close(twice[name], tensor, atol=1e-6, rtol=1e-4)
 
 
 def test_files_that_are_no_listener(tmp_path: Path) -> None:
@@ -113,8 +123,6 @@ def test_files_that_are_no_listener(tmp_path: Path) -> None:
 
 
 def test_lessons_say_the_same_for_the_same_seed_and_never_in_a_held_out_voice() -> None:
-    import random
-
     one, other = (next(lessons(random.Random(3), LessonSettings())) for _ in range(2))
     assert one[1] == other[1]
     assert not set(taught_variants()) & set(HELD_OUT_VARIANTS)
@@ -123,38 +131,66 @@ def test_lessons_say_the_same_for_the_same_seed_and_never_in_a_held_out_voice() 
 
 
 def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dimts.evaluate import teach as room
-
+    room = teaching
     monkeypatch.setattr(room, "_SAVE_EVERY", 2)
     monkeypatch.setattr(room, "formant_rate", lambda listener, sentences: room.Edits(same=1))
 
-    def real(settings: TeachSettings, recordings: list[room.Lesson], step: int) -> list[room.Lesson]:
-        draw = np.random.default_rng(step)  # some formant variants are noisy and never say a thing twice alike
-        return [(draw.standard_normal((40, 64)).astype(np.float32), (1, 2, 3)) for _ in range(settings.batch)]
+    def heard(source: Any, number: int, rng: random.Random) -> tuple[np.ndarray, tuple[str, ...]]:
+        draw = np.random.default_rng(number)  # some formant variants are noisy and never say a thing twice alike
+        return draw.standard_normal((40, 80)).astype(np.float32), ("a", "b", "a")
 
-    monkeypatch.setattr(room, "_batch", real)
-    settings = TeachSettings(steps=4, batch=2, width=32, blocks=1)
-    whole = teach(tmp_path / "whole.safetensors", None, settings)
+    monkeypatch.setattr(room._Source, "_heard", heard)
+    ear = Listener(Network(SMALL, len(SIGNS)), {}).save(tmp_path / "ear.safetensors")
+    settings = TeachSettings(steps=4, batch=3, fresh=2, remembered=5, width=32, blocks=1)
+    whole = teach(tmp_path / "whole.safetensors", None, settings, ear=ear)
 
     class Broken(Exception):
         pass
 
-    def break_off(settings: TeachSettings, recordings: list[room.Lesson], step: int) -> list[room.Lesson]:
-        if step == 3:
+    def break_off(source: Any, number: int, rng: random.Random) -> tuple[np.ndarray, tuple[str, ...]]:
+        if number >= 7:  # the fourth step's
             raise Broken
-        return real(settings, recordings, step)
+        return heard(source, number, rng)
 
-    monkeypatch.setattr(room, "_batch", break_off)
+    monkeypatch.setattr(room._Source, "_heard", break_off)
     with pytest.raises(Broken):
-        teach(tmp_path / "broken.safetensors", None, settings)
+        teach(tmp_path / "broken.safetensors", None, settings, ear=ear)
     assert (tmp_path / "broken.part").exists()
-    monkeypatch.setattr(room, "_batch", real)
+    monkeypatch.setattr(room._Source, "_heard", heard)
     with pytest.raises(CheckpointError, match="other settings"):
-        teach(tmp_path / "broken.safetensors", None, TeachSettings(steps=5, batch=2, width=32, blocks=1))
-    again = teach(tmp_path / "broken.safetensors", None, settings)
+        teach(tmp_path / "broken.safetensors", None, replace(settings, steps=5), ear=ear)
+    again = teach(tmp_path / "broken.safetensors", None, settings, ear=ear)
     assert not (tmp_path / "broken.part").exists()
+    begun = Listener.load(ear).network.state_dict()
     for name, tensor in whole.network.state_dict().items():
         torch.testing.assert_close(again.network.state_dict()[name], tensor, atol=1e-5, rtol=1e-4)
+        if name.startswith("ear."):
+            assert torch.equal(tensor, begun[name]), "the ear stays as it is"
+
+
+def test_tempo_is_changed_within_and_nothing_is_lost() -> None:
+    rise = np.linspace(0.0, 1.0, 300, dtype=np.float32)[:, None].repeat(80, axis=1)
+    lengths = set()
+    for seed in range(20):
+        warped = teaching._hurry(random.Random(seed), rise, 10)
+        lengths.add(len(warped))
+        assert warped[0, 0] == 0.0
+        assert warped[-1, 0] > 0.97
+        assert (np.diff(warped[:, 0]) > 0).all(), "time runs forward"
+    assert min(lengths) < 280 < 320 < max(lengths)
+    assert teaching._hurry(random.Random(1), rise[:30], 10) is not None
+
+
+def test_breath_takes_the_buzz_and_leaves_the_vowels() -> None:
+    wave = Formant(FormantSettings()).speak([("s", "a", "l", "a", "m")]).resample(16_000)
+    draw = np.random.default_rng(1)
+    np.testing.assert_allclose(lesson_room._breathe(wave.samples, 16_000, 0.0, draw), wave.samples, atol=1e-5)
+    breathed = Wave(lesson_room._breathe(wave.samples, 16_000, 1.0, draw), 16_000)
+    assert np.isfinite(pitch(wave)).mean() > 2 * np.isfinite(pitch(breathed)).mean(), "hardly anything is voiced"
+    both = features(wave), features(breathed)
+    loud = both[0].max(axis=1) > both[0].max() - 0.5
+    alike = np.corrcoef(both[0][loud].ravel(), both[1][loud].ravel())[0, 1]
+    assert alike > 0.8, "the resonances are where they were"
 
 
 def test_the_shipped_listener_hears_voices_it_was_not_taught_with() -> None:

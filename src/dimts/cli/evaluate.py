@@ -264,9 +264,9 @@ def train_listener(
         help="Where to write it. Default: PROJECT/listener.safetensors, where 'dimts evaluate PROJECT' finds it.",
         show_default=False,
     ),
-    steps: int = typer.Option(1000, "--steps", min=1, help="Training steps; under a second each on two old cores."),
+    steps: int = typer.Option(800, "--steps", min=1, help="Training steps; about a second each on one old core."),
     from_scratch: bool = typer.Option(
-        False, "--from-scratch", help="Do not start from the listener that comes with dimts."
+        False, "--from-scratch", help="Take only the ear of the listener that comes with dimts; all else learns anew."
     ),
 ) -> None:
     """Train the phone recogniser that listens to voices. Ctrl-C loses nothing: the same command goes on.

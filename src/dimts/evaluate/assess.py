@@ -30,7 +30,7 @@ from dimts.base.project import Project, ProjectSettings
 from dimts.base.version import __version__
 from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import plots
-from dimts.evaluate.faults import FaultSettings
+from dimts.evaluate.faults import FaultSettings, calibrated, judged
 from dimts.evaluate.foresight import Foresight, foresee
 from dimts.evaluate.intervals import Interval
 from dimts.evaluate.listener import Listener
@@ -73,6 +73,8 @@ class AssessSettings:
     """Ask DNSMOS, which takes most of the time."""
     pairs: bool = True
     """Let the best voice say the minimal pairs."""
+    calibrate: bool = True
+    """Raise the thresholds of faults to what the speaker's own held-out recordings need."""
     seed: int = 1
     faults: FaultSettings = FaultSettings()  # noqa: RUF009 # frozen
 
@@ -166,6 +168,9 @@ def assess(
     likeness_to = profile([_clip(project, row) for row in clips[:_PROFILE_CLIPS]]) if clips else None
     tools = Tools(ear, likeness_to, settings.faults, settings.quality, transcribe)
     recordings = _measure_recordings(project, clips, lines, tools, tell)
+    if settings.calibrate:
+        tools = replace(tools, faults=calibrated(settings.faults, [one.examined for one in recordings]))
+        recordings = [replace(one, examined=judged(one.examined, tools.faults)) for one in recordings]
     folder = project.root / FOLDER
     measured: dict[str, list[Measured]] = {}
     spoken: dict[str, list[Performed]] = {}

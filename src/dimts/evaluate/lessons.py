@@ -83,6 +83,10 @@ def taught_variants() -> list[str]:
     return ["", *kept]
 
 
+_THROATS = (0.8, 1.2)
+"""Length of the speaker's throat against the voice's; a child's is about a quarter shorter than a man's."""
+
+
 def lessons(rng: random.Random, settings: LessonSettings) -> Iterator[tuple[Wave, tuple[str, ...]]]:
     """Without end: a wave at 16 kHz, and the signs said in it."""
     names = taught_variants()
@@ -96,37 +100,87 @@ def lessons(rng: random.Random, settings: LessonSettings) -> Iterator[tuple[Wave
             )
         )
         wave = voice.speak(words, rng.choice("።፣?"))
-        # a longer or shorter throat: played at another rate, formants and all
-        wave = Wave(wave.samples, round(wave.rate * rng.uniform(0.86, 1.16))).resample(MEL.rate)
+        wave = throat(wave, rng, _THROATS)
         if rng.random() < settings.spoil_share:
             wave = spoil(wave, rng)
         yield wave, tuple(sign for word in words for sign in signs(word))
 
 
+def throat(wave: Wave, rng: random.Random, lengths: tuple[float, float]) -> Wave:
+    """As if by a longer or shorter throat: played at another rate, formants, pitch, tempo and all. 16 kHz."""
+    return Wave(wave.samples, round(wave.rate * rng.uniform(*lengths))).resample(MEL.rate)
+
+
 def spoil(wave: Wave, rng: random.Random) -> Wave:
-    """Silence around it, a room, a microphone, noise at 3 to 40 dB; each only sometimes."""
+    """Breath, silence around it, a room, a microphone, a codec's grain, noise at 3 to 40 dB; each only sometimes."""
     draw = np.random.default_rng(rng.getrandbits(32))
-    samples = np.pad(
-        wave.samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate))
-    ).astype(np.float32)
+    samples = wave.samples
     if rng.random() < 0.4:
+        samples = _breathe(samples, wave.rate, rng.uniform(0.1, 0.9), draw)
+    samples = np.pad(samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate)))
+    if rng.random() < 0.5:
         samples = _room(samples, wave.rate, rng, draw)
-    if rng.random() < 0.6:
+    if rng.random() < 0.7:
         samples = _microphone(samples, wave.rate, rng)
+    if rng.random() < 0.2:
+        samples = _coarse(samples, rng.choice((5, 6, 7, 8)))
     if rng.random() < 0.8:
         samples = add_noise(Wave(samples, wave.rate), rng.uniform(3, 40), draw, rng.choice((0.0, 0.5, 1.0))).samples
-    return Wave(samples, wave.rate)
+    return Wave(samples.astype(np.float32), wave.rate)
 
 
 def add_noise(wave: Wave, snr_db: float, draw: np.random.Generator, slope: float = 0.5) -> Wave:
     """Noise whose power falls with frequency as f^(−2·slope) (0 white, 0.5 pink, 1 brown), `snr_db` under the wave."""
-    size = len(wave.samples)
-    spectrum = np.fft.rfft(draw.standard_normal(size))
+    from scipy import fft
+
+    count = len(wave.samples)
+    size = fft.next_fast_len(max(count, 2), real=True)
+    spectrum = fft.rfft(draw.standard_normal(size))
     spectrum /= np.maximum(np.arange(len(spectrum)), 20.0 * size / wave.rate) ** slope
-    noise = np.fft.irfft(spectrum, size)
+    noise = fft.irfft(spectrum, size)[:count]
     speech = float(np.mean(np.square(wave.samples, dtype=np.float64)))
     noise *= np.sqrt(speech / max(float(np.mean(noise**2)), 1e-20) / 10 ** (snr_db / 10))
     return Wave((wave.samples + noise).astype(np.float32), wave.rate)
+
+
+def _breathe(samples: np.ndarray, rate: int, share: float, draw: np.random.Generator) -> np.ndarray:
+    """The buzz of the vocal folds replaced by noise to `share`, the throat's resonances kept (LPC; Makhoul 1975)."""
+    from scipy import fft, linalg
+
+    size = round(_LPC_SECONDS * rate)
+    hop = size // 2
+    window = np.hanning(size + 1)[:-1]
+    padded = np.pad(samples.astype(np.float64), (size, size + hop))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * window  # [N, size]
+    length = fft.next_fast_len(2 * size, real=True)
+    lags = fft.irfft(np.abs(fft.rfft(frames, length)) ** 2, length)[:, : _LPC_ORDER + 1]
+    lags[:, 0] = lags[:, 0] * 1.0001 + _LPC_QUIET
+    matrices = lags[:, np.abs(np.subtract.outer(np.arange(_LPC_ORDER), np.arange(_LPC_ORDER)))]
+    throats = -linalg.solve(matrices, lags[:, 1:, None], assume_a="pos")[..., 0]  # [N, order]
+    throats = np.concatenate((np.ones((len(throats), 1)), throats), axis=1)
+    left = np.maximum((throats * lags).sum(axis=1), 0.0)  # energy of what the throat does not explain
+    noise = draw.standard_normal(frames.shape) * window * np.sqrt(left / np.sum(window**2))[:, None]
+    breath = fft.irfft(fft.rfft(noise, length) / fft.rfft(throats, length), length)[:, :size]
+    mixed = (1 - share) * frames + share * breath
+    out = np.zeros(len(padded) + size)
+    for number, frame in enumerate(mixed):
+        out[number * hop : number * hop + size] += frame
+    breathed: np.ndarray = out[size : size + len(samples)].astype(np.float32)
+    return breathed
+
+
+_LPC_ORDER, _LPC_SECONDS, _LPC_QUIET = 18, 0.032, 1e-7
+
+
+def _coarse(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Kept in a few bits on a μ-law curve, as telephones and poor codecs do."""
+    top = max(float(np.abs(samples).max()), 1e-9)
+    bent = np.sign(samples) * np.log1p(255.0 * np.abs(samples) / top) / np.log(256.0)
+    steps = 2.0 ** (bits - 1)
+    bent = np.round(bent * steps) / steps
+    straight = np.sign(bent) * (np.exp(np.abs(bent) * np.log(256.0)) - 1.0) / 255.0
+    grained: np.ndarray = (straight * top).astype(np.float32)
+    return grained
 
 
 def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:
@@ -144,13 +198,17 @@ def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Ge
 
 def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:
     """A smooth random colouring of ±12 dB, and sometimes nothing above a limit."""
-    spectrum = np.fft.rfft(samples)
+    from scipy import fft
+
+    size = fft.next_fast_len(max(len(samples), 2), real=True)
+    spectrum = fft.rfft(samples, size)
     hertz = np.linspace(0, rate / 2, len(spectrum))
     corners = np.linspace(0, rate / 2, 7)
     gain = np.interp(hertz, corners, [rng.uniform(-12, 12) for _ in corners])
     if rng.random() < 0.25:
         gain = np.where(hertz > rng.uniform(3400, 7000), -60.0, gain)
-    return np.fft.irfft(spectrum * 10 ** (gain / 20), len(samples)).astype(np.float32)
+    coloured: np.ndarray = fft.irfft(spectrum * 10 ** (gain / 20), size)[: len(samples)]
+    return coloured.astype(np.float32)
 
 
 def said_by(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:

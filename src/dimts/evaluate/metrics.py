@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from dimts.text.ethiopic import bare, fold_homophones, is_ethiopic_letter
-from dimts.text.phones import short
+from dimts.text.phones import CONSONANTS, ROUND, is_vowel, short
 
 T = TypeVar("T")
 
@@ -101,20 +101,6 @@ def _table(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], flo
     return table
 
 
-def best_prefixes(
-    heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None
-) -> tuple[int, int]:
-    """(h, e): how much of `heard` fits all of `expected` best, and how much of `expected` fits all of `heard` best.
-
-    What lies beyond is said too much, or was not said any more. Of equally good ones the longest.
-    """
-    table = _table(heard, expected, cost)
-    last = table[-1]
-    best_heard = max(range(len(last)), key=lambda at: (-last[at], at))
-    best_expected = max(range(len(table)), key=lambda at: (-table[at][-1], at))
-    return best_heard, best_expected
-
-
 def edits(heard: Sequence[T], expected: Sequence[T]) -> Edits:
     """The alignment in counts."""
     kinds = [step.kind for step in align(heard, expected)]
@@ -126,6 +112,22 @@ def per(heard: Sequence[str], expected: Sequence[str], *, length: bool = True) -
     if not length:
         heard, expected = [short(phone) for phone in heard], [short(phone) for phone in expected]
     return edits(heard, expected)
+
+
+def phone_class(phone: str) -> str:
+    """What kind of sound a phone is: vowel, or its manner with voice or ejection; what survives a strange voice.
+
+    >>> phone_class("tʼː"), phone_class("d"), phone_class("ɨ")
+    ('ejective', 'voiced stop', 'vowel')
+    """
+    plain = short(phone)
+    if is_vowel(plain):
+        return "vowel"
+    known = CONSONANTS[plain.removesuffix(ROUND)]
+    if "ʼ" in plain:
+        return "ejective"
+    sonorous = known.manner not in ("stop", "affricate", "fricative")
+    return known.manner if sonorous else f"{'voiced' if known.voiced else 'voiceless'} {known.manner}"
 
 
 def cer(heard: str, expected: str) -> Edits:

@@ -5,13 +5,15 @@ Every function takes a wave (and the times of its phones) and gives back one wit
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 
 import numpy as np
 
-from dimts.audio.formant import Formant, Spoken
+from dimts.audio.formant import Spoken
 from dimts.audio.wave import Wave
+from dimts.evaluate.listener import Listener, signs
 from dimts.text.phones import LONG
 
 Words = Sequence[Sequence[str]]
@@ -41,9 +43,34 @@ def loop(spoken: Spoken, first: int, last: int, times: int = 2) -> Wave:
     return _joined([spoken.wave.cut(0.0, end), *[piece] * (times - 1), rest])
 
 
-def babble(spoken: Spoken, voice: Formant, words: Words) -> Wave:
-    """Something said behind the end that is not in the text."""
-    return _joined([spoken.wave, Wave.silence(0.15, spoken.wave.rate), voice.speak(words)])
+def babble(spoken: Spoken, more: Wave) -> Wave:
+    """Something, `more`, said behind the end that is not in the text."""
+    return _joined([spoken.wave, Wave.silence(0.15, spoken.wave.rate), more])
+
+
+def located(wave: Wave, words: Words, listener: Listener) -> Spoken:
+    """A recording with the times of its phones, as the listener finds them: borders lie midway between two phones.
+
+    AudioError if the wave is too short for the words.
+    """
+    spelt = [signs(word) for word in words]
+    placed = listener.hear(wave).align([sign for word in spelt for sign in word])
+    borders = [(one.end + other.start) / 2 for one, other in itertools.pairwise(placed)]
+    starts = [max(0.0, placed[0].start - _EDGE_SECONDS), *borders]
+    ends = [*borders, min(wave.seconds, placed[-1].end + _EDGE_SECONDS)]
+    times, at = [], 0
+    for word in words:
+        one = []
+        for phone in word:
+            count = len(signs([phone]))  # Cʷ is heard as two
+            one.append((starts[at], ends[at + count - 1]))
+            at += count
+        times.append(tuple(one))
+    return Spoken(wave, tuple(times))
+
+
+_EDGE_SECONDS = 0.05
+"""A sign of the listener's stands in the middle of its phone; so much of the outermost lies beyond it."""
 
 
 def halve(spoken: Spoken, words: Words) -> Wave:

@@ -2,15 +2,17 @@
 
 Each sentence gets one figure, its worth from 0 to 100, so that voices can be compared sentence by sentence:
 
-    45 %    intelligible     phone error rate, none counts 1 and 0.8 counts 0, which is babble to the listener
+    45 %    intelligible     phone error rate, none counts 1 and 0.7 counts 0, which is babble to the listener
     15 %    without faults   nothing cut, repeated, made up, swallowed
     15 %    alike            likeness to the speaker, 0.5 counts 0 and 0.9 counts 1
     15 %    foreseen         how far the speaker's own recording of it surprises the model (foresight.py): none
                              counts 1, a half 1/2, as much as a model that knows nothing 1/4, and so on
     10 %    clean            DNSMOS overall, 1 counts 0 and 4 counts 1
 
-What could not be measured is left out and the rest scaled up. The voice with the highest mean is best; it is called
-clear when it wins in 95 % of bootstrap samples of the sentences, else the report says that it is not.
+Babble that is free of faults, sounds like the speaker or is clean is not better for it: those three parts count only
+as far as something can be understood, wholly from six phone errors in ten on. What could not be measured is left out
+and the rest scaled up. The voice with the highest mean is best; it is called clear when it wins in 95 % of bootstrap
+samples of the sentences, else the report says that it is not.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better, 
 from dimts.evaluate.trial import Measured
 
 WEIGHTS = {"intelligible": 0.45, "faultless": 0.15, "alike": 0.15, "foreseen": 0.15, "clean": 0.1}
-_BABBLE = 0.8
+_BABBLE = 0.7
 """Phone errors of a sound that is not the sentence; above it differences are chance."""
+_UNDERSTOOD = 0.15
+"""Of the intelligible part, from which on the other parts count wholly: a phone error rate of 0.6."""
 _HALVED = 0.5
 _LIKE = (0.5, 0.9)
 _CLEAN = (1.0, 4.0)
@@ -63,12 +67,14 @@ _MOST_DB = 60.0
 def parts(one: Measured) -> dict[str, float]:
     """The parts of a sentence's worth, each 0 to 1; nan where it could not be measured."""
     like, clean = one.examined.likeness, one.quality.overall if one.quality else math.nan
+    intelligible = 1.0 - min(1.0, one.examined.errors.rate / _BABBLE)
+    understood = min(1.0, intelligible / _UNDERSTOOD)
     return {
-        "intelligible": 1.0 - min(1.0, one.examined.errors.rate / _BABBLE),
-        "faultless": float(not one.faults),
-        "alike": _between(like, *_LIKE),
+        "intelligible": intelligible,
+        "faultless": understood * (not one.faults),
+        "alike": understood * _between(like, *_LIKE),
         "foreseen": _HALVED ** (one.surprise / 0.5),
-        "clean": _between(clean, *_CLEAN),
+        "clean": understood * _between(clean, *_CLEAN),
     }
 
 

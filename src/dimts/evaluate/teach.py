@@ -1,8 +1,10 @@
 """Lessons and recordings → a listener. Under half an hour on two old cores; can be stopped and gone on with.
 
-Without recordings it learns from the formant voices alone. With a project's, half of what it hears is real: that
-is how it comes to understand the speakers whose voice is to be judged. Clips of the splits dev and test are never
-taught with; how well it hears them is measured at the end and kept in the file.
+Without recordings it learns from the formant voices alone. With a project's, half of what it hears is real, each
+time in another room, at another tempo and pitch: that is how it comes to understand the speakers whose voice is to be
+judged. Clips of the splits dev and test are never taught with; how well it hears them is measured at the end and kept
+in the file. The ear (network.py) stays as it is: it has heard more people than any project holds. So each lesson goes
+through it once, and what it gave is learnt from several times, each time with other gaps.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,42 +28,47 @@ from dimts.base.plugins import need
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
-from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, said_by
-from dimts.evaluate.listener import SIGNS, Listener, features, words_signs
-from dimts.evaluate.metrics import Edits, edits
+from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, said_by, spoil, throat
+from dimts.evaluate.listener import MEL, SIGNS, Listener, features, words_signs
+from dimts.evaluate.metrics import Edits, edits, per, phone_class
 from dimts.text.phones import WORD_MARK
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dimts.evaluate.network import Network
+    from dimts.evaluate.network import Ear, Network
 
-Lesson = tuple[np.ndarray, tuple[int, ...]]
-"""Features [F, bands] and the numbers of the signs said."""
+Lesson = tuple["Tensor", tuple[int, ...]]
+"""What the ear gave, [N, ear width] in half precision, and the numbers of the signs said."""
+Recorded = tuple[Callable[[], Wave], tuple[str, ...]]
+"""How to read a clip, and the signs said in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TeachSettings:
     """How the listener is trained."""
 
-    steps: int = 1000
+    steps: int = 800
     batch: int = 16
     """Waves a step."""
+    fresh: int = 3
+    """New lessons a step; the others of the batch come from the last `remembered`."""
+    remembered: int = 2400
     learning_rate: float = 2e-3
     """At its height; it rises for the first 8 % and falls as a cosine."""
     real_share: float = 0.5
     """Of each batch, if there are recordings."""
-    width: int = 112
-    blocks: int = 4
+    width: int = 128
+    blocks: int = 2
     seed: int = 1
     from_scratch: bool = True
-    """False: go on from the shipped listener."""
+    """All but the ear begins with random weights; False: all goes on from where it is."""
     max_seconds: float = 12.0
     """Longer recordings are left out."""
     lessons: LessonSettings = field(default_factory=LessonSettings)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1:
+        if min(self.steps, self.batch, self.fresh) < 1 or self.remembered < self.batch:
             raise ConfigError("a listener needs at least one step and one wave a step", "raise --steps")
         if not 0.0 <= self.real_share <= 1.0:
             raise ConfigError(f"real_share = {self.real_share} is out of range", "choose from 0 to 1")
@@ -73,7 +81,7 @@ _WEIGHT_DECAY = 0.01
 _CLIP_NORM = 2.0
 _KEPT = 0.995
 """Of the averaged weights at each step; the average is what is saved."""
-_MASK_FRAMES, _MASK_BANDS = 8, 10
+_MASK_FRAMES = 6
 _SAVE_EVERY = 100
 _TELL_EVERY = 10
 
@@ -89,11 +97,14 @@ def teach(
     project: Project | None = None,
     settings: TeachSettings | None = None,
     tell: Tell = silent,
+    *,
+    ear: Path | str | None = None,
 ) -> Listener:
-    """Train a listener and save it at `out`; `out`.part beside it holds what a stopped run goes on with.
+    """Train a listener and write it to `out`; with a project, on its kept training clips too.
 
-    Raises DataError without a manifest, ConfigError for a project without kept training clips, CheckpointError
-    for a `.part` of other settings.
+    `ear` is the listener file whose weights it begins with; none: the shipped one. What was begun lies in
+    `out` + ".part" and is gone on with; settings must be the same. Raises ConfigError for a project without clips to
+    learn from.
     """
     settings = settings or TeachSettings()
     need("torch", "evaluate")
@@ -102,8 +113,8 @@ def teach(
     real = [row for row in rows if row.split == "train" and row.seconds <= settings.max_seconds]
     if project and not real:
         raise ConfigError(f"{project.root} has no kept clips to learn from", f"dimts data prepare {project.root}")
-    recordings = [_lesson(_clip(project, row), utterance_signs(row)) for row in real] if project else []
-    network, taught = _train(out, settings, recordings, tell)
+    recordings = [(partial(_clip, project, row), utterance_signs(row)) for row in real]
+    network, taught = _train(out, settings, recordings, Listener.load(ear).network, tell)
     held = [row for row in rows if row.split in ("dev", "test")]
     notes = {
         "taught_on": _description(settings, real),
@@ -113,11 +124,25 @@ def teach(
     }
     listener = Listener(network, notes)
     if project and held:
-        heard = sum((edits(listener.hear(_clip(project, row)).phones, utterance_signs(row)) for row in held), Edits())
-        notes["per_held_out_clips"] = round(heard.rate, 4)
+        notes |= held_out(listener, [(partial(_clip, project, row), utterance_signs(row)) for row in held])
     listener.save(out)
     out.with_suffix(".part").unlink(missing_ok=True)
     return listener
+
+
+def held_out(listener: Listener, clips: Sequence[Recorded]) -> dict[str, float]:
+    """Phone error rates on clips it was not taught with: as they are, without length, and of classes of phones."""
+    total, plain, classes = Edits(), Edits(), Edits()
+    for read, said in clips:
+        heard = listener.hear(read()).phones
+        total += per(heard, said)
+        plain += per(heard, said, length=False)
+        classes += edits([phone_class(sign) for sign in heard], [phone_class(sign) for sign in said])
+    return {
+        "per_held_out_clips": round(total.rate, 4),
+        "per_held_out_clips_without_length": round(plain.rate, 4),
+        "per_held_out_clips_of_classes": round(classes.rate, 4),
+    }
 
 
 def formant_rate(listener: Listener, sentences: int, seed: int = 7) -> Edits:
@@ -136,34 +161,35 @@ def _clip(project: Project | None, row: Utterance) -> Wave:
     return Wave.load(project.inside(row.path))
 
 
-def _lesson(wave: Wave, said: Sequence[str]) -> Lesson:
-    return features(wave), tuple(SIGNS.index(sign) for sign in said)
-
-
 def _description(settings: TeachSettings, real: Sequence[Utterance]) -> str:
-    said = f"{settings.steps * settings.batch} waves of invented words by formant voices"
+    count = settings.batch + settings.fresh * (settings.steps - 1)
+    said = f"{count} waves of invented words by formant voices"
     if real:
         minutes = sum(row.seconds for row in real) / 60
-        said = f"{settings.real_share:.0%} of {settings.steps * settings.batch} waves from {len(real)} clips"
+        said = f"{settings.real_share:.0%} of {count} waves from {len(real)} clips"
         said += f" ({minutes:.1f} min), the rest invented words by formant voices"
     return said
 
 
-def _train(out: Path, settings: TeachSettings, recordings: list[Lesson], tell: Tell) -> tuple[Network, int]:
+def _train(
+    out: Path, settings: TeachSettings, recordings: Sequence[Recorded], begun: Network, tell: Tell
+) -> tuple[Network, int]:
     import torch
 
-    from dimts.evaluate.network import Network, NetworkSpec
+    from dimts.evaluate.network import Network
 
     torch.manual_seed(settings.seed)
+    network = begun
     if settings.from_scratch:
-        network = Network(NetworkSpec(width=settings.width, blocks=settings.blocks, expansion=2), len(SIGNS))
-    else:
-        network = Listener.load().network
+        network = Network(replace(begun.spec, width=settings.width, blocks=settings.blocks), len(SIGNS))
+        network.ear.load_state_dict(begun.ear.state_dict())
     network.train()
+    network.ear.requires_grad_(False)
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+        list(network.own()), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
+    source = _Source(settings, recordings, network.ear)
     part = out.with_suffix(".part")
     done = _resume(part, settings, network, mean, optimizer)
     losses: list[float] = []
@@ -171,14 +197,14 @@ def _train(out: Path, settings: TeachSettings, recordings: list[Lesson], tell: T
         torch.manual_seed(_SEEDS * settings.seed + step)  # dropout, too, is the step's own
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _slope(step / settings.steps)
-        loss = _loss(network, _batch(settings, recordings, step))
+        loss = _loss(network, source.batch(step))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
         optimizer.step()
         kept = min(_KEPT, (step + 1) / (step + 10))
         with torch.no_grad():
-            for old, new in zip(mean.parameters(), network.parameters(), strict=True):
+            for old, new in zip(mean.own(), network.own(), strict=True):
                 old.lerp_(new, 1 - kept)
         losses.append(loss.item())
         if (step + 1) % _TELL_EVERY == 0 or step + 1 == settings.steps:
@@ -197,50 +223,104 @@ def _slope(part: float) -> float:
     )
 
 
-def _batch(settings: TeachSettings, recordings: list[Lesson], step: int) -> list[Lesson]:
-    """The lessons of one step; drawn from the step's own seed, so that a resumed run sees the same."""
-    rng = random.Random(f"{settings.seed} {step}")
-    real = round(settings.batch * settings.real_share) if recordings else 0
-    chosen = [_mask(rng, recordings[rng.randrange(len(recordings))]) for _ in range(real)]
-    ease = min(1.0, step / max(1.0, _EASY_SHARE * settings.steps))  # clean and short first: CTC finds its feet sooner
-    made = settings.lessons
-    words = min(made.most_words, 2 + round(ease * made.most_words))
-    source = lessons(rng, replace(made, spoil_share=ease * made.spoil_share, most_words=words))
-    for _ in range(settings.batch - real):
-        wave, said = next(source)
-        chosen.append(_mask(rng, _lesson(wave, said)))
-    return chosen
+class _Source:
+    """The lessons, by number: each is made of its own seed, so that a resumed run sees the same."""
+
+    def __init__(self, settings: TeachSettings, recordings: Sequence[Recorded], ear: Ear) -> None:
+        self.settings, self.recordings, self.ear = settings, recordings, ear
+        self.total = settings.batch + settings.fresh * (settings.steps - 1)
+        self._kept: dict[int, Lesson] = {}
+
+    def batch(self, step: int) -> list[Lesson]:
+        """The newest lessons of a step, and some of those before."""
+        import torch
+
+        settings, rng = self.settings, random.Random(f"{self.settings.seed} {step}")
+        made = settings.batch + settings.fresh * step
+        oldest = max(0, made - settings.remembered)
+        newest = list(range(made - (settings.fresh if step else settings.batch), made))
+        chosen = newest[-settings.batch :]
+        chosen += [rng.randrange(oldest, made) for _ in range(settings.batch - len(chosen))]
+        for number in [number for number in self._kept if number < oldest]:
+            del self._kept[number]
+        out = []
+        for number in chosen:
+            states, said = self._lesson(number)
+            out.append((_mask(rng, states.float()) * (torch.rand(states.shape[1]) > _DEAF_SHARE), said))
+        return out
+
+    def _lesson(self, number: int) -> Lesson:
+        import torch
+
+        if number not in self._kept:
+            mels, said = self._heard(number, random.Random(f"{self.settings.seed} lesson {number}"))
+            with torch.no_grad():
+                states, _ = self.ear(torch.from_numpy(mels)[None], torch.tensor([len(mels)]))
+            self._kept[number] = states[0].half(), tuple(SIGNS.index(sign) for sign in said)
+        return self._kept[number]
+
+    def _heard(self, number: int, rng: random.Random) -> tuple[np.ndarray, Sequence[str]]:
+        """Features [F, bands] and the signs said."""
+        settings = self.settings
+        if self.recordings and rng.random() < settings.real_share:
+            read, said = self.recordings[rng.randrange(len(self.recordings))]
+            wave = read().resample(MEL.rate)
+            if rng.random() < _CHANGED_SHARE:
+                wave = spoil(throat(wave, rng, _OWN_THROATS), rng)
+        else:
+            # clean and short first: CTC finds its feet sooner
+            ease = min(1.0, number / max(1.0, _EASY_SHARE * self.total)) if settings.from_scratch else 1.0
+            made = settings.lessons
+            words = min(made.most_words, 2 + round(ease * made.most_words))
+            wave, said = next(lessons(rng, replace(made, spoil_share=ease * made.spoil_share, most_words=words)))
+        return _hurry(rng, features(wave), len(said)), said
 
 
-def _mask(rng: random.Random, lesson: Lesson) -> Lesson:
-    """A few frames and bands blanked (SpecAugment; Park et al. 2019)."""
-    mels, said = lesson[0].copy(), lesson[1]
-    for _ in range(max(1, len(mels) // 150)):
-        at = rng.randrange(max(1, len(mels)))
-        mels[at : at + rng.randint(0, _MASK_FRAMES)] = 0.0
-    for _ in range(2):
-        at = rng.randrange(mels.shape[1])
-        mels[:, at : at + rng.randint(0, _MASK_BANDS)] = 0.0
-    return mels, said
+_CHANGED_SHARE = 0.6
+"""Of the real clips, that are heard as by another throat, in another room."""
+_OWN_THROATS = (0.9, 1.1)
+_DEAF_SHARE = 0.1
+"""Of the ear's channels, that are silent for a lesson."""
+_HURRIED_SHARE, _HURRY_FRAMES, _HURRY, _PACE = 0.6, 20, 0.3, 0.15
+_LEAST_FRAMES_A_SIGN = 4
+
+
+def _hurry(rng: random.Random, mels: np.ndarray, signs: int) -> np.ndarray:
+    """Now faster, now slower, by up to exp(±0.3) within every 0.2 s, as people are and formant voices are not."""
+    count = len(mels)
+    if rng.random() >= _HURRIED_SHARE or count < 2:
+        return mels
+    turns = max(1, count // _HURRY_FRAMES) + 1
+    pace = np.exp(rng.uniform(-_PACE, _PACE) + np.array([rng.uniform(-_HURRY, _HURRY) for _ in range(turns)]))
+    slowness = 1.0 / np.interp(np.arange(count - 1), np.linspace(0, count - 1, turns), pace)
+    times = np.concatenate(([0.0], np.cumsum(slowness)))
+    old = np.interp(np.arange(0.0, times[-1]), times, np.arange(count))
+    before = np.minimum(old.astype(int), count - 2)
+    if len(before) < _LEAST_FRAMES_A_SIGN * signs:
+        return mels  # no room for all that is said
+    share = (old - before)[:, None].astype(np.float32)
+    warped: np.ndarray = mels[before] * (1 - share) + mels[before + 1] * share
+    return warped
+
+
+def _mask(rng: random.Random, states: Tensor) -> Tensor:
+    """A few stretches of time blanked (SpecAugment; Park et al. 2019)."""
+    for _ in range(max(1, len(states) // 75)):
+        at = rng.randrange(max(1, len(states)))
+        states[at : at + rng.randint(0, _MASK_FRAMES)] = 0.0
+    return states
 
 
 def _loss(network: Network, batch: list[Lesson]) -> Tensor:
     import torch
     from torch.nn import functional as F
 
-    from dimts.evaluate.network import STRIDE
-
-    longest = max(len(mels) for mels, _ in batch)
-    mels = torch.zeros(len(batch), longest, batch[0][0].shape[1])
-    for row, (one, _) in zip(mels, batch, strict=True):
-        row[: len(one)] = torch.from_numpy(one)
-    lengths = torch.tensor([len(one) for one, _ in batch])
-    chances = network(mels, lengths)  # [B, N, signs]
+    states = torch.nn.utils.rnn.pad_sequence([states for states, _ in batch], batch_first=True)  # [B, N, ear width]
+    lengths = torch.tensor([len(states) for states, _ in batch])
+    chances = network.judge(states, torch.arange(states.shape[1])[None] < lengths[:, None])  # [B, N, signs]
     said = torch.tensor([sign for _, signs in batch for sign in signs])
     counts = torch.tensor([len(signs) for _, signs in batch])
-    total = F.ctc_loss(
-        chances.transpose(0, 1), said, -(-lengths // STRIDE), counts, reduction="sum", zero_infinity=True
-    )
+    total = F.ctc_loss(chances.transpose(0, 1), said, lengths, counts, reduction="sum", zero_infinity=True)
     return total / counts.sum()
 
 
