@@ -83,11 +83,6 @@ def test_a_run_learns_and_leaves_a_voice_that_can_be_loaded(make_project: MakePr
     assert {"loss_text", "loss_mel", "learning_rate", "seconds", "audio_seconds_per_second"} <= steps[0].keys()
 
 
-def test_steps_from_the_cache_do_no_dvae_work(make_project: MakeProject) -> None:
-    run = fine_tune(make_project(), SHORT)
-    assert any(fact.effect == "0 DVAE runs in 6 steps" for fact in run.truth)
-
-
 @pytest.mark.parametrize("at", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
 def test_a_broken_run_ends_as_an_unbroken_one(make_project: MakeProject, at: int) -> None:
     settings = dataclasses.replace(SHORT, ema=0.9, batches=BatchSettings(seconds=4, accumulate=2))

@@ -7,13 +7,16 @@ or which process it runs in: splitting a step otherwise changes nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from dimts.base.progress import Tell, silent
 from dimts.train.codes import Store
+from dimts.train.latents import Latents
 from dimts.train.sampler import Row, crop, crop_for_dev
 from dimts.train.settings import ReferenceSettings
 from dimts.xtts.model import XTTS, Examples
@@ -74,11 +77,9 @@ class Batcher:
     settings: ReferenceSettings
     seed: int
     frozen: bool
-    """The conditioning does not learn: its latents are computed apart, without gradients, and kept where crops are
-    fixed."""
-    _latents: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    conditioning_runs: int = 0
-    """How many crops the conditioning encoder has listened to."""
+    """The conditioning does not learn: its latents are computed apart, without gradients."""
+    latents: Latents | None = None
+    """Where those of crops that come again are kept, once `listen` has been at them."""
 
     def examples(self, model: XTTS, members: Sequence[int], epoch: int | None) -> Examples:
         """The clips `members` as one batch; `epoch` None: the fixed crops used when judging."""
@@ -88,7 +89,7 @@ class Batcher:
         crops = [self.crop_of(index, epoch) for index in members]
         latents = mel = lengths = None
         if self.frozen:
-            latents = self._kept_latents(model, members, crops, epoch)
+            latents = self._frozen_latents(model, members, crops, epoch)
         else:
             mel, lengths = self._mels(model, members, crops)
         return Examples(
@@ -128,7 +129,6 @@ class Batcher:
             self._store(self.clips[index]).audio(self.clips[index].key, start, end)
             for index, (start, end) in zip(members, crops, strict=True)
         ]
-        self.conditioning_runs += len(waves)
         if self.settings.pad:
             longest = round(self.settings.max_seconds * model.spec.input_rate)
             padded = torch.stack([torch.nn.functional.pad(wave, (0, longest - len(wave))) for wave in waves])
@@ -138,20 +138,39 @@ class Batcher:
         rows = torch.nn.utils.rnn.pad_sequence([mel.t() for mel in mels], batch_first=True)  # [B, F, 80]
         return rows.transpose(1, 2), lengths
 
+    def keeps(self, epoch: int | None) -> bool:
+        """Whether the crops of `epoch` are listened to once for all epochs."""
+        return self.latents is not None and (bool(self.settings.fixed) or epoch is None)
+
+    def listen(self, model: XTTS, wanted: Iterable[tuple[int, int | None]], tell: Tell = silent) -> int:
+        """Keep the latents of (clip, epoch) pairs that come again; returns how many were not kept yet."""
+        if self.latents is None:
+            return 0
+        model.conditioning.eval()
+        crops: dict[str, Callable[[], Tensor]] = {}
+        for index, epoch in wanted:
+            if self.keeps(epoch):
+                crops[self.name_of(index, epoch)] = partial(self._heard, model, index, self.crop_of(index, epoch))
+        return self.latents.keep(crops, tell)
+
     @torch.no_grad()
-    def _kept_latents(
+    def _heard(self, model: XTTS, index: int, crop: tuple[int, int]) -> Tensor:
+        """Latents [L, D] of one crop, listened to alone."""
+        latents: Tensor = model.conditioning(*self._mels(model, [index], [crop]))[0]
+        return latents
+
+    def name_of(self, index: int, epoch: int | None) -> str:
+        """Under which a clip's latents in `epoch` are kept: its content, the crop, and how far that is padded."""
+        start, end = self.crop_of(index, epoch)
+        padded = f"+{self.settings.max_seconds:g}" if self.settings.pad else ""
+        return f"{self.clips[index].key}.{start}-{end}{padded}"
+
+    @torch.no_grad()
+    def _frozen_latents(
         self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]], epoch: int | None
     ) -> Tensor:
         """Latents [B, L, D] of a conditioning that does not learn."""
-        keep = bool(self.settings.fixed) or epoch is None
-        turn = -1 if epoch is None else epoch % max(1, self.settings.fixed)
-        new = [at for at, index in enumerate(members) if not keep or (index, turn) not in self._latents]
-        found: dict[int, Tensor] = {}
-        if new:
-            mel, lengths = self._mels(model, [members[at] for at in new], [crops[at] for at in new])
-            for at, latents in zip(new, model.conditioning(mel, lengths), strict=True):
-                found[at] = latents
-                if keep:
-                    self._latents[members[at], turn] = latents.cpu()
-        rows = [found[at] if at in found else self._latents[index, turn] for at, index in enumerate(members)]
-        return torch.stack([row.to(model.device) for row in rows])
+        if self.latents is not None and self.keeps(epoch):
+            return torch.stack([self.latents[self.name_of(index, epoch)] for index in members])
+        latents: Tensor = model.conditioning(*self._mels(model, members, crops))
+        return latents

@@ -73,6 +73,7 @@ def fine_tune_on_ray(
     ray = need("ray", "ray")
     need("ray.train", "ray")
     with Interrupt() as interrupt, runs.only_one(project), _cluster(ray, settings.ray, tell) as where:
+        interrupt.listen_again()
         for restarts in range(settings.ray.retries + 1):
             mail = _queue()
             errand = _Errand(

@@ -14,22 +14,21 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, DataError, DimtsError
-from dimts.base.files import aside, fingerprint, write_text
+from dimts.base.files import fingerprint, write_text
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
 from dimts.data.manifest import Utterance
+from dimts.train.shards import Shards
 from dimts.xtts import mel
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.spec import Spec
@@ -42,66 +41,41 @@ _KEY_LETTERS = 16
 _MEMO = "fingerprints.json"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Store:
     """The cached clips of one engine."""
 
-    folder: Path
-    _places: dict[str, tuple[Path, int, int]] = field(default_factory=dict)
-    """Clip → its shard, samples, codes."""
-    _open: dict[Path, Any] = field(default_factory=dict)
+    shards: Shards
 
     @classmethod
     def open(cls, folder: Path) -> Store:
         """What is cached in `folder`; a shard that cannot be read is dropped, and computed again later."""
-        store = cls(folder)
-        for path in sorted(folder.glob("shard-*.safetensors")):
-            try:
-                store._take(path)
-            except (SafetensorError, OSError):
-                path.unlink(missing_ok=True)
-        return store
+        return cls(Shards.open(folder))
 
     def __contains__(self, clip: str) -> bool:
-        return clip in self._places
+        return f"audio.{clip}" in self.shards
 
     def samples(self, clip: str) -> int:
         """T: length of a clip in samples at 22 050 Hz."""
-        return self._places[clip][1]
+        return self.shards.sizes[f"audio.{clip}"]
 
     def codes(self, clip: str) -> Tensor:
         """A clip's codes, [C] int64."""
-        out: Tensor = self._slice(clip, "codes")[:].long()
+        out: Tensor = self.shards[f"codes.{clip}"][:].long()
         return out
 
     def audio(self, clip: str, start: int = 0, end: int | None = None) -> Tensor:
         """Samples `start` to `end` of a clip, float32 [T]; only they are read from the disk."""
-        out: Tensor = self._slice(clip, "audio")[start : self.samples(clip) if end is None else end].float()
+        out: Tensor = self.shards[f"audio.{clip}"][start : self.samples(clip) if end is None else end].float()
         return out / _FULL_SCALE
 
     def write(self, clips: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Add clips, {clip: (audio float32 [T], codes [C])}, as one shard: whole or not at all."""
-        number = 1 + max((int(path.stem[6:]) for path in self.folder.glob("shard-*.safetensors")), default=-1)
-        path = self.folder / f"shard-{number:05d}.safetensors"
         tensors: dict[str, Tensor] = {}
         for clip, (audio, codes) in clips.items():
             tensors[f"audio.{clip}"] = (audio * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1).short()
             tensors[f"codes.{clip}"] = codes.short()
-        with aside(path) as temporary:
-            save_file(tensors, temporary)
-        self._take(path)
-
-    def _take(self, path: Path) -> None:
-        file: Any = safe_open(path, "pt")
-        sizes = {name: file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        self._open[path] = file
-        for name, size in sizes.items():
-            part, _, clip = name.partition(".")
-            if part == "audio":
-                self._places[clip] = (path, size, sizes[f"codes.{clip}"])
-
-    def _slice(self, clip: str, part: str) -> Any:
-        return self._open[self._places[clip][0]].get_slice(f"{part}.{clip}")
+        self.shards.write(tensors)
 
 
 @dataclass(frozen=True, slots=True)

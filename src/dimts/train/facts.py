@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from dimts.train.latents import latents_plan
 from dimts.train.score import LOSS
 from dimts.train.settings import TrainSettings
 from dimts.train.snapshot import Checkpoints
@@ -86,6 +87,8 @@ def _applied(name: str, value: Any, settings: TrainSettings, training: Training)
         ignored = "not started with --ray"
     if ignored:
         return f"ignored: {ignored}"
+    if name == "freeze_conditioning" and settings.frozen_conditioning:
+        return f"yes: {latents_plan(settings)}"
     if name == "sharding" and training.processes.sharded:
         return training.processes.sharded_why
     if isinstance(value, str | int | float | bool) and value in _OFF:
@@ -107,7 +110,8 @@ def _engine(settings: TrainSettings, training: Training, plan: Mapping[str, Any]
         "size": f"{len(model.gpt.trunk.h)} layers of width {model.spec.width}",
         "parts": moving,
         "last_layers": f"{len(blocks)} trunk layers moved",
-        "freeze_conditioning": f"conditioning moved by {max(heard, default=0.0):.2e} in the watched step",
+        "freeze_conditioning": f"conditioning moved by {max(heard, default=0.0):.2e} in the watched step; "
+        f"{probe.conditioning_runs} crops heard in steps",
         "lora.rank": f"{moving}, {training.adapter_parameters:,} of them in adapters",
         "lora.dropout": _spoken(probe.dropped, attention=False),
         "lora.targets": f"{training.adapter_parameters:,} parameters in adapters",
@@ -197,8 +201,11 @@ def _data(settings: TrainSettings, training: Training) -> dict[str, str]:
         "batches.replay_share": f"{replayed / seconds:.1%} of an epoch's seconds",
         "reference.min_seconds": f"crops from {shortest:.2f} s",
         "reference.max_seconds": f"crops up to {longest:.2f} s",
-        "reference.pad": f"{heard:.3f} s heard per crop, padding included",
-        "reference.fixed": f"{len(crops)} different crops in 6 epochs, {probe.conditioning_runs} heard",
+        "reference.pad": f"{heard:.3f} s heard per crop, padding included"
+        if probe.conditioning_runs
+        else f"nothing heard in steps; first of the kept crops: {training.batcher.name_of(0, 0)}",
+        "reference.fixed": f"{len(crops)} different crops in 6 epochs; {probe.conditioning_runs} heard in steps, "
+        f"{training.latents_read} latents read from the cache",
         "reference.mask": f"{training.left_out} code targets without loss",
     }
 

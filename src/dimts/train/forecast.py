@@ -19,6 +19,7 @@ from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.train.engine import Engine, build
 from dimts.train.gather import SECONDS_PER_FORWARD, SECONDS_PER_FORWARD_RANDOM
+from dimts.train.latents import latents_plan
 from dimts.train.measure import MEBIBYTE, Cost, Shape, cost_of
 from dimts.train.plan import Choice, Machine, plan_attention, plan_precision
 from dimts.train.sampler import Row, Sampler
@@ -68,6 +69,8 @@ class Forecast:
     engine: str
     attention: Choice
     precision: Choice
+    latents: str
+    """Whether what the conditioning makes of a crop is kept or computed at every step."""
     clips: int
     speech_seconds: float
     seconds_per_forward: float
@@ -87,6 +90,7 @@ class Forecast:
             f"engine      {self.engine}: {self.trainable:,} of {self.parameters:,} parameters learn",
             f"attention   {self.attention}",
             f"precision   {self.precision}",
+            f"voice       {self.latents}",
             f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} h; {self.steps_per_epoch} steps "
             f"per epoch, {self.seconds_per_forward:g} s of speech per forward pass",
             "memory      " + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
@@ -143,6 +147,7 @@ def forecast(project: Project | Path | str, settings: TrainSettings | None = Non
         engine.origin,
         attention,
         precision,
+        latents_plan(settings),
         len(shapes),
         total,
         seconds,

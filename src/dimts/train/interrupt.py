@@ -35,6 +35,11 @@ class Interrupt:
             self._before = {number: signal.signal(number, self._on) for number in _SIGNALS}
         return self
 
+    def listen_again(self) -> None:
+        """Take the signals back from a library that has set handlers of its own meanwhile, as `ray.init` does."""
+        for number in self._before:
+            signal.signal(number, self._on)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -25,6 +25,7 @@ from dimts.train.export import adapter_folder, export
 from dimts.train.facts import facts_of
 from dimts.train.gather import gather
 from dimts.train.interrupt import Abandoned, Interrupt
+from dimts.train.latents import latents_plan
 from dimts.train.plan import Choice, Machine, plan_attention, plan_precision
 from dimts.train.processes import Place, Processes
 from dimts.train.score import Scorers, scorer_for
@@ -102,6 +103,8 @@ def fine_tune(
             data = gather(project, settings, engine, rows, tell if processes.main else silent)
         compiled = ready(engine.model, settings, attention.name)
         training = Training(settings, engine, data, processes, scorer)
+        with processes.first_alone():
+            training.listen(project, tell)
         folder = _open_run(project, settings, engine.name, data.name, processes, tell, new=new)
         checkpoints = Checkpoints(folder.checkpoints, settings.keep)
         if last := checkpoints.last():
@@ -259,6 +262,7 @@ def _plan(machine: Machine, precision: Choice, attention: Choice, training: Trai
         "attention_kind": attention.name,
         "optimizer": training.kernel_why,
         "compiled_modules": compiled,
+        "latents": latents_plan(training.settings),
         "learning_rate": training.learning_rate,
         "steps": training.total,
         "steps_per_epoch": training.steps_per_epoch,

@@ -149,16 +149,20 @@ def _examples(model: XTTS, settings: TrainSettings, part: Sequence[Shape]) -> Ex
     crops = [most if settings.reference.pad else round(shape.reference_seconds * rate) for shape in part]
     frames = [max(samples, CONDITIONING.transform) // MEL_HOP + 1 for samples in crops]
     mel = latents = None
-    if settings.frozen_conditioning:
+    if settings.frozen_conditioning and settings.reference.fixed:  # kept beside the codes
         latents = torch.zeros(len(part), LATENTS, spec.width)
     else:
         mel = torch.zeros(len(part), MEL_BANDS, max(frames))
+    lengths = None if settings.reference.pad or mel is None else frames
+    if settings.frozen_conditioning and mel is not None:
+        with torch.no_grad():
+            latents, mel = model.conditioning(mel, lengths), None
     return Examples(
         torch.zeros(len(part), max(shape.text_ids for shape in part), dtype=torch.int64),
         [shape.text_ids for shape in part],
         torch.zeros(len(part), max(shape.codes for shape in part), dtype=torch.int64),
         [shape.codes for shape in part],
         mel=mel,
-        mel_lengths=None if settings.reference.pad or mel is None else frames,
+        mel_lengths=None if mel is None else lengths,
         latents=latents,
     )

@@ -16,11 +16,14 @@ import torch
 from safetensors.torch import save_file
 
 from dimts.base.errors import ConfigError, TrainingError
+from dimts.base.progress import Tell, silent
+from dimts.base.project import Project
 from dimts.train.batches import Batcher, Clip
 from dimts.train.engine import Engine, bare
 from dimts.train.export import speak_dev, speak_sample
 from dimts.train.gather import Gathered
 from dimts.train.interrupt import Interrupt
+from dimts.train.latents import Latents
 from dimts.train.optimise import Average, RowPace, adamw, choose_kernel, groups, share_at
 from dimts.train.processes import Processes
 from dimts.train.runs import RunFolder
@@ -67,9 +70,9 @@ class Training:
             settings.batches.packing == "auto",
             settings.seed,
         )
-        self.batcher = Batcher(data.train, data.stores, settings.reference, settings.seed, settings.frozen_conditioning)
-        self.judge_batcher = Batcher(
-            data.dev, data.stores, settings.reference, settings.seed, settings.frozen_conditioning
+        self.batcher, self.judge_batcher = (
+            Batcher(clips, data.stores, settings.reference, settings.seed, settings.frozen_conditioning)
+            for clips in (data.train, data.dev)
         )
         self.loss_settings = LossSettings(
             label_smoothing=settings.label_smoothing,
@@ -147,6 +150,30 @@ class Training:
         if self.engine.random:
             return RATE_OF_RANDOM_WEIGHTS
         return RATE_OF_LORA if self.settings.parts == "lora" else RATE_OF_A_BASE
+
+    def listen(self, project: Project, tell: Tell = silent) -> None:
+        """Keep the latents of every crop of this run that comes again, where the conditioning does not learn."""
+        if not self.settings.frozen_conditioning:
+            return
+        self.batcher.latents = self.judge_batcher.latents = Latents.of(project, self.model)
+        self.batcher.listen(self.model, sorted(self._fixed_crops()), tell)
+        self.judge_batcher.listen(self.model, [(index, None) for index in range(len(self.data.dev))], tell)
+
+    @property
+    def latents_read(self) -> int:
+        """Latents taken from the disk instead of being computed, in this sitting."""
+        return self.batcher.latents.read if self.batcher.latents is not None else 0
+
+    def _fixed_crops(self) -> set[tuple[int, int]]:
+        """(clip, turn) of all crops that this run draws and may draw again."""
+        found: set[tuple[int, int]] = set()
+        fixed, left, epoch = self.settings.reference.fixed, self.total, 0
+        most = fixed * sum(clip.weight > 0 for clip in self.data.train)
+        while left > 0 and len(found) < most:
+            steps = self.sampler.epoch(epoch)[:left]
+            found.update((index, epoch % fixed) for step in steps for part in step for index in part)
+            left, epoch = left - len(steps), epoch + 1
+        return found
 
     # Steps
 
