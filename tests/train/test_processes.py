@@ -98,6 +98,7 @@ def _alone(alone: dict[str, Run], make_project: MakeProject, parts: str) -> Run:
         ("off", "full", {}),
         ("full", "full", {"sample_every": 2, "old_rows_pace": 1.0}),
         ("full", "lora", {"checkpointing": "on"}),
+        ("full", "full", {"compile": True}),
     ],
 )
 def test_two_processes_do_what_one_does(
@@ -127,6 +128,7 @@ def test_two_processes_do_what_one_does(
     cut = ("gpt.", "conditioning.") if parts == "full" else ("gpt.",)
     shared = sum(value.nbytes for key, value in own.items() if key.startswith(cut))
     assert alone_bytes - held == pytest.approx(0 if sharding == "off" else shared / 2, rel=0.1)
+    assert facts["compile"]["effect"].startswith("0 graphs") is not more.get("compile", False)
     if more.get("sample_every"):
         assert len(list(found.samples.glob("*.wav"))) == 2
 

@@ -203,6 +203,15 @@ def test_flipping_an_option_moves_its_measurement(workshop: SimpleNamespace, opt
     assert before != after, f"{option} does nothing: {before}"
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_what_is_compiled_is_what_learns(workshop: SimpleNamespace) -> None:
+    compiled, plain = (_run(workshop, {**BASE, "dropout": 0.0, "compile": on}) for on in (True, False))
+    assert not _effect(compiled, "compile").startswith("0 graphs")
+    assert _effect(plain, "compile") == "0 graphs made for 0 modules"
+    assert compiled.losses == pytest.approx(plain.losses, abs=1e-5)
+
+
 def test_options_that_others_rule_out_say_so(workshop: SimpleNamespace) -> None:
     facts = {fact.option: fact for fact in _run(workshop, BASE).truth}
     for option in ("last_layers", "lora.rank", "batches.replay_share", "sample_text", "new_rows_pace"):

@@ -21,7 +21,7 @@ from dimts.train.settings import TrainSettings
 from dimts.train.snapshot import Checkpoints
 from dimts.train.track import Tracker
 from dimts.train.training import Training
-from dimts.train.truth import Fact
+from dimts.train.truth import Fact, graphs_made
 from dimts.xtts.spec import MEL_HOP
 
 MEBIBYTE = 1 << 20
@@ -121,15 +121,8 @@ def _engine(settings: TrainSettings, training: Training, plan: Mapping[str, Any]
         "attention": probe.attention_kernel,
         "attention_fallback": str(plan["attention"]),
         "sharding": f"{training.held_bytes:,} bytes of parameters in each of {training.processes.count} processes",
-        "compile": f"{plan['compiled_modules']} modules compiled, {_graphs()} graphs",
+        "compile": f"{graphs_made() - training.graphs_before} graphs made for {plan['compiled_modules']} modules",
     }
-
-
-def _graphs() -> int:
-    """How many graphs torch.compile has made in this process."""
-    from torch._dynamo.utils import counters
-
-    return int(counters["stats"]["unique_graphs"])
 
 
 def _learning(settings: TrainSettings, training: Training, steps: list[dict[str, Any]]) -> dict[str, str]:

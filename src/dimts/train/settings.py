@@ -55,7 +55,7 @@ class ReferenceSettings:
     """Pad crops with silence to max_seconds, as the published training did; costs time and learns silence."""
     fixed: int = 0
     """Crops per clip that are drawn once and used in turn; 0: a new one at every step. With a frozen
-    conditioning (freeze_conditioning, LoRA) their latents are computed once and kept."""
+    conditioning (freeze_conditioning, LoRA) their latents are computed once and kept beside the codes."""
     mask: Literal["none", "own", "coqui"] = "none"
     """Codes under the crop without loss: none; own: in every row; coqui: as the published training did,
     in the last row only and four times too far in."""
@@ -181,7 +181,8 @@ class TrainSettings:
     """full: each of several processes holds a slice of weights, gradients and optimizer state (FSDP). `accelerate
     launch --use_fsdp` asks for it too. Checkpoints are whole, and the same either way."""
     compile: bool = False
-    """torch.compile the trunk; needs a C++ compiler; pays after hundreds of steps."""
+    """torch.compile the MLPs of the trunk; needs a C++ compiler, and a minute before the first step. On a processor it
+    takes the place of layers that keep less for the backward pass."""
     evaluate_every: int = 0
     """Steps between evaluations of the dev loss; 0: once an epoch."""
     save_every: int = 100

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,20 @@ class Checkpoints:
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            for name, tensors in files.items():
-                if tensors:
-                    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-                    save_file(plain, temporary / name)
-            hashes = {path.name: fingerprint(path) for path in sorted(temporary.iterdir())}
-            state = {"step": snapshot.step, "sha256": hashes, **snapshot.numbers}
-            (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
-            for path in temporary.iterdir():
-                _sync(path)
+            with ThreadPoolExecutor() as pool:  # one file reaches the disk and is hashed while the next is written
+                hashes, synced = {}, []
+                for name, tensors in files.items():
+                    if tensors:
+                        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+                        save_file(plain, temporary / name)
+                        synced.append(pool.submit(_sync, temporary / name))
+                        hashes[name] = pool.submit(fingerprint, temporary / name)
+                digests = {name: digest.result() for name, digest in sorted(hashes.items())}
+                state = {"step": snapshot.step, "sha256": digests, **snapshot.numbers}
+                (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
+                _sync(temporary / STATE)
+                for done in synced:
+                    done.result()
             shutil.rmtree(final, ignore_errors=True)
             temporary.replace(final)
             _sync(self.folder)

@@ -41,7 +41,7 @@ from dimts.train.snapshot import (
     trained,
 )
 from dimts.train.stop import EarlyStop, Guard, Verdict
-from dimts.train.truth import Probe
+from dimts.train.truth import Probe, graphs_made
 from dimts.xtts.loss import LossSettings
 from dimts.xtts.model import Examples, Losses, covered_codes
 
@@ -117,6 +117,8 @@ class Training:
         self.best_score = math.nan
         """Of the scorer, at the best checkpoint."""
         self.machines = processes.machines()
+        self.graphs_before = graphs_made()
+        """Made by torch.compile before this run, in the same Python."""
         self.probe = Probe()
         self.probe.attach(self.model)
         self.taken = 0

@@ -8,6 +8,7 @@ guess from the settings; an option without an effect says "ignored" and why.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -47,6 +48,12 @@ class Fact:
 def table(facts: list[Fact]) -> str:
     """All lines under a heading."""
     return "\n".join([Fact("option", "asked", "applied", "measured").line, *(fact.line for fact in facts)])
+
+
+def graphs_made() -> int:
+    """How many graphs torch.compile has made in this process; it makes them at the first call, not when it is asked."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
 
 def as_json(facts: list[Fact]) -> dict[str, Any]:

@@ -191,9 +191,9 @@ class MLP(nn.Module):
         return out
 
     def learn(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
-        """The same of norm(x), keeping less for the backward pass where that can be."""
+        """The same of norm(x), keeping less for the backward pass where that can be; not where it is compiled."""
         inner, outer = _product(self.c_fc), _product(self.c_proj)
-        if inner is None or outer is None:
+        if inner is None or outer is None or self._compiled_call_impl is not None:
             plain: Tensor = self(norm(x))
             return plain
         return gelu_affine(norm_affine(x, norm, inner), outer)
