@@ -70,6 +70,7 @@ def fine_tune_on_ray(
     settings = settings or project.settings("train", TrainSettings)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the run itself: Ray's 15 lets all else go first
     ray = need("ray", "ray")
     need("ray.train", "ray")
     with Interrupt() as interrupt, runs.only_one(project), _cluster(ray, settings.ray, tell) as where:
