@@ -141,7 +141,10 @@ class Probe:
                 self.saved_bytes[kind] += tensor.untyped_storage().nbytes()
             return tensor
 
-        with saved_tensors_hooks(pack, lambda tensor: tensor), _Kernels(self, model.spec.audio_ids):
+        # What torch.compile meets under a dispatch mode it would leave alone for the rest of the run.
+        compiled = any(module._compiled_call_impl is not None for module in model.modules())
+        stance = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+        with stance, saved_tensors_hooks(pack, lambda tensor: tensor), _Kernels(self, model.spec.audio_ids):
             yield
         for hook in hooks:
             hook.remove()
