@@ -317,8 +317,9 @@ RECIPES = sorted((Path(__file__).parent.parent.parent / "recipes").glob("*.toml"
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_can_be_forecast(
-    project: Project, capsys: pytest.CaptureFixture[str], recipe: Path, shared: Path
+    tmp_path: Path, helpers: ModuleType, capsys: pytest.CaptureFixture[str], recipe: Path, shared: Path
 ) -> None:
+    project: Project = helpers.prepared(tmp_path / "abebe", clips=10)  # a step of a recipe has up to 8 forward passes
     with (project.root / "dimts.toml").open("a", encoding="utf-8") as file:
         file.write("\n" + recipe.read_text(encoding="utf-8"))
     base = () if recipe.stem == "cpu-tiny" else ("--base", str(shared / "golden"))

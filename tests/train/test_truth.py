@@ -205,6 +205,7 @@ def test_flipping_an_option_moves_its_measurement(workshop: SimpleNamespace, opt
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.timeout(900)
 def test_what_is_compiled_is_what_learns(workshop: SimpleNamespace) -> None:
     compiled, plain = (_run(workshop, {**BASE, "dropout": 0.0, "compile": on}) for on in (True, False))
     assert not _effect(compiled, "compile").startswith("0 graphs")

@@ -90,6 +90,11 @@ class Training:
             raise ConfigError(
                 "train.optimizer = '8bit' does not know slices", "choose 'auto', or train.sharding = 'off'"
             )
+        if settings.compile and processes.sharded:
+            raise ConfigError(
+                "train.compile with slices has not been seen to give the losses of one process",
+                "set train.compile = false, or train.sharding = 'off'",
+            )
         self.kernel_why = f"{kernel}: {why}"
         self.learning_rate = settings.learning_rate or self._usual_rate()
         if processes.sharded:
