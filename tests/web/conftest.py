@@ -80,7 +80,7 @@ SERVE = (
     "import sys; from pathlib import Path; from dimts.web.app import WebSettings, serve; "
     "serve(Path(sys.argv[1]), WebSettings(port=0, max_upload_megabytes=5), lambda a: print(a, flush=True))"
 )
-LONG = 300_000
+LONG = 900_000
 """Milliseconds for what may take long on a busy machine."""
 
 

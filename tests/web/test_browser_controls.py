@@ -16,6 +16,7 @@ from dimts.web.controls import Control, controls
 from dimts.web.home import Home
 from dimts.web.settings import get
 from dimts.web.texts import Texts
+from dimts.xtts.download import XTTS_V2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -46,12 +47,13 @@ def move(page: Any, one: Control, now: Any) -> Any:
         place.locator("input").click()
         return not now
     if one.look in ("choice", "order"):
-        other = next(option for option in one.options if option != now and option not in (now or ()))
+        options = one.options or ("", XTTS_V2.name)  # train.base: what the project and the machine have
+        other = next(option for option in options if option != now and option not in (now or ()))
         labels = Texts("en")
         key = f"choice.{one.key}.{other}"
         label = labels(key) if labels.has(key) else labels("train.base.missing") if one.key == "train.base" else other
         place.locator("input").click()
-        page.locator("ul.options li").get_by_text(label, exact=True).first.click()
+        page.get_by_role("option", name=label, exact=True).first.click()
         if one.look == "order":
             page.keyboard.press("Escape")
         return [*now, other] if one.look == "order" else other

@@ -31,31 +31,35 @@ def build(page: Page) -> None:
     )
     begin = gr.Button(say("compare.begin"), variant="primary", elem_id="compare-begin")
     told = gr.HTML(elem_id="compare-told")
-    text = gr.Textbox(label=say("compare.sentence"), interactive=False, elem_id="compare-text")
-    with gr.Row():
-        a = gr.Audio(label="A", interactive=False, elem_id="compare-a", buttons=[], min_width=240)
-        b = gr.Audio(label="B", interactive=False, elem_id="compare-b", buttons=[], min_width=240)
-    with gr.Row():
-        better_a = gr.Button(say("compare.a"), elem_id="compare-better-a", min_width=120)
-        tie = gr.Button(say("compare.tie"), elem_id="compare-tie", min_width=120)
-        better_b = gr.Button(say("compare.b"), elem_id="compare-better-b", min_width=120)
+    with gr.Column(visible=False) as judged:
+        text = gr.Textbox(label=say("compare.sentence"), interactive=False, elem_id="compare-text")
+        with gr.Row():
+            a = gr.Audio(label="A", interactive=False, elem_id="compare-a", buttons=[], min_width=240)
+            b = gr.Audio(label="B", interactive=False, elem_id="compare-b", buttons=[], min_width=240)
+        with gr.Row():
+            better_a = gr.Button(say("compare.a"), elem_id="compare-better-a", min_width=120)
+            tie = gr.Button(say("compare.tie"), elem_id="compare-tie", min_width=120)
+            better_b = gr.Button(say("compare.b"), elem_id="compare-better-b", min_width=120)
     table = gr.Dataframe(
         headers=[say(f"compare.column.{name}") for name in ("voice", "better", "share")],
         datatype="str",
         interactive=False,
         label=say("compare.tally"),
         elem_id="compare-tally",
+        visible=False,
     )
     now = gr.State(("", 0))
-    places = [told, text, a, b, table, now]
+    places = [told, judged, text, a, b, table, now]
 
     def shown(project: Project, found: compare.Comparison) -> list[Any]:
         if found.over:
-            return [_result(page, found), "", None, None, _rows(page, found), (found.id, found.at)]
+            tally = gr.update(value=_rows(page, found), visible=True)
+            return [_result(page, found), gr.update(visible=False), "", None, None, tally, (found.id, found.at)]
         trial = found.trials[found.at]
         sounds = [_sound(page, project, name, trial.text) for name in found.voices(found.at)]
         where = say("compare.at", number=found.at + 1, total=len(found.trials))
-        return [notice(where), trial.text, *sounds, [["", "", ""]], (found.id, found.at)]
+        aside = gr.update(visible=False)
+        return [notice(where), gr.update(visible=True), trial.text, *sounds, aside, (found.id, found.at)]
 
     def on_begin(name: str | None, first: str, second: str, lines: str) -> Any:
         project = page.project(name)
@@ -73,7 +77,9 @@ def build(page: Page) -> None:
     def offered(project: Project) -> Any:
         names = speaking.choices(project) + speaking.checkpoints(project)
         choices = [(voice_label(page, one), one) for one in names]
+        alone = notice(say("compare.one")) if len(names) == 1 else ""
         return [
+            alone,
             gr.update(choices=choices, value=names[0]),
             gr.update(choices=choices, value=names[min(1, len(names) - 1)]),
         ]
@@ -81,9 +87,9 @@ def build(page: Page) -> None:
     page.on(begin.click, on_begin, [page.picker, first, second, sentences], places, concurrency_limit=2)
     for button, verdict in ((better_a, "a"), (tie, "tie"), (better_b, "b")):
         page.on(button.click, judging(verdict), [page.picker, now], places, concurrency_limit=2)
-    page.shows(offered, [first, second])
-    page.quietly(page.job.change, lambda name: offered(page.project(name)) if name else [gr.skip()] * 2,
-                 [page.picker], [first, second])  # fmt: skip
+    page.shows(offered, [told, first, second])
+    page.quietly(page.job.change, lambda name: offered(page.project(name)) if name else [gr.skip()] * 3,
+                 [page.picker], [told, first, second])  # fmt: skip
 
 
 def _sound(page: Page, project: Project, name: str, text: str) -> Any:

@@ -142,7 +142,7 @@ def status_line(page: Page, jobs: Jobs, job: Job) -> str:
     """A job in a line: what, how far, since when, or how it ended."""
     say = page.say
     kind = say(f"jobs.kind.{job.kind}")
-    line = f"{kind}: {say(f'jobs.state.{job.state}')}"
+    line = say("page.told", what=kind, told=say(f"jobs.state.{job.state}"))
     if job.state == "running":
         step = _live(jobs, job) or jobs.step(job)
         if step is not None:

@@ -87,7 +87,7 @@ def _bring(page: Page) -> Any:
         text = say("prepare.stored", sounds=len(stored.sounds), texts=len(stored.texts))
         if stored.refused:
             text += " " + say("prepare.stored.refused", count=len(stored.refused))
-        rows = [[file, f"{_kind(page, doubt.kind)}: {page.said(doubt.message)}"] for file, doubt in stored.refused]
+        rows = [[file, _told(page, _kind(page, doubt.kind), doubt.message)] for file, doubt in stored.refused]
         table = gr.update(value=rows or [["", ""]], visible=bool(rows))
         return notice(text, "bad" if rows else "good"), table, found(project), None
 
@@ -187,7 +187,7 @@ def _clips(page: Page) -> None:
             played = sound(wave)
         state = say("clips.is_kept", split=say(f"split.{row.split or 'none'}")) if row.kept else say("clips.is_aside")
         lines = [
-            f"{_kind(page, doubt.kind)}: {page.said(doubt.message)}"
+            _told(page, _kind(page, doubt.kind), doubt.message)
             + (f" → {page.said(KINDS[doubt.kind].remedy)}" if doubt.kind in KINDS else "")
             for doubt in row.doubts
         ]
@@ -249,6 +249,10 @@ def _kind(page: Page, kind: str) -> str:
     return page.say(key) if page.say.has(key) else kind
 
 
+def _told(page: Page, what: str, message: str) -> str:
+    return page.say("page.told", what=what, told=page.said(message))
+
+
 def _kinds(page: Page, row: Utterance) -> str:
     return ", ".join(dict.fromkeys(_kind(page, doubt.kind) for doubt in row.doubts))
 
@@ -263,7 +267,7 @@ def _summary(page: Page, rows: Sequence[Utterance]) -> str:
     found = verdict(rows)
     text = page.say("clips.summary", kept=len(kept), all=len(rows), minutes=f"{minutes:.1f}")
     line = notice(f"{text} {page.say(f'verdict.{found.fit}')}", "good" if found.fit == "fit" else "info")
-    why = [f"{page.said(one.message)}: {page.said(one.remedy)}" for one in found.findings]
+    why = [_told(page, page.said(one.message), one.remedy) for one in found.findings]
     return line + (f'<ul class="why">{"".join(f"<li>{escaped(one)}</li>" for one in why)}</ul>' if why else "")
 
 

@@ -50,9 +50,11 @@ def view(project: Project, name: str) -> RunView:
     info, plan = _json(folder / "run.json"), _json(folder / "plan.json")
     points: list[tuple[int, float, str]] = []
     step = 0
+    # without such clips the trainer lets the training loss stand in for theirs: no second curve then
+    curves = {key: curve for key, curve in _CURVES.items() if curve != "dev" or plan.get("dev_clips", 1)}
     for line in _lines(folder / "log.jsonl"):
         step = max(step, int(line.get("step", 0)))
-        for key, curve in _CURVES.items():
+        for key, curve in curves.items():
             value = line.get(key)
             if isinstance(value, int | float) and value == value:
                 points.append((int(line["step"]), float(value), curve))

@@ -29,7 +29,7 @@ def build(page: Page) -> None:
         elem_id="speak-voice",
         interactive=True,
     )
-    page.controls("speak")
+    page.controls("speak", per_row=4)
     keys = [one.key for one in of_tab("speak")]
     widgets = [page.widgets[key] for key in keys]
     with gr.Row():

@@ -37,10 +37,14 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
       node.data = node.data.replace(own.slice(2, -2), words[own.slice(2, -2)]);
   };
   const mended = (element) => {  // names of gradio's that readers cannot use
-    const name = element.getAttribute?.("aria-label");
+    const name = element.getAttribute?.("aria-label") || element.getAttribute?.("title");
     if (!name) return;
     if (element.matches("div.empty") && !element.role) element.role = "img";
     if (element.matches("button.upload-container")) element.removeAttribute("aria-label");  // its text says more
+    if (element.matches(".token-remove") && !element.matches(".remove-all")) {
+      const own = `${words["Remove"] || "Remove"} ${element.parentElement.querySelector("span").innerText.trim()}`;
+      if (name !== own) element.setAttribute("aria-label", own);
+    }
     if (element.matches("button.playback")) {
       const speed = element.innerText.trim(), own = `${words["Speed"] || "Speed"} ${speed}`;
       if (speed && name !== own) element.setAttribute("aria-label", own);
@@ -93,6 +97,10 @@ header.top a { color: var(--color-accent); text-decoration: underline; white-spa
 .gradio-container .gap { gap: 12px; }
 #project-row { align-items: end; }
 #project-make { height: 44px; }
+.gradio-container .form > .block { display: flex; flex-direction: column; }
+.gradio-container .form > .block > .container { flex: 1; display: flex; flex-direction: column; }
+.gradio-container .form > .block > .container > :last-child { margin-top: auto; }
+.gradio-container .secondary-wrap input { text-overflow: ellipsis; padding-right: 30px; }
 #job:not(:has(.notice)) { display: none; }
 #job { border: 1px solid var(--border-color-primary); }
 #job .notice { border-radius: 0; margin: 0 !important; padding: 12px 14px; font-weight: 600; }
@@ -107,7 +115,7 @@ p.notice.busy::before { content: ""; display: inline-block; width: 10px; height:
 @keyframes breathe { 50% { opacity: .25; } }
 @media (prefers-reduced-motion: reduce) { p.notice.busy::before { animation: none; } }
 audio#heard { width: 100%; margin: 6px 0; }
-img.picture { width: 100%; max-width: 760px; border-radius: 8px; background: white; }
+img.picture { width: 100%; border-radius: 8px; background: white; }
 button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visible, [tabindex]:focus-visible {
   outline: 3px solid var(--color-accent) !important; outline-offset: 1px; }
 .gradio-container table, .gradio-container table * { font-family: var(--font) !important; }

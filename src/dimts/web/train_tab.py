@@ -16,13 +16,14 @@ from dimts.web.home import voices
 from dimts.web.jobs import Jobs
 from dimts.web.parts import Page, notice, sound
 
+_COLOURS = {"train": "#14795c", "dev": "#c2552d"}
 _HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 
 def build(page: Page, timer: Any) -> None:
     """Lay the tab out and bind it."""
     say = page.say
-    page.controls("train")
+    page.controls("train", per_row=4)
     usable = gr.Textbox(
         say("train.looking"), label=say("train.usable"), interactive=False, lines=2, max_lines=8, elem_id="train-usable"
     )
@@ -48,24 +49,27 @@ def build(page: Page, timer: Any) -> None:
             datatype="str", interactive=False, label=say("train.forecast.cards"), elem_id="train-cards", wrap=True,
         )  # fmt: skip
     gr.Markdown(f"### {say('train.run')}")
-    with gr.Row():
-        run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
-        state = gr.HTML(elem_id="train-state")
-    curve = gr.LinePlot(
-        x="step", y="loss", color="curve", color_map={"train": "#14795c", "dev": "#c2552d"},
-        x_title=say("train.step"), y_title=say("train.loss"),
-        color_title=say("train.curve"), height=260, label=say("train.curves"), elem_id="train-curves",
-        tooltip="axis",
-    )  # fmt: skip
-    with gr.Row():
-        sample = gr.Dropdown([], label=say("train.samples"), elem_id="train-samples", interactive=True)
-        player = gr.Audio(label=say("train.sample"), interactive=False, elem_id="train-player", buttons=[])
-    with gr.Accordion(say("train.truth"), open=False):
-        gr.Markdown(say("train.truth.info"))
-        truth = gr.Dataframe(
-            headers=[say(f"train.truth.{name}") for name in ("option", "asked", "applied", "measured")],
-            datatype="str", interactive=False, elem_id="train-truth", wrap=True, max_height=420,
+    none = gr.HTML(notice(say("train.run.none")), elem_id="train-none")
+    with gr.Column(visible=False) as whole:
+        with gr.Row():
+            run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
+            state = gr.HTML(elem_id="train-state")
+        curve = gr.LinePlot(
+            x="step", y="loss", color="curve",
+            color_map={say(f"train.curve.{name}"): colour for name, colour in _COLOURS.items()},
+            x_title=say("train.step"), y_title=say("train.loss"),
+            color_title=say("train.curve"), height=320, label=say("train.curves"), elem_id="train-curves",
+            tooltip="axis",
         )  # fmt: skip
+        with gr.Row(visible=False) as heard:
+            sample = gr.Dropdown([], label=say("train.samples"), elem_id="train-samples", interactive=True)
+            player = gr.Audio(label=say("train.sample"), interactive=False, elem_id="train-player", buttons=[])
+        with gr.Accordion(say("train.truth"), open=False):
+            gr.Markdown(say("train.truth.info"))
+            truth = gr.Dataframe(
+                headers=[say(f"train.truth.{name}") for name in ("option", "asked", "applied", "measured")],
+                datatype="str", interactive=False, elem_id="train-truth", wrap=True, max_height=420,
+            )  # fmt: skip
     drawn = gr.State(())
 
     def begin(kind: str) -> Any:
@@ -94,22 +98,27 @@ def build(page: Page, timer: Any) -> None:
         return gr.update(choices=bases(page, project), value=settings.get(project)["train.base"])
 
     def on_tick(name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
-        nothing = [gr.skip()] * 6
+        nothing = [gr.skip()] * len(places)
         if not name:
             return nothing
         project = page.project(name)
         names = progress.runs(project)
-        if not names:
-            return nothing
+        if not names:  # of another project something may be shown
+            empty = (project.root.name,)
+            told = [gr.update(visible=True), gr.update(visible=False), *nothing[2:-1], empty]
+            return nothing if empty == tuple(before) else told
         chosen = chosen if chosen in names and before and before[-1] == names[0] else names[0]
         found = progress.view(project, chosen)
         stamp = (project.root.name, *found.stamp, names[0])
         if stamp == tuple(before):
             return nothing
         return [
+            gr.update(visible=False),
+            gr.update(visible=True),
             gr.update(choices=names, value=chosen),
             _state(page, found),
-            _frame(found),
+            _frame(page, found),
+            gr.update(visible=bool(found.samples)),
             gr.update(choices=list(found.samples), value=found.samples[0] if found.samples else None),
             progress.truth(project, chosen) or [["", "", "", ""]],
             stamp,
@@ -126,7 +135,7 @@ def build(page: Page, timer: Any) -> None:
         wave = Wave.load(progress.sample(page.project(name), run, sample))
         return sound(wave)
 
-    places = [run, state, curve, sample, truth, drawn]
+    places = [none, whole, run, state, curve, heard, sample, truth, drawn]
     page.shows(on_open, [base])
     page.on(start.click, begin("train"), [page.picker, *widgets], [said])
     page.on(fresh.click, begin("train_new"), [page.picker, *widgets], [said])
@@ -174,10 +183,11 @@ def usable_here(page: Page) -> str:
 
     machine = Machine.look()
     precision = plan_precision("auto", machine).name
-    lines = [f"{page.say('train.machine')}: {machine.device}, {machine.name}"]
+    lines = [page.say("page.told", what=page.say("train.machine"), told=f"{machine.device}, {machine.name}")]
     for kind in KINDS:
         why = obstacle(kind, machine, precision, _HEAD_SIZE)  # type: ignore[arg-type]
-        lines.append(f"{kind}: {page.say('train.not_here', why=page.said(why)) if why else page.say('train.here')}")
+        here = page.say("train.not_here", why=page.said(why)) if why else page.say("train.here")
+        lines.append(page.say("page.told", what=kind, told=here))
     return "\n".join(lines)
 
 
@@ -199,7 +209,8 @@ def _state(page: Page, found: progress.RunView) -> str:
     return notice(f"{step}{loss}{ended}", "good" if found.ended else "info")
 
 
-def _frame(found: progress.RunView) -> Any:
+def _frame(page: Page, found: progress.RunView) -> Any:
     pandas = need("pandas", "ui")
-    columns = list(zip(*found.points, strict=True)) or [(), (), ()]
+    points = [(step, loss, page.say(f"train.curve.{curve}")) for step, loss, curve in found.points]
+    columns = list(zip(*points, strict=True)) or [(), (), ()]
     return pandas.DataFrame(dict(zip(("step", "loss", "curve"), columns, strict=True)))
