@@ -107,6 +107,6 @@ def spectrogram(samples: npt.NDArray[np.float32], rate: int) -> str:
         extent=(0.0, len(samples) / rate, 0.0, rate / 2000),
     )
     axes.set_ylim(0, min(_SPECTROGRAM_HZ, rate / 2) / 1000)
-    axes.set_xlabel("seconds", fontsize=8)
+    axes.set_xlabel("s", fontsize=8)
     axes.set_ylabel("kHz", fontsize=8)
     return _png(figure)

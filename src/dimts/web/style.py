@@ -101,6 +101,8 @@ header.top a { color: var(--color-accent); text-decoration: underline; white-spa
 .gradio-container .form > .block > .container { flex: 1; display: flex; flex-direction: column; }
 .gradio-container .form > .block > .container > :last-child { margin-top: auto; }
 .gradio-container .secondary-wrap input { text-overflow: ellipsis; padding-right: 30px; }
+#train-curves { overflow: visible !important; padding-bottom: 40px !important; }
+#train-curves * { overflow: visible; }
 #job:not(:has(.notice)) { display: none; }
 #job { border: 1px solid var(--border-color-primary); }
 #job .notice { border-radius: 0; margin: 0 !important; padding: 12px 14px; font-weight: 600; }

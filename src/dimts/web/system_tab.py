@@ -28,16 +28,22 @@ def build(page: Page) -> None:
         elem_id="system-table",
         wrap=True,
         max_height=900,
+        column_widths=["18%", "20%", "12%", "50%"],
     )
 
     def on_look() -> list[list[str]]:
         said = dimts_said(["doctor", "--json"], page.home.root.resolve(), _DOCTOR_SECONDS)
         try:
-            return flat(json.loads(said), say("system.yes"), say("system.no"))
+            rows = flat(json.loads(said), say("system.yes"), say("system.no"))
         except ValueError as error:
             raise DimtsError(f"dimts doctor gave no JSON: {error}", "run dimts doctor in a terminal") from error
+        return [[_section(page, row[0]), *row[1:]] for row in rows]
 
     page.on(look.click, on_look, [], [table], concurrency_limit=1)
+
+
+def _section(page: Page, name: str) -> str:
+    return page.say(f"system.section.{name}") if page.say.has(f"system.section.{name}") else name
 
 
 def flat(report: Mapping[str, Mapping[str, Any]], yes: str, no: str) -> list[list[str]]:

@@ -69,6 +69,7 @@ def build(page: Page, timer: Any) -> None:
             truth = gr.Dataframe(
                 headers=[say(f"train.truth.{name}") for name in ("option", "asked", "applied", "measured")],
                 datatype="str", interactive=False, elem_id="train-truth", wrap=True, max_height=420,
+                column_widths=["20%", "14%", "20%", "46%"],
             )  # fmt: skip
     drawn = gr.State(())
 
