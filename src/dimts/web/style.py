@@ -136,6 +136,8 @@ footer { display: none !important; }
   .gradio-container .row:has(> .block) > *, .gradio-container .row > .form, .gradio-container .row > .form > * {
     width: 100% !important; flex: none !important; }
   .gradio-container .tab-wrapper button { padding: 8px 9px; font-size: var(--text-sm); }
+  .gradio-container .table-container { overflow-x: auto !important; }
+  .gradio-container .table-wrap { width: 600px !important; }
 }
 """
 
