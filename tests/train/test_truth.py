@@ -195,6 +195,7 @@ def test_equal_runs_have_equal_tables(workshop: SimpleNamespace) -> None:
     "option", [pytest.param(option, marks=pytest.mark.slow) if option in _SLOW else option for option in FLIPS]
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch.compile warns of its own insides
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_flipping_an_option_moves_its_measurement(workshop: SimpleNamespace, option: str) -> None:
     torch.set_num_threads(1)
     context, change = FLIPS[option]
@@ -205,6 +206,7 @@ def test_flipping_an_option_moves_its_measurement(workshop: SimpleNamespace, opt
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.timeout(900)
 def test_what_is_compiled_is_what_learns(workshop: SimpleNamespace) -> None:
     compiled, plain = (_run(workshop, {**BASE, "dropout": 0.0, "compile": on}) for on in (True, False))

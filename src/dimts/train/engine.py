@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dimts.base.config import to_dict
 from dimts.base.progress import Progress, Tell
 from dimts.base.project import Project
@@ -235,6 +237,7 @@ def ready(model: XTTS, settings: TrainSettings, attention: str) -> int:
         model.gpt.trunk.ln_f.requires_grad_(True)
     if not settings.compile:
         return 0
+    torch.compiler.reset()  # graphs of a run before this one, in the same Python, are none of this one's
     for module in model.gpt.trunk.modules():
         if isinstance(module, MLP):
             module.compile(dynamic=True)
