@@ -15,9 +15,20 @@ from dimts.base.errors import SynthesisError
 from dimts.xtts.generate import GenerateSettings, Step
 from dimts.xtts.loop import Left, Loop
 from dimts.xtts.model import XTTS
+from dimts.xtts.spec import SPECS
+from dimts.xtts.vocabulary import Vocabulary
 
 DRAWN = GenerateSettings(temperature=1.3, top_k=0, top_p=1.0, max_codes=40)
 ENDLESS = replace(DRAWN, max_codes=0)
+
+
+@pytest.fixture
+def model(vocabulary: Vocabulary) -> XTTS:
+    """One that can speak for seconds, so that a sentence is still running when another thread comes to its turn."""
+    spec = replace(SPECS["tiny"], layers=2, width=64, text_ids=vocabulary.size, max_text=60, max_audio=6000)
+    model = XTTS.build(spec, seed=5, dvae=False)
+    model.gpt.use_dropout(0.0)
+    return model
 
 
 @pytest.fixture
