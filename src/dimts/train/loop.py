@@ -10,6 +10,7 @@ ends bit for bit (on a CPU) where an uninterrupted one does, and two processes d
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -137,7 +138,11 @@ def fine_tune(
             training.take_best(checkpoints)
             metrics = {"dev_loss": training.watcher.best, "train_loss": losses[-1] if losses else None}
             if scorer is not None:
-                metrics[settings.best_by] = training.best_score
+                measured = math.isfinite(training.best_score)
+                metrics[settings.best_by] = training.best_score if measured else None
+                if not measured:
+                    told = f"{settings.best_by} could be measured at no evaluation: the voice has the last weights"
+                    tell(Progress("train", training.taken, training.total, "steps", told))
             bundle = export(project, settings, engine, data, metrics, folder, tell, step=training.taken)
             training.coqui_files = len(list(bundle.with_name(f"{bundle.name}-coqui").glob("*")))
             training.adapter_bytes = sum(path.stat().st_size for path in adapter_folder(bundle).glob("*.safetensors"))
@@ -190,7 +195,10 @@ def _steps(
         over = training.taken >= training.total
         if training.due_for_evaluation() or over:
             values, verdict = training.judge()
-            note("evaluation", verdict.stop, **values)
+            unheard = [
+                f"{name} could be measured in no sentence at this step" for name in values if values[name] is None
+            ]
+            note("evaluation", "; ".join(filter(None, (verdict.stop, *unheard))), **values)
             save(best=verdict.best)
             if verdict.stop:
                 training.stopped = verdict.stop

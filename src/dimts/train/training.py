@@ -322,8 +322,8 @@ class Training:
         return self.taken % every == 0 if every else self.place >= len(self.sampler.epoch(self.epoch))
 
     @torch.no_grad()
-    def judge(self) -> tuple[dict[str, float], Verdict]:
-        """Dev losses, by the averaged weights where there are such, and what they mean."""
+    def judge(self) -> tuple[dict[str, float | None], Verdict]:
+        """Dev losses, by the averaged weights where there are such, and what they mean; None: not to be measured."""
         train_loss = sum(self.since_evaluation) / max(len(self.since_evaluation), 1)
         self.since_evaluation = []
         if not self.data.dev:
@@ -335,14 +335,19 @@ class Training:
             else:
                 text, mel = self._dev_losses()
             dev = self.settings.text_weight * text + mel
-        values = {"dev_loss": dev, "dev_loss_text": text, "dev_loss_mel": mel, "train_loss": train_loss}
+        values: dict[str, float | None] = {
+            "dev_loss": dev,
+            "dev_loss_text": text,
+            "dev_loss_mel": mel,
+            "train_loss": train_loss,
+        }
         verdict = self.watcher.see(train_loss, dev)
         if self.scorer is not None:
             score = self._score(self.scorer)
             sign = 1 if self.scorer.lower_is_better else -1
             better = math.isfinite(score) and not sign * score >= sign * self.best_score
             self.best_score = score if better else self.best_score
-            values[self.settings.best_by] = score
+            values[self.settings.best_by] = score if math.isfinite(score) else None
             verdict = replace(verdict, best=better)
         return values, verdict
 
