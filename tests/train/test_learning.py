@@ -55,6 +55,7 @@ def _fingerprints(project: Project) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_kill_9_at_ten_random_steps_changes_nothing(make_project: MakeProject) -> None:
     table = {
         "steps": 30,
