@@ -18,6 +18,7 @@ import hmac
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ MEGABYTE = 1_000_000
 _FORM_BYTES = 2 * MEGABYTE
 """What a form adds to the files in it."""
 _WAIT_SECONDS = 0.05
+_SECOND_LANGUAGE_SECONDS = 6.0
+"""Building a page keeps the processor from a browser that is just loading the other one."""
 _STREAM_SECONDS = 600.0
 _BLOCK_BYTES = 1 << 16
 _COOKIE = "dimts-language"
@@ -291,6 +294,7 @@ async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) 
             # their own thread, so that the moment's page is served meanwhile
             await _beside(import_gradio, door.home)
             for _ in LANGUAGES:
+                await _asked(door)
                 missing = [one for one in LANGUAGES if one not in door.inner]
                 language = door.asked if door.asked in missing else missing[0]
                 app = await _beside(load, door, language)
@@ -309,6 +313,13 @@ async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) 
         opening.cancel()
     if door.failed:
         raise ConfigError(f"the page cannot be built: {door.failed}", "see above")
+
+
+async def _asked(door: Door) -> None:
+    """Return when a language is asked for that is not there; the other waits until the first is opened in peace."""
+    end = time.monotonic() + (_SECOND_LANGUAGE_SECONDS if door.inner else 0.0)
+    while time.monotonic() < end and (not door.asked or door.asked in door.inner):
+        await asyncio.sleep(_WAIT_SECONDS)
 
 
 async def _beside(work: Callable[..., Any], *values: Any) -> Any:
@@ -367,7 +378,7 @@ def _installed(library: str) -> None:
 
 
 def _moment(say: Texts, failed: str) -> str:
-    """The page that is there before the page: it asks every half second, then opens it."""
+    """The page that is there before the page: it asks five times a second, then opens it."""
     import html
 
     text = html.escape(failed) if failed else html.escape(say("door.moment"))
@@ -376,7 +387,7 @@ def _moment(say: Texts, failed: str) -> str:
 <style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;color:#14795c;
 display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
 <b>ድምፅ</b><p role="status">{text}</p>
-<script>setInterval(()=>fetch("/ready/{say.language}").then(r=>r.ok&&location.reload()).catch(()=>0),500)</script></html>"""
+<script>setInterval(()=>fetch("/ready/{say.language}").then(r=>r.ok&&location.reload()).catch(()=>0),200)</script></html>"""
 
 
 def _with_headers(send: Send) -> Send:

@@ -6,6 +6,7 @@ of its import time, and nothing that a page needs. Both are left out here, where
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -35,10 +36,12 @@ def import_gradio(home: Home) -> None:
     prepare_environment(home)
     finder = _WithoutStubs()
     sys.meta_path.insert(0, finder)
+    gc.disable()  # nothing of what is imported becomes garbage
     try:
         need("gradio", "ui")
         need("fastapi", "ui")
     finally:
+        gc.enable()
         if finder in sys.meta_path:  # gradio was there already, or has no such module
             sys.meta_path.remove(finder)
     from dimts.web import page
