@@ -48,6 +48,7 @@ def test_a_job_is_the_command_line_itself(jobs: Jobs) -> None:
     assert isinstance(ended, Job)
     assert (ended.state, ended.code) == ("failed", 2)
     assert "no recordings" in jobs.reason(ended)
+    assert "put sound files" in jobs.remedy(ended)
     assert jobs.latest() == ended
 
 

@@ -49,6 +49,8 @@ class Home:
 
     def project(self, name: str | None) -> Project:
         """The project of that name. ProjectError if there is none."""
+        if not name:
+            raise ProjectError("no project is chosen", "choose one at the top of the page, or make a new one there")
         if not isinstance(name, str) or name not in self.names():
             raise ProjectError(f"no such project: {str(name)[:60]!r}", "choose one of the list, or make a new one")
         return Project.open(self.root if self.single else self.root / name)

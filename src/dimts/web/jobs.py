@@ -190,6 +190,11 @@ class Jobs:
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return (errors or lines or [""])[-1]
 
+    def remedy(self, job: Job) -> str:
+        """What to do about it, as the command said; "" where it said nothing."""
+        hints = [line.removeprefix("hint:").strip() for line in self.log(job).splitlines() if line.startswith("hint:")]
+        return hints[-1] if hints else ""
+
     def write(self, job: Job) -> None:
         """Write a job down, whole or not at all."""
         write_text(self.folder / f"{job.id}.json", json.dumps(asdict(job)) + "\n")

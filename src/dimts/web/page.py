@@ -64,6 +64,7 @@ def _header(say: Texts) -> str:
 
 def _project(page: Page, blocks: gr.Blocks) -> None:
     say, home = page.say, page.home
+    none = gr.HTML(elem_id="project-none", render=False)
     with gr.Row(elem_id="project-row"):
         page.picker = gr.Dropdown(
             [], label=say("project.choose"), elem_id="project", interactive=True, min_width=220, scale=2
@@ -77,17 +78,20 @@ def _project(page: Page, blocks: gr.Blocks) -> None:
 
             def on_make(wanted: str) -> Any:
                 made = home.create(wanted)
-                return gr.update(choices=home.names(), value=made), ""
+                return gr.update(choices=home.names(), value=made), "", ""
 
-            page.on(make.click, on_make, [name], [page.picker, name])
-            page.on(name.submit, on_make, [name], [page.picker, name])
+            page.on(make.click, on_make, [name], [page.picker, name, none])
+            page.on(name.submit, on_make, [name], [page.picker, name, none])
+
+    none.render()
 
     def names() -> Any:
         found = home.names()
         busy = [name for name in found if Jobs(home.project(name)).waiting()]
-        return gr.update(choices=found, value=next(iter(busy or found), None))
+        told = "" if found else notice(say("project.none"))
+        return gr.update(choices=found, value=next(iter(busy or found), None)), told
 
-    page.quietly(blocks.load, names, [], [page.picker])
+    page.quietly(blocks.load, names, [], [page.picker, none])
 
 
 def _job(page: Page, timer: Any) -> None:
@@ -156,7 +160,8 @@ def status_line(page: Page, jobs: Jobs, job: Job) -> str:
     elif job.over:
         line += f" · {time.strftime('%H:%M', time.localtime(job.ended or job.created))}"
         if job.state == "failed":
-            line += f" · {page.said(jobs.reason(job))}"
+            told = (jobs.reason(job), jobs.remedy(job))
+            line += "".join(f" · {page.said(one)}" for one in told if one)
     return line
 
 
