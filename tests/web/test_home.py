@@ -16,7 +16,7 @@ WRONG = ["", ".", "..", "../abebe", "/etc", "a/b", "a\\b", "<b>", "x" * 65, ".hi
 
 @pytest.mark.parametrize("name", [*WRONG, None, "nobody"])
 def test_only_names_that_are_there_open(home: Home, name: str | None) -> None:
-    with pytest.raises(ProjectError, match="no such project"):
+    with pytest.raises(ProjectError, match="no such project" if name else "no project is chosen"):
         home.project(name)
 
 

@@ -83,7 +83,7 @@ def _project(page: Page, blocks: gr.Blocks) -> None:
             page.on(make.click, on_make, [name], [page.picker, name, none])
             page.on(name.submit, on_make, [name], [page.picker, name, none])
 
-    none.render()
+    none.render()  # type: ignore[no-untyped-call]
 
     def names() -> Any:
         found = home.names()
