@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dimts.audio.wave import Wave
+from dimts.data import activity as room
 from dimts.data.activity import listen, listen_to, speech_spans
 
 
@@ -34,12 +35,22 @@ def test_borders_of_speech_are_found(long_take: tuple[Wave, list[tuple[float, fl
 
 
 def test_a_file_in_blocks_is_heard_as_the_whole(
-    long_take: tuple[Wave, list[tuple[float, float]]], tmp_path: Path
+    long_take: tuple[Wave, list[tuple[float, float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    heard: list[tuple[Any, Any]] = []
+
+    def overheard(levels: Any, voice: Any) -> Any:
+        heard.append((levels, voice))
+        return speech_spans(levels, voice)
+
+    monkeypatch.setattr(room, "speech_spans", overheard)
     wave = long_take[0].resample(16_000)
     path = wave.save(tmp_path / "take.wav")
     whole, blocks = listen_to(Wave.load(path).samples, 16_000), listen(path)
     assert blocks.speech == whole.speech
+    (levels, voice), (block_levels, block_voice) = heard
+    np.testing.assert_allclose(block_voice, voice, atol=1e-4)
+    np.testing.assert_allclose(block_levels, levels, atol=1e-3)
 
 
 @pytest.mark.parametrize("snr_db", [15.0, 25.0, 35.0])

@@ -18,6 +18,7 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate.assess import Assessment, AssessSettings, assess, candidates, evaluate
 from dimts.evaluate.lessons import add_noise
 from dimts.evaluate.listener import Listener
+from dimts.evaluate.metrics import Edits
 from dimts.evaluate.pairs import PAIRS, try_pairs
 from dimts.evaluate.rank import WEIGHTS, rank, worth
 from dimts.evaluate.sentences import SENTENCES
@@ -203,3 +204,15 @@ def test_a_ranking_needs_the_same_sentences(project: Project, speaker: Speaker) 
         rank({})
     assert sum(WEIGHTS.values()) == pytest.approx(1.0)
     assert all(0.0 <= worth(one) <= 100.0 for one in measured)
+
+
+def test_babble_is_worth_no_more_for_being_clean_or_alike(project: Project, speaker: Speaker) -> None:
+    one = run(project, {"a": Overtrained(speaker, 0.0)}).measured["a"][0]
+
+    def heard(wrong: int, likeness: float) -> float:
+        errors = Edits(same=100 - wrong, wrong=wrong)
+        return worth(replace(one, examined=replace(one.examined, errors=errors, likeness=likeness, doubts=())))
+
+    assert heard(90, 0.9) == heard(90, 0.6), "nobody is to be heard in it"
+    assert heard(30, 0.9) > heard(30, 0.6)
+    assert heard(10, 0.6) > heard(65, 0.6) > heard(90, 0.9)

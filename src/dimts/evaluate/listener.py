@@ -265,6 +265,8 @@ class Listener:
 
 _ROW_SCALE = ".scale"
 _MOST = 127
+_EXACT = ~0xFF
+"""Bits of a scale that are kept: 127 times 16 bits is exact, so that weights packed again are the same to the last bit."""
 
 
 def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -278,6 +280,7 @@ def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             out[name] = value.half().contiguous()
             continue
         scale = (value.flatten(1).abs().amax(dim=1) / _MOST).clamp(min=1e-7)
+        scale = (scale.view(torch.int32) & _EXACT).view(torch.float32)
         shaped = scale.view(-1, *[1] * (value.dim() - 1))
         out[name] = (value / shaped).round().clamp(-_MOST, _MOST).to(torch.int8).contiguous()
         out[name + _ROW_SCALE] = scale
