@@ -266,7 +266,7 @@ class Listener:
 _ROW_SCALE = ".scale"
 _MOST = 127
 _EXACT = ~0xFF
-"""Bits of a scale that are kept: 127 times 16 bits is exact, so that weights packed again are the same to the last bit."""
+"""Bits of a scale that are kept: 127 times 16 bits is exact, so packing again gives the same to the last bit."""
 
 
 def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
