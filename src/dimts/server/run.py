@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import need
 from dimts.server.keys import Keys
+from dimts.server.memory import stay_small
 from dimts.server.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from dimts.server.served import Source
 
 _LIBRARIES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
-_M_ARENA_MAX, _HEAPS = -8, 2
-"""malloc.h of glibc."""
 _AFTER_GRACE_SECONDS = 120.0
 """How long a last sentence may take."""
 _SWITCH_SECONDS = 0.001
@@ -112,18 +110,11 @@ def make(sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> Door
     if settings.voices_folder and Path(settings.voices_folder).is_file():
         raise ConfigError(f"{settings.voices_folder} is a file", "name a folder for uploaded voices")
     sys.setswitchinterval(_SWITCH_SECONDS)
-    _few_heaps()
+    stay_small()
     if any(source.name != "formant" for source in sources):
         torch = need("torch", "speak")
         torch.set_num_threads(settings.torch_threads or max(1, (os.cpu_count() or 1) // 2))
     return build(House([Served.load(source, settings.slots) for source in sources], settings), settings, keys)
-
-
-def _few_heaps() -> None:
-    """Let all threads share two heaps: glibc gives each its own, and what one has freed no other can use."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -1,0 +1,51 @@
+"""Memory of a server that runs for weeks: what many threads have freed goes back to the system.
+
+Sentences of many requests leave holes between each other's tensors. glibc keeps such pages, so a busy server grows
+for many minutes although what it uses stays the same (measured: from 1.09 to 1.39 GB within five).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import sys
+import threading
+
+_M_ARENA_MAX, _HEAPS = -8, 2
+"""malloc.h of glibc."""
+_SECONDS = 10.0
+"""Between two times; one takes about 0.1 s of a core on a busy server, and hardly anything on an idle one."""
+
+
+def give_back() -> bool:
+    """Return free pages of the heaps to the system; False where the C library cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        return False
+    return True
+
+
+@functools.cache
+def stay_small() -> threading.Thread | None:
+    """Let all threads share two heaps, and give back what is free every ten seconds; once per process.
+
+    By itself glibc gives each thread a heap of its own, and what one has freed no other can use. None where the C
+    library is another one, which is left as it is.
+    """
+    if not give_back():
+        return None
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
+    thread = threading.Thread(target=_again, name="memory", daemon=True)
+    thread.start()
+    return thread
+
+
+def _again() -> None:
+    pause = threading.Event()
+    while not pause.wait(_SECONDS):
+        give_back()
