@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dimts.audio.level import high_pass
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import ConfigError, DataError
+from dimts.data import align as warping
 from dimts.data.activity import Activity, listen, listen_to
 from dimts.data.align import ALIGNERS, Line, align, find_aligner, sentences
 from dimts.data.match import Matcher
@@ -198,3 +199,53 @@ def test_a_reader_who_stopped_early(speech: Any, tmp_path: Path, read: int) -> N
     unread = [piece for piece in pieces if not piece.seconds]
     assert {piece.text for piece in unread} >= set(texts[read + 1 :])
     assert all(piece.doubts[0].kind == "line_without_speech" for piece in unread)
+
+
+def plainly_warped(heard: Any, said: Any, paces: tuple[float, float], free_start: bool, whole: bool) -> list[int]:
+    """The same warp, cell by cell: the best way to each cell, and where it came from."""
+    rows, columns = len(heard), len(said)
+    slack = warping._SLACK_SECONDS / warping.FRAME_SECONDS
+    ahead = warping._INTRO_SECONDS / warping.FRAME_SECONDS if free_start else slack
+    best: dict[tuple[int, int], float] = {}
+    came: dict[tuple[int, int], tuple[int, int] | None] = {}
+    for n in range(rows):
+        for m in range(columns):
+            if not whole and (n - m * paces[1] > ahead or (rows >= columns * paces[0] and n - m * paces[0] < -slack)):
+                continue
+            cost = 1.0 - float(heard[n] @ said[m])
+            ways: list[tuple[float, tuple[int, int] | None]] = [
+                (best.get((n - 1, m - 1), np.inf) + 2 * cost, (n - 1, m - 1)),
+                (best.get((n - 1, m), np.inf) + cost + warping._STAND_COST, (n - 1, m)),
+                (best.get((n, m - 1), np.inf) + cost + warping._STAND_COST, (n, m - 1)),
+            ]
+            if m == 0 and (n == 0 or (free_start and n < ahead)):
+                ways[0] = (cost + warping._SKIP_COST * n, None)
+            best[n, m], came[n, m] = min(ways, key=lambda way: way[0])
+    ends = {n: best.get((n, columns - 1), np.inf) / (n + columns) for n in range(rows)}
+    if not whole and min(ends.values()) == np.inf:
+        return []
+    at: tuple[int, int] | None = (rows - 1 if whole else min(ends, key=lambda n: ends[n]), columns - 1)
+    over: dict[int, int] = {}
+    while at is not None:
+        over.setdefault(at[1], at[0])
+        at = came[at]
+    return [over[m] for m in range(columns)]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_warp_is_that_of_the_plain_recursion(
+    seed: int, rows: int, columns: int, narrow: bool, free_start: bool, whole: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    heard, said = (rng.standard_normal((count, 6)) for count in (rows, columns))
+    heard, said = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (heard, said))
+    paces = warping._NARROW if narrow else warping._WIDEST
+    with pytest.MonkeyPatch.context() as patch:  # so short that the band is felt
+        patch.setattr(warping, "_SLACK_SECONDS", 0.6)
+        patch.setattr(warping, "_INTRO_SECONDS", 2.4)
+        expected = plainly_warped(heard, said, paces, free_start, whole)
+        assume(expected)  # else the end was out of reach
+        found = warping.warp(heard.astype(np.float32), said.astype(np.float32), paces,
+                             free_start=free_start, whole=whole)  # fmt: skip
+    assert found.tolist() == expected

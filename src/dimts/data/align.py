@@ -265,43 +265,53 @@ def warp(
     before `said` did, what is left of `said` is over at its end. Dynamic time warping by diagonals of the cost matrix,
     its steps kept in a byte each.
     """
-    distance: Costs = (1.0 - heard @ said.T).astype(np.float32)  # [N, M]
-    rows, columns = distance.shape
-    slack = (_INTRO_SECONDS if free_start else _SLACK_SECONDS) / FRAME_SECONDS
-    if not whole:
-        places = np.arange(rows)[:, None] - np.arange(columns) * np.float32(paces[1])
-        distance[places > slack] = np.inf
-        if rows >= columns * paces[0]:  # the recording does not end before the script
-            places = np.arange(rows)[:, None] - np.arange(columns) * np.float32(paces[0])
-            distance[places < -_SLACK_SECONDS / FRAME_SECONDS] = np.inf
+    distance: Costs = (1.0 - heard @ said.T).astype(np.float32).ravel()  # [N * M]
+    rows, columns = len(heard), len(said)
+    apart = max(columns - 1, 1)  # of neighbours on a diagonal, in `distance`
+    lows, highs = _band(rows, columns, paces, free_start=free_start, whole=whole)
     steps = np.zeros((rows + columns - 1, rows), np.uint8)
-    last: Costs = np.full(rows + 1, np.inf, np.float32)
-    before = last.copy()
+    # row n stands at n + 1; what lies beside the band of a diagonal is never reached
+    before, last, new = np.full((3, rows + 2), np.inf, np.float32)
     ends: Costs = np.full(rows, np.inf, np.float32)
     stops: Costs = np.full(columns, np.inf, np.float32)  # of the whole of `heard`, by how much of `said` is over
-    index = np.arange(rows)
     intro = min(rows, round(_INTRO_SECONDS / FRAME_SECONDS)) if free_start else 1
-    for number in range(rows + columns - 1):
-        low, high = max(0, number - columns + 1), min(rows, number + 1)
-        cost: Costs = np.full(rows, np.inf, np.float32)
-        cost[low:high] = distance[index[low:high], number - index[low:high]]
-        ways = np.stack([before[:-1] + 2 * cost, last[:-1] + cost + _STAND_COST, last[1:] + cost + _STAND_COST])
-        if number < intro:
-            ways[0, number] = cost[number] + _SKIP_COST * number  # a beginning: column 0
-        choice = ways.argmin(axis=0)
-        steps[number] = choice
-        new: Costs = np.full(rows + 1, np.inf, np.float32)
-        new[1:] = ways[choice, index]
-        if number >= columns - 1:
-            row = number - columns + 1
-            ends[row] = new[row + 1] / (row + columns)
-        if number >= rows - 1:
+    for number, (low, high) in enumerate(zip(lows, highs, strict=True)):
+        if low < high:
+            corner = number + low * (columns - 1)
+            cost = distance[corner : corner + (high - low - 1) * apart + 1 : apart]
+            down, across = last[low:high], last[low + 1 : high + 1]
+            straight = before[low:high] + 2 * cost
+            if number < intro and high == number + 1:
+                straight[-1] = cost[-1] + _SKIP_COST * number  # a beginning: column 0
+            bent = np.minimum(down, across) + cost + np.float32(_STAND_COST)
+            np.minimum(straight, bent, out=new[low + 1 : high + 1])
+            np.multiply(1 + (across < down), bent < straight, out=steps[number, low:high], casting="unsafe")
+        new[low] = new[high + 1] = np.inf
+        if low == number - columns + 1 < high:
+            ends[low] = new[low + 1] / (low + columns)
+        if low < high == rows:
             stops[number - rows + 1] = new[rows] / (number + 1)
-        before, last = last, new
+        before, last, new = last, new, before
     row = rows - 1 if whole else int(np.argmin(ends))
     said_to = int(np.argmin(stops)) + 1 if ended else columns
     over = _walked_back(steps, row, said_to, free_start)
     return np.concatenate([over, np.full(columns - said_to, row, np.int64)])
+
+
+def _band(
+    rows: int, columns: int, paces: tuple[float, float], *, free_start: bool, whole: bool
+) -> tuple[list[int], list[int]]:
+    """For each diagonal n + m of the cost matrix, its first row within reach and the one behind its last."""
+    number = np.arange(rows + columns - 1)
+    low, high = np.maximum(0, number - columns + 1), np.minimum(rows, number + 1)
+    if not whole:
+        slack = (_INTRO_SECONDS if free_start else _SLACK_SECONDS) / FRAME_SECONDS
+        # n - m * pace stays under the slack, and over minus the slack
+        high = np.minimum(high, np.floor((slack + number * paces[1]) / (1 + paces[1])).astype(int) + 1)
+        if rows >= columns * paces[0]:  # the recording does not end before the script
+            slack = _SLACK_SECONDS / FRAME_SECONDS
+            low = np.maximum(low, np.ceil((number * paces[0] - slack) / (1 + paces[0])).astype(int))
+    return np.minimum(low, rows).tolist(), high.tolist()
 
 
 def _walked_back(steps: npt.NDArray[np.uint8], row: int, columns: int, free_start: bool) -> npt.NDArray[np.int64]:

@@ -11,13 +11,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 
+from dimts.base.asgi import App, Message, Receive, Scope, Send, heard_out
 from dimts.server import log
 from dimts.server.desk import Desk
 from dimts.server.errors import Refused
@@ -34,12 +35,6 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -91,7 +86,7 @@ class Door:
         try:
             refused = self._refused(scope, headers, visit, limit)
             if refused is not None:
-                await reply(sending, refused)
+                await reply(heard_out(receive, sending), refused)
             else:
                 await self.app(scope, _limited(receive, limit), sending)
         except Exception as error:  # noqa: BLE001 (a bug of ours: written down, and told without its details)

@@ -20,12 +20,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from dimts.base.asgi import App, Message, Receive, Scope, Send, heard_out
 from dimts.base.errors import ConfigError, ProjectError
 from dimts.base.plugins import need
 from dimts.web.home import Home
@@ -54,12 +55,6 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +146,7 @@ class Door:
         send = _with_headers(send)
         refused = self._refused(headers, say)
         if refused:
-            await _answer(send, *refused)
+            await _answer(heard_out(receive, send), *refused)
             return
         path = scope["path"]
         if path.split("/")[1] == "ready":
