@@ -45,6 +45,8 @@ CARDS: tuple[tuple[str, int, float], ...] = (
     ("80 GB (H100)", 80, 500.0),
 )
 """Name, memory in GB, dense fp16/bf16 rate in TFLOP/s of the makers' data sheets (float32 where there is no faster)."""
+_TRACED_CLIPS = 24
+"""Clips by which the memory of a larger forward pass is known: tracing takes time for every clip."""
 _PRODUCT = 768
 _PRODUCT_SECONDS = 0.3
 
@@ -191,7 +193,9 @@ def _cards(
     plain = replace(settings, batches=replace(settings.batches, accumulate=1))
     found = {}
     for precision in ("bf16", "float32"):
-        few, many = ([longest], [longest, *[typical] * max(2, round(seconds / typical.seconds))])
+        clips = min(max(2, round(seconds / typical.seconds)), _TRACED_CLIPS)
+        # not from one clip on: with few, the optimizer's share hides what each adds
+        few, many = ([longest, *[typical] * count] for count in (clips // 2, clips))
         costs = [cost_of(spec, plain, [part], "sdpa", precision) for part in (few, many)]
         lengths = [sum(shape.seconds for shape in part) for part in (few, many)]
         slope = (costs[1].peak - costs[0].peak) / (lengths[1] - lengths[0])
