@@ -197,9 +197,10 @@ def speech_spans(levels: Levels, voice: Levels) -> tuple[list[tuple[float, float
         min(noise_level + ABOVE_NOISE_DB, speech_level - MIN_CONTRAST_DB),
         speech_level - BELOW_SPEECH_DB,
     )
+    loud = levels > threshold
     spans: list[tuple[int, int]] = []
     for start, end in rough:
-        start, end = _refined(levels, start, end, threshold)
+        start, end = _refined(loud, start, end)
         start, end = _grown(levels, start, end, max(threshold, speech_level - _LOUD_DB))
         if spans and start - spans[-1][1] < MIN_GAP_SECONDS / HOP_SECONDS:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
@@ -221,11 +222,10 @@ def _hysteresis(voice: Levels) -> list[tuple[int, int]]:
     return spans
 
 
-def _refined(levels: Levels, start: int, end: int, threshold: float) -> tuple[int, int]:
+def _refined(loud: npt.NDArray[np.bool_], start: int, end: int) -> tuple[int, int]:
     """Move both borders of frames [start, end) to where the level crosses the threshold."""
-    loud = levels > threshold
     back = max(0, start - round(_REACH_BACK_SECONDS / HOP_SECONDS))
-    on = min(len(levels), end + round(_REACH_ON_SECONDS / HOP_SECONDS))
+    on = min(len(loud), end + round(_REACH_ON_SECONDS / HOP_SECONDS))
     gap = round(_CLOSURE_SECONDS / HOP_SECONDS)
     first, last = start, end
     for frame in range(start - 1, back - 1, -1):
@@ -268,10 +268,9 @@ def runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _widened(mask: npt.NDArray[np.bool_], frames: int) -> npt.NDArray[np.bool_]:
-    counts = np.concatenate([[0], np.cumsum(mask)])
-    index = np.arange(len(mask))
-    low, high = np.maximum(index - frames, 0), np.minimum(index + frames + 1, len(mask))
-    wide: npt.NDArray[np.bool_] = counts[high] > counts[low]
+    wide = mask.copy()
+    for start, end in runs(mask):
+        wide[max(0, start - frames) : end + frames] = True
     return wide
 
 
@@ -312,8 +311,10 @@ class _Analyst:
         voice = np.concatenate([*self._voice, np.zeros(0, np.float32)])
         if not len(voice):
             return levels, np.zeros(len(levels), np.float32)
-        frame = ((np.arange(len(levels)) + 0.5) * HOP_SECONDS * RATE / _FRAME).astype(int)
-        return levels, voice[np.minimum(frame, len(voice) - 1)]
+        frame = np.arange(1, 2 * len(levels), 2)  # in place, as a recording may last for ten hours
+        frame *= round(HOP_SECONDS * RATE)
+        frame //= 2 * _FRAME
+        return levels, voice[np.minimum(frame, len(voice) - 1, out=frame)]
 
     def _level(self, samples: Samples, *, final: bool) -> None:
         size = round(HOP_SECONDS * RATE)

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from dimts.train.settings import RaySettings, TrainSettings
 
 _LOOPBACK = "127.0.0.1"
 _LOOK_SECONDS = 0.5
+_PATIENCE_SECONDS = 10.0
+"""For the address of a cluster to answer."""
 _SCRATCH = ".ray"
 """Below runs/: Ray Train's own notes on a run, of no use afterwards."""
 
@@ -195,6 +198,7 @@ def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
     """A connection to a cluster, or a cluster of our own on loopback; says where. One that is there already is used."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
+        _large_enough(ray, wanted)
         yield "the cluster this program was connected to"
         return
     own = not wanted.address
@@ -205,6 +209,7 @@ def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
             room = {"num_cpus": max(wanted.workers * wanted.cores, os.cpu_count() or 1)}
             ray.init(address="local", include_dashboard=False, _node_ip_address=_LOOPBACK, **room, **quiet)
         else:
+            _asked_for(wanted.address)
             ray.init(address=wanted.address, **quiet)
     except Exception as error:
         raise TrainingError(
@@ -213,15 +218,27 @@ def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
         ) from error
     tell(Progress("cluster", 1, 1, "clusters"))
     try:
-        have = ray.cluster_resources().get("CPU", 0)
-        if have < wanted.workers * wanted.cores:
-            raise TrainingError(
-                f"the cluster has {have:g} cores, {wanted.workers} workers of {wanted.cores} need more",
-                "lower train.ray.workers or train.ray.cores, or add machines",
-            )
+        _large_enough(ray, wanted)
         yield "this machine" if own else wanted.address
     finally:
         ray.shutdown()
+
+
+def _large_enough(ray: Any, wanted: RaySettings) -> None:
+    """Raise TrainingError for more workers than there are cores: Ray would wait for them for ever."""
+    have = ray.cluster_resources().get("CPU", 0)
+    if have < wanted.workers * wanted.cores:
+        raise TrainingError(
+            f"the cluster has {have:g} cores, {wanted.workers} workers of {wanted.cores} need more",
+            "lower train.ray.workers or train.ray.cores, or add machines",
+        )
+
+
+def _asked_for(address: str) -> None:
+    """Raise OSError where nobody listens at an address: Ray would try again for ten minutes and more."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():  # not "auto"
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS).close()
 
 
 def _queue() -> Any:
