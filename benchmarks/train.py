@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -39,7 +38,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 PEER = r"""
-import json, resource, sys, time
+import json, sys, time
 import torch
 folder = sys.argv[1]
 job = json.load(open(folder + "/job.json"))
@@ -99,8 +98,9 @@ for b in batches:
     wall.append(time.perf_counter() - began); cpu.append(time.process_time() - busy); tokens.append(b["tokens"])
     print(wall[-1], cpu[-1], tokens[-1], file=sys.stderr, flush=True)
 size = sum(p.numel() * 4 for p in gpt.parameters())
+peak = next(int(x.split()[1]) * 1024 for x in open("/proc/self/status") if x.startswith("VmHWM"))
 print(json.dumps({"wall": wall, "cpu": cpu, "tokens": tokens,
-                  "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "weights": size}))
+                  "peak": peak, "weights": size}))
 """
 
 
@@ -134,6 +134,12 @@ def make_batches(spec: Any, batch: int, steps: int, mels: bool) -> list[dict[str
             one["conditioning"] = 0.1 * torch.randn(batch, 1, CONDITIONING_SAMPLES, generator=noise)
         out.append(one)
     return out
+
+
+def peak_bytes() -> int:
+    """Most that this process held; ru_maxrss would begin at what its parent had when it started it."""
+    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def worker(folder: Path) -> None:
@@ -205,8 +211,7 @@ def worker(folder: Path) -> None:
         tokens.append(batch["tokens"])
         print(wall[-1], cpu[-1], tokens[-1], file=sys.stderr, flush=True)
     size = sum(parameter.numel() * 4 for parameter in model.parameters())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    found = {"losses": losses, "wall": wall, "cpu": cpu, "tokens": tokens, "peak": peak, "weights": size}
+    found = {"losses": losses, "wall": wall, "cpu": cpu, "tokens": tokens, "peak": peak_bytes(), "weights": size}
     print(json.dumps(found))
 
 
