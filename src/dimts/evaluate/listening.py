@@ -11,6 +11,7 @@ until they are saved as a JSON file.
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -149,11 +150,12 @@ class Opinions:
 
     def lines(self) -> list[str]:
         """For people."""
-        out = [f"{self.raters} raters"]
+        out = [f"{self.raters} raters" if self.raters > 1 else "1 rater: intervals need two or more"]
         out += [f"{voice}: {one}" for voice, one in sorted(self.scores.items(), key=lambda item: -item[1].mean)]
         for (a, b), one in self.differences.items():
             clear = "clear" if one.low > 0 or one.high < 0 else "not clear"
-            out.append(f"{a} against {b}: {one.mean:+.2f} [{one.low:+.2f}, {one.high:+.2f}], {clear}")
+            within = "" if math.isnan(one.low) else f" [{one.low:+.2f}, {one.high:+.2f}]"
+            out.append(f"{a} against {b}: {one.mean:+.2f}{within}, {clear}")
         return out
 
 
