@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dimts.base.errors import ProjectError
@@ -148,6 +148,8 @@ def test_names_lead_nowhere(project: Project, tmp_path: Path, recordings: Write,
 
 
 @given(st.text())
+@example("0.A.")
+@example("0.A.!")
 def test_any_name_becomes_a_safe_one(name: str) -> None:
     safe = safe_name(name)
     assert safe
