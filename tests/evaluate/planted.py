@@ -17,9 +17,10 @@ from dimts.audio.level import high_pass
 from dimts.audio.likeness import Embedding, embed, likeness, profile
 from dimts.audio.wave import Wave
 from dimts.evaluate import plant
-from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine
+from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine, judged
 from dimts.evaluate.lessons import add_noise
-from dimts.evaluate.listener import Listener
+from dimts.evaluate.listener import Listener, words_signs
+from dimts.evaluate.segmenter import Segmenter
 from dimts.evaluate.sentences import GREETINGS, SENTENCES
 from dimts.speak import FORMANT_FRONTEND
 from dimts.text.frontend import Frontend
@@ -49,6 +50,7 @@ class Tally:
     clean: int = 0
     alarms: list[str] = field(default_factory=list)
     false_alarms: int = 0
+    missed: list[str] = field(default_factory=list)
 
     def recall(self, error: str) -> float:
         return self.found[error] / self.planted[error]
@@ -113,44 +115,82 @@ Clip = tuple[Wave, Words]
 """A recording and the phones of its words."""
 
 
-def try_real(listener: Listener, own: Sequence[Clip], calibration: Sequence[Clip], others: Sequence[Wave]) -> Tally:
-    """The same with a speaker's recordings `own`, thresholds from other recordings of theirs.
+@dataclass(frozen=True)
+class Speaker:
+    """A real speaker: recordings to know the voice by, and others, kept apart, to plant errors in."""
 
-    A wrong word is a right recording whose text asks for another word. `others` are recordings of other speakers.
+    name: str
+    known: Sequence[Clip]
+    apart: Sequence[Clip]
+
+
+def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter) -> Tally:
+    """The same with real speakers: every clip kept apart, once clean and once with each error.
+
+    Thresholds for a half of a speaker's clips come from the other half. Errors are planted where `planter`, which is
+    not the listener's own, finds the phones. A wrong word is a right recording whose text asks for another word.
+    Another voice: each speaker against all clips of the others.
     """
     rng, tally = random.Random(11), Tally()
-    voice = profile([wave for wave, _ in calibration])
-    thresholds = calibrated(FaultSettings(), [examine(wave, words, listener, voice) for wave, words in calibration])
-    everything = [word for _, words in own for word in words if len(word) >= 4]
-    for number, (wave, words) in enumerate(own):
-        clean = examine(wave, words, listener, voice, thresholds)
-        tally.clean += 1
-        tally.false_alarms += bool(clean.doubts)
-        tally.alarms += [f"{doubt.kind}: {doubt.message}" for doubt in clean.doubts]
-        spoken = plant.located(wave, words, listener)
-        first, last = _some_words(rng, words)
-        other, other_words = own[number - 1]
-        there = plant.located(other, other_words, listener)
-        place = rng.choice([at for at, word in enumerate(other_words) if len(word) >= 4])
-        piece = other.cut(there.times[place][0][0], there.times[place][-1][1])
-        end = Wave(wave.samples[: round(spoken.times[-1][-1][1] * wave.rate)], wave.rate)
-        changed: dict[str, tuple[Wave, Sequence[Sequence[str]]]] = {
-            "wrong word": (wave, plant.wrong_word(words, rng, everything)),
-            "cut": (plant.cut(spoken, rng.uniform(0.4, 0.8)), words),
-            "loop": (plant.loop(spoken, first, last, rng.choice((2, 3))), words),
-            "said after the end": (plant.babble(replace(spoken, wave=end), piece), words),
-            "noise at 10 dB": (add_noise(wave, 10.0, np.random.default_rng(number)), words),
-        }
-        if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
-            changed["halved length"] = plant.halve(spoken, words), words
-        for error, (spoilt, asked) in changed.items():
-            found = examine(spoilt, asked, listener, voice, thresholds)
-            tally.planted[error] += 1
-            tally.found[error] += bool(kinds(found) & WANTED[error])
-    for wave in others:
-        tally.planted["other voice"] += 1
-        tally.found["other voice"] += likeness(embed(wave), voice) < thresholds.likeness
+    everything = [word for one in speakers for _, words in one.apart for word in words if len(word) >= 4]
+    voices = {one.name: [embed(wave) for wave, _ in one.apart] for one in speakers}
+    for speaker in speakers:
+        voice = profile([wave for wave, _ in speaker.known[:_PROFILE_CLIPS]])
+        clean = [examine(wave, words, listener, voice) for wave, words in speaker.apart]
+        thresholds = [calibrated(FaultSettings(), clean[1 - half :: 2]) for half in (0, 1)]
+        for number in range(len(speaker.apart)):
+            limits = thresholds[number % 2]
+            unspoilt = judged(clean[number], limits)
+            tally.clean += 1
+            tally.false_alarms += bool(unspoilt.doubts)
+            tally.alarms += [f"{speaker.name}: {doubt.kind}: {doubt.message}" for doubt in unspoilt.doubts]
+            changed = planted_in(rng, speaker.apart, number, planter, everything)
+            for error, (spoilt, asked) in changed.items():
+                found = examine(spoilt, asked, listener, voice, limits)
+                tally.planted[error] += 1
+                hit = bool(kinds(found) & WANTED[error])
+                tally.found[error] += hit
+                if not hit:
+                    tally.missed.append(f"{speaker.name} {number} {error}")
+        for other, embeddings in voices.items():
+            if other == speaker.name:
+                continue
+            for number, embedding in enumerate(embeddings):
+                tally.planted["other voice"] += 1
+                tally.found["other voice"] += likeness(embedding, voice) < thresholds[number % 2].likeness
     return tally
+
+
+_PROFILE_CLIPS = 10
+
+
+def planted_in(
+    rng: random.Random, clips: Sequence[Clip], number: int, planter: Segmenter, everything: Words
+) -> dict[str, tuple[Wave, Sequence[Sequence[str]]]]:
+    """Planted error → a clip with it, and what it should say."""
+    wave, words = clips[number]
+    spoken = plant.located(wave, words, planter)
+    first, last = _some_words(rng, words)
+    other, other_words = clips[number - 1]
+    there = plant.located(other, other_words, planter)
+    place = rng.choice([at for at, word in enumerate(other_words) if len(word) >= 4])
+    piece = other.cut(there.times[place][0][0], there.times[place][-1][1])
+    end = Wave(wave.samples[: round(spoken.times[-1][-1][1] * wave.rate)], wave.rate)
+    changed: dict[str, tuple[Wave, Sequence[Sequence[str]]]] = {
+        "wrong word": (wave, plant.wrong_word(words, rng, everything)),
+        "cut": (plant.cut(spoken, rng.uniform(0.4, 0.8)), words),
+        "loop": (plant.loop(spoken, first, last, rng.choice((2, 3))), words),
+        "said after the end": (plant.babble(replace(spoken, wave=end), piece), words),
+        "noise at 10 dB": (add_noise(wave, 10.0, np.random.default_rng(number)), words),
+    }
+    if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
+        changed["halved length"] = plant.halve(spoken, words), words
+    return changed
+
+
+def spelt(words: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """As the listener writes them."""
+    return [word for word in words_signs(words) if word]
 
 
 def _some_words(rng: random.Random, words: Words) -> tuple[int, int]:

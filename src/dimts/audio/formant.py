@@ -72,6 +72,11 @@ LEVEL_DBFS = -21.0
 """RMS level of running speech. The variants' own lie between −31 and −9, so each gets a gain of its own."""
 _HOLDS = frozenset(["b", "t", "tS", "k", "d", "dZ", "g", "p", "k`", "t`", "tS`", "p`", "?"])
 """Phonemes that open with a hold."""
+_VOICED_HOLDS = frozenset(["b", "d", "dZ", "g"])
+_LEAST_HOLD_SECONDS, _ECHO_SECONDS, _ECHO_DB = 0.02, 0.010, -22.0
+"""Some variants have an echo, which sounds on in a hold: there a hold under the first of these is looked for by level,
+in steps of the second, and is what lies under the third, against the loudest step."""
+_VOWEL_NAMES = frozenset(name for vowel in VOWELS for name in MNEMONICS[vowel])
 _PATTERN = tuple(
     tuple(word.split()) for word in ("s ə l a m", "l ə d ə h i n", "t o l o", "m a r i j a m", "n e ɡ u s")
 )
@@ -279,11 +284,21 @@ def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[li
         heard = spoken[index] if index < len(spoken) else []
         starts.append(_starts(word, heard))
     sounds = np.flatnonzero(np.abs(raw.samples) >= 1e-6)
+    before = ""
     flat: list[int] = []
     for word, places in zip(names, starts, strict=True):
         for phone, start in zip(word, places, strict=True):
-            move = _hold_start if phone[0].rstrip(":") in _HOLDS else _sound_start
-            flat.append(min(max(move(start, sounds, len(raw.samples)), flat[-1] if flat else 0), end))
+            name = phone[0].rstrip(":")
+            move = _hold_start if name in _HOLDS else _sound_start
+            at = move(start, sounds, len(raw.samples))
+            if (
+                name in _HOLDS - _VOICED_HOLDS
+                and before in _VOWEL_NAMES
+                and start - at < _LEAST_HOLD_SECONDS * raw.rate
+            ):
+                at = _echo_start(at, raw)
+            flat.append(min(max(at, flat[-1] if flat else 0), end))
+            before = phone[-1]
     closes = [*flat[1:], end]
     pairs = iter(zip(flat, closes, strict=True))
     return [[next(pairs) for _ in word] for word in starts]
@@ -309,6 +324,15 @@ def _hold_start(start: int, sounds: np.ndarray[Any, np.dtype[np.intp]], length: 
     """The sample behind the last of `sounds` (the samples that are not silent) before `start`."""
     before = int(np.searchsorted(sounds, min(start, length)))
     return int(sounds[before - 1]) + 1 if before else 0
+
+
+def _echo_start(start: int, raw: _Raw) -> int:
+    """The sample behind the last loud step before `start`, an echo being quieter than what it repeats."""
+    size = round(_ECHO_SECONDS * raw.rate)
+    count = start // size
+    levels = np.sqrt(np.mean(np.square(raw.samples[start - count * size : start].reshape(count, size)), axis=1))
+    loud = np.flatnonzero(levels >= 10 ** (_ECHO_DB / 20) * levels.max(initial=0.0))
+    return start - (count - 1 - int(loud[-1])) * size if len(loud) else start
 
 
 def _sound_start(start: int, sounds: np.ndarray[Any, np.dtype[np.intp]], length: int) -> int:

@@ -289,6 +289,7 @@ def train_listener(
     for name, value in made.notes.items():
         if name.startswith("per_"):
             print(f"{name.removeprefix('per_').replace('_', ' ')}: {100 * value:.1f} % phone errors")
+    print(f"borders and lengths of phones: from {made.notes['borders_from']}")
     print(where)
 
 

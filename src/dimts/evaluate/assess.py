@@ -163,6 +163,7 @@ def assess(
     settings = settings or AssessSettings()
     own = project.root / LISTENER_FILE
     ear = Listener.load(listener or (own if own.is_file() else None))
+    _ = ear.segmenter  # an older listener is refused before anything is spoken
     clips = _held_out(project)
     lines = _list(project, clips, sentences, settings)
     likeness_to = profile([_clip(project, row) for row in clips[:_PROFILE_CLIPS]]) if clips else None

@@ -5,7 +5,8 @@
 
 The commonest complaints about neural voices: the end is cut off, a piece is said twice, something is said that is
 not in the text. Each is asked of the listener's chances, not of what it would have written: how much likelier is the
-text without its end, how much of what was said belongs to no phone, how much likelier are other signs within a word.
+text without its end, how much of what was said belongs to no phone, how much likelier are other signs within a word;
+length is asked of the borders of phones (segmenter.py, lengths.py).
 So a listener that is unsure cries no wolf. Thresholds were set on planted errors (docs/evaluation.md); `calibrated`
 raises them to what recordings of the speaker need.
 """
@@ -27,7 +28,7 @@ from dimts.base.errors import AudioError, ConfigError
 from dimts.evaluate.listener import Heard, Listener, number_of, words_signs, written
 from dimts.evaluate.metrics import Edits, align, per
 from dimts.evaluate.sound import Prosody, prosody
-from dimts.text.phones import LONG, short
+from dimts.text.phones import short
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class FaultSettings:
     """By which something was said, rather than nothing, between two phones or beyond the ends."""
     word_excess: float = 4.5
     """By which other signs are likelier in a word than its own, on the mean of its signs."""
-    short_margin: float = 4.2
-    """By which "said short" must be likelier than "said long", for one long consonant."""
+    short_evidence: float = 1.0
+    """By which "all long consonants last half their time" is likelier than "they last as long as usual"."""
     likeness: float = 0.80
     """Likeness to the voice below which it is another's."""
     snr_db: float = 17.0
@@ -50,7 +51,7 @@ class FaultSettings:
     """A silence within a phrase that is longer has lost its way."""
 
     def __post_init__(self) -> None:
-        evidence = (self.cut_evidence, self.extra_evidence, self.word_excess, self.short_margin)
+        evidence = (self.cut_evidence, self.extra_evidence, self.word_excess, self.short_evidence)
         if min(evidence) <= 0 or self.pause_seconds <= 0:
             raise ConfigError("fault thresholds are out of range", "evidence and pause_seconds are above 0")
 
@@ -70,7 +71,12 @@ class Evidence:
     extra_kind: str
     """loop: much the same stands beside it; extra: it does not."""
     short: Mapping[int, float]
-    """Place of a long consonant → margin of "said short"."""
+    """Place of a long consonant → what speaks for half its time (lengths.py)."""
+
+    @property
+    def shortened(self) -> float:
+        """What speaks for all of them having half their time; 0 where there is none."""
+        return sum(self.short.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def examine(
     if wave.seconds < 2 * _SHORTEST_SECONDS or not np.any(wave.samples):
         return _silence(wave, spelt, expected)
     heard = listener.hear(wave)
-    found, evidence = _weigh(heard, spelt, expected)
+    found, evidence = _weigh(heard, spelt, expected, _short(wave, spelt, listener))
     spoken = prosody(wave, expected)
     snr = floor_snr_db(wave)
     alike = likeness(embed(wave), profile) if profile is not None else math.nan
@@ -141,10 +147,12 @@ def judged(examined: Examined, settings: FaultSettings) -> Examined:
 
 
 def calibrated(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSettings:
-    """The thresholds for a speaker of whom `clean` are recordings without faults: never stricter than `settings`.
+    """The thresholds for a speaker of whom `clean` are recordings without faults.
 
     Each is moved to where the recordings alone would cross it in about one of a hundred (mean and deviation, as there
-    are few of them). Under five recordings nothing is moved.
+    are few of them; of lengths, which know the speaker already and pile up far below, to where one of twenty crosses
+    it), but none is made stricter than in `settings`, except that of likeness, up to where no stranger was
+    found: a steady reader is told from others better than most. Under five recordings nothing is moved.
     """
     if len(clean) < _LEAST_CLEAN:
         return settings
@@ -160,16 +168,31 @@ def calibrated(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSetti
         cut_evidence=highest([one.evidence.cut for one in clean], settings.cut_evidence),
         extra_evidence=highest([one.evidence.extra for one in clean], settings.extra_evidence),
         word_excess=highest([max(word.excess for word in one.words) for one in clean], settings.word_excess),
-        short_margin=highest(
-            [max(one.evidence.short.values()) for one in clean if one.evidence.short], settings.short_margin
+        short_evidence=_over_most(
+            [one.evidence.shortened for one in clean if one.evidence.short], settings.short_evidence
         ),
-        likeness=-highest([-one.likeness for one in clean], -settings.likeness),
+        likeness=_least_alike([one.likeness for one in clean], settings.likeness),
         snr_db=-highest([-one.snr_db for one in clean], -settings.snr_db),
         pause_seconds=highest([_longest_pause(one.prosody) for one in clean], settings.pause_seconds),
     )
 
 
+def _over_most(values: Sequence[float], usual: float) -> float:
+    return max(usual, float(np.quantile(values, _MOST))) if len(values) >= _LEAST_CLEAN else usual
+
+
+def _least_alike(values: Sequence[float], usual: float) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < _LEAST_CLEAN:
+        return usual
+    spread = max(float(np.std(known, ddof=1)), _LEAST_SPREAD)
+    return min(float(np.mean(known)) - _ONE_IN_A_HUNDRED * spread, max(_STRANGEST, usual))
+
+
+_STRANGEST, _LEAST_SPREAD = 0.84, 0.02
+"""Likeness that 99.9 % of the pairs of strangers stay under (docs/evaluation.md), and how little a speaker may vary."""
 _LEAST_CLEAN = 5
+_MOST = 0.95
 _ONE_IN_A_HUNDRED = 2.33
 """Deviations above the mean."""
 
@@ -204,7 +227,7 @@ def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, 
 
 
 def _weigh(
-    heard: Heard, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...]
+    heard: Heard, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
 ) -> tuple[tuple[HeardWord, ...], Evidence]:
     """Each word, and what speaks for faults."""
     costs = heard.costs_of_beginnings(expected)
@@ -213,7 +236,7 @@ def _weigh(
         path = heard.path(expected)
     except AudioError:  # shorter than the sentence can be
         unheard = tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt)
-        return unheard, Evidence(cut, missing, 0.0, (), "extra", {})
+        return unheard, Evidence(cut, missing, 0.0, (), "extra", shortness)
     own = np.array([number_of(expected[place // 2]) if place % 2 else 0 for place in path])
     lack = heard.chances.max(axis=1) - heard.chances[np.arange(len(own)), own]  # [N] what the text costs, by frame
     best = heard.chances.argmax(axis=1)
@@ -232,9 +255,7 @@ def _weigh(
     where = int(gaps.argmax())
     said = written(best[path == 2 * where])
     kind = "loop" if _repeats(said, expected[:where], expected[where:]) else "extra"
-    return tuple(words), Evidence(
-        cut, missing, float(gaps[where]), said, kind, _short(heard, expected, float(costs[-1]))
-    )
+    return tuple(words), Evidence(cut, missing, float(gaps[where]), said, kind, shortness)
 
 
 def _cut(costs: npt.NDArray[np.float64]) -> tuple[int, float]:
@@ -263,15 +284,13 @@ def _repeats(said: Sequence[str], before: Sequence[str], after: Sequence[str]) -
     return False
 
 
-def _short(heard: Heard, expected: tuple[str, ...], as_long: float) -> dict[int, float]:
-    """Long consonants → how much likelier short is; not the very last sign, after which nothing tells."""
-    found = {}
-    for place, sign in enumerate(expected[:-1]):
-        if sign.endswith(LONG):
-            margin = as_long - heard.cost([*expected[:place], short(sign), *expected[place + 1 :]])
-            if math.isfinite(margin):
-                found[place] = margin
-    return found
+def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], listener: Listener) -> dict[int, float]:
+    """Long consonants → what speaks for half their time; none where the wave is too short for all that is asked."""
+    try:
+        placed = listener.segmenter.segment(wave, spelt)
+    except AudioError:  # is a cut
+        return {}
+    return listener.segmenter.lengths.evidence(placed)
 
 
 def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Doubt]:
@@ -287,12 +306,13 @@ def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Doubt]:
         if word.excess > settings.word_excess:
             said = f"heard {' '.join(word.heard) or 'nothing'} for {' '.join(word.expected)}"
             yield Doubt("wrong_word", said, word.excess, settings.word_excess)
-    shortened = {place: margin for place, margin in evidence.short.items() if margin > settings.short_margin}
-    if shortened:
+    if evidence.shortened > settings.short_evidence:
         said = ", ".join(
-            f"{expected[place]} in {' '.join(expected[max(0, place - 2) : place + 3])}" for place in shortened
+            f"{expected[place]} in {' '.join(expected[max(0, place - 2) : place + 3])}"
+            for place, margin in evidence.short.items()
+            if margin > 0
         )
-        yield Doubt("short_consonants", f"sounds short: {said}", max(shortened.values()), settings.short_margin)
+        yield Doubt("short_consonants", f"sounds short: {said}", evidence.shortened, settings.short_evidence)
     if one.likeness < settings.likeness:
         yield Doubt("other_voice", f"likeness to the voice is {one.likeness:.2f}", one.likeness, settings.likeness)
     if one.snr_db < settings.snr_db:

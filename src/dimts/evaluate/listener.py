@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dimts.evaluate.network import Network
+    from dimts.evaluate.segmenter import Segmenter
 
 SIGNS = ("", *VOWELS, *(sign for phone in CONSONANTS for sign in (phone, phone + LONG)))
 """What it can write; "" is CTC's blank."""
@@ -147,25 +148,7 @@ class Heard:
     def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
         """[N] the likeliest timing: 2 k + 1 in a frame of phone k, 2 k in a blank before. AudioError if too short."""
         path = _with_blanks(phones)
-        steps = self.chances[:, path].astype(np.float64)
-        skip = _may_skip(path)
-        state = np.full(len(path), _IMPOSSIBLE)
-        state[:2] = steps[0, :2]
-        back = np.zeros(steps.shape, np.int8)
-        for at in range(1, len(steps)):
-            one = np.concatenate(([_IMPOSSIBLE], state[:-1]))
-            two = np.where(skip, np.concatenate(([_IMPOSSIBLE] * 2, state))[: len(path)], _IMPOSSIBLE)
-            choices = np.stack((state, one, two))
-            back[at] = choices.argmax(axis=0)
-            state = choices.max(axis=0) + steps[at]
-        place = len(path) - 1 if len(path) == 1 or state[-1] >= state[-2] else len(path) - 2
-        if state[place] <= _IMPOSSIBLE / 2:
-            raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
-        taken = np.zeros(len(steps), np.int64)
-        for at in range(len(steps) - 1, -1, -1):
-            taken[at] = place
-            place -= int(back[at, place])
-        return taken
+        return likeliest_path(self.chances[:, path].astype(np.float64), _may_skip(path))
 
     def align(self, phones: Sequence[str]) -> tuple[Placed, ...]:
         """Where each of `phones` was said, by the likeliest timing. AudioError if the wave is too short for them."""
@@ -176,6 +159,33 @@ class Heard:
             chance = float(np.exp(self.chances[rows, number_of(sign)]).mean())
             placed.append(Placed(sign, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, chance))
         return tuple(placed)
+
+
+def likeliest_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """[N] the state of each frame along the likeliest way (Viterbi 1967).
+
+    `steps` [N, S] ln of the chance of each state in each frame. A way begins in the first state or the second, ends in
+    the last or the last but one, and stays, goes on by one, or, where `skip` [S], comes from two before. AudioError if
+    there are too few frames for it.
+    """
+    count = steps.shape[1]
+    state = np.full(count + 2, _IMPOSSIBLE)  # two more in front, from which nothing comes
+    state[2:4] = steps[0, :2]
+    back = np.zeros(steps.shape, np.int8)
+    for at in range(1, len(steps)):
+        here, one = state[2:], state[1:-1]
+        two = np.where(skip, state[:-2], _IMPOSSIBLE)
+        best = np.maximum(here, one)
+        back[at] = np.where(two > best, 2, one > here)
+        state[2:] = np.maximum(best, two) + steps[at]
+    place = count - 1 if count == 1 or state[-1] >= state[-2] else count - 2
+    if state[place + 2] <= _IMPOSSIBLE / 2:
+        raise AudioError(f"the sound is too short for {count} states", "is it the right sentence?")
+    taken = np.zeros(len(steps), np.int64)
+    for at in range(len(steps) - 1, -1, -1):
+        taken[at] = place
+        place -= int(back[at, place])
+    return taken
 
 
 def written(best: npt.NDArray[np.int64]) -> tuple[str, ...]:
@@ -206,10 +216,22 @@ def _may_skip(path: list[int]) -> Any:
 class Listener:
     """A recogniser ready to hear; on the CPU, in about 1/40 of the sound's length."""
 
-    def __init__(self, network: Network, notes: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, network: Network, notes: dict[str, Any] | None = None, segmenter: Segmenter | None = None
+    ) -> None:
         self.network = network.eval()
         self.notes = notes or {}
         """What it was taught on, and how well it hears."""
+        self._segmenter = segmenter
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """What finds the borders of phones. CheckpointError for a listener without one, of an older make."""
+        if self._segmenter is None:
+            raise CheckpointError(
+                "this listener cannot tell how long a phone is", "dimts evaluate train-listener makes one that can"
+            )
+        return self._segmenter
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Listener:
@@ -233,14 +255,17 @@ class Listener:
         if notes.get("kind") != _KIND or json.loads(notes.get("signs", "[]")) != list(SIGNS):
             raise CheckpointError(f"{path} is no listener of this version", "dimts evaluate train-listener makes one")
         network = Network(NetworkSpec(**json.loads(notes["spec"])), len(SIGNS))
+        borders = {name: state.pop(name) for name in list(state) if name.startswith(_BORDERS)}
         try:
             network.load_state_dict(_unpacked(state))
-        except (RuntimeError, KeyError) as error:
+            segmenter = _segmenter(borders, notes[_LENGTHS]) if borders else None
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} does not fit its own description: {error}", "train it again") from error
-        return cls(network, json.loads(notes.get("notes", "{}")))
+        return cls(network, json.loads(notes.get("notes", "{}")), segmenter)
 
     def save(self, path: Path | str) -> Path:
-        """One safetensors file: matrices in 8 bits with a scale for each row, all else in half precision."""
+        """One safetensors file: matrices in 8 bits with a scale for each row, vectors in half precision."""
+        torch = need("torch", "evaluate")
         torch_files = need("safetensors.torch", "evaluate")
         path = Path(path)
         state = _packed(self.network.state_dict())
@@ -250,6 +275,9 @@ class Listener:
             "spec": json.dumps(asdict(self.network.spec)),
             "notes": json.dumps(self.notes, ensure_ascii=False, sort_keys=True),
         }
+        if self._segmenter is not None:
+            state |= {_BORDERS + name: torch.from_numpy(some) for name, some in self._segmenter.tensors().items()}
+            notes[_LENGTHS] = json.dumps(asdict(self._segmenter.lengths), ensure_ascii=False)
         with aside(path) as temporary:
             torch_files.save_file(state, str(temporary), metadata=notes)
         return path
@@ -261,6 +289,18 @@ class Listener:
         with torch.inference_mode():
             chances = self.network(mels[None], torch.tensor([len(mels)]))[0]
         return Heard(chances.numpy())
+
+
+_BORDERS, _LENGTHS = "segmenter.", "lengths"
+"""What the tensors' names begin with, and the entry that belongs to them."""
+
+
+def _segmenter(tensors: Mapping[str, Tensor], lengths: str) -> Segmenter:
+    from dimts.evaluate.lengths import Lengths
+    from dimts.evaluate.segmenter import Segmenter
+
+    arrays = {name.removeprefix(_BORDERS): tensor.numpy() for name, tensor in tensors.items()}
+    return Segmenter.of(arrays, Lengths(**json.loads(lengths)))
 
 
 _ROW_SCALE = ".scale"

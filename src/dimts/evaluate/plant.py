@@ -5,7 +5,6 @@ Every function takes a wave (and the times of its phones) and gives back one wit
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Sequence
 
@@ -13,7 +12,8 @@ import numpy as np
 
 from dimts.audio.formant import Spoken
 from dimts.audio.wave import Wave
-from dimts.evaluate.listener import Listener, signs
+from dimts.evaluate.listener import signs, words_signs
+from dimts.evaluate.segmenter import Segmenter
 from dimts.text.phones import LONG
 
 Words = Sequence[Sequence[str]]
@@ -48,29 +48,25 @@ def babble(spoken: Spoken, more: Wave) -> Wave:
     return _joined([spoken.wave, Wave.silence(0.15, spoken.wave.rate), more])
 
 
-def located(wave: Wave, words: Words, listener: Listener) -> Spoken:
-    """A recording with the times of its phones, as the listener finds them: borders lie midway between two phones.
+def located(wave: Wave, words: Words, segmenter: Segmenter) -> Spoken:
+    """A recording with the times of its phones, as a segmenter finds them.
 
-    AudioError if the wave is too short for the words.
+    A ʔ that begins a word takes no time. AudioError if the wave is too short for the words.
     """
-    spelt = [signs(word) for word in words]
-    placed = listener.hear(wave).align([sign for word in spelt for sign in word])
-    borders = [(one.end + other.start) / 2 for one, other in itertools.pairwise(placed)]
-    starts = [max(0.0, placed[0].start - _EDGE_SECONDS), *borders]
-    ends = [*borders, min(wave.seconds, placed[-1].end + _EDGE_SECONDS)]
-    times, at = [], 0
-    for word in words:
+    placed = iter(segmenter.segment(wave, [word for word in words_signs(words) if word]))
+    times, at = [], 0.0
+    for word, heard in zip(words, words_signs(words), strict=True):
+        unheard = len(signs(word)) - len(heard)
         one = []
-        for phone in word:
-            count = len(signs([phone]))  # Cʷ is heard as two
-            one.append((starts[at], ends[at + count - 1]))
-            at += count
+        for place, phone in enumerate(word):
+            if place < unheard:
+                one.append((at, at))
+                continue
+            parts = [next(placed) for _ in signs([phone])]  # Cʷ is heard as two
+            one.append((parts[0].start, parts[-1].end))
+            at = parts[-1].end
         times.append(tuple(one))
     return Spoken(wave, tuple(times))
-
-
-_EDGE_SECONDS = 0.05
-"""A sign of the listener's stands in the middle of its phone; so much of the outermost lies beyond it."""
 
 
 def halve(spoken: Spoken, words: Words) -> Wave:

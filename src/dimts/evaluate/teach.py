@@ -10,9 +10,10 @@ through it once, and what it gave is learnt from several times, each time with o
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,9 +29,19 @@ from dimts.base.plugins import need
 from dimts.base.progress import Progress, Tell, silent
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
-from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, said_by, spoil, throat
-from dimts.evaluate.listener import MEL, SIGNS, Listener, features, words_signs
+from dimts.evaluate.lessons import (
+    HELD_OUT_VARIANTS,
+    LessonSettings,
+    invent,
+    lessons,
+    said_by,
+    spoil,
+    taught_variants,
+    throat,
+)
+from dimts.evaluate.listener import MEL, SIGNS, Listener, features, signs, words_signs
 from dimts.evaluate.metrics import Edits, edits, per, phone_class
+from dimts.evaluate.segmenter import Segmenter
 from dimts.text.phones import WORD_MARK
 
 if TYPE_CHECKING:
@@ -42,6 +53,12 @@ Lesson = tuple["Tensor", tuple[int, ...]]
 """What the ear gave, [N, ear width] in half precision, and the numbers of the signs said."""
 Recorded = tuple[Callable[[], Wave], tuple[str, ...]]
 """How to read a clip, and the signs said in it."""
+_BORDER_WAVES, _BORDER_SECONDS = 1200, 1800.0
+"""Of formant voices, or of recordings at the most, that the segmenter learns from."""
+_BORDER_MIXTURES = 16
+"""Gaussians a state for these many voices."""
+_BORDER_LEAST_SECONDS = 60.0
+"""Of recordings; from fewer it learns nothing that the formant voices have not taught it better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +103,14 @@ _SAVE_EVERY = 100
 _TELL_EVERY = 10
 
 
+def utterance_words(row: Utterance) -> list[tuple[str, ...]]:
+    """The signs that should be heard in each word of a clip."""
+    return [word for word in words_signs(word.split() for word in row.phones.split(f" {WORD_MARK} ")) if word]
+
+
 def utterance_signs(row: Utterance) -> tuple[str, ...]:
     """What should be heard in a clip."""
-    words = [word.split() for word in row.phones.split(f" {WORD_MARK} ")]
-    return tuple(sign for word in words_signs(words) for sign in word)
+    return tuple(sign for word in utterance_words(row) for sign in word)
 
 
 def teach(
@@ -114,15 +135,20 @@ def teach(
     if project and not real:
         raise ConfigError(f"{project.root} has no kept clips to learn from", f"dimts data prepare {project.root}")
     recordings = [(partial(_clip, project, row), utterance_signs(row)) for row in real]
-    network, taught = _train(out, settings, recordings, Listener.load(ear).network, tell)
+    begun = Listener.load(ear)
+    network, taught = _train(out, settings, recordings, begun.network, tell)
+    tell(Progress("train-listener borders", 0, 1, "fits"))
+    borders, borders_from = _borders(begun, project, real, settings.seed)
+    tell(Progress("train-listener borders", 1, 1, "fits"))
     held = [row for row in rows if row.split in ("dev", "test")]
     notes = {
         "taught_on": _description(settings, real),
         "settings": asdict(settings),
         "steps": taught,
+        "borders_from": borders_from,
         "per_formant_held_out_voices": round(formant_rate(Listener(network), 24).rate, 4),
     }
-    listener = Listener(network, notes)
+    listener = Listener(network, notes, borders)
     if project and held:
         notes |= held_out(listener, [(partial(_clip, project, row), utterance_signs(row)) for row in held])
     listener.save(out)
@@ -169,6 +195,43 @@ def _description(settings: TeachSettings, real: Sequence[Utterance]) -> str:
         said = f"{settings.real_share:.0%} of {count} waves from {len(real)} clips"
         said += f" ({minutes:.1f} min), the rest invented words by formant voices"
     return said
+
+
+def _borders(begun: Listener, project: Project | None, rows: Sequence[Utterance], seed: int) -> tuple[Segmenter, str]:
+    """What finds the borders of phones, and what it was taught by."""
+    if project is None:
+        return formant_segmenter(seed), f"{_BORDER_WAVES} waves of invented words by formant voices"
+    seconds = sum(row.seconds for row in rows)
+    if seconds < _BORDER_LEAST_SECONDS:
+        return begun.segmenter, f"the listener it began with ({seconds:.0f} s of recordings are too few)"
+    step = max(1.0, seconds / _BORDER_SECONDS)
+    chosen = [rows[math.floor(at * step)] for at in range(math.ceil(len(rows) / step))]
+    try:
+        found = Segmenter.fit([(_clip(project, row), utterance_words(row)) for row in chosen])
+    except ConfigError as error:
+        return begun.segmenter, f"the listener it began with ({error})"
+    return found, f"{sum(row.seconds for row in chosen) / 60:.1f} min of the recordings"
+
+
+def formant_segmenter(seed: int) -> Segmenter:
+    """Taught by formant voices, which tell their borders themselves."""
+    rng, settings = random.Random(f"{seed} borders"), LessonSettings()
+    names, clips, known = taught_variants(), [], []
+    for _ in range(_BORDER_WAVES):
+        words = invent(rng, settings)
+        rate = rng.uniform(settings.slowest, settings.fastest)
+        voice = Formant(FormantSettings(rate=rate, pitch=rng.uniform(0.7, 1.5), variant=rng.choice(names)))
+        spoken = voice.speak_timed(words, "።")
+        clips.append((spoken.wave, [signs(word) for word in words]))
+        known.append([part for word, times in zip(words, spoken.times, strict=True) for part in _parts(word, times)])
+    return Segmenter.fit(clips, known, _BORDER_MIXTURES)
+
+
+def _parts(word: Sequence[str], times: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Times of phones → of signs: Cʷ, which is heard as two, is parted in its middle."""
+    for phone, (start, end) in zip(word, times, strict=True):
+        edges = np.linspace(start, end, len(signs([phone])) + 1)
+        yield from ((float(first), float(last)) for first, last in itertools.pairwise(edges))
 
 
 def _train(
