@@ -16,6 +16,8 @@ from dimts.audio.formant import Formant, FormantSettings, Spoken
 from dimts.audio.level import high_pass
 from dimts.audio.likeness import Embedding, embed, likeness, profile
 from dimts.audio.wave import Wave
+from dimts.base.project import Project
+from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import plant
 from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine, judged
 from dimts.evaluate.lessons import add_noise
@@ -127,9 +129,9 @@ class Speaker:
 def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter) -> Tally:
     """The same with real speakers: every clip kept apart, once clean and once with each error.
 
-    Thresholds for a half of a speaker's clips come from the other half. Errors are planted where `planter`, which is
-    not the listener's own, finds the phones. A wrong word is a right recording whose text asks for another word.
-    Another voice: each speaker against all clips of the others.
+    Thresholds for a clip come from all others of the speaker that were kept apart. Errors are planted where `planter`,
+    which is not the listener's own, finds the phones. A wrong word is a right recording whose text asks for another
+    word. Another voice: each speaker against all clips of the others.
     """
     rng, tally = random.Random(11), Tally()
     everything = [word for one in speakers for _, words in one.apart for word in words if len(word) >= 4]
@@ -137,9 +139,11 @@ def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter
     for speaker in speakers:
         voice = profile([wave for wave, _ in speaker.known[:_PROFILE_CLIPS]])
         clean = [examine(wave, words, listener, voice) for wave, words in speaker.apart]
-        thresholds = [calibrated(FaultSettings(), clean[1 - half :: 2]) for half in (0, 1)]
+        thresholds = [
+            calibrated(FaultSettings(), [*clean[:number], *clean[number + 1 :]]) for number in range(len(clean))
+        ]
         for number in range(len(speaker.apart)):
-            limits = thresholds[number % 2]
+            limits = thresholds[number]
             unspoilt = judged(clean[number], limits)
             tally.clean += 1
             tally.false_alarms += bool(unspoilt.doubts)
@@ -157,7 +161,7 @@ def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter
                 continue
             for number, embedding in enumerate(embeddings):
                 tally.planted["other voice"] += 1
-                tally.found["other voice"] += likeness(embedding, voice) < thresholds[number % 2].likeness
+                tally.found["other voice"] += likeness(embedding, voice) < thresholds[number % len(thresholds)].likeness
     return tally
 
 
@@ -216,3 +220,58 @@ def real_clips(folder: Path, speakers: Sequence[str] = ()) -> dict[str, list[Cli
             if len(words) >= 3 and any(len(word) >= 4 for word in words):
                 out.setdefault(row["speaker"], []).append((high_pass(Wave.load(folder / row["path"])), words))
     return out
+
+
+LEAST_CLIPS = 12
+"""Of a speaker in whose recordings errors are planted."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Real recordings, parted for teaching a listener and trying it."""
+
+    taught: dict[str, list[Clip]]
+    own: list[Speaker]
+    """Speakers it is taught, each third clip kept apart."""
+    foreign: list[Speaker]
+    """Speakers it is never taught."""
+    strangers: list[Clip]
+    """All that these say, and others with too few clips to plant errors in."""
+    planter: Segmenter
+    """Taught by all recordings: the best borders that can be had without a hand."""
+
+
+def corpus(folder: Path, strangers: str = "te", first: int = 0) -> Corpus:
+    """Speakers whose names begin with `strangers` are never taught; of others each third clip from `first` on is not."""
+    every = real_clips(folder)
+    enough = {name: clips for name, clips in every.items() if len(clips) >= LEAST_CLIPS}
+    foreign = {name: clips for name, clips in every.items() if name.startswith(strangers)}
+    taught = {
+        name: [clip for number, clip in enumerate(clips) if number % 3 != first] if name in enough else clips
+        for name, clips in every.items()
+        if name not in foreign
+    }
+    return Corpus(
+        taught,
+        [Speaker(name, taught[name], clips[first::3]) for name, clips in enough.items() if name in taught],
+        [Speaker(name, clips[1::2], clips[::2]) for name, clips in enough.items() if name in foreign],
+        [clip for clips in foreign.values() for clip in clips],
+        Segmenter.fit([(wave, spelt(words)) for clips in every.values() for wave, words in clips]),
+    )
+
+
+def project_of(folder: Path, taught: dict[str, list[Clip]]) -> Project:
+    """A project whose training clips these are."""
+    home = Project.create(folder, "[project]\n")
+    rows = []
+    for speaker, clips in taught.items():
+        for number, (wave, words) in enumerate(clips):
+            name = f"{speaker}-{number}"
+            wave.save(home.clips / f"{name}.wav")
+            phones = " # ".join(" ".join(word) for word in words)
+            rows.append(
+                Utterance(id=name, path=f"clips/{name}.wav", text=phones, phones=phones, spelling=phones,
+                          seconds=wave.seconds, speaker=speaker, split="train", kept=True)
+            )  # fmt: skip
+    Manifest.write(home.manifest, rows)
+    return home

@@ -70,6 +70,46 @@ def test_too_much_for_the_time_is_refused() -> None:
         heard.cost(["q"])
 
 
+def surely(said: list[str]) -> Heard:
+    """Each sign heard for three frames, a blank after each, as good as surely."""
+    numbers = [number for sign in said for number in [SIGNS.index(sign)] * 3 + [0]]
+    chances = np.full((len(numbers), len(SIGNS)), 1e-4 / len(SIGNS))
+    chances[np.arange(len(numbers)), numbers] = 1.0 - 1e-4
+    return Heard(np.log(chances).astype(np.float32))
+
+
+def test_what_is_said_too_much_is_found_where_it_is() -> None:
+    more = surely(["s", "a", "b", "u", "s", "a", "m"]).insertion(["s", "a", "m"])
+    assert more.evidence > 40
+    # what stands between s-a and m, or, the same, between nothing and s-a-m
+    assert (more.place, more.said) in [(0, ("s", "a", "b", "u")), (2, ("b", "u", "s", "a")), (1, ("a", "b", "u", "s"))]
+    nothing = surely(["s", "a", "m"]).insertion(["s", "a", "m"])
+    assert abs(nothing.evidence) < 1.0
+    with pytest.raises(AudioError, match="too short"):
+        noise(3, 1).insertion(["a", "b", "a", "b"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=3), st.integers(7, 9), st.integers(0, 99))
+def test_an_insertion_is_the_best_of_all_places_and_stretches(spoken: list[str], frames: int, seed: int) -> None:
+    heard = noise(frames, seed)
+
+    def chance(first: int, last: int, signs: list[str]) -> float:
+        if first == last:
+            return 0.0 if not signs else -math.inf
+        return -Heard(heard.chances[first:last]).cost(signs)
+
+    best = max(
+        chance(0, start, spoken[:place])
+        + float(heard.chances[start:end].max(axis=1).sum())
+        + chance(end, frames, spoken[place:])
+        for place in range(len(spoken) + 1)
+        for start in range(frames + 1)
+        for end in range(start, frames + 1)
+    )
+    assert heard.insertion(spoken).evidence == pytest.approx(best + heard.cost(spoken), rel=1e-5, abs=1e-5)
+
+
 def test_every_phone_can_be_written() -> None:
     assert all(sign in SIGNS for phone in inventory() for sign in signs([phone]))
     assert signs(["kʼʷː", "a"]) == ("kʼː", "w", "a")

@@ -37,17 +37,17 @@ class FaultSettings:
 
     cut_evidence: float = 4.0
     """By which the text without its end is likelier than the whole, for each sign of that end."""
-    extra_evidence: float = 11.0
+    extra_evidence: float = 12.0
     """By which something was said, rather than nothing, between two phones or beyond the ends."""
-    word_excess: float = 4.5
-    """By which other signs are likelier in a word than its own, on the mean of its signs."""
+    word_excess: float = 4.2
+    """By which other signs are likelier in a word than its own, for each sign of it and one more."""
     short_evidence: float = 1.0
     """By which "all long consonants last half their time" is likelier than "they last as long as usual"."""
     likeness: float = 0.80
     """Likeness to the voice below which it is another's."""
     snr_db: float = 17.0
     """Speech over noise (see `floor_snr_db`), below which it is noisy."""
-    pause_seconds: float = 1.2
+    pause_seconds: float = 2.0
     """A silence within a phrase that is longer has lost its way."""
 
     def __post_init__(self) -> None:
@@ -88,7 +88,8 @@ class HeardWord:
     error: float
     """Share of its signs that are wrong or missing."""
     excess: float
-    """By how much, in natural log for each sign, other signs are likelier there than its own."""
+    """By how much, in natural log, other signs are likelier there than its own; for each sign and one more, as short
+    words are the sooner misheard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,9 @@ def calibrated(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSetti
     """The thresholds for a speaker of whom `clean` are recordings without faults.
 
     Each is moved to where the recordings alone would cross it in about one of a hundred (mean and deviation, as there
-    are few of them; of lengths, which know the speaker already and pile up far below, to where one of twenty crosses
-    it), but none is made stricter than in `settings`, except that of likeness, up to where no stranger was
-    found: a steady reader is told from others better than most. Under five recordings nothing is moved.
+    are few of them; of lengths and likeness, which lie far from normal, to where one of twenty crosses it). None is
+    made stricter than in `settings` but that of likeness, up to where hardly any stranger was found: a steady reader
+    is told from others better than most. Under five recordings nothing is moved.
     """
     if len(clean) < _LEAST_CLEAN:
         return settings
@@ -183,14 +184,11 @@ def _over_most(values: Sequence[float], usual: float) -> float:
 
 def _least_alike(values: Sequence[float], usual: float) -> float:
     known = [value for value in values if math.isfinite(value)]
-    if len(known) < _LEAST_CLEAN:
-        return usual
-    spread = max(float(np.std(known, ddof=1)), _LEAST_SPREAD)
-    return min(float(np.mean(known)) - _ONE_IN_A_HUNDRED * spread, max(_STRANGEST, usual))
+    return min(float(np.quantile(known, 1.0 - _MOST)), max(_STRANGEST, usual)) if len(known) >= _LEAST_CLEAN else usual
 
 
-_STRANGEST, _LEAST_SPREAD = 0.84, 0.02
-"""Likeness that 99.9 % of the pairs of strangers stay under (docs/evaluation.md), and how little a speaker may vary."""
+_STRANGEST = 0.83
+"""Likeness under which 98.7 % of the strangers lie (docs/evaluation.md)."""
 _LEAST_CLEAN = 5
 _MOST = 0.95
 _ONE_IN_A_HUNDRED = 2.33
@@ -249,13 +247,11 @@ def _weigh(
         good = sum(
             step.kind == "same" for step in align([short(sign) for sign in said], [short(sign) for sign in word])
         )
-        words.append(HeardWord(word, said, 1.0 - good / len(word), float(lack[mine].sum()) / len(word)))
+        words.append(HeardWord(word, said, 1.0 - good / len(word), float(lack[mine].sum()) / (len(word) + 1)))
         first = last
-    gaps = np.bincount(path[path % 2 == 0] // 2, lack[path % 2 == 0], len(expected) + 1)
-    where = int(gaps.argmax())
-    said = written(best[path == 2 * where])
-    kind = "loop" if _repeats(said, expected[:where], expected[where:]) else "extra"
-    return tuple(words), Evidence(cut, missing, float(gaps[where]), said, kind, shortness)
+    more = heard.insertion(expected)
+    kind = "loop" if _repeats(more.said, expected[: more.place], expected[more.place :]) else "extra"
+    return tuple(words), Evidence(cut, missing, more.evidence, more.said, kind, shortness)
 
 
 def _cut(costs: npt.NDArray[np.float64]) -> tuple[int, float]:

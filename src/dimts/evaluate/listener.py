@@ -100,6 +100,18 @@ class Placed:
     """Mean chance of the sign over its frames, by the listener."""
 
 
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """What was said that is not asked for."""
+
+    evidence: float
+    """ln of how much likelier it is that something was said there than that nothing was."""
+    place: int
+    """How many phones stand before it."""
+    said: tuple[str, ...]
+    """What it seems to be."""
+
+
 @dataclass(frozen=True, eq=False)
 class Heard:
     """What was heard in one wave."""
@@ -133,17 +145,46 @@ class Heard:
 
     def costs_of_beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
         """[S + 1] the cost of nothing, of the first phone alone, of the first two … of all; each as `cost` gives it."""
+        ends = self._beginnings(phones)[-1]
+        found: npt.NDArray[np.float64] = np.where(ends > _IMPOSSIBLE / 2, -ends, math.inf)
+        return found
+
+    def insertion(self, phones: Sequence[str]) -> Insertion:
+        """Where, besides all of `phones`, most was said that is not asked for, and how much speaks for it.
+
+        At one place, for as long as wanted, anything may be said; the sum over all timings of what comes before and of
+        what comes after is CTC's. AudioError if the wave is too short for the phones.
+        """
+        before = self._beginnings(phones)  # [N + 1, S + 1] ln of the chance that the first s were said by frame n
+        after = Heard(self.chances[::-1])._beginnings(phones[::-1])[
+            ::-1, ::-1
+        ]  # that those from s on are said from n on
+        if before[-1, -1] <= _IMPOSSIBLE / 2:
+            raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
+        anything = np.concatenate(([0.0], np.cumsum(self.chances.max(axis=1), dtype=np.float64)))[:, None]
+        begun = before - anything
+        through = np.maximum.accumulate(begun, axis=0) + anything + after
+        end, place = np.unravel_index(int(through.argmax()), through.shape)
+        start = int(begun[: end + 1, place].argmax())
+        said = written(self.chances[start:end].argmax(axis=1))
+        return Insertion(float(through[end, place] - before[-1, -1]), int(place), said)
+
+    def _beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[N + 1, S + 1] ln of the chance that after n frames the first s phones, and no more, have been said."""
         path = _with_blanks(phones)
         steps = self.chances[:, path].astype(np.float64)  # [N, 2 S + 1]
         skip = _may_skip(path)
+        said = np.full((len(steps) + 1, len(phones) + 1), _IMPOSSIBLE)
+        said[0, 0] = 0.0
         state = np.full(len(path) + 2, _IMPOSSIBLE)  # two more in front, from which nothing comes
-        state[2:4] = steps[0, :2]
-        for now in steps[1:]:
-            two = np.where(skip, state[:-2], _IMPOSSIBLE)
-            state[2:] = np.logaddexp(np.logaddexp(state[2:], state[1:-1]), two) + now
-        ends = np.logaddexp(state[2::2], state[1::2])  # after the blank, or without it: [S + 1]
-        found: npt.NDArray[np.float64] = np.where(ends > _IMPOSSIBLE / 2, -ends, math.inf)
-        return found
+        for now, step in enumerate(steps):
+            if now:
+                two = np.where(skip, state[:-2], _IMPOSSIBLE)
+                state[2:] = np.logaddexp(np.logaddexp(state[2:], state[1:-1]), two) + step
+            else:
+                state[2:4] = step[:2]
+            said[now + 1] = np.logaddexp(state[2::2], state[1::2])  # after the blank, or without it
+        return said
 
     def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
         """[N] the likeliest timing: 2 k + 1 in a frame of phone k, 2 k in a blank before. AudioError if too short."""
