@@ -1,6 +1,6 @@
 """How well the listener hears real speakers, before and after it was taught some, and which planted errors it finds.
 
-    PYTHONPATH=. python benchmarks/listener.py [--speech FOLDER] [--strangers te] [--first 0] [--steps 300] [--keep FILE]
+    PYTHONPATH=. python benchmarks/listener.py [--speech FOLDER] [--strangers te] [--first 0] [--keep FILE]
 
 A project is made of the speakers whose names do not begin with `--strangers`, but each third clip of those who have
 twelve or more. Errors are planted in these clips, and in half of those of the strangers, where a segmenter taught by

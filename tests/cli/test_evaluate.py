@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from click.testing import Result
 from typer.testing import CliRunner
 
 from dimts.audio.formant import Formant, FormantSettings
@@ -20,6 +21,11 @@ from dimts.evaluate.listener import Listener
 
 def command(*arguments: object) -> tuple[int, str]:
     """`dimts evaluate …` alone; DimtsError comes through, as `dimts` itself turns it into exit code 2."""
+    result = invoked(*arguments)
+    return result.exit_code, result.stdout
+
+
+def invoked(*arguments: object) -> Result:
     app = typer.Typer(rich_markup_mode=None)
     app.callback()(lambda: None)
     register(app)
@@ -28,7 +34,7 @@ def command(*arguments: object) -> tuple[int, str]:
         raise result.exception
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, result.stdout
+    return result
 
 
 @pytest.fixture
@@ -109,6 +115,7 @@ def test_one_sound(tmp_path: Path) -> None:
     code, out = command("sound", wave, "--text", "/səlam/ /ləʔaləm/", "--json")
     assert code == 0
     assert json.loads(out)["faults"] == []
+    assert "formant voices alone" in invoked("sound", wave, "--text", "/səlam/ /ləʔaləm/").stderr
     code, out = command("sound", wave, "--text", "/səlam/ /ləʔaləm/ /mulːu/ /tʼəwat/", "--reference", wave)
     assert code == 1
     assert "cut" in out

@@ -242,7 +242,10 @@ class Corpus:
 
 
 def corpus(folder: Path, strangers: str = "te", first: int = 0) -> Corpus:
-    """Speakers whose names begin with `strangers` are never taught; of others each third clip from `first` on is not."""
+    """Speakers whose names begin with `strangers` are never taught; of the others each third clip is not.
+
+    `first`, 0 to 2, is where these thirds begin.
+    """
     every = real_clips(folder)
     enough = {name: clips for name, clips in every.items() if len(clips) >= LEAST_CLIPS}
     foreign = {name: clips for name, clips in every.items() if name.startswith(strangers)}

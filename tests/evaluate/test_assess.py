@@ -165,6 +165,8 @@ def test_the_formant_voice_through_the_front_door(project: Project) -> None:
     assert found.ranking.best.worth.mean > 70
     assert any("only voice" in line for line in found.ranking.why)
     assert len(found.recordings) >= 1
+    assert any("train-listener" in remark for remark in found.remarks), "it says that it knows nobody"
+    assert "train-listener" in found.report.read_text(encoding="utf-8")
 
 
 def test_an_xtts_voice_that_only_makes_noise_is_measured_too(project: Project) -> None:

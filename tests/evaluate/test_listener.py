@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, CheckpointError
+from dimts.data.manifest import Utterance
 from dimts.evaluate import lessons as lesson_room
 from dimts.evaluate import teach as teaching
 from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, taught_variants
@@ -238,3 +239,6 @@ def test_the_shipped_listener_hears_voices_it_was_not_taught_with() -> None:
     assert formant_rate(listener, 12).rate < 0.15
     assert "formant" in listener.notes["taught_on"]
     assert "clips" not in listener.notes["taught_on"], "no corpus without a licence is in the shipped weights"
+    assert not listener.knows_people
+    row = Utterance(id="a", path="a.wav", text="", seconds=3.0)
+    assert Listener(listener.network, {"taught_on": teaching._description(TeachSettings(), [row])}).knows_people

@@ -136,6 +136,8 @@ def project(
         print(line)
     if found.pairs:
         print(f"minimal pairs: {pairs_line(found.pairs)}")
+    for remark in found.remarks:
+        print(remark)
     print(found.report)
 
 
@@ -171,6 +173,7 @@ def sound(
     """
     import json
     import math
+    import sys
 
     from dimts.audio.likeness import profile
     from dimts.audio.wave import Wave
@@ -183,7 +186,14 @@ def sound(
         Wave.load(wave), tuple(word.phones for word in words), tuple(word.by for word in words), math.nan
     )
     voice = profile([Wave.load(path) for path in reference]) if reference else None
-    tools = Tools(Listener.load(listener), voice)
+    ear = Listener.load(listener)
+    if not ear.knows_people:
+        print(
+            "the listener has learnt from formant voices alone: in a person's voice it finds faults that are none; "
+            "teach it by 'dimts evaluate train-listener PROJECT', then --listener PROJECT/listener.safetensors",
+            file=sys.stderr,
+        )
+    tools = Tools(ear, voice)
     found = measure(Sentence(wave.stem, text, Wave.load(same) if same else None), performed, tools)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))

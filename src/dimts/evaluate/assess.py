@@ -93,6 +93,8 @@ class Assessment:
     pairs: Sequence[Tried]
     report: Path
     results: Path
+    remarks: Sequence[str] = ()
+    """What is to be known beside the figures."""
 
 
 def evaluate(
@@ -183,6 +185,7 @@ def assess(
             measured[name].append(measure(line, performed, tools))
             tell(Progress(f"measure {name}", number, len(lines), "sentences"))
     measured, remark = _foreseen(homes or {}, lines, measured, tell)
+    remarks = [one for one in (remark, _stranger(project, ear) if recordings else "") if one]
     texts = {line.name: line.text for line in lines}
     write_text(folder / "spoken" / "sentences.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
     ranking = rank(measured)
@@ -192,7 +195,7 @@ def assess(
         "dimts": __version__,
         "listener": ear.notes,
         "ranking": ranking.as_dict(),
-        "remarks": [remark] if remark else [],
+        "remarks": remarks,
         "thresholds": {name: round(value, 3) for name, value in asdict(tools.faults).items()},
         RECORDINGS: [one.as_dict() for one in recordings],
         "pairs": [_pair_dict(one) for one in tried],
@@ -200,9 +203,19 @@ def assess(
     }
     write_text(folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     page = _page(project, ranking, measured, spoken, recordings, tried, lines, tell)
-    page = replace(page, notes=[*page.notes, *([remark] if remark else [])], losses=losses(log) if log else {})
+    page = replace(page, notes=[*page.notes, *remarks], losses=losses(log) if log else {})
     page.write(folder / "report.html")
-    return Assessment(ranking, measured, recordings, tried, folder / "report.html", folder / "results.json")
+    return Assessment(ranking, measured, recordings, tried, folder / "report.html", folder / "results.json", remarks)
+
+
+def _stranger(project: Project, ear: Listener) -> str:
+    """Said where a listener that has heard nobody judges a person's voice."""
+    if ear.knows_people:
+        return ""
+    return (
+        "The listener has learnt from formant voices alone: it hears this speaker badly and finds faults less surely. "
+        f"Teach it first: dimts evaluate train-listener {project.root.name}"
+    )
 
 
 # ---------------------------------------------------------------- what is said

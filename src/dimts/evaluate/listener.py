@@ -266,6 +266,11 @@ class Listener:
         self._segmenter = segmenter
 
     @property
+    def knows_people(self) -> bool:
+        """Whether it was taught by recordings, and not by formant voices alone."""
+        return " clips " in self.notes.get("taught_on", "")
+
+    @property
     def segmenter(self) -> Segmenter:
         """What finds the borders of phones. CheckpointError for a listener without one, of an older make."""
         if self._segmenter is None:
