@@ -21,7 +21,7 @@ from dimts.data.manifest import Utterance
 from dimts.evaluate import lessons as lesson_room
 from dimts.evaluate import teach as teaching
 from dimts.evaluate.lessons import HELD_OUT_VARIANTS, LessonSettings, invent, lessons, taught_variants
-from dimts.evaluate.listener import SIGNS, Heard, Listener, features, signs, words_signs
+from dimts.evaluate.listener import SIGNS, Heard, Listener, Ways, features, signs, words_signs
 from dimts.evaluate.network import Network, NetworkSpec
 from dimts.evaluate.sound import pitch
 from dimts.evaluate.teach import TeachSettings, formant_rate, teach
@@ -80,35 +80,49 @@ def surely(said: list[str]) -> Heard:
 
 
 def test_what_is_said_too_much_is_found_where_it_is() -> None:
-    more = surely(["s", "a", "b", "u", "s", "a", "m"]).insertion(["s", "a", "m"])
+    more = Ways(surely(["s", "a", "b", "u", "s", "a", "m"]), ["s", "a", "m"]).besides()
     assert more.evidence > 40
     # what stands between s-a and m, or, the same, between nothing and s-a-m
     assert (more.place, more.said) in [(0, ("s", "a", "b", "u")), (2, ("b", "u", "s", "a")), (1, ("a", "b", "u", "s"))]
-    nothing = surely(["s", "a", "m"]).insertion(["s", "a", "m"])
-    assert abs(nothing.evidence) < 1.0
+    nothing = Ways(surely(["s", "a", "m"]), ["s", "a", "m"])
+    assert abs(nothing.besides().evidence) < 1.0
+    assert nothing.instead(0, 2).evidence < 1.0, "a right word is as good as anything"
     with pytest.raises(AudioError, match="too short"):
-        noise(3, 1).insertion(["a", "b", "a", "b"])
+        Ways(noise(3, 1), ["a", "b", "a", "b"])
+
+
+def test_what_is_said_instead_of_a_word_is_found() -> None:
+    ways = Ways(surely(["s", "a", "b", "u", "m"]), ["s", "a", "l", "i", "k", "m"])
+    other = ways.instead(2, 5)
+    assert (other.place, other.said) == (2, ("b", "u"))
+    assert other.evidence > 20
+    assert other.evidence > ways.instead(0, 2).evidence + 10
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=3), st.integers(7, 9), st.integers(0, 99))
-def test_an_insertion_is_the_best_of_all_places_and_stretches(spoken: list[str], frames: int, seed: int) -> None:
-    heard = noise(frames, seed)
+@given(st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=3), st.integers(7, 9), st.data())
+def test_ways_are_the_best_of_all_stretches(spoken: list[str], frames: int, data: st.DataObject) -> None:
+    heard = noise(frames, data.draw(st.integers(0, 99)))
+    first = data.draw(st.integers(0, len(spoken)))
+    last = data.draw(st.integers(first, len(spoken)))
 
-    def chance(first: int, last: int, signs: list[str]) -> float:
-        if first == last:
+    def chance(begin: int, end: int, signs: list[str]) -> float:
+        if begin == end:
             return 0.0 if not signs else -math.inf
-        return -Heard(heard.chances[first:last]).cost(signs)
+        return -Heard(heard.chances[begin:end]).cost(signs)
 
-    best = max(
-        chance(0, start, spoken[:place])
-        + float(heard.chances[start:end].max(axis=1).sum())
-        + chance(end, frames, spoken[place:])
-        for place in range(len(spoken) + 1)
-        for start in range(frames + 1)
-        for end in range(start, frames + 1)
-    )
-    assert heard.insertion(spoken).evidence == pytest.approx(best + heard.cost(spoken), rel=1e-5, abs=1e-5)
+    def best(before: list[str], after: list[str]) -> float:
+        return max(
+            chance(0, start, before) + float(heard.chances[start:end].max(axis=1).sum()) + chance(end, frames, after)
+            for start in range(frames + 1)
+            for end in range(start, frames + 1)
+        )
+
+    ways, whole = Ways(heard, spoken), -heard.cost(spoken)
+    found = ways.instead(first, last).evidence
+    assert found == pytest.approx(best(spoken[:first], spoken[last:]) - whole, rel=1e-5, abs=1e-5)
+    places = max(best(spoken[:place], spoken[place:]) for place in range(len(spoken) + 1))
+    assert ways.besides().evidence == pytest.approx(places - whole, rel=1e-5, abs=1e-5)
 
 
 def test_every_phone_can_be_written() -> None:

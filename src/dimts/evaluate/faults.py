@@ -14,7 +14,7 @@ raises them to what recordings of the speaker need.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from dimts.audio.likeness import Embedding, embed, likeness
 from dimts.audio.wave import Wave
 from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError, ConfigError
-from dimts.evaluate.listener import Heard, Listener, number_of, words_signs, written
+from dimts.evaluate.listener import Heard, Listener, Ways, words_signs, written
 from dimts.evaluate.metrics import Edits, align, per
 from dimts.evaluate.sound import Prosody, prosody
 from dimts.text.phones import short
@@ -39,8 +39,8 @@ class FaultSettings:
     """By which the text without its end is likelier than the whole, for each sign of that end."""
     extra_evidence: float = 12.0
     """By which something was said, rather than nothing, between two phones or beyond the ends."""
-    word_excess: float = 4.2
-    """By which other signs are likelier in a word than its own, for each sign of it and one more."""
+    word_excess: float = 4.0
+    """By which something else is likelier than a word, for each sign of it and two more."""
     short_evidence: float = 1.0
     """By which "all long consonants last half their time" is likelier than "they last as long as usual"."""
     likeness: float = 0.80
@@ -88,8 +88,7 @@ class HeardWord:
     error: float
     """Share of its signs that are wrong or missing."""
     excess: float
-    """By how much, in natural log, other signs are likelier there than its own; for each sign and one more, as short
-    words are the sooner misheard."""
+    """By how much, in natural log, anything else is likelier there than it, for each sign and two more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,30 +150,33 @@ def calibrated(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSetti
     """The thresholds for a speaker of whom `clean` are recordings without faults.
 
     Each is moved to where the recordings alone would cross it in about one of a hundred (mean and deviation, as there
-    are few of them; of lengths and likeness, which lie far from normal, to where one of twenty crosses it). None is
-    made stricter than in `settings` but that of likeness, up to where hardly any stranger was found: a steady reader
-    is told from others better than most. Under five recordings nothing is moved.
+    are few of them; of what is asked of the text, without the oddest tenth, whose text may be wrong; of lengths and
+    likeness, which lie far from normal, to where one of twenty crosses it). None is made stricter than in `settings`
+    but that of likeness, up to where hardly any stranger was found: a steady reader is told from others better than
+    most. Under five recordings nothing is moved.
     """
     if len(clean) < _LEAST_CLEAN:
         return settings
 
-    def highest(values: Sequence[float], usual: float) -> float:
-        known = [value for value in values if math.isfinite(value)]
+    def highest(values: Iterable[float], usual: float, odd: float = 0.0) -> float:
+        known = sorted(value for value in values if math.isfinite(value))
         if len(known) < _LEAST_CLEAN:
             return usual
+        known = known[: len(known) - math.ceil(odd * len(known))]
         return max(usual, float(np.mean(known) + _ONE_IN_A_HUNDRED * np.std(known, ddof=1)))
 
+    words = (max(word.excess for word in one.words) for one in clean)
     return replace(
         settings,
-        cut_evidence=highest([one.evidence.cut for one in clean], settings.cut_evidence),
-        extra_evidence=highest([one.evidence.extra for one in clean], settings.extra_evidence),
-        word_excess=highest([max(word.excess for word in one.words) for one in clean], settings.word_excess),
+        cut_evidence=highest((one.evidence.cut for one in clean), settings.cut_evidence, _ODD_SHARE),
+        extra_evidence=highest((one.evidence.extra for one in clean), settings.extra_evidence, _ODD_SHARE),
+        word_excess=highest(words, settings.word_excess, _ODD_SHARE),
         short_evidence=_over_most(
             [one.evidence.shortened for one in clean if one.evidence.short], settings.short_evidence
         ),
         likeness=_least_alike([one.likeness for one in clean], settings.likeness),
-        snr_db=-highest([-one.snr_db for one in clean], -settings.snr_db),
-        pause_seconds=highest([_longest_pause(one.prosody) for one in clean], settings.pause_seconds),
+        snr_db=-highest((-one.snr_db for one in clean), -settings.snr_db),
+        pause_seconds=highest((_longest_pause(one.prosody) for one in clean), settings.pause_seconds),
     )
 
 
@@ -191,6 +193,7 @@ _STRANGEST = 0.83
 """Likeness under which 98.7 % of the strangers lie (docs/evaluation.md)."""
 _LEAST_CLEAN = 5
 _MOST = 0.95
+_ODD_SHARE = 0.1
 _ONE_IN_A_HUNDRED = 2.33
 """Deviations above the mean."""
 
@@ -231,27 +234,29 @@ def _weigh(
     costs = heard.costs_of_beginnings(expected)
     missing, cut = _cut(costs)
     try:
-        path = heard.path(expected)
+        ways = Ways(heard, expected)
     except AudioError:  # shorter than the sentence can be
         unheard = tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt)
         return unheard, Evidence(cut, missing, 0.0, (), "extra", shortness)
-    own = np.array([number_of(expected[place // 2]) if place % 2 else 0 for place in path])
-    lack = heard.chances.max(axis=1) - heard.chances[np.arange(len(own)), own]  # [N] what the text costs, by frame
-    best = heard.chances.argmax(axis=1)
+    path, best = heard.path(expected), heard.chances.argmax(axis=1)
     words: list[HeardWord] = []
     first = 0
     for word in spelt:
         last = first + len(word)
-        mine = (path >= 2 * first + 1) & (path <= 2 * last - 1)
-        said = written(best[mine])
+        said = written(best[(path >= 2 * first + 1) & (path <= 2 * last - 1)])
         good = sum(
             step.kind == "same" for step in align([short(sign) for sign in said], [short(sign) for sign in word])
         )
-        words.append(HeardWord(word, said, 1.0 - good / len(word), float(lack[mine].sum()) / (len(word) + 1)))
+        other = ways.instead(first, last)
+        words.append(HeardWord(word, said, 1.0 - good / len(word), other.evidence / (len(word) + _MORE_SIGNS)))
         first = last
-    more = heard.insertion(expected)
+    more = ways.besides()
     kind = "loop" if _repeats(more.said, expected[: more.place], expected[more.place :]) else "extra"
     return tuple(words), Evidence(cut, missing, more.evidence, more.said, kind, shortness)
+
+
+_MORE_SIGNS = 2
+"""That a word is counted longer by, as short ones are the sooner misheard."""
 
 
 def _cut(costs: npt.NDArray[np.float64]) -> tuple[int, float]:

@@ -100,18 +100,6 @@ class Placed:
     """Mean chance of the sign over its frames, by the listener."""
 
 
-@dataclass(frozen=True, slots=True)
-class Insertion:
-    """What was said that is not asked for."""
-
-    evidence: float
-    """ln of how much likelier it is that something was said there than that nothing was."""
-    place: int
-    """How many phones stand before it."""
-    said: tuple[str, ...]
-    """What it seems to be."""
-
-
 @dataclass(frozen=True, eq=False)
 class Heard:
     """What was heard in one wave."""
@@ -145,31 +133,11 @@ class Heard:
 
     def costs_of_beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
         """[S + 1] the cost of nothing, of the first phone alone, of the first two … of all; each as `cost` gives it."""
-        ends = self._beginnings(phones)[-1]
+        ends = self.beginnings(phones)[-1]
         found: npt.NDArray[np.float64] = np.where(ends > _IMPOSSIBLE / 2, -ends, math.inf)
         return found
 
-    def insertion(self, phones: Sequence[str]) -> Insertion:
-        """Where, besides all of `phones`, most was said that is not asked for, and how much speaks for it.
-
-        At one place, for as long as wanted, anything may be said; the sum over all timings of what comes before and of
-        what comes after is CTC's. AudioError if the wave is too short for the phones.
-        """
-        before = self._beginnings(phones)  # [N + 1, S + 1] ln of the chance that the first s were said by frame n
-        after = Heard(self.chances[::-1])._beginnings(phones[::-1])[
-            ::-1, ::-1
-        ]  # that those from s on are said from n on
-        if before[-1, -1] <= _IMPOSSIBLE / 2:
-            raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
-        anything = np.concatenate(([0.0], np.cumsum(self.chances.max(axis=1), dtype=np.float64)))[:, None]
-        begun = before - anything
-        through = np.maximum.accumulate(begun, axis=0) + anything + after
-        end, place = np.unravel_index(int(through.argmax()), through.shape)
-        start = int(begun[: end + 1, place].argmax())
-        said = written(self.chances[start:end].argmax(axis=1))
-        return Insertion(float(through[end, place] - before[-1, -1]), int(place), said)
-
-    def _beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
+    def beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
         """[N + 1, S + 1] ln of the chance that after n frames the first s phones, and no more, have been said."""
         path = _with_blanks(phones)
         steps = self.chances[:, path].astype(np.float64)  # [N, 2 S + 1]
@@ -200,6 +168,52 @@ class Heard:
             chance = float(np.exp(self.chances[rows, number_of(sign)]).mean())
             placed.append(Placed(sign, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, chance))
         return tuple(placed)
+
+
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """What was said where the text asks for something else, or for nothing."""
+
+    evidence: float
+    """ln of how much likelier it is that anything at all was said there than what the text asks for."""
+    place: int
+    """How many phones of the text stand before it."""
+    said: tuple[str, ...]
+    """What it seems to be."""
+
+
+class Ways:
+    """All timings of a text in one wave, where in one stretch anything may be said instead.
+
+    What comes before that stretch and what comes after it is summed over its timings as CTC does; within, the
+    likeliest sign of each frame counts; the stretch is as long as is likeliest.
+    """
+
+    def __init__(self, heard: Heard, phones: Sequence[str]) -> None:
+        """AudioError if the wave is too short for `phones`."""
+        self._heard = heard
+        backwards = Heard(heard.chances[::-1])
+        before, after = heard.beginnings(phones), backwards.beginnings(phones[::-1])[::-1, ::-1]  # [N + 1, S + 1]
+        self._whole = float(before[-1, -1])
+        if self._whole <= _IMPOSSIBLE / 2:
+            raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
+        anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
+        self._begun = before - anything
+        self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # begun at the best frame so far
+        self._after = after
+
+    def instead(self, first: int, last: int) -> Otherwise:
+        """Something else than the phones from `first` to `last` (without it)."""
+        ends = self._through[:, first] + self._after[:, last]
+        end = int(ends.argmax())
+        start = int(self._begun[: end + 1, first].argmax())
+        said = written(self._heard.chances[start:end].argmax(axis=1))
+        return Otherwise(float(ends[end]) - self._whole, first, said)
+
+    def besides(self) -> Otherwise:
+        """Something between two phones or beyond the ends, where most speaks for it."""
+        place = int((self._through + self._after).max(axis=0).argmax())
+        return self.instead(place, place)
 
 
 def likeliest_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
