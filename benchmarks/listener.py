@@ -1,10 +1,12 @@
 """How well the listener hears real speakers, before and after it was taught some, and which planted errors it finds.
 
-    PYTHONPATH=. python benchmarks/listener.py [--speech FOLDER] [--strangers te] [--first 0] [--keep FILE]
+    PYTHONPATH=. python benchmarks/listener.py [--speech FOLDER] [--strangers te] [--thirds 0 1 2] [--keep FOLDER]
 
 A project is made of the speakers whose names do not begin with `--strangers`, but each third clip of those who have
 twelve or more. Errors are planted in these clips, and in half of those of the strangers, where a segmenter taught by
-all recordings finds the phones: the best borders that can be had without a hand. Prints one JSON line.
+all recordings finds the phones: the best borders that can be had without a hand. For each of the thirds a listener is
+taught anew, so that each clip is tried once by one that never heard it. Prints one JSON line; counts are of all thirds
+together.
 """
 
 from __future__ import annotations
@@ -17,9 +19,8 @@ from pathlib import Path
 
 from dimts.base.progress import Progress
 from dimts.evaluate.listener import Listener, words_signs
-from dimts.evaluate.segmenter import Segmenter
 from dimts.evaluate.teach import TeachSettings, held_out, teach
-from tests.evaluate.planted import Clip, Speaker, corpus, project_of, try_real
+from tests.evaluate.planted import Clip, Tally, corpus, project_of, try_real
 
 RATES = ("as heard", "without length", "of classes")
 
@@ -29,8 +30,7 @@ def rates(listener: Listener, clips: list[Clip]) -> dict[str, float]:
     return dict(zip(RATES, held_out(listener, recorded).values(), strict=True))
 
 
-def errors(listener: Listener, speakers: list[Speaker], planter: Segmenter) -> dict[str, object]:
-    tally = try_real(listener, speakers, planter)
+def told(tally: Tally) -> dict[str, object]:
     found = {error: f"{tally.found[error]} of {tally.planted[error]}" for error in sorted(tally.planted)}
     return {
         "sentences": tally.clean,
@@ -45,34 +45,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech/alffa"))
     parser.add_argument("--strangers", default="te")
-    parser.add_argument("--first", type=int, default=0, help="0, 1 or 2: which third of the clips is kept apart")
+    parser.add_argument("--thirds", type=int, nargs="+", default=[0, 1, 2], help="which are kept apart in turn")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--keep", type=Path, help="where the taught listener is kept; taught no more if it is there")
+    parser.add_argument(
+        "--keep", type=Path, help="folder of the taught listeners; one that is there is not taught again"
+    )
     chosen = parser.parse_args()
-    speech = corpus(chosen.speech, chosen.strangers, chosen.first)
-    out: dict[str, object] = {"benchmark": "listener"}
-    begun = time.process_time()
+    seconds: list[int] = []
+    minutes: list[float] = []
+    heard: dict[str, list[dict[str, float]]] = {}
+    tallies: dict[str, Tally] = {}
     with tempfile.TemporaryDirectory() as folder:
+        for first in chosen.thirds:
+            speech = corpus(chosen.speech, chosen.strangers, first)
+            where = (chosen.keep or Path(folder)) / f"taught-{first}.safetensors"
+            begun = time.process_time()
 
-        def tell(progress: Progress) -> None:
-            if progress.done % 50 == 0:
-                print(progress.stage, progress.done, progress.values, round(time.process_time() - begun), flush=True)
+            def tell(progress: Progress, begun: float = begun) -> None:
+                if progress.done % 50 == 0:
+                    spent = round(time.process_time() - begun)
+                    print(progress.stage, progress.done, progress.values, spent, "s", flush=True)
 
-        where = chosen.keep or Path(folder) / "own.safetensors"
-        if not where.is_file():
-            home = project_of(Path(folder) / "p", speech.taught)
-            teach(where, home, TeachSettings(steps=chosen.steps, from_scratch=False), tell)
-            out["cpu_seconds_to_teach"] = round(time.process_time() - begun)
-    out["minutes_taught"] = round(sum(wave.seconds for clips in speech.taught.values() for wave, _ in clips) / 60, 1)
-    apart = [clip for speaker in speech.own for clip in speaker.apart]
-    for name, listener in (("shipped", Listener.load()), ("taught", Listener.load(where))):
-        out[name] = {
-            "speakers never taught": rates(listener, speech.strangers),
-            "clips kept apart": rates(listener, apart),
-            "formant": listener.notes.get("per_formant_held_out_voices"),
-            "planted, speakers taught": errors(listener, speech.own, speech.planter),
-            "planted, speakers never taught": errors(listener, speech.foreign, speech.planter),
-        }
+            if not where.is_file():
+                home = project_of(Path(folder) / str(first), speech.taught)
+                teach(where, home, TeachSettings(steps=chosen.steps, from_scratch=False), tell)
+                seconds.append(round(time.process_time() - begun))
+            minutes.append(round(sum(wave.seconds for clips in speech.taught.values() for wave, _ in clips) / 60, 1))
+            apart = [clip for speaker in speech.own for clip in speaker.apart]
+            for name, listener in (("shipped", Listener.load()), ("taught", Listener.load(where))):
+                heard.setdefault(f"{name}, speakers never taught", []).append(rates(listener, speech.strangers))
+                heard.setdefault(f"{name}, clips kept apart", []).append(rates(listener, apart))
+                for who, speakers in (("taught", speech.own), ("never taught", speech.foreign)):
+                    tally = tallies.setdefault(f"{name}, speakers {who}", Tally())
+                    try_real(listener, speakers, speech.planter, tally)
+            print({name: told(tally) for name, tally in tallies.items()}, flush=True)
+    out = {
+        "benchmark": "listener",
+        "minutes_taught": minutes,
+        "cpu_seconds_to_teach": seconds,
+        "phone_errors": heard,
+        "planted": {name: told(tally) for name, tally in tallies.items()},
+    }
     print(json.dumps(out, ensure_ascii=False))
 
 

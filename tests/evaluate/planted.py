@@ -126,14 +126,14 @@ class Speaker:
     apart: Sequence[Clip]
 
 
-def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter) -> Tally:
-    """The same with real speakers: every clip kept apart, once clean and once with each error.
+def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter, tally: Tally) -> None:
+    """The same with real speakers, added to `tally`: every clip kept apart, once clean and once with each error.
 
     Thresholds for a clip come from all others of the speaker that were kept apart. Errors are planted where `planter`,
     which is not the listener's own, finds the phones. A wrong word is a right recording whose text asks for another
     word. Another voice: each speaker against all clips of the others.
     """
-    rng, tally = random.Random(11), Tally()
+    rng = random.Random(11)
     everything = [word for one in speakers for _, words in one.apart for word in words if len(word) >= 4]
     voices = {one.name: [embed(wave) for wave, _ in one.apart] for one in speakers}
     for speaker in speakers:
@@ -162,7 +162,6 @@ def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter
             for number, embedding in enumerate(embeddings):
                 tally.planted["other voice"] += 1
                 tally.found["other voice"] += likeness(embedding, voice) < thresholds[number % len(thresholds)].likeness
-    return tally
 
 
 _PROFILE_CLIPS = 10

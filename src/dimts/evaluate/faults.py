@@ -39,7 +39,7 @@ class FaultSettings:
     """By which the text without its end is likelier than the whole, for each sign of that end."""
     extra_evidence: float = 12.0
     """By which something was said, rather than nothing, between two phones or beyond the ends."""
-    word_excess: float = 4.0
+    word_excess: float = 3.7
     """By which something else is likelier than a word, for each sign of it and two more."""
     short_evidence: float = 1.0
     """By which "all long consonants last half their time" is likelier than "they last as long as usual"."""
