@@ -145,6 +145,18 @@ def test_ejectives_end_in_a_hold_and_plain_stops_do_not(plain: str, ejective: st
     assert hold(plain) < 0.004
 
 
+@pytest.mark.parametrize("phone", ["tʼː", "kː", "tʃː", "t", "p"])
+def test_an_echo_does_not_hide_the_hold_of_a_stop(phone: str) -> None:
+    """The variant f2 has one: its holds are not silent, but last as long as those of a voice without."""
+
+    def lasts(variant: str) -> float:
+        voice = Formant(FormantSettings(variant=variant))
+        start, end = voice.speak_timed([["l", "a", phone, "a", "n"]], "").times[0][2]
+        return end - start
+
+    assert lasts("f2") == pytest.approx(lasts(""), abs=0.04)
+
+
 def test_a_labialised_consonant_lowers_what_follows() -> None:
     """Rounding lowers the second formant where the vowel begins."""
     plain = VOICE.speak_timed([["a", "k", "a", "l", "a"]], "")

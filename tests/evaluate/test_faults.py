@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,3 +117,33 @@ def test_thresholds_are_moved_to_what_the_speakers_recordings_need(listener: Lis
     worse = add_noise(plant.cut(spoken, 0.5), 0.0, draw, 0.0)
     assert {"cut", "noise"} <= kinds(examine(worse, words, listener, profile_of("m3"), own))
     assert calibrated(FaultSettings(), clean[:4]) == FaultSettings(), "too few to tell"
+
+
+def test_one_recording_with_a_wrong_text_does_not_blind_the_thresholds(listener: Listener) -> None:
+    words = sentences()[2]
+    one = examine(Formant(FormantSettings(variant="m3")).speak(words, "።"), words, listener)
+    odd = replace(
+        one, words=(replace(one.words[0], excess=60.0), *one.words[1:]), evidence=replace(one.evidence, extra=200.0)
+    )
+    usual = FaultSettings()
+    own = calibrated(usual, [*[one] * 10, odd])
+    assert (own.word_excess, own.extra_evidence) == (usual.word_excess, usual.extra_evidence)
+    many = calibrated(usual, [*[one] * 6, *[odd] * 5])
+    assert many.word_excess > 30.0, "what half of them have is how the speaker is heard"
+
+
+@pytest.mark.parametrize(
+    ("own", "least"),
+    [
+        ((0.93, 0.95, 0.94, 0.96, 0.92, 0.95), (0.80, 0.84)),
+        ((0.72, 0.81, 0.78, 0.80, 0.75, 0.79), (0.71, 0.74)),
+    ],
+    ids=["a steady reader", "an actor"],
+)
+def test_likeness_is_asked_of_a_speaker_as_they_keep_it(
+    listener: Listener, own: tuple[float, ...], least: tuple[float, float]
+) -> None:
+    words = sentences()[2]
+    one = examine(Formant(FormantSettings(variant="m3")).speak(words, "።"), words, listener)
+    found = calibrated(FaultSettings(), [replace(one, likeness=alike) for alike in own]).likeness
+    assert least[0] < found < least[1]
