@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -80,6 +83,31 @@ def test_threads_change_no_bit(model: XTTS) -> None:
     finally:
         torch.set_num_threads(1)
     assert all(torch.equal(a.latents, b.latents) for a, b in zip(before, after, strict=True))
+
+
+STARTED = """
+import torch
+from dataclasses import replace
+from dimts.xtts import fused
+from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.model import XTTS
+from dimts.xtts.spec import SPECS
+
+torch.set_num_threads(1)
+model = XTTS.build(SPECS["tiny"], 1, dvae=False)
+fused.fuse(model.gpt)
+list(generate(model.gpt, torch.zeros(1, 32, model.spec.width), [7, 8], GenerateSettings(seed=1, max_codes=2)))
+print(torch.get_num_threads(), model.gpt.fused.steps)
+"""
+
+
+def test_the_first_start_leaves_torch_its_threads() -> None:
+    """Numba's OpenMP layer starts with its own number; in a process of its own, as it starts once."""
+    own = {**os.environ, "NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": "omp"}
+    done = subprocess.run([sys.executable, "-c", STARTED], env=own, capture_output=True, text=True, check=True)
+    threads, steps = done.stdout.split()
+    assert int(steps) > 0
+    assert threads == "1"
 
 
 def test_weights_are_held_once_and_stay_what_they_were(model: XTTS) -> None:
