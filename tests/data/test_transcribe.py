@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -118,6 +120,25 @@ def test_whisper_writes_nothing_believable_into_silence(tiny: str) -> None:
     noise = np.random.default_rng(0).standard_normal(16_000 * 4).astype(np.float32) * 1e-3
     heard = transcriber(settings).hear(Wave(noise, 16_000))
     assert not heard.text or judge(heard, 4.0, settings)
+
+
+LOADED = """
+import sys
+import torch
+from dimts.data.transcribe import TranscribeSettings, transcriber
+
+torch.set_num_threads(3)
+print(torch.get_num_threads())
+transcriber(TranscribeSettings(by="whisper", model=sys.argv[1], device="cpu", threads=1))
+print(torch.get_num_threads())
+"""
+
+
+def test_loading_whisper_leaves_torch_its_threads(tiny: str) -> None:
+    """In a process of its own: whether the two share an OpenMP hangs on which was loaded first."""
+    pytest.importorskip("torch")
+    done = subprocess.run([sys.executable, "-c", LOADED, tiny], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "3"]
 
 
 class Knows:

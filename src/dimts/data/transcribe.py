@@ -21,6 +21,7 @@ from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError, DataError, DownloadError
 from dimts.base.plugins import find, need
 from dimts.base.progress import Tell, silent
+from dimts.base.threads import threads_kept
 from dimts.data.manifest import Utterance
 from dimts.data.split import text_key
 from dimts.xtts.hub import Licence, Published
@@ -96,9 +97,10 @@ class Whisper:
         library = need("faster_whisper", "whisper")
         folder = find_weights(settings.model)
         try:
-            self._model = library.WhisperModel(
-                str(folder), device=settings.device, cpu_threads=settings.threads, local_files_only=True
-            )
+            with threads_kept():
+                self._model = library.WhisperModel(
+                    str(folder), device=settings.device, cpu_threads=settings.threads, local_files_only=True
+                )
         except (RuntimeError, ValueError, OSError) as error:
             raise DataError(f"{folder} cannot be used as Whisper weights: {error}", "fetch them again") from error
         self._language = LANGUAGE if self._model.model.is_multilingual else "en"

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import has, need
+from dimts.base.threads import threads_kept
 
 if TYPE_CHECKING:
     from dimts.xtts.gpt import GPT, Block, Cache
@@ -125,10 +126,8 @@ class _Threads:
     def __enter__(self) -> ModuleType:
         numba = need("numba", "fast")
         kernel = importlib.import_module("dimts.xtts.fused_kernel")
-        threads = torch.get_num_threads()
-        numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
-        if torch.get_num_threads() != threads:  # Numba's first start sets OpenMP's number, which is torch's as well
-            torch.set_num_threads(threads)
+        with threads_kept():
+            numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
         if not _Threads.ready and not any(Path(kernel.trunk.stats.cache_path).glob("fused_kernel.trunk*.nbi")):
             log.warning("compiling decoding steps for this processor: some 20 s, once")
         return kernel
