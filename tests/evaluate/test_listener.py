@@ -119,6 +119,7 @@ def test_ways_are_the_best_of_all_stretches(spoken: list[str], frames: int, data
         )
 
     ways, whole = Ways(heard, spoken), -heard.cost(spoken)
+    np.testing.assert_array_equal(ways.costs, heard.costs_of_beginnings(spoken))
     found = ways.instead(first, last).evidence
     assert found == pytest.approx(best(spoken[:first], spoken[last:]) - whole, rel=1e-5, abs=1e-5)
     places = max(best(spoken[:place], spoken[place:]) for place in range(len(spoken) + 1))

@@ -231,13 +231,13 @@ def _weigh(
     heard: Heard, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
 ) -> tuple[tuple[HeardWord, ...], Evidence]:
     """Each word, and what speaks for faults."""
-    costs = heard.costs_of_beginnings(expected)
-    missing, cut = _cut(costs)
     try:
         ways = Ways(heard, expected)
     except AudioError:  # shorter than the sentence can be
+        missing, cut = _cut(heard.costs_of_beginnings(expected))
         unheard = tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt)
         return unheard, Evidence(cut, missing, 0.0, (), "extra", shortness)
+    missing, cut = _cut(ways.costs)
     path, best = heard.path(expected), heard.chances.argmax(axis=1)
     words: list[HeardWord] = []
     first = 0

@@ -133,9 +133,7 @@ class Heard:
 
     def costs_of_beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
         """[S + 1] the cost of nothing, of the first phone alone, of the first two … of all; each as `cost` gives it."""
-        ends = self.beginnings(phones)[-1]
-        found: npt.NDArray[np.float64] = np.where(ends > _IMPOSSIBLE / 2, -ends, math.inf)
-        return found
+        return _costs(self.beginnings(phones)[-1])
 
     def beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
         """[N + 1, S + 1] ln of the chance that after n frames the first s phones, and no more, have been said."""
@@ -195,6 +193,8 @@ class Ways:
         backwards = Heard(heard.chances[::-1])
         before, after = heard.beginnings(phones), backwards.beginnings(phones[::-1])[::-1, ::-1]  # [N + 1, S + 1]
         self._whole = float(before[-1, -1])
+        self.costs = _costs(before[-1])
+        """As `Heard.costs_of_beginnings`."""
         if self._whole <= _IMPOSSIBLE / 2:
             raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
         anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
@@ -214,6 +214,12 @@ class Ways:
         """Something between two phones or beyond the ends, where most speaks for it."""
         place = int((self._through + self._after).max(axis=0).argmax())
         return self.instead(place, place)
+
+
+def _costs(chances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """−ln of chances that are given by their ln."""
+    found: npt.NDArray[np.float64] = np.where(chances > _IMPOSSIBLE / 2, -chances, math.inf)
+    return found
 
 
 def likeliest_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
