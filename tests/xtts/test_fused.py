@@ -87,7 +87,6 @@ def test_threads_change_no_bit(model: XTTS) -> None:
 
 STARTED = """
 import torch
-from dataclasses import replace
 from dimts.xtts import fused
 from dimts.xtts.generate import GenerateSettings, generate
 from dimts.xtts.model import XTTS
