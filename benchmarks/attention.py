@@ -13,10 +13,10 @@ import time
 
 import torch
 
-from dimts.xtts.attention import KINDS, Kind, Rows, attend, refusal
+from dimts.xtts.attention import KINDS, Kind, SequenceLayout, attend, refusal
 
 
-def seconds(kind: Kind, rows: Rows, flat: torch.Tensor, repeats: int) -> float:
+def seconds(kind: Kind, rows: SequenceLayout, flat: torch.Tensor, repeats: int) -> float:
     """Best of `repeats` passes forward and backward."""
     best = float("inf")
     for _ in range(repeats + 1):
@@ -54,7 +54,7 @@ def main() -> None:
         "tokens": total,
         "padding": round(1 - total / (len(lengths) * max(lengths)), 3),
     }
-    peer = seconds("eager", Rows(lengths, packed=False), flat, arguments.repeats)
+    peer = seconds("eager", SequenceLayout(lengths, packed=False), flat, arguments.repeats)
     found["eager_padded_seconds"] = round(peer, 4)
     for kind in KINDS:
         if reason := refusal(kind, device, dtype, arguments.width):
@@ -64,7 +64,9 @@ def main() -> None:
             if kind == "eager" and packed:
                 continue  # an N × N mask: the reference for tests, not for speed
             name = f"{kind}_{'packed' if packed else 'padded'}_times_eager"
-            found[name] = round(peer / seconds(kind, Rows(lengths, packed=packed), flat, arguments.repeats), 2)
+            found[name] = round(
+                peer / seconds(kind, SequenceLayout(lengths, packed=packed), flat, arguments.repeats), 2
+            )
     print(json.dumps(found))
 
 

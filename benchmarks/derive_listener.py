@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from dimts.base.progress import Progress
-from dimts.evaluate.listener import SIGNS, Listener
-from dimts.evaluate.network import Network, NetworkSpec
-from dimts.evaluate.teach import TeachSettings, teach
+from dimts.evaluate.phone_network import Network, NetworkSpec
+from dimts.evaluate.phone_recogniser import SIGNS, PhoneRecogniser
+from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 
 _KINDS = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
@@ -97,18 +97,18 @@ def main() -> None:
     network.ear.load_state_dict(ear_of(variables(folder / "model.bin"), chosen.layers))
     begun, used = time.perf_counter(), time.process_time()
 
-    def tell(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         loss = progress.values.get("loss")
         print(progress.done, loss, round(time.process_time() - used), "s", flush=True)
 
     with tempfile.TemporaryDirectory() as place_:
         begun_with = chosen.begun
         if begun_with is None:
-            ear = Listener(network, {}).save(Path(place_) / "ear.safetensors")
+            ear = PhoneRecogniser(network, {}).save(Path(place_) / "ear.safetensors")
             begun_with = Path(place_) / "begun.safetensors"
-            teach(begun_with, None, TeachSettings(steps=chosen.steps), tell, ear=ear)
-        further = TeachSettings(steps=chosen.further, from_scratch=False, seed=2, learning_rate=1e-3)
-        made = teach(chosen.out, None, further, tell, ear=begun_with)
+            train_recogniser(begun_with, None, TrainRecogniserSettings(steps=chosen.steps), on_progress, ear=ear)
+        further = TrainRecogniserSettings(steps=chosen.further, from_scratch=False, seed=2, learning_rate=1e-3)
+        made = train_recogniser(chosen.out, None, further, on_progress, ear=begun_with)
     print(
         json.dumps(
             {

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from dimts.base.project import Project
-from dimts.evaluate.assess import AssessSettings, assess
+from dimts.evaluate.compare_voices import CompareVoicesSettings, compare_voices
 from dimts.evaluate.sentences import GREETINGS, SENTENCES
 from dimts.speak import Speaker
 
@@ -27,9 +27,9 @@ LIMIT_SECONDS = 180.0
 def run(folder: Path, sentences: list[str], *, quality: bool) -> tuple[float, float, float]:
     """Wall and CPU seconds of a whole evaluation, and the seconds of speech in it."""
     project = Project.create(folder, "[project]\n")
-    settings = AssessSettings(most_sentences=len(sentences), quality=quality)
+    settings = CompareVoicesSettings(most_sentences=len(sentences), quality=quality)
     begun, used = time.perf_counter(), time.process_time()
-    found = assess(project, {"formant": Speaker.load("formant")}, settings, sentences=sentences)
+    found = compare_voices(project, {"formant": Speaker.load("formant")}, settings, sentences=sentences)
     taken, used = time.perf_counter() - begun, time.process_time() - used
     return taken, used, sum(one.examined.prosody.seconds for one in found.measured["formant"])
 

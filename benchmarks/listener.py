@@ -18,14 +18,14 @@ import time
 from pathlib import Path
 
 from dimts.base.progress import Progress
-from dimts.evaluate.listener import Listener, words_signs
-from dimts.evaluate.teach import TeachSettings, held_out, teach
+from dimts.evaluate.phone_recogniser import PhoneRecogniser, words_signs
+from dimts.evaluate.train_recogniser import TrainRecogniserSettings, held_out, train_recogniser
 from tests.evaluate.planted import Clip, Tally, corpus, project_of, try_real
 
 RATES = ("as heard", "without length", "of classes")
 
 
-def rates(listener: Listener, clips: list[Clip]) -> dict[str, float]:
+def rates(listener: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
     recorded = [(lambda wave=wave: wave, [s for word in words_signs(words) for s in word]) for wave, words in clips]
     return dict(zip(RATES, held_out(listener, recorded).values(), strict=True))
 
@@ -61,18 +61,20 @@ def main() -> None:
             where = (chosen.keep or Path(folder)) / f"taught-{first}.safetensors"
             begun = time.process_time()
 
-            def tell(progress: Progress, begun: float = begun) -> None:
+            def on_progress(progress: Progress, begun: float = begun) -> None:
                 if progress.done % 50 == 0:
                     spent = round(time.process_time() - begun)
                     print(progress.stage, progress.done, progress.values, spent, "s", flush=True)
 
             if not where.is_file():
                 home = project_of(Path(folder) / str(first), speech.taught)
-                teach(where, home, TeachSettings(steps=chosen.steps, from_scratch=False), tell)
+                train_recogniser(
+                    where, home, TrainRecogniserSettings(steps=chosen.steps, from_scratch=False), on_progress
+                )
                 seconds.append(round(time.process_time() - begun))
             minutes.append(round(sum(wave.seconds for clips in speech.taught.values() for wave, _ in clips) / 60, 1))
             apart = [clip for speaker in speech.own for clip in speaker.apart]
-            for name, listener in (("shipped", Listener.load()), ("taught", Listener.load(where))):
+            for name, listener in (("shipped", PhoneRecogniser.load()), ("taught", PhoneRecogniser.load(where))):
                 heard.setdefault(f"{name}, speakers never taught", []).append(rates(listener, speech.strangers))
                 heard.setdefault(f"{name}, clips kept apart", []).append(rates(listener, apart))
                 for who, speakers in (("taught", speech.own), ("never taught", speech.foreign)):

@@ -84,12 +84,12 @@ def run(root: Path, folder: Path, settings: PrepareSettings) -> tuple[float, flo
     project = Project.create(root, TOML)
     quarter: list[float] = []
 
-    def tell(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         if progress.total and progress.done >= progress.total / 4 and not quarter:
             quarter.append(peak_megabytes())
 
     start = time.process_time()
-    result = prepare(project, [folder], settings, tell)
+    result = prepare(project, [folder], settings, on_progress)
     return time.process_time() - start, quarter[0], peak_megabytes(), result.kept
 
 

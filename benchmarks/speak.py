@@ -108,9 +108,9 @@ print(json.dumps(found))
 
 def worker(folder: Path) -> None:
     """Our side of the comparison."""
-    from dimts.speak.ahead import ahead, paced, shares
-    from dimts.speak.model import lightened
-    from dimts.xtts.generate import GenerateSettings, Step, generate
+    from dimts.speak.pipeline import run_in_background, split_threads, with_threads
+    from dimts.speak.xtts import prepare_for_inference
+    from dimts.xtts.generate import DecodingStep, GenerateSettings, generate
     from dimts.xtts.spec import SPECS
     from dimts.xtts.stream import StreamSettings, stream
     from dimts.xtts.weights import build_from, ours
@@ -120,9 +120,9 @@ def worker(folder: Path) -> None:
     state = torch.load(folder / "weights.pth", mmap=True)
     spec = replace(SPECS["v2"], layers=job["arguments"]["gpt_layers"])
     model = build_from(spec, {ours(key): value for key, value in state.items()}, "the benchmark")
-    model = lightened(model, job["weights"])
+    model = prepare_for_inference(model, job["weights"])
     voice = torch.load(folder / "voice.pth")
-    cores = shares(job["threads"]) if job["overlapped"] else None
+    cores = split_threads(job["threads"]) if job["overlapped"] else None
     parts: dict[str, float] = {}
     cpu: dict[str, float] = {}
 
@@ -142,15 +142,15 @@ def worker(folder: Path) -> None:
         cpu.clear()
         chosen = GenerateSettings(max_codes=codes, seed=0, repetition_penalty=PENALTY)
         began, busy, first, first_cpu, samples = time.perf_counter(), time.process_time(), None, 0.0, 0
-        steps: Iterator[Step] = timed(
+        steps: Iterator[DecodingStep] = timed(
             "decode", generate(model.gpt, voice["latents"], job["ids"][:ids], chosen, watch=True)
         )
         latents: Iterator[Any] = (step.latent for step in steps)
         if cores:
-            latents = ahead(latents, cores[0])
+            latents = run_in_background(latents, cores[0])
         latents = timed("waiting for codes", latents)
         waves = stream(model.vocoder, latents, voice["timbre"], settings)
-        for wave in timed("both", paced(waves, cores[1]) if cores else waves):
+        for wave in timed("both", with_threads(waves, cores[1]) if cores else waves):
             samples += len(wave)
             if first is None:
                 first, first_cpu = time.perf_counter() - began, time.process_time() - busy

@@ -144,8 +144,8 @@ def peak_bytes() -> int:
 
 def worker(folder: Path) -> None:
     """Our side, in a process of its own."""
-    from dimts.train.engine import ready
-    from dimts.train.optimise import adamw, groups
+    from dimts.train.base_model import configure
+    from dimts.train.optim import adamw, groups
     from dimts.train.settings import ReferenceSettings, TrainSettings
     from dimts.xtts.loss import LossSettings
     from dimts.xtts.model import XTTS, Examples
@@ -160,7 +160,7 @@ def worker(folder: Path) -> None:
     settings = TrainSettings(
         **job["mode"], reference=ReferenceSettings(fixed=fixed), **({"dropout": 0.0} if exact else {})
     )
-    ready(model, settings, "sdpa")
+    configure(model, settings, "sdpa")
     model.train()
     optimizer = adamw(groups(model, 0.01), job["rate"], "fused")
     batches = torch.load(folder / "batches.pth", weights_only=True)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import optimize, sparse
 
 from dimts.text.g2p import morphology as morphology_room
-from dimts.text.g2p.length import features
+from dimts.text.g2p.gemination_model import features
 from dimts.text.g2p.letters import encode, lengths_of
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology, _words

@@ -152,14 +152,14 @@ TABS: dict[str, Callable[[Any], None]] = {
 
 def open_tab(page: Any, name: str, language: str) -> None:
     """Open a tab; on a narrow screen some stand in a menu."""
-    from dimts.web.texts import Texts
+    from dimts.web.strings import Strings
 
     seen = [one for one in page.locator(f"button[role=tab][data-tab-id='{name}']").all() if one.is_visible()]
     if seen:
         seen[0].click()
     else:
         page.locator(".overflow-menu > button").click()
-        page.locator(".overflow-dropdown button", has_text=Texts(language)(f"tab.{name}")).first.click()
+        page.locator(".overflow-dropdown button", has_text=Strings(language)(f"tab.{name}")).first.click()
     page.locator(f"#tab-{name}").wait_for(state="visible")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dimts.speak import Speaker
     from dimts.text.frontend import Frontend, Phrase, Word, phonemise, phones
     from dimts.text.normalise import normalise
-    from dimts.train.loop import fine_tune
+    from dimts.train.fine_tune import fine_tune
     from dimts.xtts.voice import Voice
 
 _HOMES = {
@@ -36,7 +36,7 @@ _HOMES = {
     "Voice": "dimts.xtts.voice",
     "Wave": "dimts.audio.wave",
     "Word": "dimts.text.frontend",
-    "fine_tune": "dimts.train.loop",
+    "fine_tune": "dimts.train.fine_tune",
     "normalise": "dimts.text.normalise",
     "phonemise": "dimts.text.frontend",
     "phones": "dimts.text.frontend",

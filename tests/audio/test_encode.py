@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from dimts.audio.encode import STREAMED, Encoder
+from dimts.audio.encode import STREAMED, AudioEncoder
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
 
@@ -25,7 +25,7 @@ def tone(seconds: float, rate: int = RATE) -> Wave:
 
 def encoded(wave: Wave, form: str, sizes: list[int]) -> list[bytes]:
     """The pieces sent for `wave`, pushed in chunks of those many samples, the last one what is left."""
-    encoder, first, out = Encoder(form, RATE), 0, []
+    encoder, first, out = AudioEncoder(form, RATE), 0, []
     for size in [*sizes, len(wave.samples)]:
         out.append(encoder.push(Wave(wave.samples[first : first + size], wave.rate)))
         first += size
@@ -87,7 +87,7 @@ def test_sound_goes_out_before_the_end(form: str) -> None:
 
 
 def test_another_rate_is_resampled_and_what_is_too_loud_is_clipped() -> None:
-    data = Encoder("pcm", RATE).push(Wave(np.full(1000, 3.0, np.float32), 12_000))
+    data = AudioEncoder("pcm", RATE).push(Wave(np.full(1000, 3.0, np.float32), 12_000))
     samples = np.frombuffer(data, "<i2")
     assert len(samples) == pytest.approx(2000, abs=2)
     assert samples.max() == 32767
@@ -95,11 +95,11 @@ def test_another_rate_is_resampled_and_what_is_too_loud_is_clipped() -> None:
 
 @pytest.mark.parametrize("form", STREAMED)
 def test_no_sound_is_no_crash(form: str) -> None:
-    encoder = Encoder(form, RATE)
+    encoder = AudioEncoder(form, RATE)
     assert isinstance(encoder.push(Wave.silence(0, RATE)) + encoder.finish(), bytes)
 
 
 def test_an_unknown_format_names_the_nearest() -> None:
     with pytest.raises(AudioError, match="cannot stream") as caught:
-        Encoder("mp4", RATE)
+        AudioEncoder("mp4", RATE)
     assert "mp3" in caught.value.hint

@@ -162,7 +162,7 @@ def test_a_labialised_consonant_lowers_what_follows() -> None:
     plain = VOICE.speak_timed([["a", "k", "a", "l", "a"]], "")
     rounded = VOICE.speak_timed([["a", "kʷ", "a", "l", "a"]], "")
 
-    def centre(said: formant.Spoken) -> float:
+    def centre(said: formant.FormantSpeech) -> float:
         start = said.times[0][2][0]
         samples = said.wave.cut(start - 0.04, start).samples
         power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 4096)) ** 2

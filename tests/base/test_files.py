@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimts.base.errors import DimtsError, storage_error
-from dimts.base.files import aside, fingerprint, write_bytes, write_text
+from dimts.base.files import atomic_path, fingerprint, write_bytes, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), aside(path) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
         temporary.write_text(f"half{1 // 0}")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_suffix_is_kept_and_missing_folders_are_made(tmp_path: Path) -> None:
-    with aside(tmp_path / "deep" / "a.wav") as temporary:
+    with atomic_path(tmp_path / "deep" / "a.wav") as temporary:
         assert temporary.suffix == ".wav"
         temporary.write_bytes(b"x")
     assert (tmp_path / "deep" / "a.wav").read_bytes() == b"x"

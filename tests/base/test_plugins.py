@@ -7,20 +7,20 @@ from importlib import metadata
 import pytest
 
 from dimts.base.errors import ConfigError, MissingExtra
-from dimts.base.plugins import find, has, need
+from dimts.base.plugins import has, require, resolve
 
 
 def test_a_missing_library_names_the_command_that_installs_it() -> None:
     with pytest.raises(MissingExtra) as caught:
-        need("no_such_library_xyz", extra="speak")
+        require("no_such_library_xyz", extra="speak")
     assert caught.value.hint == "pip install 'dimts[speak]'"
     assert not has("no_such_library_xyz")
-    assert need("json", extra="cli").dumps([1]) == "[1]"
+    assert require("json", extra="cli").dumps([1]) == "[1]"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError) as caught:
-        find("epitrn", {"epitran": 1, "rules": 2}, "dimts.g2p")
+        resolve("epitrn", {"epitran": 1, "rules": 2}, "dimts.g2p")
     assert caught.value.message == "unknown g2p 'epitrn'"
     assert caught.value.hint == "did you mean 'epitran'?"
 
@@ -30,6 +30,6 @@ def test_a_stranger_comes_in_by_its_entry_point(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints([point]))
     import json
 
-    assert find("mine", {}, "dimts.g2p") is json.dumps
+    assert resolve("mine", {}, "dimts.g2p") is json.dumps
     with pytest.raises(ConfigError, match="unknown g2p"):
-        find("other", {}, "dimts.g2p")
+        resolve("other", {}, "dimts.g2p")

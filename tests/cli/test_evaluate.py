@@ -16,7 +16,7 @@ from dimts.audio.formant import Formant, FormantSettings
 from dimts.base.errors import DimtsError
 from dimts.base.project import Project
 from dimts.cli.evaluate import register
-from dimts.evaluate.listener import Listener
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 
 
 def command(*arguments: object) -> tuple[int, str]:
@@ -122,13 +122,15 @@ def test_one_sound(tmp_path: Path) -> None:
 
 
 def test_a_listener_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dimts.evaluate import teach
+    from dimts.evaluate import train_recogniser
 
-    monkeypatch.setattr(teach, "formant_rate", lambda listener, sentences: teach.Edits(same=1, wrong=1))
+    monkeypatch.setattr(
+        train_recogniser, "formant_rate", lambda listener, sentences: train_recogniser.Edits(same=1, wrong=1)
+    )
     code, out = command("train-listener", "--out", tmp_path / "ear.safetensors", "--steps", "1")
     assert code == 0
     assert "50.0 % phone errors" in out
-    assert Listener.load(tmp_path / "ear.safetensors").notes["steps"] == 1
+    assert PhoneRecogniser.load(tmp_path / "ear.safetensors").notes["steps"] == 1
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate.sentences import SENTENCES
 from dimts.speak import Speaker
 from dimts.text.frontend import Frontend, FrontendSettings
-from dimts.train.loop import Run, fine_tune
-from dimts.train.recall import chosen_run, recall
+from dimts.train.early_stopping import StopSettings
+from dimts.train.export_snapshots import chosen_run, export_snapshots
+from dimts.train.fine_tune import FineTuneResult, fine_tune
 from dimts.train.runs import read_log
 from dimts.train.settings import ScheduleSettings, TrainSettings
-from dimts.train.stop import StopSettings
 from tests.cli.test_evaluate import command
 
 
@@ -46,7 +46,7 @@ def project_of(root: Path, sentences: int) -> Project:
     return home
 
 
-def overtrain(home: Project, steps: int, every: int) -> Run:
+def overtrain(home: Project, steps: int, every: int) -> FineTuneResult:
     settings = TrainSettings(
         steps=steps, evaluate_every=every, save_every=10_000, keep=100, dropout=0.0,
         schedule=ScheduleSettings(shape="constant"), stop=StopSettings(patience=0, divergence_rises=0),
@@ -63,10 +63,10 @@ def test_every_snapshot_of_a_run_becomes_a_voice(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no run 'first'"):
         chosen_run(home, "first")
     assert chosen_run(home, run.root.name) == run
-    made = recall(home, run)
+    made = export_snapshots(home, run)
     assert list(made) == ["step-000002", "step-000004"]
     when = [path.stat().st_mtime_ns for path in made.values()]
-    assert [path.stat().st_mtime_ns for path in recall(home, run).values()] == when, "not written again"
+    assert [path.stat().st_mtime_ns for path in export_snapshots(home, run).values()] == when, "not written again"
     code, out = command(home.root, "--run", "last", "--limit", "2", "--no-quality", "--json")
     assert code == 0
     order = json.loads(out)["order"]

@@ -9,8 +9,8 @@ import pytest
 
 from dimts.audio.wave import Wave
 from dimts.data.acoustics import decay_seconds
-from dimts.data.activity import listen_to
 from dimts.data.check import CheckSettings, check_sound
+from dimts.data.vad import detect_speech_in
 
 
 def in_a_room(wave: Wave, seconds: float, direct: float = 1.0, seed: int = 0) -> Wave:
@@ -39,7 +39,7 @@ def takes(speech: Any) -> list[Wave]:
 def measured(takes: list[Wave], seconds: float) -> float:
     found = []
     for seed, take in enumerate(takes):
-        activity = listen_to(in_a_room(take, seconds, seed=seed).resample(16_000).samples, 16_000)
+        activity = detect_speech_in(in_a_room(take, seconds, seed=seed).resample(16_000).samples, 16_000)
         found.append(decay_seconds(activity, 0.0, activity.seconds))
     return float(np.nanmedian(found))
 

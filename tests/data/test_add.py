@@ -14,9 +14,9 @@ import pytest
 from dimts.base.errors import SourceError
 from dimts.base.project import Project
 from dimts.data.add import add
-from dimts.data.files import gather
 from dimts.data.manifest import Manifest
 from dimts.data.prepare import prepare
+from dimts.data.sources import find_recordings
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_link_is_fetched_with_its_subtitles_and_its_origin(project: Project, s
     pytest.importorskip("yt_dlp")
     added = add(project, [f"{site}/page.html"])
     assert sorted(path.suffix for path in added) == [".json", ".vtt", ".wav"]
-    (one,) = gather([project.recordings])
+    (one,) = find_recordings([project.recordings])
     assert one.by == "subtitle"
     assert one.origin == f"{site}/page.html"
     assert prepare(project).kept == 1
@@ -107,7 +107,7 @@ def test_the_licence_a_site_states_goes_into_every_recording(project: Project, s
     facts = json.loads(note.read_text(encoding="utf-8"))
     assert set(facts) == {"link", "title", "channel", "licence"}
     note.write_text(json.dumps({**facts, "licence": "CC-BY-4.0"}), encoding="utf-8")  # this page states none
-    (one,) = gather([project.recordings])
+    (one,) = find_recordings([project.recordings])
     assert one.licence == "CC-BY-4.0"
 
 

@@ -110,7 +110,7 @@ def test_a_file_that_vanishes_is_set_aside(project: Project, corpus: Corpus, mon
         if progress.done == 1:
             (folder / "audio" / "s002.wav").unlink(missing_ok=True)
 
-    assert prepare(project, [folder], tell=gone).kept == 2
+    assert prepare(project, [folder], on_progress=gone).kept == 2
     assert rows_of(project)["s002"].against == ("unreadable",)
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
+from dimts.base.issue import Issue
 from dimts.data.check import (
     KINDS,
     CheckSettings,
@@ -76,14 +76,14 @@ def test_speaking_rate_has_limits(phones: int, seconds: float, doubted: bool) ->
 
 
 def test_kinds_can_be_tolerated_and_refused() -> None:
-    noisy = replace(row(), doubts=(Doubt("low_snr", "x"), Doubt("noisy", "y")))
+    noisy = replace(row(), doubts=(Issue("low_snr", "x"), Issue("noisy", "y")))
     assert judged(noisy, SETTINGS).against == ("low_snr",)
     assert judged(noisy, CheckSettings(tolerate=("low_snr",))).kept
     assert judged(noisy, CheckSettings(refuse=("noisy",))).against == ("low_snr", "noisy")
 
 
 def test_what_has_no_clip_or_text_cannot_be_tolerated_into_the_set() -> None:
-    lost = Utterance(id="a", text="ሰላም", doubts=(Doubt("no_audio", "x"),))
+    lost = Utterance(id="a", text="ሰላም", doubts=(Issue("no_audio", "x"),))
     assert not judged(lost, CheckSettings(tolerate=("no_audio",))).kept
 
 
@@ -115,8 +115,8 @@ def test_the_verdict_says_what_to_do() -> None:
 
 
 def test_doubts_are_counted() -> None:
-    rows = [judged(replace(row(n), doubts=(Doubt("noisy", "x"),)), SETTINGS) for n in range(3)]
-    rows.append(judged(replace(row(9), doubts=(Doubt("clipped", "x"), Doubt("noisy", "x"))), SETTINGS))
+    rows = [judged(replace(row(n), doubts=(Issue("noisy", "x"),)), SETTINGS) for n in range(3)]
+    rows.append(judged(replace(row(9), doubts=(Issue("clipped", "x"), Issue("noisy", "x"))), SETTINGS))
     assert verdict(rows).doubts == (("noisy", 4, 0), ("clipped", 1, 1))
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import DataError, ManifestError
+from dimts.base.issue import Issue
 from dimts.data.manifest import Manifest, Utterance, line_of, parse
 
 texts = st.text(alphabet='ሀለሐመሠረሰቀበተነ 0123456789።፣"\\\t', max_size=40)
 numbers = st.integers(-(10**9), 10**9).map(lambda number: number / 1000)
-doubts = st.builds(Doubt, st.sampled_from(["low_snr", "clipped"]), texts, st.none() | numbers, st.none() | numbers)
+doubts = st.builds(Issue, st.sampled_from(["low_snr", "clipped"]), texts, st.none() | numbers, st.none() | numbers)
 rows = st.builds(
     Utterance,
     id=st.text(string.ascii_letters, min_size=1),

@@ -13,11 +13,11 @@ import pytest
 from dimts.audio.level import high_pass
 from dimts.audio.wave import Wave
 from dimts.base.project import Project
-from dimts.data.activity import listen_to
 from dimts.data.check import CheckSettings
 from dimts.data.manifest import Manifest
 from dimts.data.overlap import overlap_share
 from dimts.data.prepare import prepare
+from dimts.data.vad import detect_speech_in
 
 LIMIT = CheckSettings().max_overlap_share
 
@@ -67,7 +67,7 @@ def test_real_voices_over_each_other(shared: Path) -> None:
     clips = []
     for row in rows:
         wave = high_pass(Wave.load(root / row["path"], 16_000))  # its offset drifts
-        speech = listen_to(wave.samples, wave.rate).speech
+        speech = detect_speech_in(wave.samples, wave.rate).speech
         clips.append((row["speaker"], wave.cut(speech[0][0], speech[-1][1])))
     alone = np.array([overlap_share(wave) for _, wave in clips])
     rng = np.random.default_rng(0)

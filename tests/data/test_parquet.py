@@ -13,10 +13,10 @@ from dimts.base.errors import DataError, SourceError
 from dimts.base.project import Project
 from dimts.cli.main import main
 from dimts.data.add import add
-from dimts.data.files import gather
 from dimts.data.manifest import Manifest
 from dimts.data.parquet import read, restore, unpack, write
 from dimts.data.prepare import prepare
+from dimts.data.sources import find_recordings
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -109,7 +109,7 @@ def test_a_corpus_of_the_hub_comes_in_with_its_sounds(project: Project, tmp_path
     added = add(project, [str(tmp_path / "cv.parquet")])
     assert len(added) == 4
     assert all(path.parent == project.recordings / "cv" for path in added)
-    assert [(one.text, one.speaker) for one in gather([project.recordings])] == [
+    assert [(one.text, one.speaker) for one in find_recordings([project.recordings])] == [
         (speech.sentence(index + 2), "a") for index in range(3)
     ]
     assert add(project, [str(tmp_path / "cv.parquet")]) == []

@@ -24,11 +24,11 @@ from dimts.base.errors import ConfigError, DataError, DimtsError
 from dimts.base.files import write_bytes
 from dimts.base.progress import Progress
 from dimts.base.project import Project
-from dimts.data.activity import listen
 from dimts.data.check import CheckSettings
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import PrepareSettings, prepare
 from dimts.data.segment import SegmentSettings
+from dimts.data.vad import detect_speech
 
 Corpus = Callable[..., Path]
 
@@ -58,7 +58,7 @@ def test_recordings_become_clips_to_train_on(project: Project, corpus: Corpus) -
         assert row.phones
         assert row.spelling
         assert row.measures["snr_db"] > 20
-        activity = listen(project.inside(row.path))
+        activity = detect_speech(project.inside(row.path))
         assert 0.03 < activity.speech[0][0] < 0.3  # silence before, and not too much
         assert 0.05 < wave.seconds - activity.speech[-1][1] < 0.45
 
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_set_aside_with_its_reason_and_the_rest_goes_on(project
     folder = corpus(4)
     kinds = broken(folder)
     told: list[str] = []
-    result = prepare(project, [folder], tell=lambda progress: told.append(progress.message))
+    result = prepare(project, [folder], on_progress=lambda progress: told.append(progress.message))
     rows = rows_of(project)
     assert [rows[f"s{index:03d}"].kept for index in range(4)] == [True] * 4
     assert {name: rows[name].against[0] for name in kinds} == kinds
@@ -277,7 +277,7 @@ def test_two_runs_at_once_are_refused(project: Project, corpus: Corpus) -> None:
                 prepare(project, [folder])
             refused.append(caught.value.message)
 
-    assert prepare(project, [folder], tell=meddle).kept == 2
+    assert prepare(project, [folder], on_progress=meddle).kept == 2
     assert refused
 
 
@@ -298,10 +298,10 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(project: Project, co
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(project, [folder], tell=impatient)
+        prepare(project, [folder], on_progress=impatient)
     assert 2 <= len(Manifest.read(project.manifest)) <= 3
     heard: list[float] = []
-    prepare(project, [folder], tell=lambda progress: heard.append(progress.done))
+    prepare(project, [folder], on_progress=lambda progress: heard.append(progress.done))
     whole = Project.create(tmp_path / "whole", (project.root / "dimts.toml").read_text(encoding="utf-8"))
     prepare(whole, [folder])
     assert project.manifest.read_bytes() == whole.manifest.read_bytes()
@@ -319,7 +319,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
         saved.append(path)
         write_bytes(path, data)
 
-    monkeypatch.setattr("dimts.data.describe.write_bytes", full)
+    monkeypatch.setattr("dimts.data.process.write_bytes", full)
     with pytest.raises(DimtsError, match="disk is full"):
         prepare(project, [folder])
     assert len(Manifest.read(project.manifest)) == 2
@@ -330,7 +330,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
 KILLED = """
 import sys
 from dimts.data.prepare import prepare
-prepare(sys.argv[1], [sys.argv[2]], tell=lambda progress: print(progress.done, flush=True))
+prepare(sys.argv[1], [sys.argv[2]], on_progress=lambda progress: print(progress.done, flush=True))
 """
 
 
@@ -399,7 +399,7 @@ def test_real_speech_is_prepared_end_to_end(project: Project, shared: Path) -> N
     for row in Manifest.read(project.manifest):
         if not row.kept:
             continue
-        activity = listen(project.inside(row.path))
+        activity = detect_speech(project.inside(row.path))
         assert activity.speech
         assert activity.speech[0][0] > 0.02
         assert activity.seconds - activity.speech[-1][1] > 0.02

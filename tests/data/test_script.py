@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dimts.base.errors import ConfigError, DataError, SourceError
-from dimts.data.files import gather
 from dimts.data.script import Script, ScriptSettings, as_table, choose, read_texts
+from dimts.data.sources import find_recordings
 from dimts.text.frontend import ChainSettings, Frontend, FrontendSettings
 
 
@@ -65,7 +65,7 @@ def test_only_what_can_be_read_is_chosen(frontend: Frontend) -> None:
 def test_the_table_is_one_that_prepare_reads(tmp_path: Path, frontend: Frontend) -> None:
     found = choose(["ትናንት ማታ ኃይለኛ ነፋስ ስለነበር ዛፎች ወደቁ።"], frontend)
     (tmp_path / "metadata.tsv").write_text(as_table(found), encoding="utf-8")
-    (one,) = gather([tmp_path])
+    (one,) = find_recordings([tmp_path])
     assert (one.name, one.text) == ("s0001", found.sentences[0])
     assert one.problem is not None
     assert one.problem.kind == "no_audio"  # until it is recorded

@@ -11,9 +11,9 @@ import pytest
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError
-from dimts.data.activity import listen_to
 from dimts.data.recording import Cue
 from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, shorten_pauses, whole
+from dimts.data.vad import detect_speech_in
 
 SETTINGS = SegmentSettings()
 
@@ -31,7 +31,7 @@ def inside(at: float, truth: list[tuple[float, float]], slack: float = 0.03) -> 
 def test_a_whole_recording_loses_the_silence_around_it(speech: Any) -> None:
     one = speech.said(speech.sentences[4])
     wave = speech.room(one.wave, 1.0, 1.5)
-    piece = whole(listen_to(wave.samples, wave.rate), "x", SETTINGS)
+    piece = whole(detect_speech_in(wave.samples, wave.rate), "x", SETTINGS)
     assert piece is not None
     assert 1.0 + one.start_seconds - 0.2 <= piece.start_seconds <= 1.0 + one.start_seconds - 0.05
     assert 1.0 + one.end_seconds + 0.1 <= piece.end_seconds <= 1.0 + one.end_seconds + 0.3
@@ -41,7 +41,7 @@ def test_a_whole_recording_loses_the_silence_around_it(speech: Any) -> None:
 def test_a_recording_cut_in_speech_is_doubted(speech: Any) -> None:
     one = speech.said(speech.sentences[6])
     for part in (one.wave.cut(0.4, 9.0), one.wave.cut(0.0, one.wave.seconds - 0.4)):
-        piece = whole(listen_to(part.samples, part.rate), "x", SETTINGS)
+        piece = whole(detect_speech_in(part.samples, part.rate), "x", SETTINGS)
         assert piece is not None
         assert "cut_in_speech" in {doubt.kind for doubt in piece.doubts}
 
@@ -50,7 +50,7 @@ def test_cues_are_cut_in_the_silences_that_are_meant(take: tuple[Wave, list[tupl
     wave, truth = take
     rng = np.random.default_rng(0)
     cues = [Cue(f"ሀ{n}", a + rng.uniform(-0.25, 0.25), b + rng.uniform(-0.25, 0.25)) for n, (a, b) in enumerate(truth)]
-    pieces = by_cues(listen_to(wave.samples, wave.rate), cues, SETTINGS)
+    pieces = by_cues(detect_speech_in(wave.samples, wave.rate), cues, SETTINGS)
     assert [piece.text for piece in pieces] == [cue.text for cue in cues]
     for piece, (start, end) in zip(pieces, truth, strict=True):
         assert start - 0.3 < piece.start_seconds < start
@@ -64,7 +64,7 @@ def test_cues_without_a_pause_between_are_taken_together(take: tuple[Wave, list[
     middle = (start + end) / 2
     cues = [Cue("አንድ", start, middle), Cue("ሁለት", middle, end), *(Cue("ሌላ", *one) for one in rest)]
     cues.sort(key=lambda cue: cue.start_seconds or 0.0)
-    pieces = by_cues(listen_to(wave.samples, wave.rate), cues, SETTINGS)
+    pieces = by_cues(detect_speech_in(wave.samples, wave.rate), cues, SETTINGS)
     assert len(pieces) == len(truth)
     assert pieces[7].text == "አንድ ሁለት"
     assert pieces[7].start_seconds < start
@@ -75,14 +75,14 @@ def test_a_cue_where_nobody_speaks_is_doubted(take: tuple[Wave, list[tuple[float
     wave, truth = take
     gap = (truth[2][1] + 0.05, truth[3][0] - 0.05)
     cues = [Cue("ሀ", *truth[2]), Cue("ባዶ", *gap), Cue("ለ", *truth[3])]
-    pieces = by_cues(listen_to(wave.samples, wave.rate), cues, SETTINGS)
+    pieces = by_cues(detect_speech_in(wave.samples, wave.rate), cues, SETTINGS)
     assert [(piece.text, bool(piece.doubts)) for piece in pieces] == [("ሀ", False), ("ባዶ", True), ("ለ", False)]
 
 
 def test_speech_without_a_text_is_cut_at_its_longest_silences(take: tuple[Wave, list[tuple[float, float]]]) -> None:
     wave, truth = take
     settings = SegmentSettings(max_seconds=6.0)
-    pieces = by_silence(listen_to(wave.samples, wave.rate), settings)
+    pieces = by_silence(detect_speech_in(wave.samples, wave.rate), settings)
     assert all(piece.seconds <= 6.0 for piece in pieces)
     assert sum(piece.seconds for piece in pieces) > sum(b - a for a, b in truth)
     assert not any(inside(at, truth) for piece in pieces for at in (piece.start_seconds, piece.end_seconds))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
+from dimts.base.issue import Issue
 from dimts.data.manifest import Utterance
 from dimts.data.split import SplitSettings, assign, repeated_texts, text_key
 
@@ -44,7 +44,7 @@ def placed(rows: list[Utterance], split: SplitSettings = SETTINGS) -> list[Utter
     out = []
     for one in rows:
         place = found.get(one.id, one.split)
-        if not isinstance(place, Doubt):
+        if not isinstance(place, Issue):
             out.append(replace(one, split=place))
     return out
 
@@ -78,7 +78,7 @@ def test_a_newcomer_between_two_sides_yields() -> None:
     one, other = "አንድ ሁለት ሦስት አራት አምስት ስድስት ሰባት", "አንድ ሁለት ሦስት አራት አምስት ስድስት ስምንት"
     old = [replace(row(1, one), split="train"), replace(row(2, other), split="dev")]
     found = assign([*old, row(3, one + "።")], SETTINGS)
-    assert isinstance(found["u3"], Doubt)
+    assert isinstance(found["u3"], Issue)
     assert found["u3"].kind == "leak"
 
 

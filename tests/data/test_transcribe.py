@@ -21,8 +21,8 @@ from dimts.data import transcribe
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import PrepareSettings, prepare
 from dimts.data.transcribe import (
-    Heard,
     TranscribeSettings,
+    Transcript,
     favourites,
     fetch_weights,
     find_weights,
@@ -60,26 +60,26 @@ def test_words_in_a_row_are_counted(text: str, most: int) -> None:
 @pytest.mark.parametrize(
     ("heard", "reason"),
     [
-        (Heard("ዛሬ ጥሩ ቀን ነው", -0.3, 0.1), None),
-        (Heard("ዛሬ በጣም በጣም ጥሩ ቀን ነው", -0.3, 0.1), None),
-        (Heard("ዛሬ ጥሩ ቀን ነው", -1.6, 0.1), "guessing"),
-        (Heard("ዛሬ ጥሩ ቀን ነው", -0.3, 0.9), "nobody speaks"),
-        (Heard("ስለተመለከታችሁ እናመሰግናለን", -0.3, 0.1), "below films"),
-        (Heard("Subtitles by the Amara.org community", -0.3, 0.1), "below films"),
-        (Heard("ዛሬ ነው " * 8, -0.3, 0.1), "times in a row"),
-        (Heard("ዛሬ ጥሩ ቀን ነው ነገ ጠዋት ወደ ገበያ እንሄዳለን መጽሐፉን ጠረጴዛው ላይ አስቀምጠው", -0.3, 0.1), "letters in a second"),
-        (Heard("ነው", -0.3, 0.1), "letters for"),
-        (Heard("ዛሬ ጥሩ ቀን ነው", math.nan, math.nan), None),
+        (Transcript("ዛሬ ጥሩ ቀን ነው", -0.3, 0.1), None),
+        (Transcript("ዛሬ በጣም በጣም ጥሩ ቀን ነው", -0.3, 0.1), None),
+        (Transcript("ዛሬ ጥሩ ቀን ነው", -1.6, 0.1), "guessing"),
+        (Transcript("ዛሬ ጥሩ ቀን ነው", -0.3, 0.9), "nobody speaks"),
+        (Transcript("ስለተመለከታችሁ እናመሰግናለን", -0.3, 0.1), "below films"),
+        (Transcript("Subtitles by the Amara.org community", -0.3, 0.1), "below films"),
+        (Transcript("ዛሬ ነው " * 8, -0.3, 0.1), "times in a row"),
+        (Transcript("ዛሬ ጥሩ ቀን ነው ነገ ጠዋት ወደ ገበያ እንሄዳለን መጽሐፉን ጠረጴዛው ላይ አስቀምጠው", -0.3, 0.1), "letters in a second"),
+        (Transcript("ነው", -0.3, 0.1), "letters for"),
+        (Transcript("ዛሬ ጥሩ ቀን ነው", math.nan, math.nan), None),
     ],
 )
-def test_what_was_made_up_is_doubted_with_its_reason(heard: Heard, reason: str | None) -> None:
+def test_what_was_made_up_is_doubted_with_its_reason(heard: Transcript, reason: str | None) -> None:
     found = judge(heard, 2.0, SETTINGS)
     assert {doubt.kind for doubt in found} == ({"invented"} if reason else set())
     assert reason is None or any(reason in doubt.message for doubt in found)
 
 
 def test_limits_take_effect() -> None:
-    guess = Heard("ዛሬ ጥሩ ቀን ነው", -1.6, 0.9)
+    guess = Transcript("ዛሬ ጥሩ ቀን ነው", -1.6, 0.9)
     assert judge(guess, 2.0, replace(SETTINGS, min_log_probability=-2.0, max_no_speech=1.0)) == []
 
 
@@ -149,9 +149,9 @@ class Knows:
     def __init__(self, settings: TranscribeSettings) -> None:
         self._texts = iter(self.texts)
 
-    def hear(self, wave: Wave) -> Heard:
+    def hear(self, wave: Wave) -> Transcript:
         assert wave.seconds > 0.5
-        return Heard(next(self._texts), -0.3, 0.05)
+        return Transcript(next(self._texts), -0.3, 0.05)
 
 
 def test_what_is_believable_is_kept_and_marked(

@@ -11,11 +11,11 @@ import pytest
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import DataError
 from dimts.base.project import Project
-from dimts.data.activity import listen_to
 from dimts.data.check import CheckSettings
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import PrepareSettings, prepare
 from dimts.data.split import SplitSettings
+from dimts.data.vad import detect_speech_in
 
 COUNTS = [30, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 VOICES = ("f2", "m3", "f4", "m1")
@@ -93,7 +93,7 @@ def test_a_long_recording_is_cut_where_its_script_says(
     errors = []
     for row in rows:
         start, end = truth[row.text]
-        heard = listen_to(Wave.load(project.inside(row.path)).samples, 22_050).speech
+        heard = detect_speech_in(Wave.load(project.inside(row.path)).samples, 22_050).speech
         errors += [abs(row.start_seconds + heard[0][0] - start), abs(row.start_seconds + heard[-1][1] - end)]
         assert row.start_seconds <= start + 0.02  # nothing of it is cut off
         assert row.end_seconds >= end - 0.02

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dimts.audio.formant import Formant, FormantSettings, Spoken
+from dimts.audio.formant import Formant, FormantSettings, FormantSpeech
 from dimts.audio.level import high_pass
 from dimts.audio.likeness import Embedding, embed, likeness, profile
 from dimts.audio.wave import Wave
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
-from dimts.evaluate import plant
+from dimts.evaluate import error_injection
 from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine, judged
-from dimts.evaluate.lessons import add_noise
-from dimts.evaluate.listener import Listener, words_signs
-from dimts.evaluate.segmenter import Segmenter
+from dimts.evaluate.hmm_aligner import HMMAligner
+from dimts.evaluate.phone_recogniser import PhoneRecogniser, words_signs
 from dimts.evaluate.sentences import GREETINGS, SENTENCES
+from dimts.evaluate.synthetic_speech import add_noise
 from dimts.speak import FORMANT_FRONTEND
 from dimts.text.frontend import Frontend
 
@@ -71,7 +71,7 @@ def profile_of(variant: str) -> Embedding:
     return profile([voice.speak(words, "።") for words in sentences()[:6]])
 
 
-def try_all(listener: Listener, count: int, seed: int = 5) -> Tally:
+def try_all(listener: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
     """`count` clean sentences and, of each, one with every planted error."""
     rng, tally = random.Random(seed), Tally()
     everything = [word for words in sentences() for word in words]
@@ -93,19 +93,21 @@ def try_all(listener: Listener, count: int, seed: int = 5) -> Tally:
 
 
 def planted(
-    rng: random.Random, voice: Formant, spoken: Spoken, words: Words, everything: Words, others: tuple[str, ...]
+    rng: random.Random, voice: Formant, spoken: FormantSpeech, words: Words, everything: Words, others: tuple[str, ...]
 ) -> dict[str, Wave]:
     first, last = _some_words(rng, words)
     out = {
-        "wrong word": voice.speak(plant.wrong_word(words, rng, everything), "።"),
-        "cut": plant.cut(spoken, rng.uniform(0.4, 0.8)),
-        "loop": plant.loop(spoken, first, last, rng.choice((2, 3))),
-        "said after the end": plant.babble(spoken, voice.speak([rng.choice([w for w in everything if len(w) >= 4])])),
+        "wrong word": voice.speak(error_injection.wrong_word(words, rng, everything), "።"),
+        "cut": error_injection.cut(spoken, rng.uniform(0.4, 0.8)),
+        "loop": error_injection.loop(spoken, first, last, rng.choice((2, 3))),
+        "said after the end": error_injection.babble(
+            spoken, voice.speak([rng.choice([w for w in everything if len(w) >= 4])])
+        ),
         "other voice": Formant(FormantSettings(variant=rng.choice(others))).speak(words, "።"),
         "noise at 10 dB": add_noise(spoken.wave, 10.0, np.random.default_rng(rng.getrandbits(32))),
     }
     if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
-        out["halved length"] = plant.halve(spoken, words)
+        out["halved length"] = error_injection.halve(spoken, words)
     return out
 
 
@@ -126,7 +128,7 @@ class Speaker:
     apart: Sequence[Clip]
 
 
-def try_real(listener: Listener, speakers: Sequence[Speaker], planter: Segmenter, tally: Tally) -> None:
+def try_real(listener: PhoneRecogniser, speakers: Sequence[Speaker], planter: HMMAligner, tally: Tally) -> None:
     """The same with real speakers, added to `tally`: every clip kept apart, once clean and once with each error.
 
     Thresholds for a clip come from all others of the speaker that were kept apart. Errors are planted where `planter`,
@@ -168,26 +170,26 @@ _PROFILE_CLIPS = 10
 
 
 def planted_in(
-    rng: random.Random, clips: Sequence[Clip], number: int, planter: Segmenter, everything: Words
+    rng: random.Random, clips: Sequence[Clip], number: int, planter: HMMAligner, everything: Words
 ) -> dict[str, tuple[Wave, Sequence[Sequence[str]]]]:
     """Planted error → a clip with it, and what it should say."""
     wave, words = clips[number]
-    spoken = plant.located(wave, words, planter)
+    spoken = error_injection.located(wave, words, planter)
     first, last = _some_words(rng, words)
     other, other_words = clips[number - 1]
-    there = plant.located(other, other_words, planter)
+    there = error_injection.located(other, other_words, planter)
     place = rng.choice([at for at, word in enumerate(other_words) if len(word) >= 4])
     piece = other.cut(there.times[place][0][0], there.times[place][-1][1])
     end = Wave(wave.samples[: round(spoken.times[-1][-1][1] * wave.rate)], wave.rate)
     changed: dict[str, tuple[Wave, Sequence[Sequence[str]]]] = {
-        "wrong word": (wave, plant.wrong_word(words, rng, everything)),
-        "cut": (plant.cut(spoken, rng.uniform(0.4, 0.8)), words),
-        "loop": (plant.loop(spoken, first, last, rng.choice((2, 3))), words),
-        "said after the end": (plant.babble(replace(spoken, wave=end), piece), words),
+        "wrong word": (wave, error_injection.wrong_word(words, rng, everything)),
+        "cut": (error_injection.cut(spoken, rng.uniform(0.4, 0.8)), words),
+        "loop": (error_injection.loop(spoken, first, last, rng.choice((2, 3))), words),
+        "said after the end": (error_injection.babble(replace(spoken, wave=end), piece), words),
         "noise at 10 dB": (add_noise(wave, 10.0, np.random.default_rng(number)), words),
     }
     if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
-        changed["halved length"] = plant.halve(spoken, words), words
+        changed["halved length"] = error_injection.halve(spoken, words), words
     return changed
 
 
@@ -236,7 +238,7 @@ class Corpus:
     """Speakers it is never taught."""
     strangers: list[Clip]
     """All that these say, and others with too few clips to plant errors in."""
-    planter: Segmenter
+    planter: HMMAligner
     """Taught by all recordings: the best borders that can be had without a hand."""
 
 
@@ -258,7 +260,7 @@ def corpus(folder: Path, strangers: str = "te", first: int = 0) -> Corpus:
         [Speaker(name, taught[name], clips[first::3]) for name, clips in enough.items() if name in taught],
         [Speaker(name, clips[1::2], clips[::2]) for name, clips in enough.items() if name in foreign],
         [clip for clips in foreign.values() for clip in clips],
-        Segmenter.fit([(wave, spelt(words)) for clips in every.values() for wave, words in clips]),
+        HMMAligner.fit([(wave, spelt(words)) for clips in every.values() for wave, words in clips]),
     )
 
 

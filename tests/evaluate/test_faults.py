@@ -11,21 +11,21 @@ import pytest
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, ConfigError
-from dimts.evaluate import plant
+from dimts.evaluate import error_injection
 from dimts.evaluate.faults import FaultSettings, calibrated, examine, floor_snr_db, judged
-from dimts.evaluate.lessons import add_noise
-from dimts.evaluate.listener import Listener
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
+from dimts.evaluate.synthetic_speech import add_noise
 from tests.evaluate.planted import WANTED, kinds, profile_of, sentences, try_all
 
 RECALL, FALSE_ALARMS = 0.95, 0.05
 
 
 @pytest.fixture(scope="module")
-def listener() -> Listener:
-    return Listener.load()
+def listener() -> PhoneRecogniser:
+    return PhoneRecogniser.load()
 
 
-def test_detectors_on_a_few_planted_errors(listener: Listener) -> None:
+def test_detectors_on_a_few_planted_errors(listener: PhoneRecogniser) -> None:
     tally = try_all(listener, 12)
     assert tally.false_alarms <= 1, tally.alarms
     for error in WANTED:
@@ -34,7 +34,7 @@ def test_detectors_on_a_few_planted_errors(listener: Listener) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_detectors_find_19_of_20_planted_errors_and_cry_wolf_at_most_once_in_20(listener: Listener) -> None:
+def test_detectors_find_19_of_20_planted_errors_and_cry_wolf_at_most_once_in_20(listener: PhoneRecogniser) -> None:
     tally = try_all(listener, 100, seed=2024)
     print({error: f"{tally.found[error]} of {tally.planted[error]}" for error in WANTED})
     print(f"false alarms: {tally.false_alarms} of {tally.clean}: {tally.alarms}")
@@ -43,7 +43,7 @@ def test_detectors_find_19_of_20_planted_errors_and_cry_wolf_at_most_once_in_20(
         assert tally.recall(error) >= RECALL, (error, tally.recall(error))
 
 
-def test_every_figure_moves_the_way_the_error_went(listener: Listener) -> None:
+def test_every_figure_moves_the_way_the_error_went(listener: PhoneRecogniser) -> None:
     words = sentences()[4]
     voice = Formant(FormantSettings(variant="m3"))
     spoken = voice.speak_timed(words, "።")
@@ -55,8 +55,8 @@ def test_every_figure_moves_the_way_the_error_went(listener: Listener) -> None:
         return found.errors.rate, found.likeness, found.snr_db, found.prosody.phones_per_second
 
     clean = look(spoken.wave)
-    assert look(plant.cut(spoken, 0.5))[0] > clean[0] + 0.3
-    assert look(plant.loop(spoken, 1, 3))[0] > clean[0] + 0.2
+    assert look(error_injection.cut(spoken, 0.5))[0] > clean[0] + 0.3
+    assert look(error_injection.loop(spoken, 1, 3))[0] > clean[0] + 0.2
     assert look(other)[1] < clean[1] - 0.1
     noisy = [look(add_noise(spoken.wave, snr, np.random.default_rng(1))) for snr in (20.0, 10.0, 0.0)]
     assert [one[2] for one in noisy] == sorted((one[2] for one in noisy), reverse=True)
@@ -66,10 +66,10 @@ def test_every_figure_moves_the_way_the_error_went(listener: Listener) -> None:
     assert look(fast)[3] > 1.2 * clean[3]
 
 
-def test_halved_consonants_cost_length_and_nothing_else(listener: Listener) -> None:
+def test_halved_consonants_cost_length_and_nothing_else(listener: PhoneRecogniser) -> None:
     words = next(words for words in sentences() if sum(phone.endswith("ː") for word in words for phone in word) >= 3)
     spoken = Formant().speak_timed(words, "።")
-    halved = plant.halve(spoken, words)
+    halved = error_injection.halve(spoken, words)
     assert halved.seconds < spoken.wave.seconds
     whole, short = examine(spoken.wave, words, listener), examine(halved, words, listener)
     assert kinds(whole) == set()
@@ -87,21 +87,21 @@ def test_noise_is_measured_as_it_was_planted(snr: float) -> None:
     assert snr < found < snr + 8.0
 
 
-def test_silence_is_a_cut_of_everything(listener: Listener) -> None:
+def test_silence_is_a_cut_of_everything(listener: PhoneRecogniser) -> None:
     found = examine(Wave.silence(1.0, 24_000), [("s", "ə", "l", "a", "m")], listener)
     assert kinds(found) == {"cut"}
     assert found.errors.rate == 1.0
     assert math.isinf(found.words[0].excess)
 
 
-def test_nothing_expected_is_refused(listener: Listener) -> None:
+def test_nothing_expected_is_refused(listener: PhoneRecogniser) -> None:
     with pytest.raises(AudioError, match="nothing that should be said"):
         examine(Wave.silence(1.0, 24_000), [()], listener)
     with pytest.raises(ConfigError, match="out of range"):
         FaultSettings(cut_evidence=0.0)
 
 
-def test_thresholds_are_moved_to_what_the_speakers_recordings_need(listener: Listener) -> None:
+def test_thresholds_are_moved_to_what_the_speakers_recordings_need(listener: PhoneRecogniser) -> None:
     """A voice with a hum: its own clean sentences must not be called noisy, and errors must still be found."""
     voice = Formant(FormantSettings(variant="m3"))
     draw = np.random.default_rng(2)
@@ -114,12 +114,12 @@ def test_thresholds_are_moved_to_what_the_speakers_recordings_need(listener: Lis
     assert not any("noise" in kinds(judged(one, own)) for one in clean)
     words = sentences()[7]
     spoken = voice.speak_timed(words, "።")
-    worse = add_noise(plant.cut(spoken, 0.5), 0.0, draw, 0.0)
+    worse = add_noise(error_injection.cut(spoken, 0.5), 0.0, draw, 0.0)
     assert {"cut", "noise"} <= kinds(examine(worse, words, listener, profile_of("m3"), own))
     assert calibrated(FaultSettings(), clean[:4]) == FaultSettings(), "too few to tell"
 
 
-def test_one_recording_with_a_wrong_text_does_not_blind_the_thresholds(listener: Listener) -> None:
+def test_one_recording_with_a_wrong_text_does_not_blind_the_thresholds(listener: PhoneRecogniser) -> None:
     words = sentences()[2]
     one = examine(Formant(FormantSettings(variant="m3")).speak(words, "።"), words, listener)
     odd = replace(
@@ -141,7 +141,7 @@ def test_one_recording_with_a_wrong_text_does_not_blind_the_thresholds(listener:
     ids=["a steady reader", "an actor"],
 )
 def test_likeness_is_asked_of_a_speaker_as_they_keep_it(
-    listener: Listener, own: tuple[float, ...], least: tuple[float, float]
+    listener: PhoneRecogniser, own: tuple[float, ...], least: tuple[float, float]
 ) -> None:
     words = sentences()[2]
     one = examine(Formant(FormantSettings(variant="m3")).speak(words, "።"), words, listener)

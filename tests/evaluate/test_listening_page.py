@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dimts.audio.formant import Formant, FormantSettings
-from dimts.evaluate.listening import analyse, make
+from dimts.evaluate.listening_test import analyse, make
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

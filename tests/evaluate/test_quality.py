@@ -8,8 +8,8 @@ import pytest
 from dimts.audio.formant import Formant
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
-from dimts.evaluate.lessons import add_noise
 from dimts.evaluate.quality import quality
+from dimts.evaluate.synthetic_speech import add_noise
 
 ONE, TWO = [tuple("səlam"), tuple("ləʔaləm")], [tuple("dəhna"), tuple("nəw"), tuple("zare")]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dimts.evaluate.listener import Listener
-from dimts.evaluate.teach import TeachSettings, teach
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
+from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 from tests.evaluate.planted import WANTED, Tally, corpus, project_of, try_real
 
 RECALL, FALSE_ALARMS = 0.95, 0.05
@@ -21,8 +21,10 @@ def test_taught_listeners_find_what_is_planted_in_real_speech(shared: Path, tmp_
     for first in (0, 1, 2):
         speech = corpus(shared / "speech" / "alffa", first=first)
         home = project_of(tmp_path / str(first), speech.taught)
-        teach(tmp_path / f"{first}.safetensors", home, TeachSettings(steps=300, from_scratch=False))
-        try_real(Listener.load(tmp_path / f"{first}.safetensors"), speech.own, speech.planter, tally)
+        train_recogniser(
+            tmp_path / f"{first}.safetensors", home, TrainRecogniserSettings(steps=300, from_scratch=False)
+        )
+        try_real(PhoneRecogniser.load(tmp_path / f"{first}.safetensors"), speech.own, speech.planter, tally)
     print({error: f"{tally.found[error]} of {tally.planted[error]}" for error in WANTED})
     print(f"false alarms: {tally.false_alarms} of {tally.clean}: {tally.alarms}; missed: {tally.missed}")
     assert tally.clean > 100

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dimts.audio.wave import Wave
 from dimts.evaluate import plots
-from dimts.evaluate.foresight import foresee
+from dimts.evaluate.code_likelihood import held_out_nll
 from dimts.evaluate.report import Report
 
 
@@ -27,7 +27,7 @@ def test_an_interval_stands_under_its_mean() -> None:
 
 def test_a_voice_without_codes_says_so(tmp_path: Path) -> None:
     silence = Wave.silence(1.0, 24_000)
-    assert "no codes" in foresee("formant", [(silence, "ሰላም")]).why_not
-    found = foresee(tmp_path / "nothing", [(silence, "ሰላም")])
+    assert "no codes" in held_out_nll("formant", [(silence, "ሰላም")]).why_not
+    found = held_out_nll(tmp_path / "nothing", [(silence, "ሰላም")])
     assert found.codebook == ""
     assert found.why_not

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import AudioError
-from dimts.evaluate.lessons import add_noise
 from dimts.evaluate.sound import mcd_db, pitch, pitch_correlation, prosody, warp
+from dimts.evaluate.synthetic_speech import add_noise
 from dimts.text.phones import from_ipa
 
 WORDS = (tuple("səlam"), tuple("ləʔaləm"), tuple("dəhna"))

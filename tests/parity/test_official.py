@@ -17,8 +17,8 @@ from dimts.xtts.conditioning import Conditioning
 from dimts.xtts.gpt import GPT
 from dimts.xtts.loss import LossSettings
 from dimts.xtts.model import XTTS, Examples
+from dimts.xtts.speaker_encoder import SpeakerEncoder
 from dimts.xtts.spec import SPECS, TIMBRE_RATE
-from dimts.xtts.timbre import Timbre
 from dimts.xtts.vocoder import Vocoder
 
 V2 = SPECS["v2"]
@@ -52,7 +52,7 @@ def test_decoder_and_speaker_encoder(
     if "official.decoder_wav" not in expected:
         pytest.skip("this golden folder holds no official sizes")
     seed = notes["params"]["seed"]
-    timbre, vocoder = Timbre(V2).eval(), Vocoder(V2).eval()
+    timbre, vocoder = SpeakerEncoder(V2).eval(), Vocoder(V2).eval()
     with torch.no_grad():
         fill(timbre, "timbre.", recipe, seed)
         fill(vocoder, "vocoder.", recipe, seed)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from dimts.xtts import mel
-from dimts.xtts.attention import Rows
+from dimts.xtts.attention import SequenceLayout
 from dimts.xtts.spec import MEL_HOP, TIMBRE_RATE
 from dimts.xtts.vocabulary import Vocabulary
-from dimts.xtts.voice import ListenSettings, listen
+from dimts.xtts.voice import CloneSettings, clone
 
 RATE = 22_050
 
@@ -65,29 +65,29 @@ def test_codes_of_a_clip_are_as_many_as_its_length_says(model: Any, expected: di
 
 def test_conditioning_of_given_frames(same: Any, model: Any, expected: dict[str, Tensor]) -> None:
     frames = expected["mel.cond"][:, :, :120]
-    rows = Rows((120,) * len(frames), packed=True, causal=False)
+    rows = SequenceLayout((120,) * len(frames), packed=True, causal=False)
     heard = model.conditioning.encoder(frames.transpose(1, 2).flatten(0, 1), rows)  # [N, D]
     same("cond.encoder_out", heard.view(len(frames), 120, -1).transpose(1, 2))
     same("cond.latents_from_120_frames", model.conditioning(frames).transpose(1, 2))
 
 
 REFERENCES = {
-    "full": ListenSettings(max_reference_seconds=30, conditioning_seconds=30, chunk_seconds=4),
-    "chunk1": ListenSettings(max_reference_seconds=30, conditioning_seconds=3, chunk_seconds=1),
-    "default": ListenSettings(max_reference_seconds=30, conditioning_seconds=6, chunk_seconds=6),
-    "norm": ListenSettings(2, conditioning_seconds=6, chunk_seconds=6, normalise_peak=True),
+    "full": CloneSettings(max_reference_seconds=30, conditioning_seconds=30, chunk_seconds=4),
+    "chunk1": CloneSettings(max_reference_seconds=30, conditioning_seconds=3, chunk_seconds=1),
+    "default": CloneSettings(max_reference_seconds=30, conditioning_seconds=6, chunk_seconds=6),
+    "norm": CloneSettings(2, conditioning_seconds=6, chunk_seconds=6, normalise_peak=True),
 }
 
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_listening_to_one_reference(name: str, same: Any, model: Any, wave: Tensor) -> None:
-    voice = listen(model, [wave[0]], REFERENCES[name])
+    voice = clone(model, [wave[0]], REFERENCES[name])
     same(f"cond.{name}.gpt_cond_latents", voice.latents)
     same(f"cond.{name}.speaker_embedding", voice.timbre)
 
 
 def test_listening_to_two_references(same: Any, model: Any, wave: Tensor) -> None:
-    voice = listen(model, [wave[0], wave[0]], ListenSettings(2, conditioning_seconds=6, chunk_seconds=6))
+    voice = clone(model, [wave[0], wave[0]], CloneSettings(2, conditioning_seconds=6, chunk_seconds=6))
     same("cond.two_refs.gpt_cond_latents", voice.latents)
     same("cond.two_refs.speaker_embedding", voice.timbre)
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dimts.xtts.generate import Decoder, GenerateSettings, Sentence, generate, generate_all
+from dimts.xtts.generate import Decoder, GeneratedSentence, GenerateSettings, generate, generate_all
 from dimts.xtts.model import XTTS
-from dimts.xtts.stream import Stream
+from dimts.xtts.stream import VocoderStream
 
 GREEDY = GenerateSettings(sample=False)
 
@@ -36,7 +36,7 @@ def ids(expected: dict[str, Tensor]) -> list[int]:
     return found
 
 
-def speak(model: XTTS, latents: Tensor, ids: list[int], settings: GenerateSettings) -> Sentence:
+def speak(model: XTTS, latents: Tensor, ids: list[int], settings: GenerateSettings) -> GeneratedSentence:
     return generate_all(model.gpt, [latents], [ids], settings)[0]
 
 
@@ -145,7 +145,7 @@ def test_our_stream_is_the_whole(
 ) -> None:
     latents, timbre = expected["inference.greedy.gpt_latents"], expected["cond.full.speaker_embedding"]
     whole = model.vocoder(latents, timbre, speed)[0]
-    running = Stream(model.vocoder, timbre, speed)
+    running = VocoderStream(model.vocoder, timbre, speed)
     parts = [running.push(part) for part in latents[0].split(size)]
     streamed = torch.cat([*parts, running.finish()])
     assert streamed.shape == whole.shape

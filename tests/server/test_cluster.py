@@ -13,8 +13,8 @@ import pytest
 
 from dimts.base.errors import ConfigError
 from dimts.server.cluster import NAME, PATIENCE, start
-from dimts.server.served import Source
-from dimts.server.settings import RaySettings, ServeSettings
+from dimts.server.models import ModelSource
+from dimts.server.settings import RayServeSettings, ServeSettings
 from dimts.speak import SpeakSettings
 
 httpx = pytest.importorskip("httpx")
@@ -56,9 +56,9 @@ def address(cluster: Any, bundle: Path, tmp_path_factory: pytest.TempPathFactory
         api_key_file=str(keys),
         slots=2,
         queue=4,
-        ray=RaySettings(min_replicas=2, max_replicas=2, cpus=1.5),
+        ray=RayServeSettings(min_replicas=2, max_replicas=2, cpus=1.5),
     )
-    sources = [Source(str(bundle), SpeakSettings()), Source("formant", SpeakSettings())]
+    sources = [ModelSource(str(bundle), SpeakSettings()), ModelSource("formant", SpeakSettings())]
     return start(sources, settings)
 
 
@@ -124,6 +124,6 @@ def test_a_client_that_leaves_frees_its_place(address: str) -> None:
 
 
 def test_more_copies_than_cores_are_refused(cluster: Any, bundle: Path) -> None:
-    settings = ServeSettings(ray=RaySettings(min_replicas=50, max_replicas=50))
+    settings = ServeSettings(ray=RayServeSettings(min_replicas=50, max_replicas=50))
     with pytest.raises(ConfigError, match="50 copies need 50 cores"):
-        start([Source("formant", SpeakSettings())], settings)
+        start([ModelSource("formant", SpeakSettings())], settings)

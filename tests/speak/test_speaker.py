@@ -19,7 +19,7 @@ from dimts.audio.wave import Wave, join
 from dimts.base.config import from_table, to_dict
 from dimts.base.errors import AudioError, CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.progress import Progress
-from dimts.speak import FORMANT_FRONTEND, RATE, Speaker, SpeakSettings, frontend_of, spread
+from dimts.speak import FORMANT_FRONTEND, RATE, Speaker, SpeakSettings, estimate_times, frontend_of
 from dimts.text.frontend import MARKS, FrontendSettings
 from dimts.text.phones import inventory
 
@@ -41,15 +41,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dimts.xtts.model import XTTS
     from dimts.xtts.spec import SPECS
     from dimts.xtts.vocabulary import Vocabulary
-    from dimts.xtts.voice import listen
+    from dimts.xtts.voice import clone
 
     words = Vocabulary.for_phones(list(inventory()), marks=sorted({*MARKS.values(), "?", "!"}))
     spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
     model = XTTS.build(spec, 1, dvae=False)
     noise = torch.Generator().manual_seed(1)
-    voices = {
-        name: listen(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")
-    }
+    voices = {name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")}
     note = {"settings": to_dict(FORMANT_FRONTEND)}
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     save_bundle(Bundle(model, words, note, voices, {"name": "tiny voice"}), folder)
@@ -260,7 +258,7 @@ def test_no_phrase_runs_on_for_ever(bundle: Path) -> None:
     """Random weights hardly ever stop by themselves; each phrase has its limit, and what was done is told."""
     told: list[Progress] = []
     settings = SpeakSettings(retries=1, max_stretch=2.0)
-    said = list(Speaker.load(bundle, settings, device="cpu", tell=told.append).perform(TEXT))
+    said = list(Speaker.load(bundle, settings, device="cpu", on_progress=told.append).perform(TEXT))
     for one in said:
         phones = sum(len(word.phones) for word in one.words)
         assert one.wave.seconds <= 2.0 * 0.085 * phones + 0.8 + 0.1
@@ -321,7 +319,7 @@ def test_weights_that_cannot_be_had_are_refused(bundle: Path, model: Speaker) ->
 def test_without_the_guard_only_the_limit_holds(bundle: Path) -> None:
     told: list[Progress] = []
     settings = SpeakSettings(retries=0, guard=False)
-    list(Speaker.load(bundle, settings, device="cpu", tell=told.append).perform("ሰላም ለዓለም።", "abebe"))
+    list(Speaker.load(bundle, settings, device="cpu", on_progress=told.append).perform("ሰላም ለዓለም።", "abebe"))
     assert [one.message for one in told] == ["'ሰላም ለዓለም' ran on and was cut"]
 
 
@@ -337,7 +335,7 @@ def test_phrases_decoded_together_are_those_decoded_one_by_one(bundle: Path, mod
 
 def test_which_of_several_voices_speaks_is_told_once(bundle: Path) -> None:
     told: list[Progress] = []
-    speaker = Speaker.load(bundle, SpeakSettings(retries=0), device="cpu", tell=told.append)
+    speaker = Speaker.load(bundle, SpeakSettings(retries=0), device="cpu", on_progress=told.append)
     speaker.say("ሰላም")
     speaker.say("ሰላም")
     assert [one.message for one in told if "first of" in one.message] == [
@@ -404,7 +402,7 @@ def test_estimated_times_fill_the_audible_part(formant: Speaker) -> None:
     """The estimate is held against what the formant voice measures."""
     said = next(formant.perform("ሰላም ለዓለም።"))
     padded = join([Wave.silence(0.4, RATE), said.wave, Wave.silence(0.3, RATE)])
-    times = spread(said.phrase, padded)
+    times = estimate_times(said.phrase, padded)
     assert times[0][0][0] == pytest.approx(0.4, abs=0.06)
     assert times[-1][-1][1] == pytest.approx(0.4 + said.wave.seconds, abs=0.06)
     for word, measured in zip(times, said.words, strict=True):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dimts.base.errors import TextError
 from dimts.text.normalise import normalise
-from dimts.text.stream import BLOCK_CHARACTERS, Block, blocks, normalise_stream
+from dimts.text.stream import BLOCK_CHARACTERS, TextBlock, blocks, normalise_stream
 
 LINES = st.lists(st.sampled_from(["", "በ10 ሰዓት", "ዶ/ር አበበ።", "2:30", "«ሰላም»", " "]), max_size=20)
 
@@ -41,7 +41,7 @@ def test_a_long_line_without_any_space_is_cut_too() -> None:
 
 
 def test_several_processes_give_the_same_in_the_same_order() -> None:
-    source = [Block(f"በ{number} ሰዓት\n", True) for number in range(30)]
+    source = [TextBlock(f"በ{number} ሰዓት\n", True) for number in range(30)]
     assert list(normalise_stream(source, jobs=2)) == list(normalise_stream(source))
 
 

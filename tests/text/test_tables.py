@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from dimts.text.normalise import Normaliser, NormaliseSettings
-from dimts.text.spans import table
+from dimts.text.reading import table
 
 READ = Normaliser(NormaliseSettings(off=("homophones",)))
 TWO_COLUMNS = ("abbreviations", "units", "names", "letters", "emoji")

@@ -14,9 +14,9 @@ from torch.profiler import ProfilerActivity, profile
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
-from dimts.train.engine import build
-from dimts.train.latents import Latents
-from dimts.train.loop import Run, fine_tune
+from dimts.train.base_model import load_base
+from dimts.train.fine_tune import FineTuneResult, fine_tune
+from dimts.train.latent_cache import LatentCache
 from dimts.train.runs import read_log
 from dimts.train.settings import BatchSettings, ReferenceSettings, TrainSettings
 
@@ -33,12 +33,12 @@ _CONDITIONING = "aten::native_group_norm"
 """The conditioning encoder has the only group norms."""
 
 
-def _profiled(project: Project, settings: TrainSettings) -> tuple[Run, Counter[str]]:
+def _profiled(project: Project, settings: TrainSettings) -> tuple[FineTuneResult, Counter[str]]:
     """A run, and how often each operation ran from the third step to the fifth, while the sound files were away."""
     watch = profile(activities=[ProfilerActivity.CPU])
     away = project.root / "away"
 
-    def tell(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         if progress.stage != "train" or "loss" not in progress.values:
             return
         if progress.done == 2:
@@ -48,11 +48,11 @@ def _profiled(project: Project, settings: TrainSettings) -> tuple[Run, Counter[s
             watch.stop()
             away.rename(project.clips)
 
-    run = fine_tune(project, settings, tell)
+    run = fine_tune(project, settings, on_progress)
     return run, Counter({entry.key: entry.count for entry in watch.key_averages()})
 
 
-def _clips_of(run: Run) -> int:
+def _clips_of(run: FineTuneResult) -> int:
     return sum(line["clips"] for line in read_log(run.log) if line["kind"] == "step" and 3 <= line["step"] <= 5)
 
 
@@ -90,7 +90,7 @@ def test_a_frozen_conditioning_hears_a_fixed_crop_once(make_project: MakeProject
     for settled in (True, False):
         with pytest.MonkeyPatch.context() as patch:
             if not settled:
-                patch.setattr("dimts.train.batches.Batcher.keeps", lambda self, epoch: False)
+                patch.setattr("dimts.train.collate.Collator.keeps", lambda self, epoch: False)
             losses = fine_tune(fresh, settings, new=True).losses
         assert losses == pytest.approx(run.losses, abs=1e-5)
 
@@ -110,15 +110,15 @@ def test_another_conditioning_and_other_crops_are_heard_anew(make_project: MakeP
     project = make_project()
     rows = Manifest.read(project.manifest)
     engines = [
-        build(project, dataclasses.replace(FIXED, seed=seed), rows, lambda _: None, write=False) for seed in (0, 1)
+        load_base(project, dataclasses.replace(FIXED, seed=seed), rows, lambda _: None, write=False) for seed in (0, 1)
     ]
-    first, second = (Latents.of(project, engine.model) for engine in engines)
+    first, second = (LatentCache.of(project, engine.model) for engine in engines)
     assert first.shards.folder != second.shards.folder
     assert first.keep({"a.0-9": lambda: torch.ones(32, 4), "a.1-9": lambda: torch.zeros(32, 4)}) == 2
-    again = Latents.of(project, engines[0].model)
+    again = LatentCache.of(project, engines[0].model)
     assert again.keep({"a.0-9": lambda: torch.zeros(32, 4), "a.0-8": lambda: torch.zeros(32, 4)}) == 1
     assert float(again["a.0-9"].sum()) == 32 * 4
-    assert "a.0-9" not in Latents.of(project, engines[1].model).shards
+    assert "a.0-9" not in LatentCache.of(project, engines[1].model).shards
     with torch.no_grad():
         engines[0].model.conditioning.encoder.init.weight[0, 0] += 1e-3
-    assert "a.0-9" not in Latents.of(project, engines[0].model).shards
+    assert "a.0-9" not in LatentCache.of(project, engines[0].model).shards

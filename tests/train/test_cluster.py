@@ -21,15 +21,15 @@ from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train import runs
-from dimts.train.loop import Run, fine_tune
-from dimts.train.settings import BatchSettings, RaySettings, TrainSettings
+from dimts.train.fine_tune import FineTuneResult, fine_tune
+from dimts.train.settings import BatchSettings, RayTrainSettings, TrainSettings
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dimts[ray]'")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 MakeProject = Callable[..., Project]
 ONE = TrainSettings(steps=4, dropout=0.0, save_every=1, batches=BatchSettings(seconds=16))
-TWO = dataclasses.replace(ONE, batches=BatchSettings(seconds=8), ray=RaySettings(workers=2))
+TWO = dataclasses.replace(ONE, batches=BatchSettings(seconds=8), ray=RayTrainSettings(workers=2))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def two_machines(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     cluster.shutdown()
 
 
-def _effect(run: Run, option: str) -> str:
+def _effect(run: FineTuneResult, option: str) -> str:
     return next(fact.effect for fact in run.truth if fact.option == option)
 
 
@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_is_replaced(make_project: MakeProject, two_mach
     from dimts.train.cluster import fine_tune_on_ray
 
     project = make_project()
-    settings = dataclasses.replace(TWO, steps=12, ray=RaySettings(workers=2, retries=retries))
+    settings = dataclasses.replace(TWO, steps=12, ray=RayTrainSettings(workers=2, retries=retries))
     killed = threading.Event()
 
     def kill(progress: Progress) -> None:
@@ -177,4 +177,4 @@ def test_more_workers_than_cores_are_refused(make_project: MakeProject, two_mach
     from dimts.train.cluster import fine_tune_on_ray
 
     with pytest.raises((TrainingError, DataError), match="need more"):
-        fine_tune_on_ray(make_project(), dataclasses.replace(TWO, ray=RaySettings(workers=40)))
+        fine_tune_on_ray(make_project(), dataclasses.replace(TWO, ray=RayTrainSettings(workers=40)))

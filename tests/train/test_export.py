@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from dimts.base.errors import CheckpointError, ConfigError
 from dimts.base.project import Project
-from dimts.train.loop import fine_tune
-from dimts.train.settings import BatchSettings, LoraSettings, TrainSettings
-from dimts.xtts.adapter import load_adapter
+from dimts.train.fine_tune import fine_tune
+from dimts.train.settings import BatchSettings, TrainLoraSettings, TrainSettings
 from dimts.xtts.checkpoint import load, verify_bundle
+from dimts.xtts.lora_checkpoint import load_adapter
 from dimts.xtts.model import Examples
 from dimts.xtts.spec import SPECS
 
@@ -40,7 +40,7 @@ def base(tmp_path: Path, shared: Path) -> Path:
 def kept_apart(make_project: MakeProject, base: Path) -> tuple[Path, Path]:
     """A voice trained by LoRA: whole, and its adapters alone."""
     settings = dataclasses.replace(
-        SHORT, base=str(base), parts="lora", adapter_folder=True, lora=LoraSettings(rank=4, targets=("mlp.c_fc",))
+        SHORT, base=str(base), parts="lora", adapter_folder=True, lora=TrainLoraSettings(rank=4, targets=("mlp.c_fc",))
     )
     whole = fine_tune(make_project(), settings).bundle
     assert whole is not None

@@ -15,13 +15,13 @@ import pytest
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train import runs
-from dimts.train.batches import Batcher
-from dimts.train.engine import build
-from dimts.train.gather import gather
-from dimts.train.loop import fine_tune
+from dimts.train.base_model import load_base
+from dimts.train.collate import Collator
+from dimts.train.dataset import load_training_set
+from dimts.train.early_stopping import StopSettings
+from dimts.train.fine_tune import fine_tune
 from dimts.train.settings import BatchSettings, ReferenceSettings, ScheduleSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
-from dimts.train.stop import StopSettings
 from dimts.xtts.checkpoint import load
 from dimts.xtts.generate import GenerateSettings, generate
 
@@ -33,12 +33,12 @@ import json, sys, torch
 torch.set_num_threads(1)
 from dimts.base.config import from_table
 from dimts.base.project import Project
-from dimts.train.loop import fine_tune
+from dimts.train.fine_tune import fine_tune
 from dimts.train.settings import TrainSettings
-def tell(progress):
+def on_progress(progress):
     if progress.stage == "train" and "loss" in progress.values:
         print(int(progress.done), flush=True)
-fine_tune(Project.open(sys.argv[1]), from_table(TrainSettings, json.loads(sys.argv[2]), "train"), tell)
+fine_tune(Project.open(sys.argv[1]), from_table(TrainSettings, json.loads(sys.argv[2]), "train"), on_progress)
 """
 
 
@@ -103,10 +103,10 @@ def test_twenty_clips_are_learnt_by_heart(make_project: MakeProject) -> None:
     assert run.bundle is not None
     steps = [line for line in runs.read_log(run.log) if line["kind"] == "step"]
     assert steps[-1]["loss_mel"] < 0.2
-    engine = build(project, settings, rows := Manifest.read(project.manifest), lambda _: None)
-    data = gather(project, settings, engine, rows, lambda _: None)
+    engine = load_base(project, settings, rows := Manifest.read(project.manifest), lambda _: None)
+    data = load_training_set(project, settings, engine, rows, lambda _: None)
     model = load(run.bundle).model
-    batcher = Batcher(data.train, data.stores, settings.reference, settings.seed, True)
+    batcher = Collator(data.train, data.stores, settings.reference, settings.seed, True)
     right = total = 0
     greedy = GenerateSettings(sample=False, repetition_penalty=1.0, max_codes=120)
     for index, clip in enumerate(data.train):

@@ -19,7 +19,7 @@ import pytest
 from dimts.audio.wave import Wave, join
 from dimts.base.config import to_toml
 from dimts.base.project import Project
-from dimts.web.home import Home
+from dimts.web.workspace import Workspace
 
 SENTENCES = (
     "ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ እንጀራ ትጋግራለች።",
@@ -38,7 +38,7 @@ def spoken(text: str) -> Wave:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path) -> Workspace:
     """A folder of projects with one in it, whose every setting stands in its file."""
     from dimts.web.settings import classes
 
@@ -46,11 +46,11 @@ def home(tmp_path: Path) -> Home:
     root.mkdir()
     tables = [to_toml(kind(), table, comments=True) for table, kind in classes().items()]
     Project.create(root / "abebe", "# my remark\n\n" + "\n".join(tables))
-    return Home(root)
+    return Workspace(root)
 
 
 @pytest.fixture
-def project(home: Home) -> Project:
+def project(home: Workspace) -> Project:
     """The project of `home`."""
     return home.project("abebe")
 
@@ -93,7 +93,7 @@ class Server:
 
 
 @pytest.fixture
-def serve(home: Home) -> Iterator[Callable[[], Server]]:
+def serve(home: Workspace) -> Iterator[Callable[[], Server]]:
     """Start the page of `home`; may be done again after its death."""
     pytest.importorskip("gradio")
     httpx = pytest.importorskip("httpx")
@@ -147,14 +147,14 @@ class Driver:
 
     def tab(self, page: Any, name: str) -> None:
         """Open a tab; on a narrow screen some stand in a menu."""
-        from dimts.web.texts import Texts
+        from dimts.web.strings import Strings
 
         seen = [one for one in page.locator(f"button[role=tab][data-tab-id='{name}']").all() if one.is_visible()]
         if seen:
             seen[0].click()
         else:
             page.locator(".overflow-menu > button").click()
-            say = Texts(page.evaluate("document.documentElement.lang"))
+            say = Strings(page.evaluate("document.documentElement.lang"))
             page.locator(".overflow-dropdown button", has_text=say(f"tab.{name}")).first.click()
         page.locator(f"#tab-{name}").wait_for(state="visible")
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from dimts.base.errors import ConfigError, ProjectError
-from dimts.web.app import LOCAL, Door, WebSettings, open_home, read_passwords
-from dimts.web.home import Home
+from dimts.web.app import LOCAL, PageAccessMiddleware, WebSettings, open_home, read_passwords
 from dimts.web.loading import prepare_environment
-from dimts.web.texts import LANGUAGES
+from dimts.web.strings import LANGUAGES
+from dimts.web.workspace import Workspace
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -34,7 +34,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(taken).encode()})
 
 
-def ask(door: Door, path: str, *, headers: dict[str, str] | None = None, body: tuple[bytes, ...] = (b"",)) -> Answer:
+def ask(
+    door: PageAccessMiddleware, path: str, *, headers: dict[str, str] | None = None, body: tuple[bytes, ...] = (b"",)
+) -> Answer:
     """One request; status 0 when nothing was answered."""
     given = {"host": "127.0.0.1:7860", **(headers or {})}
     path, _, query = path.partition("?")
@@ -59,9 +61,11 @@ def ask(door: Door, path: str, *, headers: dict[str, str] | None = None, body: t
 
 
 @pytest.fixture
-def door(home: Home) -> Door:
+def door(home: Workspace) -> PageAccessMiddleware:
     """A door with something behind it."""
-    return Door(home, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, echo))
+    return PageAccessMiddleware(
+        home, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, echo)
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,18 +78,18 @@ def door(home: Home) -> Door:
         ({"cookie": "dimts-language=../evil"}, "/en/"),
     ],
 )
-def test_the_browser_gets_its_language(door: Door, headers: dict[str, str], place: str) -> None:
+def test_the_browser_gets_its_language(door: PageAccessMiddleware, headers: dict[str, str], place: str) -> None:
     status, fields, _ = ask(door, "/", headers=headers)
     assert (status, fields["location"]) == (307, place)
 
 
-def test_a_language_chosen_by_hand_is_remembered(door: Door) -> None:
+def test_a_language_chosen_by_hand_is_remembered(door: PageAccessMiddleware) -> None:
     assert "set-cookie" not in ask(door, "/am/")[1]
     assert ask(door, "/am/?chosen")[1]["set-cookie"].startswith("dimts-language=am;")
 
 
-def test_before_gradio_is_there_the_page_says_so(home: Home) -> None:
-    waiting = Door(home, WebSettings(), names=frozenset(LOCAL))
+def test_before_gradio_is_there_the_page_says_so(home: Workspace) -> None:
+    waiting = PageAccessMiddleware(home, WebSettings(), names=frozenset(LOCAL))
     status, fields, body = ask(waiting, "/am/", headers={"accept-language": "am"})
     assert (status, fields["content-type"]) == (200, "text/html; charset=utf-8")
     assert "ትንሽ ይታገሡ" in body.decode()
@@ -94,15 +98,15 @@ def test_before_gradio_is_there_the_page_says_so(home: Home) -> None:
     assert b"&lt;b&gt;broken" in ask(waiting, "/en/")[2]
 
 
-def test_a_language_is_there_before_the_other(home: Home) -> None:
-    half = Door(home, WebSettings(), names=frozenset(LOCAL), inner={"am": echo})
+def test_a_language_is_there_before_the_other(home: Workspace) -> None:
+    half = PageAccessMiddleware(home, WebSettings(), names=frozenset(LOCAL), inner={"am": echo})
     assert [ask(half, path)[0] for path in ("/ready", "/ready/am", "/ready/en", "/ready/xx")] == [200, 200, 503, 503]
     assert ask(half, "/am/")[2] == b"0"
     assert b"One moment" in ask(half, "/en/")[2]
     assert half.asked == "en"
 
 
-def test_ready(door: Door) -> None:
+def test_ready(door: PageAccessMiddleware) -> None:
     assert ask(door, "/ready")[0] == 200
     assert ask(door, "/en/")[2] == b"0"
 
@@ -110,22 +114,22 @@ def test_ready(door: Door) -> None:
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "/../en", "/hear/", "/hear/../../etc/passwd", "/docs", "/gradio_api/file=x"]
 )
-def test_nothing_else_is_there(door: Door, path: str) -> None:
+def test_nothing_else_is_there(door: PageAccessMiddleware, path: str) -> None:
     assert ask(door, path)[0] == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", "", "10.0.0.3", "[::2]"])
-def test_another_name_is_not_answered(door: Door, host: str) -> None:
+def test_another_name_is_not_answered(door: PageAccessMiddleware, host: str) -> None:
     assert ask(door, "/en/", headers={"host": host})[0] == 421
 
 
 @pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:7860"])
-def test_names_of_this_machine_are(door: Door, host: str) -> None:
+def test_names_of_this_machine_are(door: PageAccessMiddleware, host: str) -> None:
     assert ask(door, "/en/", headers={"host": host, "origin": f"http://{host}"})[0] == 200
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:9", "null"])
-def test_a_foreign_site_is_not_answered(door: Door, origin: str) -> None:
+def test_a_foreign_site_is_not_answered(door: PageAccessMiddleware, origin: str) -> None:
     assert ask(door, "/en/gradio_api/upload", headers={"origin": origin})[0] == 403
 
 
@@ -133,8 +137,10 @@ def basic(user: str, password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def test_a_password_guards_everything(home: Home) -> None:
-    guarded = Door(home, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), dict.fromkeys(LANGUAGES, echo))
+def test_a_password_guards_everything(home: Workspace) -> None:
+    guarded = PageAccessMiddleware(
+        home, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), dict.fromkeys(LANGUAGES, echo)
+    )
     for path in ("/", "/en/", "/ready", "/hear/x", "/am/gradio_api/upload"):
         status, fields, _ = ask(guarded, path)
         assert (status, fields["www-authenticate"][:5]) == (401, "Basic")
@@ -150,26 +156,26 @@ def test_a_password_guards_everything(home: Home) -> None:
 
 
 @pytest.mark.parametrize("length", ["3000001", "200000000000", "-1", "many"])
-def test_what_is_too_large_is_refused_before_it_is_read(door: Door, length: str) -> None:
+def test_what_is_too_large_is_refused_before_it_is_read(door: PageAccessMiddleware, length: str) -> None:
     status, _, body = ask(door, "/en/gradio_api/upload", headers={"content-length": length})
     assert status == 413
     assert "1 MB" in body.decode()
 
 
-def test_what_is_too_large_and_hides_it_is_cut_off(door: Door) -> None:
+def test_what_is_too_large_and_hides_it_is_cut_off(door: PageAccessMiddleware) -> None:
     block = b"x" * 1_000_000
     assert ask(door, "/en/", body=(block,) * 3)[2] == b"3000000"
     assert ask(door, "/en/", body=(block,) * 4)[0] == 0
 
 
-def test_every_answer_forbids_what_comes_from_elsewhere(door: Door) -> None:
+def test_every_answer_forbids_what_comes_from_elsewhere(door: PageAccessMiddleware) -> None:
     for path in ("/en/", "/", "/nothing"):
         fields = ask(door, path)[1]
         assert "default-src 'self'" in fields["content-security-policy"]
         assert fields["x-content-type-options"] == "nosniff"
 
 
-def test_a_stream_is_heard_while_it_grows(door: Door, tmp_path: Path) -> None:
+def test_a_stream_is_heard_while_it_grows(door: PageAccessMiddleware, tmp_path: Path) -> None:
     token, stream = door.streams.open(tmp_path)
     stream.path.write_bytes(b"first")
 
@@ -228,7 +234,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         open_home(tmp_path / "nothing")
 
 
-def test_what_gradio_keeps_stays_in_the_folder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_gradio_keeps_stays_in_the_folder(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
     prepare_environment(home)

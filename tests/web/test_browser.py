@@ -15,8 +15,8 @@ import pytest
 
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
-from dimts.web.home import Home
 from dimts.web.settings import get
+from dimts.web.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -24,7 +24,12 @@ Write = Callable[[Path, int], list[Path]]
 
 
 def test_from_two_recordings_to_a_voice(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Home, recordings: Write, tmp_path: Path
+    drive: Any,
+    serve: Callable[[], Any],
+    open_page: Callable[..., Any],
+    home: Workspace,
+    recordings: Write,
+    tmp_path: Path,
 ) -> None:
     from playwright.sync_api import expect
 
@@ -166,7 +171,12 @@ EVIL = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
 
 
 def test_no_html_of_people_is_run(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Home, recordings: Write, tmp_path: Path
+    drive: Any,
+    serve: Callable[[], Any],
+    open_page: Callable[..., Any],
+    home: Workspace,
+    recordings: Write,
+    tmp_path: Path,
 ) -> None:
     project = home.project("abebe")
     project.lexicon.write_text(f"ሰላም\ts ə l a m\t{EVIL}\n", encoding="utf-8")
@@ -205,7 +215,7 @@ def upload_event(config: dict[str, Any]) -> int:
 
 
 def test_nothing_leaves_the_folder_and_the_server_stays_up(
-    serve: Callable[[], Any], home: Home, tmp_path: Path
+    serve: Callable[[], Any], home: Workspace, tmp_path: Path
 ) -> None:
     httpx = pytest.importorskip("httpx")
     secret = tmp_path / "secret.txt"

@@ -13,9 +13,9 @@ import pytest
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.web.controls import Control, controls
-from dimts.web.home import Home
 from dimts.web.settings import get
-from dimts.web.texts import Texts
+from dimts.web.strings import Strings
+from dimts.web.workspace import Workspace
 from dimts.xtts.download import XTTS_V2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -49,7 +49,7 @@ def move(page: Any, one: Control, now: Any) -> Any:
     if one.look in ("choice", "order"):
         options = one.options or ("", XTTS_V2.name)  # train.base: what the project and the machine have
         other = next(option for option in options if option != now and option not in (now or ()))
-        labels = Texts("en")
+        labels = Strings("en")
         key = f"choice.{one.key}.{other}"
         label = labels(key) if labels.has(key) else labels("train.base.missing") if one.key == "train.base" else other
         place.locator("input").click()
@@ -81,7 +81,7 @@ def test_every_control_changes_its_own_field_and_no_other(
     drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], project: Project, monkeypatch: Any
 ) -> None:
     page = open_page(serve().address, "en-US")
-    say = Texts("en")
+    say = Strings("en")
     seen = set()
     for where, (tab, fold) in PLACES.items():
         drive.tab(page, tab)
@@ -132,7 +132,7 @@ def open_tab(page: Any, name: str) -> None:
 
 
 def test_the_whole_way_by_keyboard_alone(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Home,
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Workspace,
     recordings: Callable[[Path, int], list[Path]], tmp_path: Path,
 ) -> None:  # fmt: skip
     page = open_page(serve().address, "en-US")

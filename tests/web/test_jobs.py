@@ -17,7 +17,7 @@ import pytest
 from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.web import jobs as module
-from dimts.web.jobs import Job, Jobs, Step, alive, ended_as
+from dimts.web.jobs import Job, Jobs, JobStep, alive, ended_as
 
 DEADLINE_SECONDS = 300.0
 
@@ -98,7 +98,7 @@ def test_it_is_found_again_told_to_stop_and_saves(jobs: Jobs) -> None:
     job = jobs.start("train")
     again = Jobs(Project.open(jobs.project.root))  # a second browser, a page that came back
     until(lambda: again.get(job.id).state == "running" and again.step(again.get(job.id)))
-    assert again.step(again.get(job.id)) == Step("train", 3.0, 50.0, "steps")
+    assert again.step(again.get(job.id)) == JobStep("train", 3.0, 50.0, "steps")
     running = again.get(job.id)
     assert os.getsid(running.pid) == running.pid  # a session of its own: no terminal or page takes it along
     again.stop(job.id)
@@ -172,14 +172,14 @@ def test_what_is_no_job_is_passed_over(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("line", "step"),
     [
-        ("prepare: 1/2 recordings kept=1", Step("prepare", 1, 2, "recordings")),
-        ("train: 7 steps", Step("train", 7, None, "steps")),
-        ("x: 1/2 a\ntrain: 1e+03/2e+03 steps loss=3", Step("train", 1000, 2000, "steps")),
+        ("prepare: 1/2 recordings kept=1", JobStep("prepare", 1, 2, "recordings")),
+        ("train: 7 steps", JobStep("train", 7, None, "steps")),
+        ("x: 1/2 a\ntrain: 1e+03/2e+03 steps loss=3", JobStep("train", 1000, 2000, "steps")),
         ("error: no recordings", None),
         ("", None),
     ],
 )
-def test_how_far_it_is(jobs: Jobs, line: str, step: Step | None) -> None:
+def test_how_far_it_is(jobs: Jobs, line: str, step: JobStep | None) -> None:
     job = Job("5", "train", "running")
     jobs.write(replace(job, state="done"))
     jobs.log_file(job).write_text(line + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dimts.base.errors import ConfigError, MissingExtra
 from dimts.base.plugins import has
-from dimts.xtts.attention import KINDS, Rows, attend, attend_cached, refusal
+from dimts.xtts.attention import KINDS, SequenceLayout, attend, attend_cached, refusal
 
 HEADS, WIDTH = 2, 8
 lengths_strategy = st.lists(st.integers(1, 9), min_size=1, max_size=4)
@@ -37,7 +37,7 @@ def by_hand(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
     return out
 
 
-def rows_of(x: Tensor, rows: Rows) -> list[Tensor]:
+def rows_of(x: Tensor, rows: SequenceLayout) -> list[Tensor]:
     return list(torch.split(rows.gather(x), list(rows.lengths)))
 
 
@@ -48,8 +48,8 @@ def rows_of(x: Tensor, rows: Rows) -> list[Tensor]:
 def test_padded_and_packed_follow_the_contract(kind: Any, causal: bool, lengths: list[int], seed: int) -> None:
     device = device_for(kind)
     generator = torch.Generator().manual_seed(seed)
-    packed = Rows(tuple(lengths), packed=True, causal=causal)
-    padded = Rows(tuple(lengths), packed=False, causal=causal)
+    packed = SequenceLayout(tuple(lengths), packed=True, causal=causal)
+    padded = SequenceLayout(tuple(lengths), packed=False, causal=causal)
     flat = [torch.randn(packed.total, HEADS, WIDTH, generator=generator).to(device) for _ in range(3)]
     for rows in (packed, padded):
         q, k, v = (rows.scatter(x, rows.longest) for x in flat)
@@ -63,14 +63,14 @@ def test_padded_and_packed_follow_the_contract(kind: Any, causal: bool, lengths:
 def test_nothing_leaks_between_rows_or_from_padding(kind: Any) -> None:
     device = device_for(kind)
     generator = torch.Generator().manual_seed(0)
-    rows = Rows((3, 5), packed=False)
+    rows = SequenceLayout((3, 5), packed=False)
     x = torch.randn(2, 5, HEADS, WIDTH, generator=generator).to(device)
     y = x.clone()
     y[0, 3:] = 1000.0
     a, b = attend(kind, x, x, x, rows), attend(kind, y, y, y, rows)
     assert torch.equal(a[0, :3], b[0, :3])
     assert torch.isfinite(b).all()
-    packed = Rows((3, 5), packed=True)
+    packed = SequenceLayout((3, 5), packed=True)
     z = torch.randn(1, 8, HEADS, WIDTH, generator=generator).to(device)
     w = z.clone()
     w[0, 3:] = 1000.0
@@ -81,7 +81,7 @@ def test_nothing_leaks_between_rows_or_from_padding(kind: Any) -> None:
 def test_gradients_equal_those_of_eager(kind: Any) -> None:
     device = device_for(kind)
     found = []
-    for one, rows in (("eager", Rows((4, 7), packed=False)), (kind, Rows((4, 7), packed=True))):
+    for one, rows in (("eager", SequenceLayout((4, 7), packed=False)), (kind, SequenceLayout((4, 7), packed=True))):
         generator = torch.Generator().manual_seed(3)
         flat = torch.randn(11, HEADS, WIDTH, generator=generator).to(device).requires_grad_()
         x = rows.scatter(flat, rows.longest)

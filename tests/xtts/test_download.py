@@ -143,7 +143,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_files_come_whole_checked_and_recorded(server: Hub) -> None:
     seen: list[Progress] = []
-    folder = fetch(published(), acceptance=YES, tell=seen.append)
+    folder = fetch(published(), acceptance=YES, on_progress=seen.append)
     assert folder == folder_of(published())
     for name, data in FILES.items():
         assert (folder / name).read_bytes() == data
@@ -248,10 +248,10 @@ def test_a_killed_process_leaves_a_part_and_the_next_goes_on(server: Hub, tmp_pa
         from dimts.xtts.hub import Licence, Published
         files = {dict(published().files)!r}
         what = Published("test-voice", "someone/voice", {COMMIT!r}, files, Licence("Test Licence 1", "", ""))
-        def tell(progress):
+        def on_progress(progress):
             if progress.done > 2.0:
                 os.kill(os.getpid(), signal.SIGKILL)
-        download.fetch(what, acceptance=download.Acceptance("test"), tell=tell)
+        download.fetch(what, acceptance=download.Acceptance("test"), on_progress=on_progress)
         """
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -43,9 +43,9 @@ def test_cached_states_are_those_of_a_whole_pass(model: XTTS, latents: Tensor) -
             gpt.mel_embedding(audio) + gpt.mel_pos_embedding(torch.arange(len(audio))),
         )
     )[None]
-    from dimts.xtts.attention import Rows
+    from dimts.xtts.attention import SequenceLayout
 
-    states = gpt.final_norm(gpt.trunk(x, Rows((x.shape[1],), packed=False)))[0, -len(audio) :]
+    states = gpt.final_norm(gpt.trunk(x, SequenceLayout((x.shape[1],), packed=False)))[0, -len(audio) :]
     assert torch.allclose(states, said.latents, atol=1e-4 * float(states.abs().max()))
     assert torch.equal(gpt.mel_head(states).argmax(-1), said.codes)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dimts.base.errors import CheckpointError, ConfigError
 from dimts.xtts import lora, weights
-from dimts.xtts.grow import NEAR, TEXT_ROWS, GrowSettings, grow
+from dimts.xtts.extend_vocabulary import NEAR, TEXT_ROWS, ExtendSettings, extend_vocabulary
 from dimts.xtts.lora import TARGETS, LoraSettings
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.vocabulary import Vocabulary
@@ -154,7 +154,7 @@ def latin_model(latin: Vocabulary, model: XTTS) -> XTTS:
 
 def test_a_grown_model_reads_old_texts_as_before(latin: Vocabulary, latin_model: XTTS) -> None:
     new = latin.grow_phones(NEW)
-    grown = grow(latin_model, latin, new)
+    grown = extend_vocabulary(latin_model, latin, new)
     assert grown.model.spec.text_ids == new.size
     assert grown.first_row == latin.size
     old_state, state = latin_model.state_dict(), grown.model.state_dict()
@@ -168,7 +168,7 @@ def test_a_grown_model_reads_old_texts_as_before(latin: Vocabulary, latin_model:
 
 def test_new_rows_start_at_near_sounds(latin: Vocabulary, latin_model: XTTS) -> None:
     new = latin.grow_phones(NEW)
-    grown = grow(latin_model, latin, new, GrowSettings(noise=0.0))
+    grown = extend_vocabulary(latin_model, latin, new, ExtendSettings(noise=0.0))
     rows = grown.model.gpt.text_embedding.weight.detach()
     old = latin_model.gpt.text_embedding.weight.detach()
     assert dict(grown.near)["ʃ"] == ("sh",)
@@ -182,20 +182,20 @@ def test_new_rows_start_at_near_sounds(latin: Vocabulary, latin_model: XTTS) -> 
 
 def test_new_rows_may_start_at_the_mean(latin: Vocabulary, latin_model: XTTS) -> None:
     new = latin.grow_phones(NEW)
-    grown = grow(latin_model, latin, new, GrowSettings(start="mean", noise=0.5))
+    grown = extend_vocabulary(latin_model, latin, new, ExtendSettings(start="mean", noise=0.5))
     rows = grown.model.gpt.text_embedding.weight.detach()
     old = latin_model.gpt.text_embedding.weight.detach()
     fresh = rows[latin.size :] - old.mean(0)
     assert float(fresh.std() / (old - old.mean(0)).std()) == pytest.approx(0.5, rel=0.3)
     assert set(grown.near.values()) == {()}
-    again = grow(latin_model, latin, new, GrowSettings(start="mean", noise=0.5))
+    again = extend_vocabulary(latin_model, latin, new, ExtendSettings(start="mean", noise=0.5))
     assert torch.equal(rows, again.model.gpt.text_embedding.weight)
 
 
 def test_letters_start_at_the_sounds_they_are_told(latin: Vocabulary, latin_model: XTTS) -> None:
     new = latin.grow_fidel(["ሰላም ሰላም ሰላም"], ["ሰ", "ላ", "ም"], 5)
     sounds = {"ሰ": ("s", "ə"), "ላ": ("l", "a"), "ም": ("m",)}
-    grown = grow(latin_model, latin, new, GrowSettings(noise=0.0), sounds)
+    grown = extend_vocabulary(latin_model, latin, new, ExtendSettings(noise=0.0), sounds)
     assert dict(grown.near)["ሰ"] == ("s", "e")
     assert dict(grown.near)["ሰላም"] == ("s", "e", "l", "a", "m")
     rows, old = grown.model.gpt.text_embedding.weight.detach(), latin_model.gpt.text_embedding.weight.detach()
@@ -211,8 +211,8 @@ def test_every_amharic_phone_is_near_something() -> None:
 
 def test_vocabularies_that_do_not_fit_are_refused(latin: Vocabulary, latin_model: XTTS, model: XTTS) -> None:
     with pytest.raises(CheckpointError, match="text ids"):
-        grow(model, latin, latin.grow_phones(NEW))
+        extend_vocabulary(model, latin, latin.grow_phones(NEW))
     with pytest.raises(CheckpointError, match="has id"):
-        grow(latin_model, latin, Vocabulary.for_phones(NEW))
+        extend_vocabulary(latin_model, latin, Vocabulary.for_phones(NEW))
     with pytest.raises(ConfigError, match="negative"):
-        GrowSettings(noise=-1.0)
+        ExtendSettings(noise=-1.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dimts.base.errors import ConfigError
 from dimts.xtts import lora
 from dimts.xtts.generate import GenerateSettings, generate_all
-from dimts.xtts.gpt import Affine
+from dimts.xtts.gpt import Conv1D
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.quantise import LIMIT, WAYS, quantise, trunk_bytes, whole_numbers
 
@@ -32,7 +32,7 @@ def test_whole_numbers_are_the_nearest(inputs: int, outputs: int, seed: int, siz
 @pytest.mark.parametrize("way", WAYS)
 def test_quantised_layers_are_near(way: Any) -> None:
     torch.manual_seed(1)
-    layer = Affine(64, 48)
+    layer = Conv1D(64, 48)
     with torch.no_grad():
         layer.bias.normal_()
         x = torch.randn(2, 5, 64)

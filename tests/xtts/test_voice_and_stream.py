@@ -15,8 +15,8 @@ from dimts.base.errors import AudioError, CheckpointError, ConfigError, Synthesi
 from dimts.xtts import weights
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import SPECS
-from dimts.xtts.stream import Stream, StreamSettings, stream
-from dimts.xtts.voice import ListenSettings, Voice, listen
+from dimts.xtts.stream import StreamSettings, VocoderStream, stream
+from dimts.xtts.voice import CloneSettings, Voice, clone
 
 RATE = 22_050
 
@@ -46,7 +46,7 @@ def test_a_stream_is_the_whole_whatever_the_pieces(tiny: XTTS, count: int, speed
     latents, timbre = sentence(tiny, count)
     with torch.no_grad():
         whole = tiny.vocoder(latents[None], timbre, speed)[0]
-    running, parts, at = Stream(tiny.vocoder, timbre, speed), [], 0
+    running, parts, at = VocoderStream(tiny.vocoder, timbre, speed), [], 0
     while at < count:
         size = cuts[len(parts) % len(cuts)]
         parts.append(running.push(latents[at : at + size]))
@@ -59,7 +59,7 @@ def test_a_stream_is_the_whole_whatever_the_pieces(tiny: XTTS, count: int, speed
 
 def test_each_latent_is_decoded_once_and_memory_stays_flat(tiny: XTTS) -> None:
     latents, timbre = sentence(tiny, 400)
-    running = Stream(tiny.vocoder, timbre)
+    running = VocoderStream(tiny.vocoder, timbre)
     lengths, held = [], []
     for part in latents.split(20):
         lengths.append(len(running.push(part)))
@@ -90,7 +90,7 @@ def test_chunks_come_as_asked_and_none_is_empty(tiny: XTTS) -> None:
 
 def test_an_ended_stream_takes_no_more(tiny: XTTS) -> None:
     latents, timbre = sentence(tiny, 3)
-    running = Stream(tiny.vocoder, timbre)
+    running = VocoderStream(tiny.vocoder, timbre)
     running.push(latents)
     running.finish()
     with pytest.raises(ValueError, match="has ended"):
@@ -117,15 +117,15 @@ def test_folded_weights_follow_their_parameters() -> None:
 
 
 def test_listening_is_deterministic_and_knows_its_limits(tiny: XTTS) -> None:
-    voice = listen(tiny, [noise(5)], name="x")
-    again = listen(tiny, [noise(5)], name="x")
+    voice = clone(tiny, [noise(5)], name="x")
+    again = clone(tiny, [noise(5)], name="x")
     assert torch.equal(voice.latents, again.latents)
     assert voice.latents.shape == (1, 32, tiny.spec.width)
     assert float(voice.timbre.norm()) == pytest.approx(1.0, abs=1e-5)
-    other = listen(tiny, [noise(5, 2)])
+    other = clone(tiny, [noise(5, 2)])
     assert not torch.allclose(voice.latents, other.latents)
-    short = listen(tiny, [noise(40)], ListenSettings(max_reference_seconds=5))
-    assert torch.equal(short.latents, listen(tiny, [noise(40)[: 5 * RATE]]).latents)
+    short = clone(tiny, [noise(40)], CloneSettings(max_reference_seconds=5))
+    assert torch.equal(short.latents, clone(tiny, [noise(40)[: 5 * RATE]]).latents)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_listening_is_deterministic_and_knows_its_limits(tiny: XTTS) -> None:
 )
 def test_references_that_cannot_be_heard_are_refused(wave: Tensor, tiny: XTTS) -> None:
     with pytest.raises(AudioError):
-        listen(tiny, [wave])
+        clone(tiny, [wave])
     with pytest.raises(AudioError, match="no reference"):
-        listen(tiny, [])
+        clone(tiny, [])
 
 
 def test_voices_are_kept_and_blended(tiny: XTTS, tmp_path: Path) -> None:
-    first, second = (listen(tiny, [noise(2, seed)], name=f"voice {seed}") for seed in (1, 2))
+    first, second = (clone(tiny, [noise(2, seed)], name=f"voice {seed}") for seed in (1, 2))
     first.save(tmp_path / "a.voice")
     again = Voice.load(tmp_path / "a.voice")
     assert torch.equal(again.latents, first.latents)

@@ -17,7 +17,7 @@ import numpy as np
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
-from dimts.base.plugins import nearest, need
+from dimts.base.plugins import nearest, require
 
 STREAMED: dict[str, str] = {
     "mp3": "audio/mpeg",
@@ -43,7 +43,7 @@ _ENDLESS = 0xFFFFFFFF
 """What a RIFF header says of a length nobody knows yet."""
 
 
-class Encoder:
+class AudioEncoder:
     """One sound being sent. Raises AudioError for an unknown format or a coder that refuses."""
 
     def __init__(self, form: str, rate: int) -> None:
@@ -80,7 +80,7 @@ class _Coder:
     """A coder of FFmpeg's libraries, writing into memory."""
 
     def __init__(self, form: str, rate: int) -> None:
-        self._library = need("av", "audio")
+        self._library = require("av", "audio")
         container, coder, options = _CODERS[form]
         self._sink = _Sink()
         self._rate, self._form, self._done = rate, form, 0

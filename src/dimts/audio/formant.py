@@ -33,7 +33,7 @@ import numpy as np
 from dimts.audio.media import Samples
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import AudioError, ConfigError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 RATE = 24_000
 """Samples a second of what is spoken."""
@@ -117,7 +117,7 @@ class FormantSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class FormantSpeech:
     """What was said, and when."""
 
     wave: Wave
@@ -151,7 +151,7 @@ class Formant:
         """
         return self.speak_timed(words, mark).wave
 
-    def speak_timed(self, words: Sequence[Sequence[str]], mark: str = "") -> Spoken:
+    def speak_timed(self, words: Sequence[Sequence[str]], mark: str = "") -> FormantSpeech:
         """As `speak`, with the time of every phone; the hold of a stop belongs to the stop."""
         if not any(words):
             raise AudioError("there are no phones to say", "give at least one word")
@@ -166,7 +166,7 @@ class Formant:
                 times[part.word] += [(offset + start, offset + end) for start, end in starts]
             offset += wave.seconds
             waves.append(wave)
-        return Spoken(join(waves).resample(RATE), tuple(tuple(word) for word in times))
+        return FormantSpeech(join(waves).resample(RATE), tuple(tuple(word) for word in times))
 
     def _say(self, piece: list[_Part], clause: str) -> tuple[Wave, list[list[tuple[float, float]]]]:
         names = [[phonemes(phone) for phone in part.phones] for part in piece]
@@ -464,13 +464,13 @@ def _pitch_number(factor: float) -> int:
 
 
 def _data_folder() -> Path:
-    loader = need("espeakng_loader", "formant")
+    loader = require("espeakng_loader", "formant")
     return Path(loader.get_data_path())
 
 
 @cache
 def _library() -> _Library:
-    loader = need("espeakng_loader", "formant")
+    loader = require("espeakng_loader", "formant")
     return _Library(str(loader.get_library_path()), _short_path(_data_folder()))
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dimts.audio.media import Samples
 from dimts.audio.wave import Wave
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 FRAME_SECONDS = 0.025
 HOP_SECONDS = 0.010
@@ -117,7 +117,7 @@ def loudness_lufs(wave: Wave) -> float:
     """Integrated loudness, gated (ITU-R BS.1770-4); −inf for silence or sound below its gate."""
     if peak_dbfs(wave) <= FLOOR_DBFS:
         return -math.inf
-    pyloudnorm = need("pyloudnorm", "audio")
+    pyloudnorm = require("pyloudnorm", "audio")
     samples = wave.samples
     shortest = math.ceil(_BLOCK_SECONDS * wave.rate) + 1
     if len(samples) < shortest:  # repeated, so that its own loudness is measured and not the padding's

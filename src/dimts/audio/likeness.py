@@ -20,7 +20,7 @@ from dimts.audio.level import high_pass, rms_dbfs, silences
 from dimts.audio.spectrum import Mel, mel_power
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 Embedding = npt.NDArray[np.float32]
 
@@ -100,7 +100,7 @@ def _encoded(windows: npt.NDArray[np.float32]) -> Embedding:
 
 @cache
 def _encoder() -> Any:
-    runtime = need("onnxruntime", "data")
+    runtime = require("onnxruntime", "data")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

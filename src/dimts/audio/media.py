@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.base.errors import AudioError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 Samples = npt.NDArray[np.float32]
 
@@ -252,7 +252,7 @@ def _average(channels: npt.NDArray[np.float32]) -> Samples:
 def _by_soundfile(path: Path) -> tuple[_Decoder | None, str]:
     if path.suffix.lower() in _RAW_SUFFIXES:  # libsndfile would ask for a rate that nobody knows
         return None, "raw samples without a header"
-    library = need("soundfile", "audio")
+    library = require("soundfile", "audio")
     try:
         return _SoundFile(path, library), ""
     except library.LibsndfileError as error:
@@ -260,7 +260,7 @@ def _by_soundfile(path: Path) -> tuple[_Decoder | None, str]:
 
 
 def _by_av(path: Path, refusal: str) -> _Decoder:
-    library = need("av", "audio")
+    library = require("av", "audio")
     try:
         return _Av(path, library)
     except library.error.FFmpegError as error:

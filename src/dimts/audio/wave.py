@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from dimts.audio.media import BLOCK_SECONDS, Medium, Samples
 from dimts.base.errors import AudioError
-from dimts.base.files import aside
-from dimts.base.plugins import nearest, need
+from dimts.base.files import atomic_path
+from dimts.base.plugins import nearest, require
 
 FORMATS: dict[str, tuple[str, str]] = {
     "wav": ("WAV", "PCM_16"),
@@ -82,7 +82,7 @@ class Wave:
         """The same sound at `rate` Hz (soxr, high quality: flat to 0.91 of the new Nyquist frequency)."""
         if rate == self.rate or not len(self.samples):
             return Wave(self.samples, rate)
-        soxr = need("soxr", "audio")
+        soxr = require("soxr", "audio")
         return Wave(soxr.resample(self.samples, self.rate, rate, quality="HQ"), rate)
 
     def cut(self, start: float, end: float) -> Wave:
@@ -131,7 +131,7 @@ def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Itera
             for block in medium.blocks(seconds):
                 yield Wave(block, rate)
             return
-        soxr = need("soxr", "audio")
+        soxr = require("soxr", "audio")
         resampler = soxr.ResampleStream(medium.rate, rate, 1, dtype="float32", quality="HQ")
         for block in medium.blocks(seconds):
             piece: npt.NDArray[np.float32] = resampler.resample_chunk(block)
@@ -153,12 +153,12 @@ class Writer:
         form = form.lower().removeprefix(".")
         if form not in FORMATS:
             raise AudioError(f"cannot write sound as {form!r}", nearest(form, FORMATS))
-        soundfile = need("soundfile", "audio")
+        soundfile = require("soundfile", "audio")
         container, coding = FORMATS[form]
         self._rate, self._frames, self._form = rate, 0, form
         self._resampler: Any = None
         if (held := _rate_for(form, rate)) != rate:
-            self._resampler = need("soxr", "audio").ResampleStream(rate, held, 1, dtype="float32", quality="HQ")
+            self._resampler = require("soxr", "audio").ResampleStream(rate, held, 1, dtype="float32", quality="HQ")
         self._sink = _Sink(file)
         self._file = soundfile.SoundFile(self._sink, "w", held, 1, coding, format=container)
 
@@ -240,7 +240,7 @@ def writing(path: Path | str, rate: int) -> Iterator[Writer]:
     path = check_target(path)
     with ExitStack() as stack:
         try:
-            temporary = stack.enter_context(aside(path))
+            temporary = stack.enter_context(atomic_path(path))
             file = stack.enter_context(temporary.open("wb"))
         except OSError as error:  # what a full or forbidden disk says, `aside` has said already
             reason = (error.strerror or str(error)).lower()

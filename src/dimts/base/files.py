@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def aside(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`; renamed onto it when the block ends, removed when it fails.
 
     The suffix is kept, so that writers which look at it choose the right format.
@@ -43,13 +43,13 @@ def aside(path: Path | str) -> Iterator[Path]:
 
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
-    with aside(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
     """Write `data`, whole or not at all."""
-    with aside(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 

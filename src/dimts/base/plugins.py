@@ -18,7 +18,7 @@ from dimts.base.errors import ConfigError, MissingExtra
 T = TypeVar("T")
 
 
-def need(library: str, extra: str) -> ModuleType:
+def require(library: str, extra: str) -> ModuleType:
     """Import `library`, or raise MissingExtra with the command that installs it."""
     try:
         return importlib.import_module(library)
@@ -35,7 +35,7 @@ def has(library: str) -> bool:
         return False
 
 
-def find(name: str, table: Mapping[str, T], group: str) -> T:
+def resolve(name: str, table: Mapping[str, T], group: str) -> T:
     """The entry `name` of `table`, else of the entry-point `group`; ConfigError names the nearest."""
     if name in table:
         return table[name]

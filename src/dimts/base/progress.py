@@ -22,8 +22,8 @@ class Progress:
     """Live figures, e.g. {"loss": 3.2, "audio_seconds_per_second": 41.0}."""
 
 
-Tell = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
-def silent(progress: Progress) -> None:
+def ignore(progress: Progress) -> None:
     """The watcher that does not watch: the default for `tell`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from dimts.data.check import Verdict
+    from dimts.data.check import ClipVerdict
     from dimts.data.manifest import Utterance
     from dimts.data.stats import Stats
 
@@ -66,7 +66,7 @@ def prepare(
     from dataclasses import replace
 
     from dimts.base.project import Project
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.data.prepare import PrepareSettings
     from dimts.data.prepare import prepare as run
 
@@ -76,8 +76,8 @@ def prepare(
         chosen = replace(chosen, jobs=jobs)
     if speaker:
         chosen = replace(chosen, speaker=speaker)
-    with bar() as tell:
-        result = run(home, sources or (), chosen, tell)
+    with progress_bar() as on_progress:
+        result = run(home, sources or (), chosen, on_progress)
     print(f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes ({result.new} utterances new in this run)")
     if result.set_aside:
         print(f"{result.set_aside} set aside:")
@@ -147,11 +147,11 @@ def add(
     and go into every clip. Only take what you may use. What is there already is not copied again.
     """
     from dimts.base.project import Project
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.data.add import add as bring
 
-    with bar() as tell:
-        added = bring(Project.open(project), sources, tell)
+    with progress_bar() as on_progress:
+        added = bring(Project.open(project), sources, on_progress)
     for path in added:
         print(path)
     print(f"{len(added)} files added; next: dimts data prepare {project}")
@@ -175,13 +175,13 @@ def script(
     import sys
 
     from dimts.base.files import write_text
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.data.script import ScriptSettings, as_table, choose, read_texts
     from dimts.text.frontend import Frontend
 
     settings = ScriptSettings(count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count))
-    with bar() as tell:
-        found = choose(read_texts(texts), Frontend(), settings, tell)
+    with progress_bar() as on_progress:
+        found = choose(read_texts(texts), Frontend(), settings, on_progress)
     if output:
         write_text(output, as_table(found))
     else:
@@ -202,14 +202,14 @@ def export(
 ) -> None:
     """The manifest as a Parquet file, typed, as the hub's datasets have it. 'dimts data restore' is the way back."""
     from dimts.base.project import Project
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.data.manifest import Manifest
     from dimts.data.parquet import write
 
     home = Project.open(project)
     rows = (row for row in Manifest.rows(home.manifest) if row.kept or not kept)
-    with bar() as tell:
-        count = write(output, rows, home.root if audio else None, tell)
+    with progress_bar() as on_progress:
+        count = write(output, rows, home.root if audio else None, on_progress)
     print(f"{count} rows{' with their clips' if audio else ''}: {output}")
 
 
@@ -238,13 +238,13 @@ def fetch(
     """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is checked."""
     import sys
 
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.data.transcribe import WEIGHTS, described, fetch_weights
 
     if name in WEIGHTS:
         print(described(name), file=sys.stderr)
-    with bar() as tell:
-        print(fetch_weights(name, source, tell))
+    with progress_bar() as on_progress:
+        print(fetch_weights(name, source, on_progress))
 
 
 def _show_stats(found: Stats) -> None:
@@ -277,7 +277,7 @@ def _show_stats(found: Stats) -> None:
     print(f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} said once")
 
 
-def _show_verdict(rows: list[Utterance], found: Verdict, *, every: bool) -> None:
+def _show_verdict(rows: list[Utterance], found: ClipVerdict, *, every: bool) -> None:
     from dimts.data.check import KINDS
 
     print(f"{sum(row.kept for row in rows)} of {len(rows)} utterances kept: {found.fit}")
@@ -297,7 +297,7 @@ def _show_verdict(rows: list[Utterance], found: Verdict, *, every: bool) -> None
             print(f"    … and {count - shown} more (--all)")
 
 
-def _verdict_dict(rows: list[Utterance], found: Verdict) -> dict[str, object]:
+def _verdict_dict(rows: list[Utterance], found: ClipVerdict) -> dict[str, object]:
     return {
         "verdict": found.fit,
         "utterances": len(rows),

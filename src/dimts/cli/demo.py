@@ -13,9 +13,9 @@ import typer
 if TYPE_CHECKING:
     from dimts.base.project import Project
     from dimts.data.manifest import Utterance
-    from dimts.evaluate.report import Spoken
+    from dimts.evaluate.report import ReportSample
     from dimts.text.frontend import Phrase
-    from dimts.train.loop import Run
+    from dimts.train.fine_tune import FineTuneResult
 
 REHEARSAL = (
     "The fine-tuned voice is a rehearsal of the pipeline: a tiny engine with random weights, trained for a few "
@@ -47,11 +47,11 @@ def demo(
     """Prepare recordings, fine-tune a tiny voice, speak with it, and write report.html (under 5 minutes)."""
     from dimts.base.errors import TrainingError
     from dimts.base.project import Project, ProjectSettings
-    from dimts.cli.face import bar
     from dimts.cli.new import template
+    from dimts.cli.output import progress_bar
     from dimts.data.manifest import Manifest
     from dimts.data.prepare import PrepareSettings, prepare
-    from dimts.train.loop import fine_tune
+    from dimts.train.fine_tune import fine_tune
     from dimts.train.settings import TrainSettings
 
     if (folder / "dimts.toml").exists():
@@ -60,11 +60,11 @@ def demo(
         project = Project.create(folder, template(ProjectSettings(name="demo")))
     taken = _take(project, speech, clips)
     _say(taken)
-    with bar() as tell:
-        prepared = prepare(project, (), project.settings("data", PrepareSettings), tell)
+    with progress_bar() as on_progress:
+        prepared = prepare(project, (), project.settings("data", PrepareSettings), on_progress)
         _say(str(prepared))
         settings = project.settings("train", TrainSettings, (f"train.steps={steps}", "train.size=tiny"))
-        run = fine_tune(project, settings, tell)
+        run = fine_tune(project, settings, on_progress)
     if run.bundle is None:
         raise TrainingError(f"the training paused: {run.ended}", "run dimts demo again to go on")
     _say(REHEARSAL)
@@ -133,9 +133,9 @@ def _synthesise(project: Project, clips: int) -> str:
     )
 
 
-def speak(project: Project, bundle: Path) -> list[Spoken]:
+def speak(project: Project, bundle: Path) -> list[ReportSample]:
     """Say the greetings with the formant voice and with the new one; wav files go to spoken/."""
-    from dimts.evaluate.report import Spoken
+    from dimts.evaluate.report import ReportSample
     from dimts.evaluate.sentences import GREETINGS
     from dimts.speak import Speaker
     from dimts.text.frontend import phonemise
@@ -148,7 +148,9 @@ def speak(project: Project, bundle: Path) -> list[Spoken]:
             waves[name] = speaker.say(sentence)
             waves[name].save(project.root / "spoken" / f"{number}-{name.split()[0]}.wav")
         phrases = phonemise(sentence)
-        spoken.append(Spoken(sentence, " # ".join(phrase.phones for phrase in phrases), _answered(phrases), waves))
+        spoken.append(
+            ReportSample(sentence, " # ".join(phrase.phones for phrase in phrases), _answered(phrases), waves)
+        )
     return spoken
 
 
@@ -157,7 +159,9 @@ def _answered(phrases: Sequence[Phrase]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def write(project: Project, run: Run, rows: list[Utterance], spoken: Sequence[Spoken], taken: str) -> Path:
+def write(
+    project: Project, run: FineTuneResult, rows: list[Utterance], spoken: Sequence[ReportSample], taken: str
+) -> Path:
     """report.html in the project folder."""
     from dimts.data.stats import Stats
     from dimts.evaluate.report import Report, losses

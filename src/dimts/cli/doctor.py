@@ -182,11 +182,11 @@ def _missing(extra: str) -> set[str]:
 
 def _g2p() -> dict[str, Any]:
     """Each backend is really made and asked one word; what it says, or why it says nothing."""
-    from dimts.text.g2p.chain import BACKENDS, Link
+    from dimts.text.g2p.chain import BACKENDS, GuardedBackend
 
     rows: dict[str, Any] = {}
     for name, kind in BACKENDS.items():
-        answers, doubt = Link(name, kind, _BACKEND_SECONDS).ask([_WORD])
+        answers, doubt = GuardedBackend(name, kind, _BACKEND_SECONDS).ask([_WORD])
         said = "".join(answers.get(_WORD, ()))
         rows[name] = {
             "usable": doubt is None,
@@ -198,10 +198,10 @@ def _g2p() -> dict[str, Any]:
 
 def _attention() -> dict[str, Any]:
     try:
-        from dimts.train.plan import KINDS, Machine, obstacle
+        from dimts.train.capabilities import KINDS, MachineInfo, obstacle
     except ImportError as error:
         return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}}
-    machine = Machine.look()
+    machine = MachineInfo.look()
     rows: dict[str, Any] = {}
     for kind in sorted(KINDS):
         why = obstacle(kind, machine, "bf16" if machine.device == "cuda" else "float32", _HEAD_SIZE)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from dimts.audio.wave import Wave
     from dimts.base.project import Project
-    from dimts.evaluate.listening import Kind
+    from dimts.evaluate.listening_test import Kind
 
 _DEFAULT = "project"
 
@@ -107,8 +107,8 @@ def project(
 
     from dimts.base.errors import DataError
     from dimts.base.project import Project
-    from dimts.cli.face import bar
-    from dimts.evaluate.assess import AssessSettings, evaluate, pairs_line
+    from dimts.cli.output import progress_bar
+    from dimts.evaluate.compare_voices import CompareVoicesSettings, evaluate, pairs_line
 
     home = Project.open(project)
     lines: list[str] = []
@@ -117,17 +117,24 @@ def project(
             raise DataError(f"there is no file {sentences}", "a text file with a sentence a line")
         lines = sentences.read_text(encoding="utf-8").splitlines()
     recogniser = _recogniser(home, transcriber, transcriber_model) if transcriber else None
-    settings = AssessSettings(most_sentences=limit, quality=not no_quality)
+    settings = CompareVoicesSettings(most_sentences=limit, quality=not no_quality)
     voices, log = list(voice or ()), None
-    with bar() as tell:
+    with progress_bar() as on_progress:
         if run:
-            from dimts.train.recall import chosen_run, recall
+            from dimts.train.export_snapshots import chosen_run, export_snapshots
 
             one = chosen_run(home, run)
-            voices += [str(folder) for folder in recall(home, one, tell).values()]
+            voices += [str(folder) for folder in export_snapshots(home, one, on_progress).values()]
             log = one.log
         found = evaluate(
-            home, voices, settings, sentences=lines, listener=listener, transcribe=recogniser, log=log, tell=tell
+            home,
+            voices,
+            settings,
+            sentences=lines,
+            listener=listener,
+            transcribe=recogniser,
+            log=log,
+            on_progress=on_progress,
         )
     if as_json:
         print(json.dumps(found.ranking.as_dict(), ensure_ascii=False, indent=1))
@@ -177,24 +184,24 @@ def sound(
 
     from dimts.audio.likeness import profile
     from dimts.audio.wave import Wave
-    from dimts.evaluate.listener import Listener
-    from dimts.evaluate.trial import Performed, Sentence, Tools, measure
+    from dimts.evaluate.measure import EvaluationSentence, MeasuringTools, SpokenSentence, measure
+    from dimts.evaluate.phone_recogniser import PhoneRecogniser
     from dimts.text.frontend import phonemise
 
     words = [word for phrase in phonemise(text) for word in phrase.words if word.phones]
-    performed = Performed(
+    performed = SpokenSentence(
         Wave.load(wave), tuple(word.phones for word in words), tuple(word.by for word in words), math.nan
     )
     voice = profile([Wave.load(path) for path in reference]) if reference else None
-    ear = Listener.load(listener)
+    ear = PhoneRecogniser.load(listener)
     if not ear.knows_people:
         print(
             "the listener has learnt from formant voices alone: in a person's voice it finds faults that are none; "
             "teach it by 'dimts evaluate train-listener PROJECT', then --listener PROJECT/listener.safetensors",
             file=sys.stderr,
         )
-    tools = Tools(ear, voice)
-    found = measure(Sentence(wave.stem, text, Wave.load(same) if same else None), performed, tools)
+    tools = MeasuringTools(ear, voice)
+    found = measure(EvaluationSentence(wave.stem, text, Wave.load(same) if same else None), performed, tools)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
     else:
@@ -286,16 +293,18 @@ def train_listener(
     """
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
-    from dimts.cli.face import bar
-    from dimts.evaluate.assess import LISTENER_FILE
-    from dimts.evaluate.teach import TeachSettings, teach
+    from dimts.cli.output import progress_bar
+    from dimts.evaluate.compare_voices import LISTENER_FILE
+    from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 
     home = Project.open(project) if project else None
     where = out or (home.root / LISTENER_FILE if home else None)
     if where is None:
         raise ConfigError("there is no place for the listener", "name a project, or a file with --out")
-    with bar() as tell:
-        made = teach(where, home, TeachSettings(steps=steps, from_scratch=from_scratch or home is None), tell)
+    with progress_bar() as on_progress:
+        made = train_recogniser(
+            where, home, TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or home is None), on_progress
+        )
     for name, value in made.notes.items():
         if name.startswith("per_"):
             print(f"{name.removeprefix('per_').replace('_', ' ')}: {100 * value:.1f} % phone errors")
@@ -322,7 +331,7 @@ def listen(
     Raters open index.html, hear, answer, and save a JSON file, which 'dimts evaluate opinions' reads. Which sound is
     whose stands in OUT-key.json beside the folder: keep it, do not hand it on.
     """
-    from dimts.evaluate.listening import make
+    from dimts.evaluate.listening_test import make
 
     made = make(_folders(voices), out, _kind(kind), title=title, most_sentences=limit, seed=seed)
     print(f"{made.page}  {made.trials} answers from each rater")
@@ -337,7 +346,7 @@ def opinions(
     """What raters said: means and 95 % intervals over raters and sentences, and which lead is clear."""
     import json
 
-    from dimts.evaluate.listening import analyse
+    from dimts.evaluate.listening_test import analyse
 
     found = analyse(key, answers)
     if as_json:

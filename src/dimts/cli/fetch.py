@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
         again. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 and proxies are honoured.
         """
         from dimts.base.errors import DownloadError
-        from dimts.cli.face import bar
+        from dimts.cli.output import progress_bar
         from dimts.xtts import download
 
         published = download.XTTS_V2 if revision is None else download.XTTS_V2.at(revision)
@@ -48,8 +48,8 @@ def register(app: typer.Typer) -> None:
         if unpinned and source is None:
             raise DownloadError("--unpinned goes with --from", "use --revision for another version on the hub")
         if check:
-            with bar() as tell:
-                wrong = download.check(folder, tell)
+            with progress_bar() as on_progress:
+                wrong = download.check(folder, on_progress)
             if wrong:
                 what = ", ".join(f"{name}: {reason}" for name, reason in wrong.items())
                 raise DownloadError(f"{folder}: {what}", "run: dimts fetch")
@@ -71,9 +71,14 @@ def register(app: typer.Typer) -> None:
                         "the licence was not accepted; nothing was fetched", "dimts say needs no weights"
                     )
                 acceptance = download.Acceptance("asked")
-        with bar() as tell:
+        with progress_bar() as on_progress:
             folder = download.fetch(
-                published, acceptance=acceptance, folder=folder, source=source, unpinned=unpinned, tell=tell
+                published,
+                acceptance=acceptance,
+                folder=folder,
+                source=source,
+                unpinned=unpinned,
+                on_progress=on_progress,
             )
         lock = download.read_lock(folder) or {}
         state = "checksums as published" if lock.get("pinned") else "checksums as found, not pinned"

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dimts.base.errors import DimtsError, storage_error
-from dimts.cli.face import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
+from dimts.cli.output import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
 
 PARTS = ("new", "fetch", "text", "phones", "data", "train", "say", "evaluate", "web", "serve", "demo", "doctor")
 """Modules of this folder in the order of `dimts --help`; each has `register(app)`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dimts.cli.face import EXIT_BAD_INPUT
+from dimts.cli.output import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
     from dimts.text.frontend import Frontend, FrontendSettings

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dimts.audio.timings import Mark
     from dimts.audio.wave import Writer
     from dimts.cli.player import Loudspeaker
-    from dimts.speak import Said, Speaker, SpeakSettings
+    from dimts.speak import Speaker, SpeakSettings, SynthesisedPhrase
     from dimts.xtts.voice import Voice
 
 _STDOUT = Path("-")
@@ -200,7 +200,7 @@ def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timi
         print(f"wrote {path}", file=sys.stderr)
 
 
-def _put(file: Writer, said: Said) -> float:
+def _put(file: Writer, said: SynthesisedPhrase) -> float:
     """Write a phrase and its pause; returns their seconds."""
     from dimts.audio.wave import Wave
     from dimts.speak import RATE
@@ -211,23 +211,23 @@ def _put(file: Writer, said: Said) -> float:
     return said.wave.seconds + said.pause
 
 
-def _watched(phrases: Iterator[Said], text: str) -> Iterator[Said]:
+def _watched(phrases: Iterator[SynthesisedPhrase], text: str) -> Iterator[SynthesisedPhrase]:
     """The same phrases, with a bar where the text is long."""
     from dimts.base.progress import Progress
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
 
     if len(text) < _LONG_TEXT_LETTERS:
         yield from phrases
         return
     letters = 0
-    with bar() as tell:
+    with progress_bar() as on_progress:
         for said in phrases:
             yield said
             letters += len(said.phrase.written) + 1
-            tell(Progress("say", min(letters, len(text)), len(text), "letters", values={"seconds": said.start}))
+            on_progress(Progress("say", min(letters, len(text)), len(text), "letters", values={"seconds": said.start}))
 
 
-def _marks(said: Said) -> list[Mark]:
+def _marks(said: SynthesisedPhrase) -> list[Mark]:
     """Phrase, words and phones as marks; phrases without words are pauses and have none."""
     from dimts.audio.timings import Mark
 
@@ -335,7 +335,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
     from dimts.audio.wave import writing
     from dimts.base.errors import TextError, storage_error
     from dimts.base.progress import Progress
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.speak import RATE
 
     paragraphs = [line.strip() for line in text.splitlines() if line.strip()]
@@ -345,7 +345,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
     done = _done(index)
     width = max(4, len(str(len(paragraphs))))
     spoken = skipped = kept = 0
-    with bar() as tell:
+    with progress_bar() as on_progress:
         for number, paragraph in enumerate(paragraphs, start=1):
             name = f"{number:0{width}d}.{form}"
             key = hashlib.sha256(f"{identity}\n{form}\n{paragraph}".encode()).hexdigest()
@@ -366,7 +366,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
                 except TextError as error:
                     skipped += 1
                     message = f"paragraph {number} passed over: {error}"
-            tell(Progress("say", number, len(paragraphs), "paragraphs", message))
+            on_progress(Progress("say", number, len(paragraphs), "paragraphs", message))
     if not spoken and not kept:
         raise TextError("no paragraph holds Amharic", "write it in fidel")
     print(

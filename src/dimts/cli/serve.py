@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from dimts.server.served import Source
+    from dimts.server.models import ModelSource
     from dimts.server.settings import ServeSettings
 
 
@@ -74,10 +74,10 @@ def serve(
     Requests share one decoding loop; SIGTERM lets the running ones finish. The log is JSON on standard error and
     holds no text.
     """
-    from dimts.base.plugins import need
+    from dimts.base.plugins import require
 
     for library in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
-        need(library, "serve")
+        require(library, "serve")
     flags = {"host": host, "port": port, "api_key_file": api_key_file, "voices_folder": voices_folder, "slots": slots,
              "queue": queue, "log_text": log_text or None}  # fmt: skip
     settings = settings_of(project, flags, overrides)
@@ -87,7 +87,7 @@ def serve(
         print(f"serving at {address} (its page: {address}/docs; Ctrl-C ends it)", file=sys.stderr, flush=True)
 
     if ray:
-        need("ray", "ray")
+        require("ray", "ray")
         from dimts.server.cluster import serve as serve_on_ray
 
         serve_on_ray(sources, settings, told)
@@ -114,13 +114,13 @@ def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Se
 
 def sources_of(
     models: Sequence[str], project: Path | None, lexicon: Path | None, device: str | None, overrides: Sequence[str]
-) -> list[Source]:
+) -> list[ModelSource]:
     """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not there."""
     from dimts.base.config import from_table, to_dict
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
     from dimts.cli.speakers import settings_of as speaking
-    from dimts.server.served import Source
+    from dimts.server.models import ModelSource
     from dimts.speak import FORMANT, FORMANT_FRONTEND
     from dimts.text.frontend import FrontendSettings
 
@@ -143,4 +143,4 @@ def sources_of(
             places.append(str(inside))
         else:
             raise ConfigError(f"no such model: {name}", "the folder of a voice bundle, or a voice of --project")
-    return [Source(place, settings, frontend, lexicon, device) for place in places]
+    return [ModelSource(place, settings, frontend, lexicon, device) for place in places]

@@ -65,7 +65,7 @@ def speaker_of(
     from dimts.speak import FORMANT_FRONTEND, Speaker
     from dimts.text.frontend import FrontendSettings
 
-    def tell(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         if progress.message:
             print(progress.message, file=sys.stderr)
 
@@ -81,10 +81,12 @@ def speaker_of(
     elif any(item.strip().startswith("text.") for item in overrides):
         frontend = from_table(FrontendSettings, _plain(FORMANT_FRONTEND), "text", overrides)
     if model is None and names in ([], [FORMANT]):
-        return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, tell=tell), None
+        return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, on_progress=on_progress), None
     folder = _folder(names[0], project) if len(names) == 1 else None
     if model is None and folder is not None:
-        return Speaker.load(folder, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell), None
+        return Speaker.load(
+            folder, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress
+        ), None
     if FORMANT in names:
         raise ConfigError("the formant voice cannot be blended, nor speak with a model", "leave out --model")
     if model is None:
@@ -96,7 +98,7 @@ def speaker_of(
         except DownloadError:
             _recordings(names)
             raise
-    speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, tell=tell)
+    speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress)
     return speaker, _blend(speaker, shares)
 
 

@@ -15,9 +15,9 @@ import typer
 from dimts.base.errors import TextError, storage_error
 
 if TYPE_CHECKING:
-    from dimts.text.frontend import Comparison, Frontend, FrontendSettings, Phrase, Word
+    from dimts.text.frontend import BackendComparison, Frontend, FrontendSettings, Phrase, Word
     from dimts.text.normalise import Normalised
-    from dimts.text.stream import Block
+    from dimts.text.stream import TextBlock
 
 _PROJECT = typer.Option(None, "--project", help="Project folder whose [text] settings and lexicon.tsv are used.")
 _SET = typer.Option(
@@ -51,7 +51,7 @@ def text(
     if not any(char.isalpha() for char in normalised.spoken):
         raise TextError("nothing in this text can be read aloud", "write Amharic, Latin letters or digits")
     phrases = list(front(source))
-    rows: list[Comparison] = []
+    rows: list[BackendComparison] = []
     if compare:
         from dimts.text.frontend import compare as compare_backends
 
@@ -96,7 +96,7 @@ def normalise(
     overrides: list[str] = _SET,
 ) -> None:
     """Write the spoken form of every line of FILE..., one line for each, as a stream: files may be of any size."""
-    from dimts.base.files import aside
+    from dimts.base.files import atomic_path
     from dimts.text.stream import normalise_stream
 
     settings = _settings(project, overrides).normalise
@@ -111,12 +111,12 @@ def normalise(
             sys.stdout.buffer.write(part.encode("utf-8"))
             sys.stdout.buffer.flush()
         return
-    with aside(output) as temporary, temporary.open("wb") as file:
+    with atomic_path(output) as temporary, temporary.open("wb") as file:
         for part in spoken:
             file.write(part.encode("utf-8"))
 
 
-def _blocks(files: list[str]) -> Iterator[Block]:
+def _blocks(files: list[str]) -> Iterator[TextBlock]:
     from dimts.text.stream import blocks
 
     for name in files:
@@ -208,7 +208,7 @@ def _reasons(word: Word) -> list[str]:
     return doubts + [f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused]
 
 
-def _show_comparison(rows: list[Comparison]) -> None:
+def _show_comparison(rows: list[BackendComparison]) -> None:
     print("\nEvery backend:")
     for row in rows:
         print(f"  {row.word.spoken}\t→ {' '.join(row.word.phones)} ({row.word.by})")

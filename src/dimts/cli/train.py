@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from dimts.train.forecast import Forecast
-    from dimts.train.loop import Run
+    from dimts.train.estimate import Forecast
+    from dimts.train.fine_tune import FineTuneResult
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def train(
     """
     from dimts.base.errors import ConfigError, storage_error
     from dimts.base.project import Project
-    from dimts.cli.face import bar
+    from dimts.cli.output import progress_bar
     from dimts.train.settings import TrainSettings
 
     if as_json and not dry_run:
@@ -76,23 +76,23 @@ def train(
     flags += [f"train.steps={steps}", "train.epochs=0"] if steps else []
     flags += ["train.parts=lora"] if lora else []
     chosen = opened.settings("train", TrainSettings, (*flags, *(settings or ())))
-    with bar() as tell:
+    with progress_bar() as on_progress:
         try:
             if dry_run:
-                from dimts.train.forecast import forecast
+                from dimts.train.estimate import forecast
 
-                _show_forecast(forecast(opened, chosen, tell), as_json=as_json)
+                _show_forecast(forecast(opened, chosen, on_progress), as_json=as_json)
                 return
-            from dimts.cli.scorers import SCORERS
+            from dimts.cli.metrics import SCORERS
 
             if ray:
                 from dimts.train.cluster import fine_tune_on_ray
 
-                run = fine_tune_on_ray(opened, chosen, tell, new=new, scorers=SCORERS)
+                run = fine_tune_on_ray(opened, chosen, on_progress, new=new, scorers=SCORERS)
             else:
-                from dimts.train.loop import fine_tune
+                from dimts.train.fine_tune import fine_tune
 
-                run = fine_tune(opened, chosen, tell, new=new, scorers=SCORERS)
+                run = fine_tune(opened, chosen, on_progress, new=new, scorers=SCORERS)
         except OSError as error:
             raise storage_error(error) or error from error
     _show(run)
@@ -108,8 +108,8 @@ def _show_forecast(found: Forecast, *, as_json: bool) -> None:
         print(found)
 
 
-def _show(run: Run) -> None:
-    from dimts.train.truth import table
+def _show(run: FineTuneResult) -> None:
+    from dimts.train.probe import table
 
     if run.truth:  # the first of several processes has it
         print(table(list(run.truth)))

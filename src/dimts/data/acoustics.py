@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.wave import Wave
-from dimts.data.activity import HOP_SECONDS, Activity
+from dimts.data.vad import HOP_SECONDS, SpeechActivity
 
 Spectrum = npt.NDArray[np.float32]
 
@@ -47,7 +47,7 @@ def bandwidth_hz(wave: Wave, power: Spectrum | None = None) -> float:
     return float((int(heard[-1]) + 1) * wave.rate / 2 / (power.shape[1] - 1))
 
 
-def decay_seconds(activity: Activity, start: float, end: float) -> float:
+def decay_seconds(activity: SpeechActivity, start: float, end: float) -> float:
     """How long the sound rings on where speech stops: median time of a fall by 60 dB, from one by 15 dB.
 
     A proxy of reverberation time, measured at the stops before silences (ISO 3382's T15 on speech

@@ -11,27 +11,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dimts.base.errors import SourceError
-from dimts.base.files import aside, fingerprint
-from dimts.base.progress import Progress, Tell, silent
+from dimts.base.files import atomic_path, fingerprint
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
-from dimts.data.files import SOUND, SUBTITLES, TEXT
 from dimts.data.parquet import unpack
+from dimts.data.sources import SOUND, SUBTITLES, TEXT
 from dimts.data.youtube import fetch, is_link
 
 
-def add(project: Project, sources: Sequence[str], tell: Tell = silent) -> list[Path]:
+def add(project: Project, sources: Sequence[str], on_progress: ProgressCallback = ignore) -> list[Path]:
     """Bring sources into the project; the files that are new. Raises SourceError for one that cannot be had."""
     project.recordings.mkdir(parents=True, exist_ok=True)
     added: list[Path] = []
     for number, source in enumerate(sources):
-        tell(Progress("add", number, len(sources), "sources", source))
+        on_progress(Progress("add", number, len(sources), "sources", source))
         if is_link(source):
-            added += fetch(source, project.recordings, tell)
+            added += fetch(source, project.recordings, on_progress)
         elif Path(source).suffix.lower() == ".parquet" and Path(source).is_file():
-            added += unpack(Path(source), project.recordings / Path(source).stem, tell)
+            added += unpack(Path(source), project.recordings / Path(source).stem, on_progress)
         else:
             added += _copied(Path(source), project.recordings)
-    tell(Progress("add", len(sources), len(sources), "sources"))
+    on_progress(Progress("add", len(sources), len(sources), "sources"))
     return added
 
 
@@ -57,6 +57,6 @@ def _copy(source: Path, target: Path) -> Path | None:
         raise SourceError(
             f"{target} is there already, and is another recording", f"rename {source.name} and add it again"
         )
-    with aside(target) as temporary:
+    with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     return target

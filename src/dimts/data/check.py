@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
+from dimts.base.issue import Issue
 from dimts.base.plugins import nearest
 from dimts.data.manifest import Utterance
 from dimts.text.ethiopic import is_ethiopic_letter
@@ -150,20 +150,20 @@ def judged(row: Utterance, settings: CheckSettings) -> Utterance:
 # --- one utterance --------------------------------------------------------------------------------
 
 
-def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSettings) -> list[Doubt]:
+def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSettings) -> list[Issue]:
     """Doubts about a clip's sound, from its measures."""
     doubts = []
 
     def below(kind: str, name: str, limit: float, message: str) -> bool:
         value = measures.get(name, math.nan)
         if value < limit:
-            doubts.append(Doubt(kind, message.format(value=value, limit=limit), value, limit))
+            doubts.append(Issue(kind, message.format(value=value, limit=limit), value, limit))
         return value < limit
 
     def above(kind: str, name: str, limit: float, message: str) -> None:
         value = measures.get(name, math.nan)
         if value > limit:
-            doubts.append(Doubt(kind, message.format(value=value, limit=limit), value, limit))
+            doubts.append(Issue(kind, message.format(value=value, limit=limit), value, limit))
 
     if not below("low_snr", "snr_db", settings.min_snr_db, "speech only {value:.1f} dB over the noise"):
         below("noisy", "snr_db", settings.good_snr_db, "speech {value:.1f} dB over the noise")
@@ -175,21 +175,21 @@ def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSe
     return doubts
 
 
-def check_text(text: str, settings: CheckSettings) -> list[Doubt]:
+def check_text(text: str, settings: CheckSettings) -> list[Issue]:
     """Doubts about what is written: script and language."""
     letters = [char for char in text if char.isalpha()]
     if not letters:
         if any(char.isalnum() for char in text):
             return []
-        return [Doubt("no_text", "there is no word in the text")]
+        return [Issue("no_text", "there is no word in the text")]
     share = sum(map(is_ethiopic_letter, letters)) / len(letters)
     if share < settings.min_amharic_share:
         message = f"{1 - share:.0%} of the letters are not Ethiopic"
-        return [Doubt("not_amharic", message, share, settings.min_amharic_share)]
+        return [Issue("not_amharic", message, share, settings.min_amharic_share)]
     foreign = sum(char in _TIGRINYA for char in letters)
     glottal, usual = letters.count("ኣ"), letters.count("አ")
     if foreign or (glottal >= _MIN_GLOTTAL and glottal > usual):
-        return [Doubt("other_language", "spelt like Tigrinya", foreign + glottal, 0)]
+        return [Issue("other_language", "spelt like Tigrinya", foreign + glottal, 0)]
     return []
 
 
@@ -199,7 +199,7 @@ _MIN_GLOTTAL = 2
 """ኣ, which Tigrinya writes where Amharic writes አ; once may be an old spelling."""
 
 
-def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> list[Doubt]:
+def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> list[Issue]:
     """Doubts whether so many phones were said in so much speech."""
     if speech_seconds <= 0 or not phones:
         return []
@@ -207,14 +207,14 @@ def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> l
     limit = settings.min_phones_per_second if rate < settings.min_phones_per_second else settings.max_phones_per_second
     if settings.min_phones_per_second <= rate <= settings.max_phones_per_second:
         return []
-    return [Doubt("speaking_rate", f"{rate:.1f} phones a second", rate, limit)]
+    return [Issue("speaking_rate", f"{rate:.1f} phones a second", rate, limit)]
 
 
-def check_match(score: float, settings: CheckSettings) -> list[Doubt]:
+def check_match(score: float, settings: CheckSettings) -> list[Issue]:
     """Doubts whether the sound says the text, from their match."""
     if score >= settings.min_match:
         return []
-    return [Doubt("mismatch", f"the sound fits the text by {score:.2f}", score, settings.min_match)]
+    return [Issue("mismatch", f"the sound fits the text by {score:.2f}", score, settings.min_match)]
 
 
 # --- the set --------------------------------------------------------------------------------------
@@ -224,9 +224,9 @@ _OUTLIER_SPREADS = 4.5
 _MIN_TO_COMPARE = 20
 
 
-def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Utterance id → doubt, for clips far from their speaker's usual speaking rate."""
-    doubts: dict[str, Doubt] = {}
+    doubts: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
         mine = [row for row in rows if row.speaker == speaker and row.kept and "phones_per_second" in row.measures]
         if len(mine) < _MIN_TO_COMPARE:
@@ -237,7 +237,7 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
         for row, rate in zip(mine, rates, strict=True):
             if abs(rate - middle) > _OUTLIER_SPREADS * spread:
                 message = f"{rate:.1f} phones a second; the speaker's usual is {middle:.1f}"
-                doubts[row.id] = Doubt("rate_outlier", message, float(rate), middle)
+                doubts[row.id] = Issue("rate_outlier", message, float(rate), middle)
     return doubts
 
 
@@ -246,9 +246,9 @@ _FAIR_SHARE = 0.35
 comparison differs from voice to voice, by a factor of eight."""
 
 
-def match_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Utterance id → doubt, for clips that fit their text far worse than their speaker's others do."""
-    doubts: dict[str, Doubt] = {}
+    doubts: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
         mine = [row for row in rows if row.speaker == speaker and row.kept and "match_nearness" in row.measures]
         if len(mine) < _MIN_TO_COMPARE / 2:
@@ -260,7 +260,7 @@ def match_outliers(rows: Sequence[Utterance]) -> dict[str, Doubt]:
                 message = (
                     f"its text lies {one:.0%} nearer than others do; the speaker's usual is {limit / _FAIR_SHARE:.0%}"
                 )
-                doubts[row.id] = Doubt("unlike_others", message, float(one), limit)
+                doubts[row.id] = Issue("unlike_others", message, float(one), limit)
     return doubts
 
 
@@ -274,7 +274,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ClipVerdict:
     """Whether a voice can be made of the set."""
 
     fit: Literal["fit", "fix", "unfit"]
@@ -294,7 +294,7 @@ GOOD_BANDWIDTH_HZ = 9000.0
 GOOD_DISTINCT_SHARE = 0.5
 
 
-def verdict(rows: Sequence[Utterance]) -> Verdict:
+def verdict(rows: Sequence[Utterance]) -> ClipVerdict:
     """Fit, fix or unfit, and why."""
     kept = [row for row in rows if row.kept]
     findings: list[Finding] = []
@@ -344,7 +344,7 @@ def verdict(rows: Sequence[Utterance]) -> Verdict:
     worst: Literal["fit", "fix", "unfit"] = "fit"
     if findings:
         worst = "unfit" if any(one.severity == "unfit" for one in findings) else "fix"
-    return Verdict(worst, tuple(findings), doubt_counts(rows))
+    return ClipVerdict(worst, tuple(findings), doubt_counts(rows))
 
 
 def doubt_counts(rows: Sequence[Utterance]) -> tuple[tuple[str, int, int], ...]:

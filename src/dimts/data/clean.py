@@ -12,9 +12,9 @@ import numpy as np
 
 from dimts.audio.level import HIGH_PASS_HERTZ, LOUDNESS_LUFS, PEAK_DBFS, high_pass, loudness_lufs, peak_dbfs
 from dimts.audio.wave import Wave
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
-from dimts.base.plugins import need
+from dimts.base.issue import Issue
+from dimts.base.plugins import require
 from dimts.data.separate import voice_of
 
 RATE = 22_050
@@ -57,7 +57,7 @@ class Cleaned:
     steps: tuple[str, ...]
     loudness_lufs: float
     """Before levelling; −inf for silence."""
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[Issue, ...] = ()
 
 
 def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
@@ -80,7 +80,7 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
         steps.append(f"level {gain:+.1f} dB")
         if wanted - gain > 3.0:
             doubts.append(
-                Doubt(
+                Issue(
                     "peaky",
                     f"{wanted - gain:.1f} dB softer than {settings.loudness_lufs:g} LUFS, as its peaks allow no more",
                     wanted - gain,
@@ -95,7 +95,7 @@ def denoised(wave: Wave, share: float) -> Wave:
 
     The noise is learnt from the quietest fifth of the frames: learnt from the whole, speech would be taken for it.
     """
-    library = need("noisereduce", "denoise")
+    library = require("noisereduce", "denoise")
     size = round(_FRAME_SECONDS * wave.rate)
     frames = wave.samples[: len(wave.samples) // size * size].reshape(-1, size)  # [F, size]
     levels = np.square(frames).mean(axis=1)

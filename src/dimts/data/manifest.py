@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import DataError, ManifestError
-from dimts.base.files import aside
+from dimts.base.files import atomic_path
+from dimts.base.issue import Issue
 from dimts.base.plugins import nearest
 from dimts.data.recording import By
 
@@ -51,7 +51,7 @@ class Utterance:
     split: Split = ""
     kept: bool = False
     """Whether it is to be trained and evaluated on."""
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[Issue, ...] = ()
     """What was found; `doubts_against` gives those for which it was set aside."""
     against: tuple[str, ...] = ()
     """Kinds of the doubts for which it was set aside; empty when kept."""
@@ -84,7 +84,7 @@ class Utterance:
     """Fingerprint of all it was made from: the recording's content, its text, the settings."""
 
     @property
-    def doubts_against(self) -> tuple[Doubt, ...]:
+    def doubts_against(self) -> tuple[Issue, ...]:
         """The doubts for which it was set aside."""
         return tuple(doubt for doubt in self.doubts if doubt.kind in self.against)
 
@@ -144,7 +144,7 @@ class Manifest:
     @staticmethod
     def write(path: Path | str, rows: Iterable[Utterance]) -> None:
         """Replace the manifest, atomically: a reader sees the old one or the new one, whole."""
-        with aside(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             for row in rows:
                 file.write(line_of(row) + "\n")
 
@@ -196,7 +196,7 @@ def _lines(file: typing.TextIO, path: Path) -> Iterator[str]:
 def _value(hint: Any, name: str, value: Any) -> Any:
     if name == "doubts":
         return tuple(
-            Doubt(str(one["kind"]), str(one["message"]), one.get("measured"), one.get("allowed")) for one in value
+            Issue(str(one["kind"]), str(one["message"]), one.get("measured"), one.get("allowed")) for one in value
         )
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import DataError, SourceError
-from dimts.base.files import aside, write_bytes, write_text
-from dimts.base.plugins import need
-from dimts.base.progress import Progress, Tell, silent
-from dimts.data.files import COLUMNS, SOUND
+from dimts.base.files import atomic_path, write_bytes, write_text
+from dimts.base.plugins import require
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.data.manifest import Manifest, Utterance, parse
+from dimts.data.sources import COLUMNS, SOUND
 
 _GROUP_ROWS = 256
 _SOUND_COLUMN = "audio"
@@ -28,19 +28,21 @@ _UNSAFE = re.compile(r"[^\w.-]+")
 _MAX_STEM = 60
 
 
-def write(path: Path, rows: Iterable[Utterance], sounds: Path | None = None, tell: Tell = silent) -> int:
+def write(
+    path: Path, rows: Iterable[Utterance], sounds: Path | None = None, on_progress: ProgressCallback = ignore
+) -> int:
     """Rows → one Parquet file, whole or not at all; their number. With `sounds`, the project's root, the clips go in.
 
     MissingExtra without pyarrow, DataError for a clip that is not there.
     """
-    arrow, parquet = need("pyarrow", "parquet"), need("pyarrow.parquet", "parquet")
+    arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     schema = _schema(arrow, sounds is not None)
     count = 0
-    with aside(path) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for group in _groups(rows):
             writer.write_table(arrow.Table.from_pylist([_plain(row, sounds) for row in group], schema=schema))
             count += len(group)
-            tell(Progress("export", count, None, "rows"))
+            on_progress(Progress("export", count, None, "rows"))
     return count
 
 
@@ -59,7 +61,7 @@ def read(path: Path) -> Iterator[Utterance]:
             yield parse(json.dumps({name: one for name, one in row.items() if one is not None}), str(path), number)
 
 
-def unpack(path: Path, folder: Path, tell: Tell = silent) -> list[Path]:
+def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
     """A Parquet corpus with sounds in it → sound files and their metadata.tsv in `folder`; the files, the table last.
 
     Ours, or one of the hub's: `audio` {bytes, path} and a column of text. SourceError where there is neither.
@@ -90,7 +92,7 @@ def unpack(path: Path, folder: Path, tell: Tell = silent) -> list[Path]:
                 out.append(target)
             facts = [cells.get(name, "") for name in ("text", "speaker", "licence", "consent")]
             lines.append("\t".join([cells.get("id") or target.stem, target.name, *facts]))
-        tell(Progress("unpack", number, file.metadata.num_rows, "rows"))
+        on_progress(Progress("unpack", number, file.metadata.num_rows, "rows"))
     table, text = folder / "metadata.tsv", "\n".join(lines) + "\n"
     if not (table.is_file() and table.read_text(encoding="utf-8") == text):
         write_text(table, text)
@@ -174,7 +176,7 @@ def _plain(row: Utterance, sounds: Path | None) -> dict[str, Any]:
 
 
 def _opened(path: Path) -> Any:
-    arrow, parquet = need("pyarrow", "parquet"), need("pyarrow.parquet", "parquet")
+    arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     try:
         return parquet.ParquetFile(path)
     except (OSError, arrow.ArrowException) as error:

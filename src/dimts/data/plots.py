@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from dimts.base.errors import DataError
-from dimts.base.files import aside
-from dimts.base.plugins import need
+from dimts.base.files import atomic_path
+from dimts.base.plugins import require
 from dimts.data.stats import LENGTH_STEP_SECONDS, LONG, RARE, RATE_STEP, SNR_STEP_DB, WORD_BORDER, Stats
 from dimts.text.phones import CONSONANTS, VOWELS
 
@@ -30,7 +30,7 @@ def draw(stats: Stats, path: Path) -> Path:
         raise DataError(f"cannot draw {path.suffix or 'a file without a suffix'}", f"one of {', '.join(FORMATS)}")
     if not stats.kept:
         raise DataError("no clip is kept, so there is nothing to draw", "dimts data check says why")
-    figure = need("matplotlib.figure", "evaluate").Figure(figsize=(12, 11), layout="constrained")
+    figure = require("matplotlib.figure", "evaluate").Figure(figsize=(12, 11), layout="constrained")
     axes = figure.subplot_mosaic(
         [["lengths", "snr", "rates"], ["phones", "phones", "speakers"], ["diphones", "diphones", "sums"]],
         height_ratios=[1, 1, 2.2],
@@ -45,7 +45,7 @@ def draw(stats: Stats, path: Path) -> Path:
     _phones(axes["phones"], stats)
     _diphones(axes["diphones"], stats, figure)
     _sums(axes["sums"], stats)
-    with aside(path) as temporary:
+    with atomic_path(path) as temporary:
         figure.savefig(
             temporary, format=path.suffix.lower().lstrip("."), dpi=110, metadata=_UNDATED[path.suffix.lower()]
         )

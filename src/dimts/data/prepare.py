@@ -21,28 +21,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dimts.base.config import to_dict
-from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError, ConfigError, DataError, TextError
 from dimts.base.files import fingerprint
-from dimts.base.progress import Progress, Tell, silent
+from dimts.base.issue import Issue
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project, ProjectSettings
-from dimts.data.activity import Activity, listen
-from dimts.data.align import Line, align, find_aligner, sentences
 from dimts.data.check import CheckSettings, judged
 from dimts.data.clean import RATE, CleanSettings
-from dimts.data.collection import as_a_set, merged
-from dimts.data.describe import slug, utterance
-from dimts.data.files import Known, gather
+from dimts.data.dataset_checks import check_dataset, merged
+from dimts.data.forced_alignment import Line, align, find_aligner, sentences
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
+from dimts.data.process import slug, utterance
 from dimts.data.recording import Recording
 from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, whole
 from dimts.data.separate import find_weights
+from dimts.data.sources import Known, find_recordings
 from dimts.data.split import SplitSettings
 from dimts.data.transcribe import TranscribeSettings, ready
+from dimts.data.vad import SpeechActivity, detect_speech
 
 if TYPE_CHECKING:
-    from dimts.data.match import Matcher
+    from dimts.data.text_match import Matcher
     from dimts.text.frontend import Frontend, FrontendSettings
 
 WORK_VERSION = 2
@@ -95,7 +95,7 @@ def prepare(
     project: Project | Path | str,
     sources: Sequence[Path | str] = (),
     settings: PrepareSettings | None = None,
-    tell: Tell = silent,
+    on_progress: ProgressCallback = ignore,
 ) -> Prepared:
     """Make clips and the manifest of the recordings in `sources` (default: the project's own folder).
 
@@ -106,7 +106,7 @@ def prepare(
     settings = settings or project.settings("data", PrepareSettings)
     owner = project.settings("project", ProjectSettings)
     known = Known(settings.speaker, owner.licence, owner.consent)
-    recordings = list(gather(sources or [project.recordings], known))
+    recordings = list(find_recordings(sources or [project.recordings], known))
     before = Manifest.read(project.manifest) if project.manifest.exists() else []
     if not recordings and not before:
         raise DataError(
@@ -125,12 +125,12 @@ def prepare(
         fresh: list[Utterance] = []
         complete = False
         try:
-            for rows in _worked(recordings, done, context, journal, tell):
+            for rows in _worked(recordings, done, context, journal, on_progress):
                 fresh += rows
             complete = True
         finally:  # Ctrl-C: what is done becomes a manifest too
             if complete or fresh:
-                rows_now = as_a_set(
+                rows_now = check_dataset(
                     merged(before, fresh, project.root), settings.check, settings.split, complete=complete
                 )
                 Manifest.write(project.manifest, rows_now)
@@ -171,23 +171,23 @@ class Context:
         ]
         return cls(project.root, settings, text, lexicon, _digest(shaping))
 
-    def tools(self) -> Tools:
+    def tools(self) -> PrepareTools:
         """Made once a process, as some backends take seconds. MissingExtra without the formant voice."""
-        from dimts.data.match import Matcher
+        from dimts.data.text_match import Matcher
         from dimts.text.frontend import Frontend
 
-        return Tools(Frontend(self.text, lexicon=self.lexicon), Matcher())
+        return PrepareTools(Frontend(self.text, lexicon=self.lexicon), Matcher())
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class PrepareTools:
     """What a process keeps for all recordings."""
 
     frontend: Frontend
     matcher: Matcher
 
 
-def work(recording: Recording, content: str, context: Context, tools: Tools) -> list[Utterance]:
+def work(recording: Recording, content: str, context: Context, tools: PrepareTools) -> list[Utterance]:
     """One recording → its utterances, clips written. Never empty: what cannot be used says why."""
     key = _digest([content, recording.name])[:16]
     base = Utterance(
@@ -209,10 +209,10 @@ def work(recording: Recording, content: str, context: Context, tools: Tools) -> 
     if recording.problem is not None and not to_hear:
         return [judged(replace(base, doubts=(*base.doubts, recording.problem)), check)]
     try:
-        activity = listen(recording.path, context.settings.segment.detector)
+        activity = detect_speech(recording.path, context.settings.segment.detector)
         pieces = segment(recording, activity, context.settings.segment, tools)
         if not pieces:
-            silence = Doubt("no_speech", f"nobody speaks in its {activity.seconds:.1f} s")
+            silence = Issue("no_speech", f"nobody speaks in its {activity.seconds:.1f} s")
             return [judged(replace(base, doubts=(*base.doubts, silence)), check)]
         rows = []
         for piece, wave in zip(pieces, cut(recording.path, pieces, RATE), strict=True):
@@ -228,7 +228,7 @@ def work(recording: Recording, content: str, context: Context, tools: Tools) -> 
             )
             rows.append(judged(utterance(row, piece, wave, activity, context, tools), check))
     except AudioError as error:
-        return [judged(replace(base, doubts=(*base.doubts, Doubt("unreadable", error.message))), check)]
+        return [judged(replace(base, doubts=(*base.doubts, Issue("unreadable", error.message))), check)]
     return rows
 
 
@@ -238,7 +238,9 @@ def _unwritten(recording: Recording) -> bool:
     return missing and not recording.cues and recording.path.is_file()
 
 
-def segment(recording: Recording, activity: Activity, settings: SegmentSettings, tools: Tools) -> list[Piece]:
+def segment(
+    recording: Recording, activity: SpeechActivity, settings: SegmentSettings, tools: PrepareTools
+) -> list[Piece]:
     """What is to be cut out of a recording, by what is known of its text.
 
     Cues with times are cut where they say, a text for the whole file if it is short enough; anything longer
@@ -300,13 +302,13 @@ def _worked(
     done: Mapping[str, list[Utterance]],
     context: Context,
     journal: Journal,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> Iterator[list[Utterance]]:
     """The rows of each recording in order: known ones from before, the others worked on now."""
-    from dimts.data.workers import in_order
+    from dimts.data.pool import map_ordered
 
     total, seen, kept, seconds = len(recordings), Counter[str](), 0, 0.0
-    for number, (key, rows) in enumerate(in_order(recordings, done, context), start=1):
+    for number, (key, rows) in enumerate(map_ordered(recordings, done, context), start=1):
         if key not in done:
             journal.note(key, rows)
         rows = [_renamed(row, seen) for row in rows]
@@ -319,8 +321,8 @@ def _worked(
         ]
         values = {"kept": float(kept), "minutes": seconds / 60}
         for message in messages[:-1]:
-            tell(Progress("prepare", number - 1, total, "recordings", message, values))
-        tell(Progress("prepare", number, total, "recordings", messages[-1] if messages else "", values))
+            on_progress(Progress("prepare", number - 1, total, "recordings", message, values))
+        on_progress(Progress("prepare", number, total, "recordings", messages[-1] if messages else "", values))
         yield rows
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dimts.base.doubt import Doubt
+from dimts.base.issue import Issue
 
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
@@ -57,9 +57,9 @@ class Recording:
     consent: str = ""
     origin: str = ""
     """Where it was listed or fetched from, e.g. "metadata.tsv:12" or a link."""
-    problem: Doubt | None = None
+    problem: Issue | None = None
     """Why it cannot be used at all, if that is known before it is opened (no such file, no text)."""
-    notes: tuple[Doubt, ...] = ()
+    notes: tuple[Issue, ...] = ()
     """What was odd in its source, e.g. subtitles that overlap."""
 
     @property

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import ConfigError, DataError, SourceError, TextError
-from dimts.base.progress import Progress, Tell, silent
-from dimts.data.align import sentences
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.data.check import CheckSettings, check_text
+from dimts.data.forced_alignment import sentences
 from dimts.data.split import text_key
 from dimts.text.frontend import Frontend
 
@@ -78,11 +78,14 @@ class Script:
 
 
 def choose(
-    texts: Iterable[str], frontend: Frontend, settings: ScriptSettings | None = None, tell: Tell = silent
+    texts: Iterable[str],
+    frontend: Frontend,
+    settings: ScriptSettings | None = None,
+    on_progress: ProgressCallback = ignore,
 ) -> Script:
     """Choose a script from running text. DataError if no sentence can be used."""
     settings = settings or ScriptSettings()
-    candidates = _candidates(texts, frontend, settings, tell)
+    candidates = _candidates(texts, frontend, settings, on_progress)
     if not candidates:
         raise DataError(
             f"no Amharic sentence of {settings.min_phones} to {settings.max_phones} phones in the text",
@@ -104,7 +107,7 @@ def choose(
             continue
         chosen.append(number)
         seen.update(units[number])
-        tell(Progress("choose", len(chosen), settings.count, "sentences"))
+        on_progress(Progress("choose", len(chosen), settings.count, "sentences"))
     every = set().union(*units)
     return Script(
         tuple(candidates[number][0] for number in chosen),
@@ -135,7 +138,7 @@ def as_table(script: Script) -> str:
 
 
 def _candidates(
-    texts: Iterable[str], frontend: Frontend, settings: ScriptSettings, tell: Tell
+    texts: Iterable[str], frontend: Frontend, settings: ScriptSettings, on_progress: ProgressCallback
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Different sentences of the right length, with their phones; drawn by lot where there are too many."""
     rng = random.Random(settings.seed)
@@ -165,7 +168,7 @@ def _candidates(
             phones = [phone for word in words for phone in (*word, _WORD_BORDER)]
             out.append((sentence, tuple(phones[:-1])))
         if number % 100 == 0:
-            tell(Progress("read", number, len(drawn), "sentences"))
+            on_progress(Progress("read", number, len(drawn), "sentences"))
     return out
 
 

@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 
 from dimts.audio.wave import Wave, stream
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
-from dimts.data.activity import Activity
+from dimts.base.issue import Issue
 from dimts.data.recording import Cue
+from dimts.data.vad import SpeechActivity
 
 _FADE_SECONDS = 0.010
 """Cross-fade where a long silence is shortened."""
@@ -74,7 +74,7 @@ class Piece:
     text: str | None
     speaker: str = ""
     score: float | None = None
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[Issue, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -82,7 +82,7 @@ class Piece:
         return self.end_seconds - self.start_seconds
 
 
-def whole(activity: Activity, text: str | None, settings: SegmentSettings, speaker: str = "") -> Piece | None:
+def whole(activity: SpeechActivity, text: str | None, settings: SegmentSettings, speaker: str = "") -> Piece | None:
     """The recording without the silence around it; None where nobody speaks."""
     if not activity.speech:
         return None
@@ -90,7 +90,7 @@ def whole(activity: Activity, text: str | None, settings: SegmentSettings, speak
 
 
 def bordered(
-    activity: Activity, first: int, last: int, text: str | None, settings: SegmentSettings, speaker: str = ""
+    activity: SpeechActivity, first: int, last: int, text: str | None, settings: SegmentSettings, speaker: str = ""
 ) -> Piece:
     """Speech spans [first, last) with their margins."""
     spans = activity.speech
@@ -100,7 +100,7 @@ def bordered(
 
 
 def between(
-    activity: Activity,
+    activity: SpeechActivity,
     start: float,
     end: float,
     before: float | None,
@@ -120,13 +120,13 @@ def between(
     if last < high:
         last = activity.quietest(max(end, last - _SEARCH_SECONDS), min(high, last + _SEARCH_SECONDS))
     if start - first < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Doubt("cut_in_speech", f"begins inside speech, at {first:.2f} s", start - first, 0.0))
+        doubts.append(Issue("cut_in_speech", f"begins inside speech, at {first:.2f} s", start - first, 0.0))
     if last - end < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Doubt("cut_in_speech", f"ends inside speech, at {last:.2f} s", last - end, 0.0))
+        doubts.append(Issue("cut_in_speech", f"ends inside speech, at {last:.2f} s", last - end, 0.0))
     return Piece(first, last, text, speaker, doubts=tuple(doubts))
 
 
-def by_silence(activity: Activity, settings: SegmentSettings) -> list[Piece]:
+def by_silence(activity: SpeechActivity, settings: SegmentSettings) -> list[Piece]:
     """Speech of which nobody has said what it is → pieces as long as allowed, cut at the longest silences."""
     groups: list[tuple[int, int]] = []
     todo = [(0, len(activity.speech))] if activity.speech else []
@@ -143,7 +143,7 @@ def by_silence(activity: Activity, settings: SegmentSettings) -> list[Piece]:
     return [bordered(activity, first, last, None, settings) for first, last in sorted(groups)]
 
 
-def by_cues(activity: Activity, cues: Sequence[Cue], settings: SegmentSettings) -> list[Piece]:
+def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSettings) -> list[Piece]:
     """Timed cues, in order of time → pieces: each border moved into the silence that is meant by it.
 
     Speech spans go to the cue they overlap most. Cues between which nobody pauses are taken together.
@@ -171,11 +171,11 @@ def by_cues(activity: Activity, cues: Sequence[Cue], settings: SegmentSettings) 
             speakers.pop() if len(speakers) == 1 else "",
         )
         if len(speakers) > 1:
-            piece = replace(piece, doubts=(*piece.doubts, Doubt("several_speakers", "cues of several speakers")))
+            piece = replace(piece, doubts=(*piece.doubts, Issue("several_speakers", "cues of several speakers")))
         pieces.append(piece)
     for index, cue in enumerate(cues):
         if index not in taken:
-            doubt = Doubt("cue_without_speech", f"nobody speaks at {cue.start_seconds or 0.0:.1f} s")
+            doubt = Issue("cue_without_speech", f"nobody speaks at {cue.start_seconds or 0.0:.1f} s")
             pieces.append(
                 Piece(cue.start_seconds or 0.0, cue.end_seconds or 0.0, cue.text, cue.speaker, None, (doubt,))
             )
@@ -203,7 +203,9 @@ class _Under:
         return self._ends[index] - self._starts[index]
 
 
-def _spanning(activity: Activity, under: _Under, owner: Sequence[int | None]) -> list[tuple[int, int, tuple[int, ...]]]:
+def _spanning(
+    activity: SpeechActivity, under: _Under, owner: Sequence[int | None]
+) -> list[tuple[int, int, tuple[int, ...]]]:
     """Speech spans in runs of one owner; a span that reaches into the next cue joins the two."""
     groups: list[tuple[int, int, tuple[int, ...]]] = []
     for at, mine in enumerate(owner):

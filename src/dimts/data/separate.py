@@ -20,7 +20,7 @@ import numpy as np
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import DataError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 REPOSITORY = "adefossez/HTDemucs"
 _CLASSES = {"demucs.htdemucs.HTDemucs": "HTDemucs", "demucs.hdemucs.HDemucs": "HDemucs"}
@@ -43,8 +43,8 @@ def find_weights(place: str) -> Path:
 
 def voice_of(wave: Wave, place: str) -> Wave:
     """What Demucs takes for the voice in a clip [T], at the clip's rate and length. DataError, MissingExtra."""
-    torch = need("torch", "separate")
-    apply_model = need("demucs.apply", "separate").apply_model
+    torch = require("torch", "separate")
+    apply_model = require("demucs.apply", "separate").apply_model
     models = _models(find_weights(place))
     root_mean_square = float(np.sqrt(np.mean(np.square(wave.samples)))) if len(wave.samples) else 0.0
     if root_mean_square < _QUIET:
@@ -67,7 +67,7 @@ def voice_of(wave: Wave, place: str) -> Wave:
 @cache
 def _models(folder: Path) -> list[Any]:
     """Every model in the folder, for the mean of a bag."""
-    files = need("safetensors", "separate")
+    files = require("safetensors", "separate")
     models = []
     for path in sorted(folder.glob("*.safetensors")):
         try:
@@ -91,7 +91,7 @@ def _built(facts: dict[str, str]) -> Any:
     named = facts.get("klass", "")
     if named not in _CLASSES:
         raise ValueError(f"it names the class {named!r}")
-    module = need(named.rpartition(".")[0], "separate")
+    module = require(named.rpartition(".")[0], "separate")
     arguments, options = (_plain(json.loads(facts[key])) for key in ("args", "kwargs"))
     return getattr(module, _CLASSES[named])(*arguments, **options)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
-from dimts.base.plugins import need
+from dimts.base.issue import Issue
+from dimts.base.plugins import require
 from dimts.data.acoustics import likeness
 from dimts.data.manifest import Split, Utterance
 from dimts.text.ethiopic import fold_homophones
@@ -64,7 +64,7 @@ def text_key(text: str) -> str:
     return _SPOKEN.sub("", fold_homophones(text)).lower()
 
 
-def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True) -> dict[str, Split | Doubt]:
+def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True) -> dict[str, Split | Issue]:
     """Utterance id → split, or why it yields, for the kept rows that have none yet.
 
     Rows with a split keep it. With `complete`, a set of five texts or more gets a dev set even if no
@@ -74,7 +74,7 @@ def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool
     groups = _near_groups(kept, settings.near_text)
     sides: dict[int, set[Split]] = defaultdict(set)
     units: dict[str, Split] = {}
-    out: dict[str, Split | Doubt] = {}
+    out: dict[str, Split | Issue] = {}
     several = Counter(row.recording for row in kept)
     for row, group in zip(kept, groups, strict=True):
         if row.split:
@@ -90,7 +90,7 @@ def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool
         if len(there | ({wanted} if wanted else set())) > 1:
             places = ", ".join(sorted(there))
             beside = f", its stretch of the recording is in {wanted}" if wanted else ""
-            out[row.id] = Doubt("leak", f"texts nearly the same are in {places}{beside}")
+            out[row.id] = Issue("leak", f"texts nearly the same are in {places}{beside}")
             continue
         choice: Split = wanted or next(iter(there), None) or _fall(unit or text_key(row.text), settings)
         there.add(choice)
@@ -119,7 +119,7 @@ def _position(key: str, settings: SplitSettings) -> float:
 
 
 def _fill_dev(
-    kept: Sequence[Utterance], groups: Sequence[int], out: dict[str, Split | Doubt], settings: SplitSettings
+    kept: Sequence[Utterance], groups: Sequence[int], out: dict[str, Split | Issue], settings: SplitSettings
 ) -> None:
     """A small set whose hashes all fell elsewhere: its lowest new text becomes the dev set."""
     if not settings.dev_share or len(set(groups)) < _MIN_TEXTS:
@@ -147,7 +147,7 @@ def _fill_dev(
 # --- repeats --------------------------------------------------------------------------------------
 
 
-def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Doubt]:
+def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
     """Utterance id → doubt, for clips whose sound is there already, the first of each kind excepted.
 
     Compares sketches of clips of nearly the same length; exact copies and copies of another level,
@@ -159,7 +159,7 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Doubt]:
     order = sorted(range(len(mine)), key=lambda index: mine[index].seconds)
     seconds = np.array([mine[index].seconds for index in order])
     vectors = likeness([mine[index].sketch for index in order])
-    doubts: dict[str, Doubt] = {}
+    doubts: dict[str, Issue] = {}
     for at, index in enumerate(order):
         limit = seconds[at] * (1 + _LENGTH_SLACK) + _LENGTH_SLACK_SECONDS
         last = int(np.searchsorted(seconds, limit, side="right"))
@@ -167,22 +167,22 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Doubt]:
         for hit in np.flatnonzero(alike >= near):
             first, second = sorted((index, order[at + 1 + int(hit)]))
             if mine[second].id not in doubts and mine[first].id not in doubts:
-                doubts[mine[second].id] = Doubt(
+                doubts[mine[second].id] = Issue(
                     "duplicate_audio", f"the same sound as {mine[first].id}", float(alike[hit]), near
                 )
     return doubts
 
 
-def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Utterance id → doubt, for a sentence the same speaker has said before in the set."""
     first: dict[tuple[str, str], str] = {}
-    doubts: dict[str, Doubt] = {}
+    doubts: dict[str, Issue] = {}
     for row in rows:
         if not row.kept:
             continue
         key = (row.speaker, text_key(row.text))
         if key in first:
-            doubts[row.id] = Doubt("duplicate_text", f"the same sentence as {first[key]}")
+            doubts[row.id] = Issue("duplicate_text", f"the same sentence as {first[key]}")
         else:
             first[key] = row.id
     return doubts
@@ -199,7 +199,7 @@ def _near_groups(rows: Sequence[Utterance], near: float) -> list[int]:
             key = parent[key]
         return key
 
-    ratio = need("rapidfuzz.fuzz", "data").ratio
+    ratio = require("rapidfuzz.fuzz", "data").ratio
     for one, other in _candidates(sorted(parent)):
         if root(one) != root(other) and ratio(one, other) >= near * 100:
             parent[root(other)] = root(one)

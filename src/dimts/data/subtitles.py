@@ -11,9 +11,9 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import SourceError
-from dimts.base.plugins import need
+from dimts.base.issue import Issue
+from dimts.base.plugins import require
 from dimts.data.recording import Cue
 
 _INLINE_TIME = re.compile(r"<\d+(?::\d+)+(?:[.,]\d+)?>")
@@ -29,9 +29,9 @@ _SLACK_SECONDS = 0.05
 """Cues may overlap by this much: editors round to frames."""
 
 
-def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Doubt, ...]]:
+def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
     """Spoken cues in order of time. SourceError when the file cannot be read or holds no cue."""
-    pysubs2 = need("pysubs2", "data")
+    pysubs2 = require("pysubs2", "data")
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -65,7 +65,7 @@ def spoken_text(raw: str) -> tuple[str, str]:
     return (spoken if any(char.isalnum() for char in spoken) else ""), voice.group(1).strip() if voice else ""
 
 
-def in_order(cues: Iterable[Cue]) -> tuple[tuple[Cue, ...], tuple[Doubt, ...]]:
+def in_order(cues: Iterable[Cue]) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
     """Timed cues sorted, unrolled and kept from overlapping; with a doubt for each kind of mend."""
     given = list(cues)
     ordered = sorted(given, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0))
@@ -99,15 +99,15 @@ def in_order(cues: Iterable[Cue]) -> tuple[tuple[Cue, ...], tuple[Doubt, ...]]:
         kept.append(Cue(text, start, end, cue.speaker))
     doubts = []
     if moved:
-        doubts.append(Doubt("subtitles_out_of_order", f"{moved} cues were out of order and have been sorted", moved, 0))
+        doubts.append(Issue("subtitles_out_of_order", f"{moved} cues were out of order and have been sorted", moved, 0))
     if backwards:
         doubts.append(
-            Doubt("subtitles_backwards", f"{backwards} cues end before they begin and are left out", backwards, 0)
+            Issue("subtitles_backwards", f"{backwards} cues end before they begin and are left out", backwards, 0)
         )
     if overlaps:
-        doubts.append(Doubt("subtitles_overlap", f"{overlaps} cues begin before the one before ends", overlaps, 0))
+        doubts.append(Issue("subtitles_overlap", f"{overlaps} cues begin before the one before ends", overlaps, 0))
     if rolled:
         doubts.append(
-            Doubt("subtitles_rolling", f"{rolled} cues repeat the one before and have been unrolled", rolled, 0)
+            Issue("subtitles_rolling", f"{rolled} cues repeat the one before and have been unrolled", rolled, 0)
         )
     return tuple(kept), tuple(doubts)

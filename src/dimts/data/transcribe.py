@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dimts.audio.wave import Wave
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError, DataError, DownloadError
-from dimts.base.plugins import find, need
-from dimts.base.progress import Tell, silent
+from dimts.base.issue import Issue
+from dimts.base.plugins import require, resolve
+from dimts.base.progress import ProgressCallback, ignore
 from dimts.base.threads import threads_kept
 from dimts.data.manifest import Utterance
 from dimts.data.split import text_key
@@ -72,7 +72,7 @@ class TranscribeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Transcript:
     """What a recogniser makes of a clip."""
 
     text: str
@@ -85,7 +85,7 @@ class Heard:
 class Transcriber(Protocol):
     """What a plug-in of the group `dimts.transcriber` gives: called with the settings, it makes one of these."""
 
-    def hear(self, wave: Wave) -> Heard:
+    def hear(self, wave: Wave) -> Transcript:
         """The text of a clip of any rate, of at most 30 s."""
         ...
 
@@ -94,7 +94,7 @@ class Whisper:
     """Whisper in CTranslate2, on one clip at a time, without sampling: the same clip gives the same text."""
 
     def __init__(self, settings: TranscribeSettings) -> None:
-        library = need("faster_whisper", "whisper")
+        library = require("faster_whisper", "whisper")
         folder = find_weights(settings.model)
         try:
             with threads_kept():
@@ -106,7 +106,7 @@ class Whisper:
         self._language = LANGUAGE if self._model.model.is_multilingual else "en"
         self._beams = settings.beams
 
-    def hear(self, wave: Wave) -> Heard:
+    def hear(self, wave: Wave) -> Transcript:
         """One pass at temperature 0; its own thresholds are off, as `judge` has the say."""
         segments, _ = self._model.transcribe(
             wave.resample(RATE).samples,
@@ -122,8 +122,8 @@ class Whisper:
         parts = list(segments)
         text = " ".join(part.text.strip() for part in parts).strip()
         if not parts:
-            return Heard("", math.nan, math.nan)
-        return Heard(text, min(part.avg_logprob for part in parts), max(part.no_speech_prob for part in parts))
+            return Transcript("", math.nan, math.nan)
+        return Transcript(text, min(part.avg_logprob for part in parts), max(part.no_speech_prob for part in parts))
 
 
 TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper}
@@ -132,15 +132,15 @@ TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper}
 @cache
 def transcriber(settings: TranscribeSettings) -> Transcriber:
     """The recogniser that the settings name, one a process. ConfigError, MissingExtra, DataError."""
-    made: Transcriber = find(settings.by, TRANSCRIBERS, "dimts.transcriber")(settings)
+    made: Transcriber = resolve(settings.by, TRANSCRIBERS, "dimts.transcriber")(settings)
     return made
 
 
 def ready(settings: TranscribeSettings) -> None:
     """Raise what `transcriber` would, as far as can be told without loading weights."""
-    find(settings.by, TRANSCRIBERS, "dimts.transcriber")
+    resolve(settings.by, TRANSCRIBERS, "dimts.transcriber")
     if settings.by == "whisper":
-        need("faster_whisper", "whisper")
+        require("faster_whisper", "whisper")
         find_weights(settings.model)
 
 
@@ -198,13 +198,13 @@ def find_weights(model: str) -> Path:
         ) from error
 
 
-def fetch_weights(name: str, source: Path | None = None, tell: Tell = silent) -> Path:
+def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCallback = ignore) -> Path:
     """Bring weights into the cache, checked; from the hub or from the folder `source`. DownloadError."""
     from dimts.xtts.download import Acceptance, fetch
 
     if name not in WEIGHTS:
         raise ConfigError(f"no weights {name!r} to fetch", f"known: {', '.join(WEIGHTS)}")
-    return fetch(WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, tell=tell)
+    return fetch(WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, on_progress=on_progress)
 
 
 # --- judging --------------------------------------------------------------------------------------
@@ -219,12 +219,12 @@ _MOST_REPEATS = 3
 """Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
 
 
-def judge(heard: Heard, speech_seconds: float, settings: TranscribeSettings) -> list[Doubt]:
+def judge(heard: Transcript, speech_seconds: float, settings: TranscribeSettings) -> list[Issue]:
     """Every reason to think that a recogniser made its text up. Script and language are for `check_text`."""
-    found: list[Doubt] = []
+    found: list[Issue] = []
 
     def doubt(message: str, measured: float | None = None, allowed: float | None = None) -> None:
-        found.append(Doubt("invented", message, measured, allowed))
+        found.append(Issue("invented", message, measured, allowed))
 
     if credit := _CREDITS.search(heard.text):
         doubt(f"such words stand below films, nobody says them: {credit.group()!r}")
@@ -259,14 +259,14 @@ def most_repeats(text: str) -> int:
     return most
 
 
-def favourites(rows: Sequence[Utterance]) -> dict[str, Doubt]:
+def favourites(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Utterance id → doubt, for a text heard in several clips: the recogniser's phrase for what it cannot hear."""
     same: dict[str, list[Utterance]] = defaultdict(list)
     for row in rows:
         if row.by in ("whisper", "recogniser") and row.kept:
             same[text_key(row.text)].append(row)
     return {
-        row.id: Doubt("heard_often", f"heard in {len(group)} clips alike", len(group), _MOST_SAME_TEXTS - 1)
+        row.id: Issue("heard_often", f"heard in {len(group)} clips alike", len(group), _MOST_SAME_TEXTS - 1)
         for group in same.values()
         if len(group) >= _MOST_SAME_TEXTS
         for row in group

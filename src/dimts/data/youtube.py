@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 from dimts.base.config import to_dict
 from dimts.base.errors import SourceError
 from dimts.base.files import write_text
-from dimts.base.plugins import need
-from dimts.base.progress import Progress, Tell, silent
-from dimts.data.files import SOUND, SOURCE_NOTE, Source
+from dimts.base.plugins import require
+from dimts.base.progress import Progress, ProgressCallback, ignore
+from dimts.data.sources import SOUND, SOURCE_NOTE, RecordingSource
 
 LANGUAGE = "am"
 _RETRIES = 5
@@ -31,16 +31,16 @@ def is_link(source: str) -> bool:
     return urlsplit(source).scheme in ("http", "https")
 
 
-def fetch(link: str, folder: Path, tell: Tell = silent) -> list[Path]:
+def fetch(link: str, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
     """Fetch the sound behind a link into `folder`; the files that are new, none if it is there already.
 
     Raises SourceError when there is nothing to be had, MissingExtra without yt-dlp.
     """
-    library = need("yt_dlp", "data")
+    library = require("yt_dlp", "data")
 
     def hook(state: dict[str, Any]) -> None:
         total = state.get("total_bytes") or state.get("total_bytes_estimate")
-        tell(Progress("fetch", state.get("downloaded_bytes") or 0, total, "bytes"))
+        on_progress(Progress("fetch", state.get("downloaded_bytes") or 0, total, "bytes"))
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as name:
         options = {
@@ -75,8 +75,8 @@ def fetch(link: str, folder: Path, tell: Tell = silent) -> list[Path]:
         return _moved(Path(name), folder, _source(link, found))
 
 
-def _source(link: str, found: dict[str, Any]) -> Source:
-    return Source(
+def _source(link: str, found: dict[str, Any]) -> RecordingSource:
+    return RecordingSource(
         link=str(found.get("webpage_url") or link),
         title=str(found.get("title") or ""),
         channel=str(found.get("channel") or found.get("uploader") or ""),
@@ -84,7 +84,7 @@ def _source(link: str, found: dict[str, Any]) -> Source:
     )
 
 
-def _moved(fetched: Path, folder: Path, source: Source) -> list[Path]:
+def _moved(fetched: Path, folder: Path, source: RecordingSource) -> list[Path]:
     """Out of the temporary folder under one stem: sound, subtitles, note."""
     files = sorted(path for path in fetched.iterdir() if path.suffix != ".part")
     sounds = [path for path in files if path.suffix.lower() in SOUND]

@@ -23,10 +23,10 @@ import numpy.typing as npt
 from dimts.audio.level import frame_levels, high_pass
 from dimts.audio.likeness import Embedding, embed, likeness
 from dimts.audio.wave import Wave
-from dimts.base.doubt import Doubt
 from dimts.base.errors import AudioError, ConfigError
-from dimts.evaluate.listener import Heard, Listener, Ways, words_signs, written
+from dimts.base.issue import Issue
 from dimts.evaluate.metrics import Edits, align, per
+from dimts.evaluate.phone_recogniser import AlternativeScorer, PhoneRecogniser, Posteriors, words_signs, written
 from dimts.evaluate.sound import Prosody, prosody
 from dimts.text.phones import short
 
@@ -106,13 +106,13 @@ class Examined:
     likeness: float
     """To the voice it should be; nan where none was given."""
     snr_db: float
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Issue, ...]
 
 
 def examine(
     wave: Wave,
     words: Sequence[Sequence[str]],
-    listener: Listener,
+    listener: PhoneRecogniser,
     profile: Embedding | None = None,
     settings: FaultSettings | None = None,
 ) -> Examined:
@@ -223,16 +223,16 @@ def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, 
         expected, (), nothing, nothing, tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt),
         Evidence(math.inf, len(expected), 0.0, (), "extra", {}),
         Prosody(wave.seconds, math.nan, (), wave.seconds, 0.0, math.nan, math.nan), math.nan, math.nan,
-        (Doubt("cut", f"nothing is said of {len(expected)} phones", float(len(expected)), 0.0),),
+        (Issue("cut", f"nothing is said of {len(expected)} phones", float(len(expected)), 0.0),),
     )  # fmt: skip
 
 
 def _weigh(
-    heard: Heard, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
+    heard: Posteriors, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
 ) -> tuple[tuple[HeardWord, ...], Evidence]:
     """Each word, and what speaks for faults."""
     try:
-        ways = Ways(heard, expected)
+        ways = AlternativeScorer(heard, expected)
     except AudioError:  # shorter than the sentence can be
         missing, cut = _cut(heard.costs_of_beginnings(expected))
         unheard = tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt)
@@ -285,7 +285,7 @@ def _repeats(said: Sequence[str], before: Sequence[str], after: Sequence[str]) -
     return False
 
 
-def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], listener: Listener) -> dict[int, float]:
+def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], listener: PhoneRecogniser) -> dict[int, float]:
     """Long consonants → what speaks for half their time; none where the wave is too short for all that is asked."""
     try:
         placed = listener.segmenter.segment(wave, spelt)
@@ -294,33 +294,33 @@ def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], listener: Listener) -> 
     return listener.segmenter.lengths.evidence(placed)
 
 
-def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Doubt]:
+def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
     evidence, expected = one.evidence, one.expected
     if evidence.cut > settings.cut_evidence:
         lost = " ".join(expected[-evidence.missing :])
-        yield Doubt("cut", f"the end is missing: {lost}", evidence.cut, settings.cut_evidence)
+        yield Issue("cut", f"the end is missing: {lost}", evidence.cut, settings.cut_evidence)
     if evidence.extra > settings.extra_evidence:
         words = "said again" if evidence.extra_kind == "loop" else "not asked for"
         said = f"{words}: {' '.join(evidence.extra_said)}"
-        yield Doubt(evidence.extra_kind, said, evidence.extra, settings.extra_evidence)
+        yield Issue(evidence.extra_kind, said, evidence.extra, settings.extra_evidence)
     for word in one.words:
         if word.excess > settings.word_excess:
             said = f"heard {' '.join(word.heard) or 'nothing'} for {' '.join(word.expected)}"
-            yield Doubt("wrong_word", said, word.excess, settings.word_excess)
+            yield Issue("wrong_word", said, word.excess, settings.word_excess)
     if evidence.shortened > settings.short_evidence:
         said = ", ".join(
             f"{expected[place]} in {' '.join(expected[max(0, place - 2) : place + 3])}"
             for place, margin in evidence.short.items()
             if margin > 0
         )
-        yield Doubt("short_consonants", f"sounds short: {said}", evidence.shortened, settings.short_evidence)
+        yield Issue("short_consonants", f"sounds short: {said}", evidence.shortened, settings.short_evidence)
     if one.likeness < settings.likeness:
-        yield Doubt("other_voice", f"likeness to the voice is {one.likeness:.2f}", one.likeness, settings.likeness)
+        yield Issue("other_voice", f"likeness to the voice is {one.likeness:.2f}", one.likeness, settings.likeness)
     if one.snr_db < settings.snr_db:
-        yield Doubt("noise", f"speech is only {one.snr_db:.0f} dB over the noise", one.snr_db, settings.snr_db)
+        yield Issue("noise", f"speech is only {one.snr_db:.0f} dB over the noise", one.snr_db, settings.snr_db)
     longest = _longest_pause(one.prosody)
     if longest > settings.pause_seconds:
-        yield Doubt("pause", f"a silence of {longest:.1f} s within", longest, settings.pause_seconds)
+        yield Issue("pause", f"a silence of {longest:.1f} s within", longest, settings.pause_seconds)
 
 
 def _longest_pause(spoken: Prosody) -> float:

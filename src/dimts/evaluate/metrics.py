@@ -54,7 +54,7 @@ class Edits:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EditStep:
     """One place of an alignment: positions in what was heard and what was expected; None where there is none."""
 
     kind: Kind
@@ -62,10 +62,10 @@ class Step:
     expected: int | None
 
 
-def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None) -> list[Step]:
+def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None) -> list[EditStep]:
     """The cheapest way from `expected` to `heard` (Levenshtein 1966). `cost` of taking one for another is at most 2."""
     table = _table(heard, expected, cost)
-    steps: list[Step] = []
+    steps: list[EditStep] = []
     row, column = len(expected), len(heard)
     while row or column:
         value = table[row][column]
@@ -74,14 +74,14 @@ def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], floa
             change = 0.0 if one == two else (cost(one, two) if cost else 1.0)
             if value == table[row - 1][column - 1] + change:
                 row, column = row - 1, column - 1
-                steps.append(Step("same" if one == two else "wrong", column, row))
+                steps.append(EditStep("same" if one == two else "wrong", column, row))
                 continue
         if row and value == table[row - 1][column] + 1:
             row -= 1
-            steps.append(Step("missing", None, row))
+            steps.append(EditStep("missing", None, row))
         else:
             column -= 1
-            steps.append(Step("extra", column, None))
+            steps.append(EditStep("extra", column, None))
     return steps[::-1]
 
 

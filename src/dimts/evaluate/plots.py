@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 _INK = "#1f3a2e"
 _SERIES = ("#14795c", "#c2552d", "#5b5fc7", "#a3812c")
@@ -23,7 +23,7 @@ _FLOOR_DECIBELS = -70.0
 
 
 def _figure(width_inches: float, height_inches: float) -> tuple[Any, Any]:
-    figure_module = need("matplotlib.figure", extra="evaluate")
+    figure_module = require("matplotlib.figure", extra="evaluate")
     figure = figure_module.Figure(figsize=(width_inches, height_inches), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -83,7 +83,7 @@ def ranges(rows: Sequence[tuple[str, float, float, float]], x_label: str) -> str
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(x_label, fontsize=9)
     axes.grid(axis="x", alpha=0.25)
-    with need("matplotlib", extra="evaluate").rc_context({"svg.fonttype": "none"}):
+    with require("matplotlib", extra="evaluate").rc_context({"svg.fonttype": "none"}):
         text = _svg(figure)
     for stand_in, name in stand_ins.items():
         text = text.replace(f">{stand_in}<", f">{html.escape(name)}<")

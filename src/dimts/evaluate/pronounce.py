@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import DataError, TextError
-from dimts.base.plugins import find
-from dimts.evaluate.listener import words_signs
+from dimts.base.plugins import resolve
 from dimts.evaluate.metrics import Edits, align, edits
+from dimts.evaluate.phone_recogniser import words_signs
 from dimts.text.frontend import BACKENDS, Chain, ChainSettings
 from dimts.text.phones import LONG, from_ipa, is_vowel, short
 
@@ -135,7 +135,7 @@ def backend(name: str, settings: ChainSettings | None = None, lexicon: Path | No
     if name == CHAIN:
         chain = Chain(settings, lexicon)
         return lambda words: [word.phones for word in chain.words(list(words))]
-    made = find(name, BACKENDS, _GROUP)()
+    made = resolve(name, BACKENDS, _GROUP)()
 
     def say(words: Sequence[str]) -> Sequence[Phones]:
         found: Sequence[Phones] = made.phones(list(words))

@@ -17,7 +17,7 @@ import numpy as np
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, MissingExtra
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 RATE = 16_000
 _SECONDS = 9.01
@@ -63,7 +63,7 @@ def _session() -> Any:
     places = list(found.submodule_search_locations or ()) if found else []
     if not places or not (Path(places[0]) / _MODEL).is_file():
         raise MissingExtra("speechmos", "evaluate")
-    onnxruntime = need("onnxruntime", "evaluate")
+    onnxruntime = require("onnxruntime", "evaluate")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not eat the machine

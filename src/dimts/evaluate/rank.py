@@ -26,7 +26,7 @@ import numpy as np
 
 from dimts.base.errors import DataError
 from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better, share
-from dimts.evaluate.trial import Measured
+from dimts.evaluate.measure import Measured
 
 WEIGHTS = {"intelligible": 0.45, "faultless": 0.15, "alike": 0.15, "foreseen": 0.15, "clean": 0.1}
 _BABBLE = 0.7

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dimts.audio.wave import Wave
 from dimts.base.files import write_text
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.evaluate import plots
 
 _STYLE = """
@@ -41,7 +41,7 @@ figcaption, .quiet { color: var(--quiet); font-size: .88rem; }
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ReportSample:
     """One sentence and the waves in which voices said it."""
 
     written: str
@@ -67,7 +67,7 @@ class Report:
     figures: Mapping[str, str] = field(default_factory=dict)
     """Heading → SVG, after the summary."""
     spoken_heading: str = "Spoken"
-    spoken: Sequence[Spoken] = ()
+    spoken: Sequence[ReportSample] = ()
     losses: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     """Curve name → (step, loss) points."""
     clip_seconds: Sequence[float] = ()
@@ -127,7 +127,7 @@ def _cell(text: str) -> str:
     return f'{_escape(found[1])}<br><span class="quiet">{_escape(found[2])}</span>'
 
 
-def _spoken(item: Spoken) -> str:
+def _spoken(item: ReportSample) -> str:
     voices = "".join(
         f"<figure><figcaption>{_escape(voice)}, {wave.seconds:.1f} s</figcaption>"
         f'<audio controls preload="metadata" src="{_audio(wave)}" '
@@ -143,7 +143,7 @@ def _spoken(item: Spoken) -> str:
 
 
 def _audio(wave: Wave) -> str:
-    soundfile = need("soundfile", extra="audio")
+    soundfile = require("soundfile", extra="audio")
     out = io.BytesIO()
     soundfile.write(out, wave.samples, wave.rate, format="WAV", subtype="PCM_16")
     return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")

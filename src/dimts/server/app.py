@@ -22,19 +22,20 @@ from starlette.exceptions import HTTPException
 from dimts.base.errors import DimtsError
 from dimts.base.version import __version__
 from dimts.server import page
-from dimts.server.desk import Desk
-from dimts.server.door import Door, bug, visit_of
-from dimts.server.errors import Refused, refusal
+from dimts.server.errors import ApiError, error_response
+from dimts.server.jobs import RequestPool
 from dimts.server.keys import Keys
 from dimts.server.metrics import Metrics
+from dimts.server.middleware import AccessMiddleware, bug, request_context
+from dimts.server.models import ModelRegistry
 from dimts.server.schema import (
     ConsentText,
     Deleted,
     ErrorBody,
     Health,
-    Model,
     ModelList,
-    Normalised,
+    ModelObject,
+    NormalisedResponse,
     Phones,
     SpeechRequest,
     TextRequest,
@@ -42,10 +43,9 @@ from dimts.server.schema import (
     VoiceName,
     VoiceRow,
 )
-from dimts.server.served import House
 from dimts.server.settings import ServeSettings
 from dimts.server.speech import Speaking
-from dimts.server.voices import Uploaded
+from dimts.server.voice_store import Uploaded
 
 T = TypeVar("T")
 
@@ -69,9 +69,9 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": _TOLD[status]} for status in sorted({*_ANY, *statuses})}
 
 
-def build(house: House, settings: ServeSettings, keys: Keys) -> Door:
+def build(house: ModelRegistry, settings: ServeSettings, keys: Keys) -> AccessMiddleware:
     """The application. Its loops and threads end with its lifespan."""
-    desk = Desk(settings)
+    desk = RequestPool(settings)
 
     def gauges() -> Any:
         yield "requests_taken", "Requests being spoken or waiting", "", len(desk)
@@ -106,7 +106,7 @@ def build(house: House, settings: ServeSettings, keys: Keys) -> Door:
     _texts(app, house, settings)
     _state(app, house, desk, settings, metrics)
     _schema(app, bool(keys))
-    return Door(app, settings, keys, metrics, desk, house)
+    return AccessMiddleware(app, settings, keys, metrics, desk, house)
 
 
 def _watch(metrics: Metrics, name: str) -> Callable[[float, int], None]:
@@ -120,20 +120,20 @@ def _watch(metrics: Metrics, name: str) -> Callable[[float, int], None]:
 
 
 def _errors(app: FastAPI) -> None:
-    def shown(refused: Refused) -> JSONResponse:
+    def shown(refused: ApiError) -> JSONResponse:
         return JSONResponse(refused.body(), refused.status, refused.headers)
 
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
+    @app.exception_handler(ApiError)
+    async def refused(_: Request, error: ApiError) -> JSONResponse:
         return shown(error)
 
     @app.exception_handler(Exception)
     async def ours(request: Request, _: Exception) -> JSONResponse:  # raised again after this, for the door to log
-        return shown(bug(visit_of(request.scope)))
+        return shown(bug(request_context(request.scope)))
 
     @app.exception_handler(DimtsError)
     async def dimts(_: Request, error: DimtsError) -> JSONResponse:
-        return shown(refusal(error))
+        return shown(error_response(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -142,19 +142,19 @@ def _errors(app: FastAPI) -> None:
         place = [str(part) for part in first["loc"] if part not in ("body", "str", "VoiceId")]
         field = ".".join(place).encode("utf-8", "replace").decode()[:80] or None
         if first["type"] == "json_invalid":
-            return shown(Refused(400, f"the body is not JSON: {first['ctx']['error']}", code="not_json"))
+            return shown(ApiError(400, f"the body is not JSON: {first['ctx']['error']}", code="not_json"))
         said = first["msg"].encode("utf-8", "replace").decode()[:300]
         hint = f"known are {', '.join(SpeechRequest.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        return shown(Refused(400, f"{field or 'the body'}: {said}", hint, param=field, code=first["type"]))
+        return shown(ApiError(400, f"{field or 'the body'}: {said}", hint, param=field, code=first["type"]))
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         hint = "see /docs" if error.status_code in (404, 405) else ""
         said = str(error.detail).encode("utf-8", "replace").decode()
-        return shown(Refused(error.status_code, said, hint, headers=error.headers))
+        return shown(ApiError(error.status_code, said, hint, headers=error.headers))
 
 
-def _speech(app: FastAPI, house: House, speaking: Speaking) -> None:
+def _speech(app: FastAPI, house: ModelRegistry, speaking: Speaking) -> None:
     fields = {"data": {"type": "string"}, "event": {"type": "string"}}
     events = {"text/event-stream": {"schema": {"type": "object", "properties": fields, "required": ["data"]}}}
 
@@ -168,19 +168,19 @@ def _speech(app: FastAPI, house: House, speaking: Speaking) -> None:
         return await speaking.answer(body, request)
 
 
-def _lists(app: FastAPI, house: House) -> None:
+def _lists(app: FastAPI, house: ModelRegistry) -> None:
     began = int(time.time())
 
     @app.get("/v1/models", responses=_problems(), summary="What speaks here")
     async def models() -> ModelList:
-        return ModelList(data=[Model(id=name, created=began) for name in house.models])
+        return ModelList(data=[ModelObject(id=name, created=began) for name in house.models])
 
     @app.get("/v1/models/{model}", responses=_problems(404), summary="One of them")
-    async def model(model: str) -> Model:
-        return Model(id=house.model(model).name, created=began)
+    async def model(model: str) -> ModelObject:
+        return ModelObject(id=house.model(model).name, created=began)
 
 
-def _voices(app: FastAPI, house: House, settings: ServeSettings) -> None:
+def _voices(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None:
     listening = asyncio.Semaphore(1)
 
     @app.get("/v1/voices", responses=_problems(), summary="All voices, and the ones you uploaded")
@@ -190,7 +190,7 @@ def _voices(app: FastAPI, house: House, settings: ServeSettings) -> None:
             for name, served in house.models.items()
             for voice in served.names()
         ]
-        uploaded = house.shelf.all(visit_of(request.scope).owner) if house.shelf else ()
+        uploaded = house.shelf.all(request_context(request.scope).owner) if house.shelf else ()
         return VoiceList(data=[*own, *map(_row, uploaded)])
 
     @app.post("/v1/voices", status_code=201, responses=_problems(404, 503), summary="Upload a voice")
@@ -203,32 +203,32 @@ def _voices(app: FastAPI, house: House, settings: ServeSettings) -> None:
     ) -> VoiceRow:
         """The recording becomes a voice and is not kept; the consent is, with the voice."""
         if house.shelf is None:
-            raise Refused(403, "voices cannot be uploaded here", "start the server with --voices-folder FOLDER")
-        served, owner = house.model(model), visit_of(request.scope).owner
+            raise ApiError(403, "voices cannot be uploaded here", "start the server with --voices-folder FOLDER")
+        served, owner = house.model(model), request_context(request.scope).owner
         consent, name = consent.strip(), name.strip()
         if len(consent) < 10 or not name.isprintable() or not name:
-            raise Refused(400, "name and consent must be said in words", "consent: how the speaker agreed",
+            raise ApiError(400, "name and consent must be said in words", "consent: how the speaker agreed",
                           param="consent" if name.isprintable() and name else "name")  # fmt: skip
         if name in served.names() or house.shelf.find(name, served.name, owner):
-            raise Refused(400, f"there is a voice {name!r} already", "choose another name", param="name",
+            raise ApiError(400, f"there is a voice {name!r} already", "choose another name", param="name",
                           code="voice_exists")  # fmt: skip
         data = await file.read()
         about = Uploaded("", name, served.name, owner, consent, 0, _sha256(data))
         async with listening:
             made = await run_in_threadpool(_listened, house, served, data, about, settings.max_reference_seconds)
-        visit_of(request.scope).facts |= {"voice": made.id, "sha256": made.sha256}
+        request_context(request.scope).facts |= {"voice": made.id, "sha256": made.sha256}
         return _row(made)
 
     @app.delete("/v1/voices/{voice}", responses=_problems(404), summary="Delete a voice you uploaded")
     async def delete(voice: str, request: Request) -> Deleted:
-        if house.shelf is None or not house.shelf.delete(voice, visit_of(request.scope).owner):
+        if house.shelf is None or not house.shelf.delete(voice, request_context(request.scope).owner):
             if any(voice in served.names() for served in house.models.values()):
-                raise Refused(403, "voices of a model cannot be deleted", "only those that were uploaded")
-            raise Refused(404, "you have uploaded no such voice", "GET /v1/voices lists their ids", param="voice")
+                raise ApiError(403, "voices of a model cannot be deleted", "only those that were uploaded")
+            raise ApiError(404, "you have uploaded no such voice", "GET /v1/voices lists their ids", param="voice")
         return Deleted(id=voice)
 
 
-def _listened(house: House, served: Any, data: bytes, about: Uploaded, max_seconds: float) -> Uploaded:
+def _listened(house: ModelRegistry, served: Any, data: bytes, about: Uploaded, max_seconds: float) -> Uploaded:
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "upload"
         recording.write_bytes(data)
@@ -247,7 +247,7 @@ def _row(one: Uploaded) -> VoiceRow:
                     consent=one.consent)  # fmt: skip
 
 
-def _texts(app: FastAPI, house: House, settings: ServeSettings) -> None:
+def _texts(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None:
     turns = asyncio.Semaphore(2)  # reading is pure Python: more at once would only take turns
 
     async def read(body: TextRequest, reading: Callable[[Any], T]) -> tuple[str, T]:
@@ -257,9 +257,9 @@ def _texts(app: FastAPI, house: House, settings: ServeSettings) -> None:
             return served.name, await run_in_threadpool(reading, served.speaker.frontend)
 
     @app.post("/v1/normalise", responses=_problems(404), summary="Written text → spoken form")
-    async def normalise(body: TextRequest) -> Normalised:
+    async def normalise(body: TextRequest) -> NormalisedResponse:
         name, text = await read(body, lambda frontend: frontend.normaliser.spoken(body.input))
-        return Normalised(model=name, text=text)
+        return NormalisedResponse(model=name, text=text)
 
     @app.post("/v1/phones", responses=_problems(404), summary="Text → IPA phones, and why")
     async def phones(body: TextRequest) -> Phones:
@@ -276,11 +276,11 @@ def _texts(app: FastAPI, house: House, settings: ServeSettings) -> None:
 def check_text(text: str, settings: ServeSettings) -> None:
     """Refused (400) for a text that is too long."""
     if len(text) > settings.max_letters:
-        raise Refused(400, f"a text of {len(text)} letters; {settings.max_letters} are taken at once",
+        raise ApiError(400, f"a text of {len(text)} letters; {settings.max_letters} are taken at once",
                       "send it in several requests", param="input", code="text_too_long")  # fmt: skip
 
 
-def _state(app: FastAPI, house: House, desk: Desk, settings: ServeSettings, metrics: Metrics) -> None:
+def _state(app: FastAPI, house: ModelRegistry, desk: RequestPool, settings: ServeSettings, metrics: Metrics) -> None:
     @app.get("/health", responses={503: {"model": Health, "description": "Going down."}}, summary="How it is")
     async def health(response: Response) -> Health:
         loops = house.loops()

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dimts.base.errors import ConfigError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.server import log
 from dimts.server.keys import Keys
-from dimts.server.served import Source
+from dimts.server.models import ModelSource
 from dimts.server.settings import ServeSettings
 
 NAME = "dimts"
@@ -26,15 +26,15 @@ PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEAL
 """Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin again."""
 
 
-def deployment(sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> Any:
+def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> Any:
     """A Ray Serve application, to be run with `ray.serve.run`. Raises MissingExtra."""
-    serve: Any = need("ray.serve", "ray")
+    serve: Any = require("ray.serve", "ray")
     ray = settings.ray
 
     class Copy:
         """One copy of the server."""
 
-        def __init__(self, sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> None:
+        def __init__(self, sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> None:
             from dimts.server.run import make
 
             log.set_up()
@@ -70,13 +70,13 @@ def deployment(sources: Sequence[Source], settings: ServeSettings, keys: Keys) -
     return serve.deployment(**options)(serve.ingress()(Copy)).bind(list(sources), settings, keys)
 
 
-def start(sources: Sequence[Source], settings: ServeSettings) -> str:
+def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
     """Deploy on the Ray that is connected, or on one of this machine; the address once every copy answers.
 
     Raises ConfigError for a wrong key file or a cluster that cannot hold the copies, MissingExtra.
     """
-    ray: Any = need("ray", "ray")
-    serve: Any = need("ray.serve", "ray")
+    ray: Any = require("ray", "ray")
+    serve: Any = require("ray.serve", "ray")
     keys = Keys.read(settings.keys) if settings.keys else Keys()
     for name, seconds in PATIENCE.items():
         os.environ.setdefault(name, seconds)
@@ -96,7 +96,7 @@ def start(sources: Sequence[Source], settings: ServeSettings) -> str:
     return f"http://{settings.host}:{settings.port}"
 
 
-def serve(sources: Sequence[Source], settings: ServeSettings, told: Callable[[str], None]) -> None:
+def serve(sources: Sequence[ModelSource], settings: ServeSettings, told: Callable[[str], None]) -> None:
     """Deploy and wait for a signal; then take the deployment down, its running requests finishing first."""
     if settings.port == 0:
         raise ConfigError("Ray Serve needs a port of its own", "name one: --port 8000")
@@ -106,7 +106,7 @@ def serve(sources: Sequence[Source], settings: ServeSettings, told: Callable[[st
         signal.signal(sig, lambda *_: over.set())
     over.wait()
     log.note("stopping")
-    serving: Any = need("ray.serve", "ray")
+    serving: Any = require("ray.serve", "ray")
     serving.shutdown()
 
 
@@ -114,5 +114,5 @@ def _cluster_runs() -> bool:
     """Whether a Ray cluster is running that this machine belongs to."""
     if os.environ.get("RAY_ADDRESS"):
         return True
-    services: Any = need("ray._private.services", "ray")
+    services: Any = require("ray._private.services", "ray")
     return bool(services.find_gcs_addresses())

@@ -17,7 +17,7 @@ _CODES = {
 }  # fmt: skip
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """An answer other than what was asked for."""
 
     def __init__(
@@ -36,9 +36,9 @@ class Refused(Exception):
         return {"error": {"message": shown, "type": kind, "param": self.param, "code": self.code}}
 
 
-def refusal(error: DimtsError, param: str | None = None) -> Refused:
+def error_response(error: DimtsError, param: str | None = None) -> ApiError:
     """What a person should read when dimts refuses."""
     if isinstance(error, MissingExtra):
-        return Refused(503, error.message, error.hint, code="missing_extra")
+        return ApiError(503, error.message, error.hint, code="missing_extra")
     code = "bad_setting" if isinstance(error, ConfigError) else type(error).__name__.removesuffix("Error").lower()
-    return Refused(400, error.message, error.hint, param=param, code=f"{code}_error")
+    return ApiError(400, error.message, error.hint, param=param, code=f"{code}_error")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -20,7 +20,7 @@ class Metrics:
     """One registry for each app, so that several may live in one process."""
 
     def __init__(self, gauges: Gauges) -> None:
-        prometheus: Any = need("prometheus_client", "serve")
+        prometheus: Any = require("prometheus_client", "serve")
         self._write = prometheus.generate_latest
         self.media_type: str = prometheus.CONTENT_TYPE_LATEST
         self.registry: CollectorRegistry = prometheus.CollectorRegistry()
@@ -55,7 +55,7 @@ class _Asked:
         self._gauges = gauges
 
     def collect(self) -> Iterator[Any]:
-        core = need("prometheus_client.core", "serve")
+        core = require("prometheus_client.core", "serve")
         families: dict[str, Any] = {}
         for name, told, model, value in self._gauges():
             labels = ["model"] if model else []

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dimts.base.errors import ConfigError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.server.keys import Keys
 from dimts.server.memory import stay_small
 from dimts.server.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from dimts.server.door import Door
-    from dimts.server.served import Source
+    from dimts.server.middleware import AccessMiddleware
+    from dimts.server.models import ModelSource
 
 _LIBRARIES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 _AFTER_GRACE_SECONDS = 120.0
@@ -34,7 +34,7 @@ _SWITCH_SECONDS = 0.001
 """How long one thread of Python may keep the others waiting: reading texts must not hold up the sound."""
 
 
-def serve(sources: Sequence[Source], settings: ServeSettings, told: Callable[[str], None]) -> None:
+def serve(sources: Sequence[ModelSource], settings: ServeSettings, told: Callable[[str], None]) -> None:
     """Load the models and serve them until a signal comes; `told` gets the address once requests are answered.
 
     Raises ConfigError for a port that is taken, a wrong key file or settings that contradict each other,
@@ -98,23 +98,25 @@ def serve(sources: Sequence[Source], settings: ServeSettings, told: Callable[[st
 
 def _libraries() -> Any:
     for library in _LIBRARIES:
-        need(library, "serve")
-    return need("uvicorn", "serve")
+        require(library, "serve")
+    return require("uvicorn", "serve")
 
 
-def make(sources: Sequence[Source], settings: ServeSettings, keys: Keys) -> Door:
+def make(sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> AccessMiddleware:
     """The application with its models loaded, in this process. Raises as `serve` does."""
     from dimts.server.app import build
-    from dimts.server.served import House, Served
+    from dimts.server.models import LoadedModel, ModelRegistry
 
     if settings.voices_folder and Path(settings.voices_folder).is_file():
         raise ConfigError(f"{settings.voices_folder} is a file", "name a folder for uploaded voices")
     sys.setswitchinterval(_SWITCH_SECONDS)
     stay_small()
     if any(source.name != "formant" for source in sources):
-        torch = need("torch", "speak")
+        torch = require("torch", "speak")
         torch.set_num_threads(settings.torch_threads or max(1, (os.cpu_count() or 1) // 2))
-    return build(House([Served.load(source, settings.slots) for source in sources], settings), settings, keys)
+    return build(
+        ModelRegistry([LoadedModel.load(source, settings.slots) for source in sources], settings), settings, keys
+    )
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -50,7 +50,7 @@ class TextRequest(_Strict):
     model: str = Field("", max_length=200, description="Whose front end reads it; empty: that of the first model.")
 
 
-class Normalised(BaseModel):
+class NormalisedResponse(BaseModel):
     """A text in its spoken form."""
 
     object: Literal["normalised"] = "normalised"
@@ -67,7 +67,7 @@ class Phones(BaseModel):
     phrases: list[dict[str, Any]] = Field(description="Each breath with its words, who said so and what was refused.")
 
 
-class Model(BaseModel):
+class ModelObject(BaseModel):
     """Something that speaks."""
 
     id: str
@@ -80,7 +80,7 @@ class ModelList(BaseModel):
     """All of them."""
 
     object: Literal["list"] = "list"
-    data: list[Model]
+    data: list[ModelObject]
 
 
 class VoiceRow(BaseModel):

@@ -15,7 +15,7 @@ OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 
 
 @dataclass(frozen=True, slots=True)
-class RaySettings:
+class RayServeSettings:
     """[serve.ray]: how many copies of the server a Ray cluster runs (`dimts serve --ray`)."""
 
     min_replicas: int = 1
@@ -86,7 +86,7 @@ class ServeSettings:
     """Other names of models; "" is the first that is served."""
     voice_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Other names of voices, e.g. {alloy = "abebe"}."""
-    ray: RaySettings = field(default_factory=RaySettings)
+    ray: RayServeSettings = field(default_factory=RayServeSettings)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -14,16 +14,16 @@ from urllib.parse import quote
 from fastapi import Request
 from starlette.responses import Response
 
-from dimts.audio.encode import STREAMED, Encoder
+from dimts.audio.encode import STREAMED, AudioEncoder
 from dimts.audio.wave import FORMATS, Wave, join
 from dimts.base.errors import SynthesisError
 from dimts.server import log
-from dimts.server.desk import Desk, Ended, Speech, answer
-from dimts.server.door import Visit, visit_of
-from dimts.server.errors import Refused
+from dimts.server.errors import ApiError
+from dimts.server.jobs import JobCancelled, RequestPool, SpeechJob, answer
 from dimts.server.metrics import Metrics
+from dimts.server.middleware import RequestContext, request_context
+from dimts.server.models import ModelRegistry
 from dimts.server.schema import SpeechRequest
-from dimts.server.served import House
 from dimts.server.settings import ServeSettings
 from dimts.speak import RATE, Speaker
 
@@ -36,15 +36,15 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Speaking:
     """Answers requests for speech."""
 
-    def __init__(self, house: House, desk: Desk, metrics: Metrics, settings: ServeSettings) -> None:
+    def __init__(self, house: ModelRegistry, desk: RequestPool, metrics: Metrics, settings: ServeSettings) -> None:
         self.house, self.desk, self.metrics, self.settings = house, desk, metrics, settings
 
     async def answer(self, body: SpeechRequest, request: Request) -> Response:
         """The answer, whose first sound is there already. Raises Refused and DimtsError before any of it is sent."""
-        visit = visit_of(request.scope)
+        visit = request_context(request.scope)
         served = self.house.model(body.model)
         if len(body.input) > self.settings.max_letters:
-            raise Refused(
+            raise ApiError(
                 400,
                 f"a text of {len(body.input)} letters; {self.settings.max_letters} are taken at once",
                 "send it in several requests",
@@ -58,7 +58,7 @@ class Speaking:
         speaker, chosen = served.speaking(voice, guest, speed=body.speed, seed=body.seed, whole=whole)
         sent = _Sent(self.metrics, served.name, visit)
 
-        def work(speech: Speech) -> Iterator[bytes]:
+        def work(speech: SpeechJob) -> Iterator[bytes]:
             make = _whole if whole else _streamed
             for wave, data in make(speech, speaker, body.input, chosen, body.response_format):
                 sent.sound(wave)
@@ -95,23 +95,23 @@ class Speaking:
             headers["content-length"] = str(len(first or b""))
         return _Flowing(pieces, speech, sent, headers, media_type)
 
-    def _given_up(self, error: BaseException, speech: Speech, sent: _Sent) -> BaseException:
+    def _given_up(self, error: BaseException, speech: SpeechJob, sent: _Sent) -> BaseException:
         """The refusal of a request that has heard nothing yet; its place is free."""
         if isinstance(error, TimeoutError):
             speech.leave("timeout")
             sent.end("timeout")
-            return Refused(503, "no sound in time: the server is busy", "ask again in a moment",
+            return ApiError(503, "no sound in time: the server is busy", "ask again in a moment",
                            headers={"retry-after": str(self.desk.retry_after())})  # fmt: skip
         if isinstance(error, _Left):
             speech.leave("left")
             sent.end("left")
-            return Refused(499, "the client has gone", code="client_left")  # nobody reads it but the log
+            return ApiError(499, "the client has gone", code="client_left")  # nobody reads it but the log
         speech.leave("" if isinstance(error, Exception) else "left")
         known = answer(error, speech) if isinstance(error, Exception) else None
         sent.end(speech.why or ("refused" if known else "bug"))
         return known or error
 
-    async def _pieces(self, first: bytes | None, speech: Speech, deadline: float) -> AsyncIterator[bytes]:
+    async def _pieces(self, first: bytes | None, speech: SpeechJob, deadline: float) -> AsyncIterator[bytes]:
         piece = first
         while piece is not None:
             yield piece
@@ -119,13 +119,13 @@ class Speaking:
                 piece = await asyncio.wait_for(speech.next(), max(deadline - time.monotonic(), 0.001))
             except TimeoutError:
                 speech.leave("timeout")
-                raise Ended from None
+                raise JobCancelled from None
 
 
 class _Sent:
     """What was sent of one request, for the log and the figures."""
 
-    def __init__(self, metrics: Metrics, model: str, visit: Visit) -> None:
+    def __init__(self, metrics: Metrics, model: str, visit: RequestContext) -> None:
         self._metrics, self._model, self._visit = metrics, model, visit
         self.seconds = 0.0
         self._ended = False
@@ -152,7 +152,7 @@ class _Flowing(Response):
     """An answer that is sent while it is made, and stops being made as soon as nobody takes it."""
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], speech: Speech, sent: _Sent, headers: dict[str, str], media_type: str
+        self, pieces: AsyncIterator[bytes], speech: SpeechJob, sent: _Sent, headers: dict[str, str], media_type: str
     ) -> None:
         self._pieces, self._speech, self._sent = pieces, speech, sent
         self.status_code, self.background, self.media_type = 200, None, media_type
@@ -168,12 +168,12 @@ class _Flowing(Response):
             how = self._speech.why or "left"
             if isinstance(error, asyncio.CancelledError):
                 raise
-        except Ended:
+        except JobCancelled:
             how = self._speech.why or "ended"
             raise
         except Exception as error:
             how = "failed"
-            log.note("speech failed", level=logging.ERROR, error=error, request=visit_of(scope).id)
+            log.note("speech failed", level=logging.ERROR, error=error, request=request_context(scope).id)
             raise
         finally:
             self._speech.leave()
@@ -209,9 +209,9 @@ async def _unless_left(doing: Awaitable[T], receive: _Receive) -> T:
         await asyncio.gather(work, leaving, return_exceptions=True)
 
 
-def _streamed(speech: Speech, speaker: Speaker, text: str, voice: Any, form: str) -> Iterator[tuple[Wave, bytes]]:
+def _streamed(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: str) -> Iterator[tuple[Wave, bytes]]:
     """Each wave as it is made, and the bytes that are certain with it."""
-    encoder = Encoder(form, RATE)
+    encoder = AudioEncoder(form, RATE)
     said = False
     try:
         for wave in speaker.stream(text, voice):
@@ -227,7 +227,7 @@ def _streamed(speech: Speech, speaker: Speaker, text: str, voice: Any, form: str
     yield Wave.silence(0.0, RATE), encoder.finish()
 
 
-def _whole(speech: Speech, speaker: Speaker, text: str, voice: Any, form: str) -> Iterator[tuple[Wave, bytes]]:
+def _whole(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: str) -> Iterator[tuple[Wave, bytes]]:
     """All of it at once, with a header that says how long it is."""
     pieces: list[Wave] = []
     for said in speaker.perform(text, voice):
@@ -239,7 +239,7 @@ def _whole(speech: Speech, speaker: Speaker, text: str, voice: Any, form: str) -
     if form in FORMATS and form in ("wav", "flac"):
         yield wave, wave.encode(form)
         return
-    encoder = Encoder(form, RATE)
+    encoder = AudioEncoder(form, RATE)
     yield wave, encoder.push(wave) + encoder.finish()
 
 
@@ -248,8 +248,8 @@ async def _events(pieces: AsyncIterator[bytes], letters: int, sent: _Sent) -> As
     try:
         async for piece in pieces:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode()})
-    except Ended:
-        yield _event({"type": "error", "error": Refused(503, "broken off", "ask again in a moment").body()["error"]})
+    except JobCancelled:
+        yield _event({"type": "error", "error": ApiError(503, "broken off", "ask again in a moment").body()["error"]})
         raise
     usage = {"input_tokens": letters, "output_tokens": round(sent.seconds * 1000), "total_tokens": 0}
     usage["total_tokens"] = usage["input_tokens"] + usage["output_tokens"]

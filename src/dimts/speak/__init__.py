@@ -11,9 +11,9 @@ for. Nothing is said of a text that holds no Amharic; it is refused before the f
 
 from __future__ import annotations
 
+from dimts.speak.results import Engine, SpokenWord, SynthesisedPhrase, Times, estimate_times
 from dimts.speak.settings import FASTEST, FORMANT, FORMANT_FRONTEND, RATE, SLOWEST, SpeakSettings
 from dimts.speak.speaker import Speaker, frontend_of
-from dimts.speak.spoken import Engine, Said, SpokenWord, Times, spread
 
 __all__ = [
     "FASTEST",
@@ -22,11 +22,11 @@ __all__ = [
     "RATE",
     "SLOWEST",
     "Engine",
-    "Said",
     "SpeakSettings",
     "Speaker",
     "SpokenWord",
+    "SynthesisedPhrase",
     "Times",
+    "estimate_times",
     "frontend_of",
-    "spread",
 ]

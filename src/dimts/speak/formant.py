@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dimts.audio.formant import FASTEST, SLOWEST, Formant
 from dimts.audio.wave import Wave
 from dimts.base.errors import SynthesisError
+from dimts.speak.results import Times
 from dimts.speak.settings import SpeakSettings
-from dimts.speak.spoken import Times
 from dimts.text.frontend import Phrase
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from dimts.audio.wave import Wave, join
 from dimts.base.config import from_table
 from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
-from dimts.base.plugins import nearest, need
-from dimts.base.progress import Tell, silent
+from dimts.base.plugins import nearest, require
+from dimts.base.progress import ProgressCallback, ignore
 from dimts.speak.formant import FormantEngine
+from dimts.speak.results import Engine, SynthesisedPhrase, estimate_times, words_of
 from dimts.speak.settings import FORMANT, FORMANT_FRONTEND, RATE, SpeakSettings
-from dimts.speak.spoken import Engine, Said, spread, words_of
 from dimts.text.frontend import Frontend, FrontendSettings, Phrase
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Speaker:
         lexicon: Path | None = None,
         device: str | None = None,
         variant: str | None = None,
-        tell: Tell = silent,
+        on_progress: ProgressCallback = ignore,
     ) -> Speaker:
         """The speaker of "formant", or of a folder with an XTTS voice (ours, or coqui's).
 
@@ -52,13 +52,13 @@ class Speaker:
             settings = replace(settings, formant=replace(settings.formant, variant=variant))
         if str(where) == FORMANT:
             return cls(FormantEngine(settings), Frontend(frontend or FORMANT_FRONTEND, lexicon), settings)
-        need("torch", "speak")
-        from dimts.speak.model import XttsEngine
+        require("torch", "speak")
+        from dimts.speak.xtts import XttsEngine
         from dimts.xtts import checkpoint
 
         bundle = checkpoint.load(where)
         own = frontend_of(bundle.front_end)
-        engine = XttsEngine(bundle, Path(where).name, settings, device, tell)
+        engine = XttsEngine(bundle, Path(where).name, settings, device, on_progress)
         return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
 
     def using(self, **changes: Any) -> Speaker:
@@ -102,7 +102,7 @@ class Speaker:
             if pause:
                 yield Wave.silence(pause, RATE)
 
-    def perform(self, text: str, voice: Voice | str | None = None) -> Iterator[Said]:
+    def perform(self, text: str, voice: Voice | str | None = None) -> Iterator[SynthesisedPhrase]:
         """Phrase by phrase, with the time of every word and phone. Raises as `say` does."""
         chosen = self._chosen(voice)
         start = 0.0
@@ -112,8 +112,8 @@ class Speaker:
             spoken = self.engine.wholes(speakable, chosen)
             for number, (phrase, pause) in some:
                 wave, times = spoken.get(number, (Wave.silence(0.0, RATE), None))
-                words = words_of(phrase, times or spread(phrase, wave), start)
-                yield Said(phrase, wave, start, pause, words, times is not None)
+                words = words_of(phrase, times or estimate_times(phrase, wave), start)
+                yield SynthesisedPhrase(phrase, wave, start, pause, words, times is not None)
                 start += wave.seconds + pause
 
     def phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:

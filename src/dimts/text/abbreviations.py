@@ -13,7 +13,18 @@ from functools import cache
 
 from dimts.text import numbers
 from dimts.text.ethiopic import LABIAL_A, fold_homophones, letter
-from dimts.text.spans import FIDEL, SIXTH, Found, Reading, is_prefix, is_suffix, pairs, table, with_suffix, word_before
+from dimts.text.reading import (
+    FIDEL,
+    SIXTH,
+    Found,
+    Reading,
+    is_prefix,
+    is_suffix,
+    pairs,
+    table,
+    with_suffix,
+    word_before,
+)
 
 _CHAIN = re.compile(rf"[{FIDEL}]{{1,24}}(?:[./][{FIDEL}]{{1,24}}){{1,7}}[./]?")
 _SPACED = re.compile(rf"[{FIDEL}]{{1,4}}(?:\. ?[{FIDEL}]{{1,2}}){{1,6}}(?![{FIDEL}])\.?")

@@ -10,7 +10,7 @@ import re
 
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
-from dimts.text.spans import FIDEL, Found, Reading, behind
+from dimts.text.reading import FIDEL, Found, Reading, behind
 
 _HOUR = "ሰዓት"
 _CLOCK = re.compile(r"(\d{1,2})[:፡](\d{2})(?:[:፡](\d{2}))?(?![\d:])")

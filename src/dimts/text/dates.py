@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from dimts.base.errors import TextError
 from dimts.text import numbers
-from dimts.text.context import MONTH_BEFORE
+from dimts.text.number_context import MONTH_BEFORE
 from dimts.text.quantities import prefix_of
-from dimts.text.spans import Found, Reading, behind
+from dimts.text.reading import Found, Reading, behind
 
 MONTHS = (
     "መስከረም", "ጥቅምት", "ኅዳር", "ታኅሣሥ", "ጥር", "የካቲት", "መጋቢት", "ሚያዝያ", "ግንቦት", "ሰኔ", "ሐምሌ", "ነሐሴ", "ጳጉሜ",

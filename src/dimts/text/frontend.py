@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from dimts.base.doubt import Doubt
+from dimts.base.issue import Issue
 from dimts.text.ethiopic import bare, fold_homophones
 from dimts.text.g2p.backend import Refusal, Word
 from dimts.text.g2p.chain import BACKENDS, Chain, ChainSettings
@@ -21,8 +21,18 @@ from dimts.text.phones import WORD_MARK, to_ipa
 from dimts.text.phrases import PhraseSettings, Token, breaths
 
 __all__ = [
-    "BACKENDS", "Chain", "ChainSettings", "Comparison", "Frontend", "FrontendSettings", "Phrase", "Refusal", "Word",
-    "compare", "phonemise", "phones",
+    "BACKENDS",
+    "BackendComparison",
+    "Chain",
+    "ChainSettings",
+    "Frontend",
+    "FrontendSettings",
+    "Phrase",
+    "Refusal",
+    "Word",
+    "compare",
+    "phonemise",
+    "phones",
 ]  # fmt: skip
 
 
@@ -157,7 +167,7 @@ def phones_of_line(frontend: Frontend, line: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BackendComparison:
     """One word, and what every backend says of it."""
 
     word: Word
@@ -170,7 +180,7 @@ class Comparison:
         return {**self.word.as_dict(), "answers": [answer.as_dict() for answer in self.answers]}
 
 
-def compare(text: str, settings: FrontendSettings | None = None) -> list[Comparison]:
+def compare(text: str, settings: FrontendSettings | None = None) -> list[BackendComparison]:
     """Every word of `text` with the answers of all backends side by side: those of the settings, then the others."""
     settings = settings or FrontendSettings()
     frontend = _shared(settings)
@@ -185,13 +195,13 @@ def compare(text: str, settings: FrontendSettings | None = None) -> list[Compari
         )
     )
     return [
-        Comparison(word, tuple(everyone.all_answers(word.spoken)) if word.by != "user" else ())
+        BackendComparison(word, tuple(everyone.all_answers(word.spoken)) if word.by != "user" else ())
         for phrase in frontend(text)
         for word in phrase.words
     ]
 
 
-def absent(settings: FrontendSettings | None = None) -> dict[str, Doubt]:
+def absent(settings: FrontendSettings | None = None) -> dict[str, Issue]:
     """Which backends of the chain cannot answer here, and why (starts each of them)."""
     chain = Chain((settings or FrontendSettings()).g2p)
     return {name: reason for name, reason in chain.absent().items() if reason}

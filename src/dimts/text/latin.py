@@ -13,7 +13,7 @@ from functools import cache
 from dimts.text import numbers
 from dimts.text.phones import to_fidel
 from dimts.text.quantities import prefix_of
-from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at
+from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at
 
 LATIN = (
     "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0250-\u02af\u1d00-\u1d25\u1d6b-\u1d77\u1e00-\u1eff"

@@ -21,7 +21,7 @@ from dimts.base.errors import TextError
 from dimts.text import dates, numbers
 from dimts.text.latin import spell_out
 from dimts.text.phones import from_ipa, is_vowel, to_fidel
-from dimts.text.spans import FIDEL, Found, Reading
+from dimts.text.reading import FIDEL, Found, Reading
 
 LONGEST_PAUSE_SECONDS = 60.0
 DEFAULT_PAUSE_SECONDS = 0.5

@@ -7,7 +7,7 @@ from functools import cache
 
 from dimts.text import numbers
 from dimts.text.quantities import DASH, LOOSE_GROUPS, NUMBER, prefix_of
-from dimts.text.spans import FIDEL, Found, Reading, before, pairs, table, word_before
+from dimts.text.reading import FIDEL, Found, Reading, before, pairs, table, word_before
 
 MAGNITUDE = "(?:ሺህ|ሺሕ|ሺ|ሚሊዮን|ሚልዮን|ሚሊየን|ሚሊዬን|ቢሊዮን|ቢልዮን|ቢሊየን|ቢሊዬን|ትሪሊዮን|ትሪሊየን)"
 _LATIN_MAGNITUDES = {

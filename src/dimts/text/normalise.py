@@ -18,8 +18,8 @@ from dimts.base.errors import ConfigError
 from dimts.base.plugins import nearest
 from dimts.text import abbreviations, clock, dates, latin, markup, money, quantities, relations, symbols, telephone
 from dimts.text.ethiopic import fold_homophones
+from dimts.text.reading import FIDEL, Found, Reading, Span
 from dimts.text.script import Clean, clean
-from dimts.text.spans import FIDEL, Found, Reading, Span
 from dimts.text.symbols import MARKS
 
 __all__ = ["STEPS", "NormaliseSettings", "Normalised", "Normaliser", "Span", "StepInfo", "normalise"]

@@ -17,8 +17,8 @@ from itertools import pairwise
 from dimts.base.errors import ConfigError
 from dimts.text.ethiopic import fold_homophones, letter
 from dimts.text.normalise import Normaliser
+from dimts.text.reading import Span, table
 from dimts.text.script import clean
-from dimts.text.spans import Span, table
 from dimts.text.symbols import MARKS
 
 SENTENCE_MARKS = "።?!"

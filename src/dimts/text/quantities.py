@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from dimts.text import numbers
-from dimts.text.context import (
+from dimts.text.number_context import (
     COUNTED,
     ERA_AFTER,
     ERA_BEFORE,
@@ -20,7 +20,7 @@ from dimts.text.context import (
     YEAR_BEFORE,
     YEAR_PREFIXES,
 )
-from dimts.text.spans import (
+from dimts.text.reading import (
     FIDEL,
     Found,
     Reading,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from dimts.text import numbers
-from dimts.text.context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, YEAR_PREFIXES
+from dimts.text.number_context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, YEAR_PREFIXES
 from dimts.text.quantities import DASH, NUMBER, amount_at, prefix_of, units
-from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, with_suffix, word_at
+from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, with_suffix, word_at
 
 _RANGE = re.compile(rf"({NUMBER})(ኛ|%|°C)? ?{DASH} ?({NUMBER})(?![-–—−~/]?\d)")
 _SCORE = re.compile(rf"(\d{{1,3}}) ?ለ ?(\d{{1,3}})(?![\d.,]?\d)(?![{FIDEL}])")

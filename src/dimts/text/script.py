@@ -11,7 +11,7 @@ import unicodedata
 from array import array
 from dataclasses import dataclass
 
-from dimts.text.spans import FIDEL
+from dimts.text.reading import FIDEL
 
 _USUAL = re.compile(f"[^ -~\\n{FIDEL}፠-፨፩-፼]+")
 _INVISIBLE_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Mn", "Me")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dimts.base.errors import TextError
 from dimts.text.normalise import Normaliser, NormaliseSettings
-from dimts.text.spans import FIDEL
+from dimts.text.reading import FIDEL
 
 BLOCK_CHARACTERS = 1 << 18
 """Text that is read at once; a longer line is cut."""
@@ -27,14 +27,14 @@ _NEAR_END = 4096
 """Characters at the end of a block in which a place to cut is looked for."""
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """Whole lines, or a part of one long line."""
 
     text: str
     ends_line: bool
 
 
-def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[Block]:
+def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[TextBlock]:
     """UTF-8 bytes in any portions → blocks. TextError with the line for bytes that are not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     held = ""
@@ -49,7 +49,7 @@ def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[Block]:
                 held = held[end + 1 :]
             while len(held) > BLOCK_CHARACTERS:
                 cut = _cut_at(held)
-                yield Block(held[:cut], False)
+                yield TextBlock(held[:cut], False)
                 held = held[cut:]
         held += decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
@@ -60,19 +60,19 @@ def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[Block]:
         yield from _split(held, ends_line=True)
 
 
-def _split(text: str, *, ends_line: bool) -> Iterator[Block]:
+def _split(text: str, *, ends_line: bool) -> Iterator[TextBlock]:
     """Lines that arrived together, in blocks of a bounded size."""
     while len(text) > 2 * BLOCK_CHARACTERS:
         end = text.rfind("\n", 0, BLOCK_CHARACTERS)
         if end >= 0:
-            yield Block(text[: end + 1], True)
+            yield TextBlock(text[: end + 1], True)
             text = text[end + 1 :]
         else:
             cut = _cut_at(text)
-            yield Block(text[:cut], False)
+            yield TextBlock(text[:cut], False)
             text = text[cut:]
     if text:
-        yield Block(text, ends_line)
+        yield TextBlock(text, ends_line)
 
 
 def _cut_at(text: str) -> int:
@@ -82,7 +82,7 @@ def _cut_at(text: str) -> int:
 
 
 def normalise_stream(
-    source: Iterable[Block], settings: NormaliseSettings | None = None, jobs: int = 1
+    source: Iterable[TextBlock], settings: NormaliseSettings | None = None, jobs: int = 1
 ) -> Iterator[str]:
     """The spoken form of blocks, in their order, one line for each line; `jobs` processes work on it."""
     spoken = _one_by_one(source, settings) if jobs <= 1 else _side_by_side(source, settings, jobs)
@@ -98,13 +98,13 @@ def normalise_stream(
         yield joint + said
 
 
-def _one_by_one(source: Iterable[Block], settings: NormaliseSettings | None) -> Iterator[tuple[Block, str]]:
+def _one_by_one(source: Iterable[TextBlock], settings: NormaliseSettings | None) -> Iterator[tuple[TextBlock, str]]:
     normaliser = Normaliser(settings)
     for block in source:
         yield block, _say(normaliser, block)
 
 
-def _say(normaliser: Normaliser, block: Block) -> str:
+def _say(normaliser: Normaliser, block: TextBlock) -> str:
     if not block.ends_line:
         return normaliser.spoken(block.text)
     return normaliser.spoken(block.text.removesuffix("\n")) + "\n"
@@ -118,16 +118,16 @@ def _start(settings: NormaliseSettings | None) -> None:
     _worker = Normaliser(settings)
 
 
-def _work(block: Block) -> str:
+def _work(block: TextBlock) -> str:
     if _worker is None:
         raise RuntimeError("the process was not started with settings")
     return _say(_worker, block)
 
 
 def _side_by_side(
-    source: Iterable[Block], settings: NormaliseSettings | None, jobs: int
-) -> Iterator[tuple[Block, str]]:
-    waiting: deque[tuple[Block, Future[str]]] = deque()
+    source: Iterable[TextBlock], settings: NormaliseSettings | None, jobs: int
+) -> Iterator[tuple[TextBlock, str]]:
+    waiting: deque[tuple[TextBlock, Future[str]]] = deque()
     with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (settings,)) as pool:
         for block in source:
             waiting.append((block, pool.submit(_work, block)))

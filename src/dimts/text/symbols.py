@@ -13,8 +13,8 @@ from fractions import Fraction
 from dimts.text import numbers
 from dimts.text.latin import LATIN
 from dimts.text.quantities import prefix_of
+from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at, word_before
 from dimts.text.relations import mixed
-from dimts.text.spans import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at, word_before
 
 FULL_STOP, COMMA, SEMICOLON, COLON, PREFACE, QUESTION, EXCLAMATION = "።", "፣", "፤", "፥", "፦", "?", "!"
 MARKS = FULL_STOP + COMMA + SEMICOLON + COLON + PREFACE + QUESTION + EXCLAMATION

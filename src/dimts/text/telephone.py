@@ -6,7 +6,7 @@ import re
 
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
-from dimts.text.spans import Found, Reading, behind
+from dimts.text.reading import Found, Reading, behind
 
 PLUS = "ፕላስ"
 _INTERNATIONAL = re.compile(r"(?:\+ ?|00)\d{1,3}[ \-.]?\(?\d{1,4}\)?(?:[ \-.]?\d{2,4}){1,4}(?!\d)")

@@ -1,6 +1,6 @@
 """The same loop in the workers of Ray Train, on this machine or many: settings → a run, watched from here.
 
-    run = fine_tune_on_ray(project, settings, tell)
+    run = fine_tune_on_ray(project, settings, on_progress)
 
 The project's folder must lie under the same path on every machine, as on a shared disk: the first worker writes into
 it, the others read from it. Nothing is kept in Ray: a run goes on from its own checkpoints, with --ray or without.
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import DimtsError, TrainingError
-from dimts.base.plugins import need
-from dimts.base.progress import Progress, Tell, silent
+from dimts.base.plugins import require
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.train import runs
+from dimts.train.distributed import ClusterInfo
+from dimts.train.fine_tune import FineTuneResult, fine_tune
 from dimts.train.interrupt import Interrupt
-from dimts.train.loop import Run, fine_tune
-from dimts.train.processes import Place
-from dimts.train.score import Scorers
-from dimts.train.settings import RaySettings, TrainSettings
+from dimts.train.metrics import Metrics
+from dimts.train.settings import RayTrainSettings, TrainSettings
 
 _LOOPBACK = "127.0.0.1"
 _LOOK_SECONDS = 0.5
@@ -51,7 +51,7 @@ class _Errand:
     """The working folder here, which relative paths in the settings are meant from."""
     where: str
     restarts: int
-    scorers: Scorers | None
+    scorers: Metrics | None
     mail: Any
     """Queue to whoever watches: Progress, or the error of a worker."""
 
@@ -59,11 +59,11 @@ class _Errand:
 def fine_tune_on_ray(
     project: Project | Path | str,
     settings: TrainSettings | None = None,
-    tell: Tell = silent,
+    on_progress: ProgressCallback = ignore,
     *,
     new: bool = False,
-    scorers: Scorers | None = None,
-) -> Run:
+    scorers: Metrics | None = None,
+) -> FineTuneResult:
     """What `fine_tune` does, in `train.ray.workers` processes of a Ray cluster.
 
     Raises what `fine_tune` does, MissingExtra without Ray, and TrainingError when the cluster cannot be reached, has
@@ -74,16 +74,16 @@ def fine_tune_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the run itself: Ray's 15 lets all else go first
-    ray = need("ray", "ray")
-    need("ray.train", "ray")
-    with Interrupt() as interrupt, runs.only_one(project), _cluster(ray, settings.ray, tell) as where:
+    ray = require("ray", "ray")
+    require("ray.train", "ray")
+    with Interrupt() as interrupt, runs.only_one(project), _cluster(ray, settings.ray, on_progress) as where:
         interrupt.listen_again()
         for restarts in range(settings.ray.retries + 1):
             mail = _queue()
             errand = _Errand(
                 project.root.resolve(), settings, new and not restarts, Path.cwd(), where, restarts, scorers, mail
             )
-            run, error = _once(ray, errand, project, interrupt, tell)
+            run, error = _once(ray, errand, project, interrupt, on_progress)
             if run is not None:
                 if interrupt.wanted and run.bundle is None:
                     raise KeyboardInterrupt
@@ -93,7 +93,7 @@ def fine_tune_on_ray(
             reason = _first_line(error)
             if interrupt.wanted:
                 raise KeyboardInterrupt
-            tell(Progress("train", 0, None, "steps", f"workers were lost ({reason}): all begin again"))
+            on_progress(Progress("train", 0, None, "steps", f"workers were lost ({reason}): all begin again"))
     raise TrainingError(
         f"workers were lost {settings.ray.retries + 1} times, at last: {reason}",
         "see 'ray status' and the machines' memory; the same command goes on at the last checkpoint",
@@ -101,8 +101,8 @@ def fine_tune_on_ray(
 
 
 def _once(
-    ray: Any, errand: _Errand, project: Project, interrupt: Interrupt, tell: Tell
-) -> tuple[Run | None, BaseException | None]:
+    ray: Any, errand: _Errand, project: Project, interrupt: Interrupt, on_progress: ProgressCallback
+) -> tuple[FineTuneResult | None, BaseException | None]:
     """One life of the workers: the run, or why there is none."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -135,7 +135,7 @@ def _once(
             over = not thread.is_alive()
             for letter in _letters(errand.mail, 0.0 if over else _LOOK_SECONDS):
                 if isinstance(letter, Progress):
-                    tell(letter)
+                    on_progress(letter)
                 else:
                     told = told or letter
             if interrupt.wanted and not asked:
@@ -157,7 +157,7 @@ def _ask_to_save(project: Project) -> bool:
     return False
 
 
-def _work(config: dict[str, Any]) -> Run:
+def _work(config: dict[str, Any]) -> FineTuneResult:
     """In each worker: the loop."""
     errand: _Errand = config["errand"]
     try:
@@ -168,7 +168,7 @@ def _work(config: dict[str, Any]) -> Run:
         raise
 
 
-def _fine_tune(errand: _Errand) -> Run:
+def _fine_tune(errand: _Errand) -> FineTuneResult:
     import ray
     import torch
     from ray import train
@@ -181,12 +181,12 @@ def _fine_tune(errand: _Errand) -> Run:
             "put the project on a disk that all machines see under the same path",
         )
     torch.set_num_threads(errand.settings.ray.cores)
-    place = Place(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
+    place = ClusterInfo(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
     first = train.get_context().get_world_rank() == 0
     return fine_tune(
         errand.project,
         errand.settings,
-        errand.mail.put if first else silent,
+        errand.mail.put if first else ignore,
         new=errand.new,
         scorers=errand.scorers,
         place=place,
@@ -194,7 +194,7 @@ def _fine_tune(errand: _Errand) -> Run:
 
 
 @contextlib.contextmanager
-def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
+def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) -> Iterator[str]:
     """A connection to a cluster, or a cluster of our own on loopback; says where. One that is there already is used."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
@@ -202,7 +202,7 @@ def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
         yield "the cluster this program was connected to"
         return
     own = not wanted.address
-    tell(Progress("cluster", 0, 1, "clusters", "starting Ray on this machine" if own else ""))
+    on_progress(Progress("cluster", 0, 1, "clusters", "starting Ray on this machine" if own else ""))
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if own:
@@ -216,7 +216,7 @@ def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
             f"no Ray cluster at {wanted.address or 'this machine'}: {_first_line(error)}",
             "start one with 'ray start --head', or leave train.ray.address empty",
         ) from error
-    tell(Progress("cluster", 1, 1, "clusters"))
+    on_progress(Progress("cluster", 1, 1, "clusters"))
     try:
         _large_enough(ray, wanted)
         yield "this machine" if own else wanted.address
@@ -224,7 +224,7 @@ def _cluster(ray: Any, wanted: RaySettings, tell: Tell) -> Iterator[str]:
         ray.shutdown()
 
 
-def _large_enough(ray: Any, wanted: RaySettings) -> None:
+def _large_enough(ray: Any, wanted: RayTrainSettings) -> None:
     """Raise TrainingError for more workers than there are cores: Ray would wait for them for ever."""
     have = ray.cluster_resources().get("CPU", 0)
     if have < wanted.workers * wanted.cores:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import DimtsError
-from dimts.base.files import aside
+from dimts.base.files import atomic_path
 from dimts.base.project import Project
 from dimts.data.manifest import Utterance
 from dimts.xtts import mel
@@ -74,5 +74,5 @@ def _outputs(model: XTTS, dvae: DVAE, project: Project, rows: Sequence[Utterance
 
 
 def _write(path: Path, embed: Tensor) -> None:
-    with aside(path) as temporary:
+    with atomic_path(path) as temporary:
         save_file({"embed": embed}, temporary)

@@ -19,22 +19,22 @@ import torch
 from dimts.audio.wave import Wave
 from dimts.base.config import to_dict
 from dimts.base.files import write_text
-from dimts.base.progress import Progress, Tell
+from dimts.base.progress import Progress, ProgressCallback
 from dimts.base.project import Project, ProjectSettings
 from dimts.base.version import __version__
 from dimts.text.frontend import Frontend
-from dimts.train.engine import Engine
-from dimts.train.gather import Gathered
+from dimts.train.base_model import TrainableModel
+from dimts.train.dataset import TrainingSet
+from dimts.train.metrics import EvaluatedSentence
 from dimts.train.runs import RunFolder
-from dimts.train.score import Spoken
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
-from dimts.xtts.adapter import save_adapter
 from dimts.xtts.checkpoint import Bundle, save_bundle, save_coqui
 from dimts.xtts.download import XTTS_V2, carry_licence
 from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.lora_checkpoint import save_adapter
 from dimts.xtts.stream import stream
-from dimts.xtts.voice import Voice, listen
+from dimts.xtts.voice import Voice, clone
 
 CARD = "README.md"
 _SAFE_NAME = re.compile(r"[^\w.-]+")
@@ -45,11 +45,11 @@ _SAMPLE_CODES = 240
 def export(
     project: Project,
     settings: TrainSettings,
-    engine: Engine,
-    data: Gathered,
+    engine: TrainableModel,
+    data: TrainingSet,
     metrics: Mapping[str, Any],
     folder: RunFolder,
-    tell: Tell,
+    on_progress: ProgressCallback,
     *,
     step: int,
 ) -> Path:
@@ -57,7 +57,7 @@ def export(
     owner = project.settings("project", ProjectSettings)
     name = owner.name or project.root.resolve().name
     where = project.voices / (_SAFE_NAME.sub("-", name).strip("-.") or "voice")
-    tell(Progress("save", 0, 1, "voices"))
+    on_progress(Progress("save", 0, 1, "voices"))
     meta = {
         "name": name,
         "made_with": f"dimts {__version__}",
@@ -94,7 +94,7 @@ def export(
             carry_licence(engine.folder, adapter_folder(where))
     if settings.coqui_folder:
         save_coqui(bundle, where.with_name(f"{where.name}-coqui"))
-    tell(Progress("save", 1, 1, "voices"))
+    on_progress(Progress("save", 1, 1, "voices"))
     return where
 
 
@@ -103,14 +103,14 @@ def adapter_folder(voice: Path) -> Path:
     return voice.with_name(f"{voice.name}-adapter")
 
 
-def listen_to(engine: Engine, data: Gathered, **meta: Any) -> Voice:
+def listen_to(engine: TrainableModel, data: TrainingSet, **meta: Any) -> Voice:
     """The voice of the data's reference clip, as the engine hears it now."""
     engine.model.eval()
     wave = Wave.load(data.reference, engine.model.spec.input_rate)
-    return listen(engine.model, [torch.from_numpy(wave.samples.copy())], reference=data.reference.name, **meta)
+    return clone(engine.model, [torch.from_numpy(wave.samples.copy())], reference=data.reference.name, **meta)
 
 
-def speak_sample(engine: Engine, data: Gathered, text: str, path: Path) -> float:
+def speak_sample(engine: TrainableModel, data: TrainingSet, text: str, path: Path) -> float:
     """Say `text` with the engine as it is now, into a wave file; returns its seconds. Training goes on unharmed."""
     with _speaking(engine, data) as say:
         wave, _ = say(text)
@@ -118,19 +118,21 @@ def speak_sample(engine: Engine, data: Gathered, text: str, path: Path) -> float
     return wave.seconds
 
 
-def speak_dev(engine: Engine, data: Gathered, most: int) -> list[Spoken]:
+def speak_dev(engine: TrainableModel, data: TrainingSet, most: int) -> list[EvaluatedSentence]:
     """Say the texts of the first `most` dev clips (0: all) with the engine as it is; training goes on unharmed."""
     rows = data.dev_rows[:most] if most else data.dev_rows
     spoken = []
     with _speaking(engine, data) as say:
         for row, path in rows:
             wave, words = say(row.text)
-            spoken.append(Spoken(row.id, row.text, words, wave, Wave.load(path)))
+            spoken.append(EvaluatedSentence(row.id, row.text, words, wave, Wave.load(path)))
     return spoken
 
 
 @contextlib.contextmanager
-def _speaking(engine: Engine, data: Gathered) -> Iterator[Callable[[str], tuple[Wave, tuple[tuple[str, ...], ...]]]]:
+def _speaking(
+    engine: TrainableModel, data: TrainingSet
+) -> Iterator[Callable[[str], tuple[Wave, tuple[tuple[str, ...], ...]]]]:
     """text → its sound and the phones of its words, by the engine as it is; afterwards it is as it was."""
     model, was_training = engine.model, engine.model.training
     voice = listen_to(engine, data)
@@ -152,7 +154,7 @@ def _speaking(engine: Engine, data: Gathered) -> Iterator[Callable[[str], tuple[
     model.train(was_training)
 
 
-def card(meta: Mapping[str, Any], engine: Engine, note: str = "") -> str:
+def card(meta: Mapping[str, Any], engine: TrainableModel, note: str = "") -> str:
     """The model card: what the voice is, what it is made of, who may use it."""
     losses = "\n".join(f"- {key}: {value:.3f}" for key, value in meta["metrics"].items() if value is not None)
     warning = (

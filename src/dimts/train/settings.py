@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dimts.base.errors import ConfigError
-from dimts.train.stop import StopSettings
+from dimts.train.early_stopping import StopSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class LoraSettings:
+class TrainLoraSettings:
     """[train.lora]: adapters, used when train.parts = "lora"."""
 
     rank: int = 16
@@ -107,7 +107,7 @@ class LoraSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RaySettings:
+class RayTrainSettings:
     """[train.ray]: the processes of `dimts train --ray`."""
 
     workers: int = 2
@@ -208,9 +208,9 @@ class TrainSettings:
     batches: BatchSettings = field(default_factory=BatchSettings)
     reference: ReferenceSettings = field(default_factory=ReferenceSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    lora: LoraSettings = field(default_factory=LoraSettings)
+    lora: TrainLoraSettings = field(default_factory=TrainLoraSettings)
     stop: StopSettings = field(default_factory=StopSettings)
-    ray: RaySettings = field(default_factory=RaySettings)
+    ray: RayTrainSettings = field(default_factory=RayTrainSettings)
 
     def __post_init__(self) -> None:
         checks = {

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from dimts.base.errors import CheckpointError, storage_error
 from dimts.base.files import fingerprint, write_text
-from dimts.train.shard import spread
+from dimts.train.fsdp import shard_like
 
 WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
 _BEST = "best.json"
@@ -148,7 +148,7 @@ def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> Non
             f"the checkpoint belongs to another model or setting: {odd[0]}", "start a new run (--new)"
         )
     for name, parameter in own.items():
-        parameter.copy_(spread(weights[name], parameter))
+        parameter.copy_(shard_like(weights[name], parameter))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -175,7 +175,7 @@ def put_back_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, t
         if key == "step" and not tensor.is_floating_point():  # bitsandbytes counts in plain numbers
             place[key] = int(tensor)
         else:
-            place[key] = spread(tensor, parameters[int(index)])
+            place[key] = shard_like(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

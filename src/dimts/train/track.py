@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import MissingExtra
-from dimts.base.plugins import has, need
+from dimts.base.plugins import has, require
 
 _PROJECT = "dimts"
 _LIBRARIES = ("tensorboard", "trackio", "wandb")
 
 
-def require(kind: str) -> None:
+def check_available(kind: str) -> None:
     """MissingExtra if the library of `kind` is not installed; looked up before any work, as it is used late."""
     if kind in _LIBRARIES and not has(kind):
         raise MissingExtra(kind, kind)
@@ -34,13 +34,13 @@ class Tracker:
         """Values handed on so far."""
         self._writer: Any = None
         if kind == "tensorboard":
-            self._writer = need("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
+            self._writer = require("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
         elif kind == "wandb":
-            self._writer = need("wandb", "wandb").init(
+            self._writer = require("wandb", "wandb").init(
                 project=_PROJECT, name=name, id=name, resume="allow", dir=str(folder)
             )
         elif kind == "trackio":
-            library = need("trackio", "trackio")
+            library = require("trackio", "trackio")
             with contextlib.redirect_stdout(sys.stderr):  # it has something to say, which is no result of ours
                 library.init(
                     project=_PROJECT, name=name, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False

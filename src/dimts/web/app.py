@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dimts.base.asgi import App, Message, Receive, Scope, Send, heard_out
 from dimts.base.errors import ConfigError, ProjectError
-from dimts.base.plugins import need
-from dimts.web.home import Home
+from dimts.base.http import App, Message, Receive, Scope, Send, drain_request
+from dimts.base.plugins import require
 from dimts.web.loading import import_gradio
 from dimts.web.speaking import Speakers, Streams
-from dimts.web.texts import LANGUAGES, Texts, chosen
+from dimts.web.strings import LANGUAGES, Strings, chosen
+from dimts.web.workspace import Workspace
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MEGABYTE = 1_000_000
@@ -117,10 +117,10 @@ def read_passwords(path: Path) -> dict[str, str]:
 
 
 @dataclass
-class Door:
+class PageAccessMiddleware:
     """The ASGI application: answers what it can itself, hands the rest to gradio."""
 
-    home: Home
+    home: Workspace
     settings: WebSettings
     passwords: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset(LOCAL)
@@ -142,11 +142,11 @@ class Door:
         if scope["type"] != "http":
             return  # gradio speaks HTTP and server-sent events only
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        say = Texts(chosen(headers.get("accept-language", "")))
+        say = Strings(chosen(headers.get("accept-language", "")))
         send = _with_headers(send)
         refused = self._refused(headers, say)
         if refused:
-            await _answer(heard_out(receive, send), *refused)
+            await _answer(drain_request(receive, send), *refused)
             return
         path = scope["path"]
         if path.split("/")[1] == "ready":
@@ -163,14 +163,14 @@ class Door:
             await _answer(send, 404, "not found")
         elif language not in self.inner:
             self.asked = language
-            text = _moment(Texts(language), self.failed)
+            text = _moment(Strings(language), self.failed)
             await _answer(send, 200, text, {"content-type": "text/html; charset=utf-8"})
         else:
             if scope.get("query_string") == b"chosen":
                 send = _remembering(send, language)
             await self.inner[language](scope, _limited(receive, self.settings.max_bytes + _FORM_BYTES), send)
 
-    def _refused(self, headers: Mapping[str, str], say: Texts) -> tuple[int, str, dict[str, str]] | None:
+    def _refused(self, headers: Mapping[str, str], say: Strings) -> tuple[int, str, dict[str, str]] | None:
         """Why a request is not answered: its status, a line, and headers."""
         host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         if self.names and host not in self.names:
@@ -219,10 +219,10 @@ class Door:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def load(door: Door, language: str) -> Any:
+def load(door: PageAccessMiddleware, language: str) -> Any:
     """The application that serves the page in one language; gradio is imported (`loading`). Takes a second."""
-    gradio = need("gradio", "ui")
-    fastapi = need("fastapi", "ui")
+    gradio = require("gradio", "ui")
+    fastapi = require("fastapi", "ui")
     from dimts.web import page
 
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -246,18 +246,18 @@ def load(door: Door, language: str) -> Any:
     return app
 
 
-def _private(home: Home) -> list[str]:
+def _private(home: Workspace) -> list[str]:
     """What gradio must not hand out even if it would: everything here but its own cache."""
     if not home.root.is_dir():
         return []
     return [str(path.resolve()) for path in home.root.iterdir() if path.resolve() != home.cache.resolve()]
 
 
-def open_home(folder: Path) -> Home:
+def open_home(folder: Path) -> Workspace:
     """The home of a folder. ProjectError for one that is not there."""
     if not folder.is_dir():
         raise ProjectError(f"no such folder: {folder}", f"make it: mkdir {folder}, or dimts new {folder}")
-    return Home(folder.resolve())
+    return Workspace(folder.resolve())
 
 
 def serve(folder: Path, settings: WebSettings, told: Callable[[str], None]) -> None:
@@ -269,8 +269,8 @@ def serve(folder: Path, settings: WebSettings, told: Callable[[str], None]) -> N
     passwords = read_passwords(settings.auth) if settings.auth else {}
     for library in ("gradio", "fastapi"):
         _installed(library)
-    uvicorn = need("uvicorn", "ui")
-    door = Door(home, settings, passwords, frozenset() if settings.open_to_others else frozenset(LOCAL))
+    uvicorn = require("uvicorn", "ui")
+    door = PageAccessMiddleware(home, settings, passwords, frozenset() if settings.open_to_others else frozenset(LOCAL))
     sock = _bound(settings)
     port = sock.getsockname()[1]
     server = uvicorn.Server(
@@ -281,7 +281,7 @@ def serve(folder: Path, settings: WebSettings, told: Callable[[str], None]) -> N
     asyncio.run(_run(server, door, sock, told))
 
 
-async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) -> None:
+async def _run(server: Any, door: PageAccessMiddleware, sock: Any, told: Callable[[str], None]) -> None:
     stack = contextlib.AsyncExitStack()
 
     async def open_door() -> None:
@@ -310,7 +310,7 @@ async def _run(server: Any, door: Door, sock: Any, told: Callable[[str], None]) 
         raise ConfigError(f"the page cannot be built: {door.failed}", "see above")
 
 
-async def _asked(door: Door) -> None:
+async def _asked(door: PageAccessMiddleware) -> None:
     """Return when a language is asked for that is not there; the other waits until the first is opened in peace."""
     end = time.monotonic() + (_SECOND_LANGUAGE_SECONDS if door.inner else 0.0)
     while time.monotonic() < end and (not door.asked or door.asked in door.inner):
@@ -341,7 +341,7 @@ async def _beside(work: Callable[..., Any], *values: Any) -> Any:
 def _tunnel(port: int) -> str:
     import secrets
 
-    networking = need("gradio.networking", "ui")
+    networking = require("gradio.networking", "ui")
     address: str = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
     return address
 
@@ -372,7 +372,7 @@ def _installed(library: str) -> None:
         raise MissingExtra(library, "ui")
 
 
-def _moment(say: Texts, failed: str) -> str:
+def _moment(say: Strings, failed: str) -> str:
     """The page that is there before the page: it asks five times a second, then opens it."""
     import html
 

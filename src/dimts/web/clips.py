@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import DataError
+from dimts.base.issue import Issue
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings, judged
-from dimts.data.describe import described
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import PrepareSettings
+from dimts.data.process import described
 
-DROPPED = Doubt("mismatch", "set aside by a person")
+DROPPED = Issue("mismatch", "set aside by a person")
 """How a person's "drop" stands in the manifest."""
 MAX_LETTERS = 2000
 _TEXT_KINDS = frozenset(

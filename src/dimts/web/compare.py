@@ -30,7 +30,7 @@ _ONE_WRITER = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ComparisonTrial:
     """One sentence of a comparison."""
 
     text: str
@@ -41,14 +41,14 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BlindComparison:
     """Two voices on some sentences."""
 
     id: str
     first: str
     second: str
     made: float
-    trials: tuple[Trial, ...]
+    trials: tuple[ComparisonTrial, ...]
 
     @property
     def at(self) -> int:
@@ -77,7 +77,7 @@ class Tally:
     """Probability of a split at least as uneven if both were equally good (sign test)."""
 
 
-def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -> Comparison:
+def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -> BlindComparison:
     """A new comparison. DataError for equal voices or no sentences."""
     texts = list(dict.fromkeys(" ".join(text.split()) for text in sentences if text.strip()))
     if first == second:
@@ -88,13 +88,13 @@ def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -
             f"1 to {MAX_SENTENCES} lines of at most {MAX_LETTERS} letters",
         )
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    trials = tuple(Trial(text, secrets.randbelow(2) == 1) for text in texts)
-    made = Comparison(identity, first, second, time.time(), trials)
+    trials = tuple(ComparisonTrial(text, secrets.randbelow(2) == 1) for text in texts)
+    made = BlindComparison(identity, first, second, time.time(), trials)
     _save(project, made)
     return made
 
 
-def load(project: Project, identity: str) -> Comparison:
+def load(project: Project, identity: str) -> BlindComparison:
     """A comparison by its id. DataError for one that is not there or cannot be read."""
     for path in (project.root / _FOLDER).glob("*.json"):
         if path.stem == identity:
@@ -102,7 +102,7 @@ def load(project: Project, identity: str) -> Comparison:
     raise DataError(f"no such comparison: {str(identity)[:60]!r}", "begin a new one")
 
 
-def judge(project: Project, identity: str, number: int, verdict: str) -> Comparison:
+def judge(project: Project, identity: str, number: int, verdict: str) -> BlindComparison:
     """Write down a choice for sentence `number`. DataError for one that is judged already, or an unknown word."""
     with _ONE_WRITER:
         found = load(project, identity)
@@ -117,7 +117,7 @@ def judge(project: Project, identity: str, number: int, verdict: str) -> Compari
         return found
 
 
-def tally(found: Comparison) -> Tally:
+def tally(found: BlindComparison) -> Tally:
     """Count the choices by voice."""
     wins = {found.first: 0, found.second: 0}
     ties = 0
@@ -136,15 +136,15 @@ def chance(first: int, second: int) -> float:
     return min(1.0, 2.0 * tail / float(2**total))
 
 
-def _save(project: Project, found: Comparison) -> None:
+def _save(project: Project, found: BlindComparison) -> None:
     content = {**asdict(found), "trials": [asdict(trial) for trial in found.trials]}
     write_text(project.root / _FOLDER / f"{found.id}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
-def _read(path: Path) -> Comparison:
+def _read(path: Path) -> BlindComparison:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        trials = tuple(Trial(**trial) for trial in content.pop("trials"))
-        return Comparison(**content, trials=trials)
+        trials = tuple(ComparisonTrial(**trial) for trial in content.pop("trials"))
+        return BlindComparison(**content, trials=trials)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path.name} is not a comparison: {error}", "delete it and begin a new one") from error

@@ -9,13 +9,13 @@ import gradio as gr
 from dimts.base.project import Project
 from dimts.evaluate.sentences import SENTENCES
 from dimts.web import compare, speaking
-from dimts.web.parts import Page, notice, sound
+from dimts.web.components import TabContext, notice, sound
 from dimts.web.speak_tab import voice_label
 
 _FIRST_SENTENCES = 8
 
 
-def build(page: Page) -> None:
+def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     gr.Markdown(say("compare.info"))
@@ -51,7 +51,7 @@ def build(page: Page) -> None:
     now = gr.State(("", 0))
     places = [told, judged, text, a, b, table, now]
 
-    def shown(project: Project, found: compare.Comparison) -> list[Any]:
+    def shown(project: Project, found: compare.BlindComparison) -> list[Any]:
         if found.over:
             tally = gr.update(value=_rows(page, found), visible=True)
             return [_result(page, found), gr.update(visible=False), "", None, None, tally, (found.id, found.at)]
@@ -92,7 +92,7 @@ def build(page: Page) -> None:
                  [page.picker], [told, first, second])  # fmt: skip
 
 
-def _sound(page: Page, project: Project, name: str, text: str) -> Any:
+def _sound(page: TabContext, project: Project, name: str, text: str) -> Any:
     """The sentence as one voice says it; same seed for both."""
     speaker = page.speakers.get(project, name, speaking.settings_of(project))
     with page.speakers.turn:
@@ -100,7 +100,7 @@ def _sound(page: Page, project: Project, name: str, text: str) -> Any:
     return sound(wave)
 
 
-def _rows(page: Page, found: compare.Comparison) -> list[list[str]]:
+def _rows(page: TabContext, found: compare.BlindComparison) -> list[list[str]]:
     tally = compare.tally(found)
     total = max(tally.first + tally.second, 1)
     counts = ((found.first, tally.first), (found.second, tally.second))
@@ -108,6 +108,6 @@ def _rows(page: Page, found: compare.Comparison) -> list[list[str]]:
     return [*rows, [page.say("compare.tie"), str(tally.ties), ""]]
 
 
-def _result(page: Page, found: compare.Comparison) -> str:
+def _result(page: TabContext, found: compare.BlindComparison) -> str:
     tally = compare.tally(found)
     return notice(page.say("compare.over", chance=f"{tally.chance:.2f}"), "good")

@@ -9,15 +9,15 @@ from typing import Any
 from dimts.base.errors import TrainingError
 from dimts.base.project import Project
 from dimts.web import settings
-from dimts.web.home import dimts_said
-from dimts.web.parts import Page
+from dimts.web.components import TabContext
+from dimts.web.workspace import dimts_said
 
 _SECONDS = 900.0
 _GIGABYTE = 1e9
 _LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
 
 
-def forecast(page: Page, project: Project) -> tuple[list[list[str]], list[list[str]]]:
+def forecast(page: TabContext, project: Project) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of what a run would take here, and rows of what usual cards could do. Raises as the command does."""
     folder = project.root.resolve()
     answer = dimts_said(["train", str(folder), "--dry-run", "--json"], folder, _SECONDS)
@@ -31,7 +31,7 @@ def forecast(page: Page, project: Project) -> tuple[list[list[str]], list[list[s
     return here(page, found, own["train.epochs"], own["train.steps"]), cards(page, found)
 
 
-def here(page: Page, found: Mapping[str, Any], epochs: int, steps: int) -> list[list[str]]:
+def here(page: TabContext, found: Mapping[str, Any], epochs: int, steps: int) -> list[list[str]]:
     """This machine: what would run, on how much, in which memory and time."""
     say = page.say
     total = epochs * found["steps_per_epoch"] or steps
@@ -51,7 +51,7 @@ def here(page: Page, found: Mapping[str, Any], epochs: int, steps: int) -> list[
     return [[say(f"forecast.{name}"), value] for name, value in rows]
 
 
-def cards(page: Page, found: Mapping[str, Any]) -> list[list[str]]:
+def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
     """Usual cards: whether these settings fit, the largest batch, and the time of a pass over all clips."""
     say = page.say
     return [
@@ -66,13 +66,13 @@ def cards(page: Page, found: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def _choice(page: Page, choice: Mapping[str, Any]) -> str:
+def _choice(page: TabContext, choice: Mapping[str, Any]) -> str:
     refused = "; ".join(f"{name}: {page.say('train.not_here', why=page.said(why))}"
                         for name, why in choice["refused"].items())  # fmt: skip
     return f"{choice['name']} ({page.said(choice['why'])})" + (f". {refused}" if refused else "")
 
 
-def _duration(page: Page, seconds: float, digits: int = 0) -> str:
+def _duration(page: TabContext, seconds: float, digits: int = 0) -> str:
     if seconds < _LONG_SECONDS:
         return page.say("forecast.seconds", seconds=f"{seconds:.{digits}f}")
     if seconds < _LONGER_SECONDS:

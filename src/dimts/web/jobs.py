@@ -75,7 +75,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JobStep:
     """How far a job is, by the last such line of its log."""
 
     stage: str
@@ -176,13 +176,13 @@ class Jobs:
         text = _tail(self.log_file(job))
         return "\n".join(text.replace("\r", "\n").splitlines()[-lines:])
 
-    def step(self, job: Job) -> Step | None:
+    def step(self, job: Job) -> JobStep | None:
         """How far it is; None while it has not said so."""
         found = _LINE.findall(_tail(self.log_file(job)))
         if not found:
             return None
         stage, done, total, unit = found[-1]
-        return Step(stage, float(done), float(total) if total else None, unit)
+        return JobStep(stage, float(done), float(total) if total else None, unit)
 
     def reason(self, job: Job) -> str:
         """Why a job failed, in its own last words."""

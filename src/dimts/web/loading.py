@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from dimts.base.plugins import need
-from dimts.web.home import Home
+from dimts.base.plugins import require
+from dimts.web.workspace import Workspace
 
 _STUBS = "gradio.component_meta"
 
 
-def prepare_environment(home: Home) -> None:
+def prepare_environment(home: Workspace) -> None:
     """Tell gradio, before it is imported, where to keep files, and to report nothing to anybody."""
     home.cache.mkdir(parents=True, exist_ok=True)
     home.cache.chmod(0o700)
@@ -31,15 +31,15 @@ def prepare_environment(home: Home) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
-def import_gradio(home: Home) -> None:
+def import_gradio(home: Workspace) -> None:
     """Import gradio and the page's own code. MissingExtra without gradio."""
     prepare_environment(home)
     finder = _WithoutStubs()
     sys.meta_path.insert(0, finder)
     gc.disable()  # nothing of what is imported becomes garbage
     try:
-        need("gradio", "ui")
-        need("fastapi", "ui")
+        require("gradio", "ui")
+        require("fastapi", "ui")
     finally:
         gc.enable()
         if finder in sys.meta_path:  # gradio was there already, or has no such module

@@ -12,14 +12,14 @@ from dimts.base.errors import DataError
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.web import script, uploads
-from dimts.web.parts import Page, notice
+from dimts.web.components import TabContext, notice
 
 _SENTENCES = 50
 _MOST_SENTENCES = 1000
 _MOST_TEXTS = 20
 
 
-def build(page: Page, listed: Any, listing: Callable[[Project], list[list[str]]]) -> None:
+def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[str]]]) -> None:
     """Lay the session out and bind it; `listed` is the table of the project's recordings, `listing` its rows."""
     say = page.say
     gr.Markdown(say("prepare.microphone.info"))
@@ -73,7 +73,7 @@ def build(page: Page, listed: Any, listing: Callable[[Project], list[list[str]]]
     page.shows(on_open, [*places, text])
 
 
-def at_line(page: Page, found: script.Reading, number: int) -> list[Any]:
+def at_line(page: TabContext, found: script.ScriptReading, number: int) -> list[Any]:
     """How much is recorded, the number of a line, and the line."""
     number = min(max(number, 1), max(1, len(found.lines)))
     told = page.say("prepare.recorded", done=len(found.recorded), all=len(found.lines))
@@ -83,7 +83,7 @@ def at_line(page: Page, found: script.Reading, number: int) -> list[Any]:
     return [notice(told, "good" if whole else "info"), number, found.line(number)]
 
 
-def _choosing(page: Page, text: Any, places: list[Any]) -> None:
+def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
     """Texts → the few sentences that hold every sound, as `dimts data script` chooses them."""
     say = page.say
     gr.Markdown(say("prepare.choose.info"))
@@ -102,10 +102,10 @@ def _choosing(page: Page, text: Any, places: list[Any]) -> None:
             raise DataError("there is no text to choose from", "upload a text file (.txt) with many sentences")
         wanted = min(max(int(count or 1), 1), _MOST_SENTENCES)
 
-        def tell(progress: Progress) -> None:
+        def on_progress(progress: Progress) -> None:
             bar((int(progress.done), int(progress.total or 1)), desc=say(f"stage.{progress.stage}"))
 
-        found = script.choose_from(project, given, wanted, tell=tell)
+        found = script.choose_from(project, given, wanted, on_progress=on_progress)
         now = script.reading(project)
         missing = " ".join(found.missing)
         line = say("prepare.chosen", count=len(found.sentences), minutes=f"{found.seconds / 60:.1f}",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from dimts.web import compare_tab, prepare_tab, progress, speak_tab, system_tab, text_tab, train_tab
-from dimts.web.home import Home
-from dimts.web.jobs import Job, Jobs, Step
-from dimts.web.parts import Page, escaped, notice
+from dimts.web.components import TabContext, escaped, notice
+from dimts.web.jobs import Job, Jobs, JobStep
 from dimts.web.speaking import Speakers, Streams
+from dimts.web.strings import Strings
 from dimts.web.style import head, theme
-from dimts.web.texts import Texts
+from dimts.web.workspace import Workspace
 
 if TYPE_CHECKING:
     from dimts.web.app import WebSettings
@@ -22,10 +22,10 @@ TICK_SECONDS = 2.0
 _LOG_LINES = 60
 
 
-def build(language: str, home: Home, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
+def build(language: str, home: Workspace, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
     """The page in one language. Nothing of a project is read before a browser opens it."""
-    say = Texts(language)
-    page = Page(say, home, streams, speakers, served.max_bytes, served.open_to_others)
+    say = Strings(language)
+    page = TabContext(say, home, streams, speakers, served.max_bytes, served.open_to_others)
     blocks: gr.Blocks
     with gr.Blocks(title=say("page.title"), analytics_enabled=False, fill_width=False) as blocks:
         gr.HTML(_header(say), elem_id="top")
@@ -53,7 +53,7 @@ def mounting(language: str) -> dict[str, Any]:
     return {"theme": theme(), "head": head(language)}
 
 
-def _header(say: Texts) -> str:
+def _header(say: Strings) -> str:
     code, name = say.other
     return (
         f'<header class="top"><div><span class="mark" lang="am">ድምፅ</span> <strong>dimts</strong> '
@@ -62,7 +62,7 @@ def _header(say: Texts) -> str:
     )
 
 
-def _project(page: Page, blocks: gr.Blocks) -> None:
+def _project(page: TabContext, blocks: gr.Blocks) -> None:
     say, home = page.say, page.home
     none = gr.HTML(elem_id="project-none", render=False)
     with gr.Row(elem_id="project-row"):
@@ -94,7 +94,7 @@ def _project(page: Page, blocks: gr.Blocks) -> None:
     page.quietly(blocks.load, names, [], [page.picker, none])
 
 
-def _job(page: Page, timer: Any) -> None:
+def _job(page: TabContext, timer: Any) -> None:
     """The strip that every browser finds again: what is at work, how far, its log, and the way to end it."""
     say = page.say
     with gr.Group(elem_id="job"):
@@ -142,7 +142,7 @@ def _job(page: Page, timer: Any) -> None:
     page.quietly(kill.click, lambda name: on_stop(name, now=True), [page.picker], places)
 
 
-def status_line(page: Page, jobs: Jobs, job: Job) -> str:
+def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
     """A job in a line: what, how far, since when, or how it ended."""
     say = page.say
     kind = say(f"jobs.kind.{job.kind}")
@@ -165,7 +165,7 @@ def status_line(page: Page, jobs: Jobs, job: Job) -> str:
     return line
 
 
-def _live(jobs: Jobs, job: Job) -> Step | None:
+def _live(jobs: Jobs, job: Job) -> JobStep | None:
     """The step of the run that a training job is at, by the run's own log, which is ahead of the job's."""
     names = progress.runs(jobs.project) if job.kind.startswith("train") else []
     if not names:
@@ -174,7 +174,7 @@ def _live(jobs: Jobs, job: Job) -> Step | None:
     log = found.folder / "log.jsonl"
     if found.ended or not found.total or not log.is_file() or log.stat().st_mtime < job.started:
         return None
-    return Step("train", found.step, found.total, "steps")
+    return JobStep("train", found.step, found.total, "steps")
 
 
 def _framed(job: Job | None, text: str) -> str:

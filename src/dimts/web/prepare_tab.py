@@ -12,9 +12,9 @@ from dimts.base.project import Project
 from dimts.data.check import KINDS
 from dimts.data.manifest import Utterance
 from dimts.web import clips, microphone, uploads
+from dimts.web.components import TabContext, escaped, notice, sound
 from dimts.web.jobs import Jobs
 from dimts.web.links import links_of
-from dimts.web.parts import Page, escaped, notice, sound
 
 MAX_ROWS = 2000
 """Clips that the table shows at once; the filter narrows them."""
@@ -22,7 +22,7 @@ MAX_RECORDINGS = 500
 _SHORT = 60
 
 
-def build(page: Page) -> None:
+def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     with gr.Accordion(say("prepare.voice"), open=False):
@@ -50,7 +50,7 @@ def build(page: Page) -> None:
 
 
 # ---------------------------------------------------------------- recordings in
-def _bring(page: Page) -> Any:
+def _bring(page: TabContext) -> Any:
     say = page.say
     gr.Markdown(say("prepare.bring.info", megabytes=page.max_bytes // 1_000_000))
     with gr.Row(equal_height=True):
@@ -103,7 +103,7 @@ def _bring(page: Page) -> Any:
     return listed
 
 
-def listing_of(page: Page, project: Project) -> list[list[str]]:
+def listing_of(page: TabContext, project: Project) -> list[list[str]]:
     """The recordings of a project and the texts beside them, as rows."""
     rows = uploads.recordings(project)
     out = [[project.relative(path), text or page.say("prepare.no_text")] for path, text in rows[:MAX_RECORDINGS]]
@@ -112,7 +112,7 @@ def listing_of(page: Page, project: Project) -> list[list[str]]:
     return out or [["", ""]]
 
 
-def _links(page: Page) -> None:
+def _links(page: TabContext) -> None:
     """Links → a job that fetches them, as `dimts data add` does."""
     say = page.say
     gr.Markdown(say("prepare.links.info"))
@@ -130,7 +130,7 @@ def _links(page: Page) -> None:
 
 
 # ---------------------------------------------------------------- clips out
-def _clips(page: Page) -> None:
+def _clips(page: TabContext) -> None:
     say = page.say
     summary = gr.HTML(elem_id="clips-summary")
     with gr.Row():
@@ -244,20 +244,20 @@ def _wanted(row: Utterance, which: str) -> bool:
     return {"kept": row.kept, "aside": not row.kept, "doubted": bool(row.doubts)}.get(which, True)
 
 
-def _kind(page: Page, kind: str) -> str:
+def _kind(page: TabContext, kind: str) -> str:
     key = f"doubt.{kind}"
     return page.say(key) if page.say.has(key) else kind
 
 
-def _told(page: Page, what: str, message: str) -> str:
+def _told(page: TabContext, what: str, message: str) -> str:
     return page.say("page.told", what=what, told=page.said(message))
 
 
-def _kinds(page: Page, row: Utterance) -> str:
+def _kinds(page: TabContext, row: Utterance) -> str:
     return ", ".join(dict.fromkeys(_kind(page, doubt.kind) for doubt in row.doubts))
 
 
-def _summary(page: Page, rows: Sequence[Utterance]) -> str:
+def _summary(page: TabContext, rows: Sequence[Utterance]) -> str:
     from dimts.data.check import verdict
 
     if not rows:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dimts.base.errors import DataError
 from dimts.base.files import write_text
-from dimts.base.progress import Tell, silent
+from dimts.base.progress import ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.script import Script, ScriptSettings, choose, read_texts
 from dimts.evaluate.sentences import SENTENCES
@@ -28,7 +28,7 @@ TAKE = "mic-"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScriptReading:
     """A script and what of it is recorded."""
 
     lines: tuple[str, ...]
@@ -45,7 +45,7 @@ class Reading:
         return self.lines[min(max(number, 1), len(self.lines)) - 1] if self.lines else ""
 
 
-def reading(project: Project) -> Reading:
+def reading(project: Project) -> ScriptReading:
     """The project's script; the short one that comes with dimts where it has none."""
     path = project.root / FILE
     try:
@@ -53,10 +53,10 @@ def reading(project: Project) -> Reading:
     except UnicodeDecodeError as error:
         raise DataError(f"{FILE} is not UTF-8 text", "save it as UTF-8") from error
     taken = {path.name.removeprefix(TAKE)[:6] for path in project.recordings.glob(f"{TAKE}*-*")}
-    return Reading(lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken))
+    return ScriptReading(lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken))
 
 
-def save(project: Project, text: str) -> Reading:
+def save(project: Project, text: str) -> ScriptReading:
     """Write the script down, a sentence a line. DataError for one that is too long."""
     lines = lines_of(text)
     if len(lines) > MAX_LINES or any(len(line) > MAX_LETTERS for line in lines):
@@ -67,14 +67,16 @@ def save(project: Project, text: str) -> Reading:
     return reading(project)
 
 
-def choose_from(project: Project, paths: Sequence[Path], count: int, seed: int = 0, tell: Tell = silent) -> Script:
+def choose_from(
+    project: Project, paths: Sequence[Path], count: int, seed: int = 0, on_progress: ProgressCallback = ignore
+) -> Script:
     """Choose `count` sentences from texts and make them the script. Raises as `dimts.data.script` does."""
     from dimts.text.frontend import Frontend, FrontendSettings
 
     lexicon = project.lexicon if project.lexicon.is_file() else None
     frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
     settings = ScriptSettings(count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count))
-    found = choose(read_texts(paths), frontend, settings, tell)
+    found = choose(read_texts(paths), frontend, settings, on_progress)
     save(project, "\n".join(found.sentences))
     return found
 

@@ -10,13 +10,13 @@ import gradio as gr
 
 from dimts.base.project import Project
 from dimts.web import speaking
+from dimts.web.components import TabContext, escaped, notice
 from dimts.web.controls import of_tab
-from dimts.web.parts import Page, escaped, notice
 
 _EXAMPLE = "ሰላም ለዓለም። ዛሬ እንዴት ናችሁ?"
 
 
-def build(page: Page) -> None:
+def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     text = gr.Textbox(
@@ -87,7 +87,7 @@ def build(page: Page) -> None:
     page.quietly(page.job.change, again, [page.picker, voice], [voice])
 
 
-def voice_label(page: Page, name: str) -> str:
+def voice_label(page: TabContext, name: str) -> str:
     """How a voice is called on the page."""
     if name == speaking.FORMANT:
         return page.say("speak.formant")
@@ -95,12 +95,12 @@ def voice_label(page: Page, name: str) -> str:
     return page.say("speak.checkpoint", name=voice, step=checkpoint) if checkpoint else name
 
 
-def _player(page: Page, token: str) -> str:
+def _player(page: TabContext, token: str) -> str:
     label = escaped(page.say("speak.player"))
     return f'<audio id="heard" controls autoplay aria-label="{label}" src="../hear/{escaped(token)}"></audio>'
 
 
-def _picture(page: Page, wave: Any) -> str:
+def _picture(page: TabContext, wave: Any) -> str:
     from dimts.base.errors import MissingExtra
     from dimts.evaluate.plots import spectrogram
 

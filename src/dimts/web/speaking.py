@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dimts.base.config import from_table, to_dict
 from dimts.base.errors import SynthesisError, TextError
 from dimts.base.project import Project
-from dimts.web.home import voice_folder, voices
+from dimts.web.workspace import voice_folder, voices
 
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
@@ -36,7 +36,7 @@ _STREAMS = 200
 
 
 @dataclass(slots=True)
-class Stream:
+class AudioStream:
     """A sound file that may still grow."""
 
     path: Path
@@ -47,14 +47,14 @@ class Streams:
     """Token → growing file."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Stream] = OrderedDict()
+        self._known: OrderedDict[str, AudioStream] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, folder: Path) -> tuple[str, Stream]:
+    def open(self, folder: Path) -> tuple[str, AudioStream]:
         """A new stream in `folder`, and its token."""
         token = secrets.token_urlsafe(18)
         folder.mkdir(parents=True, exist_ok=True)
-        stream = Stream(folder / f"{token}.mp3", threading.Event())
+        stream = AudioStream(folder / f"{token}.mp3", threading.Event())
         stream.path.touch()
         with self._lock:
             self._known[token] = stream
@@ -63,7 +63,7 @@ class Streams:
                 old.path.unlink(missing_ok=True)
         return token, stream
 
-    def get(self, token: str) -> Stream | None:
+    def get(self, token: str) -> AudioStream | None:
         """The stream of a token; None for one that nobody was given."""
         with self._lock:
             return self._known.get(token)
@@ -184,7 +184,7 @@ def settings_of(project: Project, **given: Any) -> SpeakSettings:
     return from_table(SpeakSettings, {**own, **{k: v for k, v in given.items() if v is not None}}, "speak")
 
 
-def spoken(speaker: Speaker, text: str, stream: Stream) -> Iterator[Wave]:
+def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
     """Speak into `stream`, piece by piece; gives each piece out too. The stream is over however this ends.
 
     Raises TextError for a text that is empty, too long or not Amharic, SynthesisError if nothing was said.

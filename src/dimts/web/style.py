@@ -6,7 +6,7 @@ import json
 
 import gradio as gr
 
-from dimts.web.texts import LANGUAGES, table
+from dimts.web.strings import LANGUAGES, table
 
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
 """Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first one there is used."""

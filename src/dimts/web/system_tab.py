@@ -9,13 +9,13 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.errors import DimtsError
-from dimts.web.home import dimts_said
-from dimts.web.parts import Page
+from dimts.web.components import TabContext
+from dimts.web.workspace import dimts_said
 
 _DOCTOR_SECONDS = 300.0
 
 
-def build(page: Page) -> None:
+def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     gr.Markdown(say("system.info"))
@@ -42,7 +42,7 @@ def build(page: Page) -> None:
     page.on(look.click, on_look, [], [table], concurrency_limit=1)
 
 
-def _section(page: Page, name: str) -> str:
+def _section(page: TabContext, name: str) -> str:
     return page.say(f"system.section.{name}") if page.say.has(f"system.section.{name}") else name
 
 

@@ -12,14 +12,14 @@ from dimts.base.errors import TextError
 from dimts.base.project import Project
 from dimts.text.frontend import Frontend, FrontendSettings, compare
 from dimts.text.g2p.backend import Word
-from dimts.web.parts import Page, notice
-from dimts.web.words import absences, brief, entries, fix, gone
+from dimts.web.components import TabContext, notice
+from dimts.web.lexicon_editor import absences, brief, entries, fix, gone
 
 MAX_LETTERS = 5000
 _EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተመረቁ።"
 
 
-def build(page: Page) -> None:
+def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     written = gr.Textbox(
@@ -136,17 +136,17 @@ def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Fronte
     return _MADE[key]
 
 
-def _row(page: Page, word: Word) -> list[str]:
+def _row(page: TabContext, word: Word) -> list[str]:
     refused = [f"{one.by}: {''.join(one.phones)} ({_told(page, one.doubts)})" for one in word.refused if not gone(one)]
     own = [page.said(str(doubt)) for doubt in word.doubts]
     return [word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*own, *refused])]
 
 
-def _told(page: Page, doubts: Sequence[object]) -> str:
+def _told(page: TabContext, doubts: Sequence[object]) -> str:
     return "; ".join(page.said(str(doubt)) for doubt in doubts)
 
 
-def _doubts(doubts: Sequence[object], page: Page) -> str:
+def _doubts(doubts: Sequence[object], page: TabContext) -> str:
     return brief(_told(page, doubts)) or page.say("text.believed")
 
 

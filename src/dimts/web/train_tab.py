@@ -7,20 +7,20 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.errors import ConfigError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.base.project import Project
 from dimts.web import progress, settings
+from dimts.web.components import TabContext, notice, sound
 from dimts.web.controls import of_tab
 from dimts.web.forecast import forecast
-from dimts.web.home import voices
 from dimts.web.jobs import Jobs
-from dimts.web.parts import Page, notice, sound
+from dimts.web.workspace import voices
 
 _COLOURS = {"train": "#14795c", "dev": "#c2552d"}
 _HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 
-def build(page: Page, timer: Any) -> None:
+def build(page: TabContext, timer: Any) -> None:
     """Lay the tab out and bind it."""
     say = page.say
     page.controls("train", per_row=4)
@@ -153,12 +153,12 @@ def build(page: Page, timer: Any) -> None:
     page.quietly(page.tab.select, lambda: usable_here(page), [], [usable])
 
 
-def project_name(page: Page, project: Project) -> str:
+def project_name(page: TabContext, project: Project) -> str:
     """The name by which the page knows a project."""
     return project.root.resolve().name if page.home.single else project.root.name
 
 
-def bases(page: Page, project: Project) -> list[tuple[str, str]]:
+def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
     """What training may start from: (what it is called, value of train.base)."""
     from dimts.base.errors import DownloadError
     from dimts.xtts.download import XTTS_V2, find_base
@@ -178,11 +178,11 @@ def bases(page: Page, project: Project) -> list[tuple[str, str]]:
     return offered
 
 
-def usable_here(page: Page) -> str:
+def usable_here(page: TabContext) -> str:
     """Each kind of attention: usable on this machine, or why not."""
-    from dimts.train.plan import KINDS, Machine, obstacle, plan_precision
+    from dimts.train.capabilities import KINDS, MachineInfo, obstacle, plan_precision
 
-    machine = Machine.look()
+    machine = MachineInfo.look()
     precision = plan_precision("auto", machine).name
     lines = [page.say("page.told", what=page.say("train.machine"), told=f"{machine.device}, {machine.name}")]
     for kind in KINDS:
@@ -192,7 +192,7 @@ def usable_here(page: Page) -> str:
     return "\n".join(lines)
 
 
-def _save(page: Page, project: Project, keys: list[str], values: tuple[Any, ...]) -> None:
+def _save(page: TabContext, project: Project, keys: list[str], values: tuple[Any, ...]) -> None:
     """Write what the controls show; the base must be one of those offered."""
     shown = dict(zip(keys, values, strict=True))
     if shown["train.base"] not in [value for _, value in bases(page, project)]:
@@ -200,7 +200,7 @@ def _save(page: Page, project: Project, keys: list[str], values: tuple[Any, ...]
     page.save(project, list(shown), list(shown.values()))
 
 
-def _state(page: Page, found: progress.RunView) -> str:
+def _state(page: TabContext, found: progress.RunView) -> str:
     step = page.say("train.at", step=found.step, total=found.total or "?")
     last = next((point for point in reversed(found.points) if point[2] == "train"), None)
     loss = f" · {page.say('train.loss')} {last[1]:.3f}" if last else ""
@@ -210,8 +210,8 @@ def _state(page: Page, found: progress.RunView) -> str:
     return notice(f"{step}{loss}{ended}", "good" if found.ended else "info")
 
 
-def _frame(page: Page, found: progress.RunView) -> Any:
-    pandas = need("pandas", "ui")
+def _frame(page: TabContext, found: progress.RunView) -> Any:
+    pandas = require("pandas", "ui")
     points = [(step, loss, page.say(f"train.curve.{curve}")) for step, loss, curve in found.points]
     columns = list(zip(*points, strict=True)) or [(), (), ()]
     return pandas.DataFrame(dict(zip(("step", "loss", "curve"), columns, strict=True)))

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import DimtsError, ProjectError, SourceError
-from dimts.base.files import aside, fingerprint, write_text
+from dimts.base.files import atomic_path, fingerprint, write_text
+from dimts.base.issue import Issue
 from dimts.base.project import Project
 from dimts.web.script import TAKE, hash_of
 
@@ -49,7 +49,7 @@ class Stored:
     sounds: tuple[Path, ...]
     """Recordings, new or there already."""
     texts: tuple[Path, ...]
-    refused: tuple[tuple[str, Doubt], ...]
+    refused: tuple[tuple[str, Issue], ...]
     """Name, and why it was not taken."""
 
 
@@ -70,16 +70,16 @@ def _safer(name: str) -> str:
 
 def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes: int) -> Stored:
     """Store uploads of at most `max_bytes` each that lie below `cache`. Raises ProjectError for too many files."""
-    from dimts.data.files import SOUND, SUBTITLES, TABLES, TEXT
+    from dimts.data.sources import SOUND, SUBTITLES, TABLES, TEXT
 
     if len(uploads) > MAX_BATCH:
         raise ProjectError(f"{len(uploads)} files at once are too many", f"at most {MAX_BATCH}; upload them in parts")
-    refused: list[tuple[str, Doubt]] = []
+    refused: list[tuple[str, Issue]] = []
     good: list[Upload] = []
     for upload in uploads:
         doubt = _problem(upload, cache, max_bytes, SOUND, (*TEXT, *SUBTITLES, *_TABLES))
         if not doubt and _suffix(upload) in _TABLES and safe_name(upload.name) not in TABLES:
-            doubt = Doubt("upload_table", "tables are called metadata.tsv or metadata.csv")
+            doubt = Issue("upload_table", "tables are called metadata.tsv or metadata.csv")
         if doubt:
             refused.append((_shown(upload.name), doubt))
         else:
@@ -95,7 +95,7 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
     for one in texts:
         beside = [kept_sounds[_stem(one)]] if _stem(one) in kept_sounds else _of_stem(project, _stem(one), SOUND)
         if not beside:
-            refused.append((_shown(one.name), Doubt("upload_alone", "no recording of the same name")))
+            refused.append((_shown(one.name), Issue("upload_alone", "no recording of the same name")))
         for sound in beside:
             kept_texts.append(sound.with_suffix(_suffix(one)))
             _copy(one.path, kept_texts[-1])
@@ -104,7 +104,7 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
 
 def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: int) -> Path:
     """Store a microphone recording with what was read. Raises ProjectError for a sound that is refused."""
-    from dimts.data.files import SOUND
+    from dimts.data.sources import SOUND
 
     text = " ".join(text.split())
     if not text or len(text) > MAX_LETTERS:
@@ -127,7 +127,7 @@ def text_of(path: Path, cache: Path) -> Path:
 
 def recordings(project: Project) -> list[tuple[Path, str]]:
     """The sounds that the page stored or found in recordings/, with the text beside each ("" where there is none)."""
-    from dimts.data.files import SOUND, TEXT
+    from dimts.data.sources import SOUND, TEXT
 
     out = []
     for path in sorted(project.recordings.rglob("*")) if project.recordings.is_dir() else ():
@@ -137,47 +137,47 @@ def recordings(project: Project) -> list[tuple[Path, str]]:
     return out
 
 
-def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str], texts: Sequence[str]) -> Doubt | None:
+def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str], texts: Sequence[str]) -> Issue | None:
     """Why a file is not taken."""
     path = upload.path
     if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(cache.resolve()):
-        return Doubt("upload_outside", "not a file that was uploaded")
+        return Issue("upload_outside", "not a file that was uploaded")
     size = path.stat().st_size
     if size > max_bytes:
-        return Doubt("upload_too_large", f"{size / 1e6:.0f} MB", size / 1e6, max_bytes / 1e6)
+        return Issue("upload_too_large", f"{size / 1e6:.0f} MB", size / 1e6, max_bytes / 1e6)
     if not size:
-        return Doubt("upload_empty", "the file is empty")
+        return Issue("upload_empty", "the file is empty")
     if _suffix(upload) in sounds:
         return _not_sound(path)
     if _suffix(upload) in texts:
         return _not_text(path)
-    return Doubt("upload_type", f"{_suffix(upload) or 'a file without a suffix'} is neither sound nor text")
+    return Issue("upload_type", f"{_suffix(upload) or 'a file without a suffix'} is neither sound nor text")
 
 
-def _not_sound(path: Path) -> Doubt | None:
+def _not_sound(path: Path) -> Issue | None:
     from dimts.audio.media import probe
 
     try:
         probe(path)
     except DimtsError as error:
-        return Doubt("upload_broken", error.message.replace(str(path), path.name))
+        return Issue("upload_broken", error.message.replace(str(path), path.name))
     return None
 
 
-def _not_text(path: Path) -> Doubt | None:
+def _not_text(path: Path) -> Issue | None:
     if path.stat().st_size > MAX_TEXT_BYTES:
-        return Doubt("upload_too_large", f"a text of {path.stat().st_size / 1e6:.0f} MB")
+        return Issue("upload_too_large", f"a text of {path.stat().st_size / 1e6:.0f} MB")
     try:
         if "\0" in path.read_text(encoding="utf-8-sig"):
-            return Doubt("upload_not_text", "not a text file")
+            return Issue("upload_not_text", "not a text file")
     except UnicodeDecodeError as error:
-        return Doubt("upload_not_text", f"not UTF-8 text: {error.reason}")
+        return Issue("upload_not_text", f"not UTF-8 text: {error.reason}")
     return None
 
 
-def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Doubt]]) -> Stored:
+def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Issue]]) -> Stored:
     """An upload with a table: a folder of its own, so that the table finds its sounds by their names."""
-    from dimts.data.files import gather
+    from dimts.data.sources import find_recordings
 
     files = {safe_name(one.name): one for one in (*sounds, *texts)}
     digest = hashlib.sha256()
@@ -189,9 +189,9 @@ def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused
     try:
         for name, one in files.items():
             _copy(one.path, staged / name)
-        for recording in gather([staged]):
+        for recording in find_recordings([staged]):
             if not recording.path.absolute().resolve().is_relative_to(staged.resolve()):
-                outside = Doubt(
+                outside = Issue(
                     "upload_table", f"{_shown(recording.origin)} names a file that was not uploaded with it"
                 )
                 return Stored((), (), (*refused, (_shown(recording.origin), outside)))
@@ -199,7 +199,7 @@ def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused
             staged.rename(final)
     except SourceError as error:
         message = error.message.replace(str(staged), "").lstrip("/\\")
-        return Stored((), (), (*refused, (message.split(":")[0], Doubt("upload_table", message))))
+        return Stored((), (), (*refused, (message.split(":")[0], Issue("upload_table", message))))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     kept = [final / name for name in files]
@@ -230,7 +230,7 @@ def _of_stem(project: Project, stem: str, sounds: Iterable[str]) -> list[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with aside(target) as temporary:
+    with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
 
 

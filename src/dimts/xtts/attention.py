@@ -27,7 +27,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from dimts.base.errors import ConfigError
-from dimts.base.plugins import has, nearest, need
+from dimts.base.plugins import has, nearest, require
 
 Kind = Literal["eager", "sdpa", "flash", "xformers"]
 
@@ -38,7 +38,7 @@ FLASH_MAX_HEAD = 256
 
 
 @dataclass(frozen=True)
-class Rows:
+class SequenceLayout:
     """Which tokens belong together; the mask contract of every kernel."""
 
     lengths: tuple[int, ...]
@@ -101,7 +101,7 @@ class Rows:
         return torch.stack([F.pad(part, (*still, 0, tokens - len(part))) for part in parts])
 
 
-def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float = 0.0) -> Tensor:
+def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float = 0.0) -> Tensor:
     """Attention of q over k, v, all [B, T, H, w] (or [1, N, H, w] packed) → the same shape; scale 1/√w.
 
     `dropout` is applied to the probabilities. Without `rows`, k and v may have another T than q.
@@ -114,7 +114,7 @@ def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropo
     return _KERNELS[kind](q, k, v, rows, dropout)
 
 
-def attend_self(kind: Kind, qkv: Tensor, axis: int, rows: Rows, dropout: float = 0.0) -> Tensor:
+def attend_self(kind: Kind, qkv: Tensor, axis: int, rows: SequenceLayout, dropout: float = 0.0) -> Tensor:
     """Attention of tokens over those of their own row: all three in one tensor, stacked along `axis` → [B, T, H, w].
 
     On a processor with packed rows, sdpa writes the gradients of all three straight into one tensor: slicing rows and
@@ -138,7 +138,7 @@ class _PackedRows(Function):
     """torch's fused attention for processors, row by row of a packed batch."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, axis: int, rows: Rows) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, axis: int, rows: SequenceLayout) -> Tensor:
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(axis))  # [1, H, N, w]
         out = torch.empty(1, qkv.shape[1], q.shape[1], q.shape[3], dtype=qkv.dtype)
         sums = []
@@ -206,7 +206,7 @@ def refusal(kind: Kind, device: torch.device, dtype: torch.dtype, head_width: in
     return ""
 
 
-def _eager(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) -> Tensor:
+def _eager(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # [B, H, T, w]
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, T, T]
     if rows is not None:
@@ -215,7 +215,7 @@ def _eager(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) -
     return (weights @ v).transpose(1, 2)
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) -> Tensor:
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
     if rows is None:
         return _fused(q, k, v, dropout, causal=False)
     if rows.packed:
@@ -235,8 +235,8 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, *, causal: bool, mas
     return out.transpose(1, 2)
 
 
-def _flash(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) -> Tensor:
-    library = need("flash_attn", "flash")
+def _flash(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
+    library = require("flash_attn", "flash")
     if rows is None:
         out: Tensor = library.flash_attn_func(q, k, v, dropout_p=dropout, causal=False)
         return out
@@ -255,8 +255,8 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) -
     return rows.scatter(out, q.shape[1])
 
 
-def _xformers(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float) -> Tensor:
-    ops = need("xformers.ops", "xformers")
+def _xformers(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
+    ops = require("xformers.ops", "xformers")
     if rows is None:
         out: Tensor = ops.memory_efficient_attention(q, k, v, p=dropout)
         return out
@@ -272,7 +272,7 @@ def _xformers(q: Tensor, k: Tensor, v: Tensor, rows: Rows | None, dropout: float
     return rows.scatter(out[0], q.shape[1])
 
 
-_KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Rows | None, float], Tensor]] = {
+_KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, SequenceLayout | None, float], Tensor]] = {
     "eager": _eager,
     "sdpa": _sdpa,
     "flash": _flash,

@@ -114,7 +114,7 @@ def load(
         raise CheckpointError(f"no such model folder: {folder}", "dimts fetch downloads the published model")
     if (folder / BUNDLE).is_file():
         if "base" in _read_json(folder / BUNDLE):
-            from dimts.xtts.adapter import load_adapter  # it stands on this file
+            from dimts.xtts.lora_checkpoint import load_adapter  # it stands on this file
 
             return load_adapter(folder, dvae=dvae, dtype=dtype)
         return load_bundle(folder, dvae=dvae, dtype=dtype, weights_file=weights_file)

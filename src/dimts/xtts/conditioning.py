@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dimts.xtts.attention import Kind, Rows, attend, attend_self
+from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_self
 from dimts.xtts.spec import LATENTS, MEL_BANDS, Spec
 
 BLOCKS = 6
@@ -42,7 +42,7 @@ def norm_groups(channels: int) -> int:
 class Float32GroupNorm(nn.GroupNorm):
     """GroupNorm over each row's frames, computed in float32 whatever comes in."""
 
-    def each(self, x: Tensor, rows: Rows) -> Tensor:
+    def each(self, x: Tensor, rows: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
         with torch.autocast(x.device.type, enabled=False):
             parts = []
@@ -64,7 +64,7 @@ class EncoderBlock(nn.Module):
         self.qkv = nn.Conv1d(width, 3 * width, 1)
         self.proj_out = nn.Conv1d(width, width, 1)
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, rows: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
         normed = self.norm.each(x, rows)
         # Channels are split by head first, then into q, k, v inside each head.
@@ -78,7 +78,7 @@ def framewise(layer: nn.Conv1d, x: Tensor) -> Tensor:
     return F.linear(x, layer.weight[:, :, 0], layer.bias)
 
 
-class Encoder(nn.Module):
+class ConditioningEncoder(nn.Module):
     """Mel → features, frame by frame."""
 
     def __init__(self, spec: Spec) -> None:
@@ -88,7 +88,7 @@ class Encoder(nn.Module):
         self.init = nn.Conv1d(MEL_BANDS, spec.width, 1)
         self.attn = nn.ModuleList(EncoderBlock(spec.width, spec.heads) for _ in range(BLOCKS))
 
-    def forward(self, mel: Tensor, rows: Rows) -> Tensor:
+    def forward(self, mel: Tensor, rows: SequenceLayout) -> Tensor:
         """Packed frames [N, 80] → [N, D]."""
         x: Tensor = framewise(self.init, mel)
         for block in self.attn:
@@ -110,7 +110,7 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(width, 2 * inner, bias=False)
         self.to_out = nn.Linear(inner, width, bias=False)
 
-    def forward(self, latents: Tensor, frames: Tensor, rows: Rows) -> Tensor:
+    def forward(self, latents: Tensor, frames: Tensor, rows: SequenceLayout) -> Tensor:
         """latents [B, L, D], packed frames [N, D] → [B, L, D]."""
         # On a processor written out, for the reason told in `attend_self`; 32 queries cost nothing.
         kind: Kind = "eager" if self.kind == "sdpa" and frames.device.type == "cpu" else self.kind
@@ -133,7 +133,7 @@ class GatedGelu(nn.Module):
         return u * F.gelu(gate)
 
 
-class UnitNorm(nn.Module):
+class RMSNorm(nn.Module):
     """x / ‖x‖ · √D · gamma."""
 
     def __init__(self, width: int) -> None:
@@ -161,10 +161,10 @@ class Perceiver(nn.Module):
             )
             for _ in range(PERCEIVER_LAYERS)
         )
-        self.norm = UnitNorm(spec.width)
+        self.norm = RMSNorm(spec.width)
         nn.init.normal_(self.latents, std=0.02)
 
-    def forward(self, frames: Tensor, rows: Rows) -> Tensor:
+    def forward(self, frames: Tensor, rows: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [B, L, D]. No norm before the layers, plain residuals."""
         latents = self.latents.expand(len(rows.lengths), -1, -1)
         for layer in self.layers:
@@ -180,7 +180,7 @@ class Conditioning(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.encoder = Encoder(spec)
+        self.encoder = ConditioningEncoder(spec)
         self.perceiver = Perceiver(spec)
 
     def forward(self, mel: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
@@ -191,7 +191,7 @@ class Conditioning(nn.Module):
         frames (norms and attention) goes row by row.
         """
         sizes = [mel.shape[-1]] * len(mel) if lengths is None else list(lengths)
-        rows = Rows(tuple(sizes), packed=True, causal=False)
+        rows = SequenceLayout(tuple(sizes), packed=True, causal=False)
         frames = torch.cat([row[:, :size].t() for row, size in zip(mel, sizes, strict=True)])  # [N, 80]
         out: Tensor = self.perceiver(self.encoder(frames, rows), rows)
         return out

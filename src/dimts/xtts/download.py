@@ -24,8 +24,8 @@ from typing import Any
 
 from dimts.base.errors import DownloadError, storage_error
 from dimts.base.files import fingerprint, write_bytes, write_text
-from dimts.base.plugins import need
-from dimts.base.progress import Progress, Tell, silent
+from dimts.base.plugins import require
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.xtts.hub import LICENCE_FILE, FolderSupplier, HubSupplier, Item, Licence, Published, Supplier
 
 LOCK_FILE = "dimts-lock.json"
@@ -134,7 +134,7 @@ def fetch(
     folder: Path | None = None,
     source: Path | None = None,
     unpinned: bool = False,
-    tell: Tell = silent,
+    on_progress: ProgressCallback = ignore,
 ) -> Path:
     """Bring the files into `folder` (default: the cache), whole and checked; returns it.
 
@@ -152,21 +152,21 @@ def fetch(
     with _alone(folder):
         if acceptance is not None and not accepted(published, folder):
             _record_acceptance(published, folder, acceptance)
-        if _whole(published, folder, unpinned, tell):
+        if _whole(published, folder, unpinned, on_progress):
             return folder
         supplier = FolderSupplier(published, source, unpinned) if source is not None else HubSupplier(published)
-        _bring(published, folder, supplier, tell)
+        _bring(published, folder, supplier, on_progress)
     return folder
 
 
-def check(folder: Path, tell: Tell = silent) -> dict[str, str]:
+def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str]:
     """What is wrong with a fetched folder: file name → reason. Reads every byte."""
     lock = read_lock(folder)
     if lock is None:
         raise DownloadError(f"{folder} holds no fetched files ({LOCK_FILE} is missing)", "run: dimts fetch")
     wrong: dict[str, str] = {}
     for done, (name, facts) in enumerate(lock["files"].items()):
-        tell(Progress("check", done, len(lock["files"]), "files"))
+        on_progress(Progress("check", done, len(lock["files"]), "files"))
         path = folder / name
         if not path.is_file():
             wrong[name] = "missing"
@@ -174,7 +174,7 @@ def check(folder: Path, tell: Tell = silent) -> dict[str, str]:
             wrong[name] = f"{path.stat().st_size} bytes instead of {facts['bytes']}"
         elif fingerprint(path) != facts["sha256"]:
             wrong[name] = "changed (SHA-256 differs)"
-    tell(Progress("check", len(lock["files"]), len(lock["files"]), "files"))
+    on_progress(Progress("check", len(lock["files"]), len(lock["files"]), "files"))
     return wrong
 
 
@@ -196,7 +196,7 @@ def carry_licence(base: Path, bundle: Path) -> None:
         write_text(bundle / BUNDLE_LICENCE_FILE, f"{CPML.name}\n{CPML.url}\n\n{CPML.summary}\n")
 
 
-def _whole(published: Published, folder: Path, unpinned: bool, tell: Tell) -> bool:
+def _whole(published: Published, folder: Path, unpinned: bool, on_progress: ProgressCallback) -> bool:
     """Whether all is there and right, as far as can be told without the network."""
     lock = read_lock(folder)
     settled = published.at_commit or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
@@ -206,10 +206,10 @@ def _whole(published: Published, folder: Path, unpinned: bool, tell: Tell) -> bo
         name in lock["files"] and (unpinned or not digest or lock["files"][name]["sha256"] == digest)
         for name, (_, digest) in published.files.items()
     )
-    return listed and not check(folder, tell)
+    return listed and not check(folder, on_progress)
 
 
-def _bring(published: Published, folder: Path, supplier: Supplier, tell: Tell) -> None:
+def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: ProgressCallback) -> None:
     names = [LICENCE_FILE, *published.files]
     items = {}
     for name in names:
@@ -230,16 +230,16 @@ def _bring(published: Published, folder: Path, supplier: Supplier, tell: Tell) -
     for name, item in items.items():
         sha256 = _already(folder / name, item, known["files"].get(name))
         if sha256 is None:
-            tell(Progress("fetch", before / 1e6, total / 1e6, "MB", message=f"{name} from {item.where}"))
+            on_progress(Progress("fetch", before / 1e6, total / 1e6, "MB", message=f"{name} from {item.where}"))
             start = before
 
             def told(done: int, start: int = start) -> None:
-                tell(Progress("fetch", (start + done) / 1e6, total / 1e6, "MB"))
+                on_progress(Progress("fetch", (start + done) / 1e6, total / 1e6, "MB"))
 
             sha256 = _one(folder, item, supplier, told)
         files[name] = {"bytes": item.bytes, "sha256": sha256}
         before += item.bytes
-        tell(Progress("fetch", before / 1e6, total / 1e6, "MB"))
+        on_progress(Progress("fetch", before / 1e6, total / 1e6, "MB"))
     lock = {
         "repository": published.repository,
         "revision": published.revision,
@@ -325,7 +325,7 @@ def _record_acceptance(published: Published, folder: Path, acceptance: Acceptanc
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One fetch at a time in a folder."""
-    filelock = need("filelock", "fetch")
+    filelock = require("filelock", "fetch")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".fetching", timeout=0)

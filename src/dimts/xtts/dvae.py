@@ -20,7 +20,7 @@ ACCUMULATED = 100
 """Rows of the training statistics that published files carry along."""
 
 
-class Residual(nn.Module):
+class ResidualUnit(nn.Module):
     """x + three convolutions."""
 
     def __init__(self, channels: int) -> None:
@@ -39,7 +39,7 @@ class Residual(nn.Module):
         return out
 
 
-class Doubling(nn.Module):
+class UpsampleConv(nn.Module):
     """Every frame twice, then a convolution."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
@@ -101,14 +101,14 @@ class DVAE(nn.Module):
         self.encoder = nn.Sequential(
             nn.Sequential(nn.Conv1d(MEL_BANDS, narrow, 3, stride=2, padding=1), nn.ReLU()),
             nn.Sequential(nn.Conv1d(narrow, wide, 3, stride=2, padding=1), nn.ReLU()),
-            *(Residual(wide) for _ in range(RESIDUALS)),
+            *(ResidualUnit(wide) for _ in range(RESIDUALS)),
             nn.Conv1d(wide, spec.dvae_code, 1),
         )
         self.decoder = nn.Sequential(
             nn.Conv1d(spec.dvae_code, wide, 1),
-            *(Residual(wide) for _ in range(RESIDUALS)),
-            nn.Sequential(Doubling(wide, wide), nn.ReLU()),
-            nn.Sequential(Doubling(wide, narrow), nn.ReLU()),
+            *(ResidualUnit(wide) for _ in range(RESIDUALS)),
+            nn.Sequential(UpsampleConv(wide, wide), nn.ReLU()),
+            nn.Sequential(UpsampleConv(wide, narrow), nn.ReLU()),
             nn.Conv1d(narrow, MEL_BANDS, 1),
         )
         self.codebook = Codebook(spec)

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import ConfigError, SynthesisError
-from dimts.xtts.gaze import Watch
-from dimts.xtts.gpt import GPT, Cache
+from dimts.xtts.alignment import AttentionRecorder
+from dimts.xtts.gpt import GPT, KVCache
 from dimts.xtts.spec import LATENTS, Spec
 
 PLACEHOLDER = 1
@@ -64,7 +64,7 @@ class GenerateSettings:
 
 
 @dataclass(frozen=True)
-class Step:
+class DecodingStep:
     """One code of one sentence, and the state that chose it."""
 
     row: int
@@ -82,7 +82,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class GeneratedSentence:
     """All codes of one sentence."""
 
     codes: Tensor
@@ -123,9 +123,9 @@ class Decoder:
     ) -> None:
         self.gpt, self.spec = gpt, gpt.spec
         self.capacity = capacity or self.spec.prefix_tokens + self.spec.max_codes
-        self.cache = Cache(self.spec, slots, self.capacity, gpt.text_embedding.weight, least_rows)
+        self.cache = KVCache(self.spec, slots, self.capacity, gpt.text_embedding.weight, least_rows)
         if watch:
-            self.cache.watch = Watch(slots)
+            self.cache.watch = AttentionRecorder(slots)
         self.slots = slots
         self._rows: list[_Row] = []
         self._next = 0
@@ -187,7 +187,7 @@ class Decoder:
         return sum(row.count > 0 for row in self._rows)
 
     @torch.no_grad()
-    def step(self) -> list[Step]:
+    def step(self) -> list[DecodingStep]:
         """One code of every sentence; those that end have left when this returns."""
         self._advance()
         if not self._rows:
@@ -200,7 +200,7 @@ class Decoder:
             row.count += 1
             row.said[row.code] = True
             last = row.code == self.spec.stop_audio or row.count >= row.limit
-            out.append(Step(row.number, row.code, row.state, last, probability, row.gaze))
+            out.append(DecodingStep(row.number, row.code, row.state, last, probability, row.gaze))
         for step in out:
             if step.last:
                 self.leave(step.row)
@@ -265,7 +265,7 @@ def generate(
     generator: torch.Generator | None = None,
     *,
     watch: bool = False,
-) -> Iterator[Step]:
+) -> Iterator[DecodingStep]:
     """Speak one sentence: latents [1, L, D] and text ids → Steps as they come; with `watch`, also their gazes."""
     settings = settings or GenerateSettings()
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
@@ -283,7 +283,7 @@ def generate_all(
     generators: Sequence[torch.Generator] | None = None,
     *,
     watch: bool = False,
-) -> list[Sentence]:
+) -> list[GeneratedSentence]:
     """Speak sentences together, each [1, L, D] with its ids: one Sentence each, in the order given.
 
     With a seed in `settings` and no generators, each sentence is drawn as if alone with that seed.
@@ -295,16 +295,16 @@ def generate_all(
     decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, watch=watch)
     for i, (voice, ids) in enumerate(zip(latents, texts, strict=True)):
         decoder.join(voice, ids, settings, generators[i] if generators else None)
-    steps: list[list[Step]] = [[] for _ in texts]
+    steps: list[list[DecodingStep]] = [[] for _ in texts]
     while len(decoder):
         for step in decoder.step():
             steps[step.row].append(step)
-    return [gathered(row, gpt.spec) for row in steps]
+    return [collect(row, gpt.spec) for row in steps]
 
 
-def gathered(steps: Sequence[Step], spec: Spec) -> Sentence:
+def collect(steps: Sequence[DecodingStep], spec: Spec) -> GeneratedSentence:
     """The steps of one sentence, at least one, as a Sentence."""
-    return Sentence(
+    return GeneratedSentence(
         torch.tensor([step.code for step in steps]),
         torch.stack([step.latent for step in steps]),
         steps[-1].code == spec.stop_audio,

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dimts.base.errors import SynthesisError, TrainingError
-from dimts.xtts.attention import Kind, Rows, attend, attend_cached, attend_self
-from dimts.xtts.fused import Fused
-from dimts.xtts.gaze import Watch
-from dimts.xtts.lean import Product, drop, drop_add, gelu_affine, norm_affine
+from dimts.xtts.alignment import AttentionRecorder
+from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_cached, attend_self
+from dimts.xtts.cpu_decoder import CompiledDecoder
+from dimts.xtts.recompute import LinearParams, dropout, dropout_add, gelu_linear, layernorm_linear
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 
 IGNORED = -1
@@ -35,7 +35,7 @@ IGNORED = -1
 INIT_SPREAD = 0.02
 
 
-class Cache:
+class KVCache:
     """Keys and values of sentences being spoken, allocated once: [layers, slots, capacity, H, w] each.
 
     What one head reads lies together in memory, so these are views of [layers, slots, H, capacity, w].
@@ -51,7 +51,7 @@ class Cache:
         self.lengths = [0] * slots
         """Tokens of each slot."""
         self.least_rows = least_rows
-        self.watch: Watch | None = None
+        self.watch: AttentionRecorder | None = None
         """Sees where in the text each head looks; None: nobody asks."""
 
     def by_head(self) -> tuple[Tensor, Tensor]:
@@ -93,11 +93,11 @@ class Cache:
 class Beside(Protocol):
     """What an adapter offers."""
 
-    def beside(self, weight: Tensor, bias: Tensor) -> Product:
+    def beside(self, weight: Tensor, bias: Tensor) -> LinearParams:
         """A layer of this weight and bias, and the adapter, in one."""
 
 
-class Affine(nn.Module):
+class Conv1D(nn.Module):
     """x W + b with W stored [in, out], as GPT-2 stores it."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -117,17 +117,17 @@ class Affine(nn.Module):
         return y + added
 
 
-def _product(layer: nn.Module) -> Product | None:
+def _product(layer: nn.Module) -> LinearParams | None:
     """What the lean layers of training need of a layer; None where only its `forward` will do.
 
     That is so where the adapter drops some of its input, under autocast, which casts weights, and for 8-bit weights.
     """
-    if not isinstance(layer, Affine) or torch.compiler.is_compiling():
+    if not isinstance(layer, Conv1D) or torch.compiler.is_compiling():
         return None
     if torch.is_autocast_enabled(layer.weight.device.type):
         return None
     if layer.adapter is None or layer.adapter.merged:
-        return Product(layer.weight, layer.bias)
+        return LinearParams(layer.weight, layer.bias)
     if layer.adapter.dropout and layer.training:
         return None
     return cast(Beside, layer.adapter).beside(layer.weight, layer.bias)
@@ -141,32 +141,32 @@ class SelfAttention(nn.Module):
         self.heads = spec.heads
         self.kind: Kind = "sdpa"
         self.dropout = spec.dropout
-        self.c_attn = Affine(spec.width, 3 * spec.width)
-        self.c_proj = Affine(spec.width, spec.width)
+        self.c_attn = Conv1D(spec.width, 3 * spec.width)
+        self.c_proj = Conv1D(spec.width, spec.width)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """[B, T, D] → q, k, v, each [B, T, H, w]."""
         qkv: Tensor = self.c_attn(x)
         return qkv.view(*x.shape[:2], 3, self.heads, -1).unbind(2)
 
-    def forward(self, x: Tensor, norm: nn.LayerNorm, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, norm: nn.LayerNorm, rows: SequenceLayout) -> Tensor:
         """[B, T, D], not yet normed → [B, T, D]."""
         product = _product(self.c_attn)
-        qkv: Tensor = self.c_attn(norm(x)) if product is None else norm_affine(x, norm, product)
+        qkv: Tensor = self.c_attn(norm(x)) if product is None else layernorm_linear(x, norm, product)
         qkv = qkv.view(*x.shape[:2], 3, self.heads, -1)
         seen = attend_self(self.kind, qkv, 2, rows, self.dropout if self.training else 0.0)
         out: Tensor = self.c_proj(seen.flatten(2))
         return out
 
-    def begin(self, x: Tensor, cache: Cache, layer: int, slot: int) -> Tensor:
+    def begin(self, x: Tensor, cache: KVCache, layer: int, slot: int) -> Tensor:
         """A whole prefix [1, P, D] → [1, P, D], remembered in `slot`."""
         q, k, v = self.split(x)
         cache.start(layer, slot, k, v)
-        seen = attend(self.kind, q, k, v, Rows((x.shape[1],), packed=False))
+        seen = attend(self.kind, q, k, v, SequenceLayout((x.shape[1],), packed=False))
         out: Tensor = self.c_proj(seen.flatten(2))
         return out
 
-    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None, rows: int) -> Tensor:
+    def step(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
         """One token of each of the first R slots, [R, 1, D] → [R, 1, D]; rows beyond R only fill the products."""
         q, k, v = (part[:rows] for part in self.split(x))
         keys, values = cache.extend(layer, k, v, write)
@@ -182,8 +182,8 @@ class MLP(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.c_fc = Affine(spec.width, 4 * spec.width)
-        self.c_proj = Affine(4 * spec.width, spec.width)
+        self.c_fc = Conv1D(spec.width, 4 * spec.width)
+        self.c_proj = Conv1D(4 * spec.width, spec.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] → [..., D]."""
@@ -196,10 +196,10 @@ class MLP(nn.Module):
         if inner is None or outer is None or self._compiled_call_impl is not None:
             plain: Tensor = self(norm(x))
             return plain
-        return gelu_affine(norm_affine(x, norm, inner), outer)
+        return gelu_linear(layernorm_linear(x, norm, inner), outer)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """x + attention(norm x), then x + mlp(norm x)."""
 
     def __init__(self, spec: Spec) -> None:
@@ -210,44 +210,44 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(spec.width)
         self.mlp = MLP(spec)
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, rows: SequenceLayout) -> Tensor:
         """[B, T, D] → [B, T, D]."""
         rate = self.dropout if self.training else 0.0
-        x = drop_add(x, self.attn(x, self.ln_1, rows), rate)
-        return drop_add(x, self.mlp.learn(x, self.ln_2), rate)
+        x = dropout_add(x, self.attn(x, self.ln_1, rows), rate)
+        return dropout_add(x, self.mlp.learn(x, self.ln_2), rate)
 
-    def begin(self, x: Tensor, cache: Cache, layer: int, slot: int) -> Tensor:
+    def begin(self, x: Tensor, cache: KVCache, layer: int, slot: int) -> Tensor:
         """As SelfAttention.begin."""
         x = x + self.attn.begin(self.ln_1(x), cache, layer, slot)
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
-    def step(self, x: Tensor, cache: Cache, layer: int, write: Tensor | None, rows: int) -> Tensor:
+    def step(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
         """As SelfAttention.step."""
         x = x + self.attn.step(self.ln_1(x), cache, layer, write, rows)
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
 
-class Trunk(nn.Module):
+class Transformer(nn.Module):
     """All blocks and the last norm."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.checkpoint_every = 0
         """Recompute every k-th block in the backward pass instead of keeping it; 0: none, 1: all."""
-        blocks = [Block(spec) for _ in range(spec.layers)]
+        blocks = [TransformerBlock(spec) for _ in range(spec.layers)]
         self.h = nn.ModuleList(blocks)
         self.ln_f = nn.LayerNorm(spec.width)
         for block in blocks:  # GPT-2 scales the two outputs of a block by its depth
             for module in (block.attn.c_proj, block.mlp.c_proj):
                 nn.init.normal_(module.weight, std=INIT_SPREAD / (2 * spec.layers) ** 0.5)
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[TransformerBlock]:
         """The blocks, first to last."""
-        return cast("list[Block]", list(self.h))
+        return cast("list[TransformerBlock]", list(self.h))
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, rows: SequenceLayout) -> Tensor:
         """[B, T, D] → [B, T, D]."""
         for index, block in enumerate(self.blocks()):
             if self.checkpoint_every and torch.is_grad_enabled() and index % self.checkpoint_every == 0:
@@ -258,7 +258,7 @@ class Trunk(nn.Module):
         return out
 
 
-class Positions(nn.Module):
+class LearnedPositions(nn.Module):
     """A learned table of positions."""
 
     def __init__(self, count: int, width: int) -> None:
@@ -273,7 +273,7 @@ class Positions(nn.Module):
 
 
 @dataclass(frozen=True)
-class Hidden:
+class HiddenStates:
     """States of the tokens that have a target, and the targets, all rows one after another."""
 
     text: Tensor
@@ -284,7 +284,7 @@ class Hidden:
     """[Σ(C + 4), D]."""
     audio_targets: Tensor
     """[Σ(C + 4)]: the codes, then four STOPs."""
-    rows: Rows
+    rows: SequenceLayout
     """How the trunk saw them."""
 
 
@@ -297,13 +297,13 @@ class GPT(nn.Module):
         self.dropout = spec.dropout
         self.text_embedding = nn.Embedding(spec.text_ids, spec.width)
         self.mel_embedding = nn.Embedding(spec.audio_ids, spec.width)
-        self.trunk = Trunk(spec)
-        self.mel_pos_embedding = Positions(spec.audio_positions, spec.width)
-        self.text_pos_embedding = Positions(spec.text_positions, spec.width)
+        self.trunk = Transformer(spec)
+        self.mel_pos_embedding = LearnedPositions(spec.audio_positions, spec.width)
+        self.text_pos_embedding = LearnedPositions(spec.text_positions, spec.width)
         self.final_norm = nn.LayerNorm(spec.width)
         self.text_head = nn.Linear(spec.width, spec.text_ids)
         self.mel_head = nn.Linear(spec.width, spec.audio_ids)
-        self.fused: Fused | None = None
+        self.fused: CompiledDecoder | None = None
         """Compiled decoding steps of `fused.py`, once they were asked for."""
         for module in (self.text_embedding, self.mel_embedding, self.text_head, self.mel_head):
             nn.init.normal_(module.weight, std=INIT_SPREAD)
@@ -338,7 +338,7 @@ class GPT(nn.Module):
         *,
         packed: bool = True,
         padding_ends_text: bool = False,
-    ) -> Hidden:
+    ) -> HiddenStates:
         """States and targets of whole sentences.
 
         latents [B, L, D]; text_ids [B, S] and codes [B, C] int64, padded on the right with anything, of which the
@@ -371,11 +371,11 @@ class GPT(nn.Module):
         x = torch.cat([part for triple in triples for part in triple])  # [N, D]
 
         sizes = [n for pair in zip(text_sizes, audio_sizes, strict=True) for n in (LATENTS, *pair)]
-        rows = Rows(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
-        x = drop(rows.scatter(x, rows.longest), self.dropout if self.training else 0.0)
+        rows = SequenceLayout(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
+        x = dropout(rows.scatter(x, rows.longest), self.dropout if self.training else 0.0)
         x = rows.gather(self.final_norm(self.trunk(x, rows)))  # [N, D]
         parts = torch.split(x, sizes)
-        return Hidden(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, rows)
+        return HiddenStates(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, rows)
 
     def _check(self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]) -> None:
         if not len(text_ids) == len(text_lengths) == len(codes) == len(code_lengths) > 0:
@@ -392,7 +392,7 @@ class GPT(nn.Module):
 
     # Speaking
 
-    def begin(self, latents: Tensor, ids: Sequence[int], cache: Cache, slot: int) -> Tensor:
+    def begin(self, latents: Tensor, ids: Sequence[int], cache: KVCache, slot: int) -> Tensor:
         """Read a voice [1, L, D] and a text into `slot`: the state [1, D] that predicts the first code.
 
         Raises SynthesisError for a text beyond the position table.
@@ -412,7 +412,7 @@ class GPT(nn.Module):
         out: Tensor = self.final_norm(self.trunk.ln_f(x[:, -1]))
         return out
 
-    def step(self, codes: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+    def step(self, codes: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R, D]."""
         rows = codes.shape[0]
         lengths = cache.lengths[:rows]
@@ -430,7 +430,7 @@ class GPT(nn.Module):
         out: Tensor = self.final_norm(self.trunk.ln_f(x))
         return out
 
-    def logits(self, states: Tensor, cache: Cache) -> Tensor:
+    def logits(self, states: Tensor, cache: KVCache) -> Tensor:
         """States [R, D] of sentences in `cache` → logits of their next codes [R, V]."""
         if self.fused is not None:
             return self.fused.logits(states, cache.slots)

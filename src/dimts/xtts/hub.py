@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import DownloadError
-from dimts.base.files import aside, fingerprint
-from dimts.base.plugins import need
+from dimts.base.files import atomic_path, fingerprint
+from dimts.base.plugins import require
 
 LICENCE_FILE = "LICENSE.txt"
 """The licence under the name it is published with."""
@@ -126,7 +126,11 @@ class FolderSupplier(Supplier):
 
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
         """Copied whole."""
-        with (self._source / item.name).open("rb") as source, aside(part) as temporary, temporary.open("wb") as target:
+        with (
+            (self._source / item.name).open("rb") as source,
+            atomic_path(part) as temporary,
+            temporary.open("wb") as target,
+        ):
             done = 0
             while block := source.read(_BLOCK_BYTES):
                 target.write(block)
@@ -139,12 +143,12 @@ class HubSupplier(Supplier):
 
     def __init__(self, published: Published) -> None:
         super().__init__(published)
-        self._hub = need("huggingface_hub", "fetch")
-        self._errors = need("huggingface_hub.errors", "fetch")
+        self._hub = require("huggingface_hub", "fetch")
+        self._errors = require("huggingface_hub.errors", "fetch")
         self._endpoint = os.environ.get("HF_ENDPOINT") or None
         self._session = self._hub.get_session()
         # the client library differs between major versions of the hub's library (httpx, httpx2)
-        self._http = need(type(self._session).__module__.partition(".")[0], "fetch")
+        self._http = require(type(self._session).__module__.partition(".")[0], "fetch")
 
     def describe(self, name: str) -> Item:
         """As the hub describes it (HEAD), held against what is pinned; tried again when the line is bad."""

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from dimts.base.errors import CheckpointError, ConfigError
 from dimts.xtts import weights
-from dimts.xtts.gpt import Affine
-from dimts.xtts.lean import Product
+from dimts.xtts.gpt import Conv1D
 from dimts.xtts.model import XTTS
+from dimts.xtts.recompute import LinearParams
 
 TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 """Layers of a block that can have an adapter."""
@@ -61,7 +61,7 @@ class LoraSettings:
 class Adapter(nn.Module):
     """x → dropout(x) A B · alpha / rank, with A [in, rank] random and B [rank, out] zero at first."""
 
-    def __init__(self, layer: Affine, settings: LoraSettings, generator: torch.Generator | None) -> None:
+    def __init__(self, layer: Conv1D, settings: LoraSettings, generator: torch.Generator | None) -> None:
         super().__init__()
         inputs, outputs = layer.weight.shape
         start = torch.randn(inputs, settings.rank, generator=generator) / math.sqrt(inputs)
@@ -73,9 +73,9 @@ class Adapter(nn.Module):
         """The layer's weight before merging, kept so that unmerging is exact."""
         self.merged = False
 
-    def beside(self, weight: Tensor, bias: Tensor) -> Product:
+    def beside(self, weight: Tensor, bias: Tensor) -> LinearParams:
         """Layer and adapter in one."""
-        return Product(weight, bias, self.down, self.up, self.scale)
+        return LinearParams(weight, bias, self.down, self.up, self.scale)
 
     def delta(self) -> Tensor:
         """What the adapter adds to the layer's weight, [in, out]."""
@@ -86,7 +86,7 @@ class Adapter(nn.Module):
         return F.dropout(x, self.dropout, self.training) @ self.down @ self.up * self.scale
 
 
-def layers(model: XTTS) -> Iterator[tuple[str, Affine]]:
+def layers(model: XTTS) -> Iterator[tuple[str, Conv1D]]:
     """(name, layer) of every layer that can have an adapter."""
     for index, block in enumerate(model.gpt.trunk.blocks()):
         for target in TARGETS:

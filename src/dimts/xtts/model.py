@@ -21,10 +21,10 @@ from dimts.xtts import mel as mels
 from dimts.xtts.attention import Kind
 from dimts.xtts.conditioning import Conditioning
 from dimts.xtts.dvae import DVAE
-from dimts.xtts.gpt import GPT, IGNORED, Hidden
+from dimts.xtts.gpt import GPT, IGNORED, HiddenStates
 from dimts.xtts.loss import Compat, LossSettings, cross_entropy
+from dimts.xtts.speaker_encoder import SpeakerEncoder
 from dimts.xtts.spec import MEL_BANDS, MEL_HOP, STOP_TARGETS, Spec
-from dimts.xtts.timbre import Timbre
 from dimts.xtts.vocoder import Vocoder
 
 
@@ -89,7 +89,7 @@ class XTTS(nn.Module):
         self.register_buffer("mel_stats", torch.ones(MEL_BANDS))
         self.gpt = GPT(spec)
         self.conditioning = Conditioning(spec)
-        self.timbre = Timbre(spec)
+        self.timbre = SpeakerEncoder(spec)
         self.vocoder = Vocoder(spec)
         self.dvae: DVAE | None = DVAE(spec) if dvae else None
         self.packed = True
@@ -137,7 +137,7 @@ class XTTS(nn.Module):
 
     # Training
 
-    def hidden(self, examples: Examples, compat: Compat = "mended") -> Hidden:
+    def hidden(self, examples: Examples, compat: Compat = "mended") -> HiddenStates:
         """States and targets of a batch, before heads and loss."""
         coqui = compat == "coqui"
         latents = examples.latents

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import nearest
 from dimts.xtts import weights
-from dimts.xtts.gpt import Affine
+from dimts.xtts.gpt import Conv1D
 from dimts.xtts.model import XTTS
 
 Way = Literal["dynamic", "weight"]
@@ -35,10 +35,10 @@ LIMIT = 127
 """Largest whole number a weight becomes."""
 
 
-class DynamicAffine(nn.Module):
+class DynamicInt8Conv1D(nn.Module):
     """Affine with 8-bit weights and inputs made 8-bit at each call."""
 
-    def __init__(self, layer: Affine) -> None:
+    def __init__(self, layer: Conv1D) -> None:
         super().__init__()
         codes, scale = whole_numbers(layer.weight)
         zero = torch.zeros(len(scale), dtype=torch.int64)
@@ -55,14 +55,14 @@ class DynamicAffine(nn.Module):
         return out.to(x.dtype)
 
 
-class WeightAffine(nn.Module):
+class WeightOnlyInt8Conv1D(nn.Module):
     """Affine with 8-bit weights that are widened where they are used; inputs stay float32."""
 
     codes: Tensor
     scale: Tensor
     bias: Tensor
 
-    def __init__(self, layer: Affine) -> None:
+    def __init__(self, layer: Conv1D) -> None:
         super().__init__()
         codes, scale = whole_numbers(layer.weight)
         self.register_buffer("codes", codes)
@@ -75,7 +75,7 @@ class WeightAffine(nn.Module):
         return y.mul_(self.scale).add_(self.bias).to(x.dtype)
 
 
-WAYS: dict[str, type[nn.Module]] = {"dynamic": DynamicAffine, "weight": WeightAffine}
+WAYS: dict[str, type[nn.Module]] = {"dynamic": DynamicInt8Conv1D, "weight": WeightOnlyInt8Conv1D}
 
 
 def whole_numbers(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,13 +94,13 @@ def quantise(model: XTTS, way: Way = "dynamic") -> XTTS:
         raise ConfigError(f"unknown quantisation {way!r}", nearest(way, WAYS))
     if model.device.type != "cpu":
         raise ConfigError(f"8-bit weights are for CPUs, this model is on {model.device.type}", "use bfloat16 there")
-    if any(isinstance(module, Affine) and module.adapter is not None for module in model.modules()):
+    if any(isinstance(module, Conv1D) and module.adapter is not None for module in model.modules()):
         raise ConfigError("the model has adapters", "merge them for good first")
     made = weights.build_from(model.spec, model.state_dict(), "the model", dtype=None)
     for block in made.gpt.trunk.blocks():
         for part in (block.attn, block.mlp):
             for name, layer in list(part.named_children()):
-                if isinstance(layer, Affine):
+                if isinstance(layer, Conv1D):
                     setattr(part, name, WAYS[way](layer))
     return made.requires_grad_(False)
 
@@ -109,11 +109,11 @@ def trunk_bytes(model: XTTS) -> int:
     """Bytes the weights of the trunk's linear layers take."""
     total = 0
     for module in model.gpt.trunk.modules():
-        if isinstance(module, Affine):
+        if isinstance(module, Conv1D):
             total += module.weight.numel() * module.weight.element_size()
-        elif isinstance(module, WeightAffine):
+        elif isinstance(module, WeightOnlyInt8Conv1D):
             total += module.codes.numel()
-        elif isinstance(module, DynamicAffine):
+        elif isinstance(module, DynamicInt8Conv1D):
             packed: Any = torch.ops.quantized.linear_unpack(module._packed)
             total += packed[0].numel()
     return total

@@ -235,7 +235,7 @@ _COQUI_ARGUMENTS: dict[str, Any] = {
 
 
 def _sizes_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Sizes that only the tensors tell, from {coqui's key: shape}; empty for what is not there."""
+    """Sizes that only the tensors on_progress, from {coqui's key: shape}; empty for what is not there."""
     found: dict[str, Any] = {}
     speaker = "hifigan_decoder.speaker_encoder."
     if shape := shapes.get("hifigan_decoder.waveform_decoder.conv_pre.weight"):

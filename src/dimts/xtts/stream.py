@@ -26,8 +26,8 @@ from dimts.xtts.vocoder import (
     SLOPE,
     NormedConv,
     NormedUpsample,
-    Residual,
     Vocoder,
+    VocoderResidualBlock,
     neighbours,
 )
 
@@ -149,7 +149,7 @@ class _Queue:
 class _Residual:
     """x + convolutions of x, the sum waiting for the slower side."""
 
-    def __init__(self, block: Residual) -> None:
+    def __init__(self, block: VocoderResidualBlock) -> None:
         pairs = zip(block.convs1, block.convs2, strict=True)
         self.stages = [(_Conv(first), _Conv(second), _Queue()) for first, second in pairs]  # type: ignore[arg-type]
 
@@ -178,7 +178,7 @@ class _Level:
         return total / len(self.blocks)
 
 
-class Stream:
+class VocoderStream:
     """The vocoder's state for one sentence: push latents, then finish."""
 
     @torch.no_grad()
@@ -224,7 +224,7 @@ def stream(
 ) -> Iterator[Tensor]:
     """Latents [D] or [n, D] as they come, timbre [1, d, 1] → chunks of wave [T] at 24 kHz, none empty."""
     settings = settings or StreamSettings()
-    running = Stream(vocoder, timbre, settings.speed)
+    running = VocoderStream(vocoder, timbre, settings.speed)
     gathered: list[Tensor] = []
     count, wanted = 0, settings.first_latents
     for latent in latents:

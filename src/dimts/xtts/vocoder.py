@@ -122,7 +122,7 @@ class NormedUpsample(Normed):
         return F.conv_transpose1d(x, self.weight(), self.bias, stride=self.rate, padding=self.padding)
 
 
-class Residual(nn.Module):
+class VocoderResidualBlock(nn.Module):
     """Three pairs of dilated convolutions, each added to its input."""
 
     def __init__(self, channels: int, kernel: int) -> None:
@@ -157,11 +157,11 @@ class Vocoder(nn.Module):
             self.ups.append(NormedUpsample(channels, channels // 2, rate, kernel))
             channels //= 2
             conds.append(nn.Conv1d(spec.timbre_width, channels, 1))
-            self.resblocks.extend(Residual(channels, width) for width in RESIDUAL_KERNELS)
+            self.resblocks.extend(VocoderResidualBlock(channels, width) for width in RESIDUAL_KERNELS)
         self.conv_post = nn.Conv1d(channels, 1, EDGE_KERNEL, padding=EDGE_KERNEL // 2, bias=False)
         self.conds = nn.ModuleList(conds)
 
-    def residuals(self, level: int) -> tuple[Residual, ...]:
+    def residuals(self, level: int) -> tuple[VocoderResidualBlock, ...]:
         """The three residual blocks of one level, whose outputs are averaged."""
         width = len(RESIDUAL_KERNELS)
         return tuple(self.resblocks[level * width + i] for i in range(width))  # type: ignore[misc]

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dimts.base.errors import AudioError, CheckpointError, ConfigError, SynthesisError
-from dimts.base.files import aside
+from dimts.base.files import atomic_path
 from dimts.xtts import mel as mels
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import LATENTS, TIMBRE_RATE
@@ -34,7 +34,7 @@ _META = "dimts_voice"
 
 
 @dataclass(frozen=True, slots=True)
-class ListenSettings:
+class CloneSettings:
     """How references are heard."""
 
     max_reference_seconds: float = 30.0
@@ -93,7 +93,7 @@ class Voice:
             "timbre": self.timbre.detach().cpu().contiguous(),
         }
         meta = {_META: json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True)}
-        with aside(path) as temporary:
+        with atomic_path(path) as temporary:
             save_file(tensors, temporary, meta)
 
     @classmethod
@@ -130,13 +130,13 @@ class Voice:
 
 
 @torch.no_grad()
-def listen(model: XTTS, waves: Sequence[Tensor], settings: ListenSettings | None = None, **meta: Any) -> Voice:
+def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None = None, **meta: Any) -> Voice:
     """References [T] each, mono at 22 050 Hz in [-1, 1] → Voice.
 
     `meta` goes into the voice. Raises AudioError when nothing of 0.33 s or more is left to hear, or a wave is no
     finite mono signal.
     """
-    settings = settings or ListenSettings()
+    settings = settings or CloneSettings()
     rate, heard, timbres = model.spec.input_rate, [], []
     for wave in waves:
         if wave.dim() != 1 or not torch.isfinite(wave).all():

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dimts.base.errors import CheckpointError
-from dimts.base.files import aside
+from dimts.base.files import atomic_path
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import Spec
 
@@ -235,13 +235,13 @@ def _listed(keys: Iterable[str]) -> str:
 
 def write_safetensors(path: Path | str, state: Mapping[str, Tensor], meta: Mapping[str, str] | None = None) -> None:
     """Write tensors, whole or not at all; the same tensors give the same bytes."""
-    with aside(path) as temporary:
+    with atomic_path(path) as temporary:
         save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary, dict(meta or {}))
 
 
 def write_pickle(path: Path | str, content: Any) -> None:
     """Write a torch file, whole or not at all; the same content gives the same bytes."""
-    with aside(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.base.errors import ConfigError
-from dimts.text.g2p.length import Model, features
+from dimts.text.g2p.gemination_model import GeminationModel, features
 from dimts.text.g2p.letters import lengths_of, unmarked
 from dimts.text.g2p.lexicon import Entry, Lexicon, Tables, add, built_in, load, parse_table, problems, save
 from dimts.text.g2p.morphology import Morphology, family_of
@@ -130,7 +130,7 @@ def test_every_analysis_is_the_word_itself() -> None:
 
 
 def test_the_model_knows_common_patterns() -> None:
-    chances = Model().chances("deqeleqe")  # no such verb: four radicals, so the third is long
+    chances = GeminationModel().chances("deqeleqe")  # no such verb: four radicals, so the third is long
     assert len(chances) == len(list(features("deqeleqe"))) == 4
     assert chances[0] == 0.0
     assert all(0.0 <= chance <= 1.0 for chance in chances)

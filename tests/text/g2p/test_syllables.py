@@ -48,10 +48,10 @@ def test_no_answer_leaves_an_illegal_syllable(cluster: list[str], after: bool, b
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(CONSONANTS)), st.sampled_from(["", *VOWELS])), min_size=1, max_size=7))
 def test_what_is_said_has_no_excess(pairs: list[tuple[str, str]]) -> None:
-    from dimts.text.g2p.letters import Reading
+    from dimts.text.g2p.letters import LetterReading
 
     vowels = tuple("" if vowel == "ɨ" else vowel for _, vowel in pairs)
-    reading = Reading(tuple(consonant for consonant, _ in pairs), vowels, (False,) * len(pairs))
+    reading = LetterReading(tuple(consonant for consonant, _ in pairs), vowels, (False,) * len(pairs))
     assert excess(say(reading, reading.marks)) == pytest.approx(0.0)
 
 

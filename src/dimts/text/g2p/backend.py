@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from dimts.base.doubt import Doubt
+from dimts.base.issue import Issue
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class Refusal:
 
     by: str
     phones: tuple[str, ...]
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Issue, ...]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -52,7 +52,7 @@ class Word:
     """The backend that was believed; "user" for phones given in the text or the user's lexicon."""
     score: float
     """How far the judge believes it, 0 to 1."""
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[Issue, ...] = ()
     """What still speaks against it: empty unless every answer was doubted."""
     refused: tuple[Refusal, ...] = ()
     """The answers that came before and were not believed."""

@@ -15,16 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError, DimtsError, MissingExtra, PronunciationError
-from dimts.base.plugins import find
+from dimts.base.issue import Issue
+from dimts.base.plugins import resolve
 from dimts.text.ethiopic import bare, is_ethiopic_letter
 from dimts.text.g2p.backend import Backend, Refusal, Word
 from dimts.text.g2p.epitran import Epitran, EpitranPP, EpitranRed
 from dimts.text.g2p.espeak import English, Espeak
 from dimts.text.g2p.judge import JudgeSettings, judge
 from dimts.text.g2p.lexicon import Lexicon, Tables
-from dimts.text.g2p.rules import Answer, Rules, RulesSettings
+from dimts.text.g2p.rules import Rules, RulesAnswer, RulesSettings
 from dimts.text.g2p.spelling import spelt_out
 from dimts.text.g2p.transphone import Transphone
 from dimts.text.phones import VOWELS, is_phone
@@ -69,13 +69,13 @@ class ChainSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Answer:
     """What is remembered of a word."""
 
     phones: tuple[str, ...]
     by: str
     score: float
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Issue, ...]
     refused: tuple[Refusal, ...]
 
     def word(self, written: str, spoken: str) -> Word:
@@ -97,16 +97,18 @@ class Chain:
         self._user = Lexicon(path) if path else None
         self.rules = Rules(self.settings.rules)
         self._links = [self._link(name) for name in self.settings.backends]
-        self._english = Link(_ENGLISH, English, self.settings.max_seconds)
-        self._said: dict[str, Said] = {}
+        self._english = GuardedBackend(_ENGLISH, English, self.settings.max_seconds)
+        self._said: dict[str, Answer] = {}
 
-    def _link(self, name: str) -> Link:
+    def _link(self, name: str) -> GuardedBackend:
         if name == "rules":
-            return Link(name, lambda: self.rules, max_seconds=None)
-        kind = find(name, BACKENDS, GROUP)
+            return GuardedBackend(name, lambda: self.rules, max_seconds=None)
+        kind = resolve(name, BACKENDS, GROUP)
         if kind is Transphone and self.settings.transphone_folder:
-            return Link(name, lambda: Transphone(Path(self.settings.transphone_folder)), self.settings.max_seconds)
-        return Link(name, kind, self.settings.max_seconds)
+            return GuardedBackend(
+                name, lambda: Transphone(Path(self.settings.transphone_folder)), self.settings.max_seconds
+            )
+        return GuardedBackend(name, kind, self.settings.max_seconds)
 
     def words(self, spoken: Sequence[str], written: Sequence[str] | None = None) -> list[Word]:
         """The words of one phrase, pronounced. `written` is what the user typed for each, if that differs.
@@ -129,13 +131,13 @@ class Chain:
             out.append(found.word(written[at] if written else word, word))
         return out
 
-    def _in_context(self, word: str, answer: Answer, usual: Said) -> Said:
+    def _in_context(self, word: str, answer: RulesAnswer, usual: Answer) -> Answer:
         verdict = judge(word, answer.phones, answer, settings=self.settings.judge)
         if not verdict.believed or answer.phones == usual.phones:
             return usual
-        note = Doubt("other_reading", f"read as {answer.parts} here")
+        note = Issue("other_reading", f"read as {answer.parts} here")
         refused = (*usual.refused, Refusal(usual.by, usual.phones, (note,)))
-        return Said(answer.phones, "rules", verdict.score, (), refused)
+        return Answer(answer.phones, "rules", verdict.score, (), refused)
 
     def all_answers(self, word: str) -> list[Refusal]:
         """What every backend of the chain says of `word`, believed or not, in order (for comparing)."""
@@ -148,17 +150,17 @@ class Chain:
             answers.append(Refusal(link.name, answer, doubts))
         return answers
 
-    def absent(self) -> dict[str, Doubt | None]:
+    def absent(self) -> dict[str, Issue | None]:
         """For each backend of the chain why it cannot answer, None if it can. Starts each of them."""
         return {link.name: link.ask([])[1] for link in self._links}
 
     # ------------------------------------------------------------ asking
-    def _ask(self, words: Sequence[str]) -> dict[str, Said]:
-        done: dict[str, Said] = {}
+    def _ask(self, words: Sequence[str]) -> dict[str, Answer]:
+        done: dict[str, Answer] = {}
         if self._user:
             for word, phones in zip(words, self._user.phones(words), strict=True):
                 if phones:
-                    done[word] = Said(phones, "user", 1.0, (), ())
+                    done[word] = Answer(phones, "user", 1.0, (), ())
         fidel = [word for word in words if word not in done and any(map(is_ethiopic_letter, word))]
         done |= self._ask_in_turn(fidel)
         for word in words:
@@ -166,8 +168,8 @@ class Chain:
                 done[word] = self._foreign(word)
         return done
 
-    def _ask_in_turn(self, words: Sequence[str]) -> dict[str, Said]:
-        done: dict[str, Said] = {}
+    def _ask_in_turn(self, words: Sequence[str]) -> dict[str, Answer]:
+        done: dict[str, Answer] = {}
         refused: dict[str, list[tuple[float, Refusal]]] = {word: [] for word in words}
         evidence = {word: self._evidence(word) for word in words}
         for link in self._links:
@@ -180,9 +182,9 @@ class Chain:
                 if word in answers:
                     score, doubts = self._judge(link, word, phones, evidence[word])
                 else:
-                    score, doubts = 0.0, (absent or link.reasons.get(word) or Doubt("empty", "no answer"),)
+                    score, doubts = 0.0, (absent or link.reasons.get(word) or Issue("empty", "no answer"),)
                 if not doubts:
-                    done[word] = Said(phones, link.name, score, (), tuple(item for _, item in refused[word]))
+                    done[word] = Answer(phones, link.name, score, (), tuple(item for _, item in refused[word]))
                 else:
                     refused[word].append((score, Refusal(link.name, phones, doubts)))
         for word in words:
@@ -191,62 +193,62 @@ class Chain:
         return done
 
     def _judge(
-        self, link: Link, word: str, phones: tuple[str, ...], evidence: Answer | None
-    ) -> tuple[float, tuple[Doubt, ...]]:
+        self, link: GuardedBackend, word: str, phones: tuple[str, ...], evidence: RulesAnswer | None
+    ) -> tuple[float, tuple[Issue, ...]]:
         try:
             verdict = judge(word, phones, evidence, marks_length=link.marks_length, settings=self.settings.judge)
         except (TypeError, AttributeError) as error:  # the answer of a stranger may be anything
-            return 0.0, (Doubt("nonsense", f"not a tuple of phones: {error}"),)
+            return 0.0, (Issue("nonsense", f"not a tuple of phones: {error}"),)
         return verdict.score, verdict.doubts
 
-    def _evidence(self, word: str) -> Answer | None:
+    def _evidence(self, word: str) -> RulesAnswer | None:
         return self.rules.explain(word) if any(map(is_ethiopic_letter, word)) else None
 
-    def _last_resort(self, word: str, refused: Sequence[tuple[float, Refusal]]) -> Said:
+    def _last_resort(self, word: str, refused: Sequence[tuple[float, Refusal]]) -> Answer:
         if self.settings.if_all_fail == "error":
             raise PronunciationError(word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for _, item in refused])
         sayable = [(score, item) for score, item in refused if item.phones and all(map(is_phone, item.phones))]
         kept = tuple(item for _, item in refused)
         if sayable:
             score, best = max(sayable, key=lambda pair: pair[0])
-            return Said(best.phones, best.by, score, best.doubts, tuple(item for item in kept if item is not best))
+            return Answer(best.phones, best.by, score, best.doubts, tuple(item for item in kept if item is not best))
         answer = self.rules.explain(word)
-        doubt = Doubt("guess", "no backend gave a believable answer; this is what the letters say")
-        return Said(answer.phones, "rules", answer.confidence, (doubt,), kept)
+        doubt = Issue("guess", "no backend gave a believable answer; this is what the letters say")
+        return Answer(answer.phones, "rules", answer.confidence, (doubt,), kept)
 
     # ------------------------------------------------------------ foreign words
-    def _foreign(self, word: str) -> Said:
+    def _foreign(self, word: str) -> Answer:
         """A Latin word by English sounds, else spelt out; what holds nothing to say gets no phones."""
         refused: tuple[Refusal, ...] = ()
         if not any(map(str.isalnum, word)):
-            return Said((), "", 0.0, (Doubt("nothing_to_say", f"{word!r} holds no letter"),), ())
+            return Answer((), "", 0.0, (Issue("nothing_to_say", f"{word!r} holds no letter"),), ())
         if self.settings.english:
             answers, absent = self._english.ask([word])
             phones = answers.get(word, ())
             doubts = judge(word, phones, None).doubts
             if phones and not doubts:
-                return Said(phones, _ENGLISH, 0.5, (), ())
+                return Answer(phones, _ENGLISH, 0.5, (), ())
             reason = absent or self._english.reasons.get(word)
             refused = (Refusal(_ENGLISH, phones, (reason,) if reason else doubts),)
         phones = self.rules.phones([spelt_out(bare(word))])[0]
         if not phones:
             if self.settings.if_all_fail == "error":
                 raise PronunciationError(word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for item in refused])
-            return Said((), "", 0.0, (Doubt("unreadable", f"nobody can read {word!r}"),), refused)
-        return Said(phones, "letters", 0.3, (), refused)
+            return Answer((), "", 0.0, (Issue("unreadable", f"nobody can read {word!r}"),), refused)
+        return Answer(phones, "letters", 0.3, (), refused)
 
 
-class Link:
+class GuardedBackend:
     """One backend of the chain: made when first asked, called with a limit, silenced when it hangs."""
 
     def __init__(self, name: str, maker: Callable[[], Backend], max_seconds: float | None) -> None:
         """`max_seconds` None: a backend of our own, called directly."""
         self.name = name
-        self.reasons: dict[str, Doubt] = {}
+        self.reasons: dict[str, Issue] = {}
         """Why the last call has no answer for a word."""
         self._maker = maker
         self._max_seconds = max_seconds
-        self._absent: Doubt | None = None
+        self._absent: Issue | None = None
         self._lock = threading.Lock()
 
     @property
@@ -260,16 +262,16 @@ class Link:
             made: Backend = self._limited(self._maker)
             return made
         except _Hangs:
-            self._absent = Doubt("hangs", f"{self.name} took more than {self._max_seconds} s to start")
+            self._absent = Issue("hangs", f"{self.name} took more than {self._max_seconds} s to start")
         except MissingExtra as error:
-            self._absent = Doubt("absent", str(error))
+            self._absent = Issue("absent", str(error))
         except DimtsError as error:
-            self._absent = Doubt("absent", str(error))
+            self._absent = Issue("absent", str(error))
         except Exception as error:  # noqa: BLE001 # a stranger's constructor may raise anything; the next one is asked
-            self._absent = Doubt("raises", f"{self.name} could not start: {type(error).__name__}: {error}")
+            self._absent = Issue("raises", f"{self.name} could not start: {type(error).__name__}: {error}")
         return None
 
-    def ask(self, words: Sequence[str]) -> tuple[Mapping[str, tuple[str, ...]], Doubt | None]:
+    def ask(self, words: Sequence[str]) -> tuple[Mapping[str, tuple[str, ...]], Issue | None]:
         """Answers by word (those it gave), and why it is out altogether, if it is."""
         with self._lock:
             backend = self._made if self._absent is None else None
@@ -295,9 +297,9 @@ class Link:
                 raise TypeError(f"{len(words)} words asked, not as many answers")
             return {word: _begun(tuple(answer)) for word, answer in zip(words, answers, strict=True)}
         except _Hangs:
-            self._absent = Doubt("hangs", f"{self.name} took more than {self._max_seconds} s and is not asked again")
+            self._absent = Issue("hangs", f"{self.name} took more than {self._max_seconds} s and is not asked again")
         except Exception as error:  # noqa: BLE001 # to ask the next backend, keeping the reason
-            reason = Doubt("raises", f"{type(error).__name__}: {error}")
+            reason = Issue("raises", f"{type(error).__name__}: {error}")
             self.reasons |= dict.fromkeys(words, reason)
         return None
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dimts.base.errors import TextError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.text.ethiopic import bare
 from dimts.text.phones import from_epitran
 
@@ -24,7 +24,7 @@ class Epitran:
     code = "amh-Ethi"
 
     def __init__(self) -> None:
-        need("epitran", "g2p")
+        require("epitran", "g2p")
         self._mode = _mode(self.code)
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
@@ -54,7 +54,7 @@ def _parsed(text: str) -> tuple[str, ...]:
 
 
 def _mode(code: str) -> Any:
-    simple = need("epitran.simple", "g2p")
+    simple = require("epitran.simple", "g2p")
 
     class Lean(simple.SimpleEpitran):  # type: ignore[misc, name-defined]
         """SimpleEpitran without the feature table, which only its vectors need."""

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from functools import cache
 
 from dimts.base.errors import TextError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.text.ethiopic import bare
-from dimts.text.g2p.letters import Reading, say
+from dimts.text.g2p.letters import LetterReading, say
 from dimts.text.phones import VOWELS, from_espeak
 
 _SYNCHRONOUS, _UTF8, _IPA = 2, 1, 2
@@ -104,13 +104,13 @@ def _with_breaks(sounds: Sequence[str]) -> tuple[str, ...]:
             glide = "ʔ" if not consonants else "w" if vowels[-1] in "uo" else "j" if vowels[-1] in "ie" else "ʔ"
             consonants.append(glide)
             vowels.append(sound)
-    return say(Reading(tuple(consonants), tuple(vowels), (False,) * len(vowels)), (False,) * len(vowels))
+    return say(LetterReading(tuple(consonants), tuple(vowels), (False,) * len(vowels)), (False,) * len(vowels))
 
 
 # ---------------------------------------------------------------- the library
 @cache
 def _library() -> ctypes.CDLL:
-    loader = need("espeakng_loader", "g2p")
+    loader = require("espeakng_loader", "g2p")
     library = ctypes.CDLL(loader.get_library_path())
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]

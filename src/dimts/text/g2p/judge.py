@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dimts.base.doubt import Doubt
 from dimts.base.errors import ConfigError
+from dimts.base.issue import Issue
 from dimts.text.ethiopic import is_ethiopic_letter
-from dimts.text.g2p.rules import Answer
+from dimts.text.g2p.rules import RulesAnswer
 from dimts.text.g2p.syllables import excess
 from dimts.text.phones import LONG, ROUND, VOWELS, is_phone, short, skeleton
 
@@ -44,12 +44,12 @@ class JudgeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What the judge says of one answer."""
 
     score: float
     """0 to 1: the chance that it is right, as far as can be seen."""
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Issue, ...]
 
     @property
     def believed(self) -> bool:
@@ -66,11 +66,11 @@ _DOUBTED = 0.4
 def judge(
     word: str,
     phones: Sequence[str],
-    evidence: Answer | None,
+    evidence: RulesAnswer | None,
     *,
     marks_length: bool = True,
     settings: JudgeSettings | None = None,
-) -> Verdict:
+) -> Judgement:
     """Weigh `phones` as the pronunciation of `word`.
 
     `evidence` is what the rules know of the word, None for a word without Ethiopic letters;
@@ -79,11 +79,11 @@ def judge(
     settings = settings or JudgeSettings()
     doubts = _wrong_signs(word, phones)
     if doubts or evidence is None:
-        return Verdict(0.0 if doubts else 1.0, tuple(doubts))
+        return Judgement(0.0 if doubts else 1.0, tuple(doubts))
     if not marks_length and max(evidence.chances, default=0.0) > settings.likely_length:
         # whoever cannot say long is out wherever something is: no need to look further
         missing = _against_lengths(evidence, [False] * len(evidence.reading), marks_length, settings)
-        return Verdict(min(_likelihood(evidence, [False] * len(evidence.reading)), _DOUBTED), tuple(missing))
+        return Judgement(min(_likelihood(evidence, [False] * len(evidence.reading)), _DOUBTED), tuple(missing))
     doubts += _against_letters(evidence, phones, settings)
     chance = 1.0
     if not doubts:
@@ -92,36 +92,36 @@ def judge(
             doubts += _against_lengths(evidence, spoken, marks_length, settings)
             chance = _likelihood(evidence, spoken)
         doubts += _against_syllables(evidence, phones, marks_length, settings)
-    return Verdict(min(chance, _DOUBTED ** len(doubts)), tuple(doubts))
+    return Judgement(min(chance, _DOUBTED ** len(doubts)), tuple(doubts))
 
 
-def _wrong_signs(word: str, phones: Sequence[str]) -> list[Doubt]:
+def _wrong_signs(word: str, phones: Sequence[str]) -> list[Issue]:
     if not phones:
-        return [Doubt("empty", f"no answer for {word!r}")]
+        return [Issue("empty", f"no answer for {word!r}")]
     left = sorted({char for phone in phones for char in phone if is_ethiopic_letter(char)})
     if left:
-        return [Doubt("ethiopic_left", f"{' '.join(left)} left as it is written", len(left), 0)]
+        return [Issue("ethiopic_left", f"{' '.join(left)} left as it is written", len(left), 0)]
     if glued := [phone for phone in phones if any(char.isspace() or char in "_#|" for char in phone)]:
-        return [Doubt("glued", f"more than one word: {' '.join(glued)!r}", len(glued), 0)]
+        return [Issue("glued", f"more than one word: {' '.join(glued)!r}", len(glued), 0)]
     if unknown := [phone for phone in phones if not is_phone(phone)]:
-        return [Doubt("unknown_phone", f"no Amharic phone: {' '.join(dict.fromkeys(unknown))}", len(unknown), 0)]
+        return [Issue("unknown_phone", f"no Amharic phone: {' '.join(dict.fromkeys(unknown))}", len(unknown), 0)]
     return []
 
 
-def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSettings) -> list[Doubt]:
+def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: JudgeSettings) -> list[Issue]:
     reading = evidence.reading
     letters = len(reading)
     if letters and len(phones) > settings.max_phones_per_letter * letters:
         share = round(len(phones) / letters, 2)
         return [
-            Doubt("phone_ratio", f"{len(phones)} phones for {letters} letters", share, settings.max_phones_per_letter)
+            Issue("phone_ratio", f"{len(phones)} phones for {letters} letters", share, settings.max_phones_per_letter)
         ]
     expected = _plain(evidence)
     heard_sounds = skeleton(phones)
     if expected == heard_sounds:
         return []
     if letters > _LONGEST_COMPARED:
-        return [Doubt("skeleton", "sounds differ from the letters", letters, settings.max_skeleton_distance)]
+        return [Issue("skeleton", "sounds differ from the letters", letters, settings.max_skeleton_distance)]
     written = [vowel for vowel in reading.vowels if vowel and vowel != "ɨ"]
     heard = _common(written, [phone for phone in phones if phone in VOWELS])
     doubts = []
@@ -130,7 +130,7 @@ def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSet
     if heard + elided < settings.min_vowel_share * len(written):
         missing = len(written) - heard
         doubts.append(
-            Doubt(
+            Issue(
                 "vowel_share",
                 f"{missing} of {len(written)} vowels of the fidel are not heard",
                 round(share, 3),
@@ -140,7 +140,7 @@ def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSet
     distance = _distance(_tolerant(expected), _tolerant(heard_sounds))
     if distance > settings.max_skeleton_distance:
         doubts.append(
-            Doubt(
+            Issue(
                 "skeleton",
                 f"{distance} sounds differ from the letters: {''.join(heard_sounds)} for {''.join(expected)}",
                 distance,
@@ -151,33 +151,33 @@ def _against_letters(evidence: Answer, phones: Sequence[str], settings: JudgeSet
 
 
 def _against_lengths(
-    evidence: Answer, spoken: Sequence[bool], marks_length: bool, settings: JudgeSettings
-) -> list[Doubt]:
+    evidence: RulesAnswer, spoken: Sequence[bool], marks_length: bool, settings: JudgeSettings
+) -> list[Issue]:
     limit = settings.sure_length if marks_length else settings.likely_length
     doubts = []
     for at, (long, chance) in enumerate(zip(spoken, evidence.chances, strict=True)):
         consonant = evidence.reading.consonants[at]
         if not long and chance > limit:
             kind = "length_missing" if marks_length else "length_unsaid"
-            doubts.append(Doubt(kind, f"{consonant} is long ({evidence.source})", 0.0, round(chance, 3)))
+            doubts.append(Issue(kind, f"{consonant} is long ({evidence.source})", 0.0, round(chance, 3)))
         elif long and marks_length and 1.0 - chance > limit:
-            doubts.append(Doubt("length_added", f"{consonant} is short ({evidence.source})", 1.0, round(chance, 3)))
+            doubts.append(Issue("length_added", f"{consonant} is short ({evidence.source})", 1.0, round(chance, 3)))
     return doubts
 
 
 def _against_syllables(
-    evidence: Answer, phones: Sequence[str], marks_length: bool, settings: JudgeSettings
-) -> list[Doubt]:
+    evidence: RulesAnswer, phones: Sequence[str], marks_length: bool, settings: JudgeSettings
+) -> list[Issue]:
     if marks_length:
         over = excess(phones)
         if over > settings.max_syllable_excess:
-            return [Doubt("syllables", "ɨ stands where no Amharic syllable has it", over, settings.max_syllable_excess)]
+            return [Issue("syllables", "ɨ stands where no Amharic syllable has it", over, settings.max_syllable_excess)]
         return []
     ours = _voiced([short(phone) for phone in evidence.phones])
     theirs = _voiced([short(phone) for phone in phones])
     if ours != theirs and _tolerant(skeleton(ours)) == _tolerant(skeleton(theirs)):
         wrong = abs(ours.count("ɨ") - theirs.count("ɨ")) or 1
-        return [Doubt("syllables", f"ɨ is placed otherwise than in {''.join(evidence.phones)}", wrong, 0)]
+        return [Issue("syllables", f"ɨ is placed otherwise than in {''.join(evidence.phones)}", wrong, 0)]
     return []
 
 
@@ -186,14 +186,14 @@ def _voiced(phones: list[str]) -> list[str]:
     return phones[1:] if len(phones) > 1 and phones[0] == "ʔ" and phones[1] in VOWELS else phones
 
 
-def _likelihood(evidence: Answer, spoken: Sequence[bool]) -> float:
+def _likelihood(evidence: RulesAnswer, spoken: Sequence[bool]) -> float:
     chance = 1.0
     for long, likely in zip(spoken, evidence.chances, strict=True):
         chance *= likely if long else 1.0 - likely
     return chance
 
 
-def _plain(evidence: Answer) -> tuple[str, ...]:
+def _plain(evidence: RulesAnswer) -> tuple[str, ...]:
     """The skeleton of the letters, as `skeleton` writes one."""
     out: list[str] = []
     for consonant, vowel in zip(evidence.reading.consonants, evidence.reading.vowels, strict=True):
@@ -229,7 +229,7 @@ def _elided(consonants: Sequence[str], vowels: Sequence[str]) -> int:
     )
 
 
-def _lengths(evidence: Answer, phones: Sequence[str]) -> list[bool] | None:
+def _lengths(evidence: RulesAnswer, phones: Sequence[str]) -> list[bool] | None:
     """For each consonant of the reading whether `phones` has it long; None if they do not line up."""
     heard = [phone for phone in phones if phone not in VOWELS]
     out: list[bool] = []

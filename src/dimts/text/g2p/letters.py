@@ -26,7 +26,7 @@ SLOT_SIGNS = ".-"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LetterReading:
     """A word letter by letter: what the fidel says and what it leaves open."""
 
     consonants: tuple[str, ...]
@@ -40,7 +40,7 @@ class Reading:
         return len(self.consonants)
 
 
-def read(word: str) -> Reading:
+def read(word: str) -> LetterReading:
     """Letter by letter; signs that are no Ethiopic letter are passed over."""
     sounds = _sounds()
     consonants: list[str] = []
@@ -57,10 +57,10 @@ def read(word: str) -> Reading:
     marks = [False] * len(consonants)
     for at in marked:
         marks[at] = True
-    return Reading(tuple(consonants), tuple(vowels), tuple(marks))
+    return LetterReading(tuple(consonants), tuple(vowels), tuple(marks))
 
 
-def say(reading: Reading, lengths: Sequence[bool], known: Mapping[int, bool] | None = None) -> tuple[str, ...]:
+def say(reading: LetterReading, lengths: Sequence[bool], known: Mapping[int, bool] | None = None) -> tuple[str, ...]:
     """The phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it.
 
     `known` tells of some consonants that ɨ always (True) or never (False) follows them.

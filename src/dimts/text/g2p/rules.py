@@ -13,8 +13,8 @@ from functools import cache
 from importlib import resources
 
 from dimts.text.ethiopic import bare, fold_homophones
-from dimts.text.g2p.length import Model
-from dimts.text.g2p.letters import Reading, encode, lengths_of, read, say, slots_of
+from dimts.text.g2p.gemination_model import GeminationModel
+from dimts.text.g2p.letters import LetterReading, encode, lengths_of, read, say, slots_of
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 
@@ -42,7 +42,7 @@ class RulesSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RulesAnswer:
     """A pronunciation and the evidence for it."""
 
     phones: tuple[str, ...]
@@ -52,7 +52,7 @@ class Answer:
     """For each consonant, how probable it is that it is long."""
     source: str
     """marks, lexicon, morphology or model."""
-    reading: Reading
+    reading: LetterReading
     parts: str = ""
     """How the word was taken apart, e.g. "be+bEt+oc:+u"."""
 
@@ -79,7 +79,7 @@ class Rules:
     def __post_init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
         self._morphology = Morphology(nouns=self.settings.lexicon) if self.settings.morphology else None
-        self._model = Model() if self.settings.model else None
+        self._model = GeminationModel() if self.settings.model else None
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         """The phones of each word; () for one that holds no Ethiopic letter."""
@@ -97,10 +97,10 @@ class Rules:
         found = self._listed(encode(bare(word)), read(word))
         return found.phones if found else ()
 
-    def in_context(self, words: Sequence[str]) -> dict[int, Answer]:
+    def in_context(self, words: Sequence[str]) -> dict[int, RulesAnswer]:
         """Words of a phrase that have several readings and whose neighbours choose one: place → that reading."""
         table = heteronyms()
-        found: dict[int, Answer] = {}
+        found: dict[int, RulesAnswer] = {}
         for at, word in enumerate(words):
             for reading, meaning, before, after in table.get(word, ()):
                 left = words[at - 1] if at else ""
@@ -112,7 +112,7 @@ class Rules:
                     break
         return found
 
-    def explain(self, word: str) -> Answer:
+    def explain(self, word: str) -> RulesAnswer:
         """The phones of one word, with the evidence."""
         reading = read(word)
         if any(reading.marks):
@@ -140,7 +140,7 @@ class Rules:
         none = (False,) * len(reading)
         return self._answer(reading, none, (0.2,) * len(reading), "nothing")
 
-    def _listed(self, code: str, reading: Reading) -> Answer | None:
+    def _listed(self, code: str, reading: LetterReading) -> RulesAnswer | None:
         if code not in _codes():
             return None
         found = [(name, built_in(name)) for name in (OWN, GEEZORG) if code in built_in(name).lengths]
@@ -154,7 +154,7 @@ class Rules:
                     for chance, long, said in zip(chances, lengths_of(marked), lengths, strict=False)
                 )
         if code in table.phones:
-            return Answer(table.phones[code], lengths, chances, "lexicon", reading)
+            return RulesAnswer(table.phones[code], lengths, chances, "lexicon", reading)
         if len(lengths) != len(reading):
             return None
         return self._answer(reading, lengths, chances, "lexicon", known=slots_of(table.lengths[code]))
@@ -165,17 +165,17 @@ class Rules:
 
     def _answer(
         self,
-        reading: Reading,
+        reading: LetterReading,
         lengths: tuple[bool, ...],
         chances: tuple[float, ...],
         source: str,
         parts: str = "",
         known: Mapping[int, bool] | None = None,
-    ) -> Answer:
+    ) -> RulesAnswer:
         phones = say(reading, lengths, known)
         if self.settings.elide:
             phones = elided(phones)
-        return Answer(phones, lengths, chances, source, reading, parts)
+        return RulesAnswer(phones, lengths, chances, source, reading, parts)
 
 
 @cache

@@ -13,7 +13,7 @@ from importlib import util
 from pathlib import Path
 
 from dimts.base.errors import ConfigError, MissingExtra, TextError
-from dimts.base.plugins import need
+from dimts.base.plugins import require
 from dimts.text.ethiopic import bare
 from dimts.text.phones import from_ipa
 
@@ -78,9 +78,9 @@ class Transphone:
 
     @staticmethod
     def _load(folder: Path | None) -> object:
-        g2p = need("transphone.g2p", "g2p")
-        inventory = need("phonepiece.inventory", "g2p")
-        utils = need("transphone.model.utils", "g2p")
+        g2p = require("transphone.g2p", "g2p")
+        inventory = require("phonepiece.inventory", "g2p")
+        utils = require("transphone.model.utils", "g2p")
         where = model_folder(folder)
         whole = where / "model.pt"
         checkpoint = whole if whole.is_file() else _best(where)
@@ -127,7 +127,7 @@ class _offline:
 
     def _modules(self) -> Iterator[tuple[object, str]]:
         for where, name in self._places:
-            need(where, "g2p")
+            require(where, "g2p")
             yield sys.modules[where], name
 
 

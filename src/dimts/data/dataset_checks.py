@@ -1,0 +1,92 @@
+"""Rows of many recordings → one set: merged with what was there, doubted against each other, split.
+
+What is in the set stays in it: a newcomer is judged by the others, never the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dimts.base.issue import Issue
+from dimts.data.check import SET_KINDS, CheckSettings, judged, match_outliers, rate_outliers
+from dimts.data.manifest import Split, Utterance
+from dimts.data.speaker_outliers import find_outliers
+from dimts.data.split import SplitSettings, assign, repeated_texts, repeats
+from dimts.data.transcribe import favourites
+
+
+def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
+    """Earlier rows in their places, those of the same recordings replaced, new ones behind.
+
+    A row that a person corrected stays as it is. A recording that was moved is known by its content.
+    """
+    by_source: dict[tuple[str, str], list[Utterance]] = {}
+    for row in fresh:
+        by_source.setdefault((row.source, row.name), []).append(row)
+    old = {row.id: row.split for row in before}
+    corrected = [row for row in before if row.by == "person"]
+    keys = {row.recording: (row.source, row.name) for row in fresh}
+    out: dict[str, Utterance] = {}
+    for row in before:
+        place = (row.source, row.name)
+        if place not in by_source and row.recording in keys and not (root / row.source).exists():
+            place = keys[row.recording]
+        if place not in by_source:
+            out.setdefault(row.id, row)
+            continue
+        for new in (row, *by_source[place]) if row in corrected else by_source[place]:
+            if new is row or not any(_overlap(new, other) for other in corrected):
+                out.setdefault(new.id, replace(new, split=old.get(new.id, "")))
+    for row in fresh:
+        if not any(_overlap(row, other) for other in corrected):
+            out.setdefault(row.id, row)
+    return list(out.values())
+
+
+def _overlap(new: Utterance, corrected: Utterance) -> bool:
+    """Whether a row is of the same stretch of the same recording as one that a person corrected."""
+    if (new.source, new.name) != (corrected.source, corrected.name):
+        return False
+    shared = min(new.end_seconds, corrected.end_seconds) - max(new.start_seconds, corrected.start_seconds)
+    return shared > 0.5 * (new.end_seconds - new.start_seconds)
+
+
+def check_dataset(
+    rows: Sequence[Utterance], check: CheckSettings, split: SplitSettings, *, complete: bool
+) -> list[Utterance]:
+    """Doubts that depend on the others, and the split."""
+    splits: dict[str, Split] = {row.id: row.split for row in rows}
+    rows = [
+        judged(replace(row, doubts=tuple(one for one in row.doubts if one.kind not in SET_KINDS)), check)
+        for row in rows
+    ]
+    rows = _with(rows, repeats(rows, check.near_duplicate_likeness), check)
+    rows = _with(rows, repeated_texts(rows), check)
+    rows = _with(rows, rate_outliers(rows), check)
+    odd = match_outliers(rows) if check.match else {}
+    odd |= find_outliers(rows, check.speaker_spreads) if check.speaker else {}
+    odd |= favourites(rows)
+    rows = _with(rows, {name: doubt for name, doubt in odd.items() if not splits[name]}, check)  # what is in stays in
+    rows = [replace(row, split=splits[row.id]) if row.kept else row for row in rows]
+    places = assign(rows, split, complete=complete)
+    rows = _with(rows, {name: place for name, place in places.items() if isinstance(place, Issue)}, check)
+    out = []
+    for row in rows:
+        place = places.get(row.id)
+        if isinstance(place, str):
+            row = replace(row, split=place)
+        elif row.kept and not row.split:  # a leak that is tolerated
+            row = replace(row, split="train")
+        out.append(row)
+    return out
+
+
+def _with(rows: Sequence[Utterance], doubts: Mapping[str, Issue], check: CheckSettings) -> list[Utterance]:
+    return [
+        replace(judged(replace(row, doubts=(*row.doubts, doubts[row.id])), check), split=row.split)
+        if row.id in doubts
+        else row
+        for row in rows
+    ]

@@ -1,0 +1,167 @@
+"""A piece cut out of a recording → its row: cleaned, measured, its text read, doubted; its clip written."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dimts.audio.likeness import embed
+from dimts.base.errors import AudioError, TextError
+from dimts.base.files import write_bytes
+from dimts.base.issue import Issue
+from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
+from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text
+from dimts.data.clean import clean
+from dimts.data.manifest import NO_NOISE_DB, Utterance
+from dimts.data.overlap import overlap_share
+from dimts.data.recording import By
+from dimts.data.segment import Piece, shorten_pauses
+from dimts.data.speaker_outliers import packed
+from dimts.data.transcribe import TranscribeSettings, judge, transcriber
+from dimts.data.vad import SpeechActivity
+
+if TYPE_CHECKING:
+    from dimts.audio.wave import Wave
+    from dimts.data.prepare import Context, PrepareTools
+    from dimts.text.frontend import Frontend
+
+HEARD_HZ = 16_000
+"""At which a clip is compared with its text and with other voices, once it is cleaned."""
+MIN_PHONES = 6
+"""A shorter text is too little to compare with a sound."""
+MIN_VOICE_SECONDS = 2.5
+"""Less speech says too little of whose it is."""
+
+
+def utterance(
+    row: Utterance, piece: Piece, wave: Wave, activity: SpeechActivity, context: Context, tools: PrepareTools
+) -> Utterance:
+    """A cut piece → its row, measured and doubted, its clip written."""
+    settings = context.settings
+    start, end = piece.start_seconds, piece.end_seconds
+    spoken = [(a - start, b - start) for a, b in activity.spoken(start, end)]
+    speech_seconds = sum(b - a for a, b in spoken)
+    wave, shortened = shorten_pauses(wave, spoken, settings.segment)
+    cleaned = clean(wave, settings.clean)
+    plain = cleaned.wave.resample(HEARD_HZ)
+    power = spectrogram(cleaned.wave)
+    silence = 1.0 - min(1.0, speech_seconds / max(piece.seconds, 1e-9))
+    measures = {
+        "snr_db": min(activity.snr_db(start, end), NO_NOISE_DB),
+        "loudness_lufs": cleaned.loudness_lufs,
+        "clipped_share": activity.clipped_share(start, end),
+        "dc_offset": activity.dc_offset,
+        "silence_share": silence,
+        "bandwidth_hz": bandwidth_hz(cleaned.wave, power),
+        "decay_seconds": decay_seconds(activity, start, end),
+        "original_hz": float(activity.rate),
+        "overlap_share": overlap_share(plain),
+    }
+    doubts = list(cleaned.doubts)
+    seconds = cleaned.wave.seconds
+    limits = settings.segment
+    if not speech_seconds:
+        doubts.append(Issue("no_speech", f"nobody speaks between {start:.1f} s and {end:.1f} s"))
+    if seconds < limits.min_seconds:
+        doubts.append(Issue("too_short", f"{seconds:.2f} s", seconds, limits.min_seconds))
+    if seconds > limits.max_seconds:
+        doubts.append(Issue("too_long", f"{seconds:.1f} s", seconds, limits.max_seconds))
+    doubts += check_sound(measures, seconds, settings.check)
+    if not row.text and speech_seconds and settings.transcribe.by:
+        row, heard = _transcribed(row, cleaned.wave, speech_seconds, settings.transcribe, settings.jobs)
+        doubts += heard
+    row, words = described(row, tools.frontend, settings.check)
+    phones = sum(map(len, words))
+    doubts += check_rate(phones, speech_seconds, settings.check)
+    if phones and speech_seconds:
+        measures["phones_per_second"] = phones / speech_seconds
+        if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
+            said = tools.matcher.match(plain.cut(spoken[0][0], plain.seconds - (piece.seconds - spoken[-1][1])), words)
+            row = replace(row, score=said.score)
+            measures["match_nearness"] = said.nearness
+            doubts += check_match(said.score, settings.check)
+    steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
+    voice = ""
+    if settings.check.speaker and speech_seconds >= MIN_VOICE_SECONDS:
+        with contextlib.suppress(AudioError):  # silence after cleaning has no voice
+            voice = packed(embed(plain, quick=True))
+    return replace(
+        row,
+        path=_save(cleaned.wave, row.name, context.root) if len(cleaned.wave.samples) else "",
+        seconds=seconds,
+        doubts=(*row.doubts, *doubts),
+        cleaned=tuple(steps),
+        measures={name: value for name, value in measures.items() if abs(value) < float("inf")},
+        sketch=sketch(cleaned.wave, power),
+        voice=voice,
+    )
+
+
+def _transcribed(
+    row: Utterance, wave: Wave, speech_seconds: float, settings: TranscribeSettings, jobs: int
+) -> tuple[Utterance, list[Issue]]:
+    """A row with what the recogniser heard, and the reasons not to believe it."""
+    threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
+    heard = transcriber(replace(settings, threads=threads)).hear(wave)
+    if not heard.text:
+        return _doubted(row, Issue("no_text", "the recogniser heard no word")), []
+    by: By = "whisper" if settings.by == "whisper" else "recogniser"
+    return replace(row, text=heard.text, by=by), judge(heard, speech_seconds, settings)
+
+
+def described(
+    row: Utterance, frontend: Frontend, settings: CheckSettings
+) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
+    """A row with what is spoken and its phones, by the text wing; and the phones of its words."""
+    if not row.text:
+        missing = Issue("no_text", "nobody has written down what is spoken")
+        return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), ()
+    doubts = check_text(row.text, settings)
+    if any(settings.sets_aside(doubt.kind) for doubt in doubts):
+        return _doubted(row, *doubts), ()
+    try:
+        phrases = list(frontend(row.text))
+    except TextError as error:
+        return _doubted(row, *doubts, Issue("text_unreadable", error.message)), ()
+    words = [word for phrase in phrases for word in phrase.words]
+    if not words:
+        return _doubted(row, *doubts, Issue("text_unreadable", "nothing in the text can be read aloud")), ()
+    unsure = [word.written for word in words if word.doubts]
+    if unsure:
+        doubts.append(Issue("pronunciation", f"unsure how to say {', '.join(unsure[:5])}", len(unsure), 0))
+    return (
+        replace(
+            _doubted(row, *doubts),
+            spoken=" ".join(filter(None, (phrase.spoken for phrase in phrases))),
+            spelling=" ".join(filter(None, (phrase.spelling for phrase in phrases))),
+            phones=" # ".join(filter(None, (phrase.phones for phrase in phrases))),
+        ),
+        tuple(word.phones for word in words if word.phones),
+    )
+
+
+def _doubted(row: Utterance, *doubts: Issue) -> Utterance:
+    return replace(row, doubts=(*row.doubts, *doubts))
+
+
+def _save(wave: Wave, name: str, root: Path) -> str:
+    """Write a clip under a name made of its content; written already, it stays."""
+    data = wave.encode("wav")
+    relative = f"clips/{slug(name)}-{hashlib.sha256(data).hexdigest()[:12]}.wav"
+    path = root / relative
+    if not (path.is_file() and path.stat().st_size == len(data)):
+        write_bytes(path, data)
+    return relative
+
+
+_MAX_SLUG = 48
+
+
+def slug(name: str) -> str:
+    """A name that is one in every file system; letters and digits of any script stay."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:_MAX_SLUG] or "clip"

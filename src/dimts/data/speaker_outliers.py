@@ -1,0 +1,96 @@
+"""Clips that are said to be of one speaker → those in which somebody else speaks.
+
+Each row carries its voice in small (`audio.likeness`, as 256 signed bytes). The speaker is the largest crowd of clips
+that sound like one steady reader, or else the middle of all, its strangers left out in turn. How far from it a clip may
+be depends on how far the speaker's own clips lie apart, as a reader's voice is steadier than an actor's.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.likeness import WIDTH, Embedding
+from dimts.base.issue import Issue
+from dimts.data.manifest import Utterance
+
+_MIN_CLIPS = 8
+"""From as many clips of a speaker on there is a middle to compare with."""
+_SAMPLE = 1000
+"""Clips, evenly drawn, among which the middle is looked for; then all are compared with it."""
+_ROUNDS = 8
+_LOWEST, _HIGHEST = 0.60, 0.84
+"""Likeness to the middle: below the first is a stranger however wild the speaker, above the second never."""
+_LEAST_SPREAD = 0.02
+_CROWD = 0.75
+_STEADY = 0.92
+"""Likeness to the middle that is usual for a reader in one voice; actors have 0.8."""
+
+Voices = npt.NDArray[np.float32]
+
+
+def packed(voice: Embedding) -> str:
+    """[256] of length 1 → base64 of signed bytes; `unpacked` is the way back, to 0.1 % of the cosine."""
+    scale = float(np.abs(voice).max()) or 1.0
+    return base64.b64encode(np.round(voice / scale * 127).astype(np.int8).tobytes()).decode("ascii")
+
+
+def unpacked(voices: Sequence[str]) -> Voices:
+    """[N, 256] unit vectors."""
+    raw = np.stack([np.frombuffer(base64.b64decode(one), np.int8) for one in voices]).astype(np.float32)
+    unit: Voices = raw.reshape(len(voices), WIDTH)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def find_outliers(rows: Sequence[Utterance], spreads: float) -> dict[str, Issue]:
+    """Utterance id → doubt, for kept clips whose voice is not their speaker's.
+
+    `spreads`: how many robust standard deviations from the usual a speaker's own clips may be.
+    """
+    doubts: dict[str, Issue] = {}
+    by_speaker: dict[str, list[Utterance]] = {}
+    for row in rows:
+        if row.kept and row.voice:
+            by_speaker.setdefault(row.speaker, []).append(row)
+    for mine in by_speaker.values():
+        if len(mine) < _MIN_CLIPS:
+            continue
+        voices = unpacked([row.voice for row in mine])
+        centre, limit = middle(voices, spreads)
+        for row, one in zip(mine, voices @ centre, strict=True):
+            if one < limit:
+                named = f"{row.speaker}'s" if row.speaker else "the others'"
+                message = f"a voice like {named} by {one:.2f}, where {limit:.2f} is the least usual"
+                doubts[row.id] = Issue("other_speaker", message, float(one), limit)
+    return doubts
+
+
+def middle(voices: Voices, spreads: float) -> tuple[Embedding, float]:
+    """[N, 256] → [256] the speaker's voice, and the least likeness to it of the speaker's own clips."""
+    sample = voices[np.linspace(0, len(voices) - 1, min(len(voices), _SAMPLE)).astype(int)]
+    near = sample @ sample.T
+    crowd = near[int(np.argmax(np.median(near, axis=1)))] >= _CROWD
+    centre, limit, usual, share = _settled(sample, crowd, spreads)
+    if usual < _STEADY or share < 0.5:  # no steady reader: whoever is in the middle of all
+        centre, limit, _, _ = _settled(sample, np.ones(len(sample), dtype=bool), spreads)
+    return centre, limit
+
+
+def _settled(sample: Voices, own: npt.NDArray[np.bool_], spreads: float) -> tuple[Embedding, float, float, float]:
+    """From a first guess of the speaker's clips: the middle, the limit, the usual likeness, their share."""
+    for _ in range(_ROUNDS):
+        centre: Embedding = sample[own].mean(axis=0)
+        centre /= max(float(np.linalg.norm(centre)), 1e-9)
+        alike = sample @ centre
+        usual = float(np.median(alike[own]))
+        spread = 1.4826 * float(np.median(np.abs(alike[own] - usual)))
+        limit = float(np.clip(usual - spreads * max(spread, _LEAST_SPREAD), _LOWEST, _HIGHEST))
+        now = alike >= limit
+        if not now.any() or np.array_equal(now, own):
+            break
+        own = now
+    return centre, limit, usual, float(own.mean())

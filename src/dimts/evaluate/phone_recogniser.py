@@ -1,0 +1,406 @@
+"""Wave → the phones that are heard in it, each with its time and chance: our own small recogniser.
+
+    heard = Listener.load().hear(wave)
+    heard.phones, heard.cost(phones), heard.align(phones)
+
+It knows no words, so it does not put right what a voice says wrong. Its signs are the phones of
+text/phones.py with ʷ written as a following w, as they sound the same; ʔ at the start of a word is not
+expected, as Amharic does not tell it from nothing there. The shipped weights and what they were taught
+on are described in weights/listener.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dimts.audio.level import high_pass
+from dimts.audio.spectrum import Matrix, Mel, mel_power
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError, CheckpointError
+from dimts.base.files import atomic_path
+from dimts.base.plugins import require
+from dimts.text.phones import CONSONANTS, LONG, ROUND, VOWELS, WORD_MARK, is_vowel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dimts.evaluate.hmm_aligner import HMMAligner
+    from dimts.evaluate.phone_network import Network
+
+SIGNS = ("", *VOWELS, *(sign for phone in CONSONANTS for sign in (phone, phone + LONG)))
+"""What it can write; "" is CTC's blank."""
+MEL = Mel(rate=16_000, transform=400, window=400, hop=160, bands=80, low_hz=0.0, high_hz=8000.0)
+"""Whisper's, whose first layers listen here."""
+FRAME_SECONDS = 0.020
+"""One answer."""
+WEIGHTS = Path(__file__).parent / "weights" / "listener.safetensors"
+_RANGE, _TOP, _SHIFT, _SCALE = 8.0, 1.5, 4.0, 4.0
+"""Decades from the floor to the loudest, where the loudest is laid, and Whisper's (x + 4) / 4."""
+_SHORTEST_SECONDS = 0.05
+_IMPOSSIBLE = -1e30
+_KIND = "dimts listener"
+_NUMBERS = {sign: number for number, sign in enumerate(SIGNS)}
+
+
+def signs(phones: Iterable[str]) -> tuple[str, ...]:
+    """Phones as the listener writes them: Cʷ as C w, words run together.
+
+    >>> signs(["kʼʷː", "a", "#", "l"])
+    ('kʼː', 'w', 'a', 'l')
+    """
+    out: list[str] = []
+    for phone in phones:
+        if phone == WORD_MARK:
+            continue
+        plain = phone.removesuffix(LONG)
+        base = plain.removesuffix(ROUND)
+        out.append(base + phone[len(plain) :])
+        if base != plain:
+            out.append("w")
+    return tuple(out)
+
+
+def words_signs(words: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The same for each word, ʔ before a vowel at its start left out."""
+    return [signs(word[1:] if len(word) > 1 and word[0] == "ʔ" and is_vowel(word[1]) else word) for word in words]
+
+
+def features(wave: Wave) -> Matrix:
+    """What the network sees: [F, 80] log-mel at 100 frames a second, the loudest place always at the same value.
+
+    Loudness and offset are thereby gone. AudioError for a wave under 50 ms.
+    """
+    if wave.seconds < _SHORTEST_SECONDS:
+        raise AudioError(f"{wave.seconds:.2f} s is too short to hear anything in", "use a longer sound")
+    power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL)
+    level = np.log10(np.maximum(power, 1e-20))
+    level = np.maximum(level - level.max(), -_RANGE)
+    seen: Matrix = ((level + _TOP + _SHIFT) / _SCALE).astype(np.float32)
+    return seen
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One sign in time."""
+
+    sign: str
+    start: float
+    end: float
+    """Seconds."""
+    chance: float
+    """Mean chance of the sign over its frames, by the listener."""
+
+
+@dataclass(frozen=True, eq=False)
+class Posteriors:
+    """What was heard in one wave."""
+
+    chances: Matrix
+    """[N, signs] natural logarithms of chances, blank first; a frame is 20 ms."""
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """The likeliest sign of each frame, repetitions and blanks taken out."""
+        best = self.chances.argmax(axis=1)
+        out: list[Placed] = []
+        first = 0
+        for at in range(1, len(best) + 1):
+            if at == len(best) or best[at] != best[first]:
+                number = int(best[first])
+                if number:
+                    chance = float(np.exp(self.chances[first:at, number]).mean())
+                    out.append(Placed(SIGNS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, chance))
+                first = at
+        return tuple(out)
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """What was said, as signs."""
+        return tuple(one.sign for one in self.placed)
+
+    def cost(self, phones: Sequence[str]) -> float:
+        """−ln of the chance that `phones` were said, over all their timings (CTC; Graves et al. 2006); inf: never."""
+        return float(self.costs_of_beginnings(phones)[-1])
+
+    def costs_of_beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[S + 1] the cost of nothing, of the first phone alone, of the first two … of all; each as `cost` gives it."""
+        return _costs(self.beginnings(phones)[-1])
+
+    def beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[N + 1, S + 1] ln of the chance that after n frames the first s phones, and no more, have been said."""
+        path = _with_blanks(phones)
+        steps = self.chances[:, path].astype(np.float64)  # [N, 2 S + 1]
+        skip = _may_skip(path)
+        said = np.full((len(steps) + 1, len(phones) + 1), _IMPOSSIBLE)
+        said[0, 0] = 0.0
+        state = np.full(len(path) + 2, _IMPOSSIBLE)  # two more in front, from which nothing comes
+        for now, step in enumerate(steps):
+            if now:
+                two = np.where(skip, state[:-2], _IMPOSSIBLE)
+                state[2:] = np.logaddexp(np.logaddexp(state[2:], state[1:-1]), two) + step
+            else:
+                state[2:4] = step[:2]
+            said[now + 1] = np.logaddexp(state[2::2], state[1::2])  # after the blank, or without it
+        return said
+
+    def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
+        """[N] the likeliest timing: 2 k + 1 in a frame of phone k, 2 k in a blank before. AudioError if too short."""
+        path = _with_blanks(phones)
+        return likeliest_path(self.chances[:, path].astype(np.float64), _may_skip(path))
+
+    def align(self, phones: Sequence[str]) -> tuple[Placed, ...]:
+        """Where each of `phones` was said, by the likeliest timing. AudioError if the wave is too short for them."""
+        taken = self.path(phones)
+        placed = []
+        for number, sign in enumerate(phones):
+            rows = np.flatnonzero(taken == 2 * number + 1)
+            chance = float(np.exp(self.chances[rows, number_of(sign)]).mean())
+            placed.append(Placed(sign, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, chance))
+        return tuple(placed)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """What was said where the text asks for something else, or for nothing."""
+
+    evidence: float
+    """ln of how much likelier it is that anything at all was said there than what the text asks for."""
+    place: int
+    """How many phones of the text stand before it."""
+    said: tuple[str, ...]
+    """What it seems to be."""
+
+
+class AlternativeScorer:
+    """All timings of a text in one wave, where in one stretch anything may be said instead.
+
+    What comes before that stretch and what comes after it is summed over its timings as CTC does; within, the
+    likeliest sign of each frame counts; the stretch is as long as is likeliest.
+    """
+
+    def __init__(self, heard: Posteriors, phones: Sequence[str]) -> None:
+        """AudioError if the wave is too short for `phones`."""
+        self._heard = heard
+        backwards = Posteriors(heard.chances[::-1])
+        before, after = heard.beginnings(phones), backwards.beginnings(phones[::-1])[::-1, ::-1]  # [N + 1, S + 1]
+        self._whole = float(before[-1, -1])
+        self.costs = _costs(before[-1])
+        """As `Heard.costs_of_beginnings`."""
+        if self._whole <= _IMPOSSIBLE / 2:
+            raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
+        anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
+        self._begun = before - anything
+        self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # begun at the best frame so far
+        self._after = after
+
+    def instead(self, first: int, last: int) -> Alternative:
+        """Something else than the phones from `first` to `last` (without it)."""
+        ends = self._through[:, first] + self._after[:, last]
+        end = int(ends.argmax())
+        start = int(self._begun[: end + 1, first].argmax())
+        said = written(self._heard.chances[start:end].argmax(axis=1))
+        return Alternative(float(ends[end]) - self._whole, first, said)
+
+    def besides(self) -> Alternative:
+        """Something between two phones or beyond the ends, where most speaks for it."""
+        place = int((self._through + self._after).max(axis=0).argmax())
+        return self.instead(place, place)
+
+
+def _costs(chances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """−ln of chances that are given by their ln."""
+    found: npt.NDArray[np.float64] = np.where(chances > _IMPOSSIBLE / 2, -chances, math.inf)
+    return found
+
+
+def likeliest_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """[N] the state of each frame along the likeliest way (Viterbi 1967).
+
+    `steps` [N, S] ln of the chance of each state in each frame. A way begins in the first state or the second, ends in
+    the last or the last but one, and stays, goes on by one, or, where `skip` [S], comes from two before. AudioError if
+    there are too few frames for it.
+    """
+    count = steps.shape[1]
+    state = np.full(count + 2, _IMPOSSIBLE)  # two more in front, from which nothing comes
+    state[2:4] = steps[0, :2]
+    back = np.zeros(steps.shape, np.int8)
+    for at in range(1, len(steps)):
+        here, one = state[2:], state[1:-1]
+        two = np.where(skip, state[:-2], _IMPOSSIBLE)
+        best = np.maximum(here, one)
+        back[at] = np.where(two > best, 2, one > here)
+        state[2:] = np.maximum(best, two) + steps[at]
+    place = count - 1 if count == 1 or state[-1] >= state[-2] else count - 2
+    if state[place + 2] <= _IMPOSSIBLE / 2:
+        raise AudioError(f"the sound is too short for {count} states", "is it the right sentence?")
+    taken = np.zeros(len(steps), np.int64)
+    for at in range(len(steps) - 1, -1, -1):
+        taken[at] = place
+        place -= int(back[at, place])
+    return taken
+
+
+def written(best: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """The likeliest sign of each frame, [N] numbers → signs, repetitions and blanks taken out."""
+    turns = np.flatnonzero(np.diff(best, prepend=-1))
+    return tuple(SIGNS[best[at]] for at in turns if best[at])
+
+
+def number_of(sign: str) -> int:
+    """Its place in SIGNS. AudioError for a sign the listener does not have."""
+    if sign not in _NUMBERS or not sign:
+        raise AudioError(f"the listener has no sign {sign!r}", f"it has: {' '.join(SIGNS[1:])}; see signs()")
+    return _NUMBERS[sign]
+
+
+def _with_blanks(phones: Sequence[str]) -> list[int]:
+    path = [0]
+    for phone in phones:
+        path += [number_of(phone), 0]
+    return path
+
+
+def _may_skip(path: list[int]) -> Any:
+    """Where the blank before may be left out: between two different signs."""
+    return np.array([at >= 2 and sign != 0 and sign != path[at - 2] for at, sign in enumerate(path)])
+
+
+class PhoneRecogniser:
+    """A recogniser ready to hear; on the CPU, in about 1/40 of the sound's length."""
+
+    def __init__(
+        self, network: Network, notes: dict[str, Any] | None = None, segmenter: HMMAligner | None = None
+    ) -> None:
+        self.network = network.eval()
+        self.notes = notes or {}
+        """What it was taught on, and how well it hears."""
+        self._segmenter = segmenter
+
+    @property
+    def knows_people(self) -> bool:
+        """Whether it was taught by recordings, and not by formant voices alone."""
+        return " clips " in self.notes.get("taught_on", "")
+
+    @property
+    def segmenter(self) -> HMMAligner:
+        """What finds the borders of phones. CheckpointError for a listener without one, of an older make."""
+        if self._segmenter is None:
+            raise CheckpointError(
+                "this listener cannot tell how long a phone is", "dimts evaluate train-listener makes one that can"
+            )
+        return self._segmenter
+
+    @classmethod
+    def load(cls, path: Path | str | None = None) -> PhoneRecogniser:
+        """The shipped listener, or one from a file that `train-listener` wrote.
+
+        Raises CheckpointError for a file that is none, MissingExtra without torch or safetensors.
+        """
+        path = Path(path) if path is not None else WEIGHTS
+        safetensors = require("safetensors", "evaluate")
+        torch_files = require("safetensors.torch", "evaluate")
+        from dimts.evaluate.phone_network import Network, NetworkSpec
+
+        if not path.is_file():
+            raise CheckpointError(f"there is no listener at {path}", "dimts evaluate train-listener makes one")
+        try:
+            with safetensors.safe_open(str(path), "pt") as file:
+                notes = dict(file.metadata() or {})
+            state = torch_files.load_file(str(path))
+        except safetensors.SafetensorError as error:
+            raise CheckpointError(f"{path} is no listener: {error}", "copy it again, or train one") from error
+        if notes.get("kind") != _KIND or json.loads(notes.get("signs", "[]")) != list(SIGNS):
+            raise CheckpointError(f"{path} is no listener of this version", "dimts evaluate train-listener makes one")
+        network = Network(NetworkSpec(**json.loads(notes["spec"])), len(SIGNS))
+        borders = {name: state.pop(name) for name in list(state) if name.startswith(_BORDERS)}
+        try:
+            network.load_state_dict(_unpacked(state))
+            segmenter = _segmenter(borders, notes[_LENGTHS]) if borders else None
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit its own description: {error}", "train it again") from error
+        return cls(network, json.loads(notes.get("notes", "{}")), segmenter)
+
+    def save(self, path: Path | str) -> Path:
+        """One safetensors file: matrices in 8 bits with a scale for each row, vectors in half precision."""
+        torch = require("torch", "evaluate")
+        torch_files = require("safetensors.torch", "evaluate")
+        path = Path(path)
+        state = _packed(self.network.state_dict())
+        notes = {
+            "kind": _KIND,
+            "signs": json.dumps(SIGNS, ensure_ascii=False),
+            "spec": json.dumps(asdict(self.network.spec)),
+            "notes": json.dumps(self.notes, ensure_ascii=False, sort_keys=True),
+        }
+        if self._segmenter is not None:
+            state |= {_BORDERS + name: torch.from_numpy(some) for name, some in self._segmenter.tensors().items()}
+            notes[_LENGTHS] = json.dumps(asdict(self._segmenter.lengths), ensure_ascii=False)
+        with atomic_path(path) as temporary:
+            torch_files.save_file(state, str(temporary), metadata=notes)
+        return path
+
+    def hear(self, wave: Wave) -> Posteriors:
+        """Listen to one wave of any rate. AudioError if it is under 50 ms."""
+        torch = require("torch", "evaluate")
+        mels = torch.from_numpy(features(wave))
+        with torch.inference_mode():
+            chances = self.network(mels[None], torch.tensor([len(mels)]))[0]
+        return Posteriors(chances.numpy())
+
+
+_BORDERS, _LENGTHS = "segmenter.", "lengths"
+"""What the tensors' names begin with, and the entry that belongs to them."""
+
+
+def _segmenter(tensors: Mapping[str, Tensor], lengths: str) -> HMMAligner:
+    from dimts.evaluate.gemination import Lengths
+    from dimts.evaluate.hmm_aligner import HMMAligner
+
+    arrays = {name.removeprefix(_BORDERS): tensor.numpy() for name, tensor in tensors.items()}
+    return HMMAligner.of(arrays, Lengths(**json.loads(lengths)))
+
+
+_ROW_SCALE = ".scale"
+_MOST = 127
+_EXACT = ~0xFF
+"""Bits of a scale that are kept: 127 times 16 bits is exact, so packing again gives the same to the last bit."""
+
+
+def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored: [rows, …] int8 beside their scales [rows]; vectors in half precision."""
+    import torch
+
+    out: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        value = tensor.detach().float()
+        if value.dim() < 2:
+            out[name] = value.half().contiguous()
+            continue
+        scale = (value.flatten(1).abs().amax(dim=1) / _MOST).clamp(min=1e-7)
+        scale = (scale.view(torch.int32) & _EXACT).view(torch.float32)
+        shaped = scale.view(-1, *[1] * (value.dim() - 1))
+        out[name] = (value / shaped).round().clamp(-_MOST, _MOST).to(torch.int8).contiguous()
+        out[name + _ROW_SCALE] = scale
+    return out
+
+
+def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `_packed`, but for the rounding."""
+    import torch
+
+    return {
+        name: tensor.float() * state[name + _ROW_SCALE].view(-1, *[1] * (tensor.dim() - 1))
+        if tensor.dtype == torch.int8
+        else tensor.float()
+        for name, tensor in state.items()
+        if not name.endswith(_ROW_SCALE)
+    }

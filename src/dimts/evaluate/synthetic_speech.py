@@ -1,0 +1,216 @@
+"""What the listener is taught on: invented words in many formant voices, spoilt as real rooms and microphones do.
+
+    for wave, phones in lessons(random.Random(1), LessonSettings()): ...
+
+The words obey Amharic's syllables but are no words, so that nothing but the sound tells what was said. Everything
+is drawn from one seeded generator: the same seed gives the same lessons.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dimts.audio.formant import Formant, FormantSettings, variants
+from dimts.audio.wave import Wave
+from dimts.evaluate.phone_recogniser import MEL, signs
+from dimts.text.phones import CONSONANTS, LONG, ROUND
+
+Words = list[tuple[str, ...]]
+
+HELD_OUT_VARIANTS = ("f2", "m3", "Andy", "klatt2", "linda", "Henrique")
+"""Voices that are never taught with, so that hearing a new voice can be measured."""
+_UNTAUGHT = ("whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm",
+             "Reed", "caleb")  # fmt: skip
+"""Not like anybody's voice, or, the last two, never twice alike."""
+
+_VOWELS = {"ə": 28, "a": 24, "ɨ": 18, "u": 9, "i": 8, "e": 8, "o": 8}
+_COMMON = dict.fromkeys(CONSONANTS, 3) | dict.fromkeys("lmnrtbsdkjw", 7) | {"p": 1, "pʼ": 1, "v": 1, "ʔ": 1}
+"""Consonants by rough frequency; the rare ones are drawn often enough to be learnt."""
+_ROUNDED = ("k", "ɡ", "kʼ", "h", "b", "m", "f", "s", "t", "l", "r", "tʼ")
+_CODAS = [phone for phone in CONSONANTS if phone not in ("ʔ", "h", "p", "pʼ", "v")]
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSpeechSettings:
+    """How the lessons are made."""
+
+    most_words: int = 5
+    long_share: float = 0.24
+    """Of the consonants between vowels, that are long."""
+    rounded_share: float = 0.03
+    coda_share: float = 0.3
+    spoil_share: float = 0.85
+    """Of the waves, that get noise, a room, a microphone."""
+    slowest: float = 0.7
+    fastest: float = 1.45
+    """Limits of the rate, 1.0 is about eleven phones a second."""
+
+
+def invent(rng: random.Random, settings: SyntheticSpeechSettings) -> Words:
+    """A few words of legal syllables."""
+    return [_word(rng, settings) for _ in range(rng.randint(1, settings.most_words))]
+
+
+def _word(rng: random.Random, settings: SyntheticSpeechSettings) -> tuple[str, ...]:
+    phones: list[str] = []
+    syllables = rng.choices((1, 2, 3, 4), (1, 4, 4, 2))[0]
+    closed = False
+    for number in range(syllables):
+        if number or rng.random() > 0.12:
+            phone = rng.choices(list(_COMMON), list(_COMMON.values()))[0]
+            if phone in _ROUNDED and rng.random() < settings.rounded_share * 3:
+                phone += ROUND
+            if number and not closed and phone not in ("ʔ", "h") and rng.random() < settings.long_share:
+                phone += LONG
+            phones.append(phone)
+        phones.append(rng.choices(list(_VOWELS), list(_VOWELS.values()))[0])
+        closed = rng.random() < settings.coda_share
+        if closed:
+            coda = rng.choice(_CODAS)
+            if number == syllables - 1 and rng.random() < 0.25:
+                coda += LONG
+            phones.append(coda)
+    return tuple(phones)
+
+
+def taught_variants() -> list[str]:
+    """The formant voices to teach with; the plain one is ""."""
+    kept = [name for name in variants() if name not in HELD_OUT_VARIANTS and not any(odd in name for odd in _UNTAUGHT)]
+    return ["", *kept]
+
+
+_THROATS = (0.8, 1.2)
+"""Length of the speaker's throat against the voice's; a child's is about a quarter shorter than a man's."""
+
+
+def lessons(rng: random.Random, settings: SyntheticSpeechSettings) -> Iterator[tuple[Wave, tuple[str, ...]]]:
+    """Without end: a wave at 16 kHz, and the signs said in it."""
+    names = taught_variants()
+    while True:
+        words = invent(rng, settings)
+        voice = Formant(
+            FormantSettings(
+                rate=rng.uniform(settings.slowest, settings.fastest),
+                pitch=rng.uniform(0.7, 1.5),
+                variant=rng.choice(names),
+            )
+        )
+        wave = voice.speak(words, rng.choice("።፣?"))
+        wave = throat(wave, rng, _THROATS)
+        if rng.random() < settings.spoil_share:
+            wave = spoil(wave, rng)
+        yield wave, tuple(sign for word in words for sign in signs(word))
+
+
+def throat(wave: Wave, rng: random.Random, lengths: tuple[float, float]) -> Wave:
+    """As if by a longer or shorter throat: played at another rate, formants, pitch, tempo and all. 16 kHz."""
+    return Wave(wave.samples, round(wave.rate * rng.uniform(*lengths))).resample(MEL.rate)
+
+
+def spoil(wave: Wave, rng: random.Random) -> Wave:
+    """Breath, silence around it, a room, a microphone, a codec's grain, noise at 3 to 40 dB; each only sometimes."""
+    draw = np.random.default_rng(rng.getrandbits(32))
+    samples = wave.samples
+    if rng.random() < 0.4:
+        samples = _breathe(samples, wave.rate, rng.uniform(0.1, 0.9), draw)
+    samples = np.pad(samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate)))
+    if rng.random() < 0.5:
+        samples = _room(samples, wave.rate, rng, draw)
+    if rng.random() < 0.7:
+        samples = _microphone(samples, wave.rate, rng)
+    if rng.random() < 0.2:
+        samples = _coarse(samples, rng.choice((5, 6, 7, 8)))
+    if rng.random() < 0.8:
+        samples = add_noise(Wave(samples, wave.rate), rng.uniform(3, 40), draw, rng.choice((0.0, 0.5, 1.0))).samples
+    return Wave(samples.astype(np.float32), wave.rate)
+
+
+def add_noise(wave: Wave, snr_db: float, draw: np.random.Generator, slope: float = 0.5) -> Wave:
+    """Noise whose power falls with frequency as f^(−2·slope) (0 white, 0.5 pink, 1 brown), `snr_db` under the wave."""
+    from scipy import fft
+
+    count = len(wave.samples)
+    size = fft.next_fast_len(max(count, 2), real=True)
+    spectrum = fft.rfft(draw.standard_normal(size))
+    spectrum /= np.maximum(np.arange(len(spectrum)), 20.0 * size / wave.rate) ** slope
+    noise = fft.irfft(spectrum, size)[:count]
+    speech = float(np.mean(np.square(wave.samples, dtype=np.float64)))
+    noise *= np.sqrt(speech / max(float(np.mean(noise**2)), 1e-20) / 10 ** (snr_db / 10))
+    return Wave((wave.samples + noise).astype(np.float32), wave.rate)
+
+
+def _breathe(samples: np.ndarray, rate: int, share: float, draw: np.random.Generator) -> np.ndarray:
+    """The buzz of the vocal folds replaced by noise to `share`, the throat's resonances kept (LPC; Makhoul 1975)."""
+    from scipy import fft, linalg
+
+    size = round(_LPC_SECONDS * rate)
+    hop = size // 2
+    window = np.hanning(size + 1)[:-1]
+    padded = np.pad(samples.astype(np.float64), (size, size + hop))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * window  # [N, size]
+    length = fft.next_fast_len(2 * size, real=True)
+    lags = fft.irfft(np.abs(fft.rfft(frames, length)) ** 2, length)[:, : _LPC_ORDER + 1]
+    lags[:, 0] = lags[:, 0] * 1.0001 + _LPC_QUIET
+    matrices = lags[:, np.abs(np.subtract.outer(np.arange(_LPC_ORDER), np.arange(_LPC_ORDER)))]
+    throats = -linalg.solve(matrices, lags[:, 1:, None], assume_a="pos")[..., 0]  # [N, order]
+    throats = np.concatenate((np.ones((len(throats), 1)), throats), axis=1)
+    left = np.maximum((throats * lags).sum(axis=1), 0.0)  # energy of what the throat does not explain
+    noise = draw.standard_normal(frames.shape) * window * np.sqrt(left / np.sum(window**2))[:, None]
+    breath = fft.irfft(fft.rfft(noise, length) / fft.rfft(throats, length), length)[:, :size]
+    mixed = (1 - share) * frames + share * breath
+    out = np.zeros(len(padded) + size)
+    for number, frame in enumerate(mixed):
+        out[number * hop : number * hop + size] += frame
+    breathed: np.ndarray = out[size : size + len(samples)].astype(np.float32)
+    return breathed
+
+
+_LPC_ORDER, _LPC_SECONDS, _LPC_QUIET = 18, 0.032, 1e-7
+
+
+def _coarse(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Kept in a few bits on a μ-law curve, as telephones and poor codecs do."""
+    top = max(float(np.abs(samples).max()), 1e-9)
+    bent = np.sign(samples) * np.log1p(255.0 * np.abs(samples) / top) / np.log(256.0)
+    steps = 2.0 ** (bits - 1)
+    bent = np.round(bent * steps) / steps
+    straight = np.sign(bent) * (np.exp(np.abs(bent) * np.log(256.0)) - 1.0) / 255.0
+    grained: np.ndarray = (straight * top).astype(np.float32)
+    return grained
+
+
+def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:
+    """Exponentially dying noise after the direct sound."""
+    from scipy import signal
+
+    seconds = rng.uniform(0.08, 0.5)
+    length = round(seconds * rate)
+    tail = draw.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
+    tail *= rng.uniform(0.1, 0.8) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1.0
+    wet: np.ndarray = signal.fftconvolve(samples, tail)[: len(samples)]
+    return wet.astype(np.float32)
+
+
+def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:
+    """A smooth random colouring of ±12 dB, and sometimes nothing above a limit."""
+    from scipy import fft
+
+    size = fft.next_fast_len(max(len(samples), 2), real=True)
+    spectrum = fft.rfft(samples, size)
+    hertz = np.linspace(0, rate / 2, len(spectrum))
+    corners = np.linspace(0, rate / 2, 7)
+    gain = np.interp(hertz, corners, [rng.uniform(-12, 12) for _ in corners])
+    if rng.random() < 0.25:
+        gain = np.where(hertz > rng.uniform(3400, 7000), -60.0, gain)
+    coloured: np.ndarray = fft.irfft(spectrum * 10 ** (gain / 20), size)[: len(samples)]
+    return coloured.astype(np.float32)
+
+
+def said_by(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
+    """Sentences spoken plainly by one voice, with their signs: for tests of hearing."""
+    return [(voice.speak(words, mark), tuple(sign for word in words for sign in signs(word))) for words in sentences]

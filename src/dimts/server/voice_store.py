@@ -1,0 +1,126 @@
+"""Uploaded voices: a recording and the speaker's consent → a voice that its uploader may use, and delete.
+
+    <folder>/voice_<hex>.voice   what the model knows of the speaker, with the consent inside
+    <folder>/voice_<hex>.json    name, model, owner, consent, time, hash of the recording
+
+The recording itself is not kept. A voice is there when its JSON is, so it is written last and removed first; every
+look-up reads the folder, so that several processes may share it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dimts.audio.media import Medium
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError
+from dimts.base.files import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from dimts.speak import Speaker
+    from dimts.xtts.voice import Voice
+
+_ID = re.compile(r"voice_[0-9a-f]{16}")
+LEAST_SECONDS = 1.0
+"""Less tells nothing of a voice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What is known of an uploaded voice."""
+
+    id: str
+    name: str
+    model: str
+    owner: str
+    """Name of the API key it came with; "" where none is needed."""
+    consent: str
+    created: int
+    """Seconds since 1970."""
+    sha256: str
+    """Of the recording, which is not kept."""
+
+
+class VoiceStore:
+    """A folder of uploaded voices."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._loaded: dict[str, Voice] = {}
+
+    def all(self, owner: str) -> Iterator[Uploaded]:
+        """The voices of an owner, by name."""
+        found = (self._read(path) for path in self.folder.glob("voice_*.json")) if self.folder.is_dir() else ()
+        yield from sorted((one for one in found if one and one.owner == owner), key=lambda one: (one.name, one.id))
+
+    def find(self, name: str, model: str, owner: str) -> Uploaded | None:
+        """A voice of an owner and a model, by id or name."""
+        return next((one for one in self.all(owner) if one.model == model and name in (one.id, one.name)), None)
+
+    def voice(self, uploaded: Uploaded) -> Voice:
+        """The voice itself. Raises CheckpointError if its file is damaged."""
+        from dimts.xtts.voice import Voice
+
+        if uploaded.id not in self._loaded:
+            self._loaded[uploaded.id] = Voice.load(self.folder / f"{uploaded.id}.voice")
+        return self._loaded[uploaded.id]
+
+    def add(self, speaker: Speaker, recording: Path, uploaded: Uploaded, max_seconds: float) -> Uploaded:
+        """Listen to a recording and keep the voice. Raises AudioError, and SynthesisError for the formant voice."""
+        with tempfile.TemporaryDirectory() as folder:
+            plain = _limited(recording, max_seconds).save(Path(folder) / "reference.wav")
+            voice = speaker.listen(plain)
+        made = replace(uploaded, id=f"voice_{secrets.token_hex(8)}", created=int(time.time()))
+        about = asdict(made)
+        with atomic_path(self.folder / f"{made.id}.voice") as temporary:
+            replace(voice, meta={**about, "source": "upload"}).save(temporary)
+        write_text(self.folder / f"{made.id}.json", json.dumps(about, ensure_ascii=False))
+        return made
+
+    def delete(self, id_: str, owner: str) -> bool:
+        """Remove a voice of an owner; False if there is none."""
+        found = next((one for one in self.all(owner) if one.id == id_), None)
+        if found is None:
+            return False
+        (self.folder / f"{found.id}.json").unlink(missing_ok=True)
+        (self.folder / f"{found.id}.voice").unlink(missing_ok=True)
+        self._loaded.pop(found.id, None)
+        return True
+
+    def _read(self, path: Path) -> Uploaded | None:
+        """None for a file that is none of ours, or was deleted this moment."""
+        if not _ID.fullmatch(path.stem):
+            return None
+        try:
+            found = Uploaded(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.id == path.stem else None
+
+
+def _limited(recording: Path, max_seconds: float) -> Wave:
+    """A recording as a wave; what is too long is refused before it fills the memory."""
+    pieces, count = [], 0
+    try:
+        with Medium.open(recording) as medium:
+            for block in medium.blocks():
+                pieces.append(block)
+                count += len(block)
+                if count > max_seconds * medium.rate:
+                    raise AudioError(f"the recording is longer than {max_seconds:g} s", "cut it: 6 to 30 s are good")
+            rate = medium.rate
+    except AudioError as error:  # the file has a name of ours, which tells nobody anything
+        raise AudioError(error.message.replace(str(recording), "the recording"), error.hint) from error
+    if count < LEAST_SECONDS * rate:
+        raise AudioError(f"a recording of {count / rate:.2f} s is too short", "6 to 30 s of clean speech are good")
+    return Wave(np.concatenate(pieces), rate)

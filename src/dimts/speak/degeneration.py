@@ -1,0 +1,133 @@
+"""Codes of a phrase, where attention looked, and the phrase's phones → what went wrong: loops, tails, cuts.
+
+    loop      codes repeat themselves, or attention jumps back in the text
+    tail      sound goes on when the text has been read, or lasts longer than its phones can
+    cut       the model stopped before the end of the text, or sooner than anybody could have said it
+    endless   it did not stop by itself
+
+Attention is used if some head of the model walks along the text (`dimts.xtts.alignment`); else codes and
+duration alone.
+`dimts.evaluate.faults` finds faults in the finished wave; this finds them before there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dimts.speak.settings import PHONE_SECONDS, SPARE_SECONDS
+
+Kind = Literal["loop", "tail", "cut", "endless"]
+
+LONGEST_PERIOD_SECONDS = 2.0
+"""Loops of a longer pattern are left to attention and duration."""
+HELD_SECONDS = 0.75
+"""One code may be held so long: a pause, a breath."""
+LEAST_LOOP_SECONDS = 0.46
+"""What repeats must last so long, beyond its first time."""
+SURE_LOOP_SECONDS = 1.0
+"""An exact repeat of this length is a loop even if it came once."""
+READ = 0.93
+"""From here on the text counts as read."""
+TAIL_SECONDS = 0.6
+"""The last phones read, a voice may sound so long: a lengthened end, breath, silence."""
+SLOW_TEMPO, FAST_TEMPO = 1.6, 0.45
+"""Lengths, over the usual ones of the phones, that no calm reading reaches."""
+UNREAD = 0.85
+"""A model that stops before this place has left out the end."""
+BACK = 0.3
+"""A jump back over this share of the text is a loop."""
+BACK_STEPS = 4
+"""... if attention stays there for so many codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that went wrong."""
+
+    kind: Kind
+    at: int
+    """Code from which on it is wrong; for a cut, the number of codes."""
+    why: str
+    """For people: a clause that goes on from the phrase."""
+
+
+def examine(
+    codes: Sequence[int], phones: int, rate: float, *, path: Sequence[float] | None = None, stopped: bool = True
+) -> list[Fault]:
+    """What is wrong with the codes of a phrase (STOP left out), the earliest first; empty if nothing is.
+
+    `phones` it should have, `rate` codes a second; `path` is the place in the text, 0 to 1, at each code but the
+    first; `stopped` tells whether the model ended by itself.
+    """
+    found = [fault for fault in (_repeats(codes, rate), _back(path, rate), _tail(codes, phones, rate, path)) if fault]
+    expected = phones * PHONE_SECONDS * rate
+    if stopped and path and max(path) < UNREAD:
+        found.append(Fault("cut", len(codes), f"stopped at {max(path):.0%} of its text"))
+    elif stopped and len(codes) < FAST_TEMPO * expected:
+        found.append(Fault("cut", len(codes), f"stopped after {len(codes) / rate:.1f} s, too soon for {phones} phones"))
+    if not stopped:
+        found.append(Fault("endless", len(codes), "ran on"))
+    return sorted(found, key=lambda fault: fault.at)
+
+
+def running(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
+    """What is wrong with a phrase that is still being spoken: a loop or a tail, the earliest."""
+    kinds = ("loop", "tail")
+    return next((fault for fault in examine(codes, phones, rate, path=path) if fault.kind in kinds), None)
+
+
+def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
+    """The first pattern that comes again and again."""
+    line = np.asarray(codes)
+    first: Fault | None = None
+    for period in range(1, min(round(LONGEST_PERIOD_SECONDS * rate), len(line) - 1) + 1):
+        again = line[period:] == line[:-period]
+        needed = HELD_SECONDS * rate if period == 1 else max(LEAST_LOOP_SECONDS * rate, 2 * period)
+        needed = min(needed, SURE_LOOP_SECONDS * rate)
+        begin, length = _longest_run(again)
+        if length >= needed and (first is None or begin + period < first.at):
+            what = f"repeats {period / rate:.2f} s of sound from {(begin + period) / rate:.1f} s on"
+            first = Fault("loop", begin + period, what)
+    return first
+
+
+def _longest_run(flags: np.ndarray) -> tuple[int, int]:
+    """Where the longest run of True begins, and how long it is."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
+    if not len(edges):
+        return 0, 0
+    lengths = edges[1::2] - edges[::2]
+    longest = int(lengths.argmax())
+    return int(edges[::2][longest]), int(lengths[longest])
+
+
+def _back(path: Sequence[float] | None, rate: float) -> Fault | None:
+    """Attention that jumps back and stays there."""
+    if not path:
+        return None
+    place = np.asarray(path)
+    behind = np.maximum.accumulate(place) - place >= BACK
+    begin, length = _longest_run(behind)
+    if length < BACK_STEPS:
+        return None
+    return Fault("loop", begin + 1, f"reads its text again from {(begin + 1) / rate:.1f} s on")
+
+
+def _tail(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
+    """Sound after the end of the text."""
+    usual = phones * PHONE_SECONDS * rate
+    allowed = usual * SLOW_TEMPO + SPARE_SECONDS * rate
+    if len(codes) > allowed:
+        seconds = len(codes) / rate
+        return Fault("tail", round(allowed), f"lasts {seconds:.1f} s, too long for {phones} phones")
+    if path:
+        end = next((step for step, place in enumerate(path, start=1) if place >= READ), None)
+        if end is not None:
+            allowed = end + (1 - READ) * usual * SLOW_TEMPO + TAIL_SECONDS * rate
+            if len(codes) > allowed:
+                return Fault("tail", round(allowed), f"goes on {(len(codes) - end) / rate:.1f} s after its text")
+    return None

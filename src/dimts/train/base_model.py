@@ -1,0 +1,251 @@
+"""Settings → the engine that learns: a base from the disk, or a small one made on the spot; ready to learn.
+
+build   weights, vocabulary that can spell the texts, and how texts are spelt
+arm     what learns, with which kernels, dropout and checkpointing
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dimts.base.config import to_dict
+from dimts.base.progress import Progress, ProgressCallback
+from dimts.base.project import Project
+from dimts.base.version import __version__
+from dimts.data.manifest import Utterance
+from dimts.text.ethiopic import letter
+from dimts.text.frontend import MARKS, Frontend, FrontendSettings
+from dimts.text.phones import inventory
+from dimts.train.codebook import lay
+from dimts.train.runs import identity
+from dimts.train.settings import TrainSettings
+from dimts.xtts import lora
+from dimts.xtts.checkpoint import load
+from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, find_base
+from dimts.xtts.extend_vocabulary import ExtendSettings, extend_vocabulary
+from dimts.xtts.gpt import MLP
+from dimts.xtts.model import XTTS
+from dimts.xtts.spec import SPECS
+from dimts.xtts.vocabulary import Vocabulary
+
+REHEARSAL = (
+    "no train.base: a {size} engine with random weights is trained, a rehearsal of the whole way that learns no real "
+    "voice; for one, run 'dimts fetch' and then 'dimts train PROJECT --base FOLDER'"
+)
+_PIECES = 200
+"""Merged pieces of fidel in the vocabulary of an engine made on the spot."""
+_SAMPLED_SPELLINGS = 8
+"""Rows whose spelling is made anew to see whether the manifest's is still that of the settings."""
+
+
+@dataclass(slots=True)
+class TrainableModel:
+    """What learns, and all that must travel with it."""
+
+    model: XTTS
+    vocabulary: Vocabulary
+    frontend: FrontendSettings
+    random: bool
+    """Made on the spot, with random weights."""
+    origin: str
+    """Where the weights come from, for the model card."""
+    name: str
+    """Fingerprint of weights and vocabulary before training."""
+    old_rows: int
+    """Rows of the vocabulary the base had; further ones were added for the texts."""
+    licence: str = ""
+    """Of the base's weights."""
+    folder: Path | None = None
+    """Where the base lies; None for an engine made on the spot."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """coqui's config.json of the base."""
+    remarks: list[str] = field(default_factory=list)
+    respelt: dict[str, str] = field(default_factory=dict)
+    """Utterance → spelling, where the manifest's is not that of the settings any more."""
+
+    @property
+    def front_end(self) -> dict[str, Any]:
+        """The front end as a bundle carries it."""
+        return {"version": __version__, "settings": to_dict(self.frontend)}
+
+    def learnt_whole(self) -> list[str]:
+        """Names of the parameters that learn themselves, not by an adapter beside them."""
+        return [n for n, p in self.model.named_parameters() if p.requires_grad and ".adapter." not in n]
+
+    def merge_adapters(self) -> None:
+        """Fold the adapters, if there are any, into the weights they are beside."""
+        lora.merge(self.model, keep=False)
+
+    @property
+    def adapter_parameters(self) -> int:
+        """Parameters in adapters."""
+        return sum(parameter.numel() for parameter in lora.parameters(self.model))
+
+    def adapter_strength(self) -> float:
+        """Norm of what the adapters add, as a share of the norm of the weights they are beside."""
+        return lora.strength(self.model)
+
+    def spell(self, row: Utterance) -> str:
+        """What the model reads for a row."""
+        return self.respelt.get(row.id, row.spelling)
+
+
+def load_base(
+    project: Project,
+    settings: TrainSettings,
+    rows: Sequence[Utterance],
+    on_progress: ProgressCallback,
+    *,
+    write: bool = True,
+) -> TrainableModel:
+    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable base.
+
+    Without `write` nothing is written into the project: a random engine then keeps its random codebook.
+    """
+    frontend = project.settings("text", FrontendSettings)
+    used = [row for row in rows if row.kept and row.split in ("train", "dev")]
+    respelt = _respelt(project, frontend, used, on_progress)
+    spellings = [respelt.get(row.id, row.spelling) for row in used]
+    if settings.base:
+        engine = _from_base(settings.base, frontend, spellings, settings.seed)
+    else:
+        engine = _on_the_spot(settings, frontend, spellings)
+        if write:
+            lay(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
+    engine.respelt = respelt
+    if respelt:
+        engine.remarks.append(f"{len(respelt)} texts were spelt anew: [text] or the lexicon changed since preparing")
+    return engine
+
+
+def _on_the_spot(settings: TrainSettings, frontend: FrontendSettings, spellings: Sequence[str]) -> TrainableModel:
+    vocabulary = _grown(None, frontend, spellings)
+    spec = replace(
+        SPECS[settings.size], text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
+    )
+    name = identity(size=settings.size, seed=settings.seed, vocabulary=vocabulary.fingerprint)
+    origin = f"random weights of size {settings.size}, seed {settings.seed}"
+    engine = TrainableModel(XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size)
+    engine.remarks.append(REHEARSAL.format(size=settings.size))
+    return engine
+
+
+def _grown(old: Vocabulary | None, frontend: FrontendSettings, spellings: Sequence[str]) -> Vocabulary:
+    """A vocabulary that can read every spelling: phones and stops, or fidel letters and pieces."""
+    marks = sorted({*MARKS.values(), "?", "!"})
+    if frontend.spelling == "phones":
+        symbols = list(inventory())
+        return Vocabulary.for_phones(symbols, marks=marks) if old is None else old.grow_phones(symbols, marks=marks)
+    letters = sorted({letter for spelling in spellings for letter in spelling if not letter.isspace()} - set(marks))
+    return (old or Vocabulary.for_phones([])).grow_fidel(spellings, letters, _PIECES, marks=marks)
+
+
+def _respelt(
+    project: Project, settings: FrontendSettings, rows: Sequence[Utterance], on_progress: ProgressCallback
+) -> dict[str, str]:
+    """Spellings for rows whose manifest entry is missing or was made with other settings."""
+    if not rows:
+        return {}
+    frontend: Frontend | None = None
+
+    def spell(row: Utterance) -> str:
+        nonlocal frontend
+        frontend = frontend or Frontend(settings, project.lexicon if project.lexicon.exists() else None)
+        return " ".join(phrase.spelling for phrase in frontend(row.text))
+
+    every = max(1, len(rows) // _SAMPLED_SPELLINGS)
+    sampled = [row for row in rows[::every] if row.spelling]
+    stale = any(spell(row) != row.spelling for row in sampled)
+    wanted = [row for row in rows if stale or not row.spelling]
+    out = {}
+    for done, row in enumerate(wanted, start=1):
+        out[row.id] = spell(row)
+        on_progress(Progress("spell", done, len(wanted), "texts"))
+    return out
+
+
+def _from_base(base: str, frontend: FrontendSettings, spellings: Sequence[str], seed: int) -> TrainableModel:
+    folder = find_base() if base == XTTS_V2.name else Path(base)
+    bundle = load(folder, dvae=True)
+    model, old = bundle.model, bundle.vocabulary
+    vocabulary = _grown(old, frontend, spellings)
+    if vocabulary.size > old.size:
+        model = extend_vocabulary(model, old, vocabulary, ExtendSettings(seed=seed), _sounds(vocabulary)).model
+    for _, parameter in model.trained():  # weights mapped from the file must not be written to
+        parameter.data = parameter.data.clone()
+    told = bundle.meta.get("base", "")
+    origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {told}' if told else ''}"
+    fetched = (folder / BUNDLE_LICENCE_FILE).is_file() or accepted(folder=folder)
+    licence = str(bundle.meta.get("licence_of_base", "")) or (XTTS_V2.licence.name if fetched else "")
+    digest = hashlib.sha256(vocabulary.fingerprint.encode())
+    for _, parameter in model.trained():
+        digest.update(parameter.detach().numpy().tobytes())
+    engine = TrainableModel(
+        model,
+        vocabulary,
+        frontend,
+        bool(bundle.meta.get("rehearsal", False)),
+        origin,
+        digest.hexdigest()[:16],
+        old.size,
+        licence,
+        folder,
+        bundle.config,
+    )
+    if vocabulary.size > old.size:
+        engine.remarks.append(
+            f"the vocabulary grew by {vocabulary.size - old.size} rows for Amharic, to {vocabulary.size}"
+        )
+    return engine
+
+
+def _sounds(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
+    """Fidel letters of the vocabulary → their phones, so that their rows start near those of like sounds."""
+    chart = (letter(token) for token in vocabulary.tokens if len(token) == 1)
+    return {entry.char: (entry.consonant + "ʷ" * entry.labial, entry.vowel) for entry in chart if entry}
+
+
+def empty_copy(model: XTTS, settings: TrainSettings) -> XTTS:
+    """An engine of the same layout as `model` that `ready` has been at, its numbers still to be loaded."""
+    fresh = XTTS(model.spec, dvae=model.dvae is not None).eval()
+    configure(fresh, replace(settings, compile=False), model.gpt.trunk.blocks()[0].attn.kind)
+    return fresh
+
+
+def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
+    """Choose what learns and with which kernels; returns how many modules were compiled."""
+    model.use_attention(attention)  # type: ignore[arg-type]
+    model.packed = settings.batches.packing == "auto"
+    model.gpt.use_dropout(settings.dropout, settings.attention_dropout)
+    model.gpt.use_checkpointing(settings.checkpoint_every)
+    model.conditioning.use_checkpointing(settings.checkpoint_every > 0)
+    if settings.parts == "lora":
+        chosen = settings.lora
+        lora.attach(model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed)
+    model.requires_grad_(False)
+    for _, parameter in model.trained():
+        parameter.requires_grad_(True)
+    if settings.frozen_conditioning:
+        model.conditioning.requires_grad_(False)
+    if settings.parts != "full":
+        model.gpt.trunk.requires_grad_(False)
+    for parameter in lora.parameters(model):
+        parameter.requires_grad_(True)
+    if settings.parts == "last_layers":
+        layers = model.gpt.trunk.h
+        for block in layers[max(0, len(layers) - settings.last_layers) :]:
+            block.requires_grad_(True)
+        model.gpt.trunk.ln_f.requires_grad_(True)
+    if not settings.compile:
+        return 0
+    torch.compiler.reset()  # graphs of a run before this one, in the same Python, are none of this one's
+    for module in model.gpt.trunk.modules():
+        if isinstance(module, MLP):
+            module.compile(dynamic=True)
+    return len(model.gpt.trunk.h)

@@ -1,0 +1,178 @@
+"""Clips of one forward pass → Examples for the engine: ids, codes, and the crop that shows the voice.
+
+Everything random about a clip (its crop) depends on seed, epoch and clip alone, not on who its company is
+or which process it runs in: splitting a step otherwise changes nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from dimts.base.progress import ProgressCallback, ignore
+from dimts.train.code_cache import CodeStore
+from dimts.train.latent_cache import LatentCache
+from dimts.train.sampler import Row, crop, crop_for_dev
+from dimts.train.settings import ReferenceSettings
+from dimts.xtts.model import XTTS, Examples
+from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
+
+_GRID_SECONDS = 0.5
+"""Unpadded crops are cut to a multiple of this, so that crops of like length run together."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingClip:
+    """One clip as it is trained on."""
+
+    id: str
+    key: str
+    """In the store."""
+    ids: tuple[int, ...]
+    """Of its spelling, without START and STOP."""
+    samples: int
+    codes: int
+    spec: Spec
+    speaker: str = ""
+    weight: float = 1.0
+
+    @property
+    def seconds(self) -> float:
+        """Length of the sound."""
+        return self.samples / self.spec.input_rate
+
+    @property
+    def tokens(self) -> int:
+        """Positions it takes in the trunk: latents, START and text, START and codes and three STOPs."""
+        return LATENTS + self.text_targets + self.audio_targets
+
+    @property
+    def text_targets(self) -> int:
+        """Ids and STOP."""
+        return len(self.ids) + 1
+
+    @property
+    def audio_targets(self) -> int:
+        """Codes and four STOPs."""
+        return self.codes + STOP_TARGETS
+
+    @property
+    def row(self) -> Row:
+        """What the sampler needs to know."""
+        return Row(self.seconds, self.tokens, self.weight)
+
+
+@dataclass(slots=True)
+class Collator:
+    """Clips → Examples on the engine's device."""
+
+    clips: Sequence[TrainingClip]
+    stores: Sequence[CodeStore]
+    """Where the clips' codes and sound lie: this project's, and that of replayed clips."""
+    settings: ReferenceSettings
+    seed: int
+    frozen: bool
+    """The conditioning does not learn: its latents are computed apart, without gradients."""
+    latents: LatentCache | None = None
+    """Where those of crops that come again are kept, once `listen` has been at them."""
+
+    def examples(self, model: XTTS, members: Sequence[int], epoch: int | None) -> Examples:
+        """The clips `members` as one batch; `epoch` None: the fixed crops used when judging."""
+        clips = [self.clips[index] for index in members]
+        ids = [torch.tensor(clip.ids) for clip in clips]
+        codes = [self._store(clip).codes(clip.key)[: clip.codes] for clip in clips]
+        crops = [self.crop_of(index, epoch) for index in members]
+        latents = mel = lengths = None
+        if self.frozen:
+            latents = self._frozen_latents(model, members, crops, epoch)
+        else:
+            mel, lengths = self._mels(model, members, crops)
+        return Examples(
+            torch.nn.utils.rnn.pad_sequence(ids, batch_first=True),
+            [len(row) for row in ids],
+            torch.nn.utils.rnn.pad_sequence(codes, batch_first=True),
+            [len(row) for row in codes],
+            mel=mel,
+            mel_lengths=lengths,
+            latents=latents,
+            crops=crops if self.settings.mask != "none" and epoch is not None else None,
+        ).to(model.device)
+
+    def _store(self, clip: TrainingClip) -> CodeStore:
+        return next(store for store in self.stores if clip.key in store)
+
+    def crop_of(self, index: int, epoch: int | None) -> tuple[int, int]:
+        """Where clip `index` is listened to in `epoch`: start and end in samples."""
+        clip, settings = self.clips[index], self.settings
+        rate = clip.spec.input_rate
+        shortest, longest = round(settings.min_seconds * rate), round(settings.max_seconds * rate)
+        if epoch is None:
+            start, end = crop_for_dev(clip.samples, shortest, longest)
+        else:
+            turn = epoch % settings.fixed if settings.fixed else epoch
+            start, end = crop(clip.samples, random.Random(f"{self.seed}:{clip.key}:{turn}"), shortest, longest)
+        grid = round(_GRID_SECONDS * rate)
+        if not settings.pad and end - start > grid:
+            end = start + (end - start) // grid * grid
+        return start, end
+
+    def _mels(
+        self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]]
+    ) -> tuple[Tensor, list[int] | None]:
+        """Mels of the crops, [B, 80, F], and their real frames; with padding all are as long as the longest crop."""
+        waves = [
+            self._store(self.clips[index]).audio(self.clips[index].key, start, end)
+            for index, (start, end) in zip(members, crops, strict=True)
+        ]
+        if self.settings.pad:
+            longest = round(self.settings.max_seconds * model.spec.input_rate)
+            padded = torch.stack([torch.nn.functional.pad(wave, (0, longest - len(wave))) for wave in waves])
+            return model.conditioning_mel(padded.to(model.device)), None
+        mels = [model.conditioning_mel(wave[None].to(model.device))[0] for wave in waves]  # [80, F] each
+        lengths = [mel.shape[-1] for mel in mels]
+        rows = torch.nn.utils.rnn.pad_sequence([mel.t() for mel in mels], batch_first=True)  # [B, F, 80]
+        return rows.transpose(1, 2), lengths
+
+    def keeps(self, epoch: int | None) -> bool:
+        """Whether the crops of `epoch` are listened to once for all epochs."""
+        return self.latents is not None and (bool(self.settings.fixed) or epoch is None)
+
+    def listen(
+        self, model: XTTS, wanted: Iterable[tuple[int, int | None]], on_progress: ProgressCallback = ignore
+    ) -> int:
+        """Keep the latents of (clip, epoch) pairs that come again; returns how many were not kept yet."""
+        if self.latents is None:
+            return 0
+        model.conditioning.eval()
+        crops: dict[str, Callable[[], Tensor]] = {}
+        for index, epoch in wanted:
+            if self.keeps(epoch):
+                crops[self.name_of(index, epoch)] = partial(self._heard, model, index, self.crop_of(index, epoch))
+        return self.latents.keep(crops, on_progress)
+
+    @torch.no_grad()
+    def _heard(self, model: XTTS, index: int, crop: tuple[int, int]) -> Tensor:
+        """Latents [L, D] of one crop, listened to alone."""
+        latents: Tensor = model.conditioning(*self._mels(model, [index], [crop]))[0]
+        return latents
+
+    def name_of(self, index: int, epoch: int | None) -> str:
+        """Under which a clip's latents in `epoch` are kept: its content, the crop, and how far that is padded."""
+        start, end = self.crop_of(index, epoch)
+        padded = f"+{self.settings.max_seconds:g}" if self.settings.pad else ""
+        return f"{self.clips[index].key}.{start}-{end}{padded}"
+
+    @torch.no_grad()
+    def _frozen_latents(
+        self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]], epoch: int | None
+    ) -> Tensor:
+        """Latents [B, L, D] of a conditioning that does not learn."""
+        if self.latents is not None and self.keeps(epoch):
+            return torch.stack([self.latents[self.name_of(index, epoch)] for index in members])
+        latents: Tensor = model.conditioning(*self._mels(model, members, crops))
+        return latents

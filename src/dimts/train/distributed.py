@@ -1,0 +1,184 @@
+"""One process or many, behind the few words the loop needs. Accelerate does the work (DDP, mixed precision).
+
+    torchrun --nproc-per-node N -m dimts train PROJECT
+    accelerate launch --multi_gpu --num_processes N -m dimts train PROJECT        every process has all weights
+    accelerate launch --use_fsdp --num_processes N -m dimts train PROJECT         each holds a slice (train.sharding)
+
+Sums are over all processes; files are written by the first. Slices are torch's own (`shard.py`), on cards and on
+processors alike, as Accelerate's FSDP falls back to DDP on the latter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, gather_object
+
+from dimts.base.errors import ConfigError, TrainingError
+from dimts.train.capabilities import MachineInfo
+from dimts.train.fsdp import full_tensor
+
+_MIXED = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
+_KNOWN = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
+_FSDP = "ACCELERATE_USE_FSDP"
+_LAUNCHERS = ("accelerate", "accelerate-launch", "launch")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    """Where a worker of a cluster stands."""
+
+    cluster: str
+    """Which cluster."""
+    machine: str
+    """Its name for this machine."""
+    restarts: int
+    """How often the workers were started again."""
+
+
+class Processes:
+    """This process among those of a run.
+
+    Raises ConfigError for slices where there is nobody to share with, TrainingError for a launcher that started
+    fewer processes than it was asked for, or another kind of them than can train here.
+    """
+
+    def __init__(
+        self,
+        precision: str,
+        machine: MachineInfo,
+        sharding: Literal["off", "full"] = "off",
+        place: ClusterInfo | None = None,
+    ) -> None:
+        if AcceleratorState._shared_state:  # a run before this one in the same Python, with another number type
+            AcceleratorState._reset_state()
+        launched_sharded = os.environ.get(_FSDP, "").lower() in ("1", "true")
+        with _without(_FSDP):
+            self.accelerator = Accelerator(cpu=machine.device == "cpu", mixed_precision=_MIXED[precision])
+        if self.accelerator.distributed_type not in _KNOWN:
+            raise TrainingError(
+                f"training by {self.accelerator.distributed_type.value} is not supported",
+                "use DDP or FSDP: torchrun --nproc-per-node N -m dimts train PROJECT",
+            )
+        if self.count == 1 and (asked := _processes_asked_for()) > 1:
+            raise TrainingError(
+                f"accelerate launch was asked for {asked} processes and started one, as it does with --cpu",
+                f"torchrun --nproc-per-node {asked} -m dimts train PROJECT",
+            )
+        self.place = place
+        """In a cluster."""
+        self.sharded = sharding == "full" or launched_sharded
+        """Each process holds a slice of the parameters."""
+        self.sharded_why = "asked for" if sharding == "full" else "asked for by accelerate launch"
+        if self.sharded and self.count == 1:
+            raise ConfigError(
+                "train.sharding = 'full' shares the weights among processes, and there is one",
+                "torchrun --nproc-per-node N -m dimts train PROJECT, or train.sharding = 'off'",
+            )
+        if self.sharded and precision == "fp16":
+            raise ConfigError(
+                "train.sharding = 'full' with fp16 would need a gradient scaler that knows slices",
+                "use bf16 or float32",
+            )
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        return int(self.accelerator.process_index)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.accelerator.num_processes)
+
+    @property
+    def main(self) -> bool:
+        """Whether this one writes the files."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where this one computes."""
+        return torch.device(self.accelerator.device)
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value, summed over all processes."""
+        if self.count == 1:
+            return list(values)
+        kind = torch.float32 if self.device.type == "mps" else torch.float64
+        total: torch.Tensor = self.accelerator.reduce(torch.tensor(values, dtype=kind, device=self.device), "sum")
+        return [float(value) for value in total]
+
+    def any(self, wanted: bool) -> bool:
+        """Whether any process wants it."""
+        return self.sum(float(wanted))[0] > 0
+
+    def whole(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Full tensors, on the first process; all must come here when parameters are sliced. Others get none."""
+        found = {}
+        for name, tensor in tensors.items():
+            full = full_tensor(tensor.detach())
+            if self.main:
+                found[name] = full.cpu() if self.sharded else full
+        return found
+
+    def machines(self) -> int:
+        """On how many machines of the cluster they are; all must ask. 0 outside a cluster."""
+        if self.place is None:
+            return 0
+        return len(set(gather_object([self.place.machine])))
+
+    def wait(self) -> None:
+        """Go on when all are here."""
+        self.accelerator.wait_for_everyone()
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first process runs the block, then the others, who find what it wrote."""
+        with self.accelerator.main_process_first():
+            yield
+
+    def share(self, parts: Sequence[Any]) -> Sequence[Any]:
+        """This process's parts of a step, one per forward pass."""
+        return parts[self.rank :: self.count]
+
+
+@contextlib.contextmanager
+def _without(name: str) -> Iterator[None]:
+    """The block does not see an environment variable."""
+    kept = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ[name] = kept
+
+
+def _processes_asked_for() -> int:
+    """What `--num_processes` said, if `accelerate launch` started this process alone; else 1.
+
+    It leaves no trace in the environment, so its command line is read.
+    """
+    if "ACCELERATE_USE_CPU" not in os.environ or "WORLD_SIZE" in os.environ:
+        return 1
+    import psutil
+
+    try:
+        words = psutil.Process(os.getppid()).cmdline()
+    except psutil.Error:
+        return 1
+    if not any(os.path.basename(word) in _LAUNCHERS or "accelerate.commands" in word for word in words[:4]):
+        return 1
+    for at, word in enumerate(words):
+        name, sign, value = word.partition("=")
+        if name in ("--num_processes", "--num-processes"):
+            value = value if sign else words[at + 1]
+            return int(value) if value.isdigit() else 1
+    return 1

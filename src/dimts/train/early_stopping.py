@@ -1,0 +1,123 @@
+"""Losses → go on or stop. Three watchers that are called at every evaluation and at every step.
+
+`EarlyStop` ends a run whose dev loss no longer falls, and at once one that learns by heart: train loss
+falling while dev loss climbs. `Guard` skips steps whose loss or gradient is not a number, and gives up
+after a few of them. All state is plain values, so that a resumed run stops where the first would have.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimts.base.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class StopSettings:
+    """[train.stop]: when a run ends before its last step."""
+
+    patience: int = 4
+    """Evaluations in a row without a better dev loss after which the run ends; 0 never ends it."""
+    minimum_gain: float = 0.001
+    """Share by which a dev loss must fall below the best to count as better (0.001 = 0.1 %)."""
+    divergence_rises: int = 2
+    """Evaluations in a row with climbing dev and falling train loss after which the run ends; 0 never."""
+    divergence_rise: float = 0.01
+    """Share above the best dev loss that those climbs must have reached together to raise the alarm."""
+    bad_steps: int = 5
+    """Steps with a loss or gradient that is not finite before the run is given up; each is skipped."""
+
+    def __post_init__(self) -> None:
+        if min(self.patience, self.divergence_rises, self.bad_steps) < 0:
+            raise ConfigError("train.stop: counts must not be negative", "0 switches an alarm off")
+        if not 0 <= self.minimum_gain < 1 or self.divergence_rise < 0:
+            raise ConfigError("train.stop: shares lie between 0 and 1", "0.01 is one per cent")
+
+
+@dataclass(frozen=True, slots=True)
+class StopDecision:
+    """What an evaluation means."""
+
+    best: bool
+    """The dev loss is the lowest so far (by at least the minimum gain)."""
+    stop: str = ""
+    """Why the run should end; empty while it should go on."""
+
+
+@dataclass(slots=True)
+class EarlyStop:
+    """Dev and train losses, evaluation by evaluation → Verdict."""
+
+    settings: StopSettings
+    best: float = math.inf
+    waited: int = 0
+    rises: int = 0
+    last_dev: float = math.inf
+    last_train: float = math.inf
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """(train loss, dev loss) of every evaluation."""
+
+    def see(self, train_loss: float, dev_loss: float) -> StopDecision:
+        """Judge one evaluation. A dev loss that is not finite counts as no gain."""
+        settings = self.settings
+        first = not self.curve
+        better = math.isfinite(dev_loss) and (
+            not math.isfinite(self.best) or dev_loss < self.best * (1 - settings.minimum_gain)
+        )
+        climbs = not first and not dev_loss <= self.last_dev and train_loss < self.last_train
+        self.rises = self.rises + 1 if climbs else 0
+        self.waited = 0 if better else self.waited + 1
+        if better:
+            self.best = dev_loss
+        self.curve.append((train_loss, dev_loss))
+        self.last_dev, self.last_train = dev_loss, train_loss
+        return StopDecision(better, self._reason(dev_loss))
+
+    def _reason(self, dev_loss: float) -> str:
+        settings = self.settings
+        if (
+            settings.divergence_rises
+            and self.rises >= settings.divergence_rises
+            and not dev_loss <= self.best * (1 + settings.divergence_rise)
+        ):
+            return (
+                f"diverging: dev loss climbed {self.rises} times in a row to {dev_loss:.3f} (best {self.best:.3f}) "
+                "while train loss fell: the voice learns its clips by heart"
+            )
+        if settings.patience and self.waited >= settings.patience:
+            return f"no better dev loss than {self.best:.3f} for {self.waited} evaluations"
+        return ""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON values."""
+        return {"curve": [list(pair) for pair in self.curve]}
+
+    @classmethod
+    def restore(cls, settings: StopSettings, state: dict[str, Any]) -> EarlyStop:
+        """The watcher as it was after the recorded evaluations."""
+        watcher = cls(settings)
+        for train_loss, dev_loss in state["curve"]:
+            watcher.see(train_loss, dev_loss)
+        return watcher
+
+
+@dataclass(slots=True)
+class NonFiniteGuard:
+    """Counts steps that had to be skipped because a number was not finite."""
+
+    allowed: int
+    skipped: int = 0
+
+    def accepts(self, *values: float) -> bool:
+        """Whether a step with these values (loss, gradient norm) may be taken; counts it if not."""
+        if all(map(math.isfinite, values)):
+            return True
+        self.skipped += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """More steps were skipped than the settings allow."""
+        return self.skipped > self.allowed

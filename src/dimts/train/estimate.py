@@ -1,0 +1,241 @@
+"""Project + settings → what a run would take: kernels, memory, time, and the largest batch on this and other machines.
+
+Memory comes from `measure.py`, which runs the very step without numbers; time from counted operations and the rate
+at which this machine was seen to multiply, or a card's published rate, at the share a training step reaches of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dimts.base.errors import DataError
+from dimts.base.progress import Progress, ProgressCallback, ignore
+from dimts.base.project import Project
+from dimts.data.manifest import Manifest, Utterance
+from dimts.train.base_model import TrainableModel, load_base
+from dimts.train.capabilities import Choice, MachineInfo, plan_attention, plan_precision
+from dimts.train.dataset import SECONDS_PER_FORWARD, SECONDS_PER_FORWARD_RANDOM
+from dimts.train.latent_cache import latents_plan
+from dimts.train.memory_trace import MEBIBYTE, BatchShape, StepCost, cost_of
+from dimts.train.sampler import Row, Sampler
+from dimts.train.settings import TrainSettings
+from dimts.xtts.spec import LATENTS, STOP_TARGETS
+
+PROCESS_BYTES = 375 * MEBIBYTE
+"""What Python, torch and their buffers take beside our tensors, measured on the CPU build of torch 2.13."""
+CONTEXT_BYTES = 700 * MEBIBYTE
+"""What a CUDA context and cuBLAS take on a card."""
+CARD_SHARE = 0.92
+"""Share of a card's memory that can be filled: the rest is fragments."""
+USED_SHARE = 0.35
+"""Share of a device's rate that a training step reaches, from published runs of GPT-2 sized models."""
+CPU_USED_SHARE = 0.6
+"""The same for a processor, whose peak is measured with one large product."""
+CARDS: tuple[tuple[str, int, float], ...] = (
+    ("4 GB (GTX 1650)", 4, 3.0),
+    ("8 GB (RTX 3070)", 8, 40.0),
+    ("12 GB (RTX 3060)", 12, 25.0),
+    ("16 GB (T4)", 16, 16.0),
+    ("24 GB (RTX 4090)", 24, 165.0),
+    ("80 GB (H100)", 80, 500.0),
+)
+"""Name, memory in GB, dense fp16/bf16 rate in TFLOP/s of the makers' data sheets (float32 where there is no faster)."""
+_TRACED_CLIPS = 24
+"""Clips by which the memory of a larger forward pass is known: tracing takes time for every clip."""
+_PRODUCT = 768
+_PRODUCT_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class CardForecast:
+    """What one card could do."""
+
+    name: str
+    fits: bool
+    peak_bytes: int
+    """With the settings' own batch."""
+    most_seconds: float
+    """Speech in the largest forward pass that fits; 0: not even the longest clip."""
+    epoch_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would take."""
+
+    engine: str
+    attention: Choice
+    precision: Choice
+    latents: str
+    """Whether what the conditioning makes of a crop is kept or computed at every step."""
+    clips: int
+    speech_seconds: float
+    seconds_per_forward: float
+    steps_per_epoch: int
+    cost: StepCost
+    """Of the most expensive step."""
+    process_bytes: int
+    """Predicted peak of the whole process on a processor, or of the card."""
+    available_bytes: int
+    step_seconds: float
+    trainable: int
+    parameters: int
+    cards: tuple[CardForecast, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"engine      {self.engine}: {self.trainable:,} of {self.parameters:,} parameters learn",
+            f"attention   {self.attention}",
+            f"precision   {self.precision}",
+            f"voice       {self.latents}",
+            f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} h; {self.steps_per_epoch} steps "
+            f"per epoch, {self.seconds_per_forward:g} s of speech per forward pass",
+            "memory      " + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
+            f"here        peak {_gigabytes(self.process_bytes)} of {_gigabytes(self.available_bytes)}; "
+            f"{self.step_seconds:.2f} s per step, {_duration(self.step_seconds * self.steps_per_epoch)} per epoch",
+            "",
+            f"{'card':<18} {'fits':<5} {'peak':>9} {'largest batch':>15} {'per epoch':>10}",
+        ]
+        lines += [
+            f"{card.name:<18} {'yes' if card.fits else 'no':<5} {_gigabytes(card.peak_bytes):>9} "
+            f"{f'{card.most_seconds:.0f} s' if card.most_seconds else 'none fits':>15} "
+            f"{_duration(card.epoch_seconds) if card.fits else '-':>10}"
+            for card in self.cards
+        ]
+        return "\n".join(lines)
+
+
+def forecast(
+    project: Project | Path | str, settings: TrainSettings | None = None, on_progress: ProgressCallback = ignore
+) -> Forecast:
+    """What `fine_tune` would take with these settings; nothing is trained or written.
+
+    Raises what `fine_tune` would: ConfigError for kernels that cannot run here, CheckpointError, DataError.
+    """
+    project = project if isinstance(project, Project) else Project.open(project)
+    settings = settings or project.settings("train", TrainSettings)
+    machine = MachineInfo.look()
+    precision = plan_precision(settings.precision, machine)
+    engine = load_base(project, settings, rows := Manifest.read(project.manifest), on_progress, write=False)
+    head = engine.model.spec.head_width
+    attention = plan_attention(
+        settings.attention,
+        machine,
+        precision.name,  # type: ignore[arg-type]
+        head,
+        fallback=settings.attention_fallback,
+    )
+    shapes = [_shape(row, settings, engine) for row in rows if row.kept and row.split == "train"]
+    if not shapes:
+        raise DataError(f"nothing to train on in {project.manifest}", "dimts data prepare; dimts data check")
+    seconds = settings.batches.seconds or (SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD)
+    sampler = _sampler(shapes, settings, seconds)
+    steps = sampler.epoch(0)
+    costliest = max(steps, key=lambda step: max(sum(sampler.rows[i].tokens for i in part) for part in step))
+    on_progress(Progress("trace", 0, 2 + 2 * len(CARDS), "steps"))
+    spec = engine.model.spec
+    cost = cost_of(spec, settings, [[shapes[i] for i in part] for part in costliest], attention.name, precision.name)
+    total = sum(shape.seconds for shape in shapes)
+    spoken = sum(shapes[i].seconds for part in costliest for i in part)
+    flops_per_second = cost.flops / spoken
+    trainable = cost.gradients // 4
+    here = PROCESS_BYTES if machine.device == "cpu" else CONTEXT_BYTES
+    rate = _cpu_rate() * CPU_USED_SHARE if machine.device == "cpu" else _card_rate(machine) * USED_SHARE
+    cards = _cards(engine, settings, shapes, seconds, total, flops_per_second)
+    return Forecast(
+        engine.origin,
+        attention,
+        precision,
+        latents_plan(settings),
+        len(shapes),
+        total,
+        seconds,
+        len(steps),
+        cost,
+        here + cost.peak,
+        machine.memory_bytes,
+        flops_per_second * total / len(steps) / rate,
+        trainable,
+        sum(parameter.numel() for _, parameter in engine.model.trained()),
+        cards,
+    )
+
+
+def _shape(row: Utterance, settings: TrainSettings, engine: TrainableModel) -> BatchShape:
+    spec = engine.model.spec
+    longest = settings.reference.max_seconds
+    heard = longest if row.seconds >= longest else row.seconds / 2
+    ids = len(engine.vocabulary.encode(engine.spell(row)))
+    return BatchShape(ids, spec.codes_of(round(row.seconds * spec.input_rate)), row.seconds, heard)
+
+
+def _sampler(shapes: Sequence[BatchShape], settings: TrainSettings, seconds: float) -> Sampler:
+    rows = tuple(Row(shape.seconds, LATENTS + shape.text_ids + 1 + shape.codes + STOP_TARGETS) for shape in shapes)
+    batches = settings.batches
+    return Sampler(rows, seconds, batches.clips, batches.accumulate, batches.packing == "auto", settings.seed)
+
+
+def _cards(
+    engine: TrainableModel,
+    settings: TrainSettings,
+    shapes: Sequence[BatchShape],
+    seconds: float,
+    total: float,
+    flops_per_second: float,
+) -> tuple[CardForecast, ...]:
+    """Peak and largest batch on the usual cards: memory is a straight line in the seconds of a forward pass."""
+    spec = engine.model.spec
+    longest = max(shapes, key=lambda shape: shape.seconds)
+    typical = sorted(shapes, key=lambda shape: shape.seconds)[len(shapes) // 2]
+    plain = replace(settings, batches=replace(settings.batches, accumulate=1))
+    found = {}
+    for precision in ("bf16", "float32"):
+        clips = min(max(2, round(seconds / typical.seconds)), _TRACED_CLIPS)
+        # not from one clip on: with few, the optimizer's share hides what each adds
+        few, many = ([longest, *[typical] * count] for count in (clips // 2, clips))
+        costs = [cost_of(spec, plain, [part], "sdpa", precision) for part in (few, many)]
+        lengths = [sum(shape.seconds for shape in part) for part in (few, many)]
+        slope = (costs[1].peak - costs[0].peak) / (lengths[1] - lengths[0])
+        found[precision] = (costs[0].peak - slope * lengths[0], slope)
+    out = []
+    for name, size, rate in CARDS:
+        fixed, slope = found["bf16" if size >= 8 else "float32"]
+        room = size * 10**9 * CARD_SHARE - CONTEXT_BYTES
+        most = max(0.0, (room - fixed) / slope) if slope > 0 else float("inf")
+        peak = int(fixed + slope * max(seconds, longest.seconds)) + CONTEXT_BYTES
+        fits = most >= max(seconds, longest.seconds)
+        epoch = flops_per_second * total / (rate * 1e12 * USED_SHARE)
+        out.append(CardForecast(name, fits, peak, most if most >= longest.seconds else 0.0, epoch))
+    return tuple(out)
+
+
+def _cpu_rate() -> float:
+    """Operations per second this processor was seen to do in float32 products."""
+    left = torch.randn(_PRODUCT, _PRODUCT)
+    left @ left
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < _PRODUCT_SECONDS:
+        left @ left
+        count += 1
+    return 2 * _PRODUCT**3 * count / (time.perf_counter() - began)
+
+
+def _card_rate(machine: MachineInfo) -> float:
+    """Rate of the listed card nearest in memory."""
+    size = machine.memory_bytes / 10**9
+    return min(CARDS, key=lambda card: abs(card[1] - size))[2] * 1e12
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 10**9:.2f} GB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

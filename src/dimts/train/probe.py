@@ -1,0 +1,218 @@
+"""Each option asked for: applied or not, and what it measurably did. Written at the end of every run.
+
+A `Probe` sits in the engine and watches: what the trunk is fed (always), and during one step each kernel
+that runs, each tensor kept for the backward pass and each parameter that moves. No line of the table is a
+guess from the settings; an option without an effect says "ignored" and why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dimts.train.fsdp import full_tensor, is_sharded, local_tensor
+from dimts.xtts.model import XTTS
+
+_PROBABILITY_DIMENSIONS = 4
+"""Attention probabilities are [B, H, T, T]; all else that is dropped has fewer dimensions."""
+_ATTENTION = ("scaled_dot_product", "flash_attn", "efficient_attention", "memory_efficient")
+_STEPPERS = ("_fused_adamw", "_foreach_addcdiv", "addcdiv", "optimizer_update_8bit")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionRow:
+    """One line of the table."""
+
+    option: str
+    asked: Any
+    applied: str
+    """What it came to, or "ignored: reason"."""
+    effect: str
+    """What was measured, with its unit."""
+
+    @property
+    def line(self) -> str:
+        """For a terminal."""
+        return f"{self.option:<28} {self.asked!s:<12} {self.applied:<34} {self.effect}"
+
+
+def table(facts: list[OptionRow]) -> str:
+    """All lines under a heading."""
+    return "\n".join([OptionRow("option", "asked", "applied", "measured").line, *(fact.line for fact in facts)])
+
+
+def graphs_made() -> int:
+    """How many graphs torch.compile has made in this process; it makes them at the first call, not when it is asked."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
+
+
+def as_json(facts: list[OptionRow]) -> dict[str, Any]:
+    """The table for truth.json."""
+    return {"facts": [asdict(fact) for fact in facts]}
+
+
+@dataclass(slots=True)
+class Probe:
+    """What was seen of a run."""
+
+    real_tokens: int = 0
+    """Tokens the trunk was fed in training."""
+    fed_tokens: int = 0
+    """Positions it computed for them, padding included."""
+    forwards: int = 0
+    conditioning_runs: int = 0
+    """Rows the conditioning encoder listened to, in training steps."""
+    conditioning_frames: int = 0
+    """Mel frames of those rows, padding included."""
+    dvae_runs: int = 0
+    """Times the DVAE was asked during training steps; the cache keeps it at 0."""
+    saved_bytes: Counter[str] = field(default_factory=Counter)
+    """Number type → bytes kept for the backward pass, of the step that was watched."""
+    kernels: Counter[str] = field(default_factory=Counter)
+    """Operation → calls, of that step."""
+    largest_logits: int = 0
+    """Most rows of code logits that existed at once in that step."""
+    moved: dict[str, float] = field(default_factory=dict)
+    """Parameter → root mean square of its change in that step."""
+    moved_rows: tuple[float, float] = (0.0, 0.0)
+    """The same of the text embedding's rows: those of the base, those added."""
+    dropped: Counter[tuple[float, bool]] = field(default_factory=Counter)
+    """(share dropped, of attention probabilities?) → draws, of that step."""
+    smoothing_gap: float = 0.0
+    """How much label smoothing changed that step's code loss."""
+    _hooks: list[Any] = field(default_factory=list)
+
+    def attach(self, model: XTTS) -> None:
+        """Sit in the engine; `detach` leaves it."""
+        self._hooks = [
+            model.gpt.trunk.register_forward_pre_hook(self._on_trunk),
+            model.conditioning.encoder.register_forward_pre_hook(self._on_conditioning),
+        ]
+        if model.dvae is not None:
+            self._hooks.append(model.dvae.encoder.register_forward_pre_hook(self._on_dvae))
+
+    def detach(self) -> None:
+        """Leave the engine as it was."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _on_trunk(self, trunk: nn.Module, given: tuple[Any, ...]) -> None:
+        if trunk.training:
+            x, rows = given
+            self.real_tokens += rows.total
+            self.fed_tokens += x.shape[0] * x.shape[1]
+            self.forwards += 1
+
+    def _on_conditioning(self, encoder: nn.Module, given: tuple[Any, ...]) -> None:
+        if encoder.training:
+            rows = given[1]
+            self.conditioning_runs += len(rows.lengths)
+            self.conditioning_frames += rows.total
+
+    def _on_dvae(self, encoder: nn.Module, given: tuple[Any, ...]) -> None:
+        self.dvae_runs += 1
+
+    @contextlib.contextmanager
+    def watch(self, model: XTTS, old_rows: int) -> Iterator[None]:
+        """Look closely at one step: kernels, tensors kept, parameters moved; `old_rows` the base's vocabulary."""
+        self.saved_bytes.clear()
+        self.kernels.clear()
+        before = {name: parameter.detach().clone() for name, parameter in model.trained() if parameter.requires_grad}
+        own = {local_tensor(parameter).untyped_storage().data_ptr() for parameter in model.parameters()}
+        seen: set[int] = set()
+        hooks = [module.register_forward_pre_hook(_adding_to(own)) for module in model.modules() if is_sharded(module)]
+
+        def pack(tensor: Tensor) -> Tensor:
+            pointer = tensor.untyped_storage().data_ptr()
+            if pointer not in own and pointer not in seen:
+                seen.add(pointer)
+                kind = str(tensor.dtype).removeprefix("torch.")
+                self.saved_bytes[kind] += tensor.untyped_storage().nbytes()
+            return tensor
+
+        # What torch.compile meets under a dispatch mode it would leave alone for the rest of the run.
+        compiled = any(module._compiled_call_impl is not None for module in model.modules())
+        stance = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+        with stance, saved_tensors_hooks(pack, lambda tensor: tensor), _Kernels(self, model.spec.audio_ids):
+            yield
+        for hook in hooks:
+            hook.remove()
+        parameters = dict(model.named_parameters())
+        for name, old in before.items():
+            change = (parameters[name].detach() - old).pow(2)
+            self.moved[name] = float(full_tensor(change.sum()) / change.numel()) ** 0.5
+            if name == "gpt.text_embedding.weight":
+                rows = full_tensor(change)
+                parts = [float(part.mean().sqrt()) if len(part) else 0.0 for part in (rows[:old_rows], rows[old_rows:])]
+                self.moved_rows = (parts[0], parts[1])
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the trunk's positions that were padding."""
+        return 1 - self.real_tokens / self.fed_tokens if self.fed_tokens else 0.0
+
+    @property
+    def attention_kernel(self) -> str:
+        """The kernel of attention that ran, by torch's name."""
+        names = [name for name in self.kernels if any(part in name for part in _ATTENTION) and "backward" not in name]
+        return ", ".join(sorted(names)) or "matmul and softmax, written out"
+
+    @property
+    def optimizer_kernel(self) -> str:
+        """The kernel that stepped the parameters."""
+        for name in _STEPPERS:
+            if any(name in kernel for kernel in self.kernels):
+                return name
+        return "none"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """What was seen, for JSON."""
+        return {
+            "padding_share": self.padding_share,
+            "saved_bytes": dict(self.saved_bytes),
+            "attention_kernel": self.attention_kernel,
+            "optimizer_kernel": self.optimizer_kernel,
+            "dvae_runs": self.dvae_runs,
+            "conditioning_runs": self.conditioning_runs,
+            "conditioning_frames": self.conditioning_frames,
+        }
+
+
+def _adding_to(own: set[int]) -> Callable[[nn.Module, Any], None]:
+    """A hook that adds the parameters which a sliced module has put together for its forward pass."""
+
+    def add(module: nn.Module, given: Any) -> None:
+        own.update(local_tensor(parameter).untyped_storage().data_ptr() for parameter in module.parameters())
+
+    return add
+
+
+class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts every operation, and the most rows of logits over `audio_ids` entries."""
+
+    def __init__(self, probe: Probe, audio_ids: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.probe, self.audio_ids = probe, audio_ids
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        self.probe.kernels[name] += 1
+        if name in ("bernoulli_", "bernoulli") and len(args) > 1 and isinstance(args[1], float):
+            self.probe.dropped[round(1 - args[1], 4), args[0].dim() == _PROBABILITY_DIMENSIONS] += 1
+        if name == "lt" and args[0].dtype == torch.int16:  # how `lean.draw` draws on a processor
+            self.probe.dropped[round((args[1] + (1 << 15)) / (1 << 16), 4), False] += 1
+        if name == "_log_softmax" and out.shape[-1] == self.audio_ids:
+            self.probe.largest_logits = max(self.probe.largest_logits, out.shape[0])
+        return out

@@ -1,0 +1,67 @@
+"""Named tensors in a folder of safetensors files: written whole, memory-mapped, added to shard by shard.
+
+    shards = Shards.open(folder)        what is there; a file that cannot be read is dropped, to be made again
+    shards.write({"codes.1f2e": …})     one more file, whole or not at all
+    shards["codes.1f2e"][:]             only the slice asked for is read from the disk
+
+A big corpus costs no memory, and work broken off goes on after the last whole shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dimts.base.files import atomic_path
+
+
+@dataclass(slots=True)
+class TensorStore:
+    """The tensors of one folder, by name."""
+
+    folder: Path
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Name → length of the first dimension."""
+    _files: dict[str, Any] = field(default_factory=dict)
+    """Name → the open file it lies in."""
+
+    @classmethod
+    def open(cls, folder: Path) -> TensorStore:
+        """What lies in `folder`, which need not be there; a shard that cannot be read is removed."""
+        shards = cls(folder)
+        for path in sorted(folder.glob("shard-*.safetensors")):
+            try:
+                shards._take(path)
+            except (SafetensorError, OSError):
+                path.unlink(missing_ok=True)
+        return shards
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.sizes
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, name: str) -> Any:
+        """A tensor to be sliced; what is not asked for stays on the disk."""
+        return self._files[name].get_slice(name)
+
+    def write(self, tensors: Mapping[str, Tensor]) -> None:
+        """Add tensors as one shard. Raises DimtsError when the disk is full; then nothing is left of it."""
+        number = 1 + max((int(path.stem[6:]) for path in self.folder.glob("shard-*.safetensors")), default=-1)
+        path = self.folder / f"shard-{number:05d}.safetensors"
+        with atomic_path(path) as temporary:
+            save_file(dict(tensors), temporary)
+        self._take(path)
+
+    def _take(self, path: Path) -> None:
+        file: Any = safe_open(path, "pt")
+        for name in file.keys():  # noqa: SIM118  (not a mapping)
+            self.sizes[name] = file.get_slice(name).get_shape()[0]
+            self._files[name] = file

@@ -1,0 +1,119 @@
+"""The folder a page is opened on → the projects in it. A browser names projects, voices and runs, never paths.
+
+The folder is a project itself, or holds some. A name that comes from a browser is looked up among the names
+that are there; so none can lead out.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from dimts.base.errors import DimtsError, ProjectError
+from dimts.base.project import SETTINGS_FILE, Project
+
+_NAME = re.compile(r"[\w][\w.-]{0,63}")
+_NEW_SECONDS = 120.0
+CACHE = ".web"
+"""Folder beside the projects where what is uploaded and played lies meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where the page's projects are."""
+
+    root: Path
+
+    @property
+    def single(self) -> bool:
+        """Whether the folder is a project itself, and the only one."""
+        return (self.root / SETTINGS_FILE).is_file()
+
+    @property
+    def cache(self) -> Path:
+        """What gradio keeps: uploads on their way, sounds that are played."""
+        return self.root / CACHE
+
+    def names(self) -> list[str]:
+        """The projects here, the one last worked on first."""
+        if self.single:
+            return [self.root.resolve().name]
+        if not self.root.is_dir():
+            return []
+        found = [path.parent for path in self.root.glob(f"*/{SETTINGS_FILE}") if not path.parent.name.startswith(".")]
+        return [folder.name for folder in sorted(found, key=_touched, reverse=True)]
+
+    def project(self, name: str | None) -> Project:
+        """The project of that name. ProjectError if there is none."""
+        if not name:
+            raise ProjectError("no project is chosen", "choose one at the top of the page, or make a new one there")
+        if not isinstance(name, str) or name not in self.names():
+            raise ProjectError(f"no such project: {str(name)[:60]!r}", "choose one of the list, or make a new one")
+        return Project.open(self.root if self.single else self.root / name)
+
+    def create(self, name: str) -> str:
+        """Make a project, as `dimts new` does; returns its name. ProjectError for a name that cannot be a folder's."""
+        name = unicodedata.normalize("NFC", name.strip())
+        if self.single:
+            raise ProjectError("this page is open on one project", "open it on the folder above to make another")
+        if not _NAME.fullmatch(name) or name.endswith("."):
+            raise ProjectError(
+                f"{name[:60]!r} cannot be the name of a project", "letters, digits, - and _ only, at most 64"
+            )
+        if (self.root / name).exists():
+            raise ProjectError(f"{name!r} is there already", "choose another name")
+        dimts_said(["new", str(self.root / name)], self.root, _NEW_SECONDS)
+        return name
+
+
+def voices(project: Project) -> list[str]:
+    """Names of the voices trained here, newest first."""
+    found = [path.parent for path in project.voices.glob("*/bundle.json")]
+    return [path.name for path in sorted(found, key=_touched, reverse=True)]
+
+
+def voice_folder(project: Project, name: str) -> Path:
+    """The folder of a voice. ProjectError for a name that is not there."""
+    if name not in voices(project):
+        raise ProjectError(f"no such voice: {str(name)[:60]!r}", "train one, or choose one of the list")
+    return project.voices / name
+
+
+def dimts_said(arguments: list[str], folder: Path, seconds: float) -> str:
+    """What a short `dimts` command prints; DimtsError with its own words when it fails."""
+    try:
+        # the arguments are ours and a checked name; no shell
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-P", "-m", "dimts", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DimtsError(f"dimts {arguments[0]} took longer than {seconds:.0f} s", "try again later") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it failed without a word"]
+        message = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
+        hint = next((line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")), "")
+        raise DimtsError(message, hint)
+    return done.stdout
+
+
+def _touched(folder: Path) -> float:
+    """When a project or voice was last worked on."""
+    times = []
+    for name in ("", SETTINGS_FILE, "manifest.jsonl", "jobs", "runs", "bundle.json"):
+        try:
+            times.append((folder / name).stat().st_mtime)
+        except OSError:
+            continue
+    return max(times, default=0.0)

@@ -1,0 +1,196 @@
+"""Borders of phones are found where they are, and lengths are judged by them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.wave import Wave
+from dimts.base.errors import AudioError, CheckpointError, ConfigError
+from dimts.evaluate import error_injection, train_recogniser
+from dimts.evaluate.gemination import Lengths
+from dimts.evaluate.hmm_aligner import HMMAligner
+from dimts.evaluate.phone_recogniser import PhoneRecogniser, Placed, likeliest_path, signs, words_signs
+from dimts.evaluate.synthetic_speech import SyntheticSpeechSettings, invent
+from tests.evaluate.planted import sentences, spelt
+
+
+@pytest.fixture(scope="module")
+def shipped() -> HMMAligner:
+    return PhoneRecogniser.load().segmenter
+
+
+@pytest.fixture(scope="module")
+def own() -> HMMAligner:
+    """Taught by one formant voice without being told a border: from an even start."""
+    rng, voice = random.Random(4), Formant(FormantSettings(variant="m3"))
+    said = [invent(rng, SyntheticSpeechSettings()) for _ in range(60)]
+    return HMMAligner.fit([(voice.speak(words, "።"), [signs(word) for word in words]) for words in said])
+
+
+def off(segmenter: HMMAligner, variant: str, count: int) -> np.ndarray:
+    """Seconds by which borders between phones lie beside those that the voice tells."""
+    found = []
+    for words in sentences()[:count]:
+        spoken = Formant(FormantSettings(variant=variant)).speak_timed(words, "።")
+        heard = error_injection.located(spoken.wave, words, segmenter)
+        for ours, theirs in zip(heard.times, spoken.times, strict=True):
+            found += [one[1] - other[1] for one, other in zip(ours[:-1], theirs[:-1], strict=True)]
+    return np.array(found)
+
+
+@pytest.mark.parametrize("variant", ["m3", "linda", "klatt2"])
+def test_borders_in_voices_it_was_not_taught_with(shipped: HMMAligner, variant: str) -> None:
+    beside = np.abs(off(shipped, variant, 6))
+    assert np.median(beside) <= 0.010
+    assert np.mean(beside <= 0.020) > 0.85
+
+
+def test_borders_are_learnt_without_being_told(own: HMMAligner) -> None:
+    """Where it has no one to tell it, it may put all borders a little later, but each as late as the others."""
+    beside = off(own, "m3", 6)
+    assert np.mean(np.abs(beside - np.median(beside)) <= 0.025) > 0.8
+
+
+def test_a_phone_and_its_long_twin_share_their_states(own: HMMAligner) -> None:
+    """Asked for a long consonant or a short one, it finds the same border: only time tells them apart."""
+    wave = Formant(FormantSettings(variant="m3")).speak([("s", "ə", "mː", "a", "n")])
+    one, other = own.segment(wave, [("s", "ə", "mː", "a", "n")]), own.segment(wave, [("s", "ə", "m", "a", "n")])
+    assert [(place.start, place.end) for place in one] == [(place.start, place.end) for place in other]
+
+
+def test_segments_follow_each_other(shipped: HMMAligner) -> None:
+    words = spelt(sentences()[3])
+    wave = Formant(FormantSettings(variant="m3")).speak(words, "።")
+    placed = shipped.segment(wave, words)
+    assert [one.sign for one in placed] == [sign for word in words for sign in word]
+    assert all(one.end - one.start >= 0.03 - 1e-9 for one in placed)
+    assert all(one.end <= other.start + 1e-9 for one, other in itertools.pairwise(placed))
+    assert placed[-1].end <= wave.seconds + 0.01
+
+
+def test_what_it_refuses(shipped: HMMAligner) -> None:
+    with pytest.raises(AudioError, match="too short"):
+        shipped.segment(Wave(np.ones(2400, np.float32), 24_000), [("s", "ə", "l", "a", "m")])
+    with pytest.raises(AudioError, match="no sign"):
+        shipped.segment(Wave(np.ones(24_000, np.float32), 24_000), [("q",)])
+    with pytest.raises(ConfigError, match="no speech"):
+        HMMAligner.fit([])
+    tensors = shipped.tensors()
+    with pytest.raises(CheckpointError, match="another make"):
+        HMMAligner.of(tensors | {"means": tensors["means"][:-1]}, shipped.lengths)
+
+
+def test_it_comes_back_from_the_listeners_file(own: HMMAligner, tmp_path: Path) -> None:
+    listener = PhoneRecogniser(PhoneRecogniser.load().network, {}, own)
+    again = PhoneRecogniser.load(listener.save(tmp_path / "one.safetensors")).segmenter
+    assert again.lengths == own.lengths
+    for name, tensor in again.tensors().items():
+        np.testing.assert_array_equal(tensor, own.tensors()[name])
+    bare = PhoneRecogniser.load(PhoneRecogniser(listener.network, {}).save(tmp_path / "bare.safetensors"))
+    with pytest.raises(CheckpointError, match="how long a phone is"):
+        _ = bare.segmenter
+
+
+def brute(steps: np.ndarray, skip: np.ndarray) -> float:
+    """The best sum of all ways, one by one."""
+    frames, count = steps.shape
+    ways = {(state,): steps[0, state] for state in range(min(2, count))}
+    for at in range(1, frames):
+        longer = {}
+        for way, value in ways.items():
+            for step in (0, 1, 2):
+                to = way[-1] + step
+                if to < count and (step < 2 or skip[to]):
+                    longer[(*way, to)] = value + steps[at, to]
+        ways = longer
+    return max((value for way, value in ways.items() if way[-1] >= count - 2), default=-math.inf)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(2, 6), st.integers(0, 10_000))
+def test_the_likeliest_path_is_the_best_of_all(frames: int, count: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    steps, skip = draw.standard_normal((frames, count)), draw.random(count) < 0.5
+    skip[:2] = False
+    best = brute(steps, skip)
+    if not math.isfinite(best):
+        with pytest.raises(AudioError, match="too short"):
+            likeliest_path(steps, skip)
+        return
+    path = likeliest_path(steps, skip)
+    assert path[0] in (0, 1)
+    assert path[-1] >= count - 2
+    assert all(step in (0, 1) or (step == 2 and skip[to]) for step, to in zip(np.diff(path), path[1:], strict=True))
+    assert steps[np.arange(frames), path].sum() == pytest.approx(best)
+
+
+# --- lengths ---------------------------------------------------------------------------------------
+
+
+def told(seconds: list[tuple[str, float]]) -> list[Placed]:
+    at, out = 0.0, []
+    for sign, lasts in seconds:
+        out.append(Placed(sign, at, at + lasts, 1.0))
+        at += lasts
+    return out
+
+
+def reading(draw: np.random.Generator, tempo: float, halved: float = 1.0) -> list[Placed]:
+    """A made-up sentence of a speaker whose long consonants last 150 ms give or take a quarter, short ones 80 ms."""
+    spread = lambda: float(np.exp(draw.normal(0.0, 0.25)))  # noqa: E731
+    out = []
+    for _ in range(5):
+        out += [("l", 0.08 * tempo * spread()), ("ə", 0.07 * tempo * spread())]
+        out += [(draw.choice(["mː", "sː"]), 0.15 * tempo * spread() * halved), ("a", 0.09 * tempo * spread())]
+    return told(out)
+
+
+def test_halved_lengths_are_told_from_whole_ones_at_any_tempo() -> None:
+    draw = np.random.default_rng(1)
+    lengths = Lengths.fit([reading(draw, float(np.exp(draw.normal(0, 0.2)))) for _ in range(80)])
+    assert lengths.spread == pytest.approx(0.25, abs=0.05)
+    assert lengths.of_tempo > 0.5
+    for tempo in (0.7, 1.0, 1.4):
+        whole = [sum(lengths.evidence(reading(draw, tempo)).values()) for _ in range(60)]
+        halved = [sum(lengths.evidence(reading(draw, tempo, 0.5)).values()) for _ in range(60)]
+        assert np.mean(np.array(whole) > 0) <= 0.05
+        assert np.mean(np.array(halved) > 0) >= 0.95
+
+
+def test_the_last_sign_and_short_ones_are_not_asked() -> None:
+    draw = np.random.default_rng(2)
+    lengths = Lengths.fit([reading(draw, 1.0) for _ in range(10)])
+    sentence = told([("s", 0.1), ("ə", 0.1), ("mː", 0.05), ("a", 0.1), ("tː", 0.01)])
+    assert list(lengths.evidence(sentence)) == [2]
+    assert all(abs(value) <= 3.0 for value in lengths.evidence(sentence).values()), "one alone is no proof"
+    with pytest.raises(ConfigError, match="too few"):
+        Lengths.fit([sentence])
+
+
+# --- taught by a project ----------------------------------------------------------------------------
+
+
+def test_too_few_recordings_keep_the_borders_it_began_with(shipped: HMMAligner) -> None:
+    begun = PhoneRecogniser.load()
+    assert train_recogniser._borders(begun, object(), [], 1)[0] is begun.segmenter  # type: ignore[arg-type]
+    assert "too few" in train_recogniser._borders(begun, object(), [], 1)[1]  # type: ignore[arg-type]
+
+
+def test_words_of_a_phrase_are_located_phone_by_phone(shipped: HMMAligner) -> None:
+    words = [("ʔ", "a", "b", "ə", "t"), ("kʷ", "a", "s")]
+    wave = Formant(FormantSettings(variant="m3")).speak(words)
+    found = error_injection.located(wave, words, shipped)
+    assert [len(word) for word in found.times] == [5, 3]
+    assert found.times[0][0] == (0.0, 0.0), "ʔ before a vowel takes no time"
+    assert [sign for word in words_signs(words) for sign in word].count("w") == 1
+    start, end = found.times[1][0]
+    assert end > start

@@ -1,0 +1,61 @@
+"""Projects are named, never pathed; a new one is what `dimts new` makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dimts.base.errors import DimtsError, ProjectError
+from dimts.base.project import Project
+from dimts.web.settings import get
+from dimts.web.workspace import Workspace, dimts_said, voice_folder, voices
+
+WRONG = ["", ".", "..", "../abebe", "/etc", "a/b", "a\\b", "<b>", "x" * 65, ".hidden", "end.", "\0"]
+
+
+@pytest.mark.parametrize("name", [*WRONG, None, "nobody"])
+def test_only_names_that_are_there_open(home: Workspace, name: str | None) -> None:
+    with pytest.raises(ProjectError, match="no such project" if name else "no project is chosen"):
+        home.project(name)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_only_plain_names_are_made(home: Workspace, name: str) -> None:
+    before = sorted(home.root.parent.rglob("*"))
+    with pytest.raises(ProjectError):
+        home.create(name)
+    assert sorted(home.root.parent.rglob("*")) == before
+
+
+def test_a_new_project_is_that_of_the_command(home: Workspace) -> None:
+    assert home.create(" ጥሩነሽ ") == "ጥሩነሽ"
+    assert set(home.names()) == {"abebe", "ጥሩነሽ"}
+    assert get(home.project("ጥሩነሽ"))["project.name"] == "ጥሩነሽ"
+    with pytest.raises(ProjectError, match="there already"):
+        home.create("ጥሩነሽ")
+
+
+def test_a_page_on_one_project_shows_that_one(home: Workspace) -> None:
+    single = Workspace(home.root / "abebe")
+    assert (single.single, single.names()) == (True, ["abebe"])
+    assert single.project("abebe").root == home.root / "abebe"
+    with pytest.raises(ProjectError, match="open on one project"):
+        single.create("another")
+
+
+def test_voices_are_those_with_a_bundle(project: Project) -> None:
+    (project.voices / "empty").mkdir(parents=True)
+    (project.voices / "abebe").mkdir()
+    (project.voices / "abebe" / "bundle.json").write_text("{}", encoding="utf-8")
+    assert voices(project) == ["abebe"]
+    assert voice_folder(project, "abebe") == project.voices / "abebe"
+    for name in ("empty", "..", "../../x"):
+        with pytest.raises(ProjectError, match="no such voice"):
+            voice_folder(project, name)
+
+
+def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DimtsError, match="no such project folder") as caught:
+        dimts_said(["data", "stats", str(tmp_path / "nothing")], tmp_path, 60)
+    assert "dimts new" in caught.value.hint
