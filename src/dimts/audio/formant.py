@@ -113,7 +113,7 @@ class FormantSettings:
     def __post_init__(self) -> None:
         for name, low, high in (("rate", SLOWEST, FASTEST), ("pitch", LOWEST, HIGHEST)):
             if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"{name} = {getattr(self, name)} is out of range", f"choose from {low} to {high}")
+                raise ConfigError("audio.out_range", name=name, getattr=getattr(self, name), low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,9 @@ class Formant:
             if self.settings.variant.lower() not in known:
                 close = difflib.get_close_matches(self.settings.variant.lower(), known, n=3, cutoff=0.0)
                 raise ConfigError(
-                    f"unknown voice variant {self.settings.variant!r}",
-                    f"did you mean {', '.join(known[name] for name in close)}? dimts say --variants lists all",
+                    "audio.unknown_voice_variant",
+                    variant=self.settings.variant,
+                    close=tuple(known[name] for name in close),
                 )
             self._voice = f"{_VOICE}+{known[self.settings.variant.lower()]}"
         self._gain = _gain(self._voice)
@@ -154,7 +155,7 @@ class Formant:
     def speak_timed(self, words: Sequence[Sequence[str]], mark: str = "") -> FormantSpeech:
         """As `speak`, with the time of every phone; the hold of a stop belongs to the stop."""
         if not any(words):
-            raise AudioError("there are no phones to say", "give at least one word")
+            raise AudioError("audio.no_phones_say")
         waves: list[Wave] = []
         times: list[list[tuple[float, float]]] = [[] for _ in words]
         offset = 0.0
@@ -174,7 +175,7 @@ class Formant:
         text += "]]" + clause
         raw = self._library.synthesise(text, self._voice, self.settings)
         if not len(raw.samples):
-            raise AudioError(f"the formant voice said nothing for {text}", "report this as a bug, with the text")
+            raise AudioError("audio.formant_voice_said_nothing", text=text)
         rate, end = raw.rate, _sounding_end(raw)
         borders = _borders(names, raw, end)
         return Wave(raw.samples[:end] * self._gain, rate), [[(a / rate, b / rate) for a, b in word] for word in borders]
@@ -189,7 +190,7 @@ def phonemes(phone: str) -> tuple[str, ...]:
     base = phone.removesuffix(LONG)
     long, base, rounded = base != phone, base.removesuffix(ROUND), base.endswith(ROUND)
     if base not in MNEMONICS:
-        raise AudioError(f"the formant voice has no phone {phone!r}", f"it has: {' '.join(MNEMONICS)}")
+        raise AudioError("audio.formant_voice_no_phone", phone=phone, mnemonics=" ".join(MNEMONICS))
     names = MNEMONICS[base]
     if long:
         names = _LONG_SPECIAL.get(base) or (names[0] + ":", *names[1:])
@@ -392,14 +393,14 @@ class _Library:
         data = text.encode("utf-8") + b"\0"
         with self._lock, self._open() as (handle, rate):
             if handle.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise AudioError(f"espeak-ng cannot load the voice {voice!r}", "choose another variant")
+                raise AudioError("audio.espeak_ng_load_voice", voice=voice)
             handle.espeak_SetParameter(_P_RATE, round(_WORDS_A_MINUTE * settings.rate), 0)
             handle.espeak_SetParameter(_P_PITCH, _pitch_number(settings.pitch), 0)
             handle.espeak_ng_SetRandSeed(_SEED)
             handle.espeak_SetSynthCallback(callback)
             code = handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
         if code != 0:
-            raise AudioError(f"espeak-ng refused to speak (code {code})", _REINSTALL)
+            raise AudioError("audio.espeak_ng_refused_speak", status=code)
         samples = np.frombuffer(b"".join(chunks), np.int16)
         return _Raw(samples.astype(np.float32) / np.float32(32768.0), rate, events)
 
@@ -420,7 +421,7 @@ class _Library:
             path = os.fsencode(self._data)
             rate = handle.espeak_Initialize(_SYNCHRONOUS, 0, path, _PHONEME_EVENTS | _DO_NOT_EXIT)
             if rate <= 0:
-                raise AudioError(f"espeak-ng cannot read its data in {self._data}", _REINSTALL)
+                raise AudioError("audio.espeak_ng_read_data", data=self._data)
             try:
                 yield handle, int(rate)
             finally:
@@ -454,7 +455,7 @@ class _Library:
             try:
                 return ctypes.CDLL(self._file), None
             except OSError as error:
-                raise AudioError(f"the espeak-ng library cannot be loaded: {error}", _REINSTALL) from error
+                raise AudioError("audio.espeak_ng_library_loaded", error=error) from error
 
 
 def _pitch_number(factor: float) -> int:

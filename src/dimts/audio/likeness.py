@@ -47,7 +47,7 @@ def embed(wave: Wave, *, quick: bool = False) -> Embedding:
     """
     samples = _prepare(wave)
     if not len(samples):
-        raise AudioError("there is no voice in the wave", "give a wave with speech")
+        raise AudioError("audio.no_voice_wave")
     mels = mel_power(samples, MEL)  # [F, 40] power, no logarithm
     starts = list(range(0, max(1, len(mels) - _WINDOW + _STEP + 1), _STEP))
     if quick and len(starts) > _QUICK_WINDOWS:
@@ -62,7 +62,7 @@ def embed(wave: Wave, *, quick: bool = False) -> Embedding:
 def profile(waves: Sequence[Wave]) -> Embedding:
     """One embedding for several waves of one speaker. AudioError if there are none."""
     if not waves:
-        raise AudioError("there are no waves of the speaker", "give at least one recording")
+        raise AudioError("audio.no_waves_speaker")
     return _unit(np.mean([embed(wave) for wave in waves], axis=0))
 
 

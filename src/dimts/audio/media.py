@@ -85,7 +85,7 @@ class Medium:
         if not 0 < decoder.rate <= MAX_RATE or decoder.channels < 1:
             rate, channels = decoder.rate, decoder.channels
             decoder.close()
-            raise AudioError(f"{path}: {channels} channels at {rate} Hz cannot be sound", _COPY_AGAIN)
+            raise AudioError("audio.channels_hz_sound", path=path, channels=channels, rate=rate)
         return cls(path, decoder)
 
     @property
@@ -111,10 +111,7 @@ class Medium:
         for piece in self._decoder.read():
             if not np.isfinite(piece).all():
                 where = (done + held) / self.rate
-                raise AudioError(
-                    f"{self.path}: holds samples that are not numbers (NaN or infinite) near {where:.1f} s",
-                    "export the recording again as 16-bit wav or flac",
-                )
+                raise AudioError("audio.holds_samples_not_numbers", path=self.path, where=where)
             kept.append(piece)
             held += len(piece)
             while held >= size:
@@ -126,12 +123,11 @@ class Medium:
             yield np.concatenate(kept)
         done += held
         if done == 0:
-            raise AudioError(f"{self.path}: holds no sound (zero length)", "record it again, or leave it out")
+            raise AudioError("audio.holds_no_sound_zero", path=self.path)
         promised = self._decoder.frames
         if promised is not None and promised - done > SHORTFALL_SECONDS * self.rate:
             raise AudioError(
-                f"{self.path}: cut short, ends after {done / self.rate:.1f} s of {promised / self.rate:.1f} s",
-                _COPY_AGAIN,
+                "audio.cut_short_ends_after", path=self.path, done=done / self.rate, promised=promised / self.rate
             )
 
     def close(self) -> None:
@@ -153,18 +149,18 @@ def probe(path: Path | str) -> Facts:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise AudioError(f"{path} is a folder, not a sound file", "name a file in it")
+        raise AudioError("audio.folder_not_sound_file", path=path)
     try:
         size = path.stat().st_size
         with path.open("rb"):
             pass
     except FileNotFoundError as error:
-        raise AudioError(f"no such sound file: {path}", "check the name and the folder") from error
+        raise AudioError("audio.no_such_sound_file", path=path) from error
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise AudioError(f"cannot read {path}: {reason}", "mend the permissions, or copy the file elsewhere") from error
+        raise AudioError("audio.read", path=path, reason=reason) from error
     if size == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes)", _COPY_AGAIN)
+        raise AudioError("audio.file_empty_bytes", path=path)
 
 
 class _SoundFile:
@@ -187,10 +183,10 @@ class _SoundFile:
             try:
                 piece = self._file.read(self.PIECE_FRAMES, dtype="float32", always_2d=True)  # [T, C]
             except self._library.LibsndfileError as error:
-                raise AudioError(f"{self._path}: corrupt ({error.error_string})", _COPY_AGAIN) from error
+                raise AudioError("audio.corrupt_2", path=self._path, error_string=error.error_string) from error
             if not len(piece):
                 if self._cut_short:
-                    raise AudioError(f"{self._path}: cut short, its last page is not whole", _COPY_AGAIN)
+                    raise AudioError("audio.cut_short_last_page", path=self._path)
                 return
             yield _average(piece.T)
 
@@ -206,11 +202,11 @@ class _Av:
         self._container = library.open(str(path), metadata_errors="ignore")
         if not self._container.streams.audio:
             self._container.close()
-            raise AudioError(f"{path}: there is no sound track in it", "choose a file with sound")
+            raise AudioError("audio.no_sound_track", path=path)
         stream = self._container.streams.audio[0]
         if stream.codec_context is None:
             self._container.close()
-            raise AudioError(f"{path}: its sound is coded in a way that is not known here", _CONVERT)
+            raise AudioError("audio.sound_coded_way_not", path=path)
         stream.thread_type = "AUTO"
         self._stream = stream
         self.rate: int = stream.rate or 0
@@ -234,10 +230,10 @@ class _Av:
             for piece in resampler.resample(None):
                 yield _average(piece.to_ndarray())
         except self._library.error.FFmpegError as error:
-            raise AudioError(f"{self._path}: corrupt ({error.strerror})", _COPY_AGAIN) from error
+            raise AudioError("audio.corrupt", path=self._path, strerror=error.strerror) from error
         promised = (self._container.duration or 0) / self._library.time_base
         if promised - last > CONTAINER_SHORTFALL_SECONDS:
-            raise AudioError(f"{self._path}: cut short, ends after {last:.1f} s of {promised:.1f} s", _COPY_AGAIN)
+            raise AudioError("audio.cut_short_ends_after_s", path=self._path, last=last, promised=promised)
 
     def close(self) -> None:
         self._container.close()
@@ -264,10 +260,7 @@ def _by_av(path: Path, refusal: str) -> _Decoder:
     try:
         return _Av(path, library)
     except library.error.FFmpegError as error:
-        raise AudioError(
-            f"{path}: not a sound or video file that can be read ({refusal}; {error.strerror})",
-            _CONVERT,
-        ) from error
+        raise AudioError("audio.not_sound_video_file", path=path, refusal=refusal, strerror=error.strerror) from error
 
 
 def _riff_frames(path: Path, frames: int) -> int:

@@ -98,7 +98,9 @@ def write(path: Path | str, marks: Sequence[Mark], seconds: float) -> Path:
 def writer(path: Path) -> Callable[[Sequence[Mark], float], str]:
     """The format of a file name; AudioError if it has none of ours."""
     if path.suffix.lower() not in FORMATS:
-        raise AudioError(f"cannot write timings as {path.suffix or path.name!r}", nearest(path.suffix.lower(), FORMATS))
+        raise AudioError(
+            "audio.write_timings", suffix=path.suffix or path.name, nearest=nearest(path.suffix.lower(), FORMATS)
+        )
     return FORMATS[path.suffix.lower()]
 
 

@@ -30,9 +30,9 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"no such file: {path}", "dimts new FOLDER makes a commented one") from error
+        raise ConfigError("base.no_such_file", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", "mend that line") from error
+        raise ConfigError("base.not_valid_toml", path=path, error=error) from error
 
 
 def from_table(kind: type[S], values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> S:
@@ -50,7 +50,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     key, sign, raw = text.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not sign or not all(path) or len(path) < 2:
-        raise ConfigError(f"cannot read setting {text!r}", "write it as table.key=value, e.g. train.learning_rate=2e-5")
+        raise ConfigError("base.read_setting", text=text)
     try:
         return path, tomllib.loads(f"value = {raw.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -116,9 +116,9 @@ def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None
     for part in path[:-1]:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"cannot read setting {text!r}: {part!r} is not a table", "check the key")
+            raise ConfigError("base.read_setting_not_table", text=text, part=part)
     if not path:
-        raise ConfigError(f"cannot read setting {text!r}: it names a table", "name a key in it")
+        raise ConfigError("base.read_setting_names_table", text=text)
     values[path[-1]] = value
 
 
@@ -127,7 +127,7 @@ def _build(kind: type[S], values: Mapping[str, Any], where: str) -> S:
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
-            raise ConfigError(f"unknown setting {where}.{key}", nearest(key, names))
+            raise ConfigError("base.unknown_setting", where=where, key=key, nearest=nearest(key, names))
     return kind(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
 
 
@@ -135,11 +135,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
-            raise ConfigError(f"{where} must be a table, not {value!r}", f"write [{where}]")
+            raise ConfigError("base.table_not", where=where, value=value)
         return _build(hint, value, where)
     if origin is Literal:
         if value not in arguments:
-            raise ConfigError(f"{where} = {value!r} is not a choice", nearest(str(value), map(str, arguments)))
+            raise ConfigError(
+                "base.not_choice", where=where, value=value, nearest=nearest(str(value), map(str, arguments))
+            )
         return value
     if origin in (Union, types.UnionType):
         inner = [argument for argument in arguments if argument is not type(None)]
@@ -161,7 +163,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         hint in (str, bool) and isinstance(value, hint)
     ):
         return value
-    raise ConfigError(f"{where} = {value!r} should be {_spoken(hint)}", "mend the value")
+    raise ConfigError("base.should", where=where, value=value, spoken=_spoken(hint))
 
 
 def _spoken(hint: Any) -> str:

@@ -22,18 +22,40 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from typing import Any
+
+from dimts.base.messages import Message
 
 
 class DimtsError(Exception):
-    """What went wrong in one line (`message`) and what to do about it (`hint`)."""
+    """What went wrong and what to do about it: a message with a code, parameters, a text and a remedy.
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+    DataError("data.no_clips", project=project.root)
+    """
+
+    def __init__(self, code: str | Message, /, **parameters: Any) -> None:
+        self.message = code if isinstance(code, Message) else Message(code, **parameters)
+        super().__init__(self.message)
+
+    @property
+    def code(self) -> str:
+        """The message's code, to branch on and to count by."""
+        return self.message.code
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        remedy = " ".join(self.message.remedy().split())
+        return f"{self.message.line()} ({remedy})" if remedy else self.message.line()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), dict(self.__dict__))
+
+
+def _restored(kind: type[DimtsError], state: dict[str, Any]) -> DimtsError:
+    """An error that another process has raised, whatever its constructor takes."""
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = (error.message,)
+    return error
 
 
 class ConfigError(DimtsError):
@@ -48,11 +70,8 @@ class MissingExtra(DimtsError):
     """A library that only some users need is not installed."""
 
     def __init__(self, library: str, extra: str, why: str = "") -> None:
-        reason = f": {why}" if why else ""
-        super().__init__(
-            f"{library} is needed for this and cannot be imported{reason}",
-            f"pip install 'dimts[{extra}]'",
-        )
+        code = "base.extra_broken" if why else "base.extra_missing"
+        super().__init__(Message(code, library=library, extra=extra, why=why))
         self.library = library
         self.extra = extra
 
@@ -64,11 +83,8 @@ class TextError(DimtsError):
 class PronunciationError(TextError):
     """No backend gave an answer for a word that the judge believed."""
 
-    def __init__(self, word: str, reasons: Sequence[str]) -> None:
-        super().__init__(
-            f"no believable pronunciation for {word!r}: {'; '.join(reasons)}",
-            f"add it to the lexicon: dimts lexicon add {word} PHONES",
-        )
+    def __init__(self, word: str, reasons: Sequence[str | Message]) -> None:
+        super().__init__(Message("text.no_believable_pronunciation", word=word, reasons=tuple(reasons)))
         self.word = word
         self.reasons = tuple(reasons)
 
@@ -88,11 +104,8 @@ class SourceError(DataError):
 class ManifestError(DataError):
     """A row of a manifest is wrong; names the file, the row and the field."""
 
-    def __init__(self, path: str, row: int, field: str, problem: str) -> None:
-        super().__init__(
-            f"{path}, row {row}, field {field!r}: {problem}",
-            "mend the row, or run 'dimts data prepare' again",
-        )
+    def __init__(self, path: str, row: int, field: str, problem: str | Message) -> None:
+        super().__init__(Message("data.manifest_row", path=path, row=row, field=field, problem=problem))
         self.path, self.row, self.field = path, row, field
 
 
@@ -113,21 +126,20 @@ class SynthesisError(DimtsError):
 
 
 _STORAGE = {
-    errno.ENOSPC: ("the disk is full", "free some space, then run the same command again"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
-    errno.EROFS: ("the file system is read-only", "choose a folder you can write to"),
-    errno.EACCES: ("permission denied", "choose a folder you can write to, or mend its permissions"),
-    errno.ENOTDIR: ("a part of the path is a file", "choose another folder"),
-    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
-    errno.EPERM: ("not permitted", "choose a folder you can write to, or mend its permissions"),
+    errno.ENOSPC: "base.disk_full",
+    errno.EDQUOT: "base.disk_quota",
+    errno.EROFS: "base.read_only",
+    errno.EACCES: "base.permission_denied",
+    errno.ENOTDIR: "base.not_a_folder",
+    errno.ENAMETOOLONG: "base.name_too_long",
+    errno.EPERM: "base.not_permitted",
 }
 
 
 def storage_error(error: OSError, path: object = None) -> DimtsError | None:
     """What a full, read-only or forbidden disk means for a person; None for any other OSError."""
-    known = _STORAGE.get(error.errno or 0)
-    if known is None:
+    code = _STORAGE.get(error.errno or 0)
+    if code is None:
         return None
     where = path if path is not None else error.filename
-    message, hint = known
-    return DimtsError(f"cannot write {where}: {message}" if where else message, hint)
+    return DimtsError(Message("base.cannot_write", path=where, reason=Message(code)) if where else Message(code))

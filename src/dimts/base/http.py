@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _SECONDS = 10.0
 """How long a client may go on sending what nobody wants."""
@@ -23,7 +23,7 @@ def drain_request(receive: Receive, send: Send) -> Send:
     The answer goes out at once; what still comes is dropped.
     """
 
-    async def sending(message: Message) -> None:
+    async def sending(message: AsgiMessage) -> None:
         if message["type"] != "http.response.body" or message.get("more_body"):
             await send(message)
             return

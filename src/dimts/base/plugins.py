@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from dimts.base.errors import ConfigError, MissingExtra
+from dimts.base.messages import Message
 
 T = TypeVar("T")
 
@@ -44,11 +45,13 @@ def resolve(name: str, table: Mapping[str, T], group: str) -> T:
         if point.name == name:
             found: T = point.load()
             return found
-    raise ConfigError(f"unknown {group.removeprefix('dimts.')} {name!r}", nearest(name, [*table, *points.names]))
+    raise ConfigError(
+        "base.unknown", group=group.removeprefix("dimts."), name=name, nearest=nearest(name, [*table, *points.names])
+    )
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: the nearest known one, else all of them."""
+def nearest(name: str, known: Iterable[str]) -> Message:
+    """A remedy for a misspelt name: the nearest known one, else all of them."""
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return Message("base.did_you_mean", name=close[0]) if close else Message("base.known_names", names=known)

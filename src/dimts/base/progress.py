@@ -1,9 +1,11 @@
-"""What long work tells whoever watches. The library never prints; faces draw the bar."""
+"""Progress events of long work. The library never prints: the command line, the page and the server show them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from dimts.base.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,19 +13,40 @@ class Progress:
     """One moment of long work: `done` of `total` `unit`s of `stage`."""
 
     stage: str
-    """What is being done, e.g. "prepare", "codes", "train"."""
+    """Stable snake_case name of what is being done, e.g. "prepare", "codes", "train"; its text is
+    `progress.stage_NAME`."""
     done: float
     total: float | None = None
     """None while the amount of work is unknown."""
     unit: str = "items"
-    message: str = ""
-    """A line worth keeping, e.g. why a clip was set aside; mostly empty."""
+    """Stable snake_case name of what is counted; its text is `progress.unit_NAME`."""
+    message: Message | None = None
+    """A line worth keeping, e.g. why a clip was set aside."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Live figures, e.g. {"loss": 3.2, "audio_seconds_per_second": 41.0}."""
+    subject: str = ""
+    """Name of the one thing of several that is worked on, e.g. of a voice."""
+
+    def stage_text(self, language: str | None = None) -> str:
+        """The stage and its subject in `language`."""
+        name = Message(f"progress.stage_{self.stage}").text(language)
+        return f"{name} {self.subject}" if self.subject else name
+
+    def unit_text(self, language: str | None = None) -> str:
+        """What is counted, in `language`."""
+        return Message(f"progress.unit_{self.unit}").text(language)
+
+    def as_dict(self, seconds_left: float | None = None) -> dict[str, object]:
+        """The event for JSON: `dimts --log json` writes one on a line."""
+        out: dict[str, object] = {"event": "progress", "stage": self.stage, "done": self.done, "total": self.total}
+        out |= {"unit": self.unit, "subject": self.subject, "values": dict(self.values), "seconds_left": seconds_left}
+        if self.message is not None:
+            out |= {**self.message.as_dict(), "text": self.message.line()}
+        return out
 
 
 ProgressCallback = Callable[[Progress], None]
 
 
 def ignore(progress: Progress) -> None:
-    """The watcher that does not watch: the default for `tell`."""
+    """Do nothing with an event: the default of every `on_progress`."""

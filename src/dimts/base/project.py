@@ -47,9 +47,9 @@ class Project:
         """The project in `folder`; ProjectError if it is none."""
         root = Path(folder)
         if not root.is_dir():
-            raise ProjectError(f"no such project folder: {root}", f"dimts new {root}")
+            raise ProjectError("base.no_such_project_folder", root=root)
         if not (root / SETTINGS_FILE).is_file():
-            raise ProjectError(f"{root} holds no {SETTINGS_FILE}", f"dimts new {root}")
+            raise ProjectError("base.holds_no", root=root, settings_file=SETTINGS_FILE)
         return cls(root)
 
     @classmethod
@@ -57,9 +57,9 @@ class Project:
         """A new project folder with `settings_toml` as its dimts.toml; ProjectError if there is one."""
         root = Path(folder)
         if (root / SETTINGS_FILE).exists():
-            raise ProjectError(f"{root} is a project already", "choose another folder, or work on in this one")
+            raise ProjectError("base.project_already", root=root)
         if root.exists() and not root.is_dir():
-            raise ProjectError(f"{root} is a file", "choose another name")
+            raise ProjectError("base.file", root=root)
         write_text(root / SETTINGS_FILE, settings_toml)
         (root / "recordings").mkdir(exist_ok=True)
         return cls(root)
@@ -108,10 +108,12 @@ class Project:
         content = read_toml(self.root / SETTINGS_FILE)
         for name in content:
             if name not in TABLES:
-                raise ConfigError(f"{self.root / SETTINGS_FILE}: unknown table [{name}]", nearest(name, TABLES))
+                raise ConfigError(
+                    "base.unknown_table", root=self.root / SETTINGS_FILE, name=name, nearest=nearest(name, TABLES)
+                )
         values = content.get(table, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{table!r} must be a table, [{table}]", "see the commented dimts.toml of 'dimts new'")
+            raise ConfigError("base.table", table=table)
         return from_table(kind, values, table, overrides)
 
     def inside(self, path: Path | str) -> Path:
@@ -119,7 +121,7 @@ class Project:
         root = self.root.resolve()
         resolved = (root / path).resolve()
         if not resolved.is_relative_to(root):
-            raise ProjectError(f"{os.fspath(path)} lies outside the project folder", "use a path inside it")
+            raise ProjectError("base.lies_outside_project_folder", fspath=os.fspath(path))
         return resolved
 
     def relative(self, path: Path) -> str:

@@ -66,7 +66,7 @@ def demo(
         settings = project.settings("train", TrainSettings, (f"train.steps={steps}", "train.size=tiny"))
         run = fine_tune(project, settings, on_progress)
     if run.bundle is None:
-        raise TrainingError(f"the training paused: {run.ended}", "run dimts demo again to go on")
+        raise TrainingError("cli.training_paused", ended=run.ended)
     _say(REHEARSAL)
     spoken = speak(project, run.bundle)
     rows = Manifest.read(project.manifest)

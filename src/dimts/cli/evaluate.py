@@ -114,7 +114,7 @@ def project(
     lines: list[str] = []
     if sentences is not None:
         if not sentences.is_file():
-            raise DataError(f"there is no file {sentences}", "a text file with a sentence a line")
+            raise DataError("cli.no_file", sentences=sentences)
         lines = sentences.read_text(encoding="utf-8").splitlines()
     recogniser = _recogniser(home, transcriber, transcriber_model) if transcriber else None
     settings = CompareVoicesSettings(most_sentences=limit, quality=not no_quality)
@@ -300,7 +300,7 @@ def train_listener(
     home = Project.open(project) if project else None
     where = out or (home.root / LISTENER_FILE if home else None)
     if where is None:
-        raise ConfigError("there is no place for the listener", "name a project, or a file with --out")
+        raise ConfigError("cli.no_place_listener")
     with progress_bar() as on_progress:
         made = train_recogniser(
             where, home, TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or home is None), on_progress
@@ -361,12 +361,12 @@ def _folders(voices: list[str]) -> dict[str, Path]:
     if len(voices) == 1 and "=" not in voices[0]:
         root = Path(voices[0])
         if not root.is_dir():
-            raise ConfigError(f"there is no folder {root}", "e.g. PROJECT/evaluation/spoken")
+            raise ConfigError("cli.no_folder", root=root)
         return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
     pairs = [voice.partition("=") for voice in voices]
     for name, equals, folder in pairs:
         if not equals or not name or not folder:
-            raise ConfigError(f"{name!r} is not NAME=FOLDER", "e.g. old=spoken/old new=spoken/new")
+            raise ConfigError("cli.not_name_folder", name=name)
     return {name: Path(folder) for name, _, folder in pairs}
 
 
@@ -378,4 +378,4 @@ def _kind(kind: str) -> Kind:
         return "mos"
     if kind == "ab":
         return "ab"
-    raise ConfigError(f"unknown kind of test {kind!r}", nearest(kind, ("mos", "ab")))
+    raise ConfigError("cli.unknown_kind_test", kind=kind, nearest=nearest(kind, ("mos", "ab")))

@@ -46,13 +46,13 @@ def register(app: typer.Typer) -> None:
         published = download.XTTS_V2 if revision is None else download.XTTS_V2.at(revision)
         folder = to or download.folder_of(published)
         if unpinned and source is None:
-            raise DownloadError("--unpinned goes with --from", "use --revision for another version on the hub")
+            raise DownloadError("cli.unpinned_goes")
         if check:
             with progress_bar() as on_progress:
                 wrong = download.check(folder, on_progress)
             if wrong:
                 what = ", ".join(f"{name}: {reason}" for name, reason in wrong.items())
-                raise DownloadError(f"{folder}: {what}", "run: dimts fetch")
+                raise DownloadError("cli.message", folder=folder, what=what)
             print(f"all files are whole: {folder}")
             return
         if show_licence:
@@ -67,9 +67,7 @@ def register(app: typer.Typer) -> None:
                 _show(download.licence_text(published, folder, source))
                 print("Do you accept this licence? [y/N]: ", end="", file=sys.stderr, flush=True)
                 if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                    raise DownloadError(
-                        "the licence was not accepted; nothing was fetched", "dimts say needs no weights"
-                    )
+                    raise DownloadError("cli.licence_not_accepted_nothing")
                 acceptance = download.Acceptance("asked")
         with progress_bar() as on_progress:
             folder = download.fetch(

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help page
             print(error.format_message(), file=sys.stderr)
         else:
-            show_error(DimtsError(error.format_message(), "dimts --help, or dimts COMMAND --help"))
+            show_error(DimtsError("cli.usage", problem=error.format_message()))
         return EXIT_BAD_INPUT
     except BrokenPipeError:  # the reader (head, a player) has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,9 +18,9 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 def show_error(error: DimtsError) -> None:
     """One line and its remedy, on stderr."""
-    print(f"error: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint:  {error.hint}", file=sys.stderr)
+    print(f"error: {error.message.line()}", file=sys.stderr)
+    if remedy := " ".join(error.message.remedy().split()):
+        print(f"hint:  {remedy}", file=sys.stderr)
 
 
 @contextmanager

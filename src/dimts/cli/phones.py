@@ -89,9 +89,9 @@ def _lines(source: str) -> Iterator[str]:
             for line in file:
                 yield line.rstrip("\n")
     except UnicodeDecodeError as error:
-        raise TextError(f"{source} is not UTF-8 text: {error.reason}", "save it as UTF-8") from error
+        raise TextError("cli.not_utf_text", source=source, reason=error.reason) from error
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise TextError(f"no such text file: {source}", "give a file, or - for standard input") from error
+        raise TextError("cli.no_such_text_file", source=source) from error
 
 
 def _spread(
@@ -186,7 +186,7 @@ def add(
     entry = lexicon.Entry(word, phones, note)
     found = lexicon.problems(entry)
     if found and not force:
-        raise TextError(f"{word}: {'; '.join(found)}", "mend the phones, or add it as it is with --force")
+        raise TextError("cli.message_2", word=word, found=tuple(found))
     path = _place(file, project)
     for old in lexicon.add(path, word, phones, note):
         print(f"replaced {old.word}\t{' '.join(old.phones)}")
@@ -209,7 +209,7 @@ def show(
 
     path = _place(file, project)
     if not path.is_file() and not words:
-        raise ConfigError(f"no such lexicon: {path}", "dimts lexicon add WORD PHONES makes it")
+        raise ConfigError("cli.no_such_lexicon", path=path)
     entries = lexicon.load(path) if path.is_file() else []
     rows: list[dict[str, Any]] = [
         {"word": entry.word, "phones": " ".join(entry.phones), "by": str(path), "note": entry.note}

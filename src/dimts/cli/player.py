@@ -52,7 +52,7 @@ class Loudspeaker:
         if self._process.wait():
             self._told.seek(0)
             told = " ".join(self._told.read().decode(errors="replace").split())
-            raise ConfigError(f"{self._name} cannot play: {told[-200:] or self._process.returncode}", "try -o FILE")
+            raise ConfigError("cli.play", name=self._name, told=told[-200:] or self._process.returncode)
 
     def stop(self) -> None:
         """Silence at once."""
@@ -72,9 +72,7 @@ def playing(rate: int) -> Iterator[Loudspeaker]:
     """
     name = find()
     if name is None:
-        raise ConfigError(
-            f"no player is there ({', '.join(PLAYERS)})", "install one, or pipe: dimts say … -o - | PLAYER"
-        )
+        raise ConfigError("cli.no_player", players=tuple(PLAYERS))
     loudspeaker = Loudspeaker(name, rate)
     try:
         yield loudspeaker

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
+from dimts.base.messages import Message
+
 if TYPE_CHECKING:
     from dimts.audio.timings import Mark
     from dimts.audio.wave import Writer
@@ -103,18 +105,16 @@ def say(
         print("\n".join(variants()))
         return
     if sum((text is not None, source is not None, stdin)) != 1 and not list_voices:
-        raise ConfigError(
-            "give one text: as TEXT, with --input FILE or with --stdin", "e.g. dimts say 'ሰላም ለዓለም' -o selam.wav"
-        )
+        raise ConfigError("cli.give_text_text_input")
     target = None if out is None else Path(out)
     if out is not None and target is not None and out_dir is None and (out.endswith(("/", os.sep)) or target.is_dir()):
         target, out_dir = None, target
     if play and (target is not None or out_dir is not None or timings):
-        raise ConfigError("--play writes no file", "leave target -o and --timings, or --play")
+        raise ConfigError("cli.play_writes_no_file")
     if target is not None and out_dir is not None:
-        raise ConfigError("--out and --out-dir exclude each other", "choose one")
+        raise ConfigError("cli.out_out_dir_exclude")
     if timings and (target == _STDOUT or out_dir is not None):
-        raise ConfigError("--timings needs a sound file", "use it with -o FILE")
+        raise ConfigError("cli.timings_needs_sound_file")
     for path in timings:
         writer(path)
     _check_format(form, target)
@@ -157,11 +157,11 @@ def _read(source: Path | None) -> str:
     try:
         data = sys.stdin.buffer.read() if source is None else source.read_bytes()
     except FileNotFoundError as error:
-        raise TextError(f"no such text file: {source}", "check the name and the folder") from error
+        raise TextError("cli.no_such_text_file_2", source=source) from error
     except IsADirectoryError as error:
-        raise TextError(f"{source} is a folder", "name a text file in it") from error
+        raise TextError("cli.folder", source=source) from error
     except PermissionError as error:
-        raise TextError(f"cannot read {source}: permission denied", "mend its permissions") from error
+        raise TextError("cli.read_permission_denied", source=source) from error
     return _decoded(data, where)
 
 
@@ -171,7 +171,7 @@ def _decoded(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextError(f"{where} is not UTF-8 text", "save it as UTF-8") from error
+        raise TextError("cli.not_utf_text_2", where=where) from error
 
 
 def _lines() -> Iterator[str]:
@@ -265,9 +265,9 @@ def _check_format(form: str, out: Path | None) -> None:
 
     known = [*FORMATS, "raw"] if out == _STDOUT else [*FORMATS]
     if form not in known:
-        raise AudioError(f"cannot write sound as {form!r}", nearest(form, known))
+        raise AudioError("cli.write_sound", form=form, nearest=nearest(form, known))
     if out == _STDOUT and form not in ("wav", "raw"):
-        raise AudioError(f"{form} cannot be streamed", "use --format wav or raw, or -o FILE")
+        raise AudioError("cli.streamed", form=form)
     if out is not None and out != _STDOUT:
         check_target(out)
 
@@ -298,7 +298,7 @@ def _stream(
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
     if not begun:
-        raise problem or TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
+        raise problem or TextError("cli.text_empty")
 
 
 def _open_ended_header(target: BinaryIO | Loudspeaker, rate: int) -> None:
@@ -340,7 +340,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
 
     paragraphs = [line.strip() for line in text.splitlines() if line.strip()]
     if not paragraphs:
-        raise TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
+        raise TextError("cli.text_empty")
     index = folder / "index.jsonl"
     done = _done(index)
     width = max(4, len(str(len(paragraphs))))
@@ -365,10 +365,10 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
                     spoken += 1
                 except TextError as error:
                     skipped += 1
-                    message = f"paragraph {number} passed over: {error}"
+                    message = Message("cli.paragraph_skipped", number=number, reason=error)
             on_progress(Progress("say", number, len(paragraphs), "paragraphs", message))
     if not spoken and not kept:
-        raise TextError("no paragraph holds Amharic", "write it in fidel")
+        raise TextError("cli.no_paragraph_holds_amharic")
     print(
         f"{folder}: {spoken} spoken, {kept} there already, {skipped} passed over ({speaker.engine.name})",
         file=sys.stderr,

@@ -126,7 +126,7 @@ def sources_of(
 
     settings = speaking(project, overrides, rate=None, pitch=None, variant=None, seed=None)
     if lexicon is not None and not lexicon.is_file():
-        raise ConfigError(f"no such lexicon: {lexicon}", "dimts lexicon add WORD PHONES makes one")
+        raise ConfigError("cli.no_such_lexicon_2", lexicon=lexicon)
     frontend: FrontendSettings | None = None
     opened = Project.open(project) if project is not None else None
     if opened is not None:
@@ -142,5 +142,5 @@ def sources_of(
         elif inside is not None and inside.is_dir():
             places.append(str(inside))
         else:
-            raise ConfigError(f"no such model: {name}", "the folder of a voice bundle, or a voice of --project")
+            raise ConfigError("cli.no_such_model", name=name)
     return [ModelSource(place, settings, frontend, lexicon, device) for place in places]

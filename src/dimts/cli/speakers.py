@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dimts.base.messages import Message
+
 if TYPE_CHECKING:
     from dimts.speak import Speaker, SpeakSettings
     from dimts.xtts.voice import Voice
@@ -23,7 +25,7 @@ def factor(text: str | None, option: str) -> float | None:
     try:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError as error:
-        raise ConfigError(f"{option} {text!r} is no number", f"e.g. {option} 1.25, or 125%") from error
+        raise ConfigError("cli.no_number", option=option, text=text) from error
 
 
 def settings_of(
@@ -72,7 +74,7 @@ def speaker_of(
     shares = [share_of(item) for item in voice]
     names = [name for name, _ in shares]
     if lexicon is not None and not lexicon.is_file():
-        raise ConfigError(f"no such lexicon: {lexicon}", "dimts lexicon add WORD PHONES makes one")
+        raise ConfigError("cli.no_such_lexicon_2", lexicon=lexicon)
     frontend: FrontendSettings | None = None
     if project is not None:
         opened = Project.open(project)
@@ -88,7 +90,7 @@ def speaker_of(
             folder, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress
         ), None
     if FORMANT in names:
-        raise ConfigError("the formant voice cannot be blended, nor speak with a model", "leave out --model")
+        raise ConfigError("cli.formant_voice_blended_nor")
     if model is None:
         from dimts.base.errors import DownloadError
         from dimts.xtts.download import find_base
@@ -126,7 +128,7 @@ def share_of(item: str) -> tuple[str, float]:
     try:
         return name, float(share)
     except ValueError as error:
-        raise ConfigError(f"cannot read the share in --voice {item!r}", "write it as NAME=0.7") from error
+        raise ConfigError("cli.read_share_voice", item=item) from error
 
 
 def _recordings(names: Sequence[str]) -> None:
@@ -135,9 +137,7 @@ def _recordings(names: Sequence[str]) -> None:
 
     for name in names:
         if not Path(name).exists():
-            raise SynthesisError(
-                f"no such voice: {name}", "'formant', a bundle's folder, a recording, or --model with a name"
-            )
+            raise SynthesisError("cli.no_such_voice", name=name)
 
 
 def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str | None:
@@ -164,7 +164,7 @@ def _one_voice(speaker: Speaker, name: str) -> Voice:
         voices = read_speakers(path)
         inside = inside if sign else next(iter(voices), "")
         if inside not in voices:
-            raise SynthesisError(f"{path} has no voice {inside!r}", nearest(inside, voices))
+            raise SynthesisError("cli.no_voice", path=path, inside=inside, nearest=nearest(inside, voices))
         return voices[inside]
     if path.suffix == ".voice":
         from dimts.xtts.voice import Voice
@@ -172,5 +172,5 @@ def _one_voice(speaker: Speaker, name: str) -> Voice:
         return Voice.load(path)
     if path.exists():
         return speaker.listen(path)
-    known = nearest(name, speaker.voices) if speaker.voices else "name a recording"
-    raise SynthesisError(f"{speaker.engine.name} has no voice {name!r}, and there is no such file", known)
+    known = nearest(name, speaker.voices) if speaker.voices else Message("cli.name_a_recording")
+    raise SynthesisError("cli.no_voice_no_file", engine=speaker.engine.name, name=name, nearest=known)

@@ -49,7 +49,7 @@ def text(
     source = _given(written)
     normalised = front.normaliser(source)
     if not any(char.isalpha() for char in normalised.spoken):
-        raise TextError("nothing in this text can be read aloud", "write Amharic, Latin letters or digits")
+        raise TextError("cli.nothing_text_read_aloud")
     phrases = list(front(source))
     rows: list[BackendComparison] = []
     if compare:
@@ -82,9 +82,9 @@ def _given(written: str) -> str:
         try:
             written = sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise TextError(f"standard input is not UTF-8 text: {error.reason}", "save it as UTF-8") from error
+            raise TextError("cli.standard_input_not_utf", reason=error.reason) from error
     if not written.strip():
-        raise TextError("the text is empty", 'give a text, e.g. dimts text "ሰላም ለዓለም"')
+        raise TextError("cli.text_empty_2")
     return written
 
 
@@ -102,9 +102,9 @@ def normalise(
     settings = _settings(project, overrides).normalise
     for name in files:
         if name != "-" and not Path(name).exists():
-            raise TextError(f"no such text file: {name}", "give a file, or - for standard input")
+            raise TextError("cli.no_such_text_file_3", name=name)
         if name != "-" and Path(name).is_dir():
-            raise TextError(f"{name} is a folder", "give its files, or - for standard input")
+            raise TextError("cli.folder_2", name=name)
     spoken = normalise_stream(_blocks(files), settings, jobs)
     if output is None:
         for part in spoken:

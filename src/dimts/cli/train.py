@@ -64,7 +64,7 @@ def train(
     from dimts.train.settings import TrainSettings
 
     if as_json and not dry_run:
-        raise ConfigError("--json goes with --dry-run", "the losses of a run are in runs/<when>/log.jsonl")
+        raise ConfigError("cli.json_goes_dry_run")
     opened = Project.open(project)
     if pause:
         from dimts.train.runs import ask_pause

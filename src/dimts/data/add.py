@@ -37,7 +37,7 @@ def add(project: Project, sources: Sequence[str], on_progress: ProgressCallback 
 
 def _copied(source: Path, folder: Path) -> list[Path]:
     if not source.exists():
-        raise SourceError(f"no such recording or folder: {source}", "check the name; a link begins with https://")
+        raise SourceError("data.no_such_recording_folder", source=source)
     if folder.resolve() in (source.resolve(), *source.resolve().parents):
         return []  # it is in the project already
     if source.is_dir():
@@ -54,9 +54,7 @@ def _copy(source: Path, target: Path) -> Path | None:
     if target.exists():
         if target.stat().st_size == source.stat().st_size and fingerprint(target) == fingerprint(source):
             return None
-        raise SourceError(
-            f"{target} is there already, and is another recording", f"rename {source.name} and add it again"
-        )
+        raise SourceError("data.already_another_recording", target=target, source=source.name)
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     return target

@@ -16,6 +16,7 @@ import numpy as np
 
 from dimts.base.errors import ConfigError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.data.manifest import Utterance
 from dimts.text.ethiopic import is_ethiopic_letter
@@ -125,13 +126,11 @@ class CheckSettings:
     def __post_init__(self) -> None:
         for name in (*self.tolerate, *self.refuse):
             if name not in KINDS:
-                raise ConfigError(f"data.check: unknown kind of doubt {name!r}", nearest(name, KINDS))
+                raise ConfigError("data.data_check_unknown_kind", name=name, nearest=nearest(name, KINDS))
         if self.min_phones_per_second >= self.max_phones_per_second:
-            raise ConfigError(
-                "data.check: min_phones_per_second is not below max_phones_per_second", "mend one of them"
-            )
+            raise ConfigError("data.data_check_min_phones")
         if self.speaker_spreads <= 0:
-            raise ConfigError(f"data.check.speaker_spreads = {self.speaker_spreads} is not above 0", "3.5 is usual")
+            raise ConfigError("data.data_check_speaker_spreads", speaker_spreads=self.speaker_spreads)
 
     def sets_aside(self, kind: str) -> bool:
         """Whether a doubt of this kind sets an utterance aside."""
@@ -181,7 +180,7 @@ def check_text(text: str, settings: CheckSettings) -> list[Issue]:
     if not letters:
         if any(char.isalnum() for char in text):
             return []
-        return [Issue("no_text", "there is no word in the text")]
+        return [Issue("no_text", Message("data.no_text"))]
     share = sum(map(is_ethiopic_letter, letters)) / len(letters)
     if share < settings.min_amharic_share:
         message = f"{1 - share:.0%} of the letters are not Ethiopic"
@@ -189,7 +188,7 @@ def check_text(text: str, settings: CheckSettings) -> list[Issue]:
     foreign = sum(char in _TIGRINYA for char in letters)
     glottal, usual = letters.count("ኣ"), letters.count("አ")
     if foreign or (glottal >= _MIN_GLOTTAL and glottal > usual):
-        return [Issue("other_language", "spelt like Tigrinya", foreign + glottal, 0)]
+        return [Issue("other_language", Message("data.other_language"), foreign + glottal, 0)]
     return []
 
 
@@ -207,14 +206,14 @@ def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> l
     limit = settings.min_phones_per_second if rate < settings.min_phones_per_second else settings.max_phones_per_second
     if settings.min_phones_per_second <= rate <= settings.max_phones_per_second:
         return []
-    return [Issue("speaking_rate", f"{rate:.1f} phones a second", rate, limit)]
+    return [Issue("speaking_rate", Message("data.speaking_rate", rate=rate), rate, limit)]
 
 
 def check_match(score: float, settings: CheckSettings) -> list[Issue]:
     """Doubts whether the sound says the text, from their match."""
     if score >= settings.min_match:
         return []
-    return [Issue("mismatch", f"the sound fits the text by {score:.2f}", score, settings.min_match)]
+    return [Issue("mismatch", Message("data.mismatch", score=score), score, settings.min_match)]
 
 
 # --- the set --------------------------------------------------------------------------------------

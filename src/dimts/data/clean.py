@@ -14,6 +14,7 @@ from dimts.audio.level import HIGH_PASS_HERTZ, LOUDNESS_LUFS, PEAK_DBFS, high_pa
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.data.separate import voice_of
 
@@ -38,15 +39,11 @@ class CleanSettings:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.denoise <= 1.0:
-            raise ConfigError(f"data.clean.denoise = {self.denoise} is not between 0 and 1", "0 takes nothing away")
+            raise ConfigError("data.data_clean_denoise_not", denoise=self.denoise)
         if not -70.0 <= self.loudness_lufs <= 0.0:
-            raise ConfigError(
-                f"data.clean.loudness_lufs = {self.loudness_lufs} is not between -70 and 0", "-23 is usual"
-            )
+            raise ConfigError("data.data_clean_loudness_lufs", loudness_lufs=self.loudness_lufs)
         if not 0.0 <= self.high_pass_hertz <= 300.0:
-            raise ConfigError(
-                f"data.clean.high_pass_hertz = {self.high_pass_hertz} is not between 0 and 300", "60 is usual"
-            )
+            raise ConfigError("data.data_clean_high_pass", high_pass_hertz=self.high_pass_hertz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
             doubts.append(
                 Issue(
                     "peaky",
-                    f"{wanted - gain:.1f} dB softer than {settings.loudness_lufs:g} LUFS, as its peaks allow no more",
+                    Message("data.peaky", wanted=wanted - gain, loudness_lufs=settings.loudness_lufs),
                     wanted - gain,
                     3.0,
                 )

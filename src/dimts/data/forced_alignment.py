@@ -21,6 +21,7 @@ import numpy.typing as npt
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import DataError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import resolve
 from dimts.data.segment import FORMANT, Piece, SegmentSettings, bordered, cut
 from dimts.data.text_match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features, normalised
@@ -150,7 +151,7 @@ def align(
 
 
 def _unspoken(line: Line, at: float) -> Piece:
-    doubt = Issue("line_without_speech", f"not heard where it should be, near {at:.1f} s")
+    doubt = Issue("line_without_speech", Message("data.line_without_speech", at=at))
     return Piece(at, at, line.text, line.speaker, None, (doubt,))
 
 
@@ -223,10 +224,7 @@ def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[n
     """What an aligner answered, held to its contract. DataError if it broke it."""
     placed = np.asarray(times, np.float64)
     if placed.shape != (lines + 1,) or not np.isfinite(placed).all() or (np.diff(placed) < 0).any():
-        raise DataError(
-            f"the aligner gave {placed.shape} times for {lines} lines, or not in order",
-            "use another aligner: data.segment.aligner = 'formant'",
-        )
+        raise DataError("data.aligner_gave_times_lines", shape=placed.shape, lines=lines)
     return np.clip(placed, 0.0, seconds)
 
 

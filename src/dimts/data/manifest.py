@@ -127,9 +127,9 @@ class Manifest:
         try:
             file = path.open(encoding="utf-8")
         except FileNotFoundError as error:
-            raise DataError(f"there is no manifest at {path}", "dimts data prepare makes it") from error
+            raise DataError("data.no_manifest", path=path) from error
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}", "mend its permissions") from error
+            raise DataError("data.read", path=path, strerror=error.strerror) from error
         seen: dict[str, int] = {}
         with file:
             for number, line in enumerate(_lines(file, path), start=1):

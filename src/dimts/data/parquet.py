@@ -50,7 +50,7 @@ def read(path: Path) -> Iterator[Utterance]:
     """The rows of a file that `write` wrote, one by one. DataError for another file, ManifestError for a wrong row."""
     file = _opened(path)
     if _FORMAT_KEY not in (file.schema_arrow.metadata or {}):
-        raise DataError(f"{path} was not exported by dimts", "bring it in as recordings: dimts data add PROJECT FILE")
+        raise DataError("data.not_exported_dimts", path=path)
     names = [one.name for one in dataclasses.fields(Utterance)]
     number = 0
     for batch in file.iter_batches(_GROUP_ROWS, columns=[name for name in names if name in file.schema_arrow.names]):
@@ -70,12 +70,12 @@ def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> 
     names = file.schema_arrow.names
     sound = next((name for name in (_SOUND_COLUMN, *COLUMNS["path"]) if name in names and _holds_bytes(file, name)), "")
     if not sound:
-        raise SourceError(f"{path} holds no sounds (a column `audio` with bytes)", "export it with the sounds in it")
+        raise SourceError("data.holds_no_sounds_column", path=path)
     columns = {
         name: next((one for one in known if one in names and one != sound), "") for name, known in COLUMNS.items()
     }
     if not columns["text"]:
-        raise SourceError(f"{path} has no column of text", f"call it one of {', '.join(COLUMNS['text'])}")
+        raise SourceError("data.no_column_text", path=path, columns=tuple(COLUMNS["text"]))
     wanted = [sound, *dict.fromkeys(one for name, one in columns.items() if one and name != "path")]
     lines, out, number = ["id\tpath\ttext\tspeaker\tlicence\tconsent"], [], 0
     for batch in file.iter_batches(_GROUP_ROWS, columns=wanted):
@@ -106,7 +106,7 @@ def restore(path: Path, manifest: Path, root: Path) -> int:
     DataError if there is a manifest already, or if a clip is not in the file.
     """
     if manifest.exists():
-        raise DataError(f"there is a manifest at {manifest} already", "restore into a new project (dimts new)")
+        raise DataError("data.manifest_already", manifest=manifest)
     rows = list(read(path))
     missing = {row.path for row in rows if row.path}
     file = _opened(path)
@@ -118,7 +118,7 @@ def restore(path: Path, manifest: Path, root: Path) -> int:
                     missing.discard(row["path"])
     lost = [one for one in sorted(missing) if not (root / one).is_file()]
     if lost:
-        raise DataError(f"{path} holds no sound for {len(lost)} clips, e.g. {lost[0]}", "export it with --audio")
+        raise DataError("data.holds_no_sound_clips", path=path, lost_count=len(lost), lost=lost[0])
     Manifest.write(manifest, rows)
     return len(rows)
 
@@ -168,9 +168,7 @@ def _plain(row: Utterance, sounds: Path | None) -> dict[str, Any]:
             try:
                 data = (sounds / row.path).read_bytes()
             except OSError as error:
-                raise DataError(
-                    f"the clip {row.path} cannot be read: {error.strerror}", "run dimts data prepare"
-                ) from error
+                raise DataError("data.clip_read", path=row.path, strerror=error.strerror) from error
         out[_SOUND_COLUMN] = {"bytes": data, "path": Path(row.path).name} if data is not None else None
     return out
 
@@ -180,9 +178,7 @@ def _opened(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (OSError, arrow.ArrowException) as error:
-        raise SourceError(
-            f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}", "check the file"
-        ) from error
+        raise SourceError("data.read_parquet", path=path, splitlines=str(error).splitlines()[0]) from error
 
 
 def _holds_bytes(file: Any, name: str) -> bool:

@@ -67,7 +67,7 @@ def _spread(
             yield key, done[key] if rows is None else rows
         whole = True
     except BrokenProcessPool as error:
-        raise DataError("a worker process was ended from outside", "is the memory full? try fewer --jobs") from error
+        raise DataError("data.worker_process_ended_outside") from error
     finally:
         pool.shutdown(wait=whole, cancel_futures=True)
         if not whole:

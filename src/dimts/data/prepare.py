@@ -24,6 +24,7 @@ from dimts.base.config import to_dict
 from dimts.base.errors import AudioError, ConfigError, DataError, TextError
 from dimts.base.files import fingerprint
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project, ProjectSettings
 from dimts.data.check import CheckSettings, judged
@@ -70,7 +71,7 @@ class PrepareSettings:
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
-            raise ConfigError(f"data.jobs = {self.jobs} is not 1 or more", "1 for each core is usual")
+            raise ConfigError("data.data_jobs_not", jobs=self.jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,7 @@ def prepare(
     recordings = list(find_recordings(sources or [project.recordings], known))
     before = Manifest.read(project.manifest) if project.manifest.exists() else []
     if not recordings and not before:
-        raise DataError(
-            f"no recordings in {', '.join(map(str, sources)) or project.recordings}",
-            "put sound files with texts of the same name there, or a metadata.tsv (path, text)",
-        )
+        raise DataError("data.no_recordings", str=", ".join(map(str, sources)) or project.recordings)
     context = Context.of(project, settings)
     find_aligner(settings.segment.aligner)
     if settings.clean.separate:
@@ -212,7 +210,7 @@ def work(recording: Recording, content: str, context: Context, tools: PrepareToo
         activity = detect_speech(recording.path, context.settings.segment.detector)
         pieces = segment(recording, activity, context.settings.segment, tools)
         if not pieces:
-            silence = Issue("no_speech", f"nobody speaks in its {activity.seconds:.1f} s")
+            silence = Issue("no_speech", Message("data.no_speech", seconds=activity.seconds))
             return [judged(replace(base, doubts=(*base.doubts, silence)), check)]
         rows = []
         for piece, wave in zip(pieces, cut(recording.path, pieces, RATE), strict=True):
@@ -340,10 +338,7 @@ def _summary(project: Project, rows: Sequence[Utterance], before: Sequence[Utter
     reasons = Counter(kind for row in rows for kind in row.against)
     if not kept:
         counted = ", ".join(f"{count} × {kind}" for kind, count in reasons.most_common(4))
-        raise DataError(
-            f"none of {len(rows)} utterances can be used: {counted}",
-            f"'dimts data check {project.root}' lists each with its reason and what to do",
-        )
+        raise DataError("data.none_utterances_used", rows_count=len(rows), counted=counted, project=project.root)
     old = {row.id for row in before}
     return Prepared(
         kept=len(kept),

@@ -14,6 +14,7 @@ from dimts.audio.likeness import embed
 from dimts.base.errors import AudioError, TextError
 from dimts.base.files import write_bytes
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
 from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text
 from dimts.data.clean import clean
@@ -66,11 +67,11 @@ def utterance(
     seconds = cleaned.wave.seconds
     limits = settings.segment
     if not speech_seconds:
-        doubts.append(Issue("no_speech", f"nobody speaks between {start:.1f} s and {end:.1f} s"))
+        doubts.append(Issue("no_speech", Message("data.nobody_speaks_between_s_s", start=start, end=end)))
     if seconds < limits.min_seconds:
-        doubts.append(Issue("too_short", f"{seconds:.2f} s", seconds, limits.min_seconds))
+        doubts.append(Issue("too_short", Message("data.too_short", seconds=seconds), seconds, limits.min_seconds))
     if seconds > limits.max_seconds:
-        doubts.append(Issue("too_long", f"{seconds:.1f} s", seconds, limits.max_seconds))
+        doubts.append(Issue("too_long", Message("data.too_long", seconds=seconds), seconds, limits.max_seconds))
     doubts += check_sound(measures, seconds, settings.check)
     if not row.text and speech_seconds and settings.transcribe.by:
         row, heard = _transcribed(row, cleaned.wave, speech_seconds, settings.transcribe, settings.jobs)
@@ -109,7 +110,7 @@ def _transcribed(
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     heard = transcriber(replace(settings, threads=threads)).hear(wave)
     if not heard.text:
-        return _doubted(row, Issue("no_text", "the recogniser heard no word")), []
+        return _doubted(row, Issue("no_text", Message("data.recogniser_heard_no_word"))), []
     by: By = "whisper" if settings.by == "whisper" else "recogniser"
     return replace(row, text=heard.text, by=by), judge(heard, speech_seconds, settings)
 
@@ -119,7 +120,7 @@ def described(
 ) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
     """A row with what is spoken and its phones, by the text wing; and the phones of its words."""
     if not row.text:
-        missing = Issue("no_text", "nobody has written down what is spoken")
+        missing = Issue("no_text", Message("data.nobody_written_down_spoken"))
         return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), ()
     doubts = check_text(row.text, settings)
     if any(settings.sets_aside(doubt.kind) for doubt in doubts):
@@ -130,10 +131,10 @@ def described(
         return _doubted(row, *doubts, Issue("text_unreadable", error.message)), ()
     words = [word for phrase in phrases for word in phrase.words]
     if not words:
-        return _doubted(row, *doubts, Issue("text_unreadable", "nothing in the text can be read aloud")), ()
+        return _doubted(row, *doubts, Issue("text_unreadable", Message("data.text_unreadable"))), ()
     unsure = [word.written for word in words if word.doubts]
     if unsure:
-        doubts.append(Issue("pronunciation", f"unsure how to say {', '.join(unsure[:5])}", len(unsure), 0))
+        doubts.append(Issue("pronunciation", Message("data.pronunciation", unsure=tuple(unsure[:5])), len(unsure), 0))
     return (
         replace(
             _doubted(row, *doubts),

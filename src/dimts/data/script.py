@@ -50,10 +50,7 @@ class ScriptSettings:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.max_candidates < self.count or not 0 < self.min_phones < self.max_phones:
-            raise ConfigError(
-                "script: count must be 1 or more and max_candidates no less, min_phones below max_phones",
-                "mend the value",
-            )
+            raise ConfigError("data.script_count_max_candidates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,7 @@ def choose(
     candidates = _candidates(texts, frontend, settings, on_progress)
     if not candidates:
         raise DataError(
-            f"no Amharic sentence of {settings.min_phones} to {settings.max_phones} phones in the text",
-            "give a longer text, with sentences closed by ። or on lines of their own",
+            "data.no_amharic_sentence_phones", min_phones=settings.min_phones, max_phones=settings.max_phones
         )
     units = [_units(phones) for _, phones in candidates]
     seen: Counter[str] = Counter()
@@ -125,9 +121,9 @@ def read_texts(paths: Sequence[Path]) -> Iterator[str]:
             with path.open(encoding="utf-8-sig") as file:
                 yield from file
         except UnicodeDecodeError as error:
-            raise SourceError(f"{path} is not UTF-8 text ({error.reason})", "save it as UTF-8") from error
+            raise SourceError("data.not_utf_text", path=path, reason=error.reason) from error
         except OSError as error:
-            raise SourceError(f"cannot read {path}: {error.strerror}", "check the name") from error
+            raise SourceError("data.read_2", path=path, strerror=error.strerror) from error
 
 
 def as_table(script: Script) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from dimts.audio.wave import Wave, stream
 from dimts.base.errors import ConfigError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.data.recording import Cue
 from dimts.data.vad import SpeechActivity
 
@@ -56,13 +57,10 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         if not 0.0 < self.min_seconds < self.max_seconds:
             raise ConfigError(
-                f"data.segment: min_seconds {self.min_seconds} is not below max_seconds {self.max_seconds}",
-                "mend one of them",
+                "data.data_segment_min_seconds", min_seconds=self.min_seconds, max_seconds=self.max_seconds
             )
         if min(self.lead_seconds, self.tail_seconds) < 0 or self.max_pause_seconds < 0.2:
-            raise ConfigError(
-                "data.segment: margins must be 0 or more, max_pause_seconds 0.2 or more", "mend the value"
-            )
+            raise ConfigError("data.data_segment_margins_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +118,9 @@ def between(
     if last < high:
         last = activity.quietest(max(end, last - _SEARCH_SECONDS), min(high, last + _SEARCH_SECONDS))
     if start - first < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Issue("cut_in_speech", f"begins inside speech, at {first:.2f} s", start - first, 0.0))
+        doubts.append(Issue("cut_in_speech", Message("data.cut_in_speech", first=first), start - first, 0.0))
     if last - end < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Issue("cut_in_speech", f"ends inside speech, at {last:.2f} s", last - end, 0.0))
+        doubts.append(Issue("cut_in_speech", Message("data.ends_inside_speech_s", last=last), last - end, 0.0))
     return Piece(first, last, text, speaker, doubts=tuple(doubts))
 
 
@@ -171,11 +169,13 @@ def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSett
             speakers.pop() if len(speakers) == 1 else "",
         )
         if len(speakers) > 1:
-            piece = replace(piece, doubts=(*piece.doubts, Issue("several_speakers", "cues of several speakers")))
+            piece = replace(piece, doubts=(*piece.doubts, Issue("several_speakers", Message("data.several_speakers"))))
         pieces.append(piece)
     for index, cue in enumerate(cues):
         if index not in taken:
-            doubt = Issue("cue_without_speech", f"nobody speaks at {cue.start_seconds or 0.0:.1f} s")
+            doubt = Issue(
+                "cue_without_speech", Message("data.cue_without_speech", start_seconds=cue.start_seconds or 0.0)
+            )
             pieces.append(
                 Piece(cue.start_seconds or 0.0, cue.end_seconds or 0.0, cue.text, cue.speaker, None, (doubt,))
             )

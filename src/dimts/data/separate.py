@@ -77,11 +77,9 @@ def _models(folder: Path) -> list[Any]:
             model = _built(facts)
             model.load_state_dict(state)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, files.SafetensorError) as error:
-            raise DataError(
-                f"{path} holds no Demucs model: {error}", f"fetch it again: hf download {REPOSITORY}"
-            ) from error
+            raise DataError("data.holds_no_demucs_model", path=path, error=error, repository=REPOSITORY) from error
         if _VOICE not in model.sources:
-            raise DataError(f"{path} does not tell voices apart, only {', '.join(model.sources)}", "use htdemucs")
+            raise DataError("data.does_not_tell_voices", path=path, sources=tuple(model.sources))
         models.append(model.eval())
     return models
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import has
 from dimts.data.recording import Cue, Recording
 
@@ -113,7 +114,7 @@ def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -
     for source in sources:
         path = Path(source)
         if not path.exists():
-            raise SourceError(f"no such recording, table or folder: {path}", "check the name")
+            raise SourceError("data.no_such_recording_table", path=path)
         for recording in _folder(path, known) if path.is_dir() else _file(path, known):
             key = (recording.path.absolute(), recording.name)
             if key not in seen:
@@ -126,7 +127,7 @@ def _folder(folder: Path, known: Known) -> Iterator[Recording]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise SourceError(f"cannot read the folder {folder}: {error.strerror}", "mend its permissions") from error
+        raise SourceError("data.read_folder", folder=folder, strerror=error.strerror) from error
     named: set[Path] = set()
     tables = [entry for entry in entries if entry.is_file() and _is_table(entry)]
     for table in tables:
@@ -162,7 +163,7 @@ def _file(path: Path, known: Known) -> Iterator[Recording]:
     if suffix in TEXT + SUBTITLES and not _is_table(path):
         beside = [path.with_suffix(one) for one in sorted(SOUND) if path.with_suffix(one).is_file()]
         if not beside:
-            raise SourceError(f"no recording beside {path}", "name the sound file; a text of the same name is found")
+            raise SourceError("data.no_recording_beside", path=path)
         yield _with_text_beside(beside[0], known)
     elif suffix in (".csv", ".tsv", ".list") or _is_table(path):
         yield from _table(path, known)
@@ -194,7 +195,7 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
         except SourceError as error:
             return _replaced(base, problem=Issue("text_unreadable", error.message))
         if not lines:
-            return _replaced(base, problem=Issue("no_text", f"{beside.name} is empty"))
+            return _replaced(base, problem=Issue("no_text", Message("data.empty", beside=beside.name)))
         cues = tuple(Cue(line) for line in lines)
         return _replaced(
             base, cues=cues, by="script" if len(cues) > 1 else "transcript", origin=source.link or beside.name
@@ -204,7 +205,9 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
 
 def _subtitled(base: Recording, beside: Path) -> Recording:
     if not has("pysubs2"):
-        return _replaced(base, problem=Issue("no_text", f"pysubs2 is needed for {beside.name}: install dimts[data]"))
+        return _replaced(
+            base, problem=Issue("no_text", Message("data.pysubs2_needed_install_dimts_data", beside=beside.name))
+        )
     from dimts.data.subtitles import read_subtitles
 
     try:
@@ -273,9 +276,9 @@ def _table(path: Path, known: Known) -> Iterator[Recording]:
         text = " ".join(row.get("text", "").split())
         problem = None
         if sound is None:
-            problem = Issue("no_audio", f"{path.name}, row {number}: no recording {given!r}")
+            problem = Issue("no_audio", Message("data.no_audio", path=path.name, number=number, given=given))
         elif not text:
-            problem = Issue("no_text", f"{path.name}, row {number}: the text is empty")
+            problem = Issue("no_text", Message("data.row_text_empty", path=path.name, number=number))
         yield Recording(
             sound or path.parent / given,
             name,
@@ -305,7 +308,7 @@ def _rows(path: Path) -> Rows:
     except csv.Error as error:
         lines.append((reader.line_num, f"not a table row: {error}"))
     if not lines:
-        raise SourceError(f"{path} has no rows", "write a row for each recording: its file name and its text")
+        raise SourceError("data.no_rows", path=path)
     first = lines[0][1]
     columns = _header(first) if isinstance(first, list) else None
     if columns is None:
@@ -346,13 +349,11 @@ def _columns_without_header(path: Path, rows: Sequence[Sequence[str]]) -> dict[s
     """Which column is which, by where the Ethiopic letters are."""
     width = max((len(row) for row in rows), default=0)
     if width < 2:
-        raise SourceError(
-            f"{path}: cannot tell the columns apart", "begin it with a header row, e.g. path TAB speaker TAB text"
-        )
+        raise SourceError("data.tell_columns_apart", path=path)
     share = [sum(_amharic(row[at]) for row in rows if at < len(row)) for at in range(width)]
     text = next((at for at in range(1, width) if share[at] and share[at] >= max(share) / 2), None)
     if text is None:
-        raise SourceError(f"{path}: no column holds Amharic text", "the text is to be written in fidel")
+        raise SourceError("data.no_column_holds_amharic", path=path)
     columns = {"path": 0, "text": text}
     if text >= 2:  # Piper: id|speaker|text; GPT-SoVITS: path|speaker|language|text
         columns["speaker"] = 1
@@ -422,9 +423,9 @@ def _read(path: Path) -> str:
     try:
         return unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 text ({error.reason})", "save it as UTF-8") from error
+        raise SourceError("data.not_utf_text", path=path, reason=error.reason) from error
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", "mend its permissions") from error
+        raise SourceError("data.read", path=path, strerror=error.strerror) from error
 
 
 def _amharic(text: str) -> bool:

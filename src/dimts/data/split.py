@@ -18,6 +18,7 @@ import numpy as np
 
 from dimts.base.errors import ConfigError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.data.acoustics import likeness
 from dimts.data.manifest import Split, Utterance
@@ -54,9 +55,7 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         if self.dev_share < 0 or self.test_share < 0 or self.dev_share + self.test_share > 0.5:
-            raise ConfigError(
-                "data.split: dev_share and test_share must be 0 or more, and 0.5 at most together", "0.05 each is usual"
-            )
+            raise ConfigError("data.data_split_dev_share")
 
 
 def text_key(text: str) -> str:
@@ -90,7 +89,7 @@ def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool
         if len(there | ({wanted} if wanted else set())) > 1:
             places = ", ".join(sorted(there))
             beside = f", its stretch of the recording is in {wanted}" if wanted else ""
-            out[row.id] = Issue("leak", f"texts nearly the same are in {places}{beside}")
+            out[row.id] = Issue("leak", Message("data.leak", places=places, beside=beside))
             continue
         choice: Split = wanted or next(iter(there), None) or _fall(unit or text_key(row.text), settings)
         there.add(choice)
@@ -168,7 +167,7 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
             first, second = sorted((index, order[at + 1 + int(hit)]))
             if mine[second].id not in doubts and mine[first].id not in doubts:
                 doubts[mine[second].id] = Issue(
-                    "duplicate_audio", f"the same sound as {mine[first].id}", float(alike[hit]), near
+                    "duplicate_audio", Message("data.duplicate_audio", id=mine[first].id), float(alike[hit]), near
                 )
     return doubts
 
@@ -182,7 +181,7 @@ def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Issue]:
             continue
         key = (row.speaker, text_key(row.text))
         if key in first:
-            doubts[row.id] = Issue("duplicate_text", f"the same sentence as {first[key]}")
+            doubts[row.id] = Issue("duplicate_text", Message("data.duplicate_text", first=first[key]))
         else:
             first[key] = row.id
     return doubts

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.data.recording import Cue
 
@@ -35,13 +36,13 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path.name} is not UTF-8 text ({error.reason})", "save it as UTF-8") from error
+        raise SourceError("data.not_utf_text", path=path.name, reason=error.reason) from error
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", "mend its permissions") from error
+        raise SourceError("data.read", path=path, strerror=error.strerror) from error
     try:
         events = pysubs2.SSAFile.from_string(content, path.suffix.lower().lstrip("."))
     except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
-        raise SourceError(f"{path.name} is not a subtitle file: {error}", "export it as SRT or WebVTT") from error
+        raise SourceError("data.not_subtitle_file", path=path.name, error=error) from error
     cues = []
     for event in events:
         if event.is_comment:
@@ -50,7 +51,7 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
         if text:
             cues.append(Cue(text, event.start / 1000, event.end / 1000, speaker or event.name))
     if not cues:
-        raise SourceError(f"{path.name} holds no spoken text", "check that it is the right file")
+        raise SourceError("data.holds_no_spoken_text", path=path.name)
     return in_order(cues)
 
 
@@ -99,15 +100,13 @@ def in_order(cues: Iterable[Cue]) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
         kept.append(Cue(text, start, end, cue.speaker))
     doubts = []
     if moved:
-        doubts.append(Issue("subtitles_out_of_order", f"{moved} cues were out of order and have been sorted", moved, 0))
+        doubts.append(Issue("subtitles_out_of_order", Message("data.subtitles_out_of_order", moved=moved), moved, 0))
     if backwards:
         doubts.append(
-            Issue("subtitles_backwards", f"{backwards} cues end before they begin and are left out", backwards, 0)
+            Issue("subtitles_backwards", Message("data.subtitles_backwards", backwards=backwards), backwards, 0)
         )
     if overlaps:
-        doubts.append(Issue("subtitles_overlap", f"{overlaps} cues begin before the one before ends", overlaps, 0))
+        doubts.append(Issue("subtitles_overlap", Message("data.subtitles_overlap", overlaps=overlaps), overlaps, 0))
     if rolled:
-        doubts.append(
-            Issue("subtitles_rolling", f"{rolled} cues repeat the one before and have been unrolled", rolled, 0)
-        )
+        doubts.append(Issue("subtitles_rolling", Message("data.subtitles_rolling", rolled=rolled), rolled, 0))
     return tuple(kept), tuple(doubts)

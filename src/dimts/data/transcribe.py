@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError, DownloadError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import require, resolve
 from dimts.base.progress import ProgressCallback, ignore
 from dimts.base.threads import threads_kept
@@ -56,14 +57,11 @@ class TranscribeSettings:
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.threads < 0:
-            raise ConfigError("data.transcribe: beams must be 1 or more, threads 0 or more", "5 and 0 are usual")
+            raise ConfigError("data.data_transcribe_beams_threads")
         if self.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"data.transcribe.device = {self.device!r} is unknown", "auto, cpu or cuda")
+            raise ConfigError("data.data_transcribe_device_unknown", device=self.device)
         if not 0.0 <= self.max_no_speech <= 1.0 or self.min_log_probability > 0.0:
-            raise ConfigError(
-                "data.transcribe: max_no_speech lies between 0 and 1, min_log_probability below 0",
-                "0.6 and -1 are usual",
-            )
+            raise ConfigError("data.data_transcribe_max_no")
 
     def shaping(self) -> dict[str, object]:
         """What the texts depend on: not the machine."""
@@ -102,7 +100,7 @@ class Whisper:
                     str(folder), device=settings.device, cpu_threads=settings.threads, local_files_only=True
                 )
         except (RuntimeError, ValueError, OSError) as error:
-            raise DataError(f"{folder} cannot be used as Whisper weights: {error}", "fetch them again") from error
+            raise DataError("data.used_whisper_weights", folder=folder, error=error) from error
         self._language = LANGUAGE if self._model.model.is_multilingual else "en"
         self._beams = settings.beams
 
@@ -182,20 +180,17 @@ def find_weights(model: str) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / MODEL_FILE).is_file():
-            raise DataError(f"{folder} holds no {MODEL_FILE}", "name a folder with a CTranslate2 model of Whisper")
+            raise DataError("data.holds_no", folder=folder, model_file=MODEL_FILE)
         return folder
     if model not in WEIGHTS:
         known = ", ".join(WEIGHTS)
-        raise DataError(f"no Whisper weights {model!r}: neither a folder nor known", f"known: {known}")
+        raise DataError("data.no_whisper_weights_neither", model=model, known=known)
     from dimts.xtts.download import find_base
 
     try:
         return find_base(WEIGHTS[model])
     except DownloadError as error:
-        raise DataError(
-            f"the Whisper weights {model!r} are not here ({described(model)})",
-            f"run 'dimts data fetch {model}', or name a folder that has them in data.transcribe.model",
-        ) from error
+        raise DataError("data.whisper_weights_not", model=model, described=described(model)) from error
 
 
 def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCallback = ignore) -> Path:
@@ -203,7 +198,7 @@ def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCa
     from dimts.xtts.download import Acceptance, fetch
 
     if name not in WEIGHTS:
-        raise ConfigError(f"no weights {name!r} to fetch", f"known: {', '.join(WEIGHTS)}")
+        raise ConfigError("data.no_weights_fetch", name=name, weights=tuple(WEIGHTS))
     return fetch(WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, on_progress=on_progress)
 
 
@@ -266,7 +261,9 @@ def favourites(rows: Sequence[Utterance]) -> dict[str, Issue]:
         if row.by in ("whisper", "recogniser") and row.kept:
             same[text_key(row.text)].append(row)
     return {
-        row.id: Issue("heard_often", f"heard in {len(group)} clips alike", len(group), _MOST_SAME_TEXTS - 1)
+        row.id: Issue(
+            "heard_often", Message("data.heard_often", group_count=len(group)), len(group), _MOST_SAME_TEXTS - 1
+        )
         for group in same.values()
         if len(group) >= _MOST_SAME_TEXTS
         for row in group

@@ -67,11 +67,9 @@ def fetch(link: str, folder: Path, on_progress: ProgressCallback = ignore) -> li
                 found = loader.extract_info(link, download=True)
         except library.utils.YoutubeDLError as error:
             reason = str(error).removeprefix("ERROR: ").split("; please report")[0]
-            raise SourceError(
-                f"nothing could be fetched from {link}: {reason}", "check the link and the network"
-            ) from error
+            raise SourceError("data.nothing_fetched", link=link, reason=reason) from error
         if not found or "entries" in found:
-            raise SourceError(f"{link} is a list, not one recording", "give the link of each recording")
+            raise SourceError("data.list_not_recording", link=link)
         return _moved(Path(name), folder, _source(link, found))
 
 
@@ -89,7 +87,7 @@ def _moved(fetched: Path, folder: Path, source: RecordingSource) -> list[Path]:
     files = sorted(path for path in fetched.iterdir() if path.suffix != ".part")
     sounds = [path for path in files if path.suffix.lower() in SOUND]
     if len(sounds) != 1:
-        raise SourceError(f"there is no sound at {source.link}", "give the link of a recording")
+        raise SourceError("data.no_sound", link=source.link)
     stem = sounds[0].stem
     if (folder / f"{stem}{SOURCE_NOTE}").exists():
         return []

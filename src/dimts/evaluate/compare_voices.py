@@ -80,7 +80,7 @@ class CompareVoicesSettings:
 
     def __post_init__(self) -> None:
         if self.most_sentences < 1:
-            raise ConfigError("an evaluation needs a sentence", "raise --limit")
+            raise ConfigError("evaluate.evaluation_needs_sentence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,7 @@ def candidates(project: Project, voices: Sequence[str] = ()) -> dict[str, str]:
         if not path.name.startswith(".") and path.name.removesuffix(_COQUI) not in names - {path.name}
     }
     if not kept:
-        raise ConfigError(
-            f"{project.root} has no voices to evaluate", f"dimts train {project.root}, or name one with --voice"
-        )
+        raise ConfigError("evaluate.no_voices_evaluate", project=project.root)
     return kept
 
 
@@ -183,7 +181,7 @@ def compare_voices(
         measured[name] = []
         for number, (line, performed) in enumerate(zip(lines, spoken[name], strict=True), start=1):
             measured[name].append(measure(line, performed, tools))
-            on_progress(Progress(f"measure {name}", number, len(lines), "sentences"))
+            on_progress(Progress("measure", number, len(lines), "sentences", subject=name))
     measured, remark = _foreseen(homes or {}, lines, measured, on_progress)
     remarks = [one for one in (remark, _stranger(project, ear) if recordings else "") if one]
     texts = {line.name: line.text for line in lines}
@@ -243,7 +241,7 @@ def _list(
 ) -> list[EvaluationSentence]:
     own = [text for text in map(str.strip, sentences or SENTENCES) if text]
     if not own:
-        raise DataError("there are no sentences to say", "give a file with one sentence a line")
+        raise DataError("evaluate.no_sentences_say")
     rng = random.Random(settings.seed)
     room = (
         settings.most_sentences - len(own) if len(own) < settings.most_sentences // 2 else settings.most_sentences // 2
@@ -277,7 +275,7 @@ def _speak_all(
             content = {"made_of": mark, "words": performed.words, "by": performed.answered_by}
             write_text(note, json.dumps(content, ensure_ascii=False) + "\n")
         out.append(performed)
-        on_progress(Progress(f"speak {name}", number, len(lines), "sentences"))
+        on_progress(Progress("speak", number, len(lines), "sentences", subject=name))
     return out
 
 
@@ -294,7 +292,7 @@ def _foreseen(
     asked: dict[str, HeldOutNLL] = {}
     for done, (name, where) in enumerate(homes.items(), start=1):
         asked[name] = held_out_nll(where, [(wave, lines[place].text) for place, wave in compared])
-        on_progress(Progress("foresee", done, len(homes), "voices"))
+        on_progress(Progress("held_out_nll", done, len(homes), "voices"))
     mute = {name: one.why_not for name, one in asked.items() if one.why_not}
     if mute:
         name, why = next(iter(mute.items()))
@@ -345,7 +343,7 @@ def _measure_recordings(
         words = tuple(tuple(word.split()) for word in row.phones.split(f" {WORD_MARK} "))
         performed = SpokenSentence(_clip(project, row), words, (), math.nan)
         out.append(measure(EvaluationSentence(row.id, row.text), performed, tools))
-        on_progress(Progress(f"measure {RECORDINGS}", number, len(chosen), "clips"))
+        on_progress(Progress("measure", number, len(chosen), "clips", subject=RECORDINGS))
     return out
 
 
@@ -389,7 +387,7 @@ def _page(
     worst = []
     for done, place in enumerate(order[:_WORST], start=1):
         worst.append(_worst(lines[place], place, best, measured, spoken))
-        on_progress(Progress("write report", done, min(_WORST, len(order)), "sentences"))
+        on_progress(Progress("report", done, min(_WORST, len(order)), "sentences"))
     summary = {"Voices, best first (mean and 95 % interval over the sentences)": rows}
     if tried:
         summary["Minimal pairs, said by the best voice"] = _pair_rows(tried)

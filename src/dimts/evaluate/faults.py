@@ -25,6 +25,7 @@ from dimts.audio.likeness import Embedding, embed, likeness
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, ConfigError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.evaluate.metrics import Edits, align, per
 from dimts.evaluate.phone_recogniser import AlternativeScorer, PhoneRecogniser, Posteriors, words_signs, written
 from dimts.evaluate.sound import Prosody, prosody
@@ -53,7 +54,7 @@ class FaultSettings:
     def __post_init__(self) -> None:
         evidence = (self.cut_evidence, self.extra_evidence, self.word_excess, self.short_evidence)
         if min(evidence) <= 0 or self.pause_seconds <= 0:
-            raise ConfigError("fault thresholds are out of range", "evidence and pause_seconds are above 0")
+            raise ConfigError("evaluate.fault_thresholds_out_range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def examine(
     spelt = [word for word in words_signs(words) if word]
     expected = tuple(sign for word in spelt for sign in word)
     if not expected:
-        raise AudioError("there is nothing that should be said", "give words with phones")
+        raise AudioError("evaluate.nothing_should_said")
     if wave.seconds < 2 * _SHORTEST_SECONDS or not np.any(wave.samples):
         return _silence(wave, spelt, expected)
     heard = listener.hear(wave)
@@ -223,7 +224,7 @@ def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, 
         expected, (), nothing, nothing, tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt),
         Evidence(math.inf, len(expected), 0.0, (), "extra", {}),
         Prosody(wave.seconds, math.nan, (), wave.seconds, 0.0, math.nan, math.nan), math.nan, math.nan,
-        (Issue("cut", f"nothing is said of {len(expected)} phones", float(len(expected)), 0.0),),
+        (Issue('cut', Message('evaluate.cut', expected_count=len(expected)), float(len(expected)), 0.0),),
     )  # fmt: skip
 
 
@@ -298,7 +299,7 @@ def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
     evidence, expected = one.evidence, one.expected
     if evidence.cut > settings.cut_evidence:
         lost = " ".join(expected[-evidence.missing :])
-        yield Issue("cut", f"the end is missing: {lost}", evidence.cut, settings.cut_evidence)
+        yield Issue("cut", Message("evaluate.end_missing", lost=lost), evidence.cut, settings.cut_evidence)
     if evidence.extra > settings.extra_evidence:
         words = "said again" if evidence.extra_kind == "loop" else "not asked for"
         said = f"{words}: {' '.join(evidence.extra_said)}"
@@ -313,14 +314,21 @@ def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
             for place, margin in evidence.short.items()
             if margin > 0
         )
-        yield Issue("short_consonants", f"sounds short: {said}", evidence.shortened, settings.short_evidence)
+        yield Issue(
+            "short_consonants",
+            Message("evaluate.short_consonants", said=said),
+            evidence.shortened,
+            settings.short_evidence,
+        )
     if one.likeness < settings.likeness:
-        yield Issue("other_voice", f"likeness to the voice is {one.likeness:.2f}", one.likeness, settings.likeness)
+        yield Issue(
+            "other_voice", Message("evaluate.other_voice", likeness=one.likeness), one.likeness, settings.likeness
+        )
     if one.snr_db < settings.snr_db:
-        yield Issue("noise", f"speech is only {one.snr_db:.0f} dB over the noise", one.snr_db, settings.snr_db)
+        yield Issue("noise", Message("evaluate.noise", snr_db=one.snr_db), one.snr_db, settings.snr_db)
     longest = _longest_pause(one.prosody)
     if longest > settings.pause_seconds:
-        yield Issue("pause", f"a silence of {longest:.1f} s within", longest, settings.pause_seconds)
+        yield Issue("pause", Message("evaluate.pause", longest=longest), longest, settings.pause_seconds)
 
 
 def _longest_pause(spoken: Prosody) -> float:

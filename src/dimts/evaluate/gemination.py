@@ -50,9 +50,7 @@ class Lengths:
                 elif not is_vowel(one.sign):
                     shorts.append(_log_seconds(one) - tempo)
         if len(long) < _LEAST_LONG or not shorts:
-            raise ConfigError(
-                f"{len(long)} long consonants are too few to know their length by", "give more recordings"
-            )
+            raise ConfigError("evaluate.long_consonants_too_few", long_count=len(long))
         logs, tempi = (np.array([row[column] for row in long]) for column in (1, 2))
         slope = 0.0
         if np.var(tempi) > 0:

@@ -92,7 +92,7 @@ class HMMAligner:
                 signs.append(_flat(words))
                 paths.append(_evenly(seen, chain) if known is None else _told(known[number], chain, len(seen)))
         if not frames:
-            raise ConfigError("there is no speech to learn borders from", "give recordings and their phones")
+            raise ConfigError("evaluate.no_speech_learn_borders")
         every = np.concatenate(frames)
         models = (np.zeros(0), np.zeros(0), np.zeros(0))
         for turn in range(_ROUNDS):
@@ -124,7 +124,7 @@ class HMMAligner:
         means, variances, log_weights = (np.asarray(tensors[name], np.float64) for name in _KEYS)
         variances = np.maximum(variances, _SMALLEST)
         if means.shape[0] != _UNITS or means.shape != variances.shape or log_weights.shape != means.shape[:2]:
-            raise CheckpointError("the segmenter is of another make", "dimts evaluate train-listener makes one")
+            raise CheckpointError("evaluate.segmenter_another_make")
         return cls(means, variances, log_weights, lengths)
 
 

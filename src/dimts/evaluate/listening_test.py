@@ -65,13 +65,13 @@ def make(
     """
     out = Path(out)
     if (out / "index.html").exists():
-        raise ProjectError(f"{out} holds a listening test already", "choose another folder")
+        raise ProjectError("evaluate.holds_listening_test_already", out=out)
     if len(voices) < (2 if kind == "ab" else 1):
-        raise DataError("too few voices for a listening test", "an AB test needs two or more, a MOS test one or more")
+        raise DataError("evaluate.too_few_voices_listening")
     found = {name: _sounds(folder) for name, folder in voices.items()}
     common = sorted(set.intersection(*(set(sounds) for sounds in found.values())))
     if not common:
-        raise DataError("the voices have no sentence in common", "sounds of one sentence have one file name")
+        raise DataError("evaluate.voices_no_sentence_common")
     rng = random.Random(seed)
     chosen = sorted(rng.sample(common, min(most_sentences, len(common))))
     texts = _texts(voices.values())
@@ -99,7 +99,7 @@ def make(
 
 def _sounds(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", "name a folder of sounds for each voice")
+        raise DataError("evaluate.no_folder", folder=folder)
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SOUNDS}
 
 
@@ -170,12 +170,12 @@ def analyse(key: Path | str, answers: Sequence[Path | str]) -> Opinions:
     for path in map(Path, answers):
         content = _read(path)
         if content.get("test") != known["test"]:
-            raise DataError(f"{path} answers another test", "give the key of its own test")
+            raise DataError("evaluate.answers_another_test", path=path)
         rater = str(content.get("rater") or path.stem)
         if len(content["answers"]) >= len(raters.get(rater, {"answers": ()})["answers"]):
             raters[rater] = content
     if not raters:
-        raise DataError("there are no answers", "give the JSON files that the raters sent back")
+        raise DataError("evaluate.no_answers")
     sounds, voices = known["sounds"], list(known["voices"])
     sentences = sorted({place["sentence"] for place in sounds.values()})
     names = sorted(raters)
@@ -235,18 +235,18 @@ def _enter(
         else:
             tables[pair[1], pair[0]][row, column] = -value
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{where}: {answer!r} is no answer of this test: {error}", "ask for the file again") from error
+        raise DataError("evaluate.no_answer_test", where=where, answer=answer, error=error) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}", "mend its name") from error
+        raise DataError("evaluate.no_file", path=path) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not JSON: {error}", "ask for the file again") from error
+        raise DataError("evaluate.not_json", path=path, error=error) from error
     if not isinstance(content, dict) or content.get("kind") != KIND_MARK or "test" not in content:
-        raise DataError(f"{path} is not of a listening test", "give the key, and the files that raters sent back")
+        raise DataError("evaluate.not_listening_test", path=path)
     if "sounds" not in content and not isinstance(content.get("answers"), list):
-        raise DataError(f"{path} holds no answers", "ask for the file again")
+        raise DataError("evaluate.holds_no_answers", path=path)
     return content

@@ -161,7 +161,7 @@ def speak_sentences(speaker: SentenceSpeaker, text: str, voice: Any = None) -> S
         words += [word.phones for word in spoken]
         by += [word.by for word in spoken]
     if not words:
-        raise AudioError(f"nothing was said of {text!r}", "use sentences in fidel")
+        raise AudioError("evaluate.nothing_said", text=text)
     return SpokenSentence(join(pieces), tuple(words), tuple(by), time.perf_counter() - begun)
 
 

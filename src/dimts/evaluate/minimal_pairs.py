@@ -95,7 +95,7 @@ def try_pairs(
 ) -> list[Tried]:
     """Say every pair both ways and listen. DataError for a frame without a place for the word."""
     if frame.count("{}") != 1:
-        raise DataError(f"the frame {frame!r} has no one place for the word", "put {} where the word stands")
+        raise DataError("evaluate.frame_no_place_word", frame=frame)
     return [Tried(pair, _margins(perform, listener, pair, frame)) for pair in pairs]
 
 
@@ -113,7 +113,7 @@ def _margins(perform: Perform, listener: PhoneRecogniser, pair: Pair, frame: str
             found.append(heard.cost(wrong) - heard.cost(right))
             break
         else:
-            raise DataError(f"the voice did not take up /{written}/", "its front end must read phones between strokes")
+            raise DataError("evaluate.voice_did_not_take", written=written)
     return found[0], found[1]
 
 

@@ -80,7 +80,7 @@ def features(wave: Wave) -> Matrix:
     Loudness and offset are thereby gone. AudioError for a wave under 50 ms.
     """
     if wave.seconds < _SHORTEST_SECONDS:
-        raise AudioError(f"{wave.seconds:.2f} s is too short to hear anything in", "use a longer sound")
+        raise AudioError("evaluate.s_too_short_hear", seconds=wave.seconds)
     power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL)
     level = np.log10(np.maximum(power, 1e-20))
     level = np.maximum(level - level.max(), -_RANGE)
@@ -196,7 +196,7 @@ class AlternativeScorer:
         self.costs = _costs(before[-1])
         """As `Heard.costs_of_beginnings`."""
         if self._whole <= _IMPOSSIBLE / 2:
-            raise AudioError(f"the sound is too short for {len(phones)} phones", "is it the right sentence?")
+            raise AudioError("evaluate.sound_too_short_phones", phones_count=len(phones))
         anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
         self._begun = before - anything
         self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # begun at the best frame so far
@@ -241,7 +241,7 @@ def likeliest_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) 
         state[2:] = np.maximum(best, two) + steps[at]
     place = count - 1 if count == 1 or state[-1] >= state[-2] else count - 2
     if state[place + 2] <= _IMPOSSIBLE / 2:
-        raise AudioError(f"the sound is too short for {count} states", "is it the right sentence?")
+        raise AudioError("evaluate.sound_too_short_states", count=count)
     taken = np.zeros(len(steps), np.int64)
     for at in range(len(steps) - 1, -1, -1):
         taken[at] = place
@@ -258,7 +258,7 @@ def written(best: npt.NDArray[np.int64]) -> tuple[str, ...]:
 def number_of(sign: str) -> int:
     """Its place in SIGNS. AudioError for a sign the listener does not have."""
     if sign not in _NUMBERS or not sign:
-        raise AudioError(f"the listener has no sign {sign!r}", f"it has: {' '.join(SIGNS[1:])}; see signs()")
+        raise AudioError("evaluate.listener_no_sign", sign=sign, signs=" ".join(SIGNS[1:]))
     return _NUMBERS[sign]
 
 
@@ -294,9 +294,7 @@ class PhoneRecogniser:
     def segmenter(self) -> HMMAligner:
         """What finds the borders of phones. CheckpointError for a listener without one, of an older make."""
         if self._segmenter is None:
-            raise CheckpointError(
-                "this listener cannot tell how long a phone is", "dimts evaluate train-listener makes one that can"
-            )
+            raise CheckpointError("evaluate.listener_tell_how_long")
         return self._segmenter
 
     @classmethod
@@ -311,22 +309,22 @@ class PhoneRecogniser:
         from dimts.evaluate.phone_network import Network, NetworkSpec
 
         if not path.is_file():
-            raise CheckpointError(f"there is no listener at {path}", "dimts evaluate train-listener makes one")
+            raise CheckpointError("evaluate.no_listener", path=path)
         try:
             with safetensors.safe_open(str(path), "pt") as file:
                 notes = dict(file.metadata() or {})
             state = torch_files.load_file(str(path))
         except safetensors.SafetensorError as error:
-            raise CheckpointError(f"{path} is no listener: {error}", "copy it again, or train one") from error
+            raise CheckpointError("evaluate.no_listener_2", path=path, error=error) from error
         if notes.get("kind") != _KIND or json.loads(notes.get("signs", "[]")) != list(SIGNS):
-            raise CheckpointError(f"{path} is no listener of this version", "dimts evaluate train-listener makes one")
+            raise CheckpointError("evaluate.no_listener_version", path=path)
         network = Network(NetworkSpec(**json.loads(notes["spec"])), len(SIGNS))
         borders = {name: state.pop(name) for name in list(state) if name.startswith(_BORDERS)}
         try:
             network.load_state_dict(_unpacked(state))
             segmenter = _segmenter(borders, notes[_LENGTHS]) if borders else None
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} does not fit its own description: {error}", "train it again") from error
+            raise CheckpointError("evaluate.does_not_fit_own", path=path, error=error) from error
         return cls(network, json.loads(notes.get("notes", "{}")), segmenter)
 
     def save(self, path: Path | str) -> Path:

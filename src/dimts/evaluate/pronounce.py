@@ -44,7 +44,7 @@ class Gold:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"cannot read {path}: {error}", "a gold list is UTF-8 text, word TAB phones") from error
+            raise DataError("evaluate.read", path=path, error=error) from error
         words: dict[str, tuple[Phones, ...]] = {}
         bad = []
         for number, line in enumerate(lines, start=1):
@@ -63,7 +63,7 @@ class Gold:
             word = unicodedata.normalize("NFC", word.strip())
             words[word] = (*words.get(word, ()), _scored(read))
         if not words:
-            raise DataError(f"{path} holds no pronunciation", "a gold list is UTF-8 text, word TAB phones")
+            raise DataError("evaluate.holds_no_pronunciation", path=path)
         return cls(words, tuple(bad))
 
 

@@ -44,7 +44,7 @@ def quality(wave: Wave) -> Quality:
     """DNSMOS of a wave. AudioError for an empty one, MissingExtra without speechmos or onnxruntime."""
     samples = np.clip(wave.resample(RATE).samples, -1.0, 1.0)
     if not len(samples):
-        raise AudioError("there is nothing to hear in the wave", "give a wave with speech")
+        raise AudioError("evaluate.nothing_hear_wave")
     size = int(_SECONDS * RATE)
     if len(samples) < size:
         samples = np.tile(samples, -(-size // len(samples)))[:size]

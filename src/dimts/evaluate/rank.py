@@ -146,7 +146,7 @@ def rank(voices: Mapping[str, Sequence[Measured]]) -> Ranking:
     """Order voices that said the same sentences. DataError for none, or for voices with unlike lists."""
     lists = {tuple(one.name for one in measured) for measured in voices.values()}
     if len(lists) != 1 or not next(iter(lists)):
-        raise DataError("there are no voices that said the same sentences", "let every voice say the same list")
+        raise DataError("evaluate.no_voices_said_same")
     standings = sorted((_stand(name, measured) for name, measured in voices.items()), key=lambda one: -one.worth.mean)
     if len(standings) == 1:
         only = standings[0]

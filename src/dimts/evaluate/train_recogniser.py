@@ -86,9 +86,9 @@ class TrainRecogniserSettings:
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.fresh) < 1 or self.remembered < self.batch:
-            raise ConfigError("a listener needs at least one step and one wave a step", "raise --steps")
+            raise ConfigError("evaluate.listener_needs_least_step")
         if not 0.0 <= self.real_share <= 1.0:
-            raise ConfigError(f"real_share = {self.real_share} is out of range", "choose from 0 to 1")
+            raise ConfigError("evaluate.real_share_out_range", real_share=self.real_share)
 
 
 _SEEDS = 1_000_003
@@ -133,13 +133,13 @@ def train_recogniser(
     rows = [row for row in Manifest.read(project.manifest) if row.kept and row.phones] if project else []
     real = [row for row in rows if row.split == "train" and row.seconds <= settings.max_seconds]
     if project and not real:
-        raise ConfigError(f"{project.root} has no kept clips to learn from", f"dimts data prepare {project.root}")
+        raise ConfigError("evaluate.no_kept_clips_learn", project=project.root)
     recordings = [(partial(_clip, project, row), utterance_signs(row)) for row in real]
     begun = PhoneRecogniser.load(ear)
     network, taught = _train(out, settings, recordings, begun.network, on_progress)
-    on_progress(Progress("train-listener borders", 0, 1, "fits"))
+    on_progress(Progress("recogniser_borders", 0, 1, "fits"))
     borders, borders_from = _borders(begun, project, real, settings.seed)
-    on_progress(Progress("train-listener borders", 1, 1, "fits"))
+    on_progress(Progress("recogniser_borders", 1, 1, "fits"))
     held = [row for row in rows if row.split in ("dev", "test")]
     notes = {
         "taught_on": _description(settings, real),
@@ -278,7 +278,7 @@ def _train(
         losses.append(loss.item())
         if (step + 1) % _TELL_EVERY == 0 or step + 1 == settings.steps:
             recent = float(np.mean(losses[-_TELL_EVERY:]))
-            on_progress(Progress("train-listener", step + 1, settings.steps, "steps", values={"loss": recent}))
+            on_progress(Progress("recogniser", step + 1, settings.steps, "steps", values={"loss": recent}))
         if (step + 1) % _SAVE_EVERY == 0:
             _save_part(part, settings, step + 1, network, mean, optimizer)
     return mean.eval(), settings.steps
@@ -416,7 +416,7 @@ def _resume(part: Path, settings: TrainRecogniserSettings, network: Network, mea
         return 0
     content = torch.load(part, weights_only=True)
     if content["settings"] != repr(settings):
-        raise CheckpointError(f"{part} was begun with other settings", f"remove {part}, or use its settings")
+        raise CheckpointError("evaluate.begun_settings", part=part)
     network.load_state_dict(content["network"])
     mean.load_state_dict(content["mean"])
     optimizer.load_state_dict(content["optimizer"])

@@ -20,6 +20,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from dimts.base.errors import DimtsError
+from dimts.base.messages import Message
 from dimts.base.version import __version__
 from dimts.server import page
 from dimts.server.errors import ApiError, error_response
@@ -142,7 +143,7 @@ def _errors(app: FastAPI) -> None:
         place = [str(part) for part in first["loc"] if part not in ("body", "str", "VoiceId")]
         field = ".".join(place).encode("utf-8", "replace").decode()[:80] or None
         if first["type"] == "json_invalid":
-            return shown(ApiError(400, f"the body is not JSON: {first['ctx']['error']}", code="not_json"))
+            return shown(ApiError(400, Message("server.body_not_json", first=first["ctx"]["error"]), code="not_json"))
         said = first["msg"].encode("utf-8", "replace").decode()[:300]
         hint = f"known are {', '.join(SpeechRequest.model_fields)}" if first["type"] == "extra_forbidden" else ""
         return shown(ApiError(400, f"{field or 'the body'}: {said}", hint, param=field, code=first["type"]))
@@ -203,15 +204,13 @@ def _voices(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None
     ) -> VoiceRow:
         """The recording becomes a voice and is not kept; the consent is, with the voice."""
         if house.shelf is None:
-            raise ApiError(403, "voices cannot be uploaded here", "start the server with --voices-folder FOLDER")
+            raise ApiError(403, Message("server.voices_uploaded"))
         served, owner = house.model(model), request_context(request.scope).owner
         consent, name = consent.strip(), name.strip()
         if len(consent) < 10 or not name.isprintable() or not name:
-            raise ApiError(400, "name and consent must be said in words", "consent: how the speaker agreed",
-                          param="consent" if name.isprintable() and name else "name")  # fmt: skip
+            raise ApiError(400, Message('server.name_consent_said_words'), param='consent' if name.isprintable() and name else 'name')  # fmt: skip
         if name in served.names() or house.shelf.find(name, served.name, owner):
-            raise ApiError(400, f"there is a voice {name!r} already", "choose another name", param="name",
-                          code="voice_exists")  # fmt: skip
+            raise ApiError(400, Message('server.voice_already', name=name), param='name', code='voice_exists')  # fmt: skip
         data = await file.read()
         about = Uploaded("", name, served.name, owner, consent, 0, _sha256(data))
         async with listening:
@@ -223,8 +222,8 @@ def _voices(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None
     async def delete(voice: str, request: Request) -> Deleted:
         if house.shelf is None or not house.shelf.delete(voice, request_context(request.scope).owner):
             if any(voice in served.names() for served in house.models.values()):
-                raise ApiError(403, "voices of a model cannot be deleted", "only those that were uploaded")
-            raise ApiError(404, "you have uploaded no such voice", "GET /v1/voices lists their ids", param="voice")
+                raise ApiError(403, Message("server.voices_model_deleted"))
+            raise ApiError(404, Message("server.uploaded_no_such_voice"), param="voice")
         return Deleted(id=voice)
 
 
@@ -276,8 +275,7 @@ def _texts(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None:
 def check_text(text: str, settings: ServeSettings) -> None:
     """Refused (400) for a text that is too long."""
     if len(text) > settings.max_letters:
-        raise ApiError(400, f"a text of {len(text)} letters; {settings.max_letters} are taken at once",
-                      "send it in several requests", param="input", code="text_too_long")  # fmt: skip
+        raise ApiError(400, Message('server.text_letters_taken_once', text_count=len(text), max_letters=settings.max_letters), param='input', code='text_too_long')  # fmt: skip
 
 
 def _state(app: FastAPI, house: ModelRegistry, desk: RequestPool, settings: ServeSettings, metrics: Metrics) -> None:

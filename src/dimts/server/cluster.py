@@ -86,8 +86,7 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
     wants = settings.ray.cpus * settings.ray.min_replicas
     if wants > has:
         raise ConfigError(
-            f"{settings.ray.min_replicas} copies need {wants:g} cores, the cluster has {has:g}",
-            "lower serve.ray.min_replicas or serve.ray.cpus, or add machines: ray start --address=…",
+            "server.copies_need_cores_cluster", min_replicas=settings.ray.min_replicas, wants=wants, has=has
         )
     options = {"host": settings.host, "port": settings.port,
                "request_timeout_s": math.ceil(settings.request_seconds)}  # fmt: skip
@@ -99,7 +98,7 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
 def serve(sources: Sequence[ModelSource], settings: ServeSettings, told: Callable[[str], None]) -> None:
     """Deploy and wait for a signal; then take the deployment down, its running requests finishing first."""
     if settings.port == 0:
-        raise ConfigError("Ray Serve needs a port of its own", "name one: --port 8000")
+        raise ConfigError("server.ray_serve_needs_port")
     told(start(sources, settings))
     over = threading.Event()
     for sig in (signal.SIGINT, signal.SIGTERM):

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dimts.base.errors import DimtsError
+from dimts.base.messages import Message
 from dimts.server.errors import ApiError, error_response
 from dimts.server.settings import ServeSettings
 
@@ -134,13 +135,12 @@ class RequestPool:
     def take(self, guest: Session | None, work: Work) -> SpeechJob:
         """Begin a request. Refused: 429 when it is full, 503 when it goes down."""
         if self.stopping:
-            raise ApiError(503, "the server is going down", "ask again in a moment", headers={"retry-after": "5"})
+            raise ApiError(503, Message("server.server_going_down"), headers={"retry-after": "5"})
         if len(self.taken) >= self.settings.places:
             seconds = self.retry_after()
             raise ApiError(
                 429,
-                f"all {self.settings.places} places are taken",
-                f"ask again in {seconds} s",
+                Message("server.all_places_taken", places=self.settings.places, seconds=seconds),
                 headers={"retry-after": str(seconds)},
             )
         speech = SpeechJob(self, guest)
@@ -183,6 +183,5 @@ def answer(error: Exception, speech: SpeechJob) -> ApiError | None:
     if isinstance(error, DimtsError):
         return error_response(error, param="input")
     if isinstance(error, JobCancelled):
-        return ApiError(503, f"given up: {speech.why or 'cancelled'}", "ask again in a moment",
-                       headers={"retry-after": "5"})  # fmt: skip
+        return ApiError(503, Message('server.given_up', why=speech.why or 'cancelled'), headers={'retry-after': '5'})  # fmt: skip
     return error if isinstance(error, ApiError) else None

@@ -28,22 +28,19 @@ class Keys:
         try:
             text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {error}", "a text file of name:key lines") from error
+            raise ConfigError("server.read", path=path, error=error) from error
         if os.name == "posix" and mode & 0o077:
-            raise ConfigError(f"others can read {path}", f"chmod 600 {path}")
+            raise ConfigError("server.others_read", path=path)
         found: dict[str, bytes] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip() or line.startswith("#"):
                 continue
             name, sign, key = line.strip().partition(":")
             if not sign or not _NAME.fullmatch(name) or name in found or len(key) < LEAST_LETTERS or not key.isascii():
-                raise ConfigError(
-                    f"{path}, line {number}: not name:key",
-                    f"a name of its own, and a key of {LEAST_LETTERS} ASCII letters or more: openssl rand -hex 24",
-                )
+                raise ConfigError("server.line_not_name_key", path=path, number=number, least_letters=LEAST_LETTERS)
             found[name] = _hash(key)
         if not found:
-            raise ConfigError(f"{path} holds no key", "write name:key lines")
+            raise ConfigError("server.holds_no_key", path=path)
         return cls(found)
 
     def __bool__(self) -> bool:

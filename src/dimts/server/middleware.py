@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException
 
 from dimts.base.http import App, Message, Receive, Scope, Send, drain_request
+from dimts.base.messages import Message
 from dimts.server import log
 from dimts.server.errors import ApiError
 from dimts.server.jobs import RequestPool
@@ -102,15 +103,14 @@ class AccessMiddleware:
         """Why a request goes no further; else `visit` knows who it is from."""
         host = urlsplit(f"//{headers.get('host', '')}").hostname if _plain(headers.get("host", "")) else ""
         if self.names and host not in self.names:
-            return ApiError(421, "asked for by another name", "use http://127.0.0.1 and the port")
+            return ApiError(421, Message("server.asked_another_name"))
         origin = headers.get("origin", "")
         if self.names and origin and (not _plain(origin) or urlsplit(origin).netloc != headers.get("host", "")):
-            return ApiError(403, "a page of another site may not use this server", "ask from a page of its own")
+            return ApiError(403, Message("server.page_another_site_not"))
         if self.keys and scope["path"] not in OPEN:
             owner = self.keys.owner(headers.get("authorization", ""))
             if owner is None:
-                return ApiError(401, "no API key, or none that is known here", "Authorization: Bearer KEY",
-                               headers={"www-authenticate": "Bearer"})  # fmt: skip
+                return ApiError(401, Message('server.no_api_key_none'), headers={'www-authenticate': 'Bearer'})  # fmt: skip
             visit.owner = owner
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
@@ -142,7 +142,7 @@ def request_context(scope: Scope) -> RequestContext:
 
 def bug(visit: RequestContext) -> ApiError:
     """What is said of an error of ours."""
-    return ApiError(500, "an error of ours", f"please report it, with the request id {visit.id}", code="bug")
+    return ApiError(500, Message("server.error_ours", visit=visit.id), code="bug")
 
 
 async def reply(send: Send, refused: ApiError) -> None:
@@ -160,8 +160,7 @@ async def reply(send: Send, refused: ApiError) -> None:
 
 
 def _too_large(limit: int) -> ApiError:
-    return ApiError(413, f"the request is larger than {limit / MEGABYTE:g} MB", "send less, in several requests",
-                   headers={"connection": "close"})  # fmt: skip
+    return ApiError(413, Message('server.request_larger_mb', limit=limit / MEGABYTE), headers={'connection': 'close'})  # fmt: skip
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dimts.audio.formant import variants
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.base.progress import Progress
 from dimts.server.errors import ApiError
@@ -108,7 +109,7 @@ class ModelRegistry:
         self.models: dict[str, LoadedModel] = {}
         for served in models:
             if served.name in self.models:
-                raise ConfigError(f"two models are called {served.name!r}", "rename one of the folders")
+                raise ConfigError("server.two_models_called", served=served.name)
             self.models[served.name] = served
         self._aliases = settings.model_aliases
         self._voice_aliases = settings.voice_aliases
@@ -125,8 +126,7 @@ class ModelRegistry:
         if not name:
             return self.first
         if name not in self.models:
-            raise ApiError(404, f"no such model: {_shown(name)}", nearest(name, self.models), param="model",
-                          code="model_not_found")  # fmt: skip
+            raise ApiError(404, Message('server.no_such_model', name=_shown(name), nearest=nearest(name, self.models)), param='model', code='model_not_found')  # fmt: skip
         return self.models[name]
 
     def voice(self, served: LoadedModel, name: str, owner: str) -> tuple[str, str | Voice]:
@@ -135,8 +135,7 @@ class ModelRegistry:
         own = served.names()
         if name in ("", DEFAULT):
             if not own:
-                raise ApiError(404, f"{served.name} has no voice of its own", "upload one: POST /v1/voices",
-                              param="voice", code="voice_not_found")  # fmt: skip
+                raise ApiError(404, Message('server.no_voice_own', served=served.name), param='voice', code='voice_not_found')  # fmt: skip
             return own[0], own[0]
         if name in own:
             return name, name

@@ -36,13 +36,13 @@ class RayServeSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.min_replicas <= self.max_replicas:
             raise ConfigError(
-                f"serve.ray: {self.min_replicas} to {self.max_replicas} replicas is no range", "1 or more, min <= max"
+                "server.serve_ray_replicas_no", min_replicas=self.min_replicas, max_replicas=self.max_replicas
             )
         for name in ("target_ongoing_requests", "cpus"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"serve.ray.{name} must be positive", "4 requests and 1 core are usual")
+                raise ConfigError("server.serve_ray_positive", name=name)
         if min(self.gpus, self.upscale_delay_seconds, self.downscale_delay_seconds) < 0:
-            raise ConfigError("serve.ray: GPUs and delays cannot be negative", "0 or more")
+            raise ConfigError("server.serve_ray_gpus_delays")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +90,19 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise ConfigError(f"--port {self.port} is no port", "0 to 65535")
+            raise ConfigError("server.port_no_port", port=self.port)
         for name in ("slots", "max_letters"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"serve.{name} = {getattr(self, name)} is too small", "1 or more")
+                raise ConfigError("server.serve_too_small", name=name, getattr=getattr(self, name))
         for name in ("queue", "grace_seconds", "torch_threads"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"serve.{name} = {getattr(self, name)} is negative", "0 or more")
+                raise ConfigError("server.serve_negative", name=name, getattr=getattr(self, name))
         for name in ("max_body_megabytes", "max_upload_megabytes", "max_reference_seconds", "first_sound_seconds",
                      "request_seconds", "stall_seconds"):  # fmt: skip
             if not getattr(self, name) > 0:
-                raise ConfigError(f"serve.{name} = {getattr(self, name)} must be positive", "leave it out")
+                raise ConfigError("server.serve_positive", name=name, getattr=getattr(self, name))
         if self.host not in LOCAL and not self.api_key_file:
-            raise ConfigError(
-                f"--host {self.host} opens the server to others and needs --api-key-file",
-                "give a file of name:key lines: --api-key-file FILE",
-            )
+            raise ConfigError("server.host_opens_server_others", host=self.host)
 
     @property
     def places(self) -> int:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from dimts.audio.encode import STREAMED, AudioEncoder
 from dimts.audio.wave import FORMATS, Wave, join
 from dimts.base.errors import SynthesisError
+from dimts.base.messages import Message
 from dimts.server import log
 from dimts.server.errors import ApiError
 from dimts.server.jobs import JobCancelled, RequestPool, SpeechJob, answer
@@ -46,8 +47,11 @@ class Speaking:
         if len(body.input) > self.settings.max_letters:
             raise ApiError(
                 400,
-                f"a text of {len(body.input)} letters; {self.settings.max_letters} are taken at once",
-                "send it in several requests",
+                Message(
+                    "server.text_letters_taken_once_2",
+                    input_count=len(body.input),
+                    max_letters=self.settings.max_letters,
+                ),
                 param="input",
                 code="text_too_long",
             )
@@ -100,12 +104,11 @@ class Speaking:
         if isinstance(error, TimeoutError):
             speech.leave("timeout")
             sent.end("timeout")
-            return ApiError(503, "no sound in time: the server is busy", "ask again in a moment",
-                           headers={"retry-after": str(self.desk.retry_after())})  # fmt: skip
+            return ApiError(503, Message('server.no_sound_time_server'), headers={'retry-after': str(self.desk.retry_after())})  # fmt: skip
         if isinstance(error, _Left):
             speech.leave("left")
             sent.end("left")
-            return ApiError(499, "the client has gone", code="client_left")  # nobody reads it but the log
+            return ApiError(499, Message("server.client_gone"), code="client_left")  # nobody reads it but the log
         speech.leave("" if isinstance(error, Exception) else "left")
         known = answer(error, speech) if isinstance(error, Exception) else None
         sent.end(speech.why or ("refused" if known else "bug"))
@@ -223,7 +226,7 @@ def _streamed(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: 
             yield Wave.silence(0.0, RATE), encoder.finish()
         raise
     if not said:
-        raise SynthesisError("nothing was said", "give another text")
+        raise SynthesisError("server.nothing_said")
     yield Wave.silence(0.0, RATE), encoder.finish()
 
 
@@ -235,7 +238,7 @@ def _whole(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: str
         speech.check()
     wave = join(pieces)
     if not len(wave.samples):
-        raise SynthesisError("nothing was said", "give another text")
+        raise SynthesisError("server.nothing_said")
     if form in FORMATS and form in ("wav", "flac"):
         yield wave, wave.encode(form)
         return
@@ -249,7 +252,7 @@ async def _events(pieces: AsyncIterator[bytes], letters: int, sent: _Sent) -> As
         async for piece in pieces:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode()})
     except JobCancelled:
-        yield _event({"type": "error", "error": ApiError(503, "broken off", "ask again in a moment").body()["error"]})
+        yield _event({"type": "error", "error": ApiError(503, Message("server.broken_off")).body()["error"]})
         raise
     usage = {"input_tokens": letters, "output_tokens": round(sent.seconds * 1000), "total_tokens": 0}
     usage["total_tokens"] = usage["input_tokens"] + usage["output_tokens"]

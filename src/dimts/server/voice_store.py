@@ -117,10 +117,10 @@ def _limited(recording: Path, max_seconds: float) -> Wave:
                 pieces.append(block)
                 count += len(block)
                 if count > max_seconds * medium.rate:
-                    raise AudioError(f"the recording is longer than {max_seconds:g} s", "cut it: 6 to 30 s are good")
+                    raise AudioError("server.recording_longer_s", max_seconds=max_seconds)
             rate = medium.rate
     except AudioError as error:  # the file has a name of ours, which tells nobody anything
         raise AudioError(error.message.replace(str(recording), "the recording"), error.hint) from error
     if count < LEAST_SECONDS * rate:
-        raise AudioError(f"a recording of {count / rate:.2f} s is too short", "6 to 30 s of clean speech are good")
+        raise AudioError("server.recording_s_too_short", count=count / rate)
     return Wave(np.concatenate(pieces), rate)

@@ -48,7 +48,7 @@ class FormantEngine:
     def wholes(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times]]:
         """Each phrase with the times of its phones. SynthesisError if a recording's voice is asked for."""
         if voice is not None:
-            raise SynthesisError("the formant voice cannot speak like a recording", "load a model, or take a variant")
+            raise SynthesisError("speak.formant_voice_speak_like")
         spoken = {}
         for number, phrase in phrases.items():
             said = self._at(phrase.rate).speak_timed([word.phones for word in phrase.words], phrase.mark)
@@ -57,4 +57,4 @@ class FormantEngine:
 
     def listen(self, paths: Sequence[Path]) -> Voice:
         """Refused: SynthesisError."""
-        raise SynthesisError("the formant voice cannot learn from a recording", "load a model: dimts fetch gets one")
+        raise SynthesisError("speak.formant_voice_learn_recording")

@@ -62,9 +62,9 @@ class SpeakSettings:
 
     def __post_init__(self) -> None:
         if not SLOWEST <= self.rate <= FASTEST:
-            raise ConfigError(f"speak.rate = {self.rate} is out of range", f"choose from {SLOWEST} to {FASTEST}")
+            raise ConfigError("speak.speak_rate_out_range", rate=self.rate, slowest=SLOWEST, fastest=FASTEST)
         if self.seed < 0:
-            raise ConfigError(f"speak.seed = {self.seed} is negative", "0 or more")
+            raise ConfigError("speak.speak_seed_negative", seed=self.seed)
         for name, least in (("retries", 0), ("max_stretch", 1.0), ("together", 1)):
             if not getattr(self, name) >= least:
-                raise ConfigError(f"speak.{name} = {getattr(self, name)} is too small", f"{least} or more")
+                raise ConfigError("speak.speak_too_small", name=name, getattr=getattr(self, name), least=least)

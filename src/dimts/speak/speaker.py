@@ -119,7 +119,7 @@ class Speaker:
     def phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:
         """The phrases of `text`, each with the pause after it in seconds (after the last, only one asked for)."""
         if not text.strip():
-            raise TextError("the text is empty", "give some Amharic text, e.g. 'ሰላም ለዓለም'")
+            raise TextError("speak.text_empty")
         waiting: list[Phrase] = []
         amharic = False
         for phrase in self.frontend(text):
@@ -129,7 +129,7 @@ class Speaker:
                 yield waiting[0], waiting.pop(0).pause_seconds / self.settings.rate
         if not amharic:
             shown = " ".join(text.split())[:40]
-            raise TextError(f"there is no Amharic to read in {shown!r}", "write it in fidel, e.g. 'ሰላም ለዓለም'")
+            raise TextError("speak.no_amharic_read", shown=shown)
         last = waiting[0]
         yield last, 0.0 if last.words else last.pause_seconds / self.settings.rate
 
@@ -137,7 +137,9 @@ class Speaker:
         if not isinstance(voice, str):
             return voice
         if voice not in self.voices:
-            raise SynthesisError(f"{self.engine.name} has no voice {voice!r}", nearest(voice, self.voices))
+            raise SynthesisError(
+                "speak.no_voice", engine=self.engine.name, voice=voice, nearest=nearest(voice, self.voices)
+            )
         return self.voices[voice]
 
 
@@ -153,10 +155,7 @@ def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
         return from_table(FrontendSettings, settings, "text")
     except ConfigError as error:
         made_with = note.get("version", "another version")
-        raise CheckpointError(
-            f"the voice's front end (dimts {made_with}) cannot be restored here: {error.message}",
-            "use the version of dimts it was made with, or train it again",
-        ) from error
+        raise CheckpointError("speak.voice_s_front_end", made_with=made_with, error=error.message) from error
 
 
 def _is_amharic(phrase: Phrase) -> bool:

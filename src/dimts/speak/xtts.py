@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import ConfigError, SynthesisError
+from dimts.base.messages import Message
 from dimts.base.plugins import has
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.speak.degeneration import Fault, examine, running
@@ -116,9 +117,7 @@ class XttsEngine:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             model = bundle.model.to(place)
         except (RuntimeError, AssertionError) as error:  # torch's own words for a device that is not there
-            raise ConfigError(
-                f"device {device!r} cannot be used: {error}", "leave --device out, or take cpu"
-            ) from error
+            raise ConfigError("speak.device_used", device=device, error=error) from error
         self.model = prepare_for_inference(model, settings.weights, settings.steps, on_progress)
         self._cores = split_threads(torch.get_num_threads()) if self.model.device.type == "cpu" else None
         """Threads for decoding and for the vocoder, where both can work at once."""
@@ -132,7 +131,7 @@ class XttsEngine:
         """The same model with other settings; nothing is loaded or copied. ConfigError for other weights or steps."""
         for name in ("weights", "steps"):
             if getattr(settings, name) != getattr(self.settings, name):
-                raise ConfigError(f"speak.{name} is chosen when a voice is loaded", "load it again: Speaker.load")
+                raise ConfigError("speak.speak_chosen_when_voice", name=name)
         other = copy.copy(self)
         other.settings, other._generate = settings, _with(self._own, settings)
         return other
@@ -324,7 +323,7 @@ class XttsEngine:
         if len(ids) <= spec.max_text and codes <= spec.max_codes:
             yield phrase, ids
         elif len(phrase.words) < 2:
-            raise SynthesisError(f"{_shown(phrase)} is too long for this model", "put a space into it")
+            raise SynthesisError("speak.too_long_model", phrase=_shown(phrase))
         else:
             middle = len(phrase.words) // 2
             yield from self._fitting(replace(phrase, words=phrase.words[:middle], mark=""))
@@ -337,7 +336,7 @@ class XttsEngine:
         """
         if voice is None:
             if not self.voices:
-                raise SynthesisError(f"{self.name} has no voice of its own", "give a recording: --voice abebe.wav")
+                raise SynthesisError("speak.no_voice_own", name=self.name)
             name = next(iter(self.voices))
             if len(self.voices) > 1 and not self._told_of_voice:
                 self._note(0, f"speaking with {name!r}, the first of {len(self.voices)} voices")
@@ -362,15 +361,15 @@ def prepare_for_inference(
         model = quantise(model, "dynamic" if steps == "torch" or not has("numba") else "weight")
     elif kept != "float32":
         if place == "cpu":
-            raise ConfigError(f"speak.weights = {kept!r} is many times slower than float32 on a CPU", "take int8 there")
+            raise ConfigError("speak.speak_weights_many_times", kept=kept)
         if kept == "bfloat16" and place == "cuda" and not torch.cuda.is_bf16_supported():
-            raise ConfigError("this card cannot compute in bfloat16", 'take speak.weights = "float16"')
+            raise ConfigError("speak.card_compute_bfloat16")
         model.gpt.to(getattr(torch, kept))
     reason = cpu_decoder.refusal(model.gpt)
     if steps == "compiled" or (steps == "auto" and not reason):
         cpu_decoder.compile_decoder(model.gpt)
     elif steps == "auto" and place == "cpu":
-        on_progress(Progress("speak", 0, None, "phrases", f"decoding takes twice as long as it could: {reason}"))
+        on_progress(Progress("speak", 0, None, "phrases", Message("speak.decoding_takes_twice_long", reason=reason)))
     return model
 
 

@@ -84,10 +84,10 @@ class NormaliseSettings:
         names = [step.name for step in STEPS]
         for name in self.off:
             if name not in names:
-                raise ConfigError(f"text.normalise.off: no step {name!r}", nearest(name, names))
+                raise ConfigError("text.text_normalise_off_no", name=name, nearest=nearest(name, names))
         for key in self.replace:
             if not key.strip():
-                raise ConfigError("text.normalise.replace: an empty word cannot be replaced", "remove that line")
+                raise ConfigError("text.text_normalise_replace_empty")
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,10 +138,10 @@ def read_cardinal(words: str) -> int:
             total += (group or 1) * multipliers[word]
             group = 0
         else:
-            raise TextError(f"{word!r} is no Amharic number word", "write it as in አንድ ሺህ ሁለት መቶ ሰላሳ አራት")
+            raise TextError("text.no_amharic_number_word", word=word)
         seen = seen or word != fold_homophones(MINUS)
     if not seen:
-        raise TextError("no number words to read", "write them as in አንድ ሺህ ሁለት መቶ ሰላሳ አራት")
+        raise TextError("text.no_number_words_read")
     return -(total + group) if negative else total + group
 
 
@@ -164,7 +164,7 @@ def to_ethiopic(number: int) -> str:
     Pairs of digits from the right; odd pairs take ፻, even ones ፼; a one is unwritten before ፻ and at the front.
     """
     if number < 1:
-        raise TextError(f"{number} has no Ethiopic numeral", "they begin with ፩")
+        raise TextError("text.no_ethiopic_numeral", number=number)
     if number == 1:
         return ETHIOPIC_ONES[0]
     pairs = []
@@ -203,10 +203,10 @@ def from_ethiopic(numeral: str) -> int:
         else:
             worth, value = room, 0
         if worth >= room:
-            raise TextError(f"{numeral!r} is no Ethiopic numeral", "tens stand before ones, as in ፲፱፻፺፯")
+            raise TextError("text.no_ethiopic_numeral_2", numeral=numeral)
         pending, room = pending + value, worth
     if not numeral:
-        raise TextError("no Ethiopic numeral to read", "they look like ፲፱፻፺፯")
+        raise TextError("text.no_ethiopic_numeral_read")
     return total + part + pending
 
 

@@ -75,16 +75,16 @@ class PhraseSettings:
 
     def __post_init__(self) -> None:
         if self.max_characters < 10:
-            raise ConfigError(f"text.phrases.max_characters = {self.max_characters} is too few", "10 or more")
+            raise ConfigError("text.text_phrases_max_characters", max_characters=self.max_characters)
         if self.max_seconds < 1:
-            raise ConfigError(f"text.phrases.max_seconds = {self.max_seconds} is too short", "1 or more")
+            raise ConfigError("text.text_phrases_max_seconds", max_seconds=self.max_seconds)
         if self.syllables_per_second <= 0:
-            raise ConfigError("text.phrases.syllables_per_second must be above 0", "about 5.5")
+            raise ConfigError("text.text_phrases_syllables_per")
         if self.min_words < 1:
-            raise ConfigError("text.phrases.min_words must be at least 1", "1 or more")
+            raise ConfigError("text.text_phrases_min_words")
         for name in ("sentence", "clause", "cut", "paragraph"):
             if getattr(self, f"{name}_pause_seconds") < 0:
-                raise ConfigError(f"text.phrases.{name}_pause_seconds is negative", "0 or more")
+                raise ConfigError("text.text_phrases_pause_seconds", name=name)
 
 
 _PIECES = re.compile(rf"[{MARKS}]|\n|[^ \n{MARKS}]+")

@@ -114,10 +114,7 @@ def plan_attention(
         return Choice(asked, "asked for", {})
     if fallback:
         return Choice(usable[0], f"{asked} was asked for, train.attention_fallback is on", {asked: refused[asked]})
-    raise ConfigError(
-        f"train.attention = {asked!r} cannot run here: {refused[asked]}",
-        f"choose {usable[0]!r}, or set train.attention_fallback = true",
-    )
+    raise ConfigError("train.train_attention_run", asked=asked, refused=refused[asked], usable=usable[0])
 
 
 def plan_precision(asked: str, machine: MachineInfo) -> Choice:
@@ -129,7 +126,7 @@ def plan_precision(asked: str, machine: MachineInfo) -> Choice:
         refused["bf16"] = f"{machine.name} has no bf16 units (compute capability below 8.0)"
     if asked in refused:
         other = "fp16" if machine.device == "cuda" else "bf16"
-        raise ConfigError(f"train.precision = {asked!r}: {refused[asked]}", f"choose 'float32' or {other!r}")
+        raise ConfigError("train.train_precision", asked=asked, refused=refused[asked], other=other)
     if asked != "auto":
         return Choice(asked, "asked for", {})
     if machine.device == "cuda" and "bf16" not in refused:

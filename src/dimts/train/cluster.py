@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import DimtsError, TrainingError
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
@@ -93,11 +94,8 @@ def fine_tune_on_ray(
             reason = _first_line(error)
             if interrupt.wanted:
                 raise KeyboardInterrupt
-            on_progress(Progress("train", 0, None, "steps", f"workers were lost ({reason}): all begin again"))
-    raise TrainingError(
-        f"workers were lost {settings.ray.retries + 1} times, at last: {reason}",
-        "see 'ray status' and the machines' memory; the same command goes on at the last checkpoint",
-    )
+            on_progress(Progress("train", 0, None, "steps", Message("train.workers_lost_all_begin", reason=reason)))
+    raise TrainingError("train.workers_lost_times_last", retries=settings.ray.retries + 1, reason=reason)
 
 
 def _once(
@@ -163,8 +161,7 @@ def _work(config: dict[str, Any]) -> FineTuneResult:
     try:
         return _fine_tune(errand)
     except DimtsError as error:
-        # plain, as some of the tree cannot be rebuilt from their message alone
-        errand.mail.put(DimtsError(error.message, error.hint))
+        errand.mail.put(error)
         raise
 
 
@@ -176,10 +173,7 @@ def _fine_tune(errand: _Errand) -> FineTuneResult:
     if errand.folder.is_dir():
         os.chdir(errand.folder)
     if not errand.project.is_dir():
-        raise TrainingError(
-            f"{errand.project} is not on the machine {os.uname().nodename} of the cluster",
-            "put the project on a disk that all machines see under the same path",
-        )
+        raise TrainingError("train.not_machine_cluster", project=errand.project, nodename=os.uname().nodename)
     torch.set_num_threads(errand.settings.ray.cores)
     place = ClusterInfo(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
     first = train.get_context().get_world_rank() == 0
@@ -202,7 +196,7 @@ def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) 
         yield "the cluster this program was connected to"
         return
     own = not wanted.address
-    on_progress(Progress("cluster", 0, 1, "clusters", "starting Ray on this machine" if own else ""))
+    on_progress(Progress("cluster", 0, 1, "clusters", Message("train.ray_starts_here") if own else None))
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if own:
@@ -213,8 +207,7 @@ def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) 
             ray.init(address=wanted.address, **quiet)
     except Exception as error:
         raise TrainingError(
-            f"no Ray cluster at {wanted.address or 'this machine'}: {_first_line(error)}",
-            "start one with 'ray start --head', or leave train.ray.address empty",
+            "train.no_ray_cluster", address=wanted.address or "this machine", first_line=_first_line(error)
         ) from error
     on_progress(Progress("cluster", 1, 1, "clusters"))
     try:
@@ -228,10 +221,7 @@ def _large_enough(ray: Any, wanted: RayTrainSettings) -> None:
     """Raise TrainingError for more workers than there are cores: Ray would wait for them for ever."""
     have = ray.cluster_resources().get("CPU", 0)
     if have < wanted.workers * wanted.cores:
-        raise TrainingError(
-            f"the cluster has {have:g} cores, {wanted.workers} workers of {wanted.cores} need more",
-            "lower train.ray.workers or train.ray.cores, or add machines",
-        )
+        raise TrainingError("train.cluster_cores_workers_need", have=have, workers=wanted.workers, cores=wanted.cores)
 
 
 def _asked_for(address: str) -> None:

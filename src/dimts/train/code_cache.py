@@ -25,6 +25,7 @@ from torch import Tensor
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, DataError, DimtsError
 from dimts.base.files import fingerprint, write_text
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Utterance
@@ -135,8 +136,16 @@ def cache_codes(
                     held += len(audio) / coder.spec.input_rate
             except DimtsError as error:
                 if not skip:
-                    raise type(error)(f"clip {row.id}: {error.message}", error.hint or _REMEDY) from error
-                on_progress(Progress("codes", done, len(rows), "clips", message=f"left out {row.id}: {error.message}"))
+                    raise type(error)("train.clip_unusable", clip=row.id, reason=error) from error
+                on_progress(
+                    Progress(
+                        "codes",
+                        done,
+                        len(rows),
+                        "clips",
+                        message=Message("train.left_out", row=row.id, error=error.message),
+                    )
+                )
                 continue
             clips[row.id] = clip
             if held >= _SHARD_SECONDS:
@@ -153,10 +162,10 @@ _REMEDY = "mend or remove the clip and run 'dimts data prepare', or set train.ba
 
 def _audio_of(path: Path, spec: Spec) -> Tensor:
     if not path.is_file():
-        raise DataError(f"{path.name} is missing", "run 'dimts data prepare' again")
+        raise DataError("train.missing", path=path.name)
     samples = Wave.load(path, spec.input_rate).samples
     if not np.isfinite(samples).all():
-        raise AudioError(f"{path.name} holds samples that are not numbers", _REMEDY)
+        raise AudioError("train.holds_samples_not_numbers", path=path.name)
     return torch.from_numpy(samples.copy())
 
 
@@ -165,7 +174,7 @@ def _fingerprint_of(path: Path, name: str, memo: dict[str, list[Any]]) -> str:
     try:
         status = path.stat()
     except OSError as error:
-        raise DataError(f"{name} is missing", "run 'dimts data prepare' again") from error
+        raise DataError("train.missing_2", name=name) from error
     looks = [status.st_size, status.st_mtime_ns]
     if name not in memo or memo[name][:2] != looks:
         memo[name] = [*looks, fingerprint(path)[:_KEY_LETTERS]]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dimts.base.errors import DataError, DimtsError, ProjectError
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
@@ -65,18 +66,18 @@ def load_training_set(
     kept = [row for row in rows if row.kept and row.split in ("train", "dev")]
     if not any(row.split == "train" for row in kept):
         why = f"{len(rows)} rows, none kept for training" if rows else "it has no rows"
-        raise DataError(f"nothing to train on in {project.manifest}: {why}", "dimts data prepare; dimts data check")
+        raise DataError("train.nothing_train", manifest=project.manifest, why=why)
     store, clips, remarks = _clips(project, settings, engine, kept, on_progress)
     weights = settings.batches.weights
     unknown = sorted(set(weights) - {row.speaker for row in kept})
     if unknown:
         known = ", ".join(sorted({row.speaker for row in kept if row.speaker})) or "none is named"
-        raise DataError(f"train.batches.weights names {unknown[0]!r}, who has no clip here", f"speakers: {known}")
+        raise DataError("train.train_batches_weights_names", unknown=unknown[0], known=known)
     train = [clip for clip, row in clips if row.split == "train"]
     train = [replace(clip, weight=weights.get(clip.speaker, 1.0)) for clip in train]
     dev = [clip for clip, row in clips if row.split == "dev"]
     if not train:
-        raise DataError("no clip can be trained on", "; ".join(remarks[:3]) or "dimts data check")
+        raise DataError("train.no_usable_clip", remarks=remarks[:3])
     if not dev:
         remarks.append("no dev clips: the training loss stands in for the dev loss (see data.split.dev_share)")
     stores = [store]
@@ -112,7 +113,7 @@ def _clips(
     skip = settings.batches.unusable == "skip"
     spec, remarks = engine.model.spec, list[str]()
     if engine.model.dvae is None:
-        raise DataError("the base has no DVAE to make codes with", "put dvae.pth and mel_stats.pth beside model.pth")
+        raise DataError("train.base_no_dvae_make")
 
     def heard(progress: Progress) -> None:
         if progress.message:
@@ -129,8 +130,8 @@ def _clips(
             clips.append((_clip(row, keys[row.id], store, engine, spec), row))
         except DimtsError as error:
             if not skip:
-                raise DataError(f"clip {row.id}: {error.message}", error.hint) from error
-            remarks.append(f"left out {row.id}: {error.message}")
+                raise DataError("train.clip_unusable", clip=row.id, reason=error) from error
+            remarks.append(Message("train.clip_left_out", clip=row.id, reason=error))
             on_progress(Progress("codes", len(clips), len(rows), "clips", remarks[-1]))
     return store, clips, remarks
 
@@ -139,14 +140,13 @@ def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, sp
     ids = engine.vocabulary.encode(engine.spell(row))
     samples = store.samples(key)
     clip = TrainingClip(row.id, key, tuple(ids), samples, spec.codes_of(samples), spec, row.speaker)
-    remedy = "let 'dimts data prepare' cut it, or set train.batches.unusable = 'skip'"
     if clip.codes > spec.max_codes:
         most = spec.max_codes / spec.codes_per_second
-        raise DataError(f"{clip.seconds:.1f} s are longer than the engine's {most:.1f} s", remedy)
+        raise DataError("train.clip_too_long", seconds=clip.seconds, limit=most)
     if len(ids) > spec.max_text:
-        raise DataError(f"a text of {len(ids)} ids is longer than the engine's {spec.max_text}", remedy)
+        raise DataError("train.text_too_long", ids=len(ids), limit=spec.max_text)
     if clip.seconds < _SHORTEST_SECONDS:
-        raise DataError(f"{clip.seconds:.2f} s are shorter than {_SHORTEST_SECONDS} s", remedy)
+        raise DataError("train.clip_too_short", seconds=clip.seconds, limit=_SHORTEST_SECONDS)
     return clip
 
 
@@ -157,10 +157,10 @@ def _replayed(
     try:
         other = Project.open(settings.batches.replay)
     except ProjectError as error:
-        raise DataError(f"train.batches.replay: {error.message}", "name the folder of a prepared project") from error
+        raise DataError("train.train_batches_replay", error=error.message) from error
     rows = [row for row in Manifest.read(other.manifest) if row.kept and row.split == "train"]
     if not rows:
-        raise DataError(f"train.batches.replay: {other.root} has no clips to train on", "prepare it first")
+        raise DataError("train.train_batches_replay_no", other=other.root)
     store, clips, _ = _clips(other, settings, engine, rows, on_progress)
     share = settings.batches.replay_share * sum(clip.seconds for clip in own) / sum(clip.seconds for clip, _ in clips)
     return [replace(clip, weight=share) for clip, _ in clips], store

@@ -64,29 +64,19 @@ class Processes:
             self.accelerator = Accelerator(cpu=machine.device == "cpu", mixed_precision=_MIXED[precision])
         if self.accelerator.distributed_type not in _KNOWN:
             raise TrainingError(
-                f"training by {self.accelerator.distributed_type.value} is not supported",
-                "use DDP or FSDP: torchrun --nproc-per-node N -m dimts train PROJECT",
+                "train.training_not_supported", distributed_type=self.accelerator.distributed_type.value
             )
         if self.count == 1 and (asked := _processes_asked_for()) > 1:
-            raise TrainingError(
-                f"accelerate launch was asked for {asked} processes and started one, as it does with --cpu",
-                f"torchrun --nproc-per-node {asked} -m dimts train PROJECT",
-            )
+            raise TrainingError("train.accelerate_launch_asked_processes", asked=asked)
         self.place = place
         """In a cluster."""
         self.sharded = sharding == "full" or launched_sharded
         """Each process holds a slice of the parameters."""
         self.sharded_why = "asked for" if sharding == "full" else "asked for by accelerate launch"
         if self.sharded and self.count == 1:
-            raise ConfigError(
-                "train.sharding = 'full' shares the weights among processes, and there is one",
-                "torchrun --nproc-per-node N -m dimts train PROJECT, or train.sharding = 'off'",
-            )
+            raise ConfigError("train.train_sharding_full_shares")
         if self.sharded and precision == "fp16":
-            raise ConfigError(
-                "train.sharding = 'full' with fp16 would need a gradient scaler that knows slices",
-                "use bf16 or float32",
-            )
+            raise ConfigError("train.train_sharding_full_fp16")
 
     @property
     def rank(self) -> int:

@@ -31,9 +31,9 @@ class StopSettings:
 
     def __post_init__(self) -> None:
         if min(self.patience, self.divergence_rises, self.bad_steps) < 0:
-            raise ConfigError("train.stop: counts must not be negative", "0 switches an alarm off")
+            raise ConfigError("train.train_stop_counts_not")
         if not 0 <= self.minimum_gain < 1 or self.divergence_rise < 0:
-            raise ConfigError("train.stop: shares lie between 0 and 1", "0.01 is one per cent")
+            raise ConfigError("train.train_stop_shares_lie")
 
 
 @dataclass(frozen=True, slots=True)

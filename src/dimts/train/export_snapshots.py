@@ -35,13 +35,15 @@ def chosen_run(project: Project, name: str = "last") -> RunFolder:
         root = project.inside(f"runs/{name}")
         if not root.is_dir():
             known = sorted(path.name for path in project.runs.glob("*/"))
-            raise CheckpointError(f"{project.root} has no run {name!r}", nearest(name, [*known, "last"]))
+            raise CheckpointError(
+                "train.no_run", project=project.root, name=name, nearest=nearest(name, [*known, "last"])
+            )
         return RunFolder(root)
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
         if Checkpoints(folder.checkpoints, 1).all():
             return folder
-    raise CheckpointError(f"{project.root} has no run with snapshots", f"dimts train {project.root}")
+    raise CheckpointError("train.no_run_snapshots", project=project.root)
 
 
 def export_snapshots(project: Project, run: RunFolder, on_progress: ProgressCallback = ignore) -> dict[str, Path]:
@@ -51,7 +53,7 @@ def export_snapshots(project: Project, run: RunFolder, on_progress: ProgressCall
     """
     snapshots = Checkpoints(run.checkpoints, 1).all()
     if not snapshots:
-        raise CheckpointError(f"{run.root} has no snapshots", "raise train.keep before training")
+        raise CheckpointError("train.no_snapshots", run=run.root)
     where = {path.name: run.root / VOICES / path.name for path in snapshots}
     waiting = [path for path in snapshots if not (where[path.name] / BUNDLE).is_file()]
     if not waiting:
@@ -61,7 +63,7 @@ def export_snapshots(project: Project, run: RunFolder, on_progress: ProgressCall
     rows = Manifest.read(project.manifest)
     engine = load_base(project, settings, rows, ignore)
     if info["engine"] != engine.name:
-        raise CheckpointError(f"{run.root.name} began from another engine", "its base or vocabulary has changed since")
+        raise CheckpointError("train.began_another_engine", run=run.root.name)
     data = load_training_set(project, settings, engine, rows, ignore)
     configure(engine.model, settings, "eager")
     owner = project.settings("project", ProjectSettings)
@@ -82,7 +84,7 @@ def export_snapshots(project: Project, run: RunFolder, on_progress: ProgressCall
         lora.merge(model, keep=False)
         bundle = Bundle(model, engine.vocabulary, engine.front_end, {speaker: voice}, meta, engine.config)
         save_bundle(bundle, where[path.name], dvae=model.dvae is not None)
-        on_progress(Progress("recall", done, len(waiting), "snapshots"))
+        on_progress(Progress("export_snapshots", done, len(waiting), "snapshots"))
     return where
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.config import to_dict
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
@@ -110,7 +111,11 @@ def fine_tune(
         checkpoints = Checkpoints(folder.checkpoints, settings.keep)
         if last := checkpoints.last():
             training.restore(load(last))
-            on_progress(Progress("train", training.taken, training.total, "steps", f"going on with {folder.root.name}"))
+            on_progress(
+                Progress(
+                    "train", training.taken, training.total, "steps", Message("train.going", folder=folder.root.name)
+                )
+            )
         plan = _plan(machine, precision, attention, training, compiled)
         if processes.main:
             folder.write("plan.json", plan)

@@ -72,10 +72,7 @@ def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
             raise MissingExtra("bitsandbytes", "cuda", "train.optimizer = '8bit' stores Adam's averages in 8 bits")
         if device == "cpu" and (have := _version("bitsandbytes")) < _8BIT_ON_CPU:
             told = ".".join(map(str, have))
-            raise ConfigError(
-                f"train.optimizer = '8bit' on a processor needs bitsandbytes 0.50, this is {told}",
-                "pip install -U bitsandbytes, or choose 'auto'",
-            )
+            raise ConfigError("train.train_optimizer_bit_processor", told=told)
         return kernel, "asked for"
     if kernel != "auto":
         return kernel, "asked for"

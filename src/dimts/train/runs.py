@@ -146,7 +146,7 @@ def ask_pause(project: Project) -> Path:
         if (root / _RUN).is_file() and not RunFolder(root).info().get("ended") and _alive(project):
             write_text(root / PAUSE, "")
             return root
-    raise TrainingError("no run is going on in this project", f"dimts train {project.root}")
+    raise TrainingError("train.no_run_going_project", project=project.root)
 
 
 @contextlib.contextmanager
@@ -154,9 +154,7 @@ def only_one(project: Project) -> Iterator[None]:
     """Keep other processes from training in this project meanwhile. TrainingError if one does."""
     lock = project.runs / _LOCK
     if _alive(project):
-        raise TrainingError(
-            f"process {lock.read_text()} is training in this project", "wait for it, or dimts train --pause"
-        )
+        raise TrainingError("train.process_training_project", read_text=lock.read_text())
     write_text(lock, str(os.getpid()))
     try:
         yield

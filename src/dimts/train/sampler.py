@@ -49,10 +49,7 @@ class Sampler:
     def __post_init__(self) -> None:
         drawable = sum(row.weight > 0 for row in self.rows)
         if drawable < self.parts:
-            raise TrainingError(
-                f"{drawable} clips cannot be shared by {self.parts} forward passes per step",
-                "prepare more clips, or lower train.batches.accumulate or the number of processes",
-            )
+            raise TrainingError("train.clips_shared_forward_passes", drawable=drawable, parts=self.parts)
 
     def epoch(self, number: int) -> list[Step]:
         """The steps of epoch `number` (from 0), in order."""

@@ -38,9 +38,9 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         if self.seconds < 0 or self.clips < 0 or self.accumulate < 1:
-            raise ConfigError("train.batches: seconds ≥ 0, clips ≥ 0, accumulate ≥ 1", "mend [train.batches]")
+            raise ConfigError("train.train_batches_seconds_clips")
         if any(weight < 0 for weight in self.weights.values()) or not 0 <= self.replay_share <= 10:
-            raise ConfigError("train.batches: weights ≥ 0, replay_share between 0 and 10", "mend [train.batches]")
+            raise ConfigError("train.train_batches_weights_replay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,9 @@ class ReferenceSettings:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.min_seconds <= self.max_seconds <= 30 or self.fixed < 0:
-            raise ConfigError(
-                "train.reference: 0.5 ≤ min_seconds ≤ max_seconds ≤ 30, fixed ≥ 0", "mend [train.reference]"
-            )
+            raise ConfigError("train.train_reference_min_seconds")
         if self.mask == "coqui" and not self.pad:
-            raise ConfigError(
-                "train.reference.mask = 'coqui' repeats the published training, which padded crops",
-                "set train.reference.pad = true as well",
-            )
+            raise ConfigError("train.train_reference_mask_coqui")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,7 @@ class ScheduleSettings:
 
     def __post_init__(self) -> None:
         if self.warmup_steps < 0 or not 0 <= self.final_share <= 1:
-            raise ConfigError("train.schedule: warmup_steps ≥ 0 and 0 ≤ final_share ≤ 1", "mend [train.schedule]")
+            raise ConfigError("train.train_schedule_warmup_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ class TrainLoraSettings:
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise ConfigError("train.lora: rank ≥ 1, alpha > 0, 0 ≤ dropout < 1", "mend [train.lora]")
+            raise ConfigError("train.train_lora_rank_alpha")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +116,7 @@ class RayTrainSettings:
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.cores < 1 or self.retries < 0:
-            raise ConfigError("train.ray: workers ≥ 1, cores ≥ 1, retries ≥ 0", "mend [train.ray]")
+            raise ConfigError("train.train_ray_workers_cores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +233,7 @@ class TrainSettings:
         }
         for rule, holds in checks.items():
             if not holds:
-                raise ConfigError(f"train: {rule}", "mend [train] in dimts.toml, or --set train.KEY=VALUE")
+                raise ConfigError("train.train", rule=rule)
         _ = self.checkpoint_every
 
     @property
@@ -249,9 +244,7 @@ class TrainSettings:
             return int(words == ["on"])
         if len(words) == 2 and words[0] == "every" and words[1].isdigit() and int(words[1]) > 0:
             return int(words[1])
-        raise ConfigError(
-            f"train.checkpointing = {self.checkpointing!r} is not a choice", 'write "off", "on" or "every 2"'
-        )
+        raise ConfigError("train.train_checkpointing_not_choice", checkpointing=self.checkpointing)
 
     @property
     def frozen_conditioning(self) -> bool:

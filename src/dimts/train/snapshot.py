@@ -126,10 +126,10 @@ def load(folder: Path) -> Snapshot:
         tensors: dict[str, dict[str, torch.Tensor]] = {}
         for name, expected in hashes.items():
             if fingerprint(folder / name) != expected:
-                raise CheckpointError(f"{folder / name} is damaged", f"delete {folder} and run the command again")
+                raise CheckpointError("train.damaged_2", folder=folder / name, folder_2=folder)
             tensors[name] = load_file(folder / name)
     except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is damaged: {error}", "delete it and run the command again") from error
+        raise CheckpointError("train.damaged", folder=folder, error=error) from error
     return Snapshot(step, tensors.get(WEIGHTS, {}), tensors.get(OPTIMIZER, {}), tensors.get(AVERAGE, {}), state)
 
 
@@ -144,9 +144,7 @@ def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> Non
     own = trained(model)
     if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
         odd = sorted(own.keys() ^ weights.keys()) or [name for name in own if own[name].shape != weights[name].shape]
-        raise CheckpointError(
-            f"the checkpoint belongs to another model or setting: {odd[0]}", "start a new run (--new)"
-        )
+        raise CheckpointError("train.checkpoint_belongs_another_model", odd=odd[0])
     for name, parameter in own.items():
         parameter.copy_(shard_like(weights[name], parameter))
 

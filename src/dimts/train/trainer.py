@@ -87,14 +87,9 @@ class Trainer:
         )
         kernel, why = choose_kernel(settings.optimizer, processes.device.type)
         if kernel == "8bit" and processes.sharded:
-            raise ConfigError(
-                "train.optimizer = '8bit' does not know slices", "choose 'auto', or train.sharding = 'off'"
-            )
+            raise ConfigError("train.train_optimizer_bit_does")
         if settings.compile and processes.sharded:
-            raise ConfigError(
-                "train.compile with slices has not been seen to give the losses of one process",
-                "set train.compile = false, or train.sharding = 'off'",
-            )
+            raise ConfigError("train.train_compile_slices_not")
         self.kernel_why = f"{kernel}: {why}"
         self.learning_rate = settings.learning_rate or self._usual_rate()
         if processes.sharded:
@@ -310,8 +305,10 @@ class Trainer:
             )
             folder.write("bad_batch.json", {"step": self.taken, "clips": names})
         return TrainingError(
-            f"loss or gradient was not finite in {self.guard.skipped} steps, last at step {self.taken}",
-            f"look at the clips in {folder.root / 'bad_batch.json'}, or lower train.learning_rate",
+            "train.loss_gradient_not_finite",
+            skipped=self.guard.skipped,
+            taken=self.taken,
+            folder=folder.root / "bad_batch.json",
         )
 
     # Judging

@@ -74,14 +74,12 @@ class WebSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise ConfigError(f"--port {self.port} is no port", "0 to 65535")
+            raise ConfigError("web.port_no_port", port=self.port)
         if self.max_upload_megabytes < 1:
-            raise ConfigError("--max-upload-mb must be 1 or more", "200 is usual")
+            raise ConfigError("web.max_upload_mb")
         if self.auth is None and self.open_to_others:
             what = "--share" if self.share else f"--host {self.host}"
-            raise ConfigError(
-                f"{what} opens the page to others and needs --auth", "give a file of user:password lines: --auth FILE"
-            )
+            raise ConfigError("web.opens_page_others_needs", what=what)
 
     @property
     def open_to_others(self) -> bool:
@@ -100,19 +98,19 @@ def read_passwords(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
         mode = path.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", "a text file of user:password lines") from error
+        raise ConfigError("web.read", path=path, error=error) from error
     if os.name == "posix" and mode & 0o077:
-        raise ConfigError(f"others can read {path}", f"chmod 600 {path}")
+        raise ConfigError("web.others_read", path=path)
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         user, sign, password = line.strip().partition(":")
         if not sign or not user or len(password) < 8:
-            raise ConfigError(f"{path}, line {number}: not user:password", "passwords have 8 letters or more")
+            raise ConfigError("web.line_not_user_password", path=path, number=number)
         found[user] = password
     if not found:
-        raise ConfigError(f"{path} names nobody", "write user:password lines")
+        raise ConfigError("web.names_nobody", path=path)
     return found
 
 
@@ -256,7 +254,7 @@ def _private(home: Workspace) -> list[str]:
 def open_home(folder: Path) -> Workspace:
     """The home of a folder. ProjectError for one that is not there."""
     if not folder.is_dir():
-        raise ProjectError(f"no such folder: {folder}", f"make it: mkdir {folder}, or dimts new {folder}")
+        raise ProjectError("web.no_such_folder", folder=folder)
     return Workspace(folder.resolve())
 
 
@@ -307,7 +305,7 @@ async def _run(server: Any, door: PageAccessMiddleware, sock: Any, told: Callabl
         await server.serve(sockets=[sock])
         opening.cancel()
     if door.failed:
-        raise ConfigError(f"the page cannot be built: {door.failed}", "see above")
+        raise ConfigError("web.page_built", failed=door.failed)
 
 
 async def _asked(door: PageAccessMiddleware) -> None:
@@ -357,10 +355,7 @@ def _bound(settings: WebSettings) -> Any:
         sock.listen()  # who comes before the server is up waits instead of being refused
     except OSError as error:
         sock.close()
-        raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
-            "choose another with --port, 0 for any",
-        ) from error
+        raise ConfigError("web.listen", host=settings.host, port=settings.port, strerror=error.strerror) from error
     return sock
 
 

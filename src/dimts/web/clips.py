@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dimts.base.errors import DataError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings, judged
 from dimts.data.journal import Journal
@@ -21,7 +22,7 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import PrepareSettings
 from dimts.data.process import described
 
-DROPPED = Issue("mismatch", "set aside by a person")
+DROPPED = Issue("mismatch", Message("web.mismatch"))
 """How a person's "drop" stands in the manifest."""
 MAX_LETTERS = 2000
 _TEXT_KINDS = frozenset(
@@ -41,7 +42,7 @@ def row_of(project: Project, identity: str) -> Utterance:
     for row in rows(project):
         if row.id == identity:
             return row
-    raise DataError(f"no such clip: {str(identity)[:60]!r}", "load the table again")
+    raise DataError("web.no_such_clip", identity=str(identity)[:60])
 
 
 def sound_of(project: Project, row: Utterance) -> Path | None:
@@ -56,7 +57,7 @@ def correct(project: Project, identity: str, text: str) -> Utterance:
 
     text = " ".join(unicodedata.normalize("NFC", text).split())
     if not text or len(text) > MAX_LETTERS:
-        raise DataError("the text is empty or too long", f"write what is spoken, at most {MAX_LETTERS} letters")
+        raise DataError("web.text_empty_too_long", max_letters=MAX_LETTERS)
     settings = project.settings("data", PrepareSettings)
     lexicon = project.lexicon if project.lexicon.is_file() else None
     frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
@@ -78,7 +79,7 @@ def keep(project: Project, identity: str) -> Utterance:
     with _edited(project) as found:
         row = _one(found, identity)
         if not (row.path and row.text and row.seconds > 0):
-            raise DataError("a clip without sound or text cannot be kept", "write down what is spoken first")
+            raise DataError("web.clip_without_sound_text")
         doubts = tuple(doubt for doubt in row.doubts if not settings.check.sets_aside(doubt.kind))
         found[identity] = _placed(replace(row, doubts=doubts, by="person"), row, settings.check)
     return found[identity]
@@ -101,7 +102,7 @@ def _placed(row: Utterance, before: Utterance, check: CheckSettings) -> Utteranc
 
 def _one(found: dict[str, Utterance], identity: str) -> Utterance:
     if identity not in found:
-        raise DataError(f"no such clip: {str(identity)[:60]!r}", "load the table again")
+        raise DataError("web.no_such_clip", identity=str(identity)[:60])
     return found[identity]
 
 
@@ -109,7 +110,7 @@ def _one(found: dict[str, Utterance], identity: str) -> Utterance:
 def _edited(project: Project) -> Iterator[dict[str, Utterance]]:
     """The rows by id, written back when the block ends well; no run prepares meanwhile."""
     if not project.manifest.is_file():
-        raise DataError("nothing is prepared yet", "prepare the recordings first")
+        raise DataError("web.nothing_prepared_yet")
     with Journal.open(project.clips):
         found = {row.id: row for row in Manifest.read(project.manifest)}
         yield found

@@ -81,12 +81,9 @@ def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -
     """A new comparison. DataError for equal voices or no sentences."""
     texts = list(dict.fromkeys(" ".join(text.split()) for text in sentences if text.strip()))
     if first == second:
-        raise DataError("both voices are the same", "choose two")
+        raise DataError("web.both_voices_same")
     if not texts or len(texts) > MAX_SENTENCES or max(map(len, texts)) > MAX_LETTERS:
-        raise DataError(
-            "there are no sentences, too many, or too long ones",
-            f"1 to {MAX_SENTENCES} lines of at most {MAX_LETTERS} letters",
-        )
+        raise DataError("web.no_sentences_too_many", max_sentences=MAX_SENTENCES, max_letters=MAX_LETTERS)
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     trials = tuple(ComparisonTrial(text, secrets.randbelow(2) == 1) for text in texts)
     made = BlindComparison(identity, first, second, time.time(), trials)
@@ -99,7 +96,7 @@ def load(project: Project, identity: str) -> BlindComparison:
     for path in (project.root / _FOLDER).glob("*.json"):
         if path.stem == identity:
             return _read(path)
-    raise DataError(f"no such comparison: {str(identity)[:60]!r}", "begin a new one")
+    raise DataError("web.no_such_comparison", identity=str(identity)[:60])
 
 
 def judge(project: Project, identity: str, number: int, verdict: str) -> BlindComparison:
@@ -107,9 +104,9 @@ def judge(project: Project, identity: str, number: int, verdict: str) -> BlindCo
     with _ONE_WRITER:
         found = load(project, identity)
         if verdict not in ("a", "b", "tie"):
-            raise DataError(f"unknown verdict {verdict[:20]!r}", "a, b or tie")
+            raise DataError("web.unknown_verdict", verdict=verdict[:20])
         if number != found.at or found.over:
-            raise DataError("this sentence is judged already", "go on with the next one")
+            raise DataError("web.sentence_judged_already")
         trials = list(found.trials)
         trials[number] = replace(trials[number], verdict=verdict)
         found = replace(found, trials=tuple(trials))
@@ -147,4 +144,4 @@ def _read(path: Path) -> BlindComparison:
         trials = tuple(ComparisonTrial(**trial) for trial in content.pop("trials"))
         return BlindComparison(**content, trials=trials)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path.name} is not a comparison: {error}", "delete it and begin a new one") from error
+        raise DataError("web.not_comparison", path=path.name, error=error) from error

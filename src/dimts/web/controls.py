@@ -54,7 +54,7 @@ class Control:
             good = isinstance(value, str) and len(value) <= MAX_LETTERS
             value = " ".join(value.split()) if good and self.look == "text" else value
         if not good:
-            raise ConfigError(f"{self.key} cannot be {str(value)[:60]!r}", "choose one of what is offered")
+            raise ConfigError("web.cannot_be", key=self.key, value=str(value)[:60])
         return value
 
     def _number(self, value: Any) -> Any:
@@ -63,18 +63,18 @@ class Control:
             try:
                 value = float(text) if text else None
             except ValueError as error:
-                raise ConfigError(f"{self.key} = {value[:30]!r} is no number", "write digits") from error
+                raise ConfigError("web.no_number", key=self.key, value=value[:30]) from error
         if value is None:
             if optional(self.key):
                 return None
-            raise ConfigError(f"{self.key} is empty", "give a number")
+            raise ConfigError("web.empty", key=self.key)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{self.key} should be a number", "write digits")
+            raise ConfigError("web.should_number", key=self.key)
         if not (value == value and abs(value) < float("inf")):
-            raise ConfigError(f"{self.key} should be a finite number", "write digits")
+            raise ConfigError("web.should_finite_number", key=self.key)
         if self.look == "whole":
             if value != int(value):
-                raise ConfigError(f"{self.key} = {value} should be a whole number", "leave out the fraction")
+                raise ConfigError("web.should_whole_number", key=self.key, value=value)
             return int(value)
         return float(value)
 
@@ -151,7 +151,7 @@ def by_key(key: str) -> Control:
     for one in controls():
         if one.key == key:
             return one
-    raise ConfigError(f"the page has no control for {key}", "change it in dimts.toml")
+    raise ConfigError("web.page_no_control", key=key)
 
 
 def choices_of(key: str) -> tuple[str, ...]:

@@ -24,9 +24,7 @@ def forecast(page: TabContext, project: Project) -> tuple[list[list[str]], list[
     try:
         found: dict[str, Any] = json.loads(answer)
     except ValueError as error:
-        raise TrainingError(
-            f"the forecast cannot be read: {error}", "run dimts train --dry-run in a terminal"
-        ) from error
+        raise TrainingError("web.forecast_read", error=error) from error
     own = settings.get(project)
     return here(page, found, own["train.epochs"], own["train.steps"]), cards(page, found)
 

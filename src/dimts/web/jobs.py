@@ -113,7 +113,7 @@ class Jobs:
         for job in self.all():
             if job.id == identity:
                 return job
-        raise DataError(f"no such job: {str(identity)[:60]!r}", "choose one of the list")
+        raise DataError("web.no_such_job", identity=str(identity)[:60])
 
     def latest(self) -> Job | None:
         """What the page shows: the job at work, else the next, else the last that was."""
@@ -126,7 +126,7 @@ class Jobs:
         if kind not in COMMANDS:
             raise DataError(f"unknown kind of job: {kind[:60]!r}", "one of " + ", ".join(COMMANDS))
         if any((job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in self.all()):
-            raise DataError("the same work is waiting already", "it starts when the work before it is over")
+            raise DataError("web.same_work_waiting_already")
         job = Job(
             f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}", kind, created=time.time(), links=tuple(links)
         )
@@ -234,7 +234,7 @@ def _signal(job: Job, *, now: bool) -> None:
     except ProcessLookupError:
         return
     except PermissionError as error:
-        raise DimtsError("the job belongs to another user", "ask them to stop it") from error
+        raise DimtsError("web.job_belongs_another_user") from error
 
 
 def _read(path: Path) -> Job | None:

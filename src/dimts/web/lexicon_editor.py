@@ -30,7 +30,7 @@ def fix(
 
     note = " ".join(note.split())
     if not word.strip() or not spoken.strip():
-        raise TextError("the word or its phones are empty", "give both, e.g. ሰላም and s ə l a m")
+        raise TextError("web.word_phones_empty")
     if any(map(is_ethiopic_letter, spoken)):
         reading = read(spoken.strip())
         phones = say(reading, reading.marks)
@@ -39,7 +39,7 @@ def fix(
     entry = lexicon.Entry(word.strip(), phones, note)
     found = lexicon.problems(entry)
     if found and not force:
-        raise TextError(f"{entry.word}: {'; '.join(found)}", "mend the phones, or save it all the same")
+        raise TextError("web.message", word=entry.word, found=tuple(found))
     return entry, lexicon.add(project.lexicon, entry.word, phones, note)
 
 

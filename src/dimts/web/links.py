@@ -21,9 +21,9 @@ def links_of(text: str, *, open_to_others: bool) -> tuple[str, ...]:
     """The links in a text, one a line, each once. SourceError for one that may not be fetched, or none."""
     links = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not links:
-        raise SourceError("there is no link", "paste the address of a recording, one a line")
+        raise SourceError("web.no_link")
     if len(links) > MAX_LINKS:
-        raise SourceError(f"{len(links)} links at once are too many", f"at most {MAX_LINKS}")
+        raise SourceError("web.links_once_too_many", links_count=len(links), max_links=MAX_LINKS)
     for link in links:
         _check(link, open_to_others=open_to_others)
     return links
@@ -36,14 +36,14 @@ def _check(link: str, *, open_to_others: bool) -> None:
         host = parts.hostname or ""
         _ = parts.port
     except ValueError as error:
-        raise SourceError(f"{shown} is no link", "a link begins with https://") from error
+        raise SourceError("web.no_link_2", shown=shown) from error
     good = parts.scheme in ("http", "https") and host and len(link) <= MAX_LETTERS and link.isprintable()
     if not good or any(letter.isspace() for letter in link):
-        raise SourceError(f"{shown} is no link", "a link begins with https://")
+        raise SourceError("web.no_link_2", shown=shown)
     if parts.username or parts.password:
-        raise SourceError(f"{shown} holds a password", "give a link without one")
+        raise SourceError("web.holds_password", shown=shown)
     if open_to_others and not _is_public(host):
-        raise SourceError(f"{shown} leads into this machine's own network", "give a link that anybody can open")
+        raise SourceError("web.leads_machine_s_own", shown=shown)
 
 
 def _is_public(host: str) -> bool:

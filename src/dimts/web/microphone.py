@@ -47,7 +47,7 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
     def on_keep(name: str | None, number: float | None, spoken: str | None) -> Any:
         project = page.project(name)
         if not spoken:
-            raise DataError("nothing is recorded yet", "press the microphone and read the line aloud")
+            raise DataError("web.nothing_recorded_yet")
         uploads.keep_take(project, Path(spoken), script.reading(project).line(int(number or 1)), page.home.cache,
                           page.max_bytes)  # fmt: skip
         shown = at_line(page, script.reading(project), int(number or 1) + 1)
@@ -99,7 +99,7 @@ def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
         project = page.project(name)
         given = [uploads.text_of(Path(path), page.home.cache) for path in (paths or [])[:_MOST_TEXTS]]
         if not given:
-            raise DataError("there is no text to choose from", "upload a text file (.txt) with many sentences")
+            raise DataError("web.no_text_choose")
         wanted = min(max(int(count or 1), 1), _MOST_SENTENCES)
 
         def on_progress(progress: Progress) -> None:

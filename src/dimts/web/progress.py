@@ -45,7 +45,7 @@ def runs(project: Project) -> list[str]:
 def view(project: Project, name: str) -> RunView:
     """One run. DataError for a name that is not there."""
     if name not in runs(project):
-        raise DataError(f"no such run: {str(name)[:60]!r}", "choose one of the list")
+        raise DataError("web.no_such_run", name=str(name)[:60])
     folder = project.runs / name
     info, plan = _json(folder / "run.json"), _json(folder / "plan.json")
     points: list[tuple[int, float, str]] = []
@@ -74,7 +74,7 @@ def sample(project: Project, run: str, name: str) -> Path:
     """A sample's file. DataError for a name that is not there."""
     found = view(project, run)
     if name not in found.samples:
-        raise DataError(f"no such sample: {str(name)[:60]!r}", "choose one of the list")
+        raise DataError("web.no_such_sample", name=str(name)[:60])
     return found.folder / "samples" / name
 
 

@@ -51,7 +51,7 @@ def reading(project: Project) -> ScriptReading:
     try:
         lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else tuple(SENTENCES)
     except UnicodeDecodeError as error:
-        raise DataError(f"{FILE} is not UTF-8 text", "save it as UTF-8") from error
+        raise DataError("web.not_utf_text", file=FILE) from error
     taken = {path.name.removeprefix(TAKE)[:6] for path in project.recordings.glob(f"{TAKE}*-*")}
     return ScriptReading(lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken))
 
@@ -60,9 +60,7 @@ def save(project: Project, text: str) -> ScriptReading:
     """Write the script down, a sentence a line. DataError for one that is too long."""
     lines = lines_of(text)
     if len(lines) > MAX_LINES or any(len(line) > MAX_LETTERS for line in lines):
-        raise DataError(
-            "the script is too long", f"at most {MAX_LINES} lines of {MAX_LETTERS} letters; choose from it instead"
-        )
+        raise DataError("web.script_too_long", max_lines=MAX_LINES, max_letters=MAX_LETTERS)
     write_text(project.root / FILE, "\n".join(lines) + "\n")
     return reading(project)
 

@@ -123,7 +123,7 @@ def checkpoints(project: Project) -> list[str]:
 def checked(project: Project, name: str) -> str:
     """`name`, if it can speak here. SynthesisError otherwise."""
     if name not in (*choices(project), *checkpoints(project)):
-        raise SynthesisError(f"no such voice: {str(name)[:60]!r}", "choose one of the list")
+        raise SynthesisError("web.no_such_voice", name=str(name)[:60])
     return name
 
 
@@ -158,7 +158,7 @@ def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
     weights = snapshot.average or snapshot.weights
     odd = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
     if odd:
-        raise CheckpointError(f"step {step} of {run.name} does not fit the voice: {odd[0]}", "compare whole voices")
+        raise CheckpointError("web.step_does_not_fit", step=step, run=run.name, odd=odd[0])
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
@@ -194,7 +194,7 @@ def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
 
     try:
         if len(text) > MAX_LETTERS:
-            raise TextError(f"a text of {len(text)} letters is too long for the page", "use dimts say --input")
+            raise TextError("web.text_letters_too_long", text_count=len(text))
         said = False
         with stream.path.open("wb", buffering=0) as file, Writer(file, "mp3", RATE) as writer:
             for wave in speaker.stream(text):
@@ -202,7 +202,7 @@ def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
                 said = True
                 yield wave
         if not said:
-            raise SynthesisError("nothing was said", "give another text")
+            raise SynthesisError("web.nothing_said")
     finally:
         stream.over.set()
 

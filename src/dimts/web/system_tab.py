@@ -36,7 +36,7 @@ def build(page: TabContext) -> None:
         try:
             rows = flat(json.loads(said), say("system.yes"), say("system.no"))
         except ValueError as error:
-            raise DimtsError(f"dimts doctor gave no JSON: {error}", "run dimts doctor in a terminal") from error
+            raise DimtsError("web.dimts_doctor_gave_no", error=error) from error
         return [[_section(page, row[0]), *row[1:]] for row in rows]
 
     page.on(look.click, on_look, [], [table], concurrency_limit=1)

@@ -108,9 +108,9 @@ def build(page: TabContext) -> None:
 
 def _checked(text: str) -> str:
     if not text.strip():
-        raise TextError("the text is empty", "write some Amharic, e.g. ሰላም ለዓለም")
+        raise TextError("web.text_empty")
     if len(text) > MAX_LETTERS:
-        raise TextError(f"{len(text)} letters are too many for the page", "use dimts text, or a shorter text")
+        raise TextError("web.letters_too_many_page", text_count=len(text))
     return text
 
 

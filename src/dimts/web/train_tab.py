@@ -196,7 +196,7 @@ def _save(page: TabContext, project: Project, keys: list[str], values: tuple[Any
     """Write what the controls show; the base must be one of those offered."""
     shown = dict(zip(keys, values, strict=True))
     if shown["train.base"] not in [value for _, value in bases(page, project)]:
-        raise ConfigError("train.base is none of what is offered", "choose one of the list")
+        raise ConfigError("web.train_base_none_offered")
     page.save(project, list(shown), list(shown.values()))
 
 

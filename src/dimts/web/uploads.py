@@ -18,6 +18,7 @@ from pathlib import Path, PureWindowsPath
 from dimts.base.errors import DimtsError, ProjectError, SourceError
 from dimts.base.files import atomic_path, fingerprint, write_text
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.web.script import TAKE, hash_of
 
@@ -73,13 +74,13 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
     from dimts.data.sources import SOUND, SUBTITLES, TABLES, TEXT
 
     if len(uploads) > MAX_BATCH:
-        raise ProjectError(f"{len(uploads)} files at once are too many", f"at most {MAX_BATCH}; upload them in parts")
+        raise ProjectError("web.files_once_too_many", uploads_count=len(uploads), max_batch=MAX_BATCH)
     refused: list[tuple[str, Issue]] = []
     good: list[Upload] = []
     for upload in uploads:
         doubt = _problem(upload, cache, max_bytes, SOUND, (*TEXT, *SUBTITLES, *_TABLES))
         if not doubt and _suffix(upload) in _TABLES and safe_name(upload.name) not in TABLES:
-            doubt = Issue("upload_table", "tables are called metadata.tsv or metadata.csv")
+            doubt = Issue("upload_table", Message("web.upload_table"))
         if doubt:
             refused.append((_shown(upload.name), doubt))
         else:
@@ -95,7 +96,7 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
     for one in texts:
         beside = [kept_sounds[_stem(one)]] if _stem(one) in kept_sounds else _of_stem(project, _stem(one), SOUND)
         if not beside:
-            refused.append((_shown(one.name), Issue("upload_alone", "no recording of the same name")))
+            refused.append((_shown(one.name), Issue("upload_alone", Message("web.upload_alone"))))
         for sound in beside:
             kept_texts.append(sound.with_suffix(_suffix(one)))
             _copy(one.path, kept_texts[-1])
@@ -108,10 +109,10 @@ def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: 
 
     text = " ".join(text.split())
     if not text or len(text) > MAX_LETTERS:
-        raise ProjectError("the line to be read is empty or too long", "choose a line of the script")
+        raise ProjectError("web.line_read_empty_too")
     doubt = _problem(Upload(sound.name, sound), cache, max_bytes, SOUND, ())
     if doubt:
-        raise ProjectError(f"the recording cannot be used: {doubt.message}", "record it again")
+        raise ProjectError("web.recording_used", doubt=doubt.message)
     kept = _store_sound(project, sound, TAKE + hash_of(text), sound.suffix.lower())
     write_text(kept.with_suffix(".txt"), text + "\n")
     return kept
@@ -121,7 +122,7 @@ def text_of(path: Path, cache: Path) -> Path:
     """An uploaded text to choose sentences from. ProjectError for what is none."""
     doubt = _problem(Upload(path.name, path), cache, MAX_TEXT_BYTES, (), (".txt",))
     if doubt:
-        raise ProjectError(f"{_shown(path.name)} cannot be used: {doubt.message}", "upload a text file (.txt) in UTF-8")
+        raise ProjectError("web.used", path=_shown(path.name), doubt=doubt.message)
     return path
 
 
@@ -141,17 +142,22 @@ def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str],
     """Why a file is not taken."""
     path = upload.path
     if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(cache.resolve()):
-        return Issue("upload_outside", "not a file that was uploaded")
+        return Issue("upload_outside", Message("web.upload_outside"))
     size = path.stat().st_size
     if size > max_bytes:
-        return Issue("upload_too_large", f"{size / 1e6:.0f} MB", size / 1e6, max_bytes / 1e6)
+        return Issue(
+            "upload_too_large",
+            Message("web.upload_too_large", size=size / 1000000.0),
+            size / 1000000.0,
+            max_bytes / 1000000.0,
+        )
     if not size:
-        return Issue("upload_empty", "the file is empty")
+        return Issue("upload_empty", Message("web.upload_empty"))
     if _suffix(upload) in sounds:
         return _not_sound(path)
     if _suffix(upload) in texts:
         return _not_text(path)
-    return Issue("upload_type", f"{_suffix(upload) or 'a file without a suffix'} is neither sound nor text")
+    return Issue("upload_type", Message("web.upload_type", suffix=_suffix(upload) or "a file without a suffix"))
 
 
 def _not_sound(path: Path) -> Issue | None:
@@ -166,12 +172,12 @@ def _not_sound(path: Path) -> Issue | None:
 
 def _not_text(path: Path) -> Issue | None:
     if path.stat().st_size > MAX_TEXT_BYTES:
-        return Issue("upload_too_large", f"a text of {path.stat().st_size / 1e6:.0f} MB")
+        return Issue("upload_too_large", Message("web.text_mb", st_size=path.stat().st_size / 1000000.0))
     try:
         if "\0" in path.read_text(encoding="utf-8-sig"):
-            return Issue("upload_not_text", "not a text file")
+            return Issue("upload_not_text", Message("web.upload_not_text"))
     except UnicodeDecodeError as error:
-        return Issue("upload_not_text", f"not UTF-8 text: {error.reason}")
+        return Issue("upload_not_text", Message("web.not_utf_text_2", reason=error.reason))
     return None
 
 
@@ -191,9 +197,7 @@ def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused
             _copy(one.path, staged / name)
         for recording in find_recordings([staged]):
             if not recording.path.absolute().resolve().is_relative_to(staged.resolve()):
-                outside = Issue(
-                    "upload_table", f"{_shown(recording.origin)} names a file that was not uploaded with it"
-                )
+                outside = Issue("upload_table", Message("web.names_file_not_uploaded", origin=_shown(recording.origin)))
                 return Stored((), (), (*refused, (_shown(recording.origin), outside)))
         if not final.exists():
             staged.rename(final)

@@ -50,22 +50,20 @@ class Workspace:
     def project(self, name: str | None) -> Project:
         """The project of that name. ProjectError if there is none."""
         if not name:
-            raise ProjectError("no project is chosen", "choose one at the top of the page, or make a new one there")
+            raise ProjectError("web.no_project_chosen")
         if not isinstance(name, str) or name not in self.names():
-            raise ProjectError(f"no such project: {str(name)[:60]!r}", "choose one of the list, or make a new one")
+            raise ProjectError("web.no_such_project", name=str(name)[:60])
         return Project.open(self.root if self.single else self.root / name)
 
     def create(self, name: str) -> str:
         """Make a project, as `dimts new` does; returns its name. ProjectError for a name that cannot be a folder's."""
         name = unicodedata.normalize("NFC", name.strip())
         if self.single:
-            raise ProjectError("this page is open on one project", "open it on the folder above to make another")
+            raise ProjectError("web.page_open_project")
         if not _NAME.fullmatch(name) or name.endswith("."):
-            raise ProjectError(
-                f"{name[:60]!r} cannot be the name of a project", "letters, digits, - and _ only, at most 64"
-            )
+            raise ProjectError("web.name_project", name=name[:60])
         if (self.root / name).exists():
-            raise ProjectError(f"{name!r} is there already", "choose another name")
+            raise ProjectError("web.already", name=name)
         dimts_said(["new", str(self.root / name)], self.root, _NEW_SECONDS)
         return name
 
@@ -79,7 +77,7 @@ def voices(project: Project) -> list[str]:
 def voice_folder(project: Project, name: str) -> Path:
     """The folder of a voice. ProjectError for a name that is not there."""
     if name not in voices(project):
-        raise ProjectError(f"no such voice: {str(name)[:60]!r}", "train one, or choose one of the list")
+        raise ProjectError("web.no_such_voice_2", name=str(name)[:60])
     return project.voices / name
 
 
@@ -99,7 +97,7 @@ def dimts_said(arguments: list[str], folder: Path, seconds: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise DimtsError(f"dimts {arguments[0]} took longer than {seconds:.0f} s", "try again later") from error
+        raise DimtsError("web.dimts_took_longer_s", arguments=arguments[0], seconds=seconds) from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it failed without a word"]
         message = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])

@@ -108,7 +108,7 @@ def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | N
     Raises ConfigError for an unknown kind, MissingExtra if its library is absent.
     """
     if kind not in _KERNELS:
-        raise ConfigError(f"unknown attention {kind!r}", nearest(kind, _KERNELS))
+        raise ConfigError("xtts.unknown_attention", kind=kind, nearest=nearest(kind, _KERNELS))
     if rows is not None and rows.packed and q.shape[1] != rows.total:
         raise ValueError(f"rows of {rows.total} tokens do not fit a tensor of {q.shape[1]}")
     return _KERNELS[kind](q, k, v, rows, dropout)

@@ -37,9 +37,9 @@ class BeamSettings:
 
     def __post_init__(self) -> None:
         if self.beams < 2:
-            raise ConfigError(f"beams = {self.beams} is no search", "at least 2; one beam is greedy generation")
+            raise ConfigError("xtts.beams_no_search", beams=self.beams)
         if not self.repetition_penalty > 0 or self.max_codes < 0:
-            raise ConfigError("repetition_penalty must be positive and max_codes not negative", "see BeamSettings")
+            raise ConfigError("xtts.repetition_penalty_positive_max")
 
 
 @dataclass(frozen=True)

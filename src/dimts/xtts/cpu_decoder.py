@@ -64,7 +64,7 @@ def compile_decoder(gpt: GPT) -> None:
     require("numba", "fast")
     reason = refusal(gpt)
     if reason:
-        raise ConfigError(f"decoding steps cannot be compiled: {reason}", 'speak.steps = "torch" does without')
+        raise ConfigError("xtts.decoding_steps_compiled", reason=reason)
     gpt.fused = CompiledDecoder(gpt)
 
 

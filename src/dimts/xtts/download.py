@@ -24,6 +24,7 @@ from typing import Any
 
 from dimts.base.errors import DownloadError, storage_error
 from dimts.base.files import fingerprint, write_bytes, write_text
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.xtts.hub import LICENCE_FILE, FolderSupplier, HubSupplier, Item, Licence, Published, Supplier
@@ -100,7 +101,7 @@ def find_base(published: Published = XTTS_V2) -> Path:
         for name in published.files
         if name in lock["files"]
     ):
-        raise DownloadError(f"the {published.name} weights are not here (looked in {folder})", "run: dimts fetch")
+        raise DownloadError("xtts.weights_not_looked", published=published.name, folder=folder)
     return folder
 
 
@@ -146,8 +147,10 @@ def fetch(
     folder = folder or folder_of(published)
     if acceptance is None and not accepted(published, folder):
         raise DownloadError(
-            f"{published.repository} is published under the {published.licence.name}, which nobody has accepted here",
-            f"read {published.licence.url}, then: dimts fetch --accept-licence",
+            "xtts.published_under_nobody_accepted",
+            repository=published.repository,
+            licence=published.licence.name,
+            url=published.licence.url,
         )
     with _alone(folder):
         if acceptance is not None and not accepted(published, folder):
@@ -163,7 +166,7 @@ def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str
     """What is wrong with a fetched folder: file name → reason. Reads every byte."""
     lock = read_lock(folder)
     if lock is None:
-        raise DownloadError(f"{folder} holds no fetched files ({LOCK_FILE} is missing)", "run: dimts fetch")
+        raise DownloadError("xtts.holds_no_fetched_files", folder=folder, lock_file=LOCK_FILE)
     wrong: dict[str, str] = {}
     for done, (name, facts) in enumerate(lock["files"].items()):
         on_progress(Progress("check", done, len(lock["files"]), "files"))
@@ -230,16 +233,24 @@ def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: 
     for name, item in items.items():
         sha256 = _already(folder / name, item, known["files"].get(name))
         if sha256 is None:
-            on_progress(Progress("fetch", before / 1e6, total / 1e6, "MB", message=f"{name} from {item.where}"))
+            on_progress(
+                Progress(
+                    "fetch",
+                    before / 1000000.0,
+                    total / 1000000.0,
+                    "MB",
+                    message=Message("xtts.from", name=name, where=item.where),
+                )
+            )
             start = before
 
             def told(done: int, start: int = start) -> None:
-                on_progress(Progress("fetch", (start + done) / 1e6, total / 1e6, "MB"))
+                on_progress(Progress("fetch", (start + done) / 1e6, total / 1e6, "mb"))
 
             sha256 = _one(folder, item, supplier, told)
         files[name] = {"bytes": item.bytes, "sha256": sha256}
         before += item.bytes
-        on_progress(Progress("fetch", before / 1e6, total / 1e6, "MB"))
+        on_progress(Progress("fetch", before / 1e6, total / 1e6, "mb"))
     lock = {
         "repository": published.repository,
         "revision": published.revision,
@@ -277,8 +288,7 @@ def _one(folder: Path, item: Item, supplier: Supplier, told: Callable[[int], Non
         if part.stat().st_size != item.bytes or not right:
             part.unlink()
             raise DownloadError(
-                f"{item.name} from {item.where} is not what was published (checksum {sha256[:12]}…, not {mark}…)",
-                "it was thrown away: run dimts fetch again, and mistrust the mirror if it stays so",
+                "xtts.not_published_checksum_not", item=item.name, where=item.where, sha256=sha256[:12], mark=mark
             )
         os.replace(part, folder / item.name)
     except OSError as error:
@@ -306,8 +316,7 @@ def _make_room(folder: Path, items: Mapping[str, Item]) -> None:
     free = shutil.disk_usage(folder).free
     if missing and missing + min(_SPARE_BYTES, missing) > free:
         raise DownloadError(
-            f"not enough room in {folder}: {missing / 1e6:.0f} MB to come, {free / 1e6:.0f} MB free",
-            "free some space, or choose another folder: dimts fetch --to FOLDER (or set DIMTS_CACHE)",
+            "xtts.not_enough_room_mb", folder=folder, missing=missing / 1000000.0, free=free / 1000000.0
         )
 
 
@@ -332,6 +341,6 @@ def _alone(folder: Path) -> Iterator[None]:
         with lock:
             yield
     except filelock.Timeout as error:
-        raise DownloadError(f"another dimts fetch is at work in {folder}", "wait until it is done") from error
+        raise DownloadError("xtts.another_dimts_fetch_work", folder=folder) from error
     except OSError as error:
         raise storage_error(error, folder) or error from error

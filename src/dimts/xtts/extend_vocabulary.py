@@ -87,7 +87,7 @@ class ExtendSettings:
 
     def __post_init__(self) -> None:
         if self.noise < 0:
-            raise ConfigError(f"noise = {self.noise} is negative", "0.1 is a good value")
+            raise ConfigError("xtts.noise_negative", noise=self.noise)
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ def extend_vocabulary(
     """
     settings = settings or ExtendSettings()
     if model.spec.text_ids != old.size:
-        raise CheckpointError(
-            f"the model has {model.spec.text_ids} text ids, the vocabulary {old.size}", "use the model's own vocabulary"
-        )
+        raise CheckpointError("xtts.model_text_ids_vocabulary", text_ids=model.spec.text_ids, size=old.size)
     added = new.added_to(old)
     near = {token: _near(token, old, sounds or {}) if settings.start == "near" else () for token in added}
     state = dict(model.state_dict())
@@ -129,7 +127,7 @@ def extend_vocabulary(
         fresh = torch.randn((new.size - old.size, *rows.shape[1:]), generator=generator) * spread * settings.noise
         for token, row in added.items():
             if row < old.size:
-                raise CheckpointError(f"new token {token!r} has the old id {row}", "grow the model's own vocabulary")
+                raise CheckpointError("xtts.new_token_old_id", token=token, row=row)
             ids = [old.tokens[other] for other in near[token]]
             fresh[row - old.size] += rows[ids].mean(dim=0) if ids else mean
         state[name] = torch.cat((rows, fresh)).to(state[name])

@@ -48,13 +48,13 @@ class GenerateSettings:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ConfigError(f"temperature = {self.temperature} must be positive", "sample = false is greedy")
+            raise ConfigError("xtts.temperature_positive", temperature=self.temperature)
         if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p = {self.top_p} lies outside (0, 1]", "1.0 keeps all codes")
+            raise ConfigError("xtts.top_p_lies_outside", top_p=self.top_p)
         if not self.repetition_penalty > 0:
-            raise ConfigError(f"repetition_penalty = {self.repetition_penalty} must be positive", "1.0 is none")
+            raise ConfigError("xtts.repetition_penalty_positive", repetition_penalty=self.repetition_penalty)
         if self.top_k < 0 or self.max_codes < 0:
-            raise ConfigError("top_k and max_codes cannot be negative", "0 means no limit")
+            raise ConfigError("xtts.top_k_max_codes")
 
     @classmethod
     def from_coqui(cls, config: dict[str, Any]) -> GenerateSettings:
@@ -147,12 +147,12 @@ class Decoder:
         Raises SynthesisError when all slots are taken, or the text is too long for model or cache.
         """
         if len(self._rows) >= self.slots:
-            raise SynthesisError(f"all {self.slots} slots are speaking", "wait until a sentence ends")
+            raise SynthesisError("xtts.all_slots_speaking", slots=self.slots)
         settings = settings or GenerateSettings()
         limit = min(settings.max_codes or self.spec.max_codes, self.spec.max_codes)
         needed = LATENTS + len(ids) + 3 + limit
         if needed > self.capacity:
-            raise SynthesisError(f"the sentence may need {needed} tokens, the cache holds {self.capacity}", "split it")
+            raise SynthesisError("xtts.sentence_need_tokens_cache", needed=needed, capacity=self.capacity)
         if generator is None:
             generator = torch.Generator()
             if settings.seed is None:
@@ -233,7 +233,7 @@ def choose(
         logits = torch.where(said, penalised, logits)
     plain = logits.softmax(dim=-1)
     if not torch.isfinite(plain).all():
-        raise SynthesisError("the model's answer is not a number", "the checkpoint is damaged or training diverged")
+        raise SynthesisError("xtts.model_s_answer_not")
     if not settings.sample:
         code = int(logits.argmax())
     else:

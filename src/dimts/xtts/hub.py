@@ -105,21 +105,18 @@ class FolderSupplier(Supplier):
         super().__init__(published)
         self._source, self._unpinned = source, unpinned
         if not source.is_dir():
-            raise DownloadError(f"no such folder: {source}", "name the folder that holds model.pth, config.json, …")
+            raise DownloadError("xtts.no_such_folder", source=source)
 
     def describe(self, name: str) -> Item:
         """Measured, and held against the pinned checksum."""
         path = self._source / name
         if not path.is_file():
             wanted = ", ".join(self.published.files)
-            raise DownloadError(f"{self._source} holds no {name}", f"it must hold: {wanted}")
+            raise DownloadError("xtts.holds_no_2", source=self._source, name=name, wanted=wanted)
         size, sha256 = self.published.files.get(name, (0, ""))
         if sha256 and not self._unpinned:
             if path.stat().st_size != size or fingerprint(path) != sha256:
-                raise DownloadError(
-                    f"{path} is not the published file (commit {self.published.revision[:12]})",
-                    "take the file of that commit, or --unpinned to use this one as it is",
-                )
+                raise DownloadError("xtts.not_published_file_commit", path=path, revision=self.published.revision[:12])
         else:
             size, sha256 = path.stat().st_size, fingerprint(path)
         return Item(name, size, sha256, "", "", str(self._source))
@@ -173,11 +170,10 @@ class HubSupplier(Supplier):
         found = etag if _SHA256.fullmatch(etag) else ""
         blob = etag if _GIT_BLOB.fullmatch(etag) else ""
         if facts.size is None or not (found or blob):
-            raise DownloadError(f"{url} tells neither size nor checksum", "is HF_ENDPOINT a hub, or a mirror of it?")
+            raise DownloadError("xtts.tells_neither_size_nor", url=url)
         if sha256 and (facts.size != size or (found and found != sha256)):
             raise DownloadError(
-                f"{name} at {url} is not what was published ({facts.size} bytes, checksum {etag[:12]}…)",
-                "the mirror in HF_ENDPOINT is not to be trusted, or stale: use another",
+                "xtts.not_published_bytes_checksum", name=name, url=url, size=facts.size, etag=etag[:12]
             )
         return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
 
@@ -187,7 +183,7 @@ class HubSupplier(Supplier):
             answer = self._session.get(item.where, follow_redirects=True, timeout=_METADATA_SECONDS)
             answer.raise_for_status()
         except (self._http.HTTPError, self._errors.OfflineModeIsEnabled) as error:
-            raise DownloadError(f"{item.where} cannot be read: {error}", "check the connection") from error
+            raise DownloadError("xtts.read", where=item.where, error=error) from error
         return bytes(answer.content)
 
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
@@ -213,8 +209,11 @@ class HubSupplier(Supplier):
             stalled = 0 if now > come else stalled + 1
             if stalled >= TRIES_WITHOUT_PROGRESS:
                 raise DownloadError(
-                    f"{item.name} broke off at {now / 1e6:.1f} of {item.bytes / 1e6:.1f} MB: {problem or 'it ended'}",
-                    "what has come is kept: run dimts fetch again and it goes on from there",
+                    "xtts.broke_off_mb",
+                    item=item.name,
+                    now=now / 1000000.0,
+                    bytes=item.bytes / 1000000.0,
+                    problem=problem or "it ended",
                 ) from problem
             time.sleep(WAIT_SECONDS * 2**stalled if stalled else WAIT_SECONDS)
 
@@ -227,7 +226,7 @@ class HubSupplier(Supplier):
                 done = 0 if whole else come
                 for block in answer.iter_bytes(_BLOCK_BYTES):
                     if done + len(block) > item.bytes:
-                        raise DownloadError(f"{item.where} sends more than it promised", "mistrust this mirror")
+                        raise DownloadError("xtts.sends_promised", where=item.where)
                     file.write(block)
                     done += len(block)
                     told(done)
@@ -245,24 +244,16 @@ class HubSupplier(Supplier):
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, self._errors.RevisionNotFoundError):
             return DownloadError(
-                f"{self.published.repository} has no revision {self.published.revision!r}", "leave out --revision"
+                "xtts.no_revision", repository=self.published.repository, revision=self.published.revision
             )
         if isinstance(error, self._errors.RemoteEntryNotFoundError):
-            return DownloadError(
-                f"{self.published.repository} has no file {name} at this revision", "leave out --revision"
-            )
+            return DownloadError("xtts.no_file_revision", repository=self.published.repository, name=name)
         if status in (401, 403, 404):
-            return DownloadError(f"{where} refuses {self.published.repository} (HTTP {status})", "check HF_ENDPOINT")
+            return DownloadError("xtts.refuses_http", where=where, repository=self.published.repository, status=status)
         if not final:
             return None
-        return DownloadError(
-            f"{where} cannot be reached for {name}: {error}",
-            "check the connection, HTTPS_PROXY and HF_ENDPOINT, or use a local copy: dimts fetch --from FOLDER",
-        )
+        return DownloadError("xtts.reached", where=where, name=name, error=error)
 
     @staticmethod
     def _offline(name: str) -> DownloadError:
-        return DownloadError(
-            f"{name} is not here yet and HF_HUB_OFFLINE forbids the network",
-            "unset HF_HUB_OFFLINE, or use a local copy: dimts fetch --from FOLDER",
-        )
+        return DownloadError("xtts.not_yet_hf_hub", name=name)

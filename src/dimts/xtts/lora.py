@@ -50,12 +50,12 @@ class LoraSettings:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise ConfigError(f"lora rank = {self.rank} must be at least 1", "16 is usual")
+            raise ConfigError("xtts.lora_rank_least", rank=self.rank)
         if not 0 <= self.dropout < 1:
-            raise ConfigError(f"lora dropout = {self.dropout} lies outside [0, 1)", "0.0 is none")
+            raise ConfigError("xtts.lora_dropout_lies_outside", dropout=self.dropout)
         if not self.targets or (unknown := sorted(set(self.targets) - set(TARGETS))):
             wrong = unknown[0] if self.targets else "nothing"
-            raise ConfigError(f"lora target {wrong!r} is unknown", f"known: {', '.join(TARGETS)}")
+            raise ConfigError("xtts.lora_target_unknown", wrong=wrong, targets=tuple(TARGETS))
 
 
 class Adapter(nn.Module):
@@ -121,7 +121,7 @@ def attach(model: XTTS, settings: LoraSettings | None = None, seed: int = 1) -> 
     """
     settings = settings or LoraSettings()
     if adapters(model):
-        raise ConfigError("this model has adapters already", "detach or merge them first")
+        raise ConfigError("xtts.model_adapters_already")
     generator = torch.Generator().manual_seed(seed)
     for name, layer in layers(model):
         if name.split(".", 1)[1] in settings.targets:
@@ -167,7 +167,7 @@ def save(model: XTTS, path: Path | str, settings: LoraSettings, extra: Mapping[s
     """Write adapters (and `extra` tensors under our names, e.g. rows of new tokens) apart from the model."""
     found = adapters(model)
     if not found:
-        raise CheckpointError("this model has no adapters to save", "attach and train some first")
+        raise CheckpointError("xtts.model_no_adapters_save")
     state: weights.State = {f"extra.{name}": value for name, value in (extra or {}).items()}
     for name, adapter in found.items():
         state.update({f"{name}.{part}": value for part, value in adapter.named_parameters()})
@@ -196,8 +196,12 @@ def swap(model: XTTS, path: Path | str | None) -> dict[str, Tensor]:
             if value is None or value.shape != parameter.shape or not torch.isfinite(value).all():
                 shape = "missing" if value is None else list(value.shape)
                 raise CheckpointError(
-                    f"{path}: {name}.{part} is {shape}, {list(parameter.shape)} finite numbers are needed",
-                    "the adapter was trained beside another model",
+                    "xtts.finite_numbers_needed",
+                    path=path,
+                    name=name,
+                    part=part,
+                    shape=shape,
+                    shape_2=list(parameter.shape),
                 )
         with torch.no_grad():
             for part, parameter in adapter.named_parameters():
@@ -216,6 +220,4 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             meta = json.loads((file.metadata() or {})[_META])
             return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or holds no adapters: {error}", "use a file of 'lora.save'"
-        ) from error
+        raise CheckpointError("xtts.damaged_holds_no_adapters", path=path, error=error) from error

@@ -39,9 +39,9 @@ class LossSettings:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing < 1.0:
-            raise ConfigError(f"label_smoothing = {self.label_smoothing} lies outside [0, 1)", "0.0 is none")
+            raise ConfigError("xtts.label_smoothing_lies_outside", label_smoothing=self.label_smoothing)
         if self.chunk_tokens < 0:
-            raise ConfigError(f"chunk_tokens = {self.chunk_tokens} is negative", "0 means all at once")
+            raise ConfigError("xtts.chunk_tokens_negative", chunk_tokens=self.chunk_tokens)
 
 
 def cross_entropy(states: Tensor, head: nn.Module, targets: Tensor, settings: LossSettings) -> Tensor:

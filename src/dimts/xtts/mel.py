@@ -84,7 +84,7 @@ def power_mel(wave: Tensor, front: FrontEnd, constants: tuple[Tensor, Tensor] | 
     """
     if wave.shape[-1] <= front.transform // 2:
         least = (front.transform // 2 + 1) / front.rate
-        raise AudioError(f"the sound is shorter than {least:.2f} s", "use a longer recording")
+        raise AudioError("xtts.sound_shorter_s", least=least)
     taper, bank = constants or _constants(front, wave.device)
     spectrum = torch.stft(
         wave.float(),

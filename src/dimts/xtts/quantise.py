@@ -91,11 +91,11 @@ def quantise(model: XTTS, way: Way = "dynamic") -> XTTS:
     Raises ConfigError for an unknown way, adapters that are not merged, or a model that is not on a CPU.
     """
     if way not in WAYS:
-        raise ConfigError(f"unknown quantisation {way!r}", nearest(way, WAYS))
+        raise ConfigError("xtts.unknown_quantisation", way=way, nearest=nearest(way, WAYS))
     if model.device.type != "cpu":
-        raise ConfigError(f"8-bit weights are for CPUs, this model is on {model.device.type}", "use bfloat16 there")
+        raise ConfigError("xtts.bit_weights_cpus_model", type=model.device.type)
     if any(isinstance(module, Conv1D) and module.adapter is not None for module in model.modules()):
-        raise ConfigError("the model has adapters", "merge them for good first")
+        raise ConfigError("xtts.model_adapters")
     made = weights.build_from(model.spec, model.state_dict(), "the model", dtype=None)
     for block in made.gpt.trunk.blocks():
         for part in (block.attn, block.mlp):

@@ -255,5 +255,5 @@ def _taken(sentence: _Sentence) -> list[DecodingStep]:
 
 def _whole(steps: list[DecodingStep], spec: Spec) -> GeneratedSentence:
     if not steps:
-        raise SynthesisError("the model said nothing", "the checkpoint may be damaged")
+        raise SynthesisError("xtts.model_said_nothing")
     return collect(steps, spec)

@@ -81,19 +81,16 @@ class Spec:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise CheckpointError(
-                f"width {self.width} cannot be split into {self.heads} heads", "the sizes in config.json are wrong"
-            )
+            raise CheckpointError("xtts.width_split_heads", width=self.width, heads=self.heads)
         for name in ("start_text", "stop_text"):
             if not 0 <= getattr(self, name) < self.text_ids:
                 raise CheckpointError(
-                    f"{name} is {getattr(self, name)}, but there are {self.text_ids} text ids",
-                    "config.json and vocab.json belong to different models",
+                    "xtts.but_text_ids", name=name, getattr=getattr(self, name), text_ids=self.text_ids
                 )
         for name in ("start_audio", "stop_audio"):
             if not 0 <= getattr(self, name) < self.audio_ids:
                 raise CheckpointError(
-                    f"{name} is {getattr(self, name)}, but there are {self.audio_ids} audio ids", "mend config.json"
+                    "xtts.but_audio_ids", name=name, getattr=getattr(self, name), audio_ids=self.audio_ids
                 )
 
     @property
@@ -146,9 +143,9 @@ class Spec:
         """
         arguments = config.get("model_args")
         if not isinstance(arguments, Mapping) or config.get("model", "xtts") != "xtts":
-            raise CheckpointError("config.json describes no XTTS model", "use the config.json beside model.pth")
+            raise CheckpointError("xtts.config_json_describes_no")
         if not arguments.get("gpt_use_perceiver_resampler", True):
-            raise CheckpointError("config.json describes XTTS v1 (no perceiver)", "use an XTTS v2 checkpoint")
+            raise CheckpointError("xtts.config_json_describes_xtts")
         found: dict[str, Any] = {}
         for name, key in _COQUI_FIELDS.items():
             if arguments.get(key) is not None:
@@ -182,9 +179,9 @@ class Spec:
         """The inverse of `as_dict`; CheckpointError names an unknown or missing size."""
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - names):
-            raise CheckpointError(f"unknown model size {unknown[0]!r}", "the bundle was written by a newer dimts")
+            raise CheckpointError("xtts.unknown_model_size", unknown=unknown[0])
         if missing := sorted(names - set(values)):
-            raise CheckpointError(f"the model size {missing[0]!r} is missing", "the bundle's config.json is damaged")
+            raise CheckpointError("xtts.model_size_missing", missing=missing[0])
         sizes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         return cls(**sizes)
 

@@ -45,9 +45,9 @@ class StreamSettings:
 
     def __post_init__(self) -> None:
         if self.first_latents < 1 or self.chunk_latents < 1:
-            raise ConfigError("first_latents and chunk_latents must be at least 1", "8 and 20 are good")
+            raise ConfigError("xtts.first_latents_chunk_latents")
         if not self.speed >= LEAST_SPEED:
-            raise ConfigError(f"speed = {self.speed} is too slow", f"at least {LEAST_SPEED}")
+            raise ConfigError("xtts.speed_too_slow", speed=self.speed, least_speed=LEAST_SPEED)
 
 
 class _Stretch:

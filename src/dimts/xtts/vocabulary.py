@@ -50,7 +50,7 @@ class Vocabulary:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"cannot read {path}: {error}", "use the vocab.json beside the weights") from error
+            raise CheckpointError("xtts.read_2", path=path, error=error) from error
         return cls.from_text(text, str(path), **known)
 
     @classmethod
@@ -60,10 +60,10 @@ class Vocabulary:
             found = cls(text, **known)
             tokens = found.tokens
         except Exception as error:
-            raise CheckpointError(f"{where} is no vocabulary: {error}", "use the model's own vocab.json") from error
+            raise CheckpointError("xtts.no_vocabulary", where=where, error=error) from error
         for special in SPECIALS:
             if special not in tokens:
-                raise CheckpointError(f"{where} lacks the token {special}", "use the model's own vocab.json")
+                raise CheckpointError("xtts.lacks_token", where=where, special=special)
         return found
 
     def save(self, path: Path | str) -> None:
@@ -167,17 +167,15 @@ class Vocabulary:
         tag = f"[{language or self.language}]"
         if tag not in self.tokens:
             known = ", ".join(self.languages) or "none"
-            raise TextError(f"this vocabulary has no language {tag}", f"it knows: {known}; grow it first")
+            raise TextError("xtts.vocabulary_no_language", tag=tag, known=known)
         spaced = _apart(text, self._symbols) if self.spelling == "phones" else text
         ids: list[int] = self._tokenizer.encode(
             tag + spaced.replace(" " if self.spelling == "text" else "#", SPACE)
         ).ids
         if reserved := [self._by_id[i] for i in ids[1:] if i in self._reserved]:
-            raise TextError(
-                f"{reserved[0]} cannot be spoken, in {text!r}", "leave the model's own signs out of the text"
-            )
+            raise TextError("xtts.spoken", reserved=reserved[0], text=text)
         if self.tokens[UNKNOWN] in ids:
-            raise TextError(f"no token for {', '.join(map(repr, self.unknown(text)))} in {text!r}", "mend the text")
+            raise TextError("xtts.no_token", repr=tuple(map(repr, self.unknown(text))), text=text)
         return ids
 
     def unknown(self, text: str) -> list[str]:
@@ -246,7 +244,7 @@ class Vocabulary:
         for symbol in symbols:
             if len(self._tokenizer.encode(symbol).ids) != 1:
                 found = " ".join(self._tokenizer.encode(symbol).tokens)
-                raise CheckpointError(f"{symbol!r} would be read as {found}", "leave this phone out, or respell it")
+                raise CheckpointError("xtts.would_read", symbol=symbol, found=found)
         return Vocabulary(self.text, spelling, self.language, tuple(symbols))
 
     def _grown(self, letters: Sequence[str], merges: Sequence[tuple[str, str]], language: str) -> Vocabulary:
@@ -275,9 +273,7 @@ class Vocabulary:
         """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its id."""
         for token, i in older.tokens.items():
             if self.tokens.get(token) != i:
-                raise CheckpointError(
-                    f"token {token!r} has id {self.tokens.get(token)}, not {i}", "grow the model's own vocabulary"
-                )
+                raise CheckpointError("xtts.token_id_not", token=token, tokens=self.tokens.get(token), i=i)
         added = (token for token in self.tokens if token not in older.tokens)
         return {token: self.tokens[token] for token in sorted(added, key=self.tokens.__getitem__)}
 

@@ -49,7 +49,9 @@ class CloneSettings:
     def __post_init__(self) -> None:
         for name in ("max_reference_seconds", "conditioning_seconds", "chunk_seconds"):
             if not getattr(self, name) >= LEAST_CHUNK_SECONDS:
-                raise ConfigError(f"{name} = {getattr(self, name)} is too short", f"at least {LEAST_CHUNK_SECONDS}")
+                raise ConfigError(
+                    "xtts.too_short", name=name, getattr=getattr(self, name), least_chunk_seconds=LEAST_CHUNK_SECONDS
+                )
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class Voice:
 
     def __post_init__(self) -> None:
         if self.latents.dim() != 3 or self.latents.shape[:2] != (1, LATENTS):
-            raise CheckpointError(f"voice latents of shape {tuple(self.latents.shape)}", f"[1, {LATENTS}, D] is needed")
+            raise CheckpointError("xtts.voice_latents_shape", tuple=tuple(self.latents.shape), latents=LATENTS)
         if self.timbre.dim() != 3 or self.timbre.shape[0] != 1 or self.timbre.shape[2] != 1:
-            raise CheckpointError(f"a timbre of shape {tuple(self.timbre.shape)}", "[1, d, 1] is needed")
+            raise CheckpointError("xtts.timbre_shape", tuple=tuple(self.timbre.shape))
         for name, tensor in (("latents", self.latents), ("timbre", self.timbre)):
             if not torch.isfinite(tensor).all():
-                raise CheckpointError(f"the voice's {name} hold NaN or infinity", "listen to the reference again")
+                raise CheckpointError("xtts.voice_s_hold_nan", name=name)
 
     def to(self, device: torch.device | str) -> Voice:
         """The same voice on another device."""
@@ -81,9 +83,11 @@ class Voice:
         spec = model.spec
         if self.latents.shape[2] != spec.width or self.timbre.shape[1] != spec.timbre_width:
             raise SynthesisError(
-                f"the voice is {self.latents.shape[2]} × {self.timbre.shape[1]} wide, the model "
-                f"{spec.width} × {spec.timbre_width}",
-                "make the voice again with this model: it needs the reference recording",
+                "xtts.voice_wide_model",
+                shape=self.latents.shape[2],
+                shape_2=self.timbre.shape[1],
+                width=spec.width,
+                timbre_width=spec.timbre_width,
             )
 
     def save(self, path: Path | str) -> None:
@@ -103,25 +107,21 @@ class Voice:
             with safe_open(path, "pt") as file:
                 names, meta = set(file.keys()), file.metadata() or {}
                 if names != {"latents", "timbre"}:
-                    raise CheckpointError(
-                        f"{path} is no voice: it holds {sorted(names)[:3]}", "use a file of Voice.save"
-                    )
+                    raise CheckpointError("xtts.no_voice_holds", path=path, names=sorted(names)[:3])
                 return cls(
                     file.get_tensor("latents").clone(),
                     file.get_tensor("timbre").clone(),
                     json.loads(meta.get(_META, "{}")),
                 )
         except (OSError, SafetensorError, json.JSONDecodeError) as error:
-            raise CheckpointError(
-                f"cannot read the voice {path}: {error}", "make it again from its reference"
-            ) from error
+            raise CheckpointError("xtts.read_voice", path=path, error=error) from error
 
     @staticmethod
     def blend(voices: Sequence[tuple[Voice, float]]) -> Voice:
         """A voice between voices, by weights (normalised to 1). ConfigError for none, or weights that sum to 0."""
         total = sum(weight for _, weight in voices)
         if not voices or total <= 0 or any(weight < 0 for _, weight in voices):
-            raise ConfigError("a blend needs voices with positive weights", "e.g. abebe=0.7, sara=0.3")
+            raise ConfigError("xtts.blend_needs_voices_positive")
         shares = [weight / total for _, weight in voices]
         latents = torch.stack([voice.latents * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
         timbre = torch.stack([voice.timbre * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
@@ -140,18 +140,16 @@ def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None =
     rate, heard, timbres = model.spec.input_rate, [], []
     for wave in waves:
         if wave.dim() != 1 or not torch.isfinite(wave).all():
-            raise AudioError("a reference must be one channel of finite samples", "convert it to mono first")
+            raise AudioError("xtts.reference_channel_finite_samples")
         wave = wave[: int(rate * settings.max_reference_seconds)].to(model.device, torch.float32)[None]  # [1, T]
         if wave.shape[1] < LEAST_CHUNK_SECONDS * rate:
-            raise AudioError(
-                f"a reference of {wave.shape[1] / rate:.2f} s is too short", "3 to 30 seconds of clean speech are good"
-            )
+            raise AudioError("xtts.reference_s_too_short", shape=wave.shape[1] / rate)
         if settings.normalise_peak:
             wave = wave / wave.abs().max().clamp(min=torch.finfo(wave.dtype).tiny) * PEAK
         heard.append(wave)
         timbres.append(model.timbre(mels.resample(wave, rate, TIMBRE_RATE)))
     if not heard:
-        raise AudioError("no reference to listen to", "give at least one recording of the speaker")
+        raise AudioError("xtts.no_reference_listen")
     together = torch.cat(heard, dim=1)[:, : int(rate * settings.conditioning_seconds)]
     chunks = torch.split(together, int(rate * settings.chunk_seconds), dim=1)
     latents = [

@@ -75,18 +75,18 @@ def read(path: Path | str) -> State:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"no such weights: {path}", "dimts fetch downloads the published ones")
+        raise CheckpointError("xtts.no_such_weights", path=path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     content = read_pickle(path)
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds no weights", "use a model.pth, a trainer checkpoint or a safetensors file")
+        raise CheckpointError("xtts.holds_no_weights_2", path=path)
     state = {}
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{path}: {key!r} is no tensor", "this is no weight file of XTTS")
+            raise CheckpointError("xtts.no_tensor", path=path, key=key)
         state[key] = value
     return tidy(state)
 
@@ -111,7 +111,7 @@ def _read_safetensors(path: Path) -> State:
         with safe_open(path, "pt") as file:
             return tidy({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}", "fetch or copy it again") from error
+        raise CheckpointError("xtts.damaged_no_safetensors_file", path=path, error=error) from error
 
 
 class _StandIn:
@@ -131,18 +131,18 @@ def read_pickle(path: Path | str) -> Any:
     zipped = zipfile.is_zipfile(path)
     with path.open("rb") as file:
         if not zipped and file.read(2) == b"PK":
-            raise CheckpointError(f"{path} is truncated", "fetch or copy it again")
+            raise CheckpointError("xtts.truncated", path=path)
     try:
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _named_in_pickle(path)
         for name in sorted(named):
             if name.split(".")[0] not in INERT_ROOTS:
-                raise CheckpointError(f"{path} holds code: {name}", "do not use this file; get it from its makers")
+                raise CheckpointError("xtts.holds_code", path=path, name=name)
         stand_ins: list[Any] = [(type("StandIn", (_StandIn,), {}), name) for name in named]
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True if zipped else None)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         told = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise CheckpointError(f"{path} is damaged or no torch file: {told}", "fetch or copy it again") from error
+        raise CheckpointError("xtts.damaged_no_torch_file", path=path, told=told) from error
 
 
 def _named_in_pickle(path: Path) -> list[str]:
@@ -211,10 +211,7 @@ def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], 
     if missing or extra:
         lacks = f"lacks {_listed(missing)}" if missing else ""
         holds = f"holds {_listed(extra)}, which this model has not" if extra else ""
-        raise CheckpointError(
-            f"{where} {' and '.join(part for part in (lacks, holds) if part)}",
-            "weights and config.json belong to different models",
-        )
+        raise CheckpointError("xtts.message", where=where, value=" and ".join(part for part in (lacks, holds) if part))
     for key, shape in expected.items():
         if key in state and tuple(state[key].shape) != shape:
             hint = "weights and config.json belong to different models"
@@ -223,9 +220,7 @@ def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], 
             raise CheckpointError(f"{where}: {coquis(key)} is {list(state[key].shape)}, not {list(shape)}", hint)
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise CheckpointError(
-                f"{where}: {coquis(key)} holds NaN or infinity", "training diverged, or a damaged file"
-            )
+            raise CheckpointError("xtts.holds_nan_infinity", where=where, coquis=coquis(key))
 
 
 def _listed(keys: Iterable[str]) -> str:

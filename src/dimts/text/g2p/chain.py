@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from dimts.base.errors import ConfigError, DimtsError, MissingExtra, PronunciationError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import resolve
 from dimts.text.ethiopic import bare, is_ethiopic_letter
 from dimts.text.g2p.backend import Backend, Refusal, Word
@@ -63,9 +64,9 @@ class ChainSettings:
 
     def __post_init__(self) -> None:
         if not self.backends:
-            raise ConfigError("text.g2p.backends is empty", "name at least 'rules'")
+            raise ConfigError("text.text_g2p_backends_empty")
         if self.max_seconds <= 0:
-            raise ConfigError(f"text.g2p.max_seconds = {self.max_seconds} must be positive", "mend the value")
+            raise ConfigError("text.text_g2p_max_seconds", max_seconds=self.max_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Chain:
         verdict = judge(word, answer.phones, answer, settings=self.settings.judge)
         if not verdict.believed or answer.phones == usual.phones:
             return usual
-        note = Issue("other_reading", f"read as {answer.parts} here")
+        note = Issue("other_reading", Message("text.other_reading", parts=answer.parts))
         refused = (*usual.refused, Refusal(usual.by, usual.phones, (note,)))
         return Answer(answer.phones, "rules", verdict.score, (), refused)
 
@@ -182,7 +183,7 @@ class Chain:
                 if word in answers:
                     score, doubts = self._judge(link, word, phones, evidence[word])
                 else:
-                    score, doubts = 0.0, (absent or link.reasons.get(word) or Issue("empty", "no answer"),)
+                    score, doubts = 0.0, (absent or link.reasons.get(word) or Issue("empty", Message("text.empty")),)
                 if not doubts:
                     done[word] = Answer(phones, link.name, score, (), tuple(item for _, item in refused[word]))
                 else:
@@ -198,7 +199,7 @@ class Chain:
         try:
             verdict = judge(word, phones, evidence, marks_length=link.marks_length, settings=self.settings.judge)
         except (TypeError, AttributeError) as error:  # the answer of a stranger may be anything
-            return 0.0, (Issue("nonsense", f"not a tuple of phones: {error}"),)
+            return 0.0, (Issue("nonsense", Message("text.nonsense", error=error)),)
         return verdict.score, verdict.doubts
 
     def _evidence(self, word: str) -> RulesAnswer | None:
@@ -213,7 +214,7 @@ class Chain:
             score, best = max(sayable, key=lambda pair: pair[0])
             return Answer(best.phones, best.by, score, best.doubts, tuple(item for item in kept if item is not best))
         answer = self.rules.explain(word)
-        doubt = Issue("guess", "no backend gave a believable answer; this is what the letters say")
+        doubt = Issue("guess", Message("text.guess"))
         return Answer(answer.phones, "rules", answer.confidence, (doubt,), kept)
 
     # ------------------------------------------------------------ foreign words
@@ -221,7 +222,7 @@ class Chain:
         """A Latin word by English sounds, else spelt out; what holds nothing to say gets no phones."""
         refused: tuple[Refusal, ...] = ()
         if not any(map(str.isalnum, word)):
-            return Answer((), "", 0.0, (Issue("nothing_to_say", f"{word!r} holds no letter"),), ())
+            return Answer((), "", 0.0, (Issue("nothing_to_say", Message("text.nothing_to_say", word=word)),), ())
         if self.settings.english:
             answers, absent = self._english.ask([word])
             phones = answers.get(word, ())
@@ -234,7 +235,7 @@ class Chain:
         if not phones:
             if self.settings.if_all_fail == "error":
                 raise PronunciationError(word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for item in refused])
-            return Answer((), "", 0.0, (Issue("unreadable", f"nobody can read {word!r}"),), refused)
+            return Answer((), "", 0.0, (Issue("unreadable", Message("text.unreadable", word=word)),), refused)
         return Answer(phones, "letters", 0.3, (), refused)
 
 
@@ -262,13 +263,15 @@ class GuardedBackend:
             made: Backend = self._limited(self._maker)
             return made
         except _Hangs:
-            self._absent = Issue("hangs", f"{self.name} took more than {self._max_seconds} s to start")
+            self._absent = Issue("hangs", Message("text.hangs", name=self.name, max_seconds=self._max_seconds))
         except MissingExtra as error:
-            self._absent = Issue("absent", str(error))
+            self._absent = Issue("absent", error.message)
         except DimtsError as error:
-            self._absent = Issue("absent", str(error))
+            self._absent = Issue("absent", error.message)
         except Exception as error:  # noqa: BLE001 # a stranger's constructor may raise anything; the next one is asked
-            self._absent = Issue("raises", f"{self.name} could not start: {type(error).__name__}: {error}")
+            self._absent = Issue(
+                "raises", Message("text.raises", name=self.name, kind=type(error).__name__, error=error)
+            )
         return None
 
     def ask(self, words: Sequence[str]) -> tuple[Mapping[str, tuple[str, ...]], Issue | None]:
@@ -297,9 +300,11 @@ class GuardedBackend:
                 raise TypeError(f"{len(words)} words asked, not as many answers")
             return {word: _begun(tuple(answer)) for word, answer in zip(words, answers, strict=True)}
         except _Hangs:
-            self._absent = Issue("hangs", f"{self.name} took more than {self._max_seconds} s and is not asked again")
+            self._absent = Issue(
+                "hangs", Message("text.took_s_not_asked_again", name=self.name, max_seconds=self._max_seconds)
+            )
         except Exception as error:  # noqa: BLE001 # to ask the next backend, keeping the reason
-            reason = Issue("raises", f"{type(error).__name__}: {error}")
+            reason = Issue("raises", Message("text.message", kind=type(error).__name__, error=error))
             self.reasons |= dict.fromkeys(words, reason)
         return None
 

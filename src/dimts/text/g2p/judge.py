@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dimts.base.errors import ConfigError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.text.ethiopic import is_ethiopic_letter
 from dimts.text.g2p.rules import RulesAnswer
 from dimts.text.g2p.syllables import excess
@@ -40,7 +41,7 @@ class JudgeSettings:
     def __post_init__(self) -> None:
         for name in ("min_vowel_share", "sure_length", "likely_length"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"text.g2p.judge.{name} must lie between 0 and 1", "mend the value")
+                raise ConfigError("text.text_g2p_judge_lie", name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,21 @@ def judge(
 
 def _wrong_signs(word: str, phones: Sequence[str]) -> list[Issue]:
     if not phones:
-        return [Issue("empty", f"no answer for {word!r}")]
+        return [Issue("empty", Message("text.no_answer", word=word))]
     left = sorted({char for phone in phones for char in phone if is_ethiopic_letter(char)})
     if left:
-        return [Issue("ethiopic_left", f"{' '.join(left)} left as it is written", len(left), 0)]
+        return [Issue("ethiopic_left", Message("text.ethiopic_left", left=" ".join(left)), len(left), 0)]
     if glued := [phone for phone in phones if any(char.isspace() or char in "_#|" for char in phone)]:
-        return [Issue("glued", f"more than one word: {' '.join(glued)!r}", len(glued), 0)]
+        return [Issue("glued", Message("text.glued", glued=" ".join(glued)), len(glued), 0)]
     if unknown := [phone for phone in phones if not is_phone(phone)]:
-        return [Issue("unknown_phone", f"no Amharic phone: {' '.join(dict.fromkeys(unknown))}", len(unknown), 0)]
+        return [
+            Issue(
+                "unknown_phone",
+                Message("text.unknown_phone", fromkeys=" ".join(dict.fromkeys(unknown))),
+                len(unknown),
+                0,
+            )
+        ]
     return []
 
 
@@ -114,14 +122,19 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Jud
     if letters and len(phones) > settings.max_phones_per_letter * letters:
         share = round(len(phones) / letters, 2)
         return [
-            Issue("phone_ratio", f"{len(phones)} phones for {letters} letters", share, settings.max_phones_per_letter)
+            Issue(
+                "phone_ratio",
+                Message("text.phone_ratio", phones_count=len(phones), letters=letters),
+                share,
+                settings.max_phones_per_letter,
+            )
         ]
     expected = _plain(evidence)
     heard_sounds = skeleton(phones)
     if expected == heard_sounds:
         return []
     if letters > _LONGEST_COMPARED:
-        return [Issue("skeleton", "sounds differ from the letters", letters, settings.max_skeleton_distance)]
+        return [Issue("skeleton", Message("text.skeleton"), letters, settings.max_skeleton_distance)]
     written = [vowel for vowel in reading.vowels if vowel and vowel != "ɨ"]
     heard = _common(written, [phone for phone in phones if phone in VOWELS])
     doubts = []
@@ -132,7 +145,7 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Jud
         doubts.append(
             Issue(
                 "vowel_share",
-                f"{missing} of {len(written)} vowels of the fidel are not heard",
+                Message("text.vowel_share", missing=missing, written_count=len(written)),
                 round(share, 3),
                 settings.min_vowel_share,
             )
@@ -142,7 +155,12 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Jud
         doubts.append(
             Issue(
                 "skeleton",
-                f"{distance} sounds differ from the letters: {''.join(heard_sounds)} for {''.join(expected)}",
+                Message(
+                    "text.sounds_differ_letters",
+                    distance=distance,
+                    heard_sounds="".join(heard_sounds),
+                    expected="".join(expected),
+                ),
                 distance,
                 settings.max_skeleton_distance,
             )
@@ -159,9 +177,18 @@ def _against_lengths(
         consonant = evidence.reading.consonants[at]
         if not long and chance > limit:
             kind = "length_missing" if marks_length else "length_unsaid"
-            doubts.append(Issue(kind, f"{consonant} is long ({evidence.source})", 0.0, round(chance, 3)))
+            doubts.append(
+                Issue(kind, Message("text.long", consonant=consonant, source=evidence.source), 0.0, round(chance, 3))
+            )
         elif long and marks_length and 1.0 - chance > limit:
-            doubts.append(Issue("length_added", f"{consonant} is short ({evidence.source})", 1.0, round(chance, 3)))
+            doubts.append(
+                Issue(
+                    "length_added",
+                    Message("text.length_added", consonant=consonant, source=evidence.source),
+                    1.0,
+                    round(chance, 3),
+                )
+            )
     return doubts
 
 
@@ -171,13 +198,15 @@ def _against_syllables(
     if marks_length:
         over = excess(phones)
         if over > settings.max_syllable_excess:
-            return [Issue("syllables", "ɨ stands where no Amharic syllable has it", over, settings.max_syllable_excess)]
+            return [
+                Issue("syllables", Message("text.stands_where_no_amharic_syllable"), over, settings.max_syllable_excess)
+            ]
         return []
     ours = _voiced([short(phone) for phone in evidence.phones])
     theirs = _voiced([short(phone) for phone in phones])
     if ours != theirs and _tolerant(skeleton(ours)) == _tolerant(skeleton(theirs)):
         wrong = abs(ours.count("ɨ") - theirs.count("ɨ")) or 1
-        return [Issue("syllables", f"ɨ is placed otherwise than in {''.join(evidence.phones)}", wrong, 0)]
+        return [Issue("syllables", Message("text.syllables", phones="".join(evidence.phones)), wrong, 0)]
     return []
 
 

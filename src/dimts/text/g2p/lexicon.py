@@ -77,20 +77,20 @@ def load(path: Path) -> list[Entry]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"no such lexicon: {path}", "dimts lexicon add WORD PHONES --file makes one") from error
+        raise ConfigError("text.no_such_lexicon", path=path) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error}", "save it as UTF-8") from error
+        raise ConfigError("text.not_utf_text", path=path, error=error) from error
     entries = []
     for row, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         columns = line.split("\t")
         if len(columns) < 2 or not columns[0].strip() or not columns[1].strip():
-            raise ConfigError(f"{path}, row {row}: not 'word TAB phones': {line!r}", "mend or remove that row")
+            raise ConfigError("text.row_not_word_tab", path=path, row=row, line=line)
         try:
             phones = from_ipa(columns[1].strip())
         except TextError as error:
-            raise ConfigError(f"{path}, row {row}: {error.message}", "see docs/pronunciation.md") from error
+            raise ConfigError("text.row", path=path, row=row, error=error.message) from error
         entries.append(Entry(bare(columns[0].strip()), phones, "\t".join(columns[2:]), row))
     return entries
 

@@ -69,9 +69,12 @@ class Transphone:
         _package("transphone")
         if absent := missing(folder):
             raise ConfigError(
-                f"Transphone's files are missing: {_by_folder(absent)}",
-                f"unpack {SOURCES['model']} into {model_folder(folder).parent} and {SOURCES['inventory']} "
-                f"into {inventory_folder(folder).parent.parent}, or set text.g2p.transphone_folder",
+                "text.transphone_s_files_missing",
+                by_folder=_by_folder(absent),
+                sources=SOURCES["model"],
+                parent=model_folder(folder).parent,
+                sources_2=SOURCES["inventory"],
+                parent_2=inventory_folder(folder).parent.parent,
             )
         with _offline():
             self._model = self._load(folder)
@@ -132,4 +135,4 @@ class _offline:
 
 
 def _refuse(*_: object, **__: object) -> None:
-    raise ConfigError("Transphone wanted to download a model", "dimts never downloads behind your back")
+    raise ConfigError("text.transphone_wanted_download_model")
