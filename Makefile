@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow check lint types floors docs format clean
+.PHONY: demo test test-slow check lint types layers docs format clean
 .DEFAULT_GOAL := demo
 
 # The set-up: made once, and again only when the lock or the package's description changes.
@@ -24,7 +24,7 @@ test-slow: $(STAMP)  ## the long ones; as root on Debian also installs the brows
 	sh tools/browser.sh
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow
 
-check: lint types floors test  ## what must be clean before a commit lands
+check: lint types layers test  ## what must be clean before a commit lands
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -33,7 +33,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-floors: $(STAMP)
+layers: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)  ## write docs/cli.md anew from the program

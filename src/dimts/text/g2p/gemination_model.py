@@ -3,7 +3,7 @@
 For words that no table and no analysis knows. Each consonant is judged by what stands around it: its
 vowels and those of its neighbours (Amharic tells word classes by vowel patterns), the letters next to
 it, the edges of the word. Weights are whole hundredths in `tables/geezorg/length.tsv`, trained by
-benchmarks/train_length_model.py; inference is a sum of table look-ups.
+tools/train_length_model.py; inference is a sum of table look-ups.
 """
 
 from __future__ import annotations

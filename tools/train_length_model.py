@@ -1,6 +1,6 @@
 """Train the model of consonant length from the tables, and say how well it does on words it has not seen.
 
-    python benchmarks/train_length_model.py [--text FILE ...] [--folds 5] [--write]
+    python tools/train_length_model.py [--text FILE ...] [--folds 5] [--write]
 
 Learns from tables/lexicon.tsv and tables/geezorg/lexicon.tsv, and from the words of running text (--text,
 one sentence a line) that morphology can take apart. Words that share a stem are kept in one fold. With
@@ -30,7 +30,7 @@ PRUNED_BELOW = 5
 FIRM = 0.9
 WEIGHTS = {"lexicon.tsv": 2.5, "geezorg/lexicon.tsv": 0.8, "text": 0.35}
 HEAD = """# Weights (hundredths) of the model of consonant length: a line is a weight, then the features that have it.
-# Trained by benchmarks/train_length_model.py on lexicon.tsv here (CC BY-SA 4.0, see LICENCE) and on ../lexicon.tsv.
+# Trained by tools/train_length_model.py on lexicon.tsv here (CC BY-SA 4.0, see LICENCE) and on ../lexicon.tsv.
 """
 
 

@@ -1,6 +1,6 @@
 """Roots of verbs from the Ge'ez Frontier list → tables/geezorg/roots.tsv, with their class where the list tells it.
 
-    python benchmarks/derive_roots.py LIST ...        the lists gemination_ipa.tsv, gemination_marks.tsv
+    python tools/derive_roots.py LIST ...        the lists gemination_ipa.tsv, gemination_marks.tsv
 
 A citation form gives a root. The list holds only words with long consonants, so class B shows itself
 (agent fällagi, infinitive mäfälläg, noun fɨllägä have a long second radical) and class A does not: a
@@ -18,7 +18,7 @@ from dimts.text.g2p.letters import encode, unmarked
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import family_of
 
-HEAD = """# Verbs by their citation form and class ("?": not known, usually A), derived by benchmarks/derive_roots.py
+HEAD = """# Verbs by their citation form and class ("?": not known, usually A), derived by tools/derive_roots.py
 # from the Ge'ez Frontier Foundation's gemination lists, CC BY-SA 4.0, see LICENCE; in the code of g2p/letters.py.
 # ../verbs/roots.tsv comes first: mend there.
 """

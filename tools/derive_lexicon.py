@@ -1,6 +1,6 @@
 """The Ge'ez Frontier lists → tables/geezorg/lexicon.tsv: one spelling, doubtful rows and marks left out.
 
-    python benchmarks/derive_lexicon.py gemination_ipa.tsv gemination_marks.tsv
+    python tools/derive_lexicon.py gemination_ipa.tsv gemination_marks.tsv
 
 The first list gives phones (more reliable, so its rows come first), the second words with ፟. Left out are
 rows that mark the first letter, rows whose only mark is on the last one (mostly over-marked, unless it is
