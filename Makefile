@@ -36,8 +36,9 @@ types: $(STAMP)
 layers: $(STAMP)
 	$(BIN)/lint-imports
 
-docs: $(STAMP)  ## write docs/cli.md anew from the program
+docs: $(STAMP)  ## write the generated pages anew: the command line, the tree of modules
 	$(BIN)/python -m dimts.cli.reference docs/cli.md
+	$(BIN)/python tools/tree.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only .

@@ -1,4 +1,4 @@
-"""Write the tree in the README anew: each module with the first line of its docstring.
+"""Write the tree in docs/architecture.md anew: each module with the first sentence of its docstring.
 
 python tools/tree.py
 """
@@ -22,11 +22,11 @@ def first_line(path: Path) -> str:
     return " ".join(text.split("\n\n")[0].split()).split(". ")[0].rstrip(".")
 
 
-def line(depth: int, name: str, told: str) -> str:
+def line(depth: int, name: str, summary: str) -> str:
     """One line of the tree, cut to the width at a word."""
     left = "  " * depth + name
-    said = f"{left:<{INDENT}} {told}".rstrip()
-    return said if len(said) <= WIDTH else said[: WIDTH - 1].rsplit(" ", 1)[0] + " …"
+    text = f"{left:<{INDENT}} {summary}".rstrip()
+    return text if len(text) <= WIDTH else text[: WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
 def tree(folder: Path, depth: int) -> list[str]:
@@ -42,23 +42,20 @@ def tree(folder: Path, depth: int) -> list[str]:
     return lines
 
 
-def main() -> None:
-    """Write the file."""
+def render(page: str) -> str:
+    """The page with the tree of today in the place of the one it has."""
     lines = []
     for name in ORDER:
-        path = SOURCE / name
-        if path.is_file():
-            lines.append(line(0, name, first_line(path)))
-        elif path.is_dir():
-            lines += [line(0, name + "/", first_line(path / "__init__.py")), *tree(path, 1)]
-    lines += [
-        line(0, path.name, first_line(path)) for path in sorted(SOURCE.glob("*.py"))
-        if path.name not in (*ORDER, "__init__.py")
-    ]  # fmt: skip
-    readme = ROOT / "README.md"
-    text = readme.read_text("utf-8")
+        lines += [line(0, name + "/", first_line(SOURCE / name / "__init__.py")), *tree(SOURCE / name, 1)]
+    lines += [line(0, path.name, first_line(path)) for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"]
     block = "```text\nsrc/dimts/\n" + "".join(f"  {entry}\n" for entry in lines) + "```"
-    readme.write_text(re.sub(r"```text\nsrc/dimts/\n.*?```", lambda _: block, text, flags=re.DOTALL), "utf-8")
+    return re.sub(r"```text\nsrc/dimts/\n.*?```", lambda _: block, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write the file."""
+    page = ROOT / "docs" / "architecture.md"
+    page.write_text(render(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

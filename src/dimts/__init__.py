@@ -43,6 +43,15 @@ _HOMES = {
     "prepare": "dimts.data.prepare",
 }
 
+_EXTRAS = {
+    "Speaker": "formant",
+    "Voice": "speak",
+    "Wave": "audio",
+    "fine_tune": "train",
+    "prepare": "data",
+}
+"""Public name → the extra that all of its uses need; names that are not here need the standard library alone."""
+
 __all__ = [
     "DimtsError",
     "Frontend",
@@ -64,7 +73,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dimts' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from dimts.base.extras import missing_extra
+
+        missing = missing_extra(error, _EXTRAS.get(name, ""))
+        if missing is None:
+            raise
+        raise missing from error
     globals()[name] = value
     return value
 

@@ -43,8 +43,8 @@ def test_cores_and_memory_are_those_of_this_machine() -> None:
 
 
 def test_an_extra_that_lacks_a_library_names_it_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    have = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "tokenizers" else have(name))
+    have = doctor.has
+    monkeypatch.setattr(doctor, "has", lambda name: name != "tokenizers" and have(name))
     extras = doctor.examine(doctor.Path())["extras"]
     assert extras["speak"]["missing"] == "missing tokenizers: pip install 'dimts[speak]'"
     assert not extras["train"]["installed"], "train stands on speak"

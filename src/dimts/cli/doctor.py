@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 from collections.abc import Mapping
 from importlib import metadata
@@ -14,6 +13,8 @@ from typing import Any
 import typer
 
 from dimts.base.errors import DownloadError
+from dimts.base.extras import EXTRAS
+from dimts.base.plugins import has
 
 _ADDS = {
     "cli": "the command dimts",
@@ -163,21 +164,9 @@ def _extras() -> dict[str, Any]:
 
 
 def _missing(extra: str) -> set[str]:
-    # the package's own metadata is the only list of what an extra holds
-    missing: set[str] = set()
-    for requirement in metadata.requires("dimts") or ():
-        name, _, marker = requirement.partition(";")
-        if f'"{extra}"' not in marker.replace("'", '"'):
-            continue
-        inner = re.match(r"dimts\[([\w,\s-]+)\]", name.strip())
-        if inner:
-            for part in inner.group(1).split(","):
-                missing |= _missing(part.strip())
-            continue
-        library = re.split(r"[\s<>=!~\[]", name.strip())[0]
-        if _version(library) is None:
-            missing.add(library)
-    return missing
+    group = EXTRAS[extra]
+    absent = {library for library in group.libraries if not has(library)}
+    return absent.union(*(_missing(inner) for inner in group.includes))
 
 
 def _g2p() -> dict[str, Any]:
@@ -199,9 +188,10 @@ def _g2p() -> dict[str, Any]:
 def _attention() -> dict[str, Any]:
     try:
         from dimts.train.capabilities import KINDS, MachineInfo, obstacle
+
+        machine = MachineInfo.look()
     except ImportError as error:
         return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}}
-    machine = MachineInfo.look()
     rows: dict[str, Any] = {}
     for kind in sorted(KINDS):
         why = obstacle(kind, machine, "bf16" if machine.device == "cuda" else "float32", _HEAD_SIZE)

@@ -11,10 +11,23 @@ import typer
 from typer.exceptions import TyperException
 
 from dimts.base.errors import DimtsError, storage_error
+from dimts.base.extras import missing_extra
 from dimts.cli.output import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
 
 PARTS = ("new", "fetch", "text", "phones", "data", "train", "say", "evaluate", "web", "serve", "demo", "doctor")
 """Modules of this folder in the order of `dimts --help`; each has `register(app)`."""
+_EXTRAS = {
+    "data": "data",
+    "demo": "all",
+    "evaluate": "evaluate",
+    "fetch": "fetch",
+    "new": "data",
+    "say": "formant",
+    "serve": "serve",
+    "train": "train",
+    "web": "ui",
+}
+"""Command → the extra that installs all it needs; the others need nothing beside `cli`."""
 
 
 def build() -> typer.Typer:
@@ -57,6 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(error.format_message(), file=sys.stderr)
         else:
             show_error(DimtsError("cli.usage", problem=error.format_message()))
+        return EXIT_BAD_INPUT
+    except ModuleNotFoundError as error:
+        command = next((word for word in (sys.argv[1:] if arguments is None else arguments) if word in _EXTRAS), "")
+        missing = missing_extra(error, _EXTRAS.get(command, ""))
+        if missing is None:
+            raise
+        show_error(missing)
         return EXIT_BAD_INPUT
     except BrokenPipeError:  # the reader (head, a player) has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
