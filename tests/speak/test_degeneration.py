@@ -205,6 +205,7 @@ def test_each_fault_is_told_in_words() -> None:
     }.items():
         assert [fault.kind for fault in faults] == [kind]
         assert isinstance(faults[0], Fault)
-        assert faults[0].why
+        assert faults[0].reason.code.startswith("speak.fault_")
+        assert faults[0].reason.text("am") != faults[0].reason.text("en")
     assert examine(codes[:35], 20, RATE, path=ahead) == []
     assert [fault.kind for fault in examine(codes[:12], 20, RATE)] == ["cut"]

@@ -233,7 +233,7 @@ def test_exchanged_parts_of_a_bundle_are_noticed(bundle: Bundle, tmp_path: Path)
     with pytest.raises(CheckpointError, match="was changed"):
         checkpoint.load(tmp_path / "a")
     change_json(tmp_path / "a" / "bundle.json", **{**note, "format": 99})
-    with pytest.raises(CheckpointError, match="format 99"):
+    with pytest.raises(CheckpointError, match="format '99'"):
         checkpoint.load(tmp_path / "a")
     change_json(tmp_path / "a" / "bundle.json", format=1, voices={"x": "../../secret.voice"})
     with pytest.raises(CheckpointError, match="outside the bundle"):

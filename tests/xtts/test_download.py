@@ -165,7 +165,7 @@ def test_files_come_whole_checked_and_recorded(server: Hub) -> None:
 def test_the_licence_comes_first(server: Hub) -> None:
     with pytest.raises(DownloadError, match="Test Licence 1") as caught:
         fetch(published())
-    assert "--accept-licence" in caught.value.hint
+    assert "--accept-licence" in caught.value.message.remedy()
     assert server.gets == []
     assert not folder_of(published()).exists()
     assert not accepted(published())
@@ -224,7 +224,7 @@ def test_a_line_that_stays_dead_is_an_error_and_the_next_call_goes_on(server: Hu
     server.cut_after["model.pth"] = [3_000_000, *[0] * 10]
     with pytest.raises(DownloadError, match=r"broke off at [0-9.]+ of 6\.0 MB") as caught:
         fetch(published(), acceptance=YES)
-    assert "goes on from there" in caught.value.hint
+    assert "goes on from there" in caught.value.message.remedy()
     folder = folder_of(published())
     part = next(folder.glob("model.pth.*.part"))
     come = part.stat().st_size
@@ -270,7 +270,7 @@ def test_a_forged_file_is_refused_before_and_after_it_comes(server: Hub) -> None
     server.files["model.pth"] = content(9, 6_000_000)
     with pytest.raises(DownloadError, match="not what was published") as caught:
         fetch(published(), acceptance=YES)
-    assert "mirror" in caught.value.hint
+    assert "mirror" in caught.value.message.remedy()
     server.files["model.pth"] = FILES["model.pth"]
     server.files["vocab.json"] = content(9, 20_000)  # same size; its etag is no SHA-256, so only the bytes tell
     with pytest.raises(DownloadError, match=r"vocab\.json .* not what was published"):
@@ -322,7 +322,7 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Hub
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match="cannot be reached") as caught:
         fetch(published(), acceptance=YES)
-    assert "--from FOLDER" in caught.value.hint
+    assert "--from FOLDER" in caught.value.message.remedy()
 
 
 def test_offline_mode_uses_what_is_there_and_says_what_is_not(server: Hub) -> None:
@@ -388,7 +388,7 @@ def test_a_local_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "model.pth").write_bytes(b"my own")
     with pytest.raises(DownloadError, match="not the published file") as caught:
         fetch(published(), acceptance=YES, source=tmp_path)
-    assert "--unpinned" in caught.value.hint
+    assert "--unpinned" in caught.value.message.remedy()
     folder = fetch(published(), acceptance=YES, source=tmp_path, unpinned=True)
     assert (folder / "model.pth").read_bytes() == b"my own"
     lock = read_lock(folder)
@@ -416,7 +416,7 @@ def test_no_room_is_told_before_anything_comes(server: Hub, monkeypatch: pytest.
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1_000_000))
     with pytest.raises(DownloadError, match="not enough room") as caught:
         fetch(published(), acceptance=YES)
-    assert "--to FOLDER" in caught.value.hint
+    assert "--to FOLDER" in caught.value.message.remedy()
     assert server.gets == []
 
 
@@ -467,7 +467,7 @@ def test_the_licence_goes_into_a_bundle(server: Hub, tmp_path: Path) -> None:
 def test_nothing_fetched_is_said_so() -> None:
     with pytest.raises(DownloadError, match="not here") as caught:
         find_base()
-    assert caught.value.hint == "run: dimts fetch"
+    assert caught.value.message.remedy() == "run: dimts fetch"
     with pytest.raises(DownloadError, match="holds no fetched files"):
         check(folder_of())
 
@@ -476,7 +476,7 @@ def test_without_the_hubs_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra) as caught:
         fetch(published(), acceptance=YES)
-    assert caught.value.hint == "pip install 'dimts[fetch]'"
+    assert caught.value.message.remedy() == "pip install 'dimts[fetch]'"
 
 
 def test_the_pinned_files_of_xtts_v2() -> None:

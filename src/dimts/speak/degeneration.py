@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from dimts.base.messages import Message
 from dimts.speak.settings import PHONE_SECONDS, SPARE_SECONDS
 
 Kind = Literal["loop", "tail", "cut", "endless"]
@@ -51,8 +52,8 @@ class Fault:
     kind: Kind
     at: int
     """Code from which on it is wrong; for a cut, the number of codes."""
-    why: str
-    """For people: a clause that goes on from the phrase."""
+    reason: Message
+    """What was found, as a clause about the phrase."""
 
 
 def examine(
@@ -66,11 +67,12 @@ def examine(
     found = [fault for fault in (_repeats(codes, rate), _back(path, rate), _tail(codes, phones, rate, path)) if fault]
     expected = phones * PHONE_SECONDS * rate
     if stopped and path and max(path) < UNREAD:
-        found.append(Fault("cut", len(codes), f"stopped at {max(path):.0%} of its text"))
+        found.append(Fault("cut", len(codes), Message("speak.fault_text_unread", share=float(max(path)))))
     elif stopped and len(codes) < FAST_TEMPO * expected:
-        found.append(Fault("cut", len(codes), f"stopped after {len(codes) / rate:.1f} s, too soon for {phones} phones"))
+        reason = Message("speak.fault_too_short", seconds=len(codes) / rate, phones=phones)
+        found.append(Fault("cut", len(codes), reason))
     if not stopped:
-        found.append(Fault("endless", len(codes), "ran on"))
+        found.append(Fault("endless", len(codes), Message("speak.fault_no_stop")))
     return sorted(found, key=lambda fault: fault.at)
 
 
@@ -90,8 +92,8 @@ def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
         needed = min(needed, SURE_LOOP_SECONDS * rate)
         begin, length = _longest_run(again)
         if length >= needed and (first is None or begin + period < first.at):
-            what = f"repeats {period / rate:.2f} s of sound from {(begin + period) / rate:.1f} s on"
-            first = Fault("loop", begin + period, what)
+            reason = Message("speak.fault_sound_repeats", seconds=period / rate, start=(begin + period) / rate)
+            first = Fault("loop", begin + period, reason)
     return first
 
 
@@ -114,7 +116,7 @@ def _back(path: Sequence[float] | None, rate: float) -> Fault | None:
     begin, length = _longest_run(behind)
     if length < BACK_STEPS:
         return None
-    return Fault("loop", begin + 1, f"reads its text again from {(begin + 1) / rate:.1f} s on")
+    return Fault("loop", begin + 1, Message("speak.fault_text_repeats", start=(begin + 1) / rate))
 
 
 def _tail(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
@@ -122,12 +124,12 @@ def _tail(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] 
     usual = phones * PHONE_SECONDS * rate
     allowed = usual * SLOW_TEMPO + SPARE_SECONDS * rate
     if len(codes) > allowed:
-        seconds = len(codes) / rate
-        return Fault("tail", round(allowed), f"lasts {seconds:.1f} s, too long for {phones} phones")
+        return Fault("tail", round(allowed), Message("speak.fault_too_long", seconds=len(codes) / rate, phones=phones))
     if path:
         end = next((step for step, place in enumerate(path, start=1) if place >= READ), None)
         if end is not None:
             allowed = end + (1 - READ) * usual * SLOW_TEMPO + TAIL_SECONDS * rate
             if len(codes) > allowed:
-                return Fault("tail", round(allowed), f"goes on {(len(codes) - end) / rate:.1f} s after its text")
+                reason = Message("speak.fault_text_finished", seconds=(len(codes) - end) / rate)
+                return Fault("tail", round(allowed), reason)
     return None

@@ -204,7 +204,8 @@ class XttsEngine:
                 yield latest.latent
             given = max(given, end)
             if fault is not None:
-                self._note(part.number, f"{_shown(part.phrase)} {fault.why} and {'was cut' if wrong else 'is kept'}")
+                code = "speak.phrase_cut" if wrong else "speak.phrase_kept"
+                self._note(part.number, Message(code, phrase=_shown(part.phrase), reason=fault.reason))
                 return
 
     def _attempts(self, parts: Sequence[Part], voice: Voice) -> Iterator[_Event]:
@@ -263,10 +264,16 @@ class XttsEngine:
             return False
         if trial.fault is None or fault.at > trial.fault.at:
             trial.best, trial.fault = said, fault
-        what = f"{_shown(trial.part.phrase)} {fault.why} and "
         if trial.attempt < self._retries:
             trial.attempt += 1
-            self._note(trial.part.number, f"{what}is said again ({trial.attempt} of {self._retries})")
+            message = Message(
+                "speak.phrase_said_again",
+                phrase=_shown(trial.part.phrase),
+                attempt=trial.attempt,
+                retries=self._retries,
+                reason=fault.reason,
+            )
+            self._note(trial.part.number, message)
             yield trial.index, None
             return True
         if trial.best is not said and trial.best is not None:
@@ -275,7 +282,8 @@ class XttsEngine:
             for latent in said.latents:
                 yield trial.index, latent
         keep = len(said.latents) if fault.kind == "cut" else min(fault.at, len(said.latents))
-        self._note(trial.part.number, f"{what}{'is kept' if fault.kind == 'cut' else 'was cut'}")
+        code = "speak.phrase_kept" if fault.kind == "cut" else "speak.phrase_cut"
+        self._note(trial.part.number, Message(code, phrase=_shown(trial.part.phrase), reason=fault.reason))
         yield trial.index, keep
         return False
 
@@ -291,13 +299,13 @@ class XttsEngine:
         codes = said.codes[:-1] if said.stopped else said.codes
         rate = self.model.spec.codes_per_second
         if not self.settings.guard:
-            return None if said.stopped else Fault("endless", len(codes), "ran on")
+            return None if said.stopped else Fault("endless", len(codes), Message("speak.fault_no_stop"))
         found = examine(
             codes.tolist(), _phones(part), rate, path=monotonic_path(said.gazes), stopped=said.stopped or cut_short
         )
         return found[0] if found else None
 
-    def _note(self, number: int, message: str) -> None:
+    def _note(self, number: int, message: Message) -> None:
         self._tell(Progress("speak", number, None, "phrases", message))
 
     def drawn(self, part: Part, attempt: int = 0) -> GenerateSettings:
@@ -339,7 +347,7 @@ class XttsEngine:
                 raise SynthesisError("speak.no_voice_own", name=self.name)
             name = next(iter(self.voices))
             if len(self.voices) > 1 and not self._told_of_voice:
-                self._note(0, f"speaking with {name!r}, the first of {len(self.voices)} voices")
+                self._note(0, Message("speak.first_voice_used", voice=name, voices=len(self.voices)))
                 self._told_of_voice = True
             voice = self.voices[name]
         voice.check(self.model)
@@ -391,4 +399,4 @@ def _phones(part: Part) -> int:
 
 
 def _shown(phrase: Phrase) -> str:
-    return repr(phrase.written if len(phrase.written) <= 40 else phrase.written[:39] + "…")
+    return phrase.written if len(phrase.written) <= 40 else phrase.written[:39] + "…"

@@ -11,7 +11,7 @@ import contextlib
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ OPTIONAL = ("num_batches_tracked", ".torch_spec.", "dvae.discrete_loss.", "codeb
 """Parts of names that a file may lack: constants, counters and training statistics."""
 INERT_ROOTS = ("TTS", "trainer", "coqpit", "numpy", "pathlib", "collections")
 """Packages whose objects may lie in a pickle beside the tensors; they are read as stand-ins, never imported."""
+
+_SHOWN = 3
+"""Names of tensors in one line of an error."""
 
 State = dict[str, Tensor]
 
@@ -209,23 +212,22 @@ def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], 
     missing = [key for key in expected if key not in state and not any(part in key for part in OPTIONAL)]
     extra = [key for key in state if key not in expected]
     if missing or extra:
-        lacks = f"lacks {_listed(missing)}" if missing else ""
-        holds = f"holds {_listed(extra)}, which this model has not" if extra else ""
-        raise CheckpointError("xtts.message", where=where, value=" and ".join(part for part in (lacks, holds) if part))
+        code = "xtts.tensors_missing" if not extra else "xtts.tensors_unknown" if not missing else "xtts.tensors_differ"
+        raise CheckpointError(code, path=where, missing=_some(missing), unknown=_some(extra))
     for key, shape in expected.items():
         if key in state and tuple(state[key].shape) != shape:
-            hint = "weights and config.json belong to different models"
-            if key.startswith(("gpt.text_embedding", "gpt.text_head")):
-                hint = "the weights were trained with another vocabulary"
-            raise CheckpointError(f"{where}: {coquis(key)} is {list(state[key].shape)}, not {list(shape)}", hint)
+            text = key.startswith(("gpt.text_embedding", "gpt.text_head"))
+            code = "xtts.text_shape_differs" if text else "xtts.tensor_shape_differs"
+            found, wanted = str(list(state[key].shape)), str(list(shape))
+            raise CheckpointError(code, path=where, key=coquis(key), found=found, expected=wanted)
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise CheckpointError("xtts.holds_nan_infinity", where=where, coquis=coquis(key))
 
 
-def _listed(keys: Iterable[str]) -> str:
-    names = [coquis(key) for key in keys]
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+def _some(keys: Sequence[str]) -> list[str]:
+    """The first of some keys under coqui's names, and an ellipsis for the others."""
+    return [*(coquis(key) for key in keys[:_SHOWN]), *(["…"] if len(keys) > _SHOWN else [])]
 
 
 def write_safetensors(path: Path | str, state: Mapping[str, Tensor], meta: Mapping[str, str] | None = None) -> None:
