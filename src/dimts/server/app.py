@@ -143,16 +143,27 @@ def _errors(app: FastAPI) -> None:
         place = [str(part) for part in first["loc"] if part not in ("body", "str", "VoiceId")]
         field = ".".join(place).encode("utf-8", "replace").decode()[:80] or None
         if first["type"] == "json_invalid":
-            return shown(ApiError(400, Message("server.body_not_json", first=first["ctx"]["error"]), code="not_json"))
-        said = first["msg"].encode("utf-8", "replace").decode()[:300]
-        hint = f"known are {', '.join(SpeechRequest.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        return shown(ApiError(400, f"{field or 'the body'}: {said}", hint, param=field, code=first["type"]))
+            return shown(ApiError(400, Message("server.not_json", problem=str(first["ctx"]["error"]))))
+        problem = first["msg"].encode("utf-8", "replace").decode()[:300]
+        if first["type"] == "extra_forbidden":
+            message = Message("server.unknown_field", field=field, known=tuple(SpeechRequest.model_fields))
+        elif field:
+            message = Message("server.invalid_field", field=field, problem=problem)
+        else:
+            message = Message("server.invalid_body", problem=problem)
+        return shown(ApiError(400, message, param=field, code=first["type"]))
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        hint = "see /docs" if error.status_code in (404, 405) else ""
-        said = str(error.detail).encode("utf-8", "replace").decode()
-        return shown(ApiError(error.status_code, said, hint, headers=error.headers))
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.detail, ApiError):
+            return shown(error.detail)
+        if error.status_code == 404:
+            message = Message("server.path_not_found")
+        elif error.status_code == 405:
+            message = Message("server.method_not_allowed", method=request.method)
+        else:
+            message = Message("server.http_error", problem=str(error.detail).encode("utf-8", "replace").decode())
+        return shown(ApiError(error.status_code, message, headers=error.headers))
 
 
 def _speech(app: FastAPI, house: ModelRegistry, speaking: Speaking) -> None:
@@ -204,13 +215,15 @@ def _voices(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None
     ) -> VoiceRow:
         """The recording becomes a voice and is not kept; the consent is, with the voice."""
         if house.shelf is None:
-            raise ApiError(403, Message("server.voices_uploaded"))
+            raise ApiError(403, Message("server.uploads_disabled"))
         served, owner = house.model(model), request_context(request.scope).owner
         consent, name = consent.strip(), name.strip()
-        if len(consent) < 10 or not name.isprintable() or not name:
-            raise ApiError(400, Message('server.name_consent_said_words'), param='consent' if name.isprintable() and name else 'name')  # fmt: skip
+        if not name.isprintable() or not name:
+            raise ApiError(400, Message("server.invalid_name"), param="name")
+        if len(consent) < 10:
+            raise ApiError(400, Message("server.consent_too_short"), param="consent")
         if name in served.names() or house.shelf.find(name, served.name, owner):
-            raise ApiError(400, Message('server.voice_already', name=name), param='name', code='voice_exists')  # fmt: skip
+            raise ApiError(400, Message("server.voice_exists", name=name), param="name")
         data = await file.read()
         about = Uploaded("", name, served.name, owner, consent, 0, _sha256(data))
         async with listening:
@@ -222,8 +235,8 @@ def _voices(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None
     async def delete(voice: str, request: Request) -> Deleted:
         if house.shelf is None or not house.shelf.delete(voice, request_context(request.scope).owner):
             if any(voice in served.names() for served in house.models.values()):
-                raise ApiError(403, Message("server.voices_model_deleted"))
-            raise ApiError(404, Message("server.uploaded_no_such_voice"), param="voice")
+                raise ApiError(403, Message("server.builtin_voice_kept"))
+            raise ApiError(404, Message("server.uploaded_voice_not_found"), param="voice")
         return Deleted(id=voice)
 
 
@@ -275,7 +288,8 @@ def _texts(app: FastAPI, house: ModelRegistry, settings: ServeSettings) -> None:
 def check_text(text: str, settings: ServeSettings) -> None:
     """Refused (400) for a text that is too long."""
     if len(text) > settings.max_letters:
-        raise ApiError(400, Message('server.text_letters_taken_once', text_count=len(text), max_letters=settings.max_letters), param='input', code='text_too_long')  # fmt: skip
+        message = Message("server.text_too_long", letters=len(text), max_letters=settings.max_letters)
+        raise ApiError(400, message, param="input")
 
 
 def _state(app: FastAPI, house: ModelRegistry, desk: RequestPool, settings: ServeSettings, metrics: Metrics) -> None:

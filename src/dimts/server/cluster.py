@@ -85,9 +85,7 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
     has = ray.cluster_resources().get("CPU", 0.0)
     wants = settings.ray.cpus * settings.ray.min_replicas
     if wants > has:
-        raise ConfigError(
-            "server.copies_need_cores_cluster", min_replicas=settings.ray.min_replicas, wants=wants, has=has
-        )
+        raise ConfigError("server.cluster_too_small", replicas=settings.ray.min_replicas, needed=wants, available=has)
     options = {"host": settings.host, "port": settings.port,
                "request_timeout_s": math.ceil(settings.request_seconds)}  # fmt: skip
     serve.start(proxy_location="HeadOnly", http_options=options)
@@ -98,7 +96,7 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
 def serve(sources: Sequence[ModelSource], settings: ServeSettings, told: Callable[[str], None]) -> None:
     """Deploy and wait for a signal; then take the deployment down, its running requests finishing first."""
     if settings.port == 0:
-        raise ConfigError("server.ray_serve_needs_port")
+        raise ConfigError("server.ray_needs_port")
     told(start(sources, settings))
     over = threading.Event()
     for sig in (signal.SIGINT, signal.SIGTERM):

@@ -42,7 +42,7 @@ class SpeechJob:
     """One request being spoken."""
 
     def __init__(self, desk: RequestPool, guest: Session | None) -> None:
-        self._desk, self.guest = desk, guest
+        self._desk, self.guest, self.settings = desk, guest, desk.settings
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self._room = threading.Semaphore(_BLOCKS)
@@ -52,7 +52,7 @@ class SpeechJob:
         self.begun = False
         """Whether some sound was made."""
         self.why = ""
-        """Why it was given up, if it was."""
+        """Why it was cancelled: "stalled", "timeout", "left" or "shutdown"; empty if it was not."""
         self.taken = time.monotonic()
 
     # In the thread
@@ -135,12 +135,12 @@ class RequestPool:
     def take(self, guest: Session | None, work: Work) -> SpeechJob:
         """Begin a request. Refused: 429 when it is full, 503 when it goes down."""
         if self.stopping:
-            raise ApiError(503, Message("server.server_going_down"), headers={"retry-after": "5"})
+            raise ApiError(503, Message("server.shutting_down"), headers={"retry-after": "5"})
         if len(self.taken) >= self.settings.places:
             seconds = self.retry_after()
             raise ApiError(
                 429,
-                Message("server.all_places_taken", places=self.settings.places, seconds=seconds),
+                Message("server.queue_full", places=self.settings.places, seconds=seconds),
                 headers={"retry-after": str(seconds)},
             )
         speech = SpeechJob(self, guest)
@@ -183,5 +183,14 @@ def answer(error: Exception, speech: SpeechJob) -> ApiError | None:
     if isinstance(error, DimtsError):
         return error_response(error, param="input")
     if isinstance(error, JobCancelled):
-        return ApiError(503, Message('server.given_up', why=speech.why or 'cancelled'), headers={'retry-after': '5'})  # fmt: skip
+        return ApiError(503, _cancelled(speech), headers={"retry-after": "5"})
     return error if isinstance(error, ApiError) else None
+
+
+def _cancelled(speech: SpeechJob) -> Message:
+    settings = speech.settings
+    if speech.why == "stalled":
+        return Message("server.client_stalled", seconds=settings.stall_seconds)
+    if speech.why == "timeout":
+        return Message("server.request_timeout", seconds=settings.request_seconds)
+    return Message("server.client_left" if speech.why == "left" else "server.shutting_down")

@@ -28,19 +28,19 @@ class Keys:
         try:
             text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError("server.read", path=path, error=error) from error
+            raise ConfigError("server.key_file_unreadable", path=path, error=error) from error
         if os.name == "posix" and mode & 0o077:
-            raise ConfigError("server.others_read", path=path)
+            raise ConfigError("server.key_file_open_to_others", path=path)
         found: dict[str, bytes] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip() or line.startswith("#"):
                 continue
             name, sign, key = line.strip().partition(":")
             if not sign or not _NAME.fullmatch(name) or name in found or len(key) < LEAST_LETTERS or not key.isascii():
-                raise ConfigError("server.line_not_name_key", path=path, number=number, least_letters=LEAST_LETTERS)
+                raise ConfigError("server.key_file_line", path=path, number=number, letters=LEAST_LETTERS)
             found[name] = _hash(key)
         if not found:
-            raise ConfigError("server.holds_no_key", path=path)
+            raise ConfigError("server.key_file_empty", path=path)
         return cls(found)
 
     def __bool__(self) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 
-from dimts.base.http import App, Message, Receive, Scope, Send, drain_request
+from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
 from dimts.base.messages import Message
 from dimts.server import log
 from dimts.server.errors import ApiError
@@ -74,7 +74,7 @@ class AccessMiddleware:
         visit = RequestContext(wished if _REQUEST_ID.fullmatch(wished) else secrets.token_hex(8))
         scope["dimts.visit"] = visit
 
-        async def sending(message: Message) -> None:
+        async def sending(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
                 visit.status = message["status"]
                 own = [(b"x-request-id", visit.id.encode()), *_HEADERS]
@@ -103,14 +103,14 @@ class AccessMiddleware:
         """Why a request goes no further; else `visit` knows who it is from."""
         host = urlsplit(f"//{headers.get('host', '')}").hostname if _plain(headers.get("host", "")) else ""
         if self.names and host not in self.names:
-            return ApiError(421, Message("server.asked_another_name"))
+            return ApiError(421, Message("server.wrong_host"))
         origin = headers.get("origin", "")
         if self.names and origin and (not _plain(origin) or urlsplit(origin).netloc != headers.get("host", "")):
-            return ApiError(403, Message("server.page_another_site_not"))
+            return ApiError(403, Message("server.foreign_origin"))
         if self.keys and scope["path"] not in OPEN:
             owner = self.keys.owner(headers.get("authorization", ""))
             if owner is None:
-                return ApiError(401, Message('server.no_api_key_none'), headers={'www-authenticate': 'Bearer'})  # fmt: skip
+                return ApiError(401, Message("server.invalid_api_key"), headers={"www-authenticate": "Bearer"})
             visit.owner = owner
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
@@ -142,7 +142,7 @@ def request_context(scope: Scope) -> RequestContext:
 
 def bug(visit: RequestContext) -> ApiError:
     """What is said of an error of ours."""
-    return ApiError(500, Message("server.error_ours", visit=visit.id), code="bug")
+    return ApiError(500, Message("server.internal_error", request=visit.id))
 
 
 async def reply(send: Send, refused: ApiError) -> None:
@@ -160,18 +160,19 @@ async def reply(send: Send, refused: ApiError) -> None:
 
 
 def _too_large(limit: int) -> ApiError:
-    return ApiError(413, Message('server.request_larger_mb', limit=limit / MEGABYTE), headers={'connection': 'close'})  # fmt: skip
+    message = Message("server.request_too_large", megabytes=limit / MEGABYTE)
+    return ApiError(413, message, headers={"connection": "close"})
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
     taken = 0
 
-    async def counting() -> Message:
+    async def counting() -> AsgiMessage:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > limit:
-            raise HTTPException(413, _too_large(limit).message)
+            raise HTTPException(413, _too_large(limit))  # FastAPI lets only this kind through
         return message
 
     return counting

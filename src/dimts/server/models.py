@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """The name by which every model's first voice can be asked for."""
+PHRASE_FAULTS = frozenset({"speak.phrase_cut", "speak.phrase_kept", "speak.phrase_said_again"})
+"""Codes of the events that report a phrase which went wrong."""
 TOGETHER = 4
 """Phrases of one request that are decoded at once where nothing is streamed."""
 
@@ -58,8 +60,8 @@ class LoadedModel:
         """Load a model and start its loop. Raises ConfigError, CheckpointError, MissingExtra."""
         served: LoadedModel
 
-        def on_progress(progress: Progress) -> None:  # its words hold text of people: only counted
-            if progress.message.endswith((" was cut", " is kept")) or " is said again " in progress.message:
+        def on_progress(progress: Progress) -> None:  # its parameters hold text of people: only counted
+            if progress.message is not None and progress.message.code in PHRASE_FAULTS:
                 served.cuts()
 
         speaker = Speaker.load(
@@ -109,7 +111,7 @@ class ModelRegistry:
         self.models: dict[str, LoadedModel] = {}
         for served in models:
             if served.name in self.models:
-                raise ConfigError("server.two_models_called", served=served.name)
+                raise ConfigError("server.duplicate_model", name=served.name)
             self.models[served.name] = served
         self._aliases = settings.model_aliases
         self._voice_aliases = settings.voice_aliases
@@ -126,7 +128,8 @@ class ModelRegistry:
         if not name:
             return self.first
         if name not in self.models:
-            raise ApiError(404, Message('server.no_such_model', name=_shown(name), nearest=nearest(name, self.models)), param='model', code='model_not_found')  # fmt: skip
+            message = Message("server.model_not_found", name=_shown(name), nearest=nearest(name, self.models))
+            raise ApiError(404, message, param="model")
         return self.models[name]
 
     def voice(self, served: LoadedModel, name: str, owner: str) -> tuple[str, str | Voice]:
@@ -135,14 +138,16 @@ class ModelRegistry:
         own = served.names()
         if name in ("", DEFAULT):
             if not own:
-                raise ApiError(404, Message('server.no_voice_own', served=served.name), param='voice', code='voice_not_found')  # fmt: skip
+                raise ApiError(404, Message("server.model_without_voice", model=served.name), param="voice")
             return own[0], own[0]
         if name in own:
             return name, name
         uploaded = self.shelf.find(name, served.name, owner) if self.shelf else None
         if self.shelf is None or uploaded is None:
-            raise ApiError(404, f"{served.name} has no voice {_shown(name)}", nearest(name, own) if own else "",
-                          param="voice", code="voice_not_found")  # fmt: skip
+            message = Message(
+                "server.voice_not_found", model=served.name, name=_shown(name), nearest=nearest(name, own)
+            )
+            raise ApiError(404, message, param="voice")
         return uploaded.name, self.shelf.voice(uploaded)
 
     def gauges(self) -> Iterator[tuple[str, str, str, float]]:
@@ -163,4 +168,5 @@ class ModelRegistry:
 
 
 def _shown(name: str) -> str:
-    return repr(name if len(name) <= 60 else name[:59] + "…")
+    """A name from a request as a message may show it: printable, 60 characters at most."""
+    return repr(name if len(name) <= 60 else name[:59] + "…")[1:-1]

@@ -108,7 +108,7 @@ def make(sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) ->
     from dimts.server.models import LoadedModel, ModelRegistry
 
     if settings.voices_folder and Path(settings.voices_folder).is_file():
-        raise ConfigError("server.file", voices_folder=settings.voices_folder)
+        raise ConfigError("server.voices_folder_is_file", path=settings.voices_folder)
     sys.setswitchinterval(_SWITCH_SECONDS)
     stay_small()
     if any(source.name != "formant" for source in sources):
@@ -128,5 +128,5 @@ def bound(host: str, port: int) -> socket.socket:
         sock.listen(1024)
     except OSError as error:
         sock.close()
-        raise ConfigError("server.listen", host=host, port=port, strerror=error.strerror or error) from error
+        raise ConfigError("server.cannot_listen", host=host, port=port, error=error.strerror or error) from error
     return sock

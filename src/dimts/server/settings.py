@@ -35,14 +35,13 @@ class RayServeSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_replicas <= self.max_replicas:
-            raise ConfigError(
-                "server.serve_ray_replicas_no", min_replicas=self.min_replicas, max_replicas=self.max_replicas
-            )
+            raise ConfigError("server.ray_replicas", min_replicas=self.min_replicas, max_replicas=self.max_replicas)
         for name in ("target_ongoing_requests", "cpus"):
             if not getattr(self, name) > 0:
-                raise ConfigError("server.serve_ray_positive", name=name)
-        if min(self.gpus, self.upscale_delay_seconds, self.downscale_delay_seconds) < 0:
-            raise ConfigError("server.serve_ray_gpus_delays")
+                raise ConfigError("server.setting_not_positive", name=f"ray.{name}", value=getattr(self, name))
+        for name in ("gpus", "upscale_delay_seconds", "downscale_delay_seconds"):
+            if getattr(self, name) < 0:
+                raise ConfigError("server.setting_negative", name=f"ray.{name}", value=getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +89,19 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise ConfigError("server.port_no_port", port=self.port)
+            raise ConfigError("server.port_out_of_range", port=self.port)
         for name in ("slots", "max_letters"):
             if getattr(self, name) < 1:
-                raise ConfigError("server.serve_too_small", name=name, getattr=getattr(self, name))
+                raise ConfigError("server.setting_below_one", name=name, value=getattr(self, name))
         for name in ("queue", "grace_seconds", "torch_threads"):
             if getattr(self, name) < 0:
-                raise ConfigError("server.serve_negative", name=name, getattr=getattr(self, name))
+                raise ConfigError("server.setting_negative", name=name, value=getattr(self, name))
         for name in ("max_body_megabytes", "max_upload_megabytes", "max_reference_seconds", "first_sound_seconds",
                      "request_seconds", "stall_seconds"):  # fmt: skip
             if not getattr(self, name) > 0:
-                raise ConfigError("server.serve_positive", name=name, getattr=getattr(self, name))
+                raise ConfigError("server.setting_not_positive", name=name, value=getattr(self, name))
         if self.host not in LOCAL and not self.api_key_file:
-            raise ConfigError("server.host_opens_server_others", host=self.host)
+            raise ConfigError("server.needs_key_file", host=self.host)
 
     @property
     def places(self) -> int:

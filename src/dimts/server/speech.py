@@ -29,7 +29,6 @@ from dimts.server.settings import ServeSettings
 from dimts.speak import RATE, Speaker
 
 T = TypeVar("T")
-_IGNORED = "instructions are ignored: this voice takes none"
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -45,16 +44,8 @@ class Speaking:
         visit = request_context(request.scope)
         served = self.house.model(body.model)
         if len(body.input) > self.settings.max_letters:
-            raise ApiError(
-                400,
-                Message(
-                    "server.text_letters_taken_once_2",
-                    input_count=len(body.input),
-                    max_letters=self.settings.max_letters,
-                ),
-                param="input",
-                code="text_too_long",
-            )
+            message = Message("server.text_too_long", letters=len(body.input), max_letters=self.settings.max_letters)
+            raise ApiError(400, message, param="input")
         wished = body.voice if isinstance(body.voice, str) else body.voice.id
         called, voice = self.house.voice(served, wished, visit.owner)
         guest = served.loop.guest() if served.loop is not None else None
@@ -89,7 +80,7 @@ class Speaking:
             "x-dimts-seed": str(speaker.settings.seed),
         }
         if body.instructions:
-            headers["x-dimts-note"] = _IGNORED
+            headers["x-dimts-note"] = Message("server.instructions_ignored").text("en")
         pieces = self._pieces(first, speech, deadline)
         if body.stream_format == "sse":
             pieces, media_type = _events(pieces, len(body.input), sent), "text/event-stream"
@@ -104,11 +95,12 @@ class Speaking:
         if isinstance(error, TimeoutError):
             speech.leave("timeout")
             sent.end("timeout")
-            return ApiError(503, Message('server.no_sound_time_server'), headers={'retry-after': str(self.desk.retry_after())})  # fmt: skip
+            message = Message("server.first_sound_timeout", seconds=self.settings.first_sound_seconds)
+            return ApiError(503, message, headers={"retry-after": str(self.desk.retry_after())})
         if isinstance(error, _Left):
             speech.leave("left")
             sent.end("left")
-            return ApiError(499, Message("server.client_gone"), code="client_left")  # nobody reads it but the log
+            return ApiError(499, Message("server.client_left"))  # nobody reads it but the log
         speech.leave("" if isinstance(error, Exception) else "left")
         known = answer(error, speech) if isinstance(error, Exception) else None
         sent.end(speech.why or ("refused" if known else "bug"))
@@ -226,7 +218,7 @@ def _streamed(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: 
             yield Wave.silence(0.0, RATE), encoder.finish()
         raise
     if not said:
-        raise SynthesisError("server.nothing_said")
+        raise SynthesisError("server.nothing_spoken")
     yield Wave.silence(0.0, RATE), encoder.finish()
 
 
@@ -238,7 +230,7 @@ def _whole(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: str
         speech.check()
     wave = join(pieces)
     if not len(wave.samples):
-        raise SynthesisError("server.nothing_said")
+        raise SynthesisError("server.nothing_spoken")
     if form in FORMATS and form in ("wav", "flac"):
         yield wave, wave.encode(form)
         return
@@ -252,7 +244,7 @@ async def _events(pieces: AsyncIterator[bytes], letters: int, sent: _Sent) -> As
         async for piece in pieces:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode()})
     except JobCancelled:
-        yield _event({"type": "error", "error": ApiError(503, Message("server.broken_off")).body()["error"]})
+        yield _event({"type": "error", "error": ApiError(503, Message("server.stream_broken")).body()["error"]})
         raise
     usage = {"input_tokens": letters, "output_tokens": round(sent.seconds * 1000), "total_tokens": 0}
     usage["total_tokens"] = usage["input_tokens"] + usage["output_tokens"]

@@ -117,10 +117,12 @@ def _limited(recording: Path, max_seconds: float) -> Wave:
                 pieces.append(block)
                 count += len(block)
                 if count > max_seconds * medium.rate:
-                    raise AudioError("server.recording_longer_s", max_seconds=max_seconds)
+                    raise AudioError("server.recording_too_long", max_seconds=max_seconds)
             rate = medium.rate
-    except AudioError as error:  # the file has a name of ours, which tells nobody anything
-        raise AudioError(error.message.replace(str(recording), "the recording"), error.hint) from error
+    except AudioError as error:  # the temporary file's name means nothing to the client
+        parameters = {name: "file" if value == str(recording) else value
+                      for name, value in error.message.parameters.items()}  # fmt: skip
+        raise AudioError(error.code, **parameters) from error
     if count < LEAST_SECONDS * rate:
-        raise AudioError("server.recording_s_too_short", count=count / rate)
+        raise AudioError("server.recording_too_short", seconds=count / rate)
     return Wave(np.concatenate(pieces), rate)
