@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ class SpeechJob:
             self._room.release()
             return item
         if item is not None:
-            if type(item).__name__ == "Left":  # the loop's own word for it
+            if _by_scheduler(item):
                 raise JobCancelled from item
             raise item
         return None
@@ -185,6 +186,12 @@ def answer(error: Exception, speech: SpeechJob) -> ApiError | None:
     if isinstance(error, JobCancelled):
         return ApiError(503, _cancelled(speech), headers={"retry-after": "5"})
     return error if isinstance(error, ApiError) else None
+
+
+def _by_scheduler(error: Exception) -> bool:
+    """Whether the decoding scheduler ended the session, without importing torch to ask."""
+    scheduler = sys.modules.get("dimts.xtts.scheduler")
+    return scheduler is not None and isinstance(error, scheduler.Cancelled)
 
 
 def _cancelled(speech: SpeechJob) -> Message:
