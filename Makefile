@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow check lint types layers docs format clean
+.PHONY: demo test test-slow check lint types layers docs site pictures dist format clean
 .DEFAULT_GOAL := demo
 
 # The set-up: made once, and again only when the lock or the package's description changes.
@@ -40,9 +40,23 @@ docs: $(STAMP)  ## write the generated pages anew: the command line, the tree of
 	$(BIN)/python -m dimts.cli.reference docs/cli.md
 	$(BIN)/python tools/tree.py
 
+site: $(STAMP)  ## the documentation as a site in site/: no network, broken links are errors
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+pictures: $(STAMP)  ## take the screenshots and speak the sound samples of the documentation anew
+	sh tools/browser.sh
+	$(BIN)/python tools/pictures.py
+	$(BIN)/python tools/samples.py
+
+dist: $(STAMP)  ## sdist and wheel, checked and tried in fresh environments
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tools/try_wheel.py
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo site dist build

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import dimts
 from dimts.base.plugins import has
 from dimts.base.project import Project
 from dimts.cli.main import main
@@ -317,7 +318,7 @@ def test_what_can_be_seen_of_a_run(project: Project) -> None:
     assert curve == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in enumerate(_losses(project), start=1)]
 
 
-RECIPES = sorted((Path(__file__).parent.parent.parent / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(dimts.__file__).parent / "recipes").glob("*.toml"))
 
 
 @pytest.mark.slow

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+import dimts
 from dimts.base.config import from_table, read_toml
+from dimts.base.project import Project
+from dimts.cli.main import main
 from dimts.train.settings import TrainSettings
 
-RECIPES = sorted((Path(__file__).parent.parent.parent / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(dimts.__file__).parent / "recipes").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -23,3 +26,16 @@ def test_a_recipe_is_a_valid_table(path: Path) -> None:
 
 def test_there_is_one_for_every_usual_machine() -> None:
     assert {path.stem for path in RECIPES} == {"cpu-tiny", "4gb-lora", "8gb-lora", "12gb", "24gb-full", "80gb"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_new_project_takes_its_training_from_the_recipe(path: Path, tmp_path: Path) -> None:
+    assert main(["new", str(tmp_path / "abebe"), "--recipe", path.stem]) == 0
+    settings = from_table(TrainSettings, read_toml(path)["train"], "train")
+    assert Project.open(tmp_path / "abebe").settings("train", TrainSettings) == settings
+
+
+def test_an_unknown_recipe_makes_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", str(tmp_path / "abebe"), "--recipe", "8gb-lor"]) == 2
+    assert "8gb-lora" in capsys.readouterr().err
+    assert not (tmp_path / "abebe").exists()
