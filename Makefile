@@ -41,7 +41,7 @@ docs: $(STAMP)  ## write the generated pages anew: the command line, the tree of
 	$(BIN)/python tools/tree.py
 
 site: $(STAMP)  ## the documentation as a site in site/: no network, broken links are errors
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 pictures: $(STAMP)  ## take the screenshots and speak the sound samples of the documentation anew
 	sh tools/browser.sh

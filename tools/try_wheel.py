@@ -2,8 +2,8 @@
 
     python tools/try_wheel.py [--dist dist] [--extras "" cli,formant all] [--keep FOLDER]
 
-"" is the wheel alone: it must normalise and phonemise with nothing installed beside it. cli,formant must speak; all must
-run the demo. Each environment also meets a command that it lacks the libraries for: that must be one line and exit 2.
+"" is the wheel alone: it must normalise and phonemise with nothing installed beside it. cli,formant must speak; all
+must run the demo. Each environment also meets a command that it lacks the libraries for: one line, exit 2.
 """
 
 from __future__ import annotations
