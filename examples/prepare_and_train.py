@@ -1,4 +1,4 @@
-"""Recordings → training set → a trained model, in Python. A rehearsal: the speaker is the formant voice, the model tiny.
+"""Recordings → training set → a trained model, in Python: a rehearsal with the formant voice and a tiny model.
 
 python examples/prepare_and_train.py [FOLDER] [STEPS]
 """
