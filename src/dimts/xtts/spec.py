@@ -269,5 +269,24 @@ SPECS: dict[str, Spec] = {
         dvae_code=32,
         dvae_codes=256,
     ),
+    # Speaks faster than real time on two cores with AVX2, and is trained from nothing on a CPU.
+    "small": Spec(
+        layers=8,
+        width=256,
+        heads=4,
+        text_ids=160,
+        start_text=3,
+        stop_text=0,
+        audio_ids=514,
+        start_audio=512,
+        stop_audio=513,
+        vocoder_channels=128,
+        timbre_filters=(16, 32, 64, 128),
+        timbre_width=256,
+        dvae_hidden=160,
+        dvae_code=64,
+        dvae_codes=512,
+        dropout=0.0,
+    ),
 }
 """The sizes known by name."""

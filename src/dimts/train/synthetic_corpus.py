@@ -1,0 +1,178 @@
+"""Draw formant speech of real sentences by many speakers, made when it is asked for: (seed, index) → clip.
+
+    corpus = SyntheticCorpus(read_phrases(lines, Frontend()), SyntheticCorpusSettings(speakers=64), seed=1)
+    corpus.clip(17).wave, corpus.clip(17).spelling
+
+A speaker is a variant of the formant voice with a pitch, a length of the vocal tract and a tempo of its own. A clip
+is a run of words of one phrase. Nothing is stored: the same settings, seed and index give the same samples, so tens
+of hours cost no disk, and a run that is taken up again reads the clips it would have read.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.wave import Wave
+from dimts.base.errors import ConfigError, DataError, DimtsError
+from dimts.text.frontend import MARKS, Frontend
+
+SPEAKER_VARIANTS = (
+    "", "f1", "f3", "f4", "f5", "m1", "m2", "m4", "m6", "m7", "m8", "Annie", "Alex", "Denis", "Mario", "Michael",
+    "steph", "steph2", "Gene", "Hugo", "Lee", "max", "robosoft6", "iven", "quincy", "Diogo",
+)  # fmt: skip
+"""Variants of the formant voice that sound like a person and speak clearly; the plain one is ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticCorpusSettings:
+    """How the speakers and clips of a synthetic corpus are drawn."""
+
+    speakers: int = 64
+    """Number of different speakers."""
+    min_words: int = 1
+    """Fewest words of a clip, where the phrase has so many."""
+    max_words: int = 8
+    """Most words of a clip."""
+    slowest: float = 0.8
+    """Lowest tempo of a speaker; 1.0 is about eleven phones a second."""
+    fastest: float = 1.15
+    """Highest tempo of a speaker."""
+    lowest: float = 0.75
+    """Lowest pitch of a speaker, as a factor of the variant's own."""
+    highest: float = 1.35
+    """Highest pitch of a speaker, as a factor of the variant's own."""
+    shortest_tract: float = 0.87
+    """Shortest vocal tract, as a factor of the variant's own; a child's is about a quarter shorter than a man's."""
+    longest_tract: float = 1.12
+    """Longest vocal tract, as a factor of the variant's own."""
+
+    def __post_init__(self) -> None:
+        if self.speakers < 1:
+            raise ConfigError(f"speakers = {self.speakers} is not positive", "choose at least 1")
+        for low, high in (
+            ("min_words", "max_words"),
+            ("slowest", "fastest"),
+            ("lowest", "highest"),
+            ("shortest_tract", "longest_tract"),
+        ):
+            if not 0 < getattr(self, low) <= getattr(self, high):
+                raise ConfigError(
+                    f"{low} = {getattr(self, low)} and {high} = {getattr(self, high)} are no range",
+                    f"choose a positive {low} that is not above {high}",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSpeaker:
+    """One voice of the corpus."""
+
+    formant: FormantSettings
+    """Variant, pitch and tempo, before the vocal tract changes pitch and tempo."""
+    tract: float
+    """Length of the vocal tract as a factor of the variant's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PronouncedPhrase:
+    """What is spoken in one breath."""
+
+    words: tuple[tuple[str, ...], ...]
+    """The phones of each word."""
+    mark: str
+    """The stop at its end: ። ፣ ፤ ? ! or nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticClip:
+    """One clip of the corpus."""
+
+    wave: Wave
+    """24 kHz."""
+    phrase: PronouncedPhrase
+    speaker: int
+    """Number of the speaker, 0 to `speakers` − 1."""
+
+    @property
+    def spelling(self) -> str:
+        """What the voice model reads: words by spaces, the phones of a word joined, and the stop."""
+        mark = self.phrase.mark
+        return " ".join("".join(word) for word in self.phrase.words) + MARKS.get(mark, mark)
+
+
+def read_phrases(lines: Iterable[str], frontend: Frontend) -> list[PronouncedPhrase]:
+    """Pronounce the phrases of sentences, one or more to a line; lines that cannot be read are left out."""
+    phrases = []
+    for line in lines:
+        try:
+            found = list(frontend(line))
+        except DimtsError:
+            continue
+        phrases += [PronouncedPhrase(words, phrase.mark) for phrase in found if (words := _words(phrase.words))]
+    return phrases
+
+
+def _words(words: Iterable[object]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(phones) for word in words if (phones := getattr(word, "phones", ())))
+
+
+class SyntheticCorpus:
+    """Clips without end, each a function of the seed and its index."""
+
+    def __init__(
+        self, phrases: Sequence[PronouncedPhrase], settings: SyntheticCorpusSettings | None = None, *, seed: int = 1
+    ) -> None:
+        """Raises DataError where there is no phrase, MissingExtra without the formant voice."""
+        if not phrases:
+            raise DataError("there is no phrase to speak", "give a text with Amharic sentences, one to a line")
+        self.phrases = phrases
+        self.settings = settings or SyntheticCorpusSettings()
+        self.seed = seed
+        self.speakers = tuple(self._speaker(number) for number in range(self.settings.speakers))
+        """Speakers by number; the first is the plain voice as it is."""
+        self._voices: dict[int, Formant] = {}
+
+    def _speaker(self, number: int) -> SyntheticSpeaker:
+        if number == 0:
+            return SyntheticSpeaker(FormantSettings(), 1.0)
+        settings, rng = self.settings, random.Random(f"{self.seed} speaker {number}")
+        variant = SPEAKER_VARIANTS[number % len(SPEAKER_VARIANTS)]  # every variant before one comes again
+        pitch = rng.uniform(settings.lowest, settings.highest)
+        rate = rng.uniform(settings.slowest, settings.fastest)
+        tract = rng.uniform(settings.shortest_tract, settings.longest_tract)
+        return SyntheticSpeaker(FormantSettings(rate=rate, pitch=pitch, variant=variant), tract)
+
+    def speaker_of(self, index: int) -> int:
+        """Number of the speaker of a clip."""
+        return random.Random(f"{self.seed} clip {index}").randrange(self.settings.speakers)
+
+    def clip(self, index: int, speaker: int | None = None) -> SyntheticClip:
+        """The clip of that index, by its own speaker or by another."""
+        rng = random.Random(f"{self.seed} clip {index}")
+        own = rng.randrange(self.settings.speakers)
+        return self.speak(self._phrase(rng), own if speaker is None else speaker)
+
+    def speak(self, phrase: PronouncedPhrase, speaker: int) -> SyntheticClip:
+        """A phrase spoken by one of the speakers."""
+        voice = self._voices.get(speaker)
+        if voice is None:
+            voice = self._voices[speaker] = Formant(self.speakers[speaker].formant)
+        wave = voice.speak(phrase.words, phrase.mark)
+        return SyntheticClip(change_tract(wave, self.speakers[speaker].tract), phrase, speaker)
+
+    def _phrase(self, rng: random.Random) -> PronouncedPhrase:
+        phrase = self.phrases[rng.randrange(len(self.phrases))]
+        words, settings = phrase.words, self.settings
+        count = min(len(words), rng.randint(settings.min_words, settings.max_words))
+        first = rng.randint(0, len(words) - count)
+        mark = phrase.mark if first + count == len(words) else ""
+        return PronouncedPhrase(words[first : first + count], mark)
+
+
+def change_tract(wave: Wave, length: float) -> Wave:
+    """As by a longer or shorter vocal tract: resampled, so that formants, pitch and tempo change together."""
+    if length == 1.0:
+        return wave
+    return Wave(wave.samples, round(wave.rate / length)).resample(wave.rate)

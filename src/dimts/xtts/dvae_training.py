@@ -1,0 +1,138 @@
+"""Train the DVAE: masked reconstruction, commitment, and a codebook that follows its vectors.
+
+    out = reconstruct(dvae, mel, lengths)            mel [B, 80, F] → losses, encoder outputs, codes
+    update_codebook(dvae.codebook, out.vectors, out.codes)
+    restart_dead_codes(dvae.codebook, out.vectors, generator)
+
+The codebook has no gradient: each entry is the exponential moving average of the encoder outputs that are nearest
+to it. Frames of padding count neither in a loss nor in the codebook.
+
+Source: van den Oord et al., "Neural Discrete Representation Learning" (2017), appendix A.1; restarts as in Dhariwal
+et al., "Jukebox" (2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dimts.xtts.dvae import DVAE, Codebook
+from dimts.xtts.spec import FRAMES_PER_CODE
+
+DECAY = 0.99
+"""Share of the old average that a step keeps."""
+SMOOTHING = 1e-5
+"""Count added to every code before the averages are divided (Laplace)."""
+DEAD_SHARE = 0.03
+"""A code that gets less than this share of an even distribution of vectors is dead."""
+
+
+@dataclass(frozen=True)
+class DVAEOutput:
+    """What the DVAE made of one batch."""
+
+    reconstruction: Tensor
+    """Mean squared error of the log-mel over real frames, scalar."""
+    commitment: Tensor
+    """Mean squared distance of encoder outputs to their codebook entries, scalar; 0 without quantisation."""
+    vectors: Tensor
+    """Encoder outputs of real codes [N, code width], without gradient."""
+    codes: Tensor
+    """Their codes [N] int64."""
+
+
+def reconstruct(dvae: DVAE, mel: Tensor, lengths: Sequence[int] | None = None, *, quantised: bool = True) -> DVAEOutput:
+    """Encode, quantise and decode mel [B, 80, F]; F must be a multiple of 4.
+
+    `lengths` are the real frames of each row; None: all. Without `quantised` the encoder's outputs go to the decoder
+    as they are: a plain autoencoder, with which training begins.
+    """
+    codebook = dvae.codebook
+    hidden = dvae.encoder(mel).transpose(1, 2)  # [B, C, code width]
+    codes = codebook.nearest(hidden.detach())
+    if quantised:
+        entries = codebook.look_up(codes)
+        commitment_rows = (entries - hidden).square()
+        hidden_out = hidden + (entries - hidden).detach()  # straight-through
+    else:
+        commitment_rows = torch.zeros_like(hidden)
+        hidden_out = hidden
+    out = dvae.decoder(hidden_out.transpose(1, 2))
+    error = (out - mel).square()
+    if lengths is None:
+        return DVAEOutput(error.mean(), commitment_rows.mean(), hidden.detach().flatten(0, 1), codes.flatten())
+    frames = frame_mask(lengths, mel.shape[-1], mel.device)  # [B, F]
+    real = frame_mask([math.ceil(length / FRAMES_PER_CODE) for length in lengths], codes.shape[1], mel.device)
+    reconstruction = (error * frames[:, None]).sum() / (frames.sum() * mel.shape[1])
+    commitment = commitment_rows[real].mean()
+    return DVAEOutput(reconstruction, commitment, hidden.detach()[real], codes[real])
+
+
+def frame_mask(lengths: Sequence[int], size: int, device: torch.device) -> Tensor:
+    """True where a row is real: [B, size]."""
+    return torch.arange(size, device=device)[None] < torch.tensor(list(lengths), device=device)[:, None]
+
+
+@torch.no_grad()
+def update_codebook(codebook: Codebook, vectors: Tensor, codes: Tensor, decay: float = DECAY) -> None:
+    """Move every code towards the mean of the vectors [N, code width] nearest to it; `codes` [N] says which."""
+    count = codebook.embed.shape[1]
+    sizes = torch.bincount(codes, minlength=count).to(vectors.dtype)
+    sums = torch.zeros_like(codebook.embed_avg.t()).index_add_(0, codes, vectors).t()  # [code width, codes]
+    codebook.cluster_size.mul_(decay).add_(sizes, alpha=1 - decay)
+    codebook.embed_avg.mul_(decay).add_(sums, alpha=1 - decay)
+    total = codebook.cluster_size.sum()
+    smoothed = (codebook.cluster_size + SMOOTHING) / (total + count * SMOOTHING) * total
+    codebook.embed.copy_(codebook.embed_avg / smoothed)
+
+
+@torch.no_grad()
+def initialise_codebook(codebook: Codebook, centres: Tensor, points: Tensor) -> None:
+    """Start from k-means: centres [code width, codes], with the number of `points` [N, code width] near each.
+
+    Sizes and averages are filled too; from zero they would pull every code to the first batch.
+    """
+    codebook.embed.copy_(centres)
+    sizes = torch.bincount(codebook.nearest(points), minlength=centres.shape[1]).to(centres.dtype)
+    sizes = sizes.clamp(min=1.0) / max(1, len(points)) * centres.shape[1]  # one vector to a code on average
+    codebook.cluster_size.copy_(sizes)
+    codebook.embed_avg.copy_(centres * sizes)
+
+
+@torch.no_grad()
+def restart_dead_codes(
+    codebook: Codebook, vectors: Tensor, generator: torch.Generator, dead_share: float = DEAD_SHARE
+) -> int:
+    """Lay codes that are hardly used on vectors [N, code width] of the batch; returns how many."""
+    mean = codebook.cluster_size.mean()
+    dead = (codebook.cluster_size < dead_share * mean).nonzero()[:, 0]
+    if not len(dead) or not len(vectors):
+        return 0
+    chosen = torch.randint(len(vectors), (len(dead),), generator=generator).to(vectors.device)
+    fresh = vectors[chosen].t()  # [code width, dead]
+    size = mean.clamp(min=SMOOTHING)
+    codebook.cluster_size[dead] = size
+    codebook.embed_avg[:, dead] = fresh * size
+    codebook.embed[:, dead] = fresh
+    return len(dead)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeUsage:
+    """How a codebook is used."""
+
+    used: int
+    """Codes that occurred."""
+    perplexity: float
+    """exp of the entropy of the codes: the number of codes an even use would have."""
+
+
+def code_usage(codes: Tensor, count: int) -> CodeUsage:
+    """Codes [N] out of `count` → how many occur, and their perplexity."""
+    sizes = torch.bincount(codes, minlength=count).double()
+    shares = sizes[sizes > 0] / sizes.sum().clamp(min=1)
+    return CodeUsage(int((sizes > 0).sum()), float((-(shares * shares.log()).sum()).exp()))
