@@ -94,7 +94,7 @@ def _record_dvae() -> dict[str, Tensor]:
     with torch.no_grad():
         model.codebook.cluster_size.abs_()
     model.train()
-    reconstruction, commitment, out = model(dvae_mel())
+    reconstruction, commitment, _ = model(dvae_mel())
     (reconstruction.mean() + commitment).backward()
     return {
         "dvae.reconstruction": reconstruction.mean().detach(),
