@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dimts.audio.augment import change_vocal_tract
 from dimts.audio.formant import Formant, FormantSettings, variants
 from dimts.audio.wave import Wave
 from dimts.evaluate.phone_recogniser import MEL, signs
@@ -83,8 +84,8 @@ def taught_variants() -> list[str]:
     return ["", *kept]
 
 
-_THROATS = (0.8, 1.2)
-"""Length of the speaker's throat against the voice's; a child's is about a quarter shorter than a man's."""
+_SHORTENINGS = (0.8, 1.2)
+"""Range of the length of the voice's own vocal tract over the speaker's."""
 
 
 def lessons(rng: random.Random, settings: SyntheticSpeechSettings) -> Iterator[tuple[Wave, tuple[str, ...]]]:
@@ -100,15 +101,10 @@ def lessons(rng: random.Random, settings: SyntheticSpeechSettings) -> Iterator[t
             )
         )
         wave = voice.speak(words, rng.choice("።፣?"))
-        wave = throat(wave, rng, _THROATS)
+        wave = change_vocal_tract(wave, 1 / rng.uniform(*_SHORTENINGS), MEL.rate)
         if rng.random() < settings.spoil_share:
             wave = spoil(wave, rng)
         yield wave, tuple(sign for word in words for sign in signs(word))
-
-
-def throat(wave: Wave, rng: random.Random, lengths: tuple[float, float]) -> Wave:
-    """As if by a longer or shorter throat: played at another rate, formants, pitch, tempo and all. 16 kHz."""
-    return Wave(wave.samples, round(wave.rate * rng.uniform(*lengths))).resample(MEL.rate)
 
 
 def spoil(wave: Wave, rng: random.Random) -> Wave:

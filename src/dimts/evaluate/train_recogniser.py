@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dimts.audio.augment import change_vocal_tract
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import CheckpointError, ConfigError
@@ -40,7 +41,6 @@ from dimts.evaluate.synthetic_speech import (
     said_by,
     spoil,
     taught_variants,
-    throat,
 )
 from dimts.text.phones import WORD_MARK
 
@@ -335,7 +335,7 @@ class _Source:
             read, said = self.recordings[rng.randrange(len(self.recordings))]
             wave = read().resample(MEL.rate)
             if rng.random() < _CHANGED_SHARE:
-                wave = spoil(throat(wave, rng, _OWN_THROATS), rng)
+                wave = spoil(change_vocal_tract(wave, 1 / rng.uniform(*_SHORTENINGS), MEL.rate), rng)
         else:
             # clean and short first: CTC finds its feet sooner
             ease = min(1.0, number / max(1.0, _EASY_SHARE * self.total)) if settings.from_scratch else 1.0
@@ -346,8 +346,8 @@ class _Source:
 
 
 _CHANGED_SHARE = 0.6
-"""Of the real clips, that are heard as by another throat, in another room."""
-_OWN_THROATS = (0.9, 1.1)
+"""Of the real clips, that are heard as by another vocal tract, in another room."""
+_SHORTENINGS = (0.9, 1.1)
 _DEAF_SHARE = 0.1
 """Of the ear's channels, that are silent for a lesson."""
 _HURRIED_SHARE, _HURRY_FRAMES, _HURRY, _PACE = 0.6, 20, 0.3, 0.15

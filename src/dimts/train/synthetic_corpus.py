@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dimts.audio.augment import change_vocal_tract
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError, DimtsError
@@ -51,7 +52,7 @@ class SyntheticCorpusSettings:
 
     def __post_init__(self) -> None:
         if self.speakers < 1:
-            raise ConfigError(f"speakers = {self.speakers} is not positive", "choose at least 1")
+            raise ConfigError("train.setting_rule", table="train.synthetic", rule="speakers ≥ 1")
         for low, high in (
             ("min_words", "max_words"),
             ("slowest", "fastest"),
@@ -59,10 +60,7 @@ class SyntheticCorpusSettings:
             ("shortest_tract", "longest_tract"),
         ):
             if not 0 < getattr(self, low) <= getattr(self, high):
-                raise ConfigError(
-                    f"{low} = {getattr(self, low)} and {high} = {getattr(self, high)} are no range",
-                    f"choose a positive {low} that is not above {high}",
-                )
+                raise ConfigError("train.setting_rule", table="train.synthetic", rule=f"0 < {low} ≤ {high}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +108,9 @@ def read_phrases(lines: Iterable[str], frontend: Frontend) -> list[PronouncedPhr
             found = list(frontend(line))
         except DimtsError:
             continue
-        phrases += [PronouncedPhrase(words, phrase.mark) for phrase in found if (words := _words(phrase.words))]
+        spoken = (PronouncedPhrase(tuple(w.phones for w in phrase.words if w.phones), phrase.mark) for phrase in found)
+        phrases += [phrase for phrase in spoken if phrase.words]
     return phrases
-
-
-def _words(words: Iterable[object]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(phones) for word in words if (phones := getattr(word, "phones", ())))
 
 
 class SyntheticCorpus:
@@ -126,7 +121,7 @@ class SyntheticCorpus:
     ) -> None:
         """Raises DataError where there is no phrase, MissingExtra without the formant voice."""
         if not phrases:
-            raise DataError("there is no phrase to speak", "give a text with Amharic sentences, one to a line")
+            raise DataError("train.synthetic_no_phrase")
         self.phrases = phrases
         self.settings = settings or SyntheticCorpusSettings()
         self.seed = seed
@@ -144,10 +139,6 @@ class SyntheticCorpus:
         tract = rng.uniform(settings.shortest_tract, settings.longest_tract)
         return SyntheticSpeaker(FormantSettings(rate=rate, pitch=pitch, variant=variant), tract)
 
-    def speaker_of(self, index: int) -> int:
-        """Number of the speaker of a clip."""
-        return random.Random(f"{self.seed} clip {index}").randrange(self.settings.speakers)
-
     def clip(self, index: int, speaker: int | None = None) -> SyntheticClip:
         """The clip of that index, by its own speaker or by another."""
         rng = random.Random(f"{self.seed} clip {index}")
@@ -160,7 +151,7 @@ class SyntheticCorpus:
         if voice is None:
             voice = self._voices[speaker] = Formant(self.speakers[speaker].formant)
         wave = voice.speak(phrase.words, phrase.mark)
-        return SyntheticClip(change_tract(wave, self.speakers[speaker].tract), phrase, speaker)
+        return SyntheticClip(change_vocal_tract(wave, self.speakers[speaker].tract), phrase, speaker)
 
     def _phrase(self, rng: random.Random) -> PronouncedPhrase:
         phrase = self.phrases[rng.randrange(len(self.phrases))]
@@ -169,10 +160,3 @@ class SyntheticCorpus:
         first = rng.randint(0, len(words) - count)
         mark = phrase.mark if first + count == len(words) else ""
         return PronouncedPhrase(words[first : first + count], mark)
-
-
-def change_tract(wave: Wave, length: float) -> Wave:
-    """As by a longer or shorter vocal tract: resampled, so that formants, pitch and tempo change together."""
-    if length == 1.0:
-        return wave
-    return Wave(wave.samples, round(wave.rate / length)).resample(wave.rate)

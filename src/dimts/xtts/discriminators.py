@@ -23,8 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
 
-from dimts.base.errors import ConfigError
-
 SLOPE = 0.1
 PERIODS = (2, 3, 5, 7, 11)
 PERIOD_CHANNELS = (1, 32, 128, 512, 1024)
@@ -173,8 +171,6 @@ class SpectrogramDiscriminator(nn.Module):
 
 def build_discriminator(kind: Kind, seed: int) -> HiFiGANDiscriminator | SpectrogramDiscriminator:
     """A discriminator with random weights; the same seed gives the same weights, and no global state is touched."""
-    if kind not in ("hifigan", "spectrogram"):
-        raise ConfigError(f"unknown discriminator {kind!r}", "choose 'hifigan' or 'spectrogram'")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return HiFiGANDiscriminator() if kind == "hifigan" else SpectrogramDiscriminator()

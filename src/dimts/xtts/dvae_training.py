@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dimts.xtts.dvae import DVAE, Codebook
 from dimts.xtts.spec import FRAMES_PER_CODE
@@ -29,6 +29,10 @@ SMOOTHING = 1e-5
 """Count added to every code before the averages are divided (Laplace)."""
 DEAD_SHARE = 0.03
 """A code that gets less than this share of an even distribution of vectors is dead."""
+
+
+CODE_DEVIATION = 0.15
+"""Standard deviation of the encoder's outputs at the start, per channel."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,8 @@ def code_usage(codes: Tensor, count: int) -> CodeUsage:
 def initialise_layers(dvae: DVAE, mel: Tensor) -> None:
     """Give every layer's outputs on `mel` [B, 80, F] mean 0 and deviation 1 per channel, first layer to last.
 
+    The encoder's last layer gets CODE_DEVIATION instead.
+
     Log-mels lie far from 0 and the DVAE has no normalisation, so from the usual random weights the first hundred steps
     only move means. The last layer starts at the mean of the mel instead.
 
@@ -149,16 +155,24 @@ def initialise_layers(dvae: DVAE, mel: Tensor) -> None:
     """
     for half, given in ((dvae.encoder, mel), (dvae.decoder, None)):
         given = dvae.encoder(mel) if given is None else given
-        for layer in (module for module in half.modules() if isinstance(module, torch.nn.Conv1d)):
+        layers = [module for module in half.modules() if isinstance(module, nn.Conv1d)]
+        for layer in layers:
             seen: list[Tensor] = []
             hook = layer.register_forward_hook(lambda _module, _inputs, out, seen=seen: seen.append(out))
             half(given)
             hook.remove()
-            out = seen[0]  # [B, c, n]
-            mean, deviation = out.mean(dim=(0, 2)), out.std(dim=(0, 2)).clamp(min=1e-3)
-            layer.weight.div_(deviation[:, None, None])
-            if layer.bias is not None:
-                layer.bias.sub_(mean).div_(deviation)
-    last = dvae.decoder[-1]
-    last.weight.mul_(0.1)
-    last.bias.copy_(mel.mean(dim=(0, 2)))
+            mean, deviation = seen[0].mean(dim=(0, 2)), seen[0].std(dim=(0, 2)).clamp(min=1e-3)  # of [B, c, n]
+            _rescale(layer, mean, 1.0 / deviation)
+        if half is dvae.encoder:  # the commitment is added to the reconstruction as it is and must not outweigh it
+            _rescale(layers[-1], torch.zeros(()), torch.tensor(CODE_DEVIATION))
+    last = layers[-1]
+    _rescale(last, torch.zeros(()), torch.tensor(0.1))
+    if last.bias is not None:
+        last.bias.copy_(mel.mean(dim=(0, 2)))
+
+
+def _rescale(layer: nn.Conv1d, mean: Tensor, factor: Tensor) -> None:
+    """Make a layer give (output − mean) · factor; both [c] or scalars."""
+    layer.weight.mul_(factor if factor.dim() == 0 else factor[:, None, None])
+    if layer.bias is not None:
+        layer.bias.sub_(mean.to(layer.bias)).mul_(factor.to(layer.bias))
