@@ -18,6 +18,7 @@ from dimts.text.reading import (
     SIXTH,
     Found,
     Reading,
+    any_spelling,
     is_prefix,
     is_suffix,
     pairs,
@@ -31,6 +32,11 @@ _SPACED = re.compile(rf"[{FIDEL}]{{1,4}}(?:\. ?[{FIDEL}]{{1,2}}){{1,6}}(?![{FIDE
 _SINGLE = re.compile(rf"[{FIDEL}]{{1,5}}\.")
 _STAR_LETTERS = 3
 """A word after X/ that a star row may take has at least so many letters."""
+_SHORT_STARS = tuple(map(fold_homophones, ("ገ", "ወ", "ኃ", "ሀ", "ተ", "ደ", "ምስ", "ምሥ", "ምዕ", "ማዕ", "ሰሜ", "ደቡ")))
+"""First halves of names and places after which two letters are enough: ገ/ሃና, ምዕ/ሸዋ."""
+WORDS = ("እአአ", "እኤአ", "እጎአ", "እግአ", "እኢአ", "ዶር")
+"""Abbreviations without any sign, which are no words: read wherever they stand."""
+_BARE_WORD = re.compile(rf"[በከየለ]?({any_spelling('|'.join(WORDS))})(?![{FIDEL}./])")
 
 
 def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -54,7 +60,44 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
             if count == len(parts):
                 stop = end
             return Found(start, stop, "abbreviation", said[0], f"the table: {said[1]}")
+    if "/" in chain.group() and (both := _both_genders(parts)):
+        return Found(start, end, "abbreviation", both, "a masculine form and the ending of the feminine")
     return Found(start, end, "abbreviation", _unknown(parts, "/" in chain.group()), "not in the table: by the rule")
+
+
+def _both_genders(parts: list[str]) -> str:
+    """የሆነ/ች → የሆነ ወይም የሆነች, አመልካቹ/ቿ → አመልካቹ ወይም አመልካቿ; "" for anything else. Usage varies."""
+    if len(parts) != 2 or len(parts[0]) < _WORD_OF_LETTERS or len(parts[1]) > _WORD_OF_LETTERS:
+        return ""
+    word, ending = parts
+    last, first = letter(word[-1]), letter(ending[0])
+    if last is None or first is None:
+        return ""
+    other_vowel = last.consonant == first.consonant and last.char != first.char
+    if other_vowel or (first.char == "ች" and word[-1] in "ውዉ"):
+        feminine = word[:-1] + ending
+    elif first.char == "ች" and last.order != SIXTH:
+        feminine = word + ending
+    elif ending == "ዋ" and last.vowel in ("i", "e", "a"):
+        return f"{word}ው ወይም {word}ዋ"
+    elif ending == "ዋ" and last.vowel == "u":
+        feminine = word[:-1] + _sixth(word[-1]) + ending
+    else:
+        return ""
+    return f"{word} ወይም {feminine}"
+
+
+def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """እአአ → እንደ አውሮፓውያን አቆጣጠር, በዶር → በዶክተር: abbreviations written without points."""
+    found = _BARE_WORD.match(text, at)
+    if found is None:
+        return None
+    written = found.group(1)
+    prefix = found.group()[: -len(written)]
+    said = _known(list(written) if written[0] in "እዕ" else [written])
+    if said is None:
+        return None
+    return Found(at, found.end(), "abbreviation", _prefixed(prefix, *said), f"the table: {said[1]}")
 
 
 def _single(text: str, start: int, at: int, word: str) -> Found | None:
@@ -100,7 +143,9 @@ def _known(parts: list[str], *, stroke: bool = False) -> tuple[str, str] | None:
         if found:
             spoken, row = found
             return _prefixed(prefix, spoken, row), row
-    if not stroke or len(parts) != 2 or len(parts[1]) < _STAR_LETTERS:
+    if run := _run_together(parts, folded):
+        return run
+    if not stroke or len(parts) != 2 or len(parts[1]) < _STAR_LETTERS - folded[0].endswith(_SHORT_STARS):
         return None
     for cut in _cuts(parts[0]):
         first = _rows()[1].get(folded[0][cut:])
@@ -108,6 +153,22 @@ def _known(parts: list[str], *, stroke: bool = False) -> tuple[str, str] | None:
             row = f"{parts[0][cut:]}/*"
             return _prefixed(parts[0][:cut], f"{first} {parts[1]}", row), row
     return None
+
+
+def _run_together(parts: list[str], folded: list[str]) -> tuple[str, str] | None:
+    """ዶ/ርአብይ: a title of two parts and the name behind it, without a space."""
+    if len(parts) != 2 or len(parts[1]) < _STAR_LETTERS or is_suffix(parts[1][1:]):
+        return None
+    for cut in _cuts(parts[0]):
+        for size in (1, 2):
+            found = _rows()[0].get((folded[0][cut:], folded[1][:size]))
+            if found and found[1].replace("/", "")[-size:] in _TITLE_ENDS and len(parts[1]) > size + 1:
+                return f"{_prefixed(parts[0][:cut], *found)} {parts[1][size:]}", found[1]
+    return None
+
+
+_TITLE_ENDS = ("ር", "ሮ", "ት", "ሪት", "ል", "ቃ", "ን")
+"""How titles of two parts end: ዶ/ር, ወ/ሮ, ወ/ሪት, ጄ/ል, ሻ/ቃ, ዲ/ን."""
 
 
 def _cuts(word: str) -> Iterator[int]:

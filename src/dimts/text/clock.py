@@ -22,11 +22,6 @@ _PLAIN_HOUR = re.compile(r"(\d{1,2}) ?(?:[aA]|[pP])\.?[mM]\b")
 _DASH = re.compile(r" ?[-–—] ?(?=\d{1,2}[:፡]\d)")
 _DAY_PART = re.compile(r"(?:ከ?(?:ጠዋቱ?|ምሽቱ?|ሌሊቱ?|ቀኑ?|ማታው?|ማለዳው?|ንጋቱ?|ረፋዱ?)|በኋላ|ሰዓት|ሰአት) ?$")
 _DAY_PART_DOTTED = re.compile(r"(\d{1,2})\.(\d{2})(?![\d.])")
-_BOOKS = re.compile(
-    r"(?:ዘፍጥረት|ዘፍ|ዘጸአት|ዘጸ|ዘፀ|ዘሌ|ዘኁ|ዘዳ|መዝሙር|መዝ|ምሳሌ|ምሳ|ኢሳይያስ|ኢሳ|ኤር|ሕዝ|ዳን|ማቴዎስ|ማቴ|ማርቆስ|ማር|ሉቃስ|ሉቃ|ዮሐንስ|ዮሐ|ዮሀ|የሐዋ|ሐዋ|ሮሜ|ሮም|ቆሮንቶስ|ቆሮ|"
-    r"ገላ|ኤፌ|ፊልጵ|ፊል|ቆላ|ተሰ|ጢሞ|ቲቶ|ዕብራውያን|ዕብ|ያዕቆብ|ያዕ|ጴጥ|ይሁዳ|ራእይ|ራዕይ|ራዕ|ነገሥት|ነገ|ሳሙኤል|ሳሙ|ዜና|መክ|ሆሴዕ|ቁርአን)[.፡]? ?$"
-)
-_VERSE = re.compile(r"(\d{1,3})[:፡] ?(\d{1,3})(?:[-–](\d{1,3}))?(?!\d)")
 HOURS_OF_DAY = 24
 _SHIFT = 6
 """Hours from the western clock to the Ethiopian: the day begins at dawn."""
@@ -37,8 +32,6 @@ _PARTS_OF_DAY = ((6, "ከሌሊቱ"), (12, "ከጠዋቱ"), (18, "ከቀኑ"), (
 def time_of_day(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """2:30 → ሁለት ሰዓት ተኩል, 4:45 → ለአምስት ሰዓት ሩብ ጉዳይ, 2:15:30 with minutes and seconds, 2:30-4:00 from … to."""
     start, prefix = prefix_of(text, at, floor)
-    if verse := _verse(text, at, start, prefix):
-        return verse
     one = _one_time(text, at, prefix, reading)
     if one is None:
         return None
@@ -49,17 +42,6 @@ def time_of_day(text: str, at: int, floor: int, reading: Reading) -> Found | Non
         opening = prefix if prefix else "" if behind(text, start).rstrip().endswith(("ከ", "ቱ", "ሊቱ")) else "ከ"
         return Found(start, other[0], "time", f"{opening}{first[1]} እስከ {other[1]}", "a span between two times of day")
     return Found(start, end, "time", prefix + words, why)
-
-
-def _verse(text: str, at: int, start: int, prefix: str) -> Found | None:
-    """ዮሐ. 3:16 → chapter and verse."""
-    found = _VERSE.match(text, at)
-    if found is None or prefix or not _BOOKS.search(behind(text, at)):
-        return None
-    chapter, verse, last = found.groups()
-    words = f"ምዕራፍ {numbers.decimal(chapter)} ቁጥር {numbers.decimal(verse)}"
-    words += f" እስከ {numbers.decimal(last)}" if last else ""
-    return Found(start, found.end(), "verse", words, "chapter and verse after the name of a book")
 
 
 def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, str, str] | None:

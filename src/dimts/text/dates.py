@@ -12,9 +12,16 @@ from typing import NamedTuple
 
 from dimts.base.errors import TextError
 from dimts.text import numbers
-from dimts.text.number_context import MONTH_BEFORE
+from dimts.text.number_context import (
+    DAYS_BEFORE,
+    ETHIOPIAN_AFTER,
+    GREGORIAN_AFTER,
+    GREGORIAN_BEFORE,
+    MONTH,
+    MONTH_BEFORE,
+)
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import Found, Reading, behind
+from dimts.text.reading import FIDEL, Found, Reading, behind
 
 MONTHS = (
     "መስከረም", "ጥቅምት", "ኅዳር", "ታኅሣሥ", "ጥር", "የካቲት", "መጋቢት", "ሚያዝያ", "ግንቦት", "ሰኔ", "ሐምሌ", "ነሐሴ", "ጳጉሜ",
@@ -104,10 +111,8 @@ _DAY_FIRST = re.compile(_DIGITS)
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?![\d/])(?!-\d)")
 _MONTH_YEAR = re.compile(r"(\d{1,2})/(\d{4})(?![\d/])")
 _NUMERAL_DATE = re.compile(r"([፩-፴]{1,2})[/.\-]([፩-፲]{1,2})[/.\-]([፩-፼]{1,8})")
-_ETHIOPIAN_AFTER = re.compile(r" ?\(?(?:ዓ ?\.? ?/?ም|ዓመተ ም[ህሕ]ረት|አ\.ም|እ[./]ኢ[./]አ|E\.?C)")
-_GREGORIAN_AFTER = re.compile(r" ?\(?(?:እ ?[./] ?[ኤአ] ?[./] ?አ|G\.?C|AD|GC)")
-_GREGORIAN_BEFORE = re.compile(r"(?:እ ?[./] ?[ኤአ] ?[./] ?አ\.?|[ኤአ]ውሮፓ(?:ውያን)? አቆጣጠር|G\.?C\.?) ?(?:በ|ከ|እስከ|የ|ለ)?$")
 _DAY_YEAR = re.compile(r"(\d{1,2})(?: ?[/፣,] ?(\d{4})|/(\d{2}))(?![\d/])")
+_DAYS_YEAR = re.compile(r"(\d{1,2}) ?[-–—] ?(\d{1,2})(?:/(\d{4}|\d{2})| (\d{4}))(?![\d/])")
 _RANGE_AFTER = re.compile(r" ?[-–—] ?(?=\d)")
 _ENGLISH = re.compile(
     r"(?:(\d{1,2})(?:st|nd|rd|th)? )?(" + "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _ENGLISH_MONTHS) + r")\b\.?"
@@ -132,9 +137,19 @@ def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
-    """ጥር 3/1990: the month stands before in words."""
+    """Read ጥር 3/1990 and ጥር 15-17/2012, whose month stands before in words."""
+    if prefix:
+        return None
+    left = behind(text, at)
+    if (found := _DAYS_YEAR.match(text, at)) and MONTH_BEFORE.search(left):
+        first, last, with_stroke, alone = found.groups()
+        if int(first) < int(last) <= _LONGEST_MONTH:
+            opening = "" if _FROM.search(left) else "ከ"
+            words = f"{opening}{numbers.cardinal(int(first))} እስከ {numbers.cardinal(int(last))}"
+            words += f" {numbers.year(int(with_stroke or alone))}"
+            return Found(start, found.end(), "date", words, "days and a year after the name of a month")
     found = _DAY_YEAR.match(text, at)
-    if found is None or prefix or not MONTH_BEFORE.search(behind(text, at)):
+    if found is None or not (MONTH_BEFORE.search(left) or DAYS_BEFORE.search(left)):
         return None
     if int(found.group(1)) > _LONGEST_MONTH:
         return None
@@ -142,6 +157,7 @@ def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
     return Found(start, found.end(), "date", words, "a day and a year after the name of a month")
 
 
+_FROM = re.compile(f"(?<![{FIDEL}])[ከበ]{MONTH} ?$")
 _LONGEST_MONTH = 31
 
 
@@ -154,13 +170,17 @@ def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, st
         return _say(found.end(), year, month, day, ethiopian=True) if month <= len(MONTHS) else None
     if found := _YEAR_FIRST.match(text, at):
         year, month, day = int(found.group(1)), int(found.group(3)), int(found.group(4))
-        ethiopian = bool(_ETHIOPIAN_AFTER.match(text, found.end())) or month == len(MONTHS)
+        ethiopian = bool(ETHIOPIAN_AFTER.match(text, found.end())) or month == len(MONTHS)
     elif found := _DAY_FIRST.match(text, at):
         day, month, year = int(found.group(1)), int(found.group(3)), int(found.group(4))
         ethiopian = _is_ethiopian(text, start, found.end(), reading)
         if month > (len(MONTHS) if ethiopian else len(GREGORIAN_MONTHS)):
             day, month = month, day
-        if len(found.group(4)) == 2 and found.group(2) != "/" and not _ETHIOPIAN_AFTER.match(text, found.end()):
+        if ethiopian and not _exists(year, month, day) and not ETHIOPIAN_AFTER.match(text, found.end()):
+            ethiopian = False  # 31/12/2020: no Ethiopian month has 31 days
+            if month > len(GREGORIAN_MONTHS):
+                day, month = month, day
+        if len(found.group(4)) == 2 and found.group(2) != "/" and not ETHIOPIAN_AFTER.match(text, found.end()):
             return None  # 99-99-99 without an era is as likely a code
     elif (found := _MONTH_YEAR.match(text, at)) and _era(text, start, found.end()):
         month, year = int(found.group(1)), int(found.group(2))
@@ -171,18 +191,23 @@ def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, st
     return _say(found.end(), year, month, day, ethiopian=ethiopian)
 
 
+def _exists(year: int, month: int, day: int) -> bool:
+    """Whether the Ethiopian calendar can have this day; of Pagumen the sixth day always counts as possible."""
+    return 1 <= month <= len(MONTHS) and 1 <= day <= (6 if month == len(MONTHS) else 30)
+
+
 def _era(text: str, start: int, end: int) -> bool:
     return bool(
-        _ETHIOPIAN_AFTER.match(text, end)
-        or _GREGORIAN_AFTER.match(text, end)
-        or _GREGORIAN_BEFORE.search(behind(text, start))
+        ETHIOPIAN_AFTER.match(text, end)
+        or GREGORIAN_AFTER.match(text, end)
+        or GREGORIAN_BEFORE.search(behind(text, start))
     )
 
 
 def _is_ethiopian(text: str, start: int, end: int, reading: Reading) -> bool:
-    if _GREGORIAN_BEFORE.search(behind(text, start)) or _GREGORIAN_AFTER.match(text, end):
+    if GREGORIAN_BEFORE.search(behind(text, start)) or GREGORIAN_AFTER.match(text, end):
         return False
-    return bool(_ETHIOPIAN_AFTER.match(text, end)) or reading.calendar == "ethiopian"
+    return bool(ETHIOPIAN_AFTER.match(text, end)) or reading.calendar == "ethiopian"
 
 
 def _say(end: int, year: int, month: int, day: int | None, *, ethiopian: bool) -> tuple[int, str, str] | None:

@@ -55,9 +55,10 @@ def letters() -> tuple[Letter, ...]:
 
 
 def fold_homophones(text: str) -> str:
-    """Write letters that Amharic reads alike in one way: ሐኀኻ→ሀ, ሠ→ሰ, ዐ→አ, ፀ→ጸ, ጐ→ጎ, ቍ→ቁ.
+    """Write letters that Amharic reads alike in one way: ሐኀኻ→ሀ, ሠ→ሰ, ዐ→አ, ፀ→ጸ, ጐ→ጎ, ቍ→ቁ, ዉ→ው.
 
-    Of ሀ/ሃ and አ/ኣ, which sound the same, the first order remains. Idempotent; keeps the length.
+    Of ሀ/ሃ and አ/ኣ, which sound the same, the first order remains; ዉ is a common spelling of ው. Idempotent; keeps
+    the length.
     """
     return text.translate(_folding())
 
@@ -115,7 +116,7 @@ def _spelling() -> dict[tuple[str, str, bool], str]:
     for entry, fold in _rows():
         if entry.char == fold and not entry.glide:
             chart.setdefault((entry.consonant, entry.vowel, entry.labial), entry.char)
-    for char in "ቈኰጐቍኵጕኈኍ":  # folded to ቆ and kin in everyday writing, but the only letters of their sounds
+    for char in "ቈኰጐቍኵጕኈኍዉ":  # folded in everyday writing, but the only letters of their sounds
         entry = _chart()[char]
-        chart[entry.consonant, entry.vowel, True] = char
+        chart[entry.consonant, entry.vowel, entry.labial] = char
     return chart

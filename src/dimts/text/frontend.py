@@ -19,6 +19,7 @@ from dimts.text.g2p.chain import BACKENDS, Chain, ChainSettings
 from dimts.text.normalise import Normaliser, NormaliseSettings
 from dimts.text.phones import WORD_MARK, to_ipa
 from dimts.text.phrases import PhraseSettings, Token, breaths
+from dimts.text.reading import word_at
 
 __all__ = [
     "BACKENDS",
@@ -130,12 +131,16 @@ class Frontend:
     def pronounce(self, tokens: tuple[Token, ...]) -> tuple[Word, ...]:
         """Tokens of one breath, pronounced; phones given in the text are taken as they are."""
         asked = self.chain.words([_exact(token) for token in tokens], [token.written for token in tokens])
-        return tuple(
-            Word(token.written, token.spoken, token.phones, "user", 1.0)
-            if token.phones
-            else replace(word, spoken=token.spoken)
-            for token, word in zip(tokens, asked, strict=True)
-        )
+        return tuple(map(self._word, tokens, asked))
+
+    def _word(self, token: Token, asked: Word) -> Word:
+        if token.phones:
+            return Word(token.written, token.spoken, token.phones, "user", 1.0)
+        if token.english and asked.by != "user":
+            prefix = word_at(token.written, 0)
+            if english := self.chain.english_word(token.english, prefix):
+                return replace(english, written=token.written, spoken=token.spoken)
+        return replace(asked, spoken=token.spoken)
 
 
 def _exact(token: Token) -> str:

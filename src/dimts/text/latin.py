@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from typing import NamedTuple
 
-from dimts.text import numbers
+from dimts.text import numbers, romanised
 from dimts.text.phones import to_fidel
 from dimts.text.quantities import prefix_of
 from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at
@@ -83,6 +84,10 @@ def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if tag.isdigit() and tag.isascii():
         named = "" if behind(text, at).rstrip().endswith("ቁጥር") else "ቁጥር "
         return Found(at, found.end(), "number", f"{named}{numbers.decimal(tag)}", "# before a number")
+    numbered = re.fullmatch(rf"(\d{{1,9}})([{FIDEL}]+)", tag, re.ASCII)
+    if numbered and is_suffix(numbered.group(2)):  # #1ኛ
+        words = with_suffix(numbers.decimal(numbered.group(1)), numbered.group(2), numbers.ordinal_of)
+        return Found(at, found.end(), "number", words, "# before a numeral with a suffix")
     return Found(at, found.end(), "hashtag", _split_tag(tag, reading), "a hashtag: its words, without the sign")
 
 
@@ -121,55 +126,126 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     written = found.group()
     start, prefix = prefix_of(text, at, floor)
+    if title := _titled(text, at, found, prefix, start):
+        return title
     suffix = word_at(text, found.end())
     suffix = suffix if suffix and is_suffix(suffix) else ""
-    kind, spoken, why = _say(written, reading)
+    kind, spoken, why, english = _say(written, reading)
     if suffix and spoken and kind != "english":
         spoken = with_suffix(spoken, suffix, numbers.ordinal_of)
     elif suffix:
         suffix = ""
     if kind == "english" and prefix:
         start, prefix = at, ""
-    return Found(start, found.end() + len(suffix), kind, prefix + spoken, why)
+    english = english if reading.latin == "read" and not suffix else ""
+    return Found(start, found.end() + len(suffix), kind, prefix + spoken, why, english)
+
+
+_TITLES = {
+    "Dr": "ዶክተር", "DR": "ዶክተር", "Mr": "ሚስተር", "MR": "ሚስተር", "Mrs": "ሚስስ", "MRS": "ሚስስ", "Ms": "ሚስ", "Prof": "ፕሮፌሰር",
+    "Eng": "ኢንጂነር", "Engr": "ኢንጂነር", "St": "ሴንት", "Gen": "ጄኔራል", "Col": "ኮሎኔል", "Maj": "ሜጀር", "Capt": "ካፒቴን",
+    "Cpt": "ካፒቴን", "Lt": "ሌተናል", "Sgt": "ሳጅን", "Rev": "ሬቨረንድ", "Hon": "ኦነረብል", "Pres": "ፕሬዚዳንት", "Amb": "አምባሳደር",
+    "Sen": "ሴናተር", "Gov": "ገቨርነር", "Fr": "ፋዘር", "Sr": "ሲስተር", "Ato": "አቶ", "W/ro": "ወይዘሮ", "Wro": "ወይዘሮ",
+    "Insp": "ኢንስፔክተር", "Com": "ኮሚሽነር", "Hosp": "ሆስፒታል", "Min": "ሚኒስትር", "Mt": "ማውንት", "Jr": "ጁኒየር",
+    "vs": "ቨርሰስ", "Vs": "ቨርሰስ", "VS": "ቨርሰስ", "Univ": "ዩኒቨርሲቲ", "Dept": "ዲፓርትመንት", "Ltd": "ሊሚትድ", "Inc": "ኢንክ",
+    "Co": "ካምፓኒ", "Corp": "ኮርፖሬሽን", "approx": "በግምት", "Tel": "ስልክ", "tel": "ስልክ", "Fig": "ምስል", "Vol": "ቅጽ",
+    "Art": "አንቀጽ", "Sec": "ክፍል", "Ch": "ምዕራፍ", "pp": "ገጽ", "p": "ገጽ", "ed": "እትም", "Bldg": "ህንፃ", "Ave": "አቬኑ",
+}  # fmt: skip
+"""Latin abbreviations whose point ends no sentence where a name or a number follows."""
+_NAME_FOLLOWS = re.compile(rf"\. ?(?=[A-Z{FIDEL}\d])")
+
+
+def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -> Found | None:
+    """Dr. Abiy, St. George: an abbreviation with its point before a name."""
+    spoken = _TITLES.get(found.group())
+    point = _NAME_FOLLOWS.match(text, found.end()) if spoken else None
+    if spoken is None or point is None:
+        return None
+    if found.group() in ("p", "pp", "Fig", "Vol", "Art", "Sec", "Ch") and not text[point.end()].isdigit():
+        return None
+    return Found(start, found.end() + 1, "latin", prefix + spoken, "a Latin abbreviation before a name or number")
 
 
 def say(written: str, reading: Reading) -> str:
     """A Latin word as it is said under the settings; a very long one in the pieces that a text would be read in."""
     pieces = (written[at : at + _LONGEST_WORD] for at in range(0, len(written), _LONGEST_WORD))
-    return " ".join(_say(piece, reading)[1] for piece in pieces)
+    return " ".join(_say(piece, reading).spoken for piece in pieces)
 
 
-def _say(written: str, reading: Reading) -> tuple[str, str, str]:
+class LatinReading(NamedTuple):
+    """How a Latin word is read."""
+
+    kind: str
+    spoken: str
+    why: str
+    english: str = ""
+    """The word itself where it is English: its phones may be taken from an English voice."""
+
+
+def _say(written: str, reading: Reading) -> LatinReading:
     if written in pairs("names"):
-        return "latin", pairs("names")[written], "the table of names"
+        return LatinReading("latin", pairs("names")[written], "the table of names")
+    known = _in_tables(written)
+    if known and known.english and reading.latin != "read" and not is_acronym(written):
+        known = None
+    if known and (not written.isupper() or len(written) > _LONGEST_SURE_ACRONYM):
+        return known
     if is_acronym(written):
-        return "acronym", spell_out(written), "capitals: letter by letter"
-    if (known := _names().get(written.lower())) and (not written.isupper() or len(written) > 2):
-        return "latin", known, "the table of names"
+        return LatinReading("acronym", spell_out(written), "capitals: letter by letter")
     if len(written) == 1:
-        return "acronym", spell_out(written), "a single letter"
+        return LatinReading("acronym", spell_out(written), "a single letter")
     if reading.latin == "hand_on":
-        return "english", written, "a Latin word, handed on as it is"
+        return LatinReading("english", written, "a Latin word, handed on as it is")
     if reading.latin == "drop":
-        return "dropped", "", "a Latin word; the setting latin drops it"
+        return LatinReading("dropped", "", "a Latin word; the setting latin drops it")
     if reading.latin == "spell":
-        return "acronym", spell_out(written), "a Latin word; the setting latin spells it"
-    if "-" in written or "'" in written:
+        return LatinReading("acronym", spell_out(written), "a Latin word; the setting latin spells it")
+    return _sounded_out(written, reading)
+
+
+_LONGEST_SURE_ACRONYM = 3
+"""Capitals; a longer word in capitals that a table knows is a word: WIFI, NEWS, but WHO."""
+
+
+def _in_tables(written: str) -> LatinReading | None:
+    """What the tables of names, of Ethiopian names and of English words say of a word, whatever its case."""
+    lower = written.lower()
+    if spoken := _names().get(lower):
+        return LatinReading("latin", spoken, "the table of names")
+    if spoken := _lower("ethiopian_names").get(lower):
+        return LatinReading("latin", spoken, "the table of Ethiopian names")
+    if spoken := _lower("english").get(lower):
+        return LatinReading("latin", spoken, "the table of English words", lower)
+    return None
+
+
+def _sounded_out(written: str, reading: Reading) -> LatinReading:
+    """A word that no table knows: its parts, else as romanised Amharic or as English, by its letters."""
+    if "-" in written:
         parts = [part for part in re.split("[-']", written) if part]
-        if "-" in written:
-            return "latin", " ".join(_say(part, reading)[1] for part in parts), "its parts"
+        return LatinReading("latin", " ".join(_say(part, reading).spoken for part in parts), "its parts")
     pieces = re.findall("[A-Z]?[a-z]+|[A-Z]+", written)
     if len(pieces) > 1 and all(len(piece) > 2 for piece in pieces) and "".join(pieces) == written:
-        return "latin", " ".join(_say(piece, reading)[1] for piece in pieces), "its parts, by their capitals"
+        spoken = " ".join(_say(piece, reading).spoken for piece in pieces)
+        return LatinReading("latin", spoken, "its parts, by their capitals")
+    plain = written.isascii() and written.replace("'", "").isalpha()
+    amharic = plain and "'" not in written and romanised.looks_amharic(written)
+    if amharic and (spoken := romanised.to_fidel(written)):
+        return LatinReading("latin", spoken, "letters as in romanised Amharic")
     spoken = transliterate(written)
     if not spoken:
-        return "dropped", "", "letters without a reading"
-    return "latin", spoken, "transliterated by rule"
+        return LatinReading("dropped", "", "letters without a reading")
+    return LatinReading("latin", spoken, "transliterated by rule", written.lower() if plain else "")
 
 
 @cache
 def _names() -> dict[str, str]:
-    return {written.lower(): spoken for written, spoken in pairs("names").items()}
+    return _lower("names")
+
+
+@cache
+def _lower(name: str) -> dict[str, str]:
+    return {written.lower(): spoken for written, spoken in pairs(name).items()}
 
 
 def is_acronym(written: str) -> bool:

@@ -15,6 +15,10 @@ _LATIN_MAGNITUDES = {
     "b": "ቢሊዮን", "bn": "ቢሊዮን", "BN": "ቢሊዮን", "billion": "ቢሊዮን", "T": "ትሪሊዮን", "tn": "ትሪሊዮን", "trillion": "ትሪሊዮን",
 }  # fmt: skip
 _NUMBER = re.compile(NUMBER)
+_POINT_THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:\.\d{3})+)(?:,(\d{2}))?(?![\d.,]?\d)")
+"""Thousands with points: 30.000 ብር, 1.250,50 ብር."""
+_TOURNAMENT = re.compile(r"(?:19[6-9]|20[0-4])\d(?![\d.,]?\d)")
+"""A year after ዩሮ names a tournament, not an amount."""
 
 
 @cache
@@ -54,9 +58,18 @@ def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             return None
         sign, digits_at, sign_at = found.group(1), found.end(), at
     start, prefix = prefix_of(text, sign_at, floor)
+    if year := _tournament(text, digits_at, sign):
+        words = f"{prefix}ዩሮ {numbers.year(int(year.group()))}"
+        return Found(start, year.end(), "name", words, "a tournament with its year")
     if "ሀ" <= text[sign_at] <= "ፚ" and start == sign_at and word_before(text, sign_at, floor):
         return _money_last(text, at, floor)  # the tail of a longer word, not a currency
     return _amount_of_money(text, digits_at, start, prefix, sign)
+
+
+def _tournament(text: str, at: int, sign: str) -> re.Match[str] | None:
+    """The year of a European championship after ዩሮ: one that four divides, and no other currency behind it."""
+    year = _TOURNAMENT.match(text, at) if _name(sign) == "ዩሮ" and sign != "€" else None
+    return year if year and int(year.group()) % 4 == 0 and not _money_after().match(text, year.end()) else None
 
 
 def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: str) -> Found | None:
@@ -94,6 +107,11 @@ def _money_last(text: str, at: int, floor: int) -> Found | None:
 
 def _bare_amount(text: str, at: int) -> tuple[int, str, str] | None:
     """End, digits and magnitude word of a number; no suffix, no unit."""
+    if points := _POINT_THOUSANDS.match(text, at):
+        cents = f".{points.group(2)}" if points.group(2) else ""
+        written = points.group(1).replace(".", "") + cents
+        if not (_FIDEL_MAGNITUDE.match(text, points.end()) or _LATIN_MAGNITUDE.match(text, points.end())):
+            return points.end(), written, ""
     found = LOOSE_GROUPS.match(text, at) or _NUMBER.match(text, at)
     if found is None:
         return None

@@ -16,8 +16,21 @@ from typing import Literal
 
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import nearest
-from dimts.text import abbreviations, clock, dates, latin, markup, money, quantities, relations, symbols, telephone
-from dimts.text.ethiopic import fold_homophones
+from dimts.text import (
+    abbreviations,
+    clock,
+    dates,
+    groups,
+    latin,
+    markup,
+    money,
+    quantities,
+    relations,
+    scripture,
+    symbols,
+    telephone,
+)
+from dimts.text.ethiopic import fold_homophones, is_ethiopic_letter
 from dimts.text.reading import FIDEL, Found, Reading, Span
 from dimts.text.script import Clean, clean
 from dimts.text.symbols import MARKS
@@ -45,6 +58,8 @@ STEPS: tuple[StepInfo, ...] = (
     StepInfo("phones", "a pronunciation between strokes", "/səlam/", "ሰላም"),
     StepInfo("addresses", "web and e-mail addresses", "www.ena.et", latin.say_address("www.ena.et")),
     StepInfo("hashtags", "#tags and @names", "#ኢትዮጵያ", "ኢትዮጵያ"),
+    StepInfo("verses", "chapter and verse after a book or a sura", "ማቴ. 5፥3", "ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት"),
+    StepInfo("groups", "numbers whose sign is not said: formations, halves of a hundred", "50/50", "ሃምሳ ሃምሳ"),
     StepInfo("telephone", "telephone and account numbers, digit by digit", "0911", "ዜሮ ዘጠኝ አንድ አንድ"),
     StepInfo("dates", "dates in digits, of either calendar", "12/01/2016", "መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት"),
     StepInfo("times", "times of day and durations", "2:30", "ሁለት ሰዓት ተኩል"),
@@ -109,6 +124,7 @@ _PLAIN_SIGNS = f" \n{FIDEL}{MARKS}"
 _DASHES = "-–—−‐~"
 _CURRENCY = "$€£¥₹₽₦₩₪₺฿¢"
 
+_ABBREVIATED = "|".join(abbreviations.WORDS)
 Bound = Callable[[str, int, int, Reading], Found | None]
 
 
@@ -125,6 +141,7 @@ class Normaliser:
             {} if "replace" in chosen.off else {clean(key).text.strip(): value for key, value in chosen.replace.items()}
         )
         self._odd = re.compile(self._pattern())
+        self._odd_and_words = re.compile(rf"(?<![{FIDEL}])[በከየለ]?(?:{_ABBREVIATED})(?![{FIDEL}./])|{self._pattern()}")
         self._fold = "homophones" not in chosen.off
         self._steps = self._dispatch()
         self._by_char: dict[str, tuple[Bound, ...]] = {}
@@ -161,7 +178,8 @@ class Normaliser:
         return self._finish(spoken.getvalue())
 
     def _scan(self, text: str) -> Iterator[Found]:
-        search = self._odd.search
+        bare_words = "abbreviations" not in self._reading.off and any(word in text for word in abbreviations.WORDS)
+        search = (self._odd_and_words if bare_words else self._odd).search
         reading, by_char = self._reading, self._by_char
         position = 0
         while hit := search(text, position):
@@ -214,8 +232,10 @@ class Normaliser:
             return markup.entity(text, at, floor, reading, self._inner.spoken)
 
         digit: Sequence[tuple[str, Bound]] = (
-            ("addresses", latin.address), ("telephone", telephone.telephone), ("dates", dates.date),
-            ("dates", dates.english_date),
+            ("addresses", latin.address), ("groups", groups.chain), ("verses", scripture.verse),
+            ("groups", groups.group), ("telephone", telephone.telephone),
+            ("dates", dates.date),
+            ("dates", dates.english_date), ("ranges", relations.ratio),
             ("times", clock.time_of_day), ("money", money.money), ("scores", relations.score),
             ("arithmetic", relations.arithmetic), ("ranges", relations.number_range),
             ("fractions", symbols.number_and_fraction),
@@ -232,12 +252,14 @@ class Normaliser:
             ("[", (("pauses", markup.pause),)),
             ("(", (("telephone", telephone.telephone),)),
             ("/", (("phones", markup.inline_phones), ("abbreviations", abbreviations.abbreviation))),
-            (".", (("abbreviations", abbreviations.abbreviation),)),
+            (".", (("verses", scripture.pointed), ("abbreviations", abbreviations.abbreviation),)),
             ("#@", (("hashtags", latin.hashtag), ("hashtags", latin.mention))),
             ("+", (("telephone", telephone.telephone),)),
             (_DASHES, (("arithmetic", relations.arithmetic), ("numbers", quantities.negative))),
             (_CURRENCY, (("money", money.money),)),
-            ("፩፪፫፬፭፮፯፰፱፲፳፴፵፶፷፸፹፺፻፼", (("dates", dates.date), ("ethiopic", symbols.numeral))),
+            ("፩፪፫፬፭፮፯፰፱፲፳፴፵፶፷፸፹፺፻፼", (("verses", scripture.verse), ("dates", dates.date),
+                               ("ethiopic", symbols.numeral))),
+            ("*", (("telephone", telephone.service_code),)),
         )  # fmt: skip
         always: Sequence[tuple[str, Bound]] = (
             ("fractions", symbols.odd_number), ("signs", symbols.stop), ("signs", symbols.quote),
@@ -250,6 +272,8 @@ class Normaliser:
         def steps(char: str) -> tuple[Bound, ...]:
             if is_latin(char):
                 chosen = word
+            elif is_ethiopic_letter(char):
+                chosen = (("abbreviations", abbreviations.bare_word),)
             else:
                 own = next((own for chars, own in signs if char in chars), ())
                 chosen = (*own, *always)

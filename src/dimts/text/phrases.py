@@ -35,6 +35,8 @@ class Token:
     """Phones that the text itself gave; empty: to be found."""
     lang: str = "am"
     """ "en" for a Latin word that is handed on."""
+    english: str = ""
+    """The English word that `spoken` writes in fidel; its phones may come from an English voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +203,15 @@ def _pieces(spans: Sequence[Span]) -> Iterator[_Piece]:
             yield _Piece(None, soft=True, rate=rate, quoted=depth > 0)
         else:
             lang = "en" if span.kind == "english" else "am"
-            for token, mark, line_end in _words(span, lang):
+            english = span.value if span.kind == "latin" and " " not in span.spoken else ""
+            for token, mark, line_end in _words(span, lang, english):
                 since_open += 1  # noqa: SIM113  # counts across spans
                 if depth and (since_open > _LONGEST_QUOTE or line_end):
                     depth, straight = 0, False
                 yield _Piece(token, mark, rate=rate, quoted=depth > 0, line_end=line_end)
 
 
-def _words(span: Span, lang: str) -> Iterator[tuple[Token | None, str, bool]]:
+def _words(span: Span, lang: str, english: str = "") -> Iterator[tuple[Token | None, str, bool]]:
     if span.kind == "text":
         written = clean(span.written).text  # letter for letter as long as the spoken form
         for found in _PIECES.finditer(span.spoken):
@@ -226,7 +229,7 @@ def _words(span: Span, lang: str) -> Iterator[tuple[Token | None, str, bool]]:
         if piece in MARKS:
             yield None, piece, False
         else:
-            yield Token(carried, piece, (), lang), "", False
+            yield Token(carried, piece, (), lang, english), "", False
             carried = ""
 
 

@@ -11,8 +11,10 @@ from functools import cache
 from typing import NamedTuple
 
 from dimts.text import numbers
+from dimts.text.ethiopic import fold_homophones
 from dimts.text.number_context import (
     COUNTED,
+    COUNTED_PLURAL,
     ERA_AFTER,
     ERA_BEFORE,
     MODERN_YEARS,
@@ -24,6 +26,7 @@ from dimts.text.reading import (
     FIDEL,
     Found,
     Reading,
+    any_spelling,
     before,
     behind,
     is_ordinal,
@@ -39,11 +42,33 @@ NUMBER = r"(?>\d{1,3}(?:,\d{3}){1,8}(?!\d)(?:\.\d+)?|\d{1,3}(?:፣\d{3}){1,8}(?!
 DASH = "[-–—−~]"
 _NUMBER = re.compile(NUMBER)
 _LOOSE_PREFIX = re.compile(r"(?:^| )[በከለየ] $")
-_ERA_RUN_TOGETHER = re.compile(rf" ?ዓም(?![{FIDEL}./])")
+_ERA_RUN_TOGETHER = re.compile(any_spelling(rf" ?አም(?![{FIDEL}./])"))
 LOOSE_GROUPS = re.compile(r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2}(?: \d{3}){2,5})(?![\d,./:-]?\d)")
 """Thousands grouped by spaces, or by a comma and a space: 1 250 000; 15, 000."""
 _POINT_GROUPS = re.compile(r"\d{1,3}(?:\.\d{3}){2,8}")
 _CHAIN = re.compile(r"\d+(?:[.,]\d+)+")
+_POINT_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.000(?![\d.,])")
+_LONG_CODE = re.compile(r"\d{10,18}(?!\d|[.,]\d)")
+_ROUND_END = "000000"
+"""A number of ten digits and more that ends so is an amount; others are account numbers and codes."""
+LATIN_MAGNITUDES = {
+    "k": "ሺህ", "K": "ሺህ", "M": "ሚሊዮን", "mn": "ሚሊዮን", "MN": "ሚሊዮን", "bn": "ቢሊዮን", "BN": "ቢሊዮን", "B": "ቢሊዮን",
+}  # fmt: skip
+_MAGNITUDE = re.compile(r"(?:([kKM]|mn|MN|bn|BN)|(?<=[.]\d)(B)|(?<=[.]\d\d)(B))(?![A-Za-z0-9/²³])")
+_RESOLUTION = re.compile(any_spelling(r"[248][kK](?= ?(?:ቪዲዮ|ጥራት|ቲቪ|ቴሌቪዥን|ስክሪን|ካሜራ|TV|UHD|ultra|[Vv]ideo))"))
+"""4K ቪዲዮ is no number of thousands."""
+_DECADE = re.compile(r"((?:1[0-9]|20)\d0|[2-9]0)['’]?[sS](?![A-Za-z])")
+_INCH = re.compile("″|''|\"(?=[ \\n.,;:!?)፣።፤]|$)|”(?=[ \\n.,;:!?)፣።፤]|$)")
+_FEET = re.compile(r"(\d{1,2})['’′] ?(\d{1,2})(?:\"|”|″|'')")
+_EXPONENT = re.compile("[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_NAMED_NUMBER = re.compile(
+    any_spelling(
+        rf"(?:(?<![{FIDEL}])[በከየለ]?(?:ኮቪድ|ኮሮና|ሚግ|ሱኮይ|ቦይንግ|ኤርባስ|አፖሎ|አንቶኖቭ|ቡድን|ኤፍ|ኤስ|ቲ|ኤኬ|ኤም|ጂ|ምዕራፍ|ክፍል|ዙር|ቀበሌ|ወረዳ|አንቀጽ|ገጽ|መስመር|ሞዴል)|"
+        r"(?<![A-Za-z])(?:[Cc][Oo][Vv][Ii][Dd]|SARS-CoV|[A-Z]{1,3}|[Mm]i[Gg]|Su|Boeing|Airbus|Apollo)) ?$"
+    )
+)
+"""Names that a hyphen joins to their number, even with a space before it: ኮቪድ -19, MiG -29."""
 _FIDEL_ZERO = re.compile(r"\d[\dዐ]{0,15}ዐ\d{0,15}(?![ሀ-ፚ\d])")
 
 
@@ -88,6 +113,8 @@ def negative(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     start, prefix = prefix_of(text, at, floor)
     left = text[start - 1 : start] if start else ""
+    if start == at and _NAMED_NUMBER.search(behind(text, at)):
+        return Found(at, at + 1, "hyphen", "", "a hyphen between a name and its number")
     if left and not left.isspace() and left not in "([«“\"'፣=<>,:":
         return None
     amount = amount_at(text, at + 1, year=False, reading=reading)
@@ -98,32 +125,14 @@ def negative(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | None:
     """The number at `at` with its suffix, unit or percent sign."""
-    if zero := _FIDEL_ZERO.match(text, at):  # 9ዐ: ዐ typed for 0, common before Unicode fonts
-        return Amount(zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0")
-    if loose := LOOSE_GROUPS.match(text, at):  # 15, 000: a slip of the typist, and frequent
-        words = numbers.whole_number(re.sub(r"\D", "", loose.group()))
-        return with_unit(text, loose.end(), words, "number", "digits grouped by thousands", reading)
-    chain = _CHAIN.match(text, at)
     found = _NUMBER.match(text, at)
     if found is None:
         return None
+    if special := _special_amount(text, at, found, reading):
+        return special
     written = found.group().replace("፣", ",")
     end = found.end()
-    if chain and chain.end() > end and text[end] in ".,":
-        joined = chain.group()
-        if joined.count(",") == 1 and "." not in joined:  # 9,5: a decimal comma
-            whole, _, rest = joined.partition(",")
-            words = f"{numbers.decimal(whole)} {numbers.POINT} {numbers.digits(rest)}"
-            return with_unit(text, chain.end(), words, "decimal", "a decimal comma", reading)
-        if _POINT_GROUPS.fullmatch(joined):
-            words = numbers.whole_number(joined.replace(".", ""))
-            return with_unit(text, chain.end(), words, "number", "digits grouped by points", reading)
-        return Amount(chain.end(), _read_chain(joined), "number", "numbers joined by points or commas")
-    suffix = word_at(text, end + 1) if text[end : end + 1] == "-" else ""
-    suffix_at = end + 1 if suffix and is_suffix(suffix) else end
-    suffix = suffix if suffix_at > end else word_at(text, end)
-    if not suffix and text[end : end + 1] == " " and is_ordinal(word_at(text, end + 1)):  # 10 ኛ
-        suffix, suffix_at = word_at(text, end + 1), end + 1
+    suffix, suffix_at = _suffix_after(text, end)
     if "." not in written and suffix and is_suffix(suffix):
         plain = int(written.replace(",", "")) if len(written) <= 20 else None
         words = numbers.year(plain) if year and plain is not None else numbers.decimal(written)
@@ -141,6 +150,70 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
     return with_unit(text, end, numbers.decimal(written), kind, why, reading)
 
 
+def _suffix_after(text: str, end: int) -> tuple[str, int]:
+    """The Ethiopic letters on a number, after a hyphen too, and where they begin; 10 ኛ counts as 10ኛ."""
+    hyphenated = word_at(text, end + 1) if text[end : end + 1] == "-" else ""
+    if hyphenated and is_suffix(hyphenated):
+        return hyphenated, end + 1
+    suffix = word_at(text, end)
+    if not suffix and text[end : end + 1] == " " and is_ordinal(word_at(text, end + 1)):
+        return word_at(text, end + 1), end + 1
+    return suffix, end
+
+
+def _special_amount(text: str, at: int, found: re.Match[str], reading: Reading) -> Amount | None:
+    """Numbers that are not what their digits are at first sight: grouped in unusual ways, codes, decades."""
+    if zero := _FIDEL_ZERO.match(text, at):  # 9ዐ: ዐ typed for 0, common before Unicode fonts
+        return Amount(zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0")
+    if loose := LOOSE_GROUPS.match(text, at):  # 15, 000: a slip of the typist, and frequent
+        words = numbers.whole_number(re.sub(r"\D", "", loose.group()))
+        return with_unit(text, loose.end(), words, "number", "digits grouped by thousands", reading)
+    if decade := _decade(text, at):
+        return decade
+    if feet := _FEET.match(text, at):
+        words = f"{numbers.cardinal(int(feet.group(1)))} ጫማ ከ{numbers.cardinal(int(feet.group(2)))} ኢንች"
+        return Amount(feet.end(), words, "unit", "feet and inches")
+    if (thousands := _POINT_THOUSANDS.match(text, at)) and COUNTED_PLURAL.match(text, thousands.end()):
+        words = numbers.whole_number(thousands.group().replace(".", ""))
+        return Amount(thousands.end(), words, "number", "thousands with a point before a plural")
+    if code := _long_code(text, at):
+        return Amount(code.end(), numbers.digits(code.group()), "code", "ten digits or more: one by one")
+    chain = _CHAIN.match(text, at)
+    if chain and chain.end() > found.end() and text[found.end()] in ".,":
+        joined = chain.group()
+        if joined.count(",") == 1 and "." not in joined:  # 9,5: a decimal comma
+            whole, _, rest = joined.partition(",")
+            words = f"{numbers.decimal(whole)} {numbers.POINT} {numbers.digits(rest)}"
+            return with_unit(text, chain.end(), words, "decimal", "a decimal comma", reading)
+        if _POINT_GROUPS.fullmatch(joined):
+            words = numbers.whole_number(joined.replace(".", ""))
+            return with_unit(text, chain.end(), words, "number", "digits grouped by points", reading)
+        return Amount(chain.end(), _read_chain(joined), "number", "numbers joined by points or commas")
+    return None
+
+
+def _long_code(text: str, at: int) -> re.Match[str] | None:
+    """A number of an account: ten digits or more that are neither round nor followed by what they count."""
+    code = _LONG_CODE.match(text, at)
+    if code is None or code.group().endswith(_ROUND_END):
+        return None
+    return None if COUNTED.match(text, code.end()) or units().match(text, code.end()) else code
+
+
+def _decade(text: str, at: int) -> Amount | None:
+    """90s, 1990s → ዘጠናዎቹ; 30s without a prefix are seconds."""
+    found = _DECADE.match(text, at)
+    if found is None:
+        return None
+    number = int(found.group(1))
+    if number < _FIRST_SURE_DECADE and not (at and text[at - 1] in "የበከለ"):
+        return None
+    return Amount(found.end(), f"{numbers.year(number).removesuffix('ህ')}ዎቹ", "decade", "a decade")
+
+
+_FIRST_SURE_DECADE = 50
+
+
 def _read_chain(written: str) -> str:
     """1.2.3 → አንድ ነጥብ ሁለት ነጥብ ሦስት; 1,2,3 → አንድ፣ ሁለት፣ ሦስት."""
     parts = re.split("([.,])", written)
@@ -152,8 +225,17 @@ def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Rea
     """Number words and the unit or percent sign that follows them, or a + that means "more than"."""
     if text[end : end + 1] == "+" and text[end + 1 : end + 2] in ("", " ", "\n"):
         return Amount(end + 1, f"ከ{words} በላይ", kind, "a number and more")
+    if exponent := _EXPONENT.match(text, end):
+        return Amount(exponent.end(), f"{words} {_power(exponent.group())}", "number", "a power")
+    if (magnitude := _MAGNITUDE.match(text, end)) and not _RESOLUTION.match(text, end - 1):
+        name = LATIN_MAGNITUDES[next(filter(None, magnitude.groups()))]
+        plus = text[magnitude.end() : magnitude.end() + 1] == "+"
+        said = f"ከ{words} {name} በላይ" if plus else f"{words} {name}"
+        return Amount(magnitude.end() + plus, said, kind, f"{magnitude.group()} after a number")
     if "units" in reading.off:
         return Amount(end, words, kind, why)
+    if (inch := _INCH.match(text, end)) and not _closes_quotation(text, end):
+        return Amount(inch.end(), f"{words} ኢንች", "unit", "a sign for inches")
     found = units().match(text, end)
     if found is None:
         return Amount(end, words, kind, why)
@@ -162,14 +244,50 @@ def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Rea
     stop = found.end()
     if unit[0] in "ኪሜሴሳሚካስግኩሊሄጊዲሰደ" and text[stop : stop + 1] == ".":
         stop += 1
-    return Amount(stop, f"{words} {pairs('units')[unit]}", kind, f"the unit {unit}")
+    return Amount(stop, f"{words} {_unit_names()[_unit_key(unit)]}", kind, f"the unit {unit}")
+
+
+def _power(written: str) -> str:
+    """² → ስኩዌር, ³ → ኩብ, ⁶ → ኃይል ስድስት. How powers are named varies; the schoolbook word is taken."""
+    plain = written.translate(_SUPERSCRIPTS)
+    return {"2": "ስኩዌር", "3": "ኩብ"}.get(plain) or f"ኃይል {numbers.decimal(plain.lstrip('+'))}"
+
+
+def _closes_quotation(text: str, end: int) -> bool:
+    """Whether the quotation mark at `end` closes one that was opened on its line before."""
+    line = text[max(0, end - _QUOTATION_REACH) : end].rpartition("\n")[2]
+    if text[end] == "”":
+        return line.count("“") > line.count("”")
+    return text[end] == '"' and line.count('"') % 2 == 1
+
+
+_QUOTATION_REACH = 200
+_BASE_UNITS = "ግራም ሊትር ሜትር ዋት ቮልት አምፒር ሰከንድ ባይት ኸርዝ ሄርዝ ቶን ካሎሪ"
+_MULTIPLES = "ሚሊ ኪሎ ሴንቲ ሳንቲ ማይክሮ ናኖ ሜጋ ጊጋ ዴሲ ሄክቶ"
+
+
+@cache
+def _unit_names() -> dict[str, str]:
+    """Key of a unit (folded, without spaces after points) → its name."""
+    return {_unit_key(written): spoken for written, spoken in pairs("units").items()}
+
+
+def _unit_key(written: str) -> str:
+    return fold_homophones(written).replace(". ", ".")
 
 
 @cache
 def units() -> re.Pattern[str]:
-    """A unit of the table, after a number."""
+    """A unit of the table, after a number; points in it may have a space behind them (ኪ. ሜ).
+
+    A multiple in full (ሚሊ) is an abbreviation only where no unit follows: ሚሊ ግራም is no ሚሊ ሊትር.
+    """
     names = sorted(pairs("units"), key=len, reverse=True)
-    return re.compile(rf" ?({'|'.join(map(re.escape, names))})(?![A-Za-z0-9{FIDEL}²³/])")
+    base = any_spelling("|".join(word[:2] for word in _BASE_UNITS.split()))
+    in_full = dict.fromkeys(_MULTIPLES.split(), rf"(?! ?-?(?:{base}))")
+    loose = (re.escape(name).replace(r"\.", r"\. ?").removesuffix(" ?") for name in names)
+    forms = (any_spelling(form) + in_full.get(name, "") for form, name in zip(loose, names, strict=True))
+    return re.compile(rf" ?({'|'.join(forms)})(?![A-Za-z0-9{FIDEL}²³/])")
 
 
 def is_year(text: str, at: int, prefix: str) -> bool:

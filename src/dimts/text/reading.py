@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from dimts.text.ethiopic import GEMINATION_MARK, VOWEL_LENGTH_MARKS, letter, letters
+from dimts.text.ethiopic import GEMINATION_MARK, VOWEL_LENGTH_MARKS, fold_homophones, letter, letters
 
 
 def _ranges(codes: Iterable[int]) -> str:
@@ -29,6 +29,34 @@ def _ranges(codes: Iterable[int]) -> str:
 
 FIDEL = _ranges({ord(entry.char) for entry in letters()} | set(map(ord, GEMINATION_MARK + VOWEL_LENGTH_MARKS)))
 """Ethiopic letters of all blocks and their combining marks, as the inside of a character class."""
+
+
+def any_spelling(pattern: str) -> str:
+    """A regular expression whose Ethiopic letters each match every letter of the same sound: ሰኔ also ሠኔ.
+
+    Ranges of letters inside a class stay as they are. The pattern is for raw text: nothing needs folding first.
+    """
+    alike = _homophones()
+    out: list[str] = []
+    in_class = False
+    for at, char in enumerate(pattern):
+        in_class = (in_class or char == "[") and char != "]"
+        others = alike.get(char, char)
+        a_range = in_class and "-" in (pattern[at - 1 : at], pattern[at + 1 : at + 2])
+        out.append(char if len(others) == 1 or a_range else others if in_class else f"[{others}]")
+    return "".join(out)
+
+
+@cache
+def _homophones() -> Mapping[str, str]:
+    """Letter → all letters that fold to the same one, for letters that are not alone."""
+    groups: dict[str, str] = {}
+    for entry in letters():
+        fold = fold_homophones(entry.char)
+        groups[fold] = groups.get(fold, "") + entry.char
+    return {char: group for group in groups.values() if len(group) > 1 for char in group}
+
+
 REACH = 40
 """How far to the left a step may look, in characters; keeps the whole linear."""
 _FIDEL_RUN = re.compile(f"[{FIDEL}]+")

@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from dimts.text import numbers
-from dimts.text.number_context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, YEAR_PREFIXES
+from dimts.text.ethiopic import fold_homophones
+from dimts.text.number_context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, MONTH_BEFORE, YEAR_PREFIXES
 from dimts.text.quantities import DASH, NUMBER, amount_at, prefix_of, units
-from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, with_suffix, word_at
+from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind, is_suffix, table, with_suffix, word_at
 
 _RANGE = re.compile(rf"({NUMBER})(ኛ|%|°C)? ?{DASH} ?({NUMBER})(?![-–—−~/]?\d)")
 _SCORE = re.compile(rf"(\d{{1,3}}) ?ለ ?(\d{{1,3}})(?![\d.,]?\d)(?![{FIDEL}])")
+_SCALE = re.compile(r"(\d{1,2}) ?[:፡] ?(\d{1,3}(?:[, ]\d{3})+|\d{3,9})(?![\d:.]|[, ]\d)")
+_RATIO = re.compile(r"(\d{1,3}) ?[:፡] ?(\d{1,3})(?!\d)")
+_RATIO_NEAR = re.compile(any_spelling(r"(?:ካርታ|ሬሾ|ሬሽዮ|ጥምርታ|ምጥጥን|ስኬል|[Ss]cale|[Rr]atio|ምጣኔ)"))
 _COLON_SCORE = re.compile(r"(\d{1,3})[:፡](\d{1,3})(?!\d)")
-_DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–] ?(\d{1,2})(?![\d/])(?! ?[=+×÷])")
-_SPORT = re.compile("አሸነ|ተሸነ|ረታ|ረቷ|ተረታ|ድል|አቻ|ጎል|ጐል|ግብ|ውጤት|ጨዋታ|ተለያ|ግጥሚያ|መርታ")
+_DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–—] ?(\d{1,2})(?![\d/])(?! ?[=+×÷])")
+_SPORT = re.compile(
+    any_spelling(
+        rf"(?<![{FIDEL}])(?:[በየከለ]|እንደ|ስለ|እየ)?(?:"
+        rf"(?:አሸን|ተሸን|ያሸን|ሊያሸን|እንዲያሸን|ስላሸን|ሲያሸን|ሲሸነ|ተሸነ|ሽንፈ|መሸነ|ማሸነ)[{FIDEL}]*|ረታ|ረቷ|ረቱ|ረቶ|ረትቶ|ረትቷል|ተረታ|ተረቱ|ረቷል|መርታት[{FIDEL}]{{0,3}}|"
+        rf"ድል(?:ን|ና|ም|ንም|ሉ|አደረገ)?|ድሉ[ንም]?|አቻ(?:ነት)?|ጎል(?:ን|ና|ም|ሉ)?|ጎሎ?ች?|ጎሎች[{FIDEL}]{{0,3}}|ግብ(?:ን|ና|ም)?|ግቦች[{FIDEL}]{{0,3}}|ግቡ[ንም]?|"
+        rf"ጨዋታ[{FIDEL}]{{0,4}}|ግጥሚያ[{FIDEL}]{{0,4}}|ውጤት(?:ን|ና|ም)?|ውጤቱ[ንም]?|ፍጻሜ|ፍጻሜው|ዋንጫ|ፕሪሚየር|ደርቢ|አጨዋወት)(?![{FIDEL}])|"
+        rf"(?<![{FIDEL}])(?:ተለያዩ|ተለያይተዋል|ተለያይተው|ተለያየ|ተለያይቷል)(?![{FIDEL}])"
+    )
+)
+"""Whole words of sport near a pair of numbers, with prefixes: ድል but not እድል, ግብ but not ግብር."""
 _WITH_WHOLE = re.compile(r"(\d{1,6}) (\d{1,2})/(\d{1,3})(?![\d/])")
 _PAPER = re.compile(r"\d{1,6}(?:/\d{1,6}){2,7}(?!\d)")
 _FRACTION = re.compile(r"(\d{1,4})/(\d{1,4})(?![\d/])")
 
 
 # ---------------------------------------------------------------- ranges, scores, fractions
+def ratio(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """1:50,000 → አንድ ለሃምሳ ሺህ: a scale, or two numbers with a colon beside a word for a ratio."""
+    found = _SCALE.match(text, at)
+    why = "a scale"
+    if found is None and (found := _RATIO.match(text, at)):
+        if not _RATIO_NEAR.search(_line_around(text, at, found.end())):
+            return None
+        why = "two numbers with a colon beside a word for a ratio"
+    if found is None:
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    second = re.sub(r"\D", "", found.group(2))
+    words = f"{prefix}{numbers.decimal(found.group(1))} ለ{numbers.decimal(second)}"
+    return Found(start, found.end(), "ratio", words, why)
+
+
 def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """2ለ0, 2 ለ 0, 2:0 and, in talk of a match or counting down, 3-1: ሦስት ለአንድ."""
     found = _SCORE.match(text, at)
@@ -27,20 +57,63 @@ def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found is None and (found := _COLON_SCORE.match(text, at)):
         why = "two numbers with a colon between, no time of day"
     if found is None and (found := _DASH_SCORE.match(text, at)):
-        first, second = int(found.group(1)), int(found.group(2))
-        around = _line_around(text, at, found.end())
-        if first < second and not _SPORT.search(around):
+        if not _is_result(text, at, floor, found):
             return None
-        if text[found.end() : found.end() + 1] in (".", ",") and text[found.end() + 1 : found.end() + 2].isdigit():
-            return None
-        if " " in found.group() or ERA_AFTER.match(text, found.end()) or units().match(text, found.end()):
-            return None
-        why = "two small numbers with a hyphen between, as in a match result"
+        why = "two small numbers with a dash between, as in a match result"
     if found is None:
         return None
     start, prefix = prefix_of(text, at, floor)
     words = f"{prefix}{numbers.decimal(found.group(1))} ለ{numbers.decimal(found.group(2))}"
     return Found(start, found.end(), "score", words, why)
+
+
+def _is_result(text: str, at: int, floor: int, found: re.Match[str]) -> bool:
+    """Whether two small numbers with a dash are the result of a match and no range, sum or date."""
+    first, second, end = int(found.group(1)), int(found.group(2)), found.end()
+    if prefix_of(text, at, floor)[1].endswith("ከ") or _FROM_BEFORE.search(behind(text, at)):
+        return False
+    if text[end : end + 1] in (".", ",") and text[end + 1 : end + 2].isdigit():
+        return False
+    if ERA_AFTER.match(text, end) or units().match(text, end) or MONTH_BEFORE.search(behind(text, at)):
+        return False
+    if any(len(part) > 1 and part[0] == "0" for part in found.groups()):
+        return False
+    if COUNTED.match(text, end) and first < second:
+        return False
+    in_sport = _SPORT.search(_line_around(text, at, end)) is not None
+    left, right = _word_left(text, at), _word_right(text, end)
+    if in_sport or _is_team(left) or _is_team(right):
+        return True
+    if " " not in found.group():
+        return first >= second
+    between_words = bool(left) and bool(right) and not COUNTED.match(text, end)
+    return between_words and (first == second or (first > second and first <= _HIGHEST_RESULT))
+
+
+_HIGHEST_RESULT = 15
+_WORD_LEFT = re.compile(rf"([{FIDEL}A-Za-z]+) ?[(]?$")
+_WORD_RIGHT = re.compile(rf"[)]? ?([{FIDEL}A-Za-z]+)")
+
+
+def _word_left(text: str, at: int) -> str:
+    found = _WORD_LEFT.search(behind(text, at))
+    return found.group(1) if found else ""
+
+
+def _word_right(text: str, end: int) -> str:
+    found = _WORD_RIGHT.match(text, end)
+    return found.group(1) if found else ""
+
+
+@cache
+def _teams() -> frozenset[str]:
+    return frozenset(fold_homophones(row[0]) for row in table("teams"))
+
+
+def _is_team(word: str) -> bool:
+    """Whether `word`, with or without a prefix of one letter, names a team."""
+    folded = fold_homophones(word)
+    return bool(word) and (folded in _teams() or (folded[0] in "የበከለ" and folded[1:] in _teams()))
 
 
 def _line_around(text: str, start: int, end: int) -> str:
@@ -82,7 +155,7 @@ def _value(written: str) -> float:
 
 
 _FROM_BEFORE = re.compile(
-    r"(?:^| )(?:[ከበየለ]|[ከበ](?:" + MONTH + r"|ገጽ|ገፅ|ቁጥር|አንቀጽ|አንቀፅ|ምዕራፍ|ክፍል|ቀን|ወረዳ|ቀበሌ|ዓመት|ዕድሜ)) ?$"
+    any_spelling(r"(?:^| )(?:[ከበየለ]|[ከበ](?:" + MONTH + r"|ገጽ|ቁጥር|አንቀጽ|ምዕራፍ|ክፍል|ቀን|ወረዳ|ቀበሌ|አመት|እድሜ)) ?$")
 )
 """The word before a range begins it with ከ already: ከመስከረም 1-5."""
 
@@ -140,7 +213,7 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 STROKE = "ስላሽ"
 ALL_THE_TIME = "ሃያ አራት ሰዓት በሳምንት ሰባት ቀን"
 _LARGEST_DENOMINATOR = 1000
-_NUMBERED = re.compile(r"(?:ቁጥር|ቁ\.|ቁ|No\.?|አንቀጽ|አንቀፅ|ደብዳቤ|መዝገብ)[ :፡]*$")
+_NUMBERED = re.compile(any_spelling(r"(?:ቁጥር|ቁ\.|ቁ|No\.?|አንቀጽ|ደብዳቤ|መዝገብ)[ :፡]*$"))
 
 
 def mixed(above: int, below: int) -> str:
@@ -170,6 +243,17 @@ _EXPRESSION = re.compile(rf"{_TERM}(?: ?[-+−–×*÷/xX=<>≤≥≠≈±] ?{_T
 _PIECES = re.compile(rf"({NUMBER})|([-+−–×*÷/xX=<>≤≥≠≈±])")
 
 
+def _is_size(text: str, found: re.Match[str]) -> bool:
+    """Whether numbers with signs of multiplication measure a thing: 20x30, 3×4 ፎቶ, 3 × 4 ሜትር, 3*4 ሜ."""
+    written = found.group()
+    if not re.search("[^0-9.,xX ]", written):
+        return True
+    follows = units().match(text, found.end()) or re.match(rf" [{FIDEL}]", text[found.end() : found.end() + 2])
+    if re.search("[^0-9.,xX× ]", written):
+        return bool(follows) and not re.search("[^0-9.,xX×*]", written)
+    return " " not in written or units().match(text, found.end()) is not None
+
+
 def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """5 + 3 = 8 → አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት; needs a sign that no date, range or size has."""
     found = _EXPRESSION.match(text, at)
@@ -179,7 +263,7 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
         pieces = _NUMBERS.findall(found.group())
         if len(pieces) != _A_PAIR or _value(pieces[0]) <= _value(pieces[1]):
             return None
-    size = not re.search("[^0-9.,xX ]", found.group())  # 20x30: by, not times
+    size = _is_size(text, found)  # 20x30: by, not times
     start, prefix = prefix_of(text, at, floor)
     words: list[str] = []
     held, verb = prefix, ""

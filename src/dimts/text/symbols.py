@@ -36,6 +36,7 @@ _WORDS = {
     "μ": "ሚው", "σ": "ሲግማ",
 }  # fmt: skip
 _READABLE = re.compile(f"[{FIDEL}{LATIN}]")
+_LATIN_LETTER = re.compile("[A-Za-z]")
 _LISTED = re.compile(r"(?:^| )\d{1,2}ኛ?$")
 """A number that counts the points of a list, before / or -: 1/ …, 2- …"""
 _POWERS = {"²": "ስኩዌር", "³": "ኩብ"}
@@ -71,6 +72,8 @@ def stop(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if left in " \n(" and (bare := _POINT_FIRST.match(text, at)):
         words = f"{numbers.ZERO} {numbers.POINT} {numbers.digits(bare.group(1))}"
         return Found(at, bare.end(), "decimal", words, "a decimal number without its zero")
+    if _LATIN_LETTER.match(left) and right in "0123456789":
+        return Found(at, end, "sign", numbers.POINT, "a point inside a name: BA.2")
     if left in " \n":
         return Found(at, end, "sign", "", "a point that ends nothing")
     return Found(at, end, "mark", FULL_STOP, "a point after a word")

@@ -6,7 +6,7 @@ import re
 
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import Found, Reading, behind
+from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind
 
 PLUS = "ፕላስ"
 _INTERNATIONAL = re.compile(r"(?:\+ ?|00)\d{1,3}[ \-.]?\(?\d{1,4}\)?(?:[ \-.]?\d{2,4}){1,4}(?!\d)")
@@ -15,12 +15,30 @@ _ETHIOPIAN = re.compile(
     r"|0\d{2}[ \-./]?\d{3}[ \-.]?\d{2}[ \-.]?\d{2}|0\d{2}[ \-.]\d{7}|0\d[ \-.]\d{7,8}"
     r"|251[ \-.]?\d{2,3}[ \-.]?\d{3}[ \-.]?\d{3,4})(?!\d)"
 )
+_GROUPED = re.compile(r"(?:0[79]|0(?:11|22|25|33|34|46|47|57|58))(?:[ \-./]?\d){7,8}(?![ \-./]?\d)")
+"""Mobile and area numbers in any grouping: 09-11-234567, 0911/23 45 67."""
+_DATE = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:19|20)\d\d(?!\d)")
+_CODE = re.compile(r"\*\d{1,6}(?:\*\d{1,16}){0,5}#")
+_DIAL_AFTER = re.compile(
+    any_spelling(r"(?:\d{4,5})(?= ?(?:ላይ )?(?:ይደውሉ|ደውሉ|ደውል|ደውዪ|በመደወል|መደወል|ይላኩ|ላኩ|ብለው ይላኩ|ነጻ የስልክ))")
+)
+_BANK_BEFORE = re.compile(
+    any_spelling(
+        rf"(?:CBE|[Aa]cc(?:ount|t)?(?: ?[Nn]o\.?)?|A/C|IBAN|(?<![{FIDEL}])[በየከለ]?"
+        "(?:ንግድ ባንክ|አዋሽ|ዳሸን|አቢሲኒያ|ቴሌብር|ሲቢኢ|አካውንት|ሂሳብ|ሂሳብ ቁጥር|ኅብረት ባንክ|ወጋገን))"
+        r"[ :፡፦-]{0,3}$"
+    )
+)
+_ACCOUNT = re.compile(r"\d(?:[ -]?\d){5,19}(?![ -]?\d)")
+STAR, HASH = "ኮከብ", "መሰላል"
 _AREA = re.compile(r"\((?:\+?251[ \-]?|0)\d{1,3}\) ?\d{2,3}(?:[ \-.]?\d{2,4}){1,3}(?!\d)")
 _KEYED = re.compile(r"\+?\d(?:[ \-./]{0,2}\d){2,17}(?![ \-./]?\d)")
 _KEY = re.compile(
-    r"(?:ስልክ(?: ?ቁጥር)?|ስ[./]ቁ\.?|ስ[./]ልክ|ሞባይል|ፋክስ|ስልኮች|አጭር (?:የስልክ )?ቁጥር|ቀጥታ መስመር|ነፃ መስመር|ነጻ መስመር|"
-    r"ሂሳብ ቁጥር|ሒሳብ ቁጥር|ሂ[./]ቁ\.?|አካውንት(?: ቁጥር)?|"
-    r"መለያ ቁጥር|ፓስፖርት ቁጥር|ኮድ|[Tt]el|TEL|[Pp]hone|[Ff]ax|[Mm]ob(?:ile)?|P\.?I\.?N|TIN)[.:፡፦]{0,2} ?(?:በ|የ|ለ|ወደ)?$"
+    any_spelling(
+        r"(?:ስልክ(?: ?ቁጥር)?|ስ[./]ቁ\.?|ስ[./]ልክ|ሞባይል|ፋክስ|ስልኮች|አጭር (?:የስልክ )?ቁጥር|ቀጥታ መስመር|ነፃ መስመር|ነጻ መስመር|"
+        r"ሂሳብ ቁጥር|ሒሳብ ቁጥር|ሂ[./]ቁ\.?|አካውንት(?: ቁጥር)?|"
+        r"መለያ ቁጥር|ፓስፖርት ቁጥር|ኮድ|[Tt]el|TEL|[Pp]hone|[Ff]ax|[Mm]ob(?:ile)?|P\.?I\.?N|TIN)[.:፡፦]{0,2} ?(?:በ|የ|ለ|ወደ)?$"
+    )
 )
 _SPACED = re.compile(r"0\d{1,3}(?:[ \-]\d{1,4}){2,5}(?![\d/])")
 _LOCAL_DIGITS = (9, 10)
@@ -41,13 +59,30 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     if found := _ETHIOPIAN.match(text, at):
         return _said(text, start, found.end(), prefix, "the shape of an Ethiopian telephone number", at)
+    if (found := _GROUPED.match(text, at)) and not _DATE.match(text, at):
+        return _said(text, start, found.end(), prefix, "a telephone number in groups", at)
     if (found := _SPACED.match(text, at)) and len(re.sub(r"\D", "", found.group())) in _LOCAL_DIGITS:
         return _said(text, start, found.end(), prefix, "groups of digits that begin with 0", at)
     if _KEY.search(behind(text, at)) and (found := _KEYED.match(text, at)):
         return _said(text, start, found.end(), prefix, "a number after a word for telephone, account or code", at)
+    if (found := _ACCOUNT.match(text, at)) and _BANK_BEFORE.search(behind(text, at)):
+        return _said(text, start, found.end(), prefix, "an account number after a bank", at)
+    if found := _DIAL_AFTER.match(text, at):
+        return _said(text, start, found.end(), prefix, "a number to dial", at)
     if found := _SEVEN.match(text, at):
         return _said(text, start, found.end(), prefix, "groups of digits joined by hyphens", at)
     return None
+
+
+def service_code(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """*804# → ኮከብ ስምንት ዜሮ አራት መሰላል: a code to dial, sign by sign."""
+    found = _CODE.match(text, at)
+    if found is None:
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    names = {"*": STAR, "#": HASH}
+    words = " ".join(names.get(char) or numbers.digits(char) for char in found.group())
+    return Found(start, found.end(), "phone", prefix + words, "a service code")
 
 
 def _said(text: str, start: int, end: int, prefix: str, why: str, at: int | None = None) -> Found:

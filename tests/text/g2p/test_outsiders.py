@@ -71,7 +71,7 @@ def test_transphone_names_every_missing_file(tmp_path: Path) -> None:
     assert names == {"model.pt", "grapheme.vocab", "phoneme.vocab", "phone.txt", "phoneme.txt", "allophone.txt"}
     with pytest.raises(ConfigError, match=r"grapheme\.vocab") as caught:
         transphone.Transphone(tmp_path)
-    assert transphone.SOURCES["model"] in caught.value.hint
+    assert transphone.SOURCES["model"] in caught.value.message.remedy("en")
     assert not list(tmp_path.iterdir()), "nothing may be fetched or made"
 
 

@@ -100,6 +100,7 @@ class Chain:
         self._links = [self._link(name) for name in self.settings.backends]
         self._english = GuardedBackend(_ENGLISH, English, self.settings.max_seconds)
         self._said: dict[str, Answer] = {}
+        self._english_words: dict[str, tuple[str, ...]] = {}
 
     def _link(self, name: str) -> GuardedBackend:
         if name == "rules":
@@ -218,19 +219,39 @@ class Chain:
         return Answer(answer.phones, "rules", answer.confidence, (doubt,), kept)
 
     # ------------------------------------------------------------ foreign words
+    def english_word(self, word: str, prefix: str = "") -> Word | None:
+        """An English word by an English voice, with an Amharic prefix; None where there is no such voice."""
+        if not self.settings.english:
+            return None
+        phones = self._english_words.get(word)
+        if phones is None:
+            if len(self._english_words) > _KEPT_WORDS:
+                self._english_words = {}
+            phones = self._english_words[word] = self._by_english_voice(word)[0]
+        if not phones:
+            return None
+        before = self.rules.phones([prefix])[0] if prefix else ()
+        return Word(word, word, (*before, *phones), _ENGLISH, 0.5)
+
+    def _by_english_voice(self, word: str) -> tuple[tuple[str, ...], tuple[Refusal, ...]]:
+        """The phones of an English word, or () and why there are none."""
+        answers, absent = self._english.ask([word])
+        phones = answers.get(word, ())
+        doubts = judge(word, phones, None).doubts
+        if phones and not doubts:
+            return phones, ()
+        reason = absent or self._english.reasons.get(word)
+        return (), (Refusal(_ENGLISH, phones, (reason,) if reason else doubts),)
+
     def _foreign(self, word: str) -> Answer:
         """A Latin word by English sounds, else spelt out; what holds nothing to say gets no phones."""
         refused: tuple[Refusal, ...] = ()
         if not any(map(str.isalnum, word)):
             return Answer((), "", 0.0, (Issue("nothing_to_say", Message("text.nothing_to_say", word=word)),), ())
         if self.settings.english:
-            answers, absent = self._english.ask([word])
-            phones = answers.get(word, ())
-            doubts = judge(word, phones, None).doubts
-            if phones and not doubts:
+            phones, refused = self._by_english_voice(word)
+            if phones:
                 return Answer(phones, _ENGLISH, 0.5, (), ())
-            reason = absent or self._english.reasons.get(word)
-            refused = (Refusal(_ENGLISH, phones, (reason,) if reason else doubts),)
         phones = self.rules.phones([spelt_out(bare(word))])[0]
         if not phones:
             if self.settings.if_all_fail == "error":

@@ -140,7 +140,8 @@ def _parts(entry: Letter) -> tuple[tuple[str, str], ...]:
 
 @cache
 def _sounds() -> dict[str, tuple[tuple[str, str], ...]]:
-    return {entry.char: _parts(entry) for entry in letters()}
+    found = {entry.char: _parts(entry) for entry in letters()}
+    return found | {"ዉ": found["ው"]}  # a common spelling: ነዉ is nəw
 
 
 @cache

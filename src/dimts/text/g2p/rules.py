@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from dimts.text.ethiopic import bare, fold_homophones
@@ -17,6 +17,7 @@ from dimts.text.g2p.gemination_model import GeminationModel
 from dimts.text.g2p.letters import LetterReading, encode, lengths_of, read, say, slots_of
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
+from dimts.text.reading import is_prefix
 
 _LONGEST_WORD = 64
 """Signs of code; the longest words of running text have about 40."""
@@ -99,16 +100,15 @@ class Rules:
 
     def in_context(self, words: Sequence[str]) -> dict[int, RulesAnswer]:
         """Words of a phrase that have several readings and whose neighbours choose one: place → that reading."""
-        table = heteronyms()
         found: dict[int, RulesAnswer] = {}
         for at, word in enumerate(words):
-            for reading, meaning, before, after in table.get(word, ()):
+            for reading, meaning, before, after in _readings_of(word):
                 left = words[at - 1] if at else ""
                 right = words[at + 1] if at + 1 < len(words) else ""
                 if (left and _any_like(left, before)) or (right and _any_like(right, after)):
-                    told = read(reading)
-                    chances = self._chances(told.marks, _BY_CONTEXT)
-                    found[at] = self._answer(told, told.marks, chances, "context", meaning)
+                    chosen = read(reading)
+                    chances = self._chances(chosen.marks, _BY_CONTEXT)
+                    found[at] = self._answer(chosen, chosen.marks, chances, "context", meaning)
                     break
         return found
 
@@ -184,11 +184,15 @@ def _codes() -> frozenset[str]:
     return frozenset(built_in(OWN).lengths) | frozenset(built_in(GEEZORG).lengths)
 
 
+Heteronym = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""A reading with marks, its meaning, patterns for the word before, patterns for the word after."""
+
+
 @cache
-def heteronyms() -> Mapping[str, tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]]:
+def heteronyms() -> Mapping[str, tuple[Heteronym, ...]]:
     """Word → (reading with marks, meaning, patterns for the word before, patterns for the word after)."""
     text = resources.files("dimts.text").joinpath("tables/heteronyms.tsv").read_text(encoding="utf-8")
-    found: dict[str, tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]] = {}
+    found: dict[str, tuple[Heteronym, ...]] = {}
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             reading, meaning, before, after = [*line.split("\t"), "", ""][:4]
@@ -197,6 +201,19 @@ def heteronyms() -> Mapping[str, tuple[tuple[str, str, tuple[str, ...], tuple[st
             word = bare(row[0])
             found[word] = (*found.get(word, ()), row)
     return found
+
+
+@lru_cache(maxsize=1 << 14)
+def _readings_of(word: str) -> tuple[Heteronym, ...]:
+    """The readings of a heteronym, also of one behind a prefix: የገና has those of ገና."""
+    table = heteronyms()
+    folded = fold_homophones(word)
+    if rows := table.get(folded):
+        return rows
+    for size in (1, 2, 3):
+        if len(word) > size + 1 and is_prefix(word[:size]) and (rows := table.get(folded[size:])):
+            return tuple((word[:size] + reading, *rest) for reading, *rest in rows)
+    return ()
 
 
 def _any_like(word: str, patterns: Sequence[str]) -> bool:

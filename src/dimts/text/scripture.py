@@ -1,0 +1,146 @@
+"""Chapter and verse after the name of a book of the Bible or a sura, with the abbreviations of the books.
+
+`tables/books.tsv` holds the books in Ethiopian naming. Between chapter and verse stands : ፡ or ፥; Ethiopic numerals
+count like digits. A form that is also a word (ነገ, ዜና) is a book only where the writing shows it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from dimts.text import numbers
+from dimts.text.ethiopic import fold_homophones
+from dimts.text.quantities import prefix_of
+from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind, is_prefix, table
+
+_N = r"(\d{1,3}|[፩-፻]{1,4})(?![\d፩-፼])"
+_REFERENCE = re.compile(
+    rf"{_N} ?([:፡፥]) ?{_N}(?: ?[-–—] ?{_N}(?:[:፡፥] ?{_N})?)?((?:[፣,] ?\d{{1,3}}(?![\d:፡፥,./]))*)(?![\d:፡፥])"
+)
+_TIME_AFTER = re.compile(any_spelling(" ?(?:ሰአት|ላይ|ገደማ|ሲሆን|[aApP]\\.?[mM])"))
+_KIND = any_spelling("(?: ወንጌል| መልእክት| መልዕክት| መጽሐፍ)?")
+_SURA = re.compile(
+    any_spelling(
+        rf"(?<![{FIDEL}])(?:[በከየለ])?(?:ቅዱስ )?(?:ሱረት|ሱራ|ሱረ|ሱራት|ቁርአን)[{FIDEL}]{{0,3}}"
+        rf"(?:[ -][{FIDEL}]{{1,9}}){{0,3}} ?\(?$|"
+        rf"(?<![{FIDEL}])[በከየለ]?አ[ልንስርሽድዝጥት][- ][{FIDEL}]{{2,8}} \(?$"
+    )
+)
+"""A sura by its title (ሱረቱ አል-በቀራ), by the Quran, or by a name with the Arabic article."""
+
+
+@cache
+def _books() -> tuple[dict[str, tuple[str, str]], str]:
+    """Folded form → spoken name and grade ("", "name" or "word"); and all forms as one alternative of a pattern."""
+    rows = {fold_homophones(row[0]): (row[1], row[2] if len(row) > 2 else "") for row in table("books")}
+    return rows, any_spelling("|".join(sorted(rows, key=len, reverse=True)))
+
+
+@cache
+def _before() -> re.Pattern[str]:
+    """A book just before its chapter, with its ordinal and prefix."""
+    return re.compile(
+        rf"(?:^|[^{FIDEL}])(?P<whole>(?P<prefix>[{FIDEL}]{{0,5}}?)(?P<book>{_books()[1]}))"
+        rf"(?P<kind>{_KIND})(?P<point>[.፡]?) ?\(?$"
+    )
+
+
+@cache
+def _after_number() -> re.Pattern[str]:
+    """2ቆሮ., 1ኛ ጢሞቴዎስ: a numbered book and the reference behind it."""
+    return re.compile(
+        rf"(?P<number>[1-4፩-፬])(?:ኛው?|ተኛ|ኛይቱ)?[. ]{{0,2}}(?P<book>{_books()[1]})(?P<kind>{_KIND})[.፡]? ?"
+        rf"(?={_REFERENCE.pattern})"
+    )
+
+
+_EARLIER = re.compile(r"(?:[\d፩-፻]{1,4}[:፡፥] ?[\d፩-፻]{1,4}(?:[-–][\d፩-፻]{1,4})?[፤፣;,] ?)+$")
+"""References before this one, of the same book: ማቴ 5፥3፤ 6፥9."""
+
+
+def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """ማቴ. 5፥3-12 → ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት እስከ አስራ ሁለት; also 2ቆሮ 5:17, መዝ. ፳፫፥፩, ሱራ አል-በቀራ 2:255."""
+    if numbered := _after_number().match(text, at):
+        found = _REFERENCE.match(text, numbered.end())
+        words = _said(found) if found else None
+        if found and words:
+            start, prefix = prefix_of(text, at, floor)
+            book, _ = _books()[0][fold_homophones(numbered.group("book"))]
+            ordinal = numbers.ordinal(_value(numbered.group("number")))
+            spoken = f"{prefix}{ordinal} {book}{numbered.group('kind')} {words}"
+            return Found(start, found.end(), "verse", spoken, "a numbered book, chapter and verse")
+    found = _REFERENCE.match(text, at)
+    if found is None or (words := _said(found)) is None:
+        return None
+    left = behind(text, at)
+    left = left[: len(left) - len(earlier.group())] if (earlier := _EARLIER.search(left)) else left
+    if (book_before := _before().search(left)) and is_prefix_or_none(book_before.group("prefix")):
+        if not _meant(book_before, found, text, left):
+            return None
+        start = at - len(left) + book_before.start("whole")
+        spoken, _ = _books()[0][fold_homophones(book_before.group("book"))]
+        same = fold_homophones(spoken) == fold_homophones(book_before.group("book"))
+        if earlier or start < floor or same:
+            return Found(at, found.end(), "verse", words, "chapter and verse after the name of a book")
+        spoken = f"{book_before.group('prefix')}{spoken}{book_before.group('kind')} {words}"
+        return Found(start, found.end(), "verse", spoken, "a book, chapter and verse")
+    if _SURA.search(left):
+        return Found(at, found.end(), "verse", words, "chapter and verse of a sura")
+    return None
+
+
+def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """ዘፍ. 1፥1, asked at the point: the whole reference, with the book in full."""
+    found = _REFERENCE.match(text, at + 1 + text.startswith(" ", at + 1))
+    words = _said(found) if found else None
+    book = _before().search(behind(text, at) + ".") if words else None
+    if found is None or book is None or not is_prefix_or_none(book.group("prefix")):
+        return None
+    start = at + 1 - (book.end() - book.start("whole"))
+    if start < floor:
+        return None
+    spoken, _ = _books()[0][fold_homophones(book.group("book"))]
+    spoken = f"{book.group('prefix')}{spoken}{book.group('kind')} {words}"
+    return Found(start, found.end(), "verse", spoken, "a book, chapter and verse")
+
+
+def is_prefix_or_none(word: str) -> bool:
+    """Whether `word` is empty or made of prefixes."""
+    return not word or is_prefix(word)
+
+
+def _meant(book: re.Match[str], reference: re.Match[str], text: str, left: str) -> bool:
+    """Whether a form that may also be a name or a word is a book here."""
+    grade = _books()[0][fold_homophones(book.group("book"))][1]
+    by_sign = reference.group(2) == "፥" or reference.group(1)[0] >= "፩"
+    shown = by_sign or bool(book.group("point") or book.group("kind"))
+    if not grade or shown or re.search(r"(?:\d|[፩-፬]) ?(?:ኛ|ተኛ)? ?$", left[: book.start("whole")]):
+        return True
+    return grade == "name" and not _TIME_AFTER.match(text, reference.end())
+
+
+def _said(found: re.Match[str]) -> str | None:
+    chapter, _, first, last, last_verse, others = found.groups()
+    if not _value(chapter) or not _value(first):
+        return None
+    words = f"ምዕራፍ {_number(chapter)} ቁጥር {_number(first)}"
+    if last_verse:
+        return f"{words} እስከ ምዕራፍ {_number(last)} ቁጥር {_number(last_verse)}"
+    words += f" እስከ {_number(last)}" if last else ""
+    return words + "".join(f"፣ {numbers.decimal(one)}" for one in re.findall(r"\d+", others or ""))
+
+
+def _value(written: str) -> int:
+    return int(written) if written[0] in "0123456789" else _of_numeral(written)
+
+
+def _of_numeral(written: str) -> int:
+    try:
+        return numbers.from_ethiopic(written)
+    except numbers.TextError:
+        return 0
+
+
+def _number(written: str) -> str:
+    return numbers.decimal(written) if written[0] in "0123456789" else numbers.ethiopic(written)
