@@ -30,7 +30,7 @@ def rates(listener: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
     return dict(zip(RATES, held_out(listener, recorded).values(), strict=True))
 
 
-def told(tally: Tally) -> dict[str, object]:
+def figures(tally: Tally) -> dict[str, object]:
     found = {error: f"{tally.found[error]} of {tally.planted[error]}" for error in sorted(tally.planted)}
     return {
         "sentences": tally.clean,
@@ -80,13 +80,13 @@ def main() -> None:
                 for who, speakers in (("taught", speech.own), ("never taught", speech.foreign)):
                     tally = tallies.setdefault(f"{name}, speakers {who}", Tally())
                     try_real(listener, speakers, speech.planter, tally)
-            print({name: told(tally) for name, tally in tallies.items()}, flush=True)
+            print({name: figures(tally) for name, tally in tallies.items()}, flush=True)
     out = {
         "benchmark": "listener",
         "minutes_taught": minutes,
         "cpu_seconds_to_teach": seconds,
         "phone_errors": heard,
-        "planted": {name: told(tally) for name, tally in tallies.items()},
+        "planted": {name: figures(tally) for name, tally in tallies.items()},
     }
     print(json.dumps(out, ensure_ascii=False))
 

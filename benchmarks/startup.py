@@ -1,4 +1,4 @@
-"""How long the door takes: `import dimts`, `dimts --help`, and a first sentence, beside a bare interpreter.
+"""Time of `import dimts`, `dimts --help` and a first sentence, beside a bare interpreter.
 
 python benchmarks/startup.py            prints one JSON line; seconds are medians of user + system time
 """

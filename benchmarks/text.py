@@ -1,4 +1,4 @@
-"""The text room measured: gold by category beside num2words and espeak-ng, speed, doubling times, memory.
+"""The text package measured: gold by category beside num2words and espeak-ng, speed, doubling times, memory.
 
     python benchmarks/text.py [--gold FOLDER] [--megabytes 64]        tables on stderr, one JSON line on stdout
 

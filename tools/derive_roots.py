@@ -1,4 +1,4 @@
-"""Roots of verbs from the Ge'ez Frontier list → tables/geezorg/roots.tsv, with their class where the list tells it.
+"""Roots of verbs from the Ge'ez Frontier list → tables/geezorg/roots.tsv, with their class where the list shows it.
 
     python tools/derive_roots.py LIST ...        the lists gemination_ipa.tsv, gemination_marks.tsv
 
