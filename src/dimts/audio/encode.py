@@ -48,7 +48,7 @@ class AudioEncoder:
 
     def __init__(self, form: str, rate: int) -> None:
         if form not in STREAMED:
-            raise AudioError("audio.stream_sound", form=form, nearest=nearest(form, STREAMED))
+            raise AudioError("audio.unknown_stream_format", form=form, nearest=nearest(form, STREAMED))
         self.form, self.rate = form, rate
         self._inner: _Bare | _Coder = _Coder(form, rate) if form in _CODERS else _Bare(form, rate)
 
@@ -92,7 +92,7 @@ class _Coder:
             if form in BIT_RATES:
                 self._stream.bit_rate = BIT_RATES[form]
         except (self._library.error.FFmpegError, ValueError) as error:
-            raise AudioError("audio.stream_hz", form=form, rate=rate, error=error) from error
+            raise AudioError("audio.unstreamable_rate", form=form, rate=rate, error=error) from error
 
     def push(self, wave: Wave) -> bytes:
         if len(wave.samples):
@@ -113,7 +113,7 @@ class _Coder:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         except self._library.error.FFmpegError as error:
-            raise AudioError("audio.coder_failed", form=self._form, error=error) from error
+            raise AudioError("audio.encoder_failed", form=self._form, error=error) from error
 
 
 class _Sink:

@@ -113,7 +113,7 @@ class FormantSettings:
     def __post_init__(self) -> None:
         for name, low, high in (("rate", SLOWEST, FASTEST), ("pitch", LOWEST, HIGHEST)):
             if not low <= getattr(self, name) <= high:
-                raise ConfigError("audio.out_range", name=name, getattr=getattr(self, name), low=low, high=high)
+                raise ConfigError("audio.out_of_range", name=name, value=getattr(self, name), low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Formant:
             if self.settings.variant.lower() not in known:
                 close = difflib.get_close_matches(self.settings.variant.lower(), known, n=3, cutoff=0.0)
                 raise ConfigError(
-                    "audio.unknown_voice_variant",
+                    "audio.unknown_variant",
                     variant=self.settings.variant,
                     close=tuple(known[name] for name in close),
                 )
@@ -155,7 +155,7 @@ class Formant:
     def speak_timed(self, words: Sequence[Sequence[str]], mark: str = "") -> FormantSpeech:
         """As `speak`, with the time of every phone; the hold of a stop belongs to the stop."""
         if not any(words):
-            raise AudioError("audio.no_phones_say")
+            raise AudioError("audio.no_phones")
         waves: list[Wave] = []
         times: list[list[tuple[float, float]]] = [[] for _ in words]
         offset = 0.0
@@ -175,7 +175,7 @@ class Formant:
         text += "]]" + clause
         raw = self._library.synthesise(text, self._voice, self.settings)
         if not len(raw.samples):
-            raise AudioError("audio.formant_voice_said_nothing", text=text)
+            raise AudioError("audio.formant_voice_silent", text=text)
         rate, end = raw.rate, _sounding_end(raw)
         borders = _borders(names, raw, end)
         return Wave(raw.samples[:end] * self._gain, rate), [[(a / rate, b / rate) for a, b in word] for word in borders]
@@ -190,7 +190,7 @@ def phonemes(phone: str) -> tuple[str, ...]:
     base = phone.removesuffix(LONG)
     long, base, rounded = base != phone, base.removesuffix(ROUND), base.endswith(ROUND)
     if base not in MNEMONICS:
-        raise AudioError("audio.formant_voice_no_phone", phone=phone, mnemonics=" ".join(MNEMONICS))
+        raise AudioError("audio.unknown_phone", phone=phone, known=" ".join(MNEMONICS))
     names = MNEMONICS[base]
     if long:
         names = _LONG_SPECIAL.get(base) or (names[0] + ":", *names[1:])
@@ -393,14 +393,14 @@ class _Library:
         data = text.encode("utf-8") + b"\0"
         with self._lock, self._open() as (handle, rate):
             if handle.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise AudioError("audio.espeak_ng_load_voice", voice=voice)
+                raise AudioError("audio.espeak_voice_missing", voice=voice)
             handle.espeak_SetParameter(_P_RATE, round(_WORDS_A_MINUTE * settings.rate), 0)
             handle.espeak_SetParameter(_P_PITCH, _pitch_number(settings.pitch), 0)
             handle.espeak_ng_SetRandSeed(_SEED)
             handle.espeak_SetSynthCallback(callback)
             code = handle.espeak_Synth(data, len(data), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
         if code != 0:
-            raise AudioError("audio.espeak_ng_refused_speak", status=code)
+            raise AudioError("audio.espeak_refused", status=code)
         samples = np.frombuffer(b"".join(chunks), np.int16)
         return _Raw(samples.astype(np.float32) / np.float32(32768.0), rate, events)
 
@@ -421,7 +421,7 @@ class _Library:
             path = os.fsencode(self._data)
             rate = handle.espeak_Initialize(_SYNCHRONOUS, 0, path, _PHONEME_EVENTS | _DO_NOT_EXIT)
             if rate <= 0:
-                raise AudioError("audio.espeak_ng_read_data", data=self._data)
+                raise AudioError("audio.espeak_data_missing", data=self._data)
             try:
                 yield handle, int(rate)
             finally:
@@ -455,7 +455,7 @@ class _Library:
             try:
                 return ctypes.CDLL(self._file), None
             except OSError as error:
-                raise AudioError("audio.espeak_ng_library_loaded", error=error) from error
+                raise AudioError("audio.espeak_not_loaded", error=error) from error
 
 
 def _pitch_number(factor: float) -> int:

@@ -47,7 +47,7 @@ def embed(wave: Wave, *, quick: bool = False) -> Embedding:
     """
     samples = _prepare(wave)
     if not len(samples):
-        raise AudioError("audio.no_voice_wave")
+        raise AudioError("audio.no_voice")
     mels = mel_power(samples, MEL)  # [F, 40] power, no logarithm
     starts = list(range(0, max(1, len(mels) - _WINDOW + _STEP + 1), _STEP))
     if quick and len(starts) > _QUICK_WINDOWS:
@@ -62,7 +62,7 @@ def embed(wave: Wave, *, quick: bool = False) -> Embedding:
 def profile(waves: Sequence[Wave]) -> Embedding:
     """One embedding for several waves of one speaker. AudioError if there are none."""
     if not waves:
-        raise AudioError("audio.no_waves_speaker")
+        raise AudioError("audio.no_speaker_waves")
     return _unit(np.mean([embed(wave) for wave in waves], axis=0))
 
 

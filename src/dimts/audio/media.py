@@ -38,8 +38,6 @@ _STREAMED_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFF - 8, 0x7FFFFFFF, 0x80000000, 0x7FFF
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 """The longest page there can be."""
 _RAW_SUFFIXES = (".raw", ".pcm")
-_CONVERT = "convert it to wav or flac, or leave it out"
-_COPY_AGAIN = "copy or download the file again, or leave it out"
 
 
 class _Decoder(Protocol):
@@ -85,7 +83,7 @@ class Medium:
         if not 0 < decoder.rate <= MAX_RATE or decoder.channels < 1:
             rate, channels = decoder.rate, decoder.channels
             decoder.close()
-            raise AudioError("audio.channels_hz_sound", path=path, channels=channels, rate=rate)
+            raise AudioError("audio.impossible_format", path=path, channels=channels, rate=rate)
         return cls(path, decoder)
 
     @property
@@ -111,7 +109,7 @@ class Medium:
         for piece in self._decoder.read():
             if not np.isfinite(piece).all():
                 where = (done + held) / self.rate
-                raise AudioError("audio.holds_samples_not_numbers", path=self.path, where=where)
+                raise AudioError("audio.not_finite", path=self.path, where=where)
             kept.append(piece)
             held += len(piece)
             while held >= size:
@@ -123,11 +121,11 @@ class Medium:
             yield np.concatenate(kept)
         done += held
         if done == 0:
-            raise AudioError("audio.holds_no_sound_zero", path=self.path)
+            raise AudioError("audio.no_samples", path=self.path)
         promised = self._decoder.frames
         if promised is not None and promised - done > SHORTFALL_SECONDS * self.rate:
             raise AudioError(
-                "audio.cut_short_ends_after", path=self.path, done=done / self.rate, promised=promised / self.rate
+                "audio.cut_short", path=self.path, seconds=done / self.rate, promised=promised / self.rate
             )
 
     def close(self) -> None:
@@ -149,18 +147,18 @@ def probe(path: Path | str) -> Facts:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise AudioError("audio.folder_not_sound_file", path=path)
+        raise AudioError("audio.source_is_folder", path=path)
     try:
         size = path.stat().st_size
         with path.open("rb"):
             pass
     except FileNotFoundError as error:
-        raise AudioError("audio.no_such_sound_file", path=path) from error
+        raise AudioError("audio.no_such_file", path=path) from error
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise AudioError("audio.read", path=path, reason=reason) from error
+        raise AudioError("audio.unreadable_file", path=path, reason=reason) from error
     if size == 0:
-        raise AudioError("audio.file_empty_bytes", path=path)
+        raise AudioError("audio.empty_file", path=path)
 
 
 class _SoundFile:
@@ -183,10 +181,10 @@ class _SoundFile:
             try:
                 piece = self._file.read(self.PIECE_FRAMES, dtype="float32", always_2d=True)  # [T, C]
             except self._library.LibsndfileError as error:
-                raise AudioError("audio.corrupt_2", path=self._path, error_string=error.error_string) from error
+                raise AudioError("audio.corrupt", path=self._path, reason=error.error_string) from error
             if not len(piece):
                 if self._cut_short:
-                    raise AudioError("audio.cut_short_last_page", path=self._path)
+                    raise AudioError("audio.ogg_cut_short", path=self._path)
                 return
             yield _average(piece.T)
 
@@ -206,7 +204,7 @@ class _Av:
         stream = self._container.streams.audio[0]
         if stream.codec_context is None:
             self._container.close()
-            raise AudioError("audio.sound_coded_way_not", path=path)
+            raise AudioError("audio.unknown_codec", path=path)
         stream.thread_type = "AUTO"
         self._stream = stream
         self.rate: int = stream.rate or 0
@@ -230,10 +228,10 @@ class _Av:
             for piece in resampler.resample(None):
                 yield _average(piece.to_ndarray())
         except self._library.error.FFmpegError as error:
-            raise AudioError("audio.corrupt", path=self._path, strerror=error.strerror) from error
+            raise AudioError("audio.corrupt", path=self._path, reason=error.strerror) from error
         promised = (self._container.duration or 0) / self._library.time_base
         if promised - last > CONTAINER_SHORTFALL_SECONDS:
-            raise AudioError("audio.cut_short_ends_after_s", path=self._path, last=last, promised=promised)
+            raise AudioError("audio.cut_short", path=self._path, seconds=last, promised=promised)
 
     def close(self) -> None:
         self._container.close()
@@ -260,7 +258,8 @@ def _by_av(path: Path, refusal: str) -> _Decoder:
     try:
         return _Av(path, library)
     except library.error.FFmpegError as error:
-        raise AudioError("audio.not_sound_video_file", path=path, refusal=refusal, strerror=error.strerror) from error
+        reason = "; ".join(filter(None, (refusal, error.strerror)))
+        raise AudioError("audio.not_media", path=path, reason=reason) from error
 
 
 def _riff_frames(path: Path, frames: int) -> int:

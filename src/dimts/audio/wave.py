@@ -115,7 +115,7 @@ def join(waves: Iterable[Wave]) -> Wave:
     """Waves one after another, at the rate of the first. AudioError if there are none."""
     kept = list(waves)
     if not kept:
-        raise AudioError("audio.no_sound_join")
+        raise AudioError("audio.nothing_to_join")
     rate = kept[0].rate
     return Wave(np.concatenate([wave.resample(rate).samples for wave in kept]), rate)
 
@@ -152,7 +152,7 @@ class Writer:
     def __init__(self, file: BinaryIO, form: str, rate: int) -> None:
         form = form.lower().removeprefix(".")
         if form not in FORMATS:
-            raise AudioError("audio.write_sound", form=form, nearest=nearest(form, FORMATS))
+            raise AudioError("audio.unknown_format", form=form, nearest=nearest(form, FORMATS))
         soundfile = require("soundfile", "audio")
         container, coding = FORMATS[form]
         self._rate, self._frames, self._form = rate, 0, form
@@ -179,7 +179,7 @@ class Writer:
     def _put(self, samples: Samples) -> None:
         self._frames += len(samples)
         if self._form == "wav" and 2 * self._frames > _RIFF_LIMIT_BYTES:
-            raise AudioError("audio.wav_file_holds_gb")
+            raise AudioError("audio.wav_too_large")
         # libsndfile's Vorbis coder overruns its stack when it is given minutes at once
         for first in range(0, len(samples), _CODER_FRAMES):
             self._file.write(samples[first : first + _CODER_FRAMES])
@@ -244,7 +244,7 @@ def writing(path: Path | str, rate: int) -> Iterator[Writer]:
             file = stack.enter_context(temporary.open("wb"))
         except OSError as error:  # what a full or forbidden disk says, `aside` has said already
             reason = (error.strerror or str(error)).lower()
-            raise AudioError("audio.write", path=path, reason=reason) from error
+            raise AudioError("audio.unwritable_file", path=path, reason=reason) from error
         yield stack.enter_context(Writer(file, path.suffix or "wav", rate))
 
 
@@ -252,9 +252,9 @@ def check_target(path: Path | str) -> Path:
     """`path`, if a sound can be written there; AudioError if it is a folder or has an unknown suffix."""
     path = Path(path)
     if path.is_dir():
-        raise AudioError("audio.folder", path=path, path_2=path / "speech.wav")
+        raise AudioError("audio.target_is_folder", path=path, example=path / "speech.wav")
     if (form := path.suffix.lower().removeprefix(".") or "wav") not in FORMATS:
-        raise AudioError("audio.write_sound", form=form, nearest=nearest(form, FORMATS))
+        raise AudioError("audio.unknown_format", form=form, nearest=nearest(form, FORMATS))
     return path
 
 

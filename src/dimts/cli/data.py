@@ -282,7 +282,7 @@ def _show_verdict(rows: list[Utterance], found: ClipVerdict, *, every: bool) -> 
 
     print(f"{sum(row.kept for row in rows)} of {len(rows)} utterances kept: {found.fit}")
     for finding in found.findings:
-        print(f"  {finding.severity:5s} {finding.message}: {finding.remedy}")
+        print(f"  {finding.severity:5s} {finding.message}: {finding.message.remedy()}")
     for kind, count, against in found.doubts:
         print()
         aside = f", {against} set aside" if against else ""
@@ -303,7 +303,13 @@ def _verdict_dict(rows: list[Utterance], found: ClipVerdict) -> dict[str, object
         "utterances": len(rows),
         "kept": sum(row.kept for row in rows),
         "findings": [
-            {"severity": one.severity, "message": one.message, "remedy": one.remedy} for one in found.findings
+            {
+                "severity": one.severity,
+                **one.message.as_dict(),
+                "message": one.message.line(),
+                "remedy": one.message.remedy(),
+            }
+            for one in found.findings
         ],
         "doubts": {kind: {"utterances": count, "set_aside": against} for kind, count, against in found.doubts},
         "rows": [

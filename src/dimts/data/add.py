@@ -24,7 +24,7 @@ def add(project: Project, sources: Sequence[str], on_progress: ProgressCallback 
     project.recordings.mkdir(parents=True, exist_ok=True)
     added: list[Path] = []
     for number, source in enumerate(sources):
-        on_progress(Progress("add", number, len(sources), "sources", source))
+        on_progress(Progress("add", number, len(sources), "sources", subject=source))
         if is_link(source):
             added += fetch(source, project.recordings, on_progress)
         elif Path(source).suffix.lower() == ".parquet" and Path(source).is_file():
@@ -37,7 +37,7 @@ def add(project: Project, sources: Sequence[str], on_progress: ProgressCallback 
 
 def _copied(source: Path, folder: Path) -> list[Path]:
     if not source.exists():
-        raise SourceError("data.no_such_recording_folder", source=source)
+        raise SourceError("data.no_such_source", path=source)
     if folder.resolve() in (source.resolve(), *source.resolve().parents):
         return []  # it is in the project already
     if source.is_dir():
@@ -54,7 +54,7 @@ def _copy(source: Path, target: Path) -> Path | None:
     if target.exists():
         if target.stat().st_size == source.stat().st_size and fingerprint(target) == fingerprint(source):
             return None
-        raise SourceError("data.already_another_recording", target=target, source=source.name)
+        raise SourceError("data.name_taken", target=target, source=source.name)
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     return target

@@ -28,54 +28,54 @@ class Kind:
 
     against: bool
     """Whether an utterance with it is set aside."""
-    remedy: str
+    remedy: Message
     """What a person can do about it."""
 
 
 KINDS: dict[str, Kind] = {
     # the item itself
-    "no_audio": Kind(True, "put the sound file where the table says, or delete the row"),
-    "no_text": Kind(True, "write down what is spoken: a .txt of the same name, a row in metadata.tsv, or subtitles"),
-    "transcript_row": Kind(True, "mend the row of the table"),
-    "text_unreadable": Kind(True, "write the text in fidel, saved as UTF-8"),
-    "subtitles_unreadable": Kind(True, "export the subtitles again as SRT or WebVTT"),
-    "unreadable": Kind(True, "copy or export the recording again"),
+    "no_audio": Kind(True, Message("data.mend_no_audio")),
+    "no_text": Kind(True, Message("data.mend_no_text")),
+    "transcript_row": Kind(True, Message("data.mend_transcript_row")),
+    "text_unreadable": Kind(True, Message("data.mend_text_unreadable")),
+    "subtitles_unreadable": Kind(True, Message("data.mend_subtitles_unreadable")),
+    "unreadable": Kind(True, Message("data.mend_unreadable")),
     # the sound
-    "no_speech": Kind(True, "nobody speaks in it, or too softly: leave it out"),
-    "too_short": Kind(True, "lower data.segment.min_seconds, or leave it out"),
-    "too_long": Kind(True, "give it as a long recording with its script in lines, or with subtitles"),
-    "cut_in_speech": Kind(True, "cut the original with half a second of silence around the speech"),
-    "low_snr": Kind(True, "record in a quieter place, or try data.clean.denoise"),
-    "noisy": Kind(False, "usable; a quieter room makes a cleaner voice"),
-    "clipped": Kind(True, "record with less gain: the tops are gone for good"),
-    "narrow_band": Kind(True, "find the original: this one was a telephone call or was resampled"),
-    "peaky": Kind(False, "usable, but softer than the others"),
-    "silence_share": Kind(True, "mostly silence: check that text and sound belong together"),
-    "overlap": Kind(True, "two people, or music, at once: leave it out, or try data.clean.separate"),
-    "reverberant": Kind(False, "record closer to the microphone, in a room with curtains"),
+    "no_speech": Kind(True, Message("data.mend_no_speech")),
+    "too_short": Kind(True, Message("data.mend_too_short")),
+    "too_long": Kind(True, Message("data.mend_too_long")),
+    "cut_in_speech": Kind(True, Message("data.mend_cut_in_speech")),
+    "low_snr": Kind(True, Message("data.mend_low_snr")),
+    "noisy": Kind(False, Message("data.mend_noisy")),
+    "clipped": Kind(True, Message("data.mend_clipped")),
+    "narrow_band": Kind(True, Message("data.mend_narrow_band")),
+    "peaky": Kind(False, Message("data.mend_peaky")),
+    "silence_share": Kind(True, Message("data.mend_silence_share")),
+    "overlap": Kind(True, Message("data.mend_overlap")),
+    "reverberant": Kind(False, Message("data.mend_reverberant")),
     # the text and the sound
-    "not_amharic": Kind(True, "dimts speaks Amharic: leave texts of other languages or scripts out"),
-    "other_language": Kind(True, "looks like Tigrinya or Ge'ez: leave it out, or tolerate this kind"),
-    "speaking_rate": Kind(True, "text and sound hardly belong together: check the transcript"),
-    "mismatch": Kind(True, "the sound does not say this text: check the transcript"),
-    "unlike_others": Kind(True, "fits its text far worse than the speaker's other clips do: check the transcript"),
-    "cue_without_speech": Kind(True, "check the times of the subtitles"),
-    "line_without_speech": Kind(True, "this line of the script is not spoken in the recording, or out of order"),
-    "invented": Kind(True, "the recogniser made this text up, most likely: write down what is spoken"),
-    "pronunciation": Kind(False, "check its words with 'dimts text', and add them to lexicon.tsv"),
+    "not_amharic": Kind(True, Message("data.mend_not_amharic")),
+    "other_language": Kind(True, Message("data.mend_other_language")),
+    "speaking_rate": Kind(True, Message("data.mend_speaking_rate")),
+    "mismatch": Kind(True, Message("data.mend_mismatch")),
+    "unlike_others": Kind(True, Message("data.mend_unlike_others")),
+    "cue_without_speech": Kind(True, Message("data.mend_cue_without_speech")),
+    "line_without_speech": Kind(True, Message("data.mend_line_without_speech")),
+    "invented": Kind(True, Message("data.mend_invented")),
+    "pronunciation": Kind(False, Message("data.mend_pronunciation")),
     # the set
-    "duplicate_audio": Kind(True, "the same recording is there already"),
-    "duplicate_text": Kind(False, "the same sentence by the same speaker again: more variety would teach more"),
-    "rate_outlier": Kind(False, "much faster or slower than the speaker's other clips: listen to it"),
-    "leak": Kind(True, "its text stands on both sides of the split; the newer one yields"),
-    "heard_often": Kind(True, "the recogniser says this whenever it hears nothing it knows: write down what is spoken"),
-    "other_speaker": Kind(True, "somebody else speaks here: name the speaker of each row, or leave it out"),
-    "several_speakers": Kind(True, "name the speaker of each row, or leave the strangers out"),
+    "duplicate_audio": Kind(True, Message("data.mend_duplicate_audio")),
+    "duplicate_text": Kind(False, Message("data.mend_duplicate_text")),
+    "rate_outlier": Kind(False, Message("data.mend_rate_outlier")),
+    "leak": Kind(True, Message("data.mend_leak")),
+    "heard_often": Kind(True, Message("data.mend_heard_often")),
+    "other_speaker": Kind(True, Message("data.mend_other_speaker")),
+    "several_speakers": Kind(True, Message("data.mend_several_speakers")),
     # the subtitles
-    "subtitles_out_of_order": Kind(False, "they were sorted; check that the file is the right one"),
-    "subtitles_backwards": Kind(False, "cues that end before they begin were left out"),
-    "subtitles_overlap": Kind(False, "cues of two speakers at once are cut where the second begins"),
-    "subtitles_rolling": Kind(False, "repeated lines were taken out"),
+    "subtitles_out_of_order": Kind(False, Message("data.mend_subtitles_out_of_order")),
+    "subtitles_backwards": Kind(False, Message("data.mend_subtitles_backwards")),
+    "subtitles_overlap": Kind(False, Message("data.mend_subtitles_overlap")),
+    "subtitles_rolling": Kind(False, Message("data.mend_subtitles_rolling")),
 }
 """Every kind of doubt there is, in the order of reports."""
 SET_KINDS = frozenset(
@@ -126,11 +126,11 @@ class CheckSettings:
     def __post_init__(self) -> None:
         for name in (*self.tolerate, *self.refuse):
             if name not in KINDS:
-                raise ConfigError("data.data_check_unknown_kind", name=name, nearest=nearest(name, KINDS))
+                raise ConfigError("data.unknown_issue_kind", name=name, nearest=nearest(name, KINDS))
         if self.min_phones_per_second >= self.max_phones_per_second:
-            raise ConfigError("data.data_check_min_phones")
+            raise ConfigError("data.phone_rates_crossed")
         if self.speaker_spreads <= 0:
-            raise ConfigError("data.data_check_speaker_spreads", speaker_spreads=self.speaker_spreads)
+            raise ConfigError("data.speaker_spreads_not_positive", speaker_spreads=self.speaker_spreads)
 
     def sets_aside(self, kind: str) -> bool:
         """Whether a doubt of this kind sets an utterance aside."""
@@ -153,24 +153,24 @@ def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSe
     """Doubts about a clip's sound, from its measures."""
     doubts = []
 
-    def below(kind: str, name: str, limit: float, message: str) -> bool:
+    def below(kind: str, code: str, name: str, limit: float) -> bool:
         value = measures.get(name, math.nan)
         if value < limit:
-            doubts.append(Issue(kind, message.format(value=value, limit=limit), value, limit))
+            doubts.append(Issue(kind, Message(code, value=value), value, limit))
         return value < limit
 
-    def above(kind: str, name: str, limit: float, message: str) -> None:
+    def above(kind: str, code: str, name: str, limit: float) -> None:
         value = measures.get(name, math.nan)
         if value > limit:
-            doubts.append(Issue(kind, message.format(value=value, limit=limit), value, limit))
+            doubts.append(Issue(kind, Message(code, value=value), value, limit))
 
-    if not below("low_snr", "snr_db", settings.min_snr_db, "speech only {value:.1f} dB over the noise"):
-        below("noisy", "snr_db", settings.good_snr_db, "speech {value:.1f} dB over the noise")
-    above("clipped", "clipped_share", settings.max_clipped_share, "{value:.2%} of the samples are clipped")
-    below("narrow_band", "bandwidth_hz", settings.min_bandwidth_hz, "nothing above {value:.0f} Hz")
-    above("silence_share", "silence_share", settings.max_silence_share, "{value:.0%} of it is silence")
-    above("overlap", "overlap_share", settings.max_overlap_share, "two voices, or music, at once in {value:.0%} of it")
-    above("reverberant", "decay_seconds", settings.max_decay_seconds, "rings on for {value:.1f} s")
+    if not below("low_snr", "data.low_snr", "snr_db", settings.min_snr_db):
+        below("noisy", "data.noisy", "snr_db", settings.good_snr_db)
+    above("clipped", "data.clipped", "clipped_share", settings.max_clipped_share)
+    below("narrow_band", "data.narrow_band", "bandwidth_hz", settings.min_bandwidth_hz)
+    above("silence_share", "data.silence_share", "silence_share", settings.max_silence_share)
+    above("overlap", "data.overlap", "overlap_share", settings.max_overlap_share)
+    above("reverberant", "data.reverberant", "decay_seconds", settings.max_decay_seconds)
     return doubts
 
 
@@ -180,10 +180,10 @@ def check_text(text: str, settings: CheckSettings) -> list[Issue]:
     if not letters:
         if any(char.isalnum() for char in text):
             return []
-        return [Issue("no_text", Message("data.no_text"))]
+        return [Issue("no_text", Message("data.no_word_in_text"))]
     share = sum(map(is_ethiopic_letter, letters)) / len(letters)
     if share < settings.min_amharic_share:
-        message = f"{1 - share:.0%} of the letters are not Ethiopic"
+        message = Message("data.not_amharic", share=1 - share)
         return [Issue("not_amharic", message, share, settings.min_amharic_share)]
     foreign = sum(char in _TIGRINYA for char in letters)
     glottal, usual = letters.count("ኣ"), letters.count("አ")
@@ -235,7 +235,7 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
         spread = 1.4826 * float(np.median(np.abs(rates - middle))) + 0.25
         for row, rate in zip(mine, rates, strict=True):
             if abs(rate - middle) > _OUTLIER_SPREADS * spread:
-                message = f"{rate:.1f} phones a second; the speaker's usual is {middle:.1f}"
+                message = Message("data.rate_outlier", rate=float(rate), usual=middle)
                 doubts[row.id] = Issue("rate_outlier", message, float(rate), middle)
     return doubts
 
@@ -256,9 +256,7 @@ def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
         limit = _FAIR_SHARE * float(np.percentile(nearness, 75))
         for row, one in zip(mine, nearness, strict=True):
             if one < limit:
-                message = (
-                    f"its text lies {one:.0%} nearer than others do; the speaker's usual is {limit / _FAIR_SHARE:.0%}"
-                )
+                message = Message("data.unlike_others", nearness=float(one), usual=limit / _FAIR_SHARE)
                 doubts[row.id] = Issue("unlike_others", message, float(one), limit)
     return doubts
 
@@ -268,8 +266,8 @@ class Finding:
     """One thing about the set as a whole."""
 
     severity: Literal["fix", "unfit"]
-    message: str
-    remedy: str
+    message: Message
+    """What was found; its remedy says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,48 +296,41 @@ def verdict(rows: Sequence[Utterance]) -> ClipVerdict:
     kept = [row for row in rows if row.kept]
     findings: list[Finding] = []
 
-    def find(severity: Literal["fix", "unfit"], message: str, remedy: str) -> None:
-        findings.append(Finding(severity, message, remedy))
+    def find(severity: Literal["fix", "unfit"], code: str, **parameters: float) -> None:
+        findings.append(Finding(severity, Message(code, **parameters)))
 
     minutes = sum(row.seconds for row in kept) / 60
     if not kept:
-        find("unfit", "no utterance is kept", "mend what the doubts name, and run 'dimts data prepare' again")
-    elif minutes < MIN_MINUTES:
-        find("unfit", f"only {minutes:.1f} minutes are kept", f"record more: {GOOD_MINUTES:.0f} minutes make a voice")
+        find("unfit", "data.set_empty")
     elif minutes < GOOD_MINUTES:
-        find("fix", f"only {minutes:.1f} minutes are kept", f"record more: {GOOD_MINUTES:.0f} minutes make a voice")
+        find("unfit" if minutes < MIN_MINUTES else "fix", "data.set_too_short", minutes=minutes, good=GOOD_MINUTES)
     if kept:
-        train = [row for row in kept if row.split == "train"]
-        if not train:
-            find("unfit", "no utterance is for training", "record more, or lower data.split.dev_share")
+        if not any(row.split == "train" for row in kept):
+            find("unfit", "data.set_without_train")
         if not any(row.split == "dev" for row in kept):
-            find("fix", "no utterance is held out, so nothing tells when to stop training", "record more")
+            find("fix", "data.set_without_dev")
         band = float(np.median([row.measures.get("bandwidth_hz", math.inf) for row in kept]))
         if band < GOOD_BANDWIDTH_HZ:
-            find(
-                "fix",
-                f"half of the clips hold nothing above {band / 1000:.1f} kHz, so the voice will sound dull",
-                "use recordings of 24 kHz or more",
-            )
+            find("fix", "data.set_narrow_band", kilohertz=band / 1000)
         noisy = sum("noisy" in {doubt.kind for doubt in row.doubts} for row in kept) / len(kept)
         if noisy > 0.5:
-            find("fix", f"{noisy:.0%} of the clips are noisy", KINDS["noisy"].remedy)
+            find("fix", "data.set_noisy", share=noisy)
         if not all(row.licence for row in kept):
-            find("fix", "the licence of some recordings is unknown", "write it into [project] of dimts.toml")
+            find("fix", "data.set_licence_unknown")
         if not all(row.consent for row in kept):
-            find("fix", "nothing says that the speakers agreed", "write it into [project] consent of dimts.toml")
+            find("fix", "data.set_consent_unknown")
         distinct = len({row.text for row in kept}) / len(kept)
         if distinct < GOOD_DISTINCT_SHARE and len(kept) >= _MIN_TO_COMPARE:
-            find("fix", f"only {distinct:.0%} of the sentences are different", "read more different sentences")
+            find("fix", "data.set_repeats_sentences", share=distinct)
         strange = sum("other_speaker" in row.against for row in rows) / len(rows)
         if strange > MAX_STRANGERS_SHARE:
-            find("fix", f"{strange:.0%} of the utterances are by other speakers", KINDS["other_speaker"].remedy)
+            find("fix", "data.set_other_speakers", share=strange)
         speakers = Counter(row.speaker for row in kept)
         if len(speakers) > 1 and "" in speakers:
-            find("fix", f"{speakers['']} utterances have no speaker", "name the speaker of each row")
+            find("fix", "data.set_unnamed_speakers", count=speakers[""])
     aside = 1 - len(kept) / len(rows) if rows else 0.0
     if kept and aside > MAX_SET_ASIDE_SHARE:
-        find("fix", f"{aside:.0%} of the utterances are set aside", "see the most frequent doubts")
+        find("fix", "data.set_mostly_rejected", share=aside)
     worst: Literal["fit", "fix", "unfit"] = "fit"
     if findings:
         worst = "unfit" if any(one.severity == "unfit" for one in findings) else "fix"

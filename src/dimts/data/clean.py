@@ -39,11 +39,11 @@ class CleanSettings:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.denoise <= 1.0:
-            raise ConfigError("data.data_clean_denoise_not", denoise=self.denoise)
+            raise ConfigError("data.denoise_out_of_range", denoise=self.denoise)
         if not -70.0 <= self.loudness_lufs <= 0.0:
-            raise ConfigError("data.data_clean_loudness_lufs", loudness_lufs=self.loudness_lufs)
+            raise ConfigError("data.loudness_out_of_range", loudness_lufs=self.loudness_lufs)
         if not 0.0 <= self.high_pass_hertz <= 300.0:
-            raise ConfigError("data.data_clean_high_pass", high_pass_hertz=self.high_pass_hertz)
+            raise ConfigError("data.high_pass_out_of_range", high_pass_hertz=self.high_pass_hertz)
 
 
 @dataclass(frozen=True, slots=True)

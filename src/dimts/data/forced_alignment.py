@@ -224,7 +224,7 @@ def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[n
     """What an aligner answered, held to its contract. DataError if it broke it."""
     placed = np.asarray(times, np.float64)
     if placed.shape != (lines + 1,) or not np.isfinite(placed).all() or (np.diff(placed) < 0).any():
-        raise DataError("data.aligner_gave_times_lines", shape=placed.shape, lines=lines)
+        raise DataError("data.bad_alignment_times", shape=placed.shape, lines=lines)
     return np.clip(placed, 0.0, seconds)
 
 

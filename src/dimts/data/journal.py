@@ -37,7 +37,7 @@ class Journal:
             raise storage_error(error, folder) or error from error
         if not _locked(lock):
             lock.close()
-            raise DataError("data.another_run_preparing", folder=folder.parent)
+            raise DataError("data.busy", folder=folder.parent)
         path = folder / _NAME
         rows, whole_bytes = _read(path)
         try:

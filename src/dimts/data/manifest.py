@@ -20,6 +20,7 @@ from typing import Any, Literal
 from dimts.base.errors import DataError, ManifestError
 from dimts.base.files import atomic_path
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.data.recording import By
 
@@ -107,6 +108,7 @@ class Utterance:
 
 
 _DIGITS = 6
+_SHOWN_LETTERS = 80
 _ALWAYS = ("id", "path", "text", "seconds", "speaker", "split", "kept")
 _FIELDS = tuple(one.name for one in dataclasses.fields(Utterance))
 _HINTS = typing.get_type_hints(Utterance)
@@ -129,7 +131,7 @@ class Manifest:
         except FileNotFoundError as error:
             raise DataError("data.no_manifest", path=path) from error
         except OSError as error:
-            raise DataError("data.read", path=path, strerror=error.strerror) from error
+            raise DataError("data.unreadable_file", path=path, reason=error.strerror) from error
         seen: dict[str, int] = {}
         with file:
             for number, line in enumerate(_lines(file, path), start=1):
@@ -137,7 +139,7 @@ class Manifest:
                     continue
                 row = parse(line, str(path), number)
                 if row.id in seen:
-                    raise ManifestError(str(path), number, "id", f"{row.id!r} stands in row {seen[row.id]} already")
+                    raise ManifestError(str(path), number, "id", Message("data.id_twice", id=row.id, first=seen[row.id]))
                 seen[row.id] = number
                 yield row
 
@@ -167,72 +169,81 @@ def parse(line: str, path: str, number: int) -> Utterance:
     try:
         content = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ManifestError(path, number, "", f"not JSON: {error}") from error
+        raise ManifestError(path, number, "", Message("data.not_json", error=error)) from error
     if not isinstance(content, dict):
-        raise ManifestError(path, number, "", "not a JSON object")
+        raise ManifestError(path, number, "", Message("data.not_json_object"))
     values: dict[str, Any] = {}
     for name, value in content.items():
         if name not in _FIELDS:
-            raise ManifestError(path, number, name, f"unknown field; {nearest(name, _FIELDS)}")
+            raise ManifestError(path, number, name, Message("data.unknown_field", nearest=nearest(name, _FIELDS)))
         try:
             values[name] = _value(_HINTS[name], name, value)
+        except _WrongValue as error:
+            problem = Message("data.wrong_value", value=str(value)[:_SHOWN_LETTERS], reason=error.reason)
+            raise ManifestError(path, number, name, problem) from error
         except (TypeError, ValueError, KeyError) as error:
-            raise ManifestError(path, number, name, f"{value!r}: {error}") from error
+            raise ManifestError(path, number, name, Message("data.wrong_shape")) from error
     for name in _ALWAYS:
         if name not in values:
-            raise ManifestError(path, number, name, "is missing")
+            raise ManifestError(path, number, name, Message("data.field_missing"))
     row = Utterance(**values)
     _validate(row, path, number)
     return row
+
+
+class _WrongValue(ValueError):
+    """A value of another type or outside the allowed ones."""
+
+    def __init__(self, code: str, /, **parameters: Any) -> None:
+        self.reason = Message(code, **parameters)
+        super().__init__(self.reason)
 
 
 def _lines(file: typing.TextIO, path: Path) -> Iterator[str]:
     try:
         yield from file
     except UnicodeDecodeError as error:
-        raise ManifestError(str(path), 0, "", f"not UTF-8: {error.reason}") from error
+        raise ManifestError(str(path), 0, "", Message("data.not_utf8", reason=error.reason)) from error
 
 
 def _value(hint: Any, name: str, value: Any) -> Any:
     if name == "doubts":
-        return tuple(
-            Issue(str(one["kind"]), str(one["message"]), one.get("measured"), one.get("allowed")) for one in value
-        )
+        return tuple(map(Issue.from_dict, value))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None:
             return None
         hint = next(one for one in typing.get_args(hint) if one is not type(None))
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
-            raise ValueError(f"not one of {', '.join(repr(one) for one in typing.get_args(hint))}")
+            raise _WrongValue("data.not_one_of", choices=typing.get_args(hint))
         return value
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise TypeError("should be a list of texts")
+            raise _WrongValue("data.not_list_of_texts")
         return tuple(value)
     if hint is float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise TypeError("should be a number")
+            raise _WrongValue("data.not_number")
         return float(value)
     if name == "measures":
         return {str(key): _value(float, key, number) for key, number in dict(value).items()}
     if not isinstance(value, hint):
-        raise TypeError("should be a text" if hint is str else "should be true or false")
+        raise _WrongValue("data.not_text" if hint is str else "data.not_true_or_false")
     return unicodedata.normalize("NFC", value) if hint is str and name in ("text", "spoken") else value
 
 
 def _validate(row: Utterance, path: str, number: int) -> None:
     """What holds between fields: enough to train on a kept row without looking again."""
     if not row.id:
-        raise ManifestError(path, number, "id", "is empty")
+        raise ManifestError(path, number, "id", Message("data.field_empty"))
     if row.path and (PurePosixPath(row.path).is_absolute() or ".." in PurePosixPath(row.path).parts):
-        raise ManifestError(path, number, "path", f"{row.path!r} leads out of the project")
+        raise ManifestError(path, number, "path", Message("data.path_outside_project", value=row.path))
     if row.seconds < 0:
-        raise ManifestError(path, number, "seconds", "is negative")
+        raise ManifestError(path, number, "seconds", Message("data.seconds_negative"))
     if not row.kept:
         return
     for name in ("path", "text", "split"):
         if not getattr(row, name):
-            raise ManifestError(path, number, name, "is empty in a row that is kept")
+            raise ManifestError(path, number, name, Message("data.field_empty_in_kept_row"))
     if row.seconds <= 0:
-        raise ManifestError(path, number, "seconds", "is 0 in a row that is kept")
+        raise ManifestError(path, number, "seconds", Message("data.no_length_in_kept_row"))

@@ -14,14 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dimts.base.errors import DataError, SourceError
+from dimts.base.errors import DataError, ManifestError, SourceError
 from dimts.base.files import atomic_path, write_bytes, write_text
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.data.manifest import Manifest, Utterance, parse
 from dimts.data.sources import COLUMNS, SOUND
 
 _GROUP_ROWS = 256
+_ISSUE_TEXTS = ("kind", "code", "parameters", "text")
+"""Columns of text of an issue; `parameters` is JSON."""
 _SOUND_COLUMN = "audio"
 _FORMAT_KEY = b"dimts.manifest"
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -50,15 +53,24 @@ def read(path: Path) -> Iterator[Utterance]:
     """The rows of a file that `write` wrote, one by one. DataError for another file, ManifestError for a wrong row."""
     file = _opened(path)
     if _FORMAT_KEY not in (file.schema_arrow.metadata or {}):
-        raise DataError("data.not_exported_dimts", path=path)
+        raise DataError("data.not_our_export", path=path)
     names = [one.name for one in dataclasses.fields(Utterance)]
     number = 0
     for batch in file.iter_batches(_GROUP_ROWS, columns=[name for name in names if name in file.schema_arrow.names]):
         for row in batch.to_pylist():
             number += 1
             row["measures"] = dict(row.get("measures") or ())
-            row["doubts"] = [{key: one for key, one in doubt.items() if one is not None} for doubt in row["doubts"]]
+            row["doubts"] = [
+                {**issue, "parameters": _parameters(issue.get("parameters"), path, number)} for issue in row["doubts"]
+            ]
             yield parse(json.dumps({name: one for name, one in row.items() if one is not None}), str(path), number)
+
+
+def _parameters(text: str | None, path: Path, number: int) -> object:
+    try:
+        return json.loads(text or "{}")
+    except ValueError as error:
+        raise ManifestError(str(path), number, "doubts", Message("data.wrong_shape")) from error
 
 
 def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
@@ -70,12 +82,12 @@ def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> 
     names = file.schema_arrow.names
     sound = next((name for name in (_SOUND_COLUMN, *COLUMNS["path"]) if name in names and _holds_bytes(file, name)), "")
     if not sound:
-        raise SourceError("data.holds_no_sounds_column", path=path)
+        raise SourceError("data.parquet_without_sounds", path=path)
     columns = {
         name: next((one for one in known if one in names and one != sound), "") for name, known in COLUMNS.items()
     }
     if not columns["text"]:
-        raise SourceError("data.no_column_text", path=path, columns=tuple(COLUMNS["text"]))
+        raise SourceError("data.no_text_column", path=path, columns=tuple(COLUMNS["text"]))
     wanted = [sound, *dict.fromkeys(one for name, one in columns.items() if one and name != "path")]
     lines, out, number = ["id\tpath\ttext\tspeaker\tlicence\tconsent"], [], 0
     for batch in file.iter_batches(_GROUP_ROWS, columns=wanted):
@@ -106,7 +118,7 @@ def restore(path: Path, manifest: Path, root: Path) -> int:
     DataError if there is a manifest already, or if a clip is not in the file.
     """
     if manifest.exists():
-        raise DataError("data.manifest_already", manifest=manifest)
+        raise DataError("data.manifest_exists", path=manifest)
     rows = list(read(path))
     missing = {row.path for row in rows if row.path}
     file = _opened(path)
@@ -118,7 +130,7 @@ def restore(path: Path, manifest: Path, root: Path) -> int:
                     missing.discard(row["path"])
     lost = [one for one in sorted(missing) if not (root / one).is_file()]
     if lost:
-        raise DataError("data.holds_no_sound_clips", path=path, lost_count=len(lost), lost=lost[0])
+        raise DataError("data.export_lacks_clips", path=path, count=len(lost), example=lost[0])
     Manifest.write(manifest, rows)
     return len(rows)
 
@@ -137,8 +149,8 @@ def _groups(rows: Iterable[Utterance]) -> Iterator[list[Utterance]]:
 def _schema(arrow: Any, with_sounds: bool) -> Any:
     """A column for each field of a row, typed as the field is."""
     text, number = arrow.string(), arrow.float64()
-    doubt = arrow.struct([("kind", text), ("message", text), ("measured", number), ("allowed", number)])
-    special = {"doubts": arrow.list_(doubt), "measures": arrow.map_(text, number), "score": number}
+    issue = arrow.struct([(name, text) for name in _ISSUE_TEXTS] + [("measured", number), ("allowed", number)])
+    special = {"doubts": arrow.list_(issue), "measures": arrow.map_(text, number), "score": number}
     plain = {str: text, float: number, bool: arrow.bool_()}
     fields = []
     for name, hint in typing.get_type_hints(Utterance).items():
@@ -157,7 +169,7 @@ def _schema(arrow: Any, with_sounds: bool) -> Any:
 def _plain(row: Utterance, sounds: Path | None) -> dict[str, Any]:
     out = {one.name: getattr(row, one.name) for one in dataclasses.fields(row)}
     out["doubts"] = [
-        {"kind": one.kind, "message": one.message, "measured": one.measured, "allowed": one.allowed}
+        {**one.as_dict(), "parameters": json.dumps(one.message.as_dict()["parameters"], ensure_ascii=False)}
         for one in row.doubts
     ]
     out |= {name: list(value) for name, value in out.items() if isinstance(value, tuple)}
@@ -168,7 +180,7 @@ def _plain(row: Utterance, sounds: Path | None) -> dict[str, Any]:
             try:
                 data = (sounds / row.path).read_bytes()
             except OSError as error:
-                raise DataError("data.clip_read", path=row.path, strerror=error.strerror) from error
+                raise DataError("data.unreadable_clip", path=row.path, reason=error.strerror) from error
         out[_SOUND_COLUMN] = {"bytes": data, "path": Path(row.path).name} if data is not None else None
     return out
 
@@ -178,7 +190,7 @@ def _opened(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (OSError, arrow.ArrowException) as error:
-        raise SourceError("data.read_parquet", path=path, splitlines=str(error).splitlines()[0]) from error
+        raise SourceError("data.unreadable_parquet", path=path, reason=str(error).splitlines()[0]) from error
 
 
 def _holds_bytes(file: Any, name: str) -> bool:

@@ -27,9 +27,9 @@ _MOST_SPEAKERS = 12
 def draw(stats: Stats, path: Path) -> Path:
     """Write the picture; its suffix says the format. DataError for another format or when nothing is kept."""
     if path.suffix.lower() not in FORMATS:
-        raise DataError("data.draw", suffix=path.suffix or "a file without a suffix", formats=tuple(FORMATS))
+        raise DataError("data.unknown_plot_format", suffix=path.suffix or path.name, formats=tuple(FORMATS))
     if not stats.kept:
-        raise DataError("data.no_clip_kept_so")
+        raise DataError("data.nothing_to_draw")
     figure = require("matplotlib.figure", "evaluate").Figure(figsize=(12, 11), layout="constrained")
     axes = figure.subplot_mosaic(
         [["lengths", "snr", "rates"], ["phones", "phones", "speakers"], ["diphones", "diphones", "sums"]],

@@ -12,10 +12,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dimts.base.errors import DataError, DimtsError
+from dimts.base.errors import DataError
 from dimts.base.files import fingerprint
 from dimts.data.manifest import Utterance
 from dimts.data.recording import Recording
@@ -56,18 +55,16 @@ def _spread(
     whole = False
     try:
         for recording in itertools.islice(rest, jobs * _AHEAD):
-            waiting.append(pool.submit(_guarded, recording))
+            waiting.append(pool.submit(_one, recording))
         while waiting:
             result = waiting.popleft().result()
             for recording in itertools.islice(rest, 1):
-                waiting.append(pool.submit(_guarded, recording))
-            if isinstance(result, _Failure):
-                raise DimtsError(result.message, result.hint)
+                waiting.append(pool.submit(_one, recording))
             key, rows = result
             yield key, done[key] if rows is None else rows
         whole = True
     except BrokenProcessPool as error:
-        raise DataError("data.worker_process_ended_outside") from error
+        raise DataError("data.worker_ended") from error
     finally:
         pool.shutdown(wait=whole, cancel_futures=True)
         if not whole:
@@ -75,24 +72,9 @@ def _spread(
                 worker.terminate()
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A DimtsError on its way to the parent."""
-
-    message: str
-    hint: str
-
-
-_Result = tuple[str, list[Utterance] | None] | _Failure
+_Result = tuple[str, list[Utterance] | None]
 _AHEAD = 4
 """Recordings handed out for each worker, so that none waits."""
-
-
-def _guarded(recording: Recording) -> _Result:
-    try:
-        return _one(recording)
-    except DimtsError as error:
-        return _Failure(error.message, error.hint)
 
 
 def _start_worker(context: Context, done: frozenset[str]) -> None:
@@ -105,7 +87,7 @@ def _start(context: Context, done: frozenset[str]) -> None:
     _context, _tools, _done = context, None, done
 
 
-def _one(recording: Recording) -> tuple[str, list[Utterance] | None]:
+def _one(recording: Recording) -> _Result:
     """The work key, and the rows unless they are known."""
     global _tools
     from dimts.data.prepare import work, work_key

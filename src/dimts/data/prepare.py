@@ -71,7 +71,7 @@ class PrepareSettings:
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
-            raise ConfigError("data.data_jobs_not", jobs=self.jobs)
+            raise ConfigError("data.jobs_below_one", jobs=self.jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def prepare(
     recordings = list(find_recordings(sources or [project.recordings], known))
     before = Manifest.read(project.manifest) if project.manifest.exists() else []
     if not recordings and not before:
-        raise DataError("data.no_recordings", str=", ".join(map(str, sources)) or project.recordings)
+        raise DataError("data.no_recordings", sources=tuple(map(str, sources)) or (str(project.recordings),))
     context = Context.of(project, settings)
     find_aligner(settings.segment.aligner)
     if settings.clean.separate:
@@ -274,7 +274,7 @@ def work_key(recording: Recording, content: str, context: Context) -> str:
     """Fingerprint of all that the rows of a recording are made from."""
     cues = [[cue.text, cue.start_seconds, cue.end_seconds, cue.speaker] for cue in recording.cues]
     owner = [recording.speaker, recording.licence, recording.consent, _relative(recording.path, context.root)]
-    problem = str(recording.problem or "")
+    problem = recording.problem.as_dict() if recording.problem else {}
     settings = context.settings.transcribe
     heard = settings.shaping() if settings.by and _unwritten(recording) else {}
     return _digest([content, recording.name, cues, recording.by, owner, problem, heard, context.fingerprint])[:16]
@@ -313,14 +313,14 @@ def _worked(
         kept += sum(row.kept for row in rows)
         seconds += sum(row.seconds for row in rows if row.kept)
         messages = [
-            f"set aside {row.name}: {'; '.join(doubt.message for doubt in row.doubts_against)}"
+            Message("data.set_aside", name=row.name, reasons=tuple(doubt.message for doubt in row.doubts_against))
             for row in rows
             if not row.kept and key not in done
         ]
         values = {"kept": float(kept), "minutes": seconds / 60}
         for message in messages[:-1]:
             on_progress(Progress("prepare", number - 1, total, "recordings", message, values))
-        on_progress(Progress("prepare", number, total, "recordings", messages[-1] if messages else "", values))
+        on_progress(Progress("prepare", number, total, "recordings", messages[-1] if messages else None, values))
         yield rows
 
 
@@ -337,8 +337,8 @@ def _summary(project: Project, rows: Sequence[Utterance], before: Sequence[Utter
     kept = [row for row in rows if row.kept]
     reasons = Counter(kind for row in rows for kind in row.against)
     if not kept:
-        counted = ", ".join(f"{count} × {kind}" for kind, count in reasons.most_common(4))
-        raise DataError("data.none_utterances_used", rows_count=len(rows), counted=counted, project=project.root)
+        counted = tuple(f"{count} × {kind}" for kind, count in reasons.most_common(4))
+        raise DataError("data.none_kept", count=len(rows), reasons=counted, project=project.root)
     old = {row.id for row in before}
     return Prepared(
         kept=len(kept),

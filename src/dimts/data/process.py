@@ -67,7 +67,7 @@ def utterance(
     seconds = cleaned.wave.seconds
     limits = settings.segment
     if not speech_seconds:
-        doubts.append(Issue("no_speech", Message("data.nobody_speaks_between_s_s", start=start, end=end)))
+        doubts.append(Issue("no_speech", Message("data.no_speech_between", start=start, end=end)))
     if seconds < limits.min_seconds:
         doubts.append(Issue("too_short", Message("data.too_short", seconds=seconds), seconds, limits.min_seconds))
     if seconds > limits.max_seconds:
@@ -110,7 +110,7 @@ def _transcribed(
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     heard = transcriber(replace(settings, threads=threads)).hear(wave)
     if not heard.text:
-        return _doubted(row, Issue("no_text", Message("data.recogniser_heard_no_word"))), []
+        return _doubted(row, Issue("no_text", Message("data.recogniser_silent"))), []
     by: By = "whisper" if settings.by == "whisper" else "recogniser"
     return replace(row, text=heard.text, by=by), judge(heard, speech_seconds, settings)
 
@@ -120,7 +120,7 @@ def described(
 ) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
     """A row with what is spoken and its phones, by the text wing; and the phones of its words."""
     if not row.text:
-        missing = Issue("no_text", Message("data.nobody_written_down_spoken"))
+        missing = Issue("no_text", Message("data.text_missing"))
         return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), ()
     doubts = check_text(row.text, settings)
     if any(settings.sets_aside(doubt.kind) for doubt in doubts):

@@ -50,7 +50,7 @@ class ScriptSettings:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.max_candidates < self.count or not 0 < self.min_phones < self.max_phones:
-            raise ConfigError("data.script_count_max_candidates")
+            raise ConfigError("data.script_limits_crossed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def choose(
     candidates = _candidates(texts, frontend, settings, on_progress)
     if not candidates:
         raise DataError(
-            "data.no_amharic_sentence_phones", min_phones=settings.min_phones, max_phones=settings.max_phones
+            "data.no_usable_sentence", min_phones=settings.min_phones, max_phones=settings.max_phones
         )
     units = [_units(phones) for _, phones in candidates]
     seen: Counter[str] = Counter()
@@ -121,9 +121,9 @@ def read_texts(paths: Sequence[Path]) -> Iterator[str]:
             with path.open(encoding="utf-8-sig") as file:
                 yield from file
         except UnicodeDecodeError as error:
-            raise SourceError("data.not_utf_text", path=path, reason=error.reason) from error
+            raise SourceError("data.not_utf8_file", path=path, reason=error.reason) from error
         except OSError as error:
-            raise SourceError("data.read_2", path=path, strerror=error.strerror) from error
+            raise SourceError("data.unreadable_file", path=path, reason=error.strerror) from error
 
 
 def as_table(script: Script) -> str:

@@ -57,10 +57,10 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         if not 0.0 < self.min_seconds < self.max_seconds:
             raise ConfigError(
-                "data.data_segment_min_seconds", min_seconds=self.min_seconds, max_seconds=self.max_seconds
+                "data.clip_lengths_crossed", min_seconds=self.min_seconds, max_seconds=self.max_seconds
             )
         if min(self.lead_seconds, self.tail_seconds) < 0 or self.max_pause_seconds < 0.2:
-            raise ConfigError("data.data_segment_margins_max")
+            raise ConfigError("data.margins_out_of_range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,9 @@ def between(
     if last < high:
         last = activity.quietest(max(end, last - _SEARCH_SECONDS), min(high, last + _SEARCH_SECONDS))
     if start - first < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Issue("cut_in_speech", Message("data.cut_in_speech", first=first), start - first, 0.0))
+        doubts.append(Issue("cut_in_speech", Message("data.begins_in_speech", first=first), start - first, 0.0))
     if last - end < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Issue("cut_in_speech", Message("data.ends_inside_speech_s", last=last), last - end, 0.0))
+        doubts.append(Issue("cut_in_speech", Message("data.ends_in_speech", last=last), last - end, 0.0))
     return Piece(first, last, text, speaker, doubts=tuple(doubts))
 
 

@@ -33,11 +33,8 @@ _QUIET = 1e-5
 def find_weights(place: str) -> Path:
     """The folder of Demucs weights. DataError says what must be there and which command brings it."""
     folder = Path(place).expanduser()
-    hint = f"fetch them (about 80 MB, licence MIT): hf download {REPOSITORY} --local-dir {place}"
-    if not folder.is_dir():
-        raise DataError(f"no Demucs weights at {folder}", hint)
-    if not sorted(folder.glob("*.safetensors")):
-        raise DataError(f"{folder} holds no Demucs weights (*.safetensors)", hint)
+    if not folder.is_dir() or not sorted(folder.glob("*.safetensors")):
+        raise DataError("data.no_demucs_weights", folder=folder, repository=REPOSITORY, place=place)
     return folder
 
 
@@ -77,9 +74,9 @@ def _models(folder: Path) -> list[Any]:
             model = _built(facts)
             model.load_state_dict(state)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, files.SafetensorError) as error:
-            raise DataError("data.holds_no_demucs_model", path=path, error=error, repository=REPOSITORY) from error
+            raise DataError("data.broken_demucs_weights", path=path, error=error, repository=REPOSITORY) from error
         if _VOICE not in model.sources:
-            raise DataError("data.does_not_tell_voices", path=path, sources=tuple(model.sources))
+            raise DataError("data.separates_no_voice", path=path, sources=tuple(model.sources))
         models.append(model.eval())
     return models
 

@@ -76,7 +76,7 @@ COLUMNS = {
 }
 _FOLDERS = ("", "wavs", "wav", "audio", "clips", "audios", "recordings")
 """Folders beside a table in which its sounds may lie."""
-Rows = Iterator[tuple[int, dict[str, str] | str]]
+Rows = Iterator[tuple[int, dict[str, str] | Message]]
 """Row numbers with what stands in them by column name, or with what is wrong with the row."""
 
 
@@ -114,7 +114,7 @@ def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -
     for source in sources:
         path = Path(source)
         if not path.exists():
-            raise SourceError("data.no_such_recording_table", path=path)
+            raise SourceError("data.no_such_source", path=path)
         for recording in _folder(path, known) if path.is_dir() else _file(path, known):
             key = (recording.path.absolute(), recording.name)
             if key not in seen:
@@ -127,7 +127,7 @@ def _folder(folder: Path, known: Known) -> Iterator[Recording]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise SourceError("data.read_folder", folder=folder, strerror=error.strerror) from error
+        raise SourceError("data.unreadable_folder", folder=folder, reason=error.strerror) from error
     named: set[Path] = set()
     tables = [entry for entry in entries if entry.is_file() and _is_table(entry)]
     for table in tables:
@@ -154,7 +154,7 @@ def _loose(entries: Sequence[Path], named: set[Path], known: Known) -> Iterator[
         # a .txt may be a readme; only among sounds and in fidel is it a transcript that lost its sound
         spoken = suffix in (*SUBTITLES, ".lab") or (suffix == ".txt" and bool(sounds) and _looks_amharic(entry))
         if spoken and entry.stem not in stems:
-            yield _problem(entry, known, "no_audio", f"no recording beside {entry.name}")
+            yield _problem(entry, known, "no_audio", Message("data.no_recording_beside", path=entry.name))
 
 
 def _file(path: Path, known: Known) -> Iterator[Recording]:
@@ -195,7 +195,7 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
         except SourceError as error:
             return _replaced(base, problem=Issue("text_unreadable", error.message))
         if not lines:
-            return _replaced(base, problem=Issue("no_text", Message("data.empty", beside=beside.name)))
+            return _replaced(base, problem=Issue("no_text", Message("data.text_file_empty", path=beside.name)))
         cues = tuple(Cue(line) for line in lines)
         return _replaced(
             base, cues=cues, by="script" if len(cues) > 1 else "transcript", origin=source.link or beside.name
@@ -206,7 +206,7 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
 def _subtitled(base: Recording, beside: Path) -> Recording:
     if not has("pysubs2"):
         return _replaced(
-            base, problem=Issue("no_text", Message("data.pysubs2_needed_install_dimts_data", beside=beside.name))
+            base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name))
         )
     from dimts.data.subtitles import read_subtitles
 
@@ -234,7 +234,7 @@ def _replaced(base: Recording, **changes: object) -> Recording:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-def _problem(path: Path, known: Known, kind: str, message: str, row: int = 0) -> Recording:
+def _problem(path: Path, known: Known, kind: str, message: Message, row: int = 0) -> Recording:
     name = path.stem if not row else f"{path.stem}-{row}"
     origin = path.name if not row else f"{path.name}:{row}"
     return Recording(
@@ -262,23 +262,22 @@ def _table(path: Path, known: Known) -> Iterator[Recording]:
     rows = _kaldi(path) if path.name == "wav.scp" else _rows(path)
     finder = _finder(path.parent)
     for number, row in rows:
-        if isinstance(row, str):
-            yield _problem(path, known, "transcript_row", f"{path.name}, row {number}: {row}", number)
+        if isinstance(row, Message):
+            yield _problem(path, known, "transcript_row", _row_message(path, number, row), number)
             continue
         given = row.get("path") or row.get("id", "")
         name = row.get("id") or Path(given.replace("\\", "/")).stem
         if not given:
-            yield _problem(
-                path, known, "transcript_row", f"{path.name}, row {number}: names neither a file nor an id", number
-            )
+            nameless = _row_message(path, number, Message("data.row_names_nothing"))
+            yield _problem(path, known, "transcript_row", nameless, number)
             continue
         sound = finder(given)
         text = " ".join(row.get("text", "").split())
         problem = None
         if sound is None:
-            problem = Issue("no_audio", Message("data.no_audio", path=path.name, number=number, given=given))
+            problem = Issue("no_audio", Message("data.row_without_sound", path=path.name, row=number, given=given))
         elif not text:
-            problem = Issue("no_text", Message("data.row_text_empty", path=path.name, number=number))
+            problem = Issue("no_text", Message("data.row_without_text", path=path.name, row=number))
         yield Recording(
             sound or path.parent / given,
             name,
@@ -292,6 +291,10 @@ def _table(path: Path, known: Known) -> Iterator[Recording]:
         )
 
 
+def _row_message(path: Path, number: int, reason: Message) -> Message:
+    return Message("data.bad_row", path=path.name, row=number, reason=reason)
+
+
 def _rows(path: Path) -> Rows:
     """A table with or without a header, in any of the usual dialects."""
     content = _read(path)
@@ -302,11 +305,11 @@ def _rows(path: Path) -> Rows:
         quoting=csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE,
         strict=True,
     )
-    lines: list[tuple[int, list[str] | str]] = []
+    lines: list[tuple[int, list[str] | Message]] = []
     try:
         lines.extend((reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row))
     except csv.Error as error:
-        lines.append((reader.line_num, f"not a table row: {error}"))
+        lines.append((reader.line_num, Message("data.not_table_row", error=error)))
     if not lines:
         raise SourceError("data.no_rows", path=path)
     first = lines[0][1]
@@ -317,10 +320,10 @@ def _rows(path: Path) -> Rows:
     else:
         lines, width = lines[1:], len(first)
     for number, line in lines:
-        if isinstance(line, str):
+        if isinstance(line, Message):
             yield number, line
         elif len(line) < min(width, max(columns.values()) + 1):
-            yield number, f"has {len(line)} columns of {width}"
+            yield number, Message("data.too_few_columns", count=len(line), width=width)
         else:
             yield number, {name: line[index] for name, index in columns.items() if index < len(line)}
 
@@ -349,11 +352,11 @@ def _columns_without_header(path: Path, rows: Sequence[Sequence[str]]) -> dict[s
     """Which column is which, by where the Ethiopic letters are."""
     width = max((len(row) for row in rows), default=0)
     if width < 2:
-        raise SourceError("data.tell_columns_apart", path=path)
+        raise SourceError("data.columns_unclear", path=path)
     share = [sum(_amharic(row[at]) for row in rows if at < len(row)) for at in range(width)]
     text = next((at for at in range(1, width) if share[at] and share[at] >= max(share) / 2), None)
     if text is None:
-        raise SourceError("data.no_column_holds_amharic", path=path)
+        raise SourceError("data.no_amharic_column", path=path)
     columns = {"path": 0, "text": text}
     if text >= 2:  # Piper: id|speaker|text; GPT-SoVITS: path|speaker|language|text
         columns["speaker"] = 1
@@ -371,9 +374,9 @@ def _kaldi(path: Path) -> Rows:
         if not name:
             continue
         if value.endswith("|"):
-            yield number, "a command, not a file; commands are not run"
+            yield number, Message("data.command_not_run")
         elif name not in tables["text"]:
-            yield number, f"{name} has no line in the file text"
+            yield number, Message("data.no_line_in_text", id=name)
         else:
             yield (
                 number,
@@ -423,9 +426,9 @@ def _read(path: Path) -> str:
     try:
         return unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise SourceError("data.not_utf_text", path=path, reason=error.reason) from error
+        raise SourceError("data.not_utf8_file", path=path, reason=error.reason) from error
     except OSError as error:
-        raise SourceError("data.read", path=path, strerror=error.strerror) from error
+        raise SourceError("data.unreadable_file", path=path, reason=error.strerror) from error
 
 
 def _amharic(text: str) -> bool:

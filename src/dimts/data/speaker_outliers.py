@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dimts.audio.likeness import WIDTH, Embedding
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.data.manifest import Utterance
 
 _MIN_CLIPS = 8
@@ -63,8 +64,8 @@ def find_outliers(rows: Sequence[Utterance], spreads: float) -> dict[str, Issue]
         centre, limit = middle(voices, spreads)
         for row, one in zip(mine, voices @ centre, strict=True):
             if one < limit:
-                named = f"{row.speaker}'s" if row.speaker else "the others'"
-                message = f"a voice like {named} by {one:.2f}, where {limit:.2f} is the least usual"
+                code = "data.unlike_speaker" if row.speaker else "data.unlike_other_clips"
+                message = Message(code, speaker=row.speaker, similarity=float(one), limit=limit)
                 doubts[row.id] = Issue("other_speaker", message, float(one), limit)
     return doubts
 

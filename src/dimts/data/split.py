@@ -55,7 +55,7 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         if self.dev_share < 0 or self.test_share < 0 or self.dev_share + self.test_share > 0.5:
-            raise ConfigError("data.data_split_dev_share")
+            raise ConfigError("data.split_shares_out_of_range")
 
 
 def text_key(text: str) -> str:
@@ -87,9 +87,9 @@ def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool
         wanted = units.get(unit) if unit else None
         there = sides[group]
         if len(there | ({wanted} if wanted else set())) > 1:
-            places = ", ".join(sorted(there))
-            beside = f", its stretch of the recording is in {wanted}" if wanted else ""
-            out[row.id] = Issue("leak", Message("data.leak", places=places, beside=beside))
+            places = tuple(sorted(there))
+            near = Message("data.leak_of_stretch", places=places, wanted=wanted) if wanted else None
+            out[row.id] = Issue("leak", near or Message("data.leak", places=places))
             continue
         choice: Split = wanted or next(iter(there), None) or _fall(unit or text_key(row.text), settings)
         there.add(choice)

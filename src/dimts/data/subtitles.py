@@ -36,9 +36,9 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SourceError("data.not_utf_text", path=path.name, reason=error.reason) from error
+        raise SourceError("data.not_utf8_file", path=path.name, reason=error.reason) from error
     except OSError as error:
-        raise SourceError("data.read", path=path, strerror=error.strerror) from error
+        raise SourceError("data.unreadable_file", path=path, reason=error.strerror) from error
     try:
         events = pysubs2.SSAFile.from_string(content, path.suffix.lower().lstrip("."))
     except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
@@ -51,7 +51,7 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
         if text:
             cues.append(Cue(text, event.start / 1000, event.end / 1000, speaker or event.name))
     if not cues:
-        raise SourceError("data.holds_no_spoken_text", path=path.name)
+        raise SourceError("data.no_spoken_text", path=path.name)
     return in_order(cues)
 
 

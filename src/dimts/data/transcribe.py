@@ -57,11 +57,11 @@ class TranscribeSettings:
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.threads < 0:
-            raise ConfigError("data.data_transcribe_beams_threads")
+            raise ConfigError("data.beams_out_of_range")
         if self.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError("data.data_transcribe_device_unknown", device=self.device)
+            raise ConfigError("data.unknown_device", device=self.device)
         if not 0.0 <= self.max_no_speech <= 1.0 or self.min_log_probability > 0.0:
-            raise ConfigError("data.data_transcribe_max_no")
+            raise ConfigError("data.recogniser_limits_out_of_range")
 
     def shaping(self) -> dict[str, object]:
         """What the texts depend on: not the machine."""
@@ -100,7 +100,7 @@ class Whisper:
                     str(folder), device=settings.device, cpu_threads=settings.threads, local_files_only=True
                 )
         except (RuntimeError, ValueError, OSError) as error:
-            raise DataError("data.used_whisper_weights", folder=folder, error=error) from error
+            raise DataError("data.broken_whisper_weights", folder=folder, error=error) from error
         self._language = LANGUAGE if self._model.model.is_multilingual else "en"
         self._beams = settings.beams
 
@@ -180,17 +180,16 @@ def find_weights(model: str) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / MODEL_FILE).is_file():
-            raise DataError("data.holds_no", folder=folder, model_file=MODEL_FILE)
+            raise DataError("data.no_whisper_model", folder=folder, model_file=MODEL_FILE)
         return folder
     if model not in WEIGHTS:
-        known = ", ".join(WEIGHTS)
-        raise DataError("data.no_whisper_weights_neither", model=model, known=known)
+        raise DataError("data.unknown_weights", name=model, known=tuple(WEIGHTS))
     from dimts.xtts.download import find_base
 
     try:
         return find_base(WEIGHTS[model])
     except DownloadError as error:
-        raise DataError("data.whisper_weights_not", model=model, described=described(model)) from error
+        raise DataError("data.whisper_weights_missing", model=model, described=described(model)) from error
 
 
 def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCallback = ignore) -> Path:
@@ -198,7 +197,7 @@ def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCa
     from dimts.xtts.download import Acceptance, fetch
 
     if name not in WEIGHTS:
-        raise ConfigError("data.no_weights_fetch", name=name, weights=tuple(WEIGHTS))
+        raise ConfigError("data.unknown_weights", name=name, known=tuple(WEIGHTS))
     return fetch(WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, on_progress=on_progress)
 
 
@@ -218,24 +217,24 @@ def judge(heard: Transcript, speech_seconds: float, settings: TranscribeSettings
     """Every reason to think that a recogniser made its text up. Script and language are for `check_text`."""
     found: list[Issue] = []
 
-    def doubt(message: str, measured: float | None = None, allowed: float | None = None) -> None:
+    def doubt(message: Message, measured: float | None = None, allowed: float | None = None) -> None:
         found.append(Issue("invented", message, measured, allowed))
 
     if credit := _CREDITS.search(heard.text):
-        doubt(f"such words stand below films, nobody says them: {credit.group()!r}")
+        doubt(Message("data.film_credit", words=credit.group()))
     if heard.no_speech > settings.max_no_speech:
-        doubt(f"by the recogniser nobody speaks ({heard.no_speech:.0%} sure)", heard.no_speech, settings.max_no_speech)
+        doubt(Message("data.recogniser_no_speech", chance=heard.no_speech), heard.no_speech, settings.max_no_speech)
     if heard.log_probability < settings.min_log_probability:
-        doubt("the recogniser was guessing", heard.log_probability, settings.min_log_probability)
+        doubt(Message("data.recogniser_guessing"), heard.log_probability, settings.min_log_probability)
     repeats = most_repeats(heard.text)
     if repeats > _MOST_REPEATS:
-        doubt(f"says the same {repeats} times in a row", repeats, _MOST_REPEATS)
+        doubt(Message("data.phrase_repeated", times=repeats), repeats, _MOST_REPEATS)
     letters = sum(char.isalnum() for char in heard.text)
     rate = letters / speech_seconds if speech_seconds > 0 else math.inf
     if letters and rate > _MOST_LETTERS_PER_SECOND:
-        doubt(f"{rate:.0f} letters in a second of speech", rate, _MOST_LETTERS_PER_SECOND)
+        doubt(Message("data.too_many_letters", rate=rate), rate, _MOST_LETTERS_PER_SECOND)
     elif letters and rate < _FEWEST_LETTERS_PER_SECOND:
-        doubt(f"{letters} letters for {speech_seconds:.1f} s of speech", rate, _FEWEST_LETTERS_PER_SECOND)
+        doubt(Message("data.too_few_letters", letters=letters, seconds=speech_seconds), rate, _FEWEST_LETTERS_PER_SECOND)
     return found
 
 

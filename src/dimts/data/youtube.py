@@ -69,7 +69,7 @@ def fetch(link: str, folder: Path, on_progress: ProgressCallback = ignore) -> li
             reason = str(error).removeprefix("ERROR: ").split("; please report")[0]
             raise SourceError("data.nothing_fetched", link=link, reason=reason) from error
         if not found or "entries" in found:
-            raise SourceError("data.list_not_recording", link=link)
+            raise SourceError("data.link_is_list", link=link)
         return _moved(Path(name), folder, _source(link, found))
 
 
@@ -87,7 +87,7 @@ def _moved(fetched: Path, folder: Path, source: RecordingSource) -> list[Path]:
     files = sorted(path for path in fetched.iterdir() if path.suffix != ".part")
     sounds = [path for path in files if path.suffix.lower() in SOUND]
     if len(sounds) != 1:
-        raise SourceError("data.no_sound", link=source.link)
+        raise SourceError("data.nothing_behind_link", link=source.link)
     stem = sounds[0].stem
     if (folder / f"{stem}{SOURCE_NOTE}").exists():
         return []
