@@ -102,4 +102,4 @@ def test_no_sound_is_no_crash(form: str) -> None:
 def test_an_unknown_format_names_the_nearest() -> None:
     with pytest.raises(AudioError, match="cannot stream") as caught:
         AudioEncoder("mp4", RATE)
-    assert "mp3" in caught.value.hint
+    assert "mp3" in caught.value.message.remedy()

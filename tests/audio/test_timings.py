@@ -90,5 +90,5 @@ def test_intervals_of_a_textgrid_fill_the_whole_without_gap_or_overlap(
 def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="str") as caught:
         write(tmp_path / "talk.str", MARKS, 2.43)
-    assert ".srt" in caught.value.hint
+    assert ".srt" in caught.value.message.remedy()
     assert list(tmp_path.glob("talk*")) == []

@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 
 from dimts.base.errors import DataError, ManifestError
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.data.manifest import Manifest, Utterance, line_of, parse
 
 texts = st.text(alphabet='ሀለሐመሠረሰቀበተነ 0123456789።፣"\\\t', max_size=40)
 numbers = st.integers(-(10**9), 10**9).map(lambda number: number / 1000)
-doubts = st.builds(Issue, st.sampled_from(["low_snr", "clipped"]), texts, st.none() | numbers, st.none() | numbers)
+doubts = st.builds(
+    Issue,
+    st.sampled_from(["low_snr", "clipped", "leak"]),
+    st.builds(lambda value: Message("data.low_snr", value=value), texts | numbers),
+    st.none() | numbers,
+    st.none() | numbers,
+)
 rows = st.builds(
     Utterance,
     id=st.text(string.ascii_letters, min_size=1),
@@ -100,7 +107,7 @@ def test_an_id_stands_once(tmp_path: Path) -> None:
 def test_no_manifest_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         Manifest.read(tmp_path / "m.jsonl")
-    assert "dimts data prepare" in caught.value.hint
+    assert "dimts data prepare" in caught.value.message.remedy()
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

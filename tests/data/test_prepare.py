@@ -119,7 +119,7 @@ def test_what_is_wrong_is_set_aside_with_its_reason_and_the_rest_goes_on(project
     folder = corpus(4)
     kinds = broken(folder)
     told: list[str] = []
-    result = prepare(project, [folder], on_progress=lambda progress: told.append(progress.message))
+    result = prepare(project, [folder], on_progress=lambda progress: told.append(str(progress.message)))
     rows = rows_of(project)
     assert [rows[f"s{index:03d}"].kept for index in range(4)] == [True] * 4
     assert {name: rows[name].against[0] for name in kinds} == kinds
@@ -139,14 +139,14 @@ def test_a_set_of_nothing_usable_is_an_error_that_says_why(project: Project, tmp
     (folder / "a.txt").write_text("ሰላም", encoding="utf-8")
     with pytest.raises(DataError, match="1 × unreadable") as caught:
         prepare(project, [folder])
-    assert "dimts data check" in caught.value.hint
+    assert "dimts data check" in caught.value.message.remedy()
     assert Manifest.read(project.manifest)[0].against == ("unreadable",)
 
 
 def test_an_empty_folder_is_an_error_that_says_what_to_put_there(project: Project) -> None:
     with pytest.raises(DataError, match="no recordings") as caught:
         prepare(project)
-    assert "metadata.tsv" in caught.value.hint
+    assert "metadata.tsv" in caught.value.message.remedy()
     assert not project.manifest.exists()
 
 

@@ -22,10 +22,10 @@ def test_without_weights_it_is_refused_before_anything_is_done(project: Project,
     settings = PrepareSettings(clean=CleanSettings(separate=str(tmp_path / "demucs")))
     with pytest.raises(DataError, match="no Demucs weights") as caught:
         prepare(project, [corpus(1)], settings)
-    assert "hf download adefossez/HTDemucs" in caught.value.hint
+    assert "hf download adefossez/HTDemucs" in caught.value.message.remedy()
     assert not project.clips.exists()
     (tmp_path / "demucs").mkdir()
-    with pytest.raises(DataError, match="holds no Demucs weights"):
+    with pytest.raises(DataError, match="no Demucs weights"):
         find_weights(str(tmp_path / "demucs"))
 
 

@@ -124,9 +124,7 @@ class Medium:
             raise AudioError("audio.no_samples", path=self.path)
         promised = self._decoder.frames
         if promised is not None and promised - done > SHORTFALL_SECONDS * self.rate:
-            raise AudioError(
-                "audio.cut_short", path=self.path, seconds=done / self.rate, promised=promised / self.rate
-            )
+            raise AudioError("audio.cut_short", path=self.path, seconds=done / self.rate, promised=promised / self.rate)
 
     def close(self) -> None:
         """Give the file back."""

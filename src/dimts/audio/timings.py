@@ -99,7 +99,9 @@ def writer(path: Path) -> Callable[[Sequence[Mark], float], str]:
     """The format of a file name; AudioError if it has none of ours."""
     if path.suffix.lower() not in FORMATS:
         raise AudioError(
-            "audio.unknown_timings_format", suffix=path.suffix or path.name, nearest=nearest(path.suffix.lower(), FORMATS)
+            "audio.unknown_timings_format",
+            suffix=path.suffix or path.name,
+            nearest=nearest(path.suffix.lower(), FORMATS),
         )
     return FORMATS[path.suffix.lower()]
 

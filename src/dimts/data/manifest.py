@@ -139,7 +139,9 @@ class Manifest:
                     continue
                 row = parse(line, str(path), number)
                 if row.id in seen:
-                    raise ManifestError(str(path), number, "id", Message("data.id_twice", id=row.id, first=seen[row.id]))
+                    raise ManifestError(
+                        str(path), number, "id", Message("data.id_twice", id=row.id, first=seen[row.id])
+                    )
                 seen[row.id] = number
                 yield row
 

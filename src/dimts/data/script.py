@@ -84,9 +84,7 @@ def choose(
     settings = settings or ScriptSettings()
     candidates = _candidates(texts, frontend, settings, on_progress)
     if not candidates:
-        raise DataError(
-            "data.no_usable_sentence", min_phones=settings.min_phones, max_phones=settings.max_phones
-        )
+        raise DataError("data.no_usable_sentence", min_phones=settings.min_phones, max_phones=settings.max_phones)
     units = [_units(phones) for _, phones in candidates]
     seen: Counter[str] = Counter()
     heap = [

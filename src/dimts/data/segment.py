@@ -56,9 +56,7 @@ class SegmentSettings:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.min_seconds < self.max_seconds:
-            raise ConfigError(
-                "data.clip_lengths_crossed", min_seconds=self.min_seconds, max_seconds=self.max_seconds
-            )
+            raise ConfigError("data.clip_lengths_crossed", min_seconds=self.min_seconds, max_seconds=self.max_seconds)
         if min(self.lead_seconds, self.tail_seconds) < 0 or self.max_pause_seconds < 0.2:
             raise ConfigError("data.margins_out_of_range")
 

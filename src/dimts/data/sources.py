@@ -205,9 +205,7 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
 
 def _subtitled(base: Recording, beside: Path) -> Recording:
     if not has("pysubs2"):
-        return _replaced(
-            base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name))
-        )
+        return _replaced(base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name)))
     from dimts.data.subtitles import read_subtitles
 
     try:
@@ -318,7 +316,7 @@ def _rows(path: Path) -> Rows:
         columns = _columns_without_header(path, [row for _, row in lines if isinstance(row, list)])
         width = max(columns.values()) + 1
     else:
-        lines, width = lines[1:], len(first)
+        lines, width = lines[1:], len(first) if isinstance(first, list) else 0
     for number, line in lines:
         if isinstance(line, Message):
             yield number, line

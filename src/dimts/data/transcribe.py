@@ -234,7 +234,9 @@ def judge(heard: Transcript, speech_seconds: float, settings: TranscribeSettings
     if letters and rate > _MOST_LETTERS_PER_SECOND:
         doubt(Message("data.too_many_letters", rate=rate), rate, _MOST_LETTERS_PER_SECOND)
     elif letters and rate < _FEWEST_LETTERS_PER_SECOND:
-        doubt(Message("data.too_few_letters", letters=letters, seconds=speech_seconds), rate, _FEWEST_LETTERS_PER_SECOND)
+        doubt(
+            Message("data.too_few_letters", letters=letters, seconds=speech_seconds), rate, _FEWEST_LETTERS_PER_SECOND
+        )
     return found
 
 
