@@ -40,8 +40,8 @@ class Outer:
 def test_an_unknown_key_names_the_nearest() -> None:
     with pytest.raises(ConfigError) as caught:
         from_table(Outer, {"learning_rat": 1.0}, "train")
-    assert caught.value.message == "unknown setting train.learning_rat"
-    assert "'learning_rate'" in caught.value.hint
+    assert caught.value.message.line("en") == "unknown setting train.learning_rat"
+    assert "'learning_rate'" in caught.value.message.remedy("en")
 
 
 def test_an_unknown_key_of_a_nested_table_is_named_in_full() -> None:

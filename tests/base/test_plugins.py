@@ -13,7 +13,7 @@ from dimts.base.plugins import has, require, resolve
 def test_a_missing_library_names_the_command_that_installs_it() -> None:
     with pytest.raises(MissingExtra) as caught:
         require("no_such_library_xyz", extra="speak")
-    assert caught.value.hint == "pip install 'dimts[speak]'"
+    assert caught.value.message.remedy("en") == "pip install 'dimts[speak]'"
     assert not has("no_such_library_xyz")
     assert require("json", extra="cli").dumps([1]) == "[1]"
 
@@ -21,8 +21,8 @@ def test_a_missing_library_names_the_command_that_installs_it() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve("epitrn", {"epitran": 1, "rules": 2}, "dimts.g2p")
-    assert caught.value.message == "unknown g2p 'epitrn'"
-    assert caught.value.hint == "did you mean 'epitran'?"
+    assert caught.value.message.line("en") == "unknown g2p 'epitrn'"
+    assert caught.value.message.remedy("en") == "did you mean 'epitran'?"
 
 
 def test_a_stranger_comes_in_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

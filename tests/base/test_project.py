@@ -24,11 +24,11 @@ def test_an_unknown_table_or_key_names_the_nearest(project: Project) -> None:
     (project.root / "dimts.toml").write_text("[projct]\n")
     with pytest.raises(ConfigError, match=r"unknown table \[projct\]") as caught:
         project.settings("project", ProjectSettings)
-    assert "'project'" in caught.value.hint
+    assert "'project'" in caught.value.message.remedy("en")
     (project.root / "dimts.toml").write_text("[project]\nlicense = 'x'\n")
     with pytest.raises(ConfigError, match=r"unknown setting project\.license") as caught:
         project.settings("project", ProjectSettings)
-    assert "'licence'" in caught.value.hint
+    assert "'licence'" in caught.value.message.remedy("en")
 
 
 def test_a_syntax_error_names_the_line(project: Project) -> None:

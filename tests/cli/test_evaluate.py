@@ -146,8 +146,8 @@ def test_a_listener_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytest.
 def test_failures_say_what_to_do(arguments: list[str], says: str) -> None:
     with pytest.raises(DimtsError) as caught:
         command(*arguments)
-    assert says in caught.value.message
-    assert caught.value.hint
+    assert says in caught.value.message.line("en")
+    assert caught.value.message.remedy("en")
 
 
 def test_help_needs_no_heavy_library() -> None:

@@ -2,6 +2,8 @@
 
 A settings class is a frozen dataclass whose fields have defaults and a docstring each; allowed
 choices are a `Literal`, a range is checked in the class's own `__post_init__` (raise ConfigError).
+A key that was renamed stands in the class's `RENAMED: ClassVar[dict[str, str]]`, old → new whole key
+("parts": "train.trainable"): whoever still uses it is told the new one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 
 S = TypeVar("S")
@@ -32,7 +35,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError("base.no_such_file", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("base.not_valid_toml", path=path, error=error) from error
+        raise ConfigError("base.toml_invalid", path=path, error=error) from error
 
 
 def from_table(kind: type[S], values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> S:
@@ -50,7 +53,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     key, sign, raw = text.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not sign or not all(path) or len(path) < 2:
-        raise ConfigError("base.read_setting", text=text)
+        raise ConfigError("base.override_unreadable", text=text)
     try:
         return path, tomllib.loads(f"value = {raw.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -116,16 +119,19 @@ def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None
     for part in path[:-1]:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise ConfigError("base.read_setting_not_table", text=text, part=part)
+            raise ConfigError("base.override_not_table", text=text, part=part)
     if not path:
-        raise ConfigError("base.read_setting_names_table", text=text)
+        raise ConfigError("base.override_names_table", text=text)
     values[path[-1]] = value
 
 
 def _build(kind: type[S], values: Mapping[str, Any], where: str) -> S:
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
     for key in values:
+        if new := renamed.get(key):
+            raise ConfigError("base.setting_renamed", where=where, key=key, new=new)
         if key not in names:
             raise ConfigError("base.unknown_setting", where=where, key=key, nearest=nearest(key, names))
     return kind(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
@@ -135,7 +141,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
-            raise ConfigError("base.table_not", where=where, value=value)
+            raise ConfigError("base.not_a_table", where=where, value=value)
         return _build(hint, value, where)
     if origin is Literal:
         if value not in arguments:
@@ -163,14 +169,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         hint in (str, bool) and isinstance(value, hint)
     ):
         return value
-    raise ConfigError("base.should", where=where, value=value, spoken=_spoken(hint))
+    raise ConfigError("base.wrong_type", where=where, value=value, expected=Message(_kind_code(hint)))
 
 
-def _spoken(hint: Any) -> str:
-    names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-    if hint in names:
-        return names[hint]
-    return "a list" if typing.get_origin(hint) is tuple else "a table" if typing.get_origin(hint) else str(hint)
+def _kind_code(hint: Any) -> str:
+    codes = {str: "base.a_text", bool: "base.true_or_false", int: "base.a_whole_number", float: "base.a_number"}
+    return codes.get(hint, "base.a_list" if typing.get_origin(hint) is tuple else "base.a_table")
 
 
 def _toml(value: Any) -> str:

@@ -46,7 +46,10 @@ def resolve(name: str, table: Mapping[str, T], group: str) -> T:
             found: T = point.load()
             return found
     raise ConfigError(
-        "base.unknown", group=group.removeprefix("dimts."), name=name, nearest=nearest(name, [*table, *points.names])
+        "base.unknown_plugin",
+        group=group.removeprefix("dimts."),
+        name=name,
+        nearest=nearest(name, [*table, *points.names]),
     )
 
 

@@ -5,7 +5,6 @@ dimts.toml recordings/ clips/ manifest.jsonl lexicon.tsv codes/ runs/<when>/ voi
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -47,9 +46,9 @@ class Project:
         """The project in `folder`; ProjectError if it is none."""
         root = Path(folder)
         if not root.is_dir():
-            raise ProjectError("base.no_such_project_folder", root=root)
+            raise ProjectError("base.no_such_project", path=root)
         if not (root / SETTINGS_FILE).is_file():
-            raise ProjectError("base.holds_no", root=root, settings_file=SETTINGS_FILE)
+            raise ProjectError("base.not_a_project", path=root, settings_file=SETTINGS_FILE)
         return cls(root)
 
     @classmethod
@@ -57,9 +56,9 @@ class Project:
         """A new project folder with `settings_toml` as its dimts.toml; ProjectError if there is one."""
         root = Path(folder)
         if (root / SETTINGS_FILE).exists():
-            raise ProjectError("base.project_already", root=root)
+            raise ProjectError("base.project_exists", path=root)
         if root.exists() and not root.is_dir():
-            raise ProjectError("base.file", root=root)
+            raise ProjectError("base.path_is_file", path=root)
         write_text(root / SETTINGS_FILE, settings_toml)
         (root / "recordings").mkdir(exist_ok=True)
         return cls(root)
@@ -109,11 +108,11 @@ class Project:
         for name in content:
             if name not in TABLES:
                 raise ConfigError(
-                    "base.unknown_table", root=self.root / SETTINGS_FILE, name=name, nearest=nearest(name, TABLES)
+                    "base.unknown_top_table", path=self.root / SETTINGS_FILE, name=name, nearest=nearest(name, TABLES)
                 )
         values = content.get(table, {})
         if not isinstance(values, dict):
-            raise ConfigError("base.table", table=table)
+            raise ConfigError("base.not_top_table", name=table)
         return from_table(kind, values, table, overrides)
 
     def inside(self, path: Path | str) -> Path:
@@ -121,7 +120,7 @@ class Project:
         root = self.root.resolve()
         resolved = (root / path).resolve()
         if not resolved.is_relative_to(root):
-            raise ProjectError("base.lies_outside_project_folder", fspath=os.fspath(path))
+            raise ProjectError("base.outside_project", path=path)
         return resolved
 
     def relative(self, path: Path) -> str:

@@ -96,9 +96,10 @@ def stats(
 ) -> None:
     """Hours, clip lengths, speakers, phones and diphones covered."""
     import json
-    import sys
 
+    from dimts.base.messages import Message
     from dimts.base.project import Project
+    from dimts.cli.output import show
     from dimts.data.manifest import Manifest
     from dimts.data.stats import Stats
 
@@ -106,7 +107,7 @@ def stats(
     if plot:
         from dimts.data.plots import draw
 
-        print(f"drawn: {draw(found, plot)}", file=sys.stderr)
+        show(Message("cli.drawn", path=draw(found, plot)))
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
     else:
@@ -236,13 +237,12 @@ def fetch(
     ),
 ) -> None:
     """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is checked."""
-    import sys
-
-    from dimts.cli.output import progress_bar
+    from dimts.base.messages import Message
+    from dimts.cli.output import progress_bar, show
     from dimts.data.transcribe import WEIGHTS, described, fetch_weights
 
     if name in WEIGHTS:
-        print(described(name), file=sys.stderr)
+        show(Message("cli.weights_offered", what=described(name)))
     with progress_bar() as on_progress:
         print(fetch_weights(name, source, on_progress))
 

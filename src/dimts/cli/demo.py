@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +45,10 @@ def demo(
 ) -> None:
     """Prepare recordings, fine-tune a tiny voice, speak with it, and write report.html (under 5 minutes)."""
     from dimts.base.errors import TrainingError
+    from dimts.base.messages import Message
     from dimts.base.project import Project, ProjectSettings
     from dimts.cli.new import template
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, show
     from dimts.data.manifest import Manifest
     from dimts.data.prepare import PrepareSettings, prepare
     from dimts.train.fine_tune import fine_tune
@@ -59,23 +59,19 @@ def demo(
     else:
         project = Project.create(folder, template(ProjectSettings(name="demo")))
     taken = _take(project, speech, clips)
-    _say(taken)
+    show(Message("cli.demo_recordings", what=taken))
     with progress_bar() as on_progress:
         prepared = prepare(project, (), project.settings("data", PrepareSettings), on_progress)
-        _say(str(prepared))
+        show(Message("cli.demo_prepared", what=str(prepared)))
         settings = project.settings("train", TrainSettings, (f"train.steps={steps}", "train.size=tiny"))
         run = fine_tune(project, settings, on_progress)
     if run.bundle is None:
         raise TrainingError("cli.training_paused", ended=run.ended)
-    _say(REHEARSAL)
+    show(Message("cli.demo_rehearsal"))
     spoken = speak(project, run.bundle)
     rows = Manifest.read(project.manifest)
     path = write(project, run, rows, spoken, taken)
-    _say(f"wrote {path} and {len(spoken)} sentences in two voices as wav files in {project.root / 'spoken'}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    show(Message("cli.demo_written", path=path, count=len(spoken), folder=project.root / "spoken"))
 
 
 def _take(project: Project, speech: Path, clips: int) -> str:

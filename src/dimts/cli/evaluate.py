@@ -114,7 +114,7 @@ def project(
     lines: list[str] = []
     if sentences is not None:
         if not sentences.is_file():
-            raise DataError("cli.no_file", sentences=sentences)
+            raise DataError("cli.no_sentence_file", path=sentences)
         lines = sentences.read_text(encoding="utf-8").splitlines()
     recogniser = _recogniser(home, transcriber, transcriber_model) if transcriber else None
     settings = CompareVoicesSettings(most_sentences=limit, quality=not no_quality)
@@ -233,13 +233,14 @@ def pronunciation(
     Several rows of a word are alternatives; the nearest counts. An initial ʔ is not scored.
     """
     import json
-    import sys
 
+    from dimts.base.messages import Message
+    from dimts.cli.output import show
     from dimts.evaluate import pronounce
 
     known = pronounce.Gold.load(gold)
     for row in known.unreadable:
-        print(f"passed over: {gold}, {row}", file=sys.stderr)
+        show(Message("cli.gold_row_skipped", path=gold, row=row), "warning")
     found = [
         pronounce.score(name, pronounce.backend(name, lexicon=lexicon), known) for name in backend or ("chain", "rules")
     ]
@@ -300,7 +301,7 @@ def train_listener(
     home = Project.open(project) if project else None
     where = out or (home.root / LISTENER_FILE if home else None)
     if where is None:
-        raise ConfigError("cli.no_place_listener")
+        raise ConfigError("cli.no_place_for_recogniser")
     with progress_bar() as on_progress:
         made = train_recogniser(
             where, home, TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or home is None), on_progress
@@ -361,12 +362,12 @@ def _folders(voices: list[str]) -> dict[str, Path]:
     if len(voices) == 1 and "=" not in voices[0]:
         root = Path(voices[0])
         if not root.is_dir():
-            raise ConfigError("cli.no_folder", root=root)
+            raise ConfigError("cli.no_spoken_folder", path=root)
         return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
     pairs = [voice.partition("=") for voice in voices]
     for name, equals, folder in pairs:
         if not equals or not name or not folder:
-            raise ConfigError("cli.not_name_folder", name=name)
+            raise ConfigError("cli.not_name_and_folder", text=name)
     return {name: Path(folder) for name, _, folder in pairs}
 
 
@@ -378,4 +379,4 @@ def _kind(kind: str) -> Kind:
         return "mos"
     if kind == "ab":
         return "ab"
-    raise ConfigError("cli.unknown_kind_test", kind=kind, nearest=nearest(kind, ("mos", "ab")))
+    raise ConfigError("cli.unknown_test_kind", kind=kind, nearest=nearest(kind, ("mos", "ab")))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from dimts.base.messages import Message
+
 
 def register(app: typer.Typer) -> None:
     """Add `dimts fetch`."""
@@ -40,19 +42,19 @@ def register(app: typer.Typer) -> None:
         again. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 and proxies are honoured.
         """
         from dimts.base.errors import DownloadError
-        from dimts.cli.output import progress_bar
+        from dimts.cli.output import progress_bar, show
         from dimts.xtts import download
 
         published = download.XTTS_V2 if revision is None else download.XTTS_V2.at(revision)
         folder = to or download.folder_of(published)
         if unpinned and source is None:
-            raise DownloadError("cli.unpinned_goes")
+            raise DownloadError("cli.unpinned_needs_from")
         if check:
             with progress_bar() as on_progress:
                 wrong = download.check(folder, on_progress)
             if wrong:
-                what = ", ".join(f"{name}: {reason}" for name, reason in wrong.items())
-                raise DownloadError("cli.message", folder=folder, what=what)
+                faults = [f"{name}: {reason}" for name, reason in wrong.items()]
+                raise DownloadError("cli.weights_not_whole", folder=folder, faults=faults)
             print(f"all files are whole: {folder}")
             return
         if show_licence:
@@ -62,12 +64,12 @@ def register(app: typer.Typer) -> None:
         if not download.accepted(published, folder):
             if accept_licence:
                 acceptance = download.Acceptance("flag")
-                print(f"licence accepted by --accept-licence: {published.licence.name}", file=sys.stderr)
+                show(Message("cli.licence_accepted", licence=published.licence.name))
             elif sys.stdin.isatty():
                 _show(download.licence_text(published, folder, source))
-                print("Do you accept this licence? [y/N]: ", end="", file=sys.stderr, flush=True)
+                print(f"{Message('cli.accept_licence_question').text()} [y/N]: ", end="", file=sys.stderr, flush=True)
                 if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                    raise DownloadError("cli.licence_not_accepted_nothing")
+                    raise DownloadError("cli.licence_refused")
                 acceptance = download.Acceptance("asked")
         with progress_bar() as on_progress:
             folder = download.fetch(
@@ -79,10 +81,9 @@ def register(app: typer.Typer) -> None:
                 on_progress=on_progress,
             )
         lock = download.read_lock(folder) or {}
-        state = "checksums as published" if lock.get("pinned") else "checksums as found, not pinned"
-        print(
-            f"{published.repository} ({lock.get('commit', '')[:12] or revision or 'local'}; {state})", file=sys.stderr
-        )
+        commit = lock.get("commit", "")[:12] or revision or "local"
+        state = "cli.fetched_pinned" if lock.get("pinned") else "cli.fetched_unpinned"
+        show(Message(state, repository=published.repository, commit=commit))
         print(folder)
 
 
@@ -90,6 +91,6 @@ def _show(text: str) -> None:
     """The licence on stderr: name, address, our summary, then its own words."""
     from dimts.xtts.download import CPML
 
-    print(f"{CPML.name}\n{CPML.url}\n\nIn short: {CPML.summary}\n", file=sys.stderr)
-    print(text.strip() or "(its text cannot be reached now; read it at the address above)", file=sys.stderr)
+    print(f"{CPML.name}\n{CPML.url}\n\n{CPML.summary}\n", file=sys.stderr)
+    print(text.strip() or Message("cli.licence_text_unreachable").text(), file=sys.stderr)
     print(file=sys.stderr)

@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import cast
 
 import typer
 from typer.exceptions import TyperException
 
 from dimts.base.errors import DimtsError, storage_error
 from dimts.base.extras import missing_extra
-from dimts.cli.output import EXIT_BAD_INPUT, EXIT_INTERRUPTED, show_error
+from dimts.base.messages import LANGUAGE_VARIABLE, LANGUAGES, Message
+from dimts.cli.output import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Log, show, show_error, use_log
 
 PARTS = ("new", "fetch", "text", "phones", "data", "train", "say", "evaluate", "web", "serve", "demo", "doctor")
 """Modules of this folder in the order of `dimts --help`; each has `register(app)`."""
@@ -47,9 +49,17 @@ def build() -> typer.Typer:
         version: bool = typer.Option(
             False, "--version", help="Print the version and leave.", is_eager=True, callback=_print_version
         ),
+        log: str = typer.Option(
+            "text",
+            "--log",
+            metavar="text|json",
+            help="On standard error: lines for people, or one JSON object for each event.",
+            is_eager=True,
+            callback=_choose_log,
+        ),
     ) -> None:
         # a docstring here would replace the help text above
-        del version
+        del version, log
 
     for part in PARTS:
         import_module(f"dimts.cli.{part}").register(app)
@@ -58,6 +68,8 @@ def build() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
+    use_log("text")
+    _check_language()
     try:
         code = build()(
             args=list(arguments) if arguments is not None else None, prog_name="dimts", standalone_mode=False
@@ -90,8 +102,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
-        print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
+        show(Message("cli.interrupted"))
     return code if isinstance(code, int) else 0
+
+
+def _choose_log(form: str) -> str:
+    if form not in ("text", "json"):
+        raise typer.BadParameter("text or json")
+    use_log(cast("Log", form))
+    return form
+
+
+def _check_language() -> None:
+    """Warn where `DIMTS_LANG` names a language without catalogues."""
+    value = os.environ.get(LANGUAGE_VARIABLE, "")
+    if value and value.split("_")[0].split(".")[0].lower() not in LANGUAGES:
+        show(Message("base.language_unknown", variable=LANGUAGE_VARIABLE, value=value, known=LANGUAGES), "warning")
 
 
 def _print_version(wanted: bool) -> None:

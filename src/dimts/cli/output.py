@@ -1,62 +1,124 @@
-"""How the command line shows work and failure: a bar on stderr, one line and a remedy, an exit code."""
+"""What the command line shows of work and failure: a bar, a line, or one JSON object an event, all on stderr."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from dimts.base.errors import DimtsError
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+Log = Literal["text", "json"]
+Event = Literal["note", "warning", "error"]
+
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_EVENTS = 0.2
+"""Least time between two JSON events of one stage that say nothing but how far it is."""
+_log: list[Log] = ["text"]
+
+
+def use_log(form: Log) -> None:
+    """Choose what is written on stderr: lines for people, or one JSON object an event."""
+    _log[0] = form
+
+
+def show(message: Message, event: Event = "note") -> None:
+    """One message: its text as a line, or as a JSON event."""
+    if _log[0] == "json":
+        _write_json(
+            {"event": event, **message.as_dict(), "text": message.line(), "remedy": _one_line(message.remedy())}
+        )
+        return
+    lead = f"{Message(f'cli.{event}').text()}: " if event != "note" else ""
+    print(f"{lead}{message.line()}", file=sys.stderr, flush=True)
+    if remedy := _one_line(message.remedy()):
+        print(f"{Message('cli.remedy').text()}: {remedy}", file=sys.stderr, flush=True)
 
 
 def show_error(error: DimtsError) -> None:
-    """One line and its remedy, on stderr."""
-    print(f"error: {error.message.line()}", file=sys.stderr)
-    if remedy := " ".join(error.message.remedy().split()):
-        print(f"hint:  {remedy}", file=sys.stderr)
+    """One line and its remedy, or a JSON event."""
+    show(error.message, "error")
 
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """A `tell` that draws tqdm bars on a terminal, and a line now and then elsewhere (logs, CI)."""
-    drawer: _Bars | _Lines = _Bars() if sys.stderr.isatty() else _Lines()
+    """A callback that draws tqdm bars on a terminal, prints a line now and then elsewhere, or writes JSON events."""
+    drawer: _Drawer = _JsonEvents() if _log[0] == "json" else _Bars() if sys.stderr.isatty() else _Lines()
     try:
         yield drawer.on_progress
     finally:
         drawer.close()
 
 
-def _figures(progress: Progress) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in progress.values.items())
+class _Drawer(Protocol):
+    def on_progress(self, progress: Progress) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Pace:
+    """Seconds that the rest of a stage will take at its pace so far."""
+
+    def __init__(self) -> None:
+        self._stage = ("", "")
+        self._first = (0.0, 0.0)
+
+    def seconds_left(self, progress: Progress) -> float | None:
+        now, stage = time.monotonic(), (progress.stage, progress.subject)
+        if stage != self._stage or progress.done < self._first[1]:
+            self._stage, self._first = stage, (now, progress.done)
+        began, done = self._first
+        if progress.total is None or not done < progress.done < progress.total:
+            return None
+        return (now - began) / (progress.done - done) * (progress.total - progress.done)
+
+
+class _JsonEvents:
+    def __init__(self) -> None:
+        self._pace, self._last = _Pace(), (("", ""), 0.0)
+
+    def on_progress(self, progress: Progress) -> None:
+        left, now, stage = self._pace.seconds_left(progress), time.monotonic(), (progress.stage, progress.subject)
+        finished = progress.total is not None and progress.done >= progress.total
+        recent = stage == self._last[0] and now - self._last[1] < _SECONDS_BETWEEN_EVENTS
+        if recent and not finished and progress.message is None:
+            return
+        self._last = (stage, now)
+        _write_json(progress.as_dict(None if left is None else round(left, 1)))
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class _Bars:
     def __init__(self) -> None:
-        self._stage = ""
+        self._stage = ("", "")
         self._bar: Any = None
 
     def on_progress(self, progress: Progress) -> None:
-        from tqdm import tqdm
+        from dimts.base.plugins import require
 
-        if progress.stage != self._stage:
+        tqdm = require("tqdm", "cli").tqdm
+        if (progress.stage, progress.subject) != self._stage:
             self.close()
-            self._stage = progress.stage
+            self._stage = (progress.stage, progress.subject)
             self._bar = tqdm(
                 total=progress.total,
                 initial=progress.done,
-                desc=progress.stage,
-                unit=f" {progress.unit}",
+                desc=progress.stage_text(),
+                unit=f" {progress.unit_text()}",
                 file=sys.stderr,
             )
-        if progress.message:
-            self._bar.write(progress.message, file=sys.stderr)
+        if progress.message is not None:
+            self._bar.write(progress.message.line(), file=sys.stderr)
         self._bar.total = progress.total
         self._bar.n = progress.done
         self._bar.set_postfix_str(_figures(progress), refresh=False)
@@ -70,32 +132,39 @@ class _Bars:
 
 class _Lines:
     def __init__(self) -> None:
-        self._stage = ""
-        self._last = 0.0
-        self._first = (0.0, 0.0)
-        """When the stage began, and with how much done."""
+        self._pace, self._stage, self._last = _Pace(), ("", ""), 0.0
 
     def on_progress(self, progress: Progress) -> None:
-        if progress.message:
-            print(progress.message, file=sys.stderr, flush=True)
-        now = time.monotonic()
+        if progress.message is not None:
+            print(progress.message.line(), file=sys.stderr, flush=True)
+        left, now, stage = self._pace.seconds_left(progress), time.monotonic(), (progress.stage, progress.subject)
         finished = progress.total is not None and progress.done >= progress.total
-        if progress.stage == self._stage and now - self._last < _SECONDS_BETWEEN_LINES and not finished:
+        if stage == self._stage and now - self._last < _SECONDS_BETWEEN_LINES and not finished:
             return
-        if progress.stage != self._stage:
-            self._first = (now, progress.done)
-        self._stage, self._last = progress.stage, now
+        self._stage, self._last = stage, now
         total = f"/{progress.total:g}" if progress.total is not None else ""
-        parts = (f"{progress.stage}: {progress.done:g}{total}", progress.unit, _figures(progress))
-        print(" ".join(filter(None, (*parts, self._left(progress, now)))), file=sys.stderr, flush=True)
-
-    def _left(self, progress: Progress, now: float) -> str:
-        """How long the rest will take at the pace so far."""
-        began, done = self._first
-        if progress.total is None or not done < progress.done < progress.total:
-            return ""
-        seconds = round((now - began) / (progress.done - done) * (progress.total - progress.done))
-        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+        parts = (f"{progress.stage_text()}: {progress.done:g}{total}", progress.unit_text(), _figures(progress))
+        print(" ".join(filter(None, (*parts, _clock(left)))), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    time_left = f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return Message("cli.time_left", time=time_left).text()
+
+
+def _figures(progress: Progress) -> str:
+    return " ".join(f"{name}={value:.4g}" for name, value in progress.values.items())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _write_json(event: dict[str, object]) -> None:
+    print(json.dumps(event, ensure_ascii=False), file=sys.stderr, flush=True)

@@ -89,9 +89,9 @@ def _lines(source: str) -> Iterator[str]:
             for line in file:
                 yield line.rstrip("\n")
     except UnicodeDecodeError as error:
-        raise TextError("cli.not_utf_text", source=source, reason=error.reason) from error
+        raise TextError("cli.text_not_utf8", path=source, reason=error.reason) from error
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise TextError("cli.no_such_text_file", source=source) from error
+        raise TextError("cli.no_such_text", path=source) from error
 
 
 def _spread(
@@ -186,7 +186,7 @@ def add(
     entry = lexicon.Entry(word, phones, note)
     found = lexicon.problems(entry)
     if found and not force:
-        raise TextError("cli.message_2", word=word, found=tuple(found))
+        raise TextError("cli.phones_unlikely", word=word, found=tuple(found))
     path = _place(file, project)
     for old in lexicon.add(path, word, phones, note):
         print(f"replaced {old.word}\t{' '.join(old.phones)}")

@@ -52,7 +52,7 @@ class Loudspeaker:
         if self._process.wait():
             self._told.seek(0)
             told = " ".join(self._told.read().decode(errors="replace").split())
-            raise ConfigError("cli.play", name=self._name, told=told[-200:] or self._process.returncode)
+            raise ConfigError("cli.player_failed", name=self._name, reason=told[-200:] or self._process.returncode)
 
     def stop(self) -> None:
         """Silence at once."""

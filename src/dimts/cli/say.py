@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from dimts.base.messages import Message
+from dimts.cli.output import show
 
 if TYPE_CHECKING:
     from dimts.audio.timings import Mark
@@ -105,16 +106,16 @@ def say(
         print("\n".join(variants()))
         return
     if sum((text is not None, source is not None, stdin)) != 1 and not list_voices:
-        raise ConfigError("cli.give_text_text_input")
+        raise ConfigError("cli.one_text_wanted")
     target = None if out is None else Path(out)
     if out is not None and target is not None and out_dir is None and (out.endswith(("/", os.sep)) or target.is_dir()):
         target, out_dir = None, target
     if play and (target is not None or out_dir is not None or timings):
-        raise ConfigError("cli.play_writes_no_file")
+        raise ConfigError("cli.play_or_file")
     if target is not None and out_dir is not None:
-        raise ConfigError("cli.out_out_dir_exclude")
+        raise ConfigError("cli.out_or_out_dir")
     if timings and (target == _STDOUT or out_dir is not None):
-        raise ConfigError("cli.timings_needs_sound_file")
+        raise ConfigError("cli.timings_need_file")
     for path in timings:
         writer(path)
     _check_format(form, target)
@@ -157,11 +158,11 @@ def _read(source: Path | None) -> str:
     try:
         data = sys.stdin.buffer.read() if source is None else source.read_bytes()
     except FileNotFoundError as error:
-        raise TextError("cli.no_such_text_file_2", source=source) from error
+        raise TextError("cli.no_such_text", path=source) from error
     except IsADirectoryError as error:
-        raise TextError("cli.folder", source=source) from error
+        raise TextError("cli.text_is_folder", path=source) from error
     except PermissionError as error:
-        raise TextError("cli.read_permission_denied", source=source) from error
+        raise TextError("cli.text_unreadable", path=source) from error
     return _decoded(data, where)
 
 
@@ -171,7 +172,7 @@ def _decoded(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextError("cli.not_utf_text_2", where=where) from error
+        raise TextError("cli.text_not_utf8", path=where) from error
 
 
 def _lines() -> Iterator[str]:
@@ -194,10 +195,10 @@ def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timi
         for said in _watched(speaker.perform(text, voice), text):
             seconds += _put(file, said)
             marks += _marks(said)
-    print(f"wrote {out} ({seconds:.1f} s, {speaker.engine.name})", file=sys.stderr)
+    show(Message("cli.sound_written", path=out, seconds=seconds, voice=speaker.engine.name))
     for path in timings:
         write(path, marks, seconds)
-        print(f"wrote {path}", file=sys.stderr)
+        show(Message("cli.timings_written", path=path))
 
 
 def _put(file: Writer, said: SynthesisedPhrase) -> float:
@@ -265,9 +266,9 @@ def _check_format(form: str, out: Path | None) -> None:
 
     known = [*FORMATS, "raw"] if out == _STDOUT else [*FORMATS]
     if form not in known:
-        raise AudioError("cli.write_sound", form=form, nearest=nearest(form, known))
+        raise AudioError("cli.unknown_sound_format", form=form, nearest=nearest(form, known))
     if out == _STDOUT and form not in ("wav", "raw"):
-        raise AudioError("cli.streamed", form=form)
+        raise AudioError("cli.format_not_streamed", form=form)
     if out is not None and out != _STDOUT:
         check_target(out)
 
@@ -292,7 +293,7 @@ def _stream(
                 target.flush()
         except TextError as error:
             problem = error
-            print(f"passed over: {error}", file=sys.stderr)
+            show(Message("cli.text_skipped", reason=error), "warning")
         except BrokenPipeError:  # the player has left; what Python still holds for it goes nowhere
             if target is sys.stdout.buffer:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -349,7 +350,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
         for number, paragraph in enumerate(paragraphs, start=1):
             name = f"{number:0{width}d}.{form}"
             key = hashlib.sha256(f"{identity}\n{form}\n{paragraph}".encode()).hexdigest()
-            message = ""
+            message = None
             if done.get(name) == key and (folder / name).is_file():
                 kept += 1
             else:
@@ -368,11 +369,9 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
                     message = Message("cli.paragraph_skipped", number=number, reason=error)
             on_progress(Progress("say", number, len(paragraphs), "paragraphs", message))
     if not spoken and not kept:
-        raise TextError("cli.no_paragraph_holds_amharic")
-    print(
-        f"{folder}: {spoken} spoken, {kept} there already, {skipped} passed over ({speaker.engine.name})",
-        file=sys.stderr,
-    )
+        raise TextError("cli.no_amharic_paragraph")
+    voice_name = speaker.engine.name
+    show(Message("cli.batch_done", folder=folder, spoken=spoken, kept=kept, skipped=skipped, voice=voice_name))
 
 
 def _done(index: Path) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from dimts.base.messages import Message
+from dimts.cli.output import show
 
 if TYPE_CHECKING:
     from dimts.server.models import ModelSource
@@ -83,18 +85,18 @@ def serve(
     settings = settings_of(project, flags, overrides)
     sources = sources_of(models or [], project, lexicon, device, overrides)
 
-    def told(address: str) -> None:
-        print(f"serving at {address} (its page: {address}/docs; Ctrl-C ends it)", file=sys.stderr, flush=True)
+    def on_ready(address: str) -> None:
+        show(Message("cli.serving", address=address))
 
     if ray:
         require("ray", "ray")
         from dimts.server.cluster import serve as serve_on_ray
 
-        serve_on_ray(sources, settings, told)
+        serve_on_ray(sources, settings, on_ready)
         return
     from dimts.server.run import serve as serve_here
 
-    serve_here(sources, settings, told)
+    serve_here(sources, settings, on_ready)
 
 
 def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Sequence[str]) -> ServeSettings:
@@ -126,7 +128,7 @@ def sources_of(
 
     settings = speaking(project, overrides, rate=None, pitch=None, variant=None, seed=None)
     if lexicon is not None and not lexicon.is_file():
-        raise ConfigError("cli.no_such_lexicon_2", lexicon=lexicon)
+        raise ConfigError("cli.no_such_lexicon", path=lexicon)
     frontend: FrontendSettings | None = None
     opened = Project.open(project) if project is not None else None
     if opened is not None:

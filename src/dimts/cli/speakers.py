@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dimts.base.messages import Message
+from dimts.cli.output import show
 
 if TYPE_CHECKING:
     from dimts.speak import Speaker, SpeakSettings
@@ -25,7 +25,7 @@ def factor(text: str | None, option: str) -> float | None:
     try:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError as error:
-        raise ConfigError("cli.no_number", option=option, text=text) from error
+        raise ConfigError("cli.not_a_factor", option=option, text=text) from error
 
 
 def settings_of(
@@ -68,13 +68,13 @@ def speaker_of(
     from dimts.text.frontend import FrontendSettings
 
     def on_progress(progress: Progress) -> None:
-        if progress.message:
-            print(progress.message, file=sys.stderr)
+        if progress.message is not None:
+            show(progress.message)
 
     shares = [share_of(item) for item in voice]
     names = [name for name, _ in shares]
     if lexicon is not None and not lexicon.is_file():
-        raise ConfigError("cli.no_such_lexicon_2", lexicon=lexicon)
+        raise ConfigError("cli.no_such_lexicon", path=lexicon)
     frontend: FrontendSettings | None = None
     if project is not None:
         opened = Project.open(project)
@@ -90,7 +90,7 @@ def speaker_of(
             folder, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress
         ), None
     if FORMANT in names:
-        raise ConfigError("cli.formant_voice_blended_nor")
+        raise ConfigError("cli.formant_not_blended")
     if model is None:
         from dimts.base.errors import DownloadError
         from dimts.xtts.download import find_base
@@ -128,7 +128,7 @@ def share_of(item: str) -> tuple[str, float]:
     try:
         return name, float(share)
     except ValueError as error:
-        raise ConfigError("cli.read_share_voice", item=item) from error
+        raise ConfigError("cli.voice_share_unreadable", item=item) from error
 
 
 def _recordings(names: Sequence[str]) -> None:
@@ -164,7 +164,7 @@ def _one_voice(speaker: Speaker, name: str) -> Voice:
         voices = read_speakers(path)
         inside = inside if sign else next(iter(voices), "")
         if inside not in voices:
-            raise SynthesisError("cli.no_voice", path=path, inside=inside, nearest=nearest(inside, voices))
+            raise SynthesisError("cli.no_voice", path=path, name=inside, nearest=nearest(inside, voices))
         return voices[inside]
     if path.suffix == ".voice":
         from dimts.xtts.voice import Voice

@@ -49,7 +49,7 @@ def text(
     source = _given(written)
     normalised = front.normaliser(source)
     if not any(char.isalpha() for char in normalised.spoken):
-        raise TextError("cli.nothing_text_read_aloud")
+        raise TextError("cli.nothing_readable")
     phrases = list(front(source))
     rows: list[BackendComparison] = []
     if compare:
@@ -82,9 +82,9 @@ def _given(written: str) -> str:
         try:
             written = sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise TextError("cli.standard_input_not_utf", reason=error.reason) from error
+            raise TextError("cli.stdin_not_utf8", reason=error.reason) from error
     if not written.strip():
-        raise TextError("cli.text_empty_2")
+        raise TextError("cli.text_empty")
     return written
 
 
@@ -102,9 +102,9 @@ def normalise(
     settings = _settings(project, overrides).normalise
     for name in files:
         if name != "-" and not Path(name).exists():
-            raise TextError("cli.no_such_text_file_3", name=name)
+            raise TextError("cli.no_such_text", path=name)
         if name != "-" and Path(name).is_dir():
-            raise TextError("cli.folder_2", name=name)
+            raise TextError("cli.text_is_folder", path=name)
     spoken = normalise_stream(_blocks(files), settings, jobs)
     if output is None:
         for part in spoken:

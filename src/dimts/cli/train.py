@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from dimts.base.messages import Message
+from dimts.cli.output import show
 
 if TYPE_CHECKING:
     from dimts.train.estimate import Forecast
@@ -64,12 +66,12 @@ def train(
     from dimts.train.settings import TrainSettings
 
     if as_json and not dry_run:
-        raise ConfigError("cli.json_goes_dry_run")
+        raise ConfigError("cli.json_needs_dry_run")
     opened = Project.open(project)
     if pause:
         from dimts.train.runs import ask_pause
 
-        print(f"asked {ask_pause(opened)} to save and end; 'dimts train {project}' goes on", file=sys.stderr)
+        show(Message("cli.pause_asked", run=ask_pause(opened), project=project))
         return
     flags = [f"train.base={base}"] if base else []
     flags += [f"train.size={size}"] if size else []
@@ -114,14 +116,13 @@ def _show(run: FineTuneResult) -> None:
     if run.truth:  # the first of several processes has it
         print(table(list(run.truth)))
     first, last = (run.losses[0], run.losses[-1]) if run.losses else (float("nan"),) * 2
-    print(
-        f"{run.steps} steps, loss {first:.3f} → {last:.3f}; {run.ended}; log and truth table in {run.folder}",
-        file=sys.stderr,
-    )
+    show(Message("cli.run_ended", steps=run.steps, first=first, last=last, ended=run.ended, folder=run.folder))
     if run.bundle is None:
         if run.ended == "paused":
-            print("paused: the same command goes on", file=sys.stderr)
+            show(Message("cli.paused"))
         return
-    best = f", best dev loss {min(run.dev_losses):.3f}" if run.dev_losses else ""
-    print(f"the voice is in {run.bundle}{best}", file=sys.stderr)
+    if run.dev_losses:
+        show(Message("cli.voice_saved_dev", path=run.bundle, loss=min(run.dev_losses)))
+    else:
+        show(Message("cli.voice_saved", path=run.bundle))
     print(run.bundle)

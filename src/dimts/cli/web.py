@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
+
+from dimts.base.messages import Message
+from dimts.cli.output import show
 
 
 def register(app: typer.Typer) -> None:
@@ -41,11 +43,11 @@ def web(
     """
     from dimts.web.app import WebSettings, serve
 
-    def told(address: str) -> None:
-        print(f"the page is at {address} (Ctrl-C ends it; training goes on)", file=sys.stderr, flush=True)
+    def on_ready(address: str) -> None:
+        show(Message("cli.page_at", address=address))
         if browser:
             import webbrowser
 
             webbrowser.open(address)
 
-    serve(folder, WebSettings(host, port, auth, max_upload_mb, share), told)
+    serve(folder, WebSettings(host, port, auth, max_upload_mb, share), on_ready)
