@@ -38,8 +38,8 @@ def test_done_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_for_people_is_one_line_a_remedy_and_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_with(monkeypatch, DimtsError("the file\nis empty", "record it again")) == 2
-    assert capsys.readouterr().err == "error: the file is empty\nhint:  record it again\n"
+    assert run_with(monkeypatch, DimtsError("cli.text_is_folder", path="a\nb")) == 2
+    assert capsys.readouterr().err == "error: a b is a folder\nhint: name a text file in it, or - for standard input\n"
 
 
 def test_a_full_disk_is_for_people_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

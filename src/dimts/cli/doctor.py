@@ -180,7 +180,7 @@ def _g2p() -> dict[str, Any]:
         rows[name] = {
             "usable": doubt is None,
             "says": f"{_WORD} = {said}" if said else "",
-            "why": doubt.message if doubt else "",
+            "why": doubt.message.line() if doubt else "",
         }
     return rows
 
