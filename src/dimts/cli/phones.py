@@ -12,7 +12,7 @@ import typer
 from dimts.cli.output import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
-    from dimts.text.frontend import Frontend, FrontendSettings
+    from dimts.text.frontend import Fallback, Frontend, FrontendSettings
 
 _LINES_PER_PIECE = 500
 """Lines a worker process takes at a time."""
@@ -40,8 +40,10 @@ def phones(
         False, "--json", help="One JSON object a line: phrases, words, who answered, what was refused and why."
     ),
     jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Processes to share the lines among."),
-    backends: str = typer.Option(
-        "", "--backends", help="Comma-separated order of backends, e.g. rules or epitran,rules (default: the setting)."
+    backends: str | None = typer.Option(
+        None,
+        "--backends",
+        help="Comma-separated order of backends, e.g. rules or epitran,rules (default: the setting).",
     ),
     project: Path | None = typer.Option(
         None, "--project", help="Project folder whose [text] settings and lexicon.tsv are used."
@@ -54,19 +56,29 @@ def phones(
     """Turn text into phones: one line out for each line in, phones by spaces, words by " # "."""
     settings, own = _settings(project, lexicon, backends, overrides)
     lines = _lines(source)
-    for line in _spread(lines, settings, own, as_json, jobs):
+    fallbacks: list[Fallback] = []
+    for line in _spread(lines, settings, own, as_json, jobs, fallbacks):
         print(line)
+    show_fallbacks(fallbacks)
+
+
+def show_fallbacks(fallbacks: Iterable[Fallback]) -> None:
+    """Print on stderr which backends were passed over in this run, for how many words and why."""
+    from dimts.text.frontend import fallback_messages
+
+    for message in fallback_messages(fallbacks):
+        typer.echo(message.line(), err=True)
 
 
 def _settings(
-    project: Path | None, lexicon: Path | None, backends: str, overrides: Sequence[str]
+    project: Path | None, lexicon: Path | None, backends: str | None, overrides: Sequence[str]
 ) -> tuple[FrontendSettings, Path | None]:
     from dimts.base.config import from_table
     from dimts.base.project import Project
     from dimts.text.frontend import FrontendSettings
 
     changes = list(overrides)
-    if backends:
+    if backends is not None:
         names = ", ".join(f'"{name.strip()}"' for name in backends.split(",") if name.strip())
         changes.append(f"text.g2p.backends=[{names}]")
     if project is None:
@@ -95,13 +107,24 @@ def _lines(source: str) -> Iterator[str]:
 
 
 def _spread(
-    lines: Iterator[str], settings: FrontendSettings, lexicon: Path | None, as_json: bool, jobs: int
+    lines: Iterator[str],
+    settings: FrontendSettings,
+    lexicon: Path | None,
+    as_json: bool,
+    jobs: int,
+    fallbacks: list[Fallback],
 ) -> Iterator[str]:
     if jobs == 1:
         _start(settings, lexicon)
         for line in lines:
             yield _said(line, as_json)
+        fallbacks += _FRONTEND[0].chain.fallbacks()
         return
+
+    def collected(piece: tuple[list[str], tuple[Fallback, ...]]) -> list[str]:
+        fallbacks.extend(piece[1])
+        return piece[0]
+
     from concurrent.futures import ProcessPoolExecutor
     from itertools import islice
 
@@ -110,9 +133,9 @@ def _spread(
         while piece := list(islice(lines, _LINES_PER_PIECE)):
             waiting.append(pool.submit(_said_all, piece, as_json))
             while len(waiting) > 2 * jobs:
-                yield from waiting.pop(0).result()
+                yield from collected(waiting.pop(0).result())
         for future in waiting:
-            yield from future.result()
+            yield from collected(future.result())
 
 
 _FRONTEND: list[Frontend] = []
@@ -124,8 +147,8 @@ def _start(settings: FrontendSettings, lexicon: Path | None) -> None:
     _FRONTEND[:] = [Frontend(settings, lexicon)]
 
 
-def _said_all(lines: Sequence[str], as_json: bool) -> list[str]:
-    return [_said(line, as_json) for line in lines]
+def _said_all(lines: Sequence[str], as_json: bool) -> tuple[list[str], tuple[Fallback, ...]]:
+    return [_said(line, as_json) for line in lines], _FRONTEND[0].chain.fallbacks()
 
 
 def _said(line: str, as_json: bool) -> str:

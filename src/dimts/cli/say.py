@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import typer
+from click import get_current_context
 
 from dimts.base.messages import Message
 from dimts.cli.output import show
@@ -96,6 +97,7 @@ def say(
     """Say a text: with the formant voice, which needs no model, or with a voice of your own."""
     from dimts.audio.timings import writer
     from dimts.base.errors import ConfigError
+    from dimts.cli.phones import show_fallbacks
     from dimts.cli.player import playing
     from dimts.cli.speakers import factor, settings_of, speaker_of
     from dimts.speak import RATE
@@ -129,6 +131,7 @@ def say(
         weights=weights,
     )
     speaker, chosen = speaker_of(voice, model, settings, project, lexicon, device, overrides)
+    get_current_context().call_on_close(lambda: show_fallbacks(speaker.frontend.chain.fallbacks()))
     if list_voices:
         print("\n".join(speaker.voices) or f"({speaker.engine.name} has one voice)")
         return

@@ -61,7 +61,7 @@ def to_gregorian(date: Date) -> Date:
     """Ethiopian → Gregorian: Date(2017, 1, 1) → Date(2024, 9, 11). TextError for a day that does not exist."""
     year, month, day = date
     if year < 1 or not 1 <= month <= len(MONTHS) or not 1 <= day <= days_in_month(year, month):
-        raise TextError("text.no_day_ethiopian_calendar", day=day, month=month, year=year)
+        raise TextError("text.not_an_ethiopian_day", day=day, month=month, year=year)
     return _gregorian(ETHIOPIAN_EPOCH + 365 * (year - 1) + year // 4 + 30 * (month - 1) + day - 1)
 
 
@@ -70,10 +70,10 @@ def to_ethiopian(date: Date) -> Date:
     year, month, day = date
     length = (31, 29 if _gregorian_leap(year) else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
     if not 1 <= month <= len(length) or not 1 <= day <= length[month - 1]:
-        raise TextError("text.no_day_gregorian_calendar", year=year, month=month, day=day)
+        raise TextError("text.not_a_gregorian_day", year=year, month=month, day=day)
     count = _day_number(date) - ETHIOPIAN_EPOCH
     if count < 0:
-        raise TextError("text.lies_before_ethiopian_era", year=year, month=month, day=day)
+        raise TextError("text.before_ethiopian_era", year=year, month=month, day=day)
     cycle, rest = divmod(count, 1461)
     of_cycle = min(rest // 365, 3) if rest < 1460 else 3
     of_cycle = 2 if rest == 1095 else of_cycle  # the sixth day of Pagumen closes the third year of four

@@ -6,16 +6,18 @@ it and travel with every checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.text.ethiopic import bare, fold_homophones
 from dimts.text.g2p.backend import Refusal, Word
-from dimts.text.g2p.chain import BACKENDS, Chain, ChainSettings
+from dimts.text.g2p.chain import BACKENDS, Chain, ChainSettings, Fallback
 from dimts.text.normalise import Normaliser, NormaliseSettings
 from dimts.text.phones import WORD_MARK, to_ipa
 from dimts.text.phrases import PhraseSettings, Token, breaths
@@ -26,12 +28,14 @@ __all__ = [
     "BackendComparison",
     "Chain",
     "ChainSettings",
+    "Fallback",
     "Frontend",
     "FrontendSettings",
     "Phrase",
     "Refusal",
     "Word",
     "compare",
+    "fallback_messages",
     "phonemise",
     "phones",
 ]  # fmt: skip
@@ -178,11 +182,21 @@ class BackendComparison:
     word: Word
     """As the chain decided."""
     answers: tuple[Refusal, ...]
-    """One for each backend, with the judge's doubts; none means that it would be believed."""
+    """One for each backend, with the judge's doubts; none means that it would be accepted."""
+
+    order: tuple[str, ...] = ()
+    """The backends of the settings, in their order."""
+
+    @property
+    def order_mattered(self) -> bool:
+        """Whether another order of the same backends would have given other phones."""
+        accepted = {answer.phones for answer in self.answers if answer.by in self.order and not answer.doubts}
+        return len(accepted) > 1
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return {**self.word.as_dict(), "answers": [answer.as_dict() for answer in self.answers]}
+        answers = [answer.as_dict() for answer in self.answers]
+        return {**self.word.as_dict(), "order_mattered": self.order_mattered, "answers": answers}
 
 
 def compare(text: str, settings: FrontendSettings | None = None) -> list[BackendComparison]:
@@ -196,14 +210,41 @@ def compare(text: str, settings: FrontendSettings | None = None) -> list[Backend
             max_seconds=settings.g2p.max_seconds,
             transphone_folder=settings.g2p.transphone_folder,
             judge=settings.g2p.judge,
+            evidence=settings.g2p.evidence,
+            sanity=settings.g2p.sanity,
             rules=settings.g2p.rules,
         )
     )
     return [
-        BackendComparison(word, tuple(everyone.all_answers(word.spoken)) if word.by != "user" else ())
+        BackendComparison(
+            word, tuple(everyone.all_answers(word.spoken)) if word.by != "user" else (), settings.g2p.backends
+        )
         for phrase in frontend(text)
         for word in phrase.words
     ]
+
+
+def fallback_messages(found: Iterable[Fallback]) -> list[Message]:
+    """One message for each backend that was passed over, from the fallbacks of one or more chains."""
+    merged: dict[str, list[Fallback]] = {}
+    for one in found:
+        merged.setdefault(one.name, []).append(one)
+    messages = []
+    for name, parts in merged.items():
+        kinds: Counter[str] = Counter()
+        for part in parts:
+            kinds.update(part.reasons)
+        messages.append(
+            Message(
+                "text.fallback",
+                name=name,
+                words=sum(part.words for part in parts),
+                asked=sum(part.asked for part in parts),
+                kinds=[f"{kind} {count}" for kind, count in kinds.most_common()],
+                reason=parts[0].message,
+            )
+        )
+    return messages
 
 
 def absent(settings: FrontendSettings | None = None) -> dict[str, Issue]:

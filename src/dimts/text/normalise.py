@@ -99,10 +99,10 @@ class NormaliseSettings:
         names = [step.name for step in STEPS]
         for name in self.off:
             if name not in names:
-                raise ConfigError("text.text_normalise_off_no", name=name, nearest=nearest(name, names))
+                raise ConfigError("text.unknown_step", name=name, nearest=nearest(name, names))
         for key in self.replace:
             if not key.strip():
-                raise ConfigError("text.text_normalise_replace_empty")
+                raise ConfigError("text.replace_empty_word")
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,10 +138,10 @@ def read_cardinal(words: str) -> int:
             total += (group or 1) * multipliers[word]
             group = 0
         else:
-            raise TextError("text.no_amharic_number_word", word=word)
+            raise TextError("text.number_word_unknown", word=word)
         seen = seen or word != fold_homophones(MINUS)
     if not seen:
-        raise TextError("text.no_number_words_read")
+        raise TextError("text.number_words_empty")
     return -(total + group) if negative else total + group
 
 
@@ -164,7 +164,7 @@ def to_ethiopic(number: int) -> str:
     Pairs of digits from the right; odd pairs take ፻, even ones ፼; a one is unwritten before ፻ and at the front.
     """
     if number < 1:
-        raise TextError("text.no_ethiopic_numeral", number=number)
+        raise TextError("text.ethiopic_numeral_below_one", number=number)
     if number == 1:
         return ETHIOPIC_ONES[0]
     pairs = []
@@ -203,10 +203,10 @@ def from_ethiopic(numeral: str) -> int:
         else:
             worth, value = room, 0
         if worth >= room:
-            raise TextError("text.no_ethiopic_numeral_2", numeral=numeral)
+            raise TextError("text.ethiopic_numeral_malformed", numeral=numeral)
         pending, room = pending + value, worth
     if not numeral:
-        raise TextError("text.no_ethiopic_numeral_read")
+        raise TextError("text.ethiopic_numeral_empty")
     return total + part + pending
 
 

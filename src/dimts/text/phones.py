@@ -163,7 +163,7 @@ def _read(text: str, signs: Mapping[str, str], notation: str) -> tuple[str, ...]
             if phone is not None:
                 break
         else:
-            raise TextError("text.no_amharic_sound_2", text=text[at], text_2=text, notation=notation)
+            raise TextError("text.not_in_notation", text=text[at], text_2=text, notation=notation)
         if phone == LONG:
             if found and found[-1] not in VOWELS:
                 found[-1] = long(found[-1])
@@ -280,7 +280,7 @@ def to_fidel(phones: Sequence[str]) -> str:
     held: tuple[str, bool] | None = None  # a consonant that still waits for its vowel
     for phone in phones:
         if not is_phone(phone):
-            raise TextError("text.no_amharic_phone", phone=phone)
+            raise TextError("text.not_a_phone", phone=phone)
         if phone in VOWELS:
             consonant, labial = held or ("ʔ", False)
             if held or phone != "ɨ":

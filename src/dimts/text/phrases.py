@@ -77,16 +77,16 @@ class PhraseSettings:
 
     def __post_init__(self) -> None:
         if self.max_characters < 10:
-            raise ConfigError("text.text_phrases_max_characters", max_characters=self.max_characters)
+            raise ConfigError("text.max_characters_too_few", max_characters=self.max_characters)
         if self.max_seconds < 1:
-            raise ConfigError("text.text_phrases_max_seconds", max_seconds=self.max_seconds)
+            raise ConfigError("text.max_seconds_too_short", max_seconds=self.max_seconds)
         if self.syllables_per_second <= 0:
-            raise ConfigError("text.text_phrases_syllables_per")
+            raise ConfigError("text.syllables_per_second_not_positive")
         if self.min_words < 1:
-            raise ConfigError("text.text_phrases_min_words")
+            raise ConfigError("text.min_words_too_few")
         for name in ("sentence", "clause", "cut", "paragraph"):
             if getattr(self, f"{name}_pause_seconds") < 0:
-                raise ConfigError("text.text_phrases_pause_seconds", name=name)
+                raise ConfigError("text.pause_negative", name=name)
 
 
 _PIECES = re.compile(rf"[{MARKS}]|\n|[^ \n{MARKS}]+")

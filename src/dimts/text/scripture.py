@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from dimts.base.errors import TextError
 from dimts.text import numbers
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.quantities import prefix_of
@@ -138,7 +139,7 @@ def _value(written: str) -> int:
 def _of_numeral(written: str) -> int:
     try:
         return numbers.from_ethiopic(written)
-    except numbers.TextError:
+    except TextError:
         return 0
 
 

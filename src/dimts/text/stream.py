@@ -53,7 +53,7 @@ def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[TextBloc
                 held = held[cut:]
         held += decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise TextError("text.not_utf_after_line", name=name, lines=lines + 1, reason=error.reason) from error
+        raise TextError("text.not_utf8_after_line", name=name, lines=lines + 1, reason=error.reason) from error
     if held:
         yield from _split(held, ends_line=True)
 

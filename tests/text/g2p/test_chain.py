@@ -199,3 +199,126 @@ def test_a_full_memory_begins_anew(backends: ModuleType, monkeypatch: pytest.Mon
     said = Chain(ChainSettings(backends=("Fake", "rules")))
     for phrase in (WORDS[:3], WORDS[2:], WORDS):
         assert [word.phones for word in said.words(phrase)] == [backends.RIGHT[word] for word in phrase]
+
+
+# ---------------------------------------------------------------- the judges
+NEWS = ("እናት", "ትምህርት", "ቤት", "ሰላም", "የኢትዮጵያ", "ባለፈው", "ሰዎች", "አስታወቀ")
+
+
+def test_with_sanity_the_first_sane_backend_of_the_order_speaks(backends: ModuleType) -> None:
+    evidence = pronounce("NoLength", "rules", words=("እናት",))[0]
+    sane = pronounce("NoLength", "rules", words=("እናት",), judge="sanity")[0]
+    other_order = pronounce("rules", "NoLength", words=("እናት",), judge="sanity")[0]
+    assert (evidence.by, sane.by, other_order.by) == ("rules", "NoLength", "rules")
+    assert sane.phones != other_order.phones
+
+
+def test_with_sanity_epitran_before_rules_is_what_comes_out() -> None:
+    pytest.importorskip("epitran")
+    by = {
+        judge: [word.by for word in Chain(ChainSettings(backends=("epitran", "rules"), judge=judge)).words(NEWS)]
+        for judge in ("evidence", "sanity")
+    }
+    assert set(by["sanity"]) == {"epitran"}
+    assert "rules" in by["evidence"]
+
+
+@pytest.mark.parametrize("fault", ["Raises", "Hangs", "Empty", "LeaksFidel", "UnknownPhones", "TooFew", "NotPhones"])
+def test_what_is_insane_is_refused_by_sanity_too(backends: ModuleType, fault: str) -> None:
+    for word in pronounce(fault, "rules", judge="sanity"):
+        assert word.phones == backends.RIGHT[word.spoken]
+        assert word.refused[0].by == fault
+
+
+def test_every_limit_of_sanity_decides(backends: ModuleType) -> None:
+    from dimts.text.g2p.judge import SanitySettings
+
+    for limit in (
+        {"min_vowel_ratio": 0.7},
+        {"max_vowel_ratio": 0.3},
+        {"min_length_ratio": 2.0, "max_length_ratio": 3.0},
+        {"max_length_ratio": 1.0},
+    ):
+        word = pronounce("Fake", words=("ሰላም",), judge="sanity", sanity=SanitySettings(**limit))[0]
+        assert len(word.doubts) == 1, limit
+    with pytest.raises(ConfigError):
+        SanitySettings(min_length_ratio=4.0)
+    with pytest.raises(ConfigError):
+        SanitySettings(min_ipa_share=1.5)
+
+
+def test_a_backend_that_marks_length_wins_where_ours_is_a_guess(backends: ModuleType) -> None:
+    guess = "ዘፍላጎም"
+    rules = Chain(ChainSettings(backends=("rules",)))
+    assert rules.rules.explain(guess).source == "model"
+    own = rules.words([guess])[0].phones
+    at = next(at for at, phone in enumerate(own) if at and phone in ("l", "f", "m", "ɡ"))
+    told = (*own[:at], own[at] + "ː", *own[at + 1 :])
+
+    class Knows(backends.Fake):  # type: ignore[misc, name-defined]
+        marks_length = True
+
+        def say(self, word: str) -> tuple[str, ...]:
+            return told
+
+    chain_room.BACKENDS["Knows"] = Knows
+    for order in (("Knows", "rules"), ("rules", "Knows")):
+        word = Chain(ChainSettings(backends=order)).words([guess])[0]
+        assert (word.by, word.phones) == ("Knows", told), order
+
+
+def test_a_plug_in_that_ends_the_process_is_refused(backends: ModuleType) -> None:
+    import sys
+
+    class Leaves(backends.Fake):  # type: ignore[misc, name-defined]
+        def phones(self, words: list[str]) -> list[tuple[str, ...]]:
+            sys.exit(3)
+
+    class LeavesAtStart(backends.Fake):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            sys.exit(3)
+
+    chain_room.BACKENDS |= {"Leaves": Leaves, "LeavesAtStart": LeavesAtStart}
+    for name in ("Leaves", "LeavesAtStart"):
+        word = pronounce(name, "rules", words=("ሰላም",))[0]
+        assert word.by == "rules"
+        assert "SystemExit" in str(word.refused[0].doubts[0])
+
+
+def test_a_plug_in_that_ends_the_process_when_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    from importlib import metadata
+
+    class Point:
+        name = "leaver"
+
+        @staticmethod
+        def load() -> type:
+            sys.exit(3)
+
+    class Points(tuple):  # type: ignore[type-arg]
+        names = ("leaver",)
+
+    monkeypatch.setattr(metadata, "entry_points", lambda group: Points([Point()] if group == "dimts.g2p" else []))
+    assert pronounce("leaver", "rules", words=("ሰላም",))[0].by == "rules"
+
+
+def test_fallbacks_are_counted_by_word_and_reason(backends: ModuleType) -> None:
+    asked = Chain(ChainSettings(backends=("NoLength", "Empty", "rules"), max_seconds=0.3))
+    asked.words(["እናት", "ሰላም", "እናት"])
+    found = {one.name: one for one in asked.fallbacks()}
+    assert dict(found["NoLength"].reasons) == {"length_unsaid": 2}
+    assert found["NoLength"].asked == 3
+    assert "Empty" in found
+    assert asked.fallbacks() == ()
+
+
+def test_the_comparison_says_whether_the_order_mattered() -> None:
+    pytest.importorskip("epitran")
+    from dimts.text.frontend import FrontendSettings, compare
+
+    sane = FrontendSettings(g2p=ChainSettings(backends=("epitran", "rules"), judge="sanity"))
+    mattered = {row.word.spoken: row.order_mattered for row in compare("እናት ሰላም", sane)}
+    assert mattered == {"እናት": True, "ሰላም": False}
+    known = FrontendSettings(g2p=ChainSettings(backends=("epitran", "rules")))
+    assert not any(row.order_mattered for row in compare("እናት ሰላም", known))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.base.errors import ConfigError
-from dimts.text.g2p.judge import JudgeSettings, judge
+from dimts.text.g2p.judge import EvidenceSettings, judge
 from dimts.text.g2p.rules import Rules
 from dimts.text.phones import CONSONANTS, VOWELS, from_ipa, short
 
@@ -79,4 +79,4 @@ def test_no_evidence_only_signs_count() -> None:
 
 def test_limits_are_checked() -> None:
     with pytest.raises(ConfigError, match="sure_length"):
-        JudgeSettings(sure_length=1.5)
+        EvidenceSettings(sure_length=1.5)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from dimts.base.errors import ConfigError
 from dimts.text.g2p.gemination_model import GeminationModel, features
 from dimts.text.g2p.letters import lengths_of, unmarked
-from dimts.text.g2p.lexicon import Entry, Lexicon, Tables, add, built_in, load, parse_table, problems, save
+from dimts.text.g2p.lexicon import Entry, Lexicon, add, built_in, load, parse_table, problems, save
 from dimts.text.g2p.morphology import Morphology, family_of
+from dimts.text.g2p.rules import Tables
 from dimts.text.phones import inventory
 
 PHONES = st.lists(st.sampled_from(sorted(inventory())), min_size=1, max_size=8).map(tuple)

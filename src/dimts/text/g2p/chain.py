@@ -1,21 +1,20 @@
-"""Words → Words with phones: backends are asked in turn, until the judge believes one.
+"""Words → Words with phones: backends are asked in turn, until the judge accepts an answer.
 
 The user's lexicon comes before all and is not judged. A backend that is not installed, raises, hangs or
 answers nonsense is passed over with its reason kept; one that hangs is not asked again. Answers are
-remembered by word. If nobody is believed, the best guess is given with its doubts, or an error.
+kept by word. If no answer is accepted, the best guess is given with its doubts, or an error.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from dimts.base.errors import ConfigError, DimtsError, MissingExtra, PronunciationError
+from dimts.base.errors import ConfigError, PronunciationError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import resolve
@@ -23,12 +22,13 @@ from dimts.text.ethiopic import bare, is_ethiopic_letter
 from dimts.text.g2p.backend import Backend, Refusal, Word
 from dimts.text.g2p.epitran import Epitran, EpitranPP, EpitranRed
 from dimts.text.g2p.espeak import English, Espeak
-from dimts.text.g2p.judge import JudgeSettings, judge
-from dimts.text.g2p.lexicon import Lexicon, Tables
-from dimts.text.g2p.rules import Rules, RulesAnswer, RulesSettings
+from dimts.text.g2p.guarded import GuardedBackend
+from dimts.text.g2p.judge import EvidenceSettings, Judgement, SanitySettings, judge, sanity
+from dimts.text.g2p.lexicon import Lexicon
+from dimts.text.g2p.rules import Rules, RulesAnswer, RulesSettings, Tables
 from dimts.text.g2p.spelling import spelt_out
 from dimts.text.g2p.transphone import Transphone
-from dimts.text.phones import VOWELS, is_phone
+from dimts.text.phones import is_phone
 
 BACKENDS: dict[str, Any] = {
     "transphone": Transphone,
@@ -45,7 +45,7 @@ GROUP = "dimts.g2p"
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """[text.g2p]: who is asked how a word sounds, in which order, and what if nobody knows."""
+    """[text.g2p]: which backends are asked for pronunciations, in which order, and what decides between them."""
 
     backends: tuple[str, ...] = ("transphone", "epitran", "rules")
     """Asked in this order: transphone, epitran, epitran-pp, epitran-red, espeak, lexicon, rules, or an entry point."""
@@ -59,14 +59,20 @@ class ChainSettings:
     """A user lexicon (word TAB phones) that comes before all backends; empty: the project's, if there is one."""
     english: bool = True
     """Say Latin words by espeak-ng's English, in Amharic sounds; otherwise they are spelt out."""
-    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    judge: Literal["evidence", "sanity"] = "evidence"
+    """What decides whether an answer is taken: all we know of the word, or only whether the answer is sane.
+
+    With "sanity" the first backend of the order whose answer is sane speaks, right or wrong.
+    """
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    sanity: SanitySettings = field(default_factory=SanitySettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
 
     def __post_init__(self) -> None:
         if not self.backends:
-            raise ConfigError("text.text_g2p_backends_empty")
+            raise ConfigError("text.no_backends")
         if self.max_seconds <= 0:
-            raise ConfigError("text.text_g2p_max_seconds", max_seconds=self.max_seconds)
+            raise ConfigError("text.max_seconds_not_positive", max_seconds=self.max_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,33 @@ class Answer:
     def word(self, written: str, spoken: str) -> Word:
         """As an answer for one place in a text."""
         return Word(written, spoken, self.phones, self.by, self.score, self.doubts, self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """How often one backend of the order was passed over, and why."""
+
+    name: str
+    words: int
+    """Occurrences of words that it was asked for and whose pronunciation another backend gave."""
+    asked: int
+    reasons: Mapping[str, int]
+    """Kind of the first doubt → occurrences."""
+    message: Message
+    """The first doubt of the commonest kind, for a person."""
+
+
+def _is_guess(evidence: RulesAnswer | None) -> bool:
+    return evidence is not None and evidence.source in ("model", "nothing")
+
+
+def _refusals(refused: Sequence[tuple[float, Refusal]]) -> tuple[Refusal, ...]:
+    return tuple(item for _, item in refused)
+
+
+def _loaded(name: str) -> Backend:
+    made: Backend = resolve(name, BACKENDS, GROUP)()
+    return made
 
 
 _KEPT_WORDS = 1 << 17
@@ -101,16 +134,22 @@ class Chain:
         self._english = GuardedBackend(_ENGLISH, English, self.settings.max_seconds)
         self._said: dict[str, Answer] = {}
         self._english_words: dict[str, tuple[str, ...]] = {}
+        self._words = 0
+        self._passed_over: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], Message] = {}
 
     def _link(self, name: str) -> GuardedBackend:
         if name == "rules":
             return GuardedBackend(name, lambda: self.rules, max_seconds=None)
-        kind = resolve(name, BACKENDS, GROUP)
-        if kind is Transphone and self.settings.transphone_folder:
-            return GuardedBackend(
-                name, lambda: Transphone(Path(self.settings.transphone_folder)), self.settings.max_seconds
-            )
-        return GuardedBackend(name, kind, self.settings.max_seconds)
+        if name in BACKENDS and name == "transphone" and self.settings.transphone_folder:
+            folder = Path(self.settings.transphone_folder)
+            return GuardedBackend(name, lambda: Transphone(folder), self.settings.max_seconds)
+        if name in BACKENDS:
+            return GuardedBackend(name, BACKENDS[name], self.settings.max_seconds)
+        if name not in metadata.entry_points(group=GROUP).names:
+            resolve(name, BACKENDS, GROUP)  # raises, naming the nearest
+        # loading a plug-in runs its code, so that is guarded too
+        return GuardedBackend(name, lambda: _loaded(name), self.settings.max_seconds)
 
     def words(self, spoken: Sequence[str], written: Sequence[str] | None = None) -> list[Word]:
         """The words of one phrase, pronounced. `written` is what the user typed for each, if that differs.
@@ -131,11 +170,33 @@ class Chain:
             if at in context and found.by != "user":
                 found = self._in_context(word, context[at], found)
             out.append(found.word(written[at] if written else word, word))
+            self._count(found)
         return out
 
+    def _count(self, found: Answer) -> None:
+        if found.by and found.by != "user":
+            self._words += 1
+        for refusal in found.refused:
+            doubt = refusal.doubts[0]
+            if doubt.kind != "other_reading":
+                self._passed_over[refusal.by, doubt.kind] += 1
+                self._examples.setdefault((refusal.by, doubt.kind), doubt.message)
+
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """For each backend of the order how many words it was passed over for, since the last call; starts anew."""
+        found = []
+        for link in self._links:
+            reasons = {kind: count for (name, kind), count in self._passed_over.most_common() if name == link.name}
+            if reasons:
+                commonest = self._examples[link.name, next(iter(reasons))]
+                found.append(Fallback(link.name, sum(reasons.values()), self._words, reasons, commonest))
+        self._words, self._passed_over = 0, Counter()
+        return tuple(found)
+
     def _in_context(self, word: str, answer: RulesAnswer, usual: Answer) -> Answer:
-        verdict = judge(word, answer.phones, answer, settings=self.settings.judge)
-        if not verdict.believed or answer.phones == usual.phones:
+        verdict = judge(word, answer.phones, answer, settings=self.settings.evidence)
+        spoken_by_order = self.settings.judge == "sanity" and usual.by != "rules"
+        if not verdict.believed or answer.phones == usual.phones or spoken_by_order:
             return usual
         note = Issue("other_reading", Message("text.other_reading", parts=answer.parts))
         refused = (*usual.refused, Refusal(usual.by, usual.phones, (note,)))
@@ -172,6 +233,7 @@ class Chain:
 
     def _ask_in_turn(self, words: Sequence[str]) -> dict[str, Answer]:
         done: dict[str, Answer] = {}
+        guesses: dict[str, tuple[float, Refusal]] = {}
         refused: dict[str, list[tuple[float, Refusal]]] = {word: [] for word in words}
         evidence = {word: self._evidence(word) for word in words}
         for link in self._links:
@@ -185,23 +247,51 @@ class Chain:
                     score, doubts = self._judge(link, word, phones, evidence[word])
                 else:
                     score, doubts = 0.0, (absent or link.reasons.get(word) or Issue("empty", Message("text.empty")),)
-                if not doubts:
-                    done[word] = Answer(phones, link.name, score, (), tuple(item for _, item in refused[word]))
-                else:
+                if doubts:
                     refused[word].append((score, Refusal(link.name, phones, doubts)))
+                elif link is not self._links[-1] and self._only_guesses(link, evidence[word]) and word not in guesses:
+                    note = Issue("guess", Message("text.only_a_guess"))
+                    guesses[word] = (score, Refusal(link.name, phones, (note,)))
+                elif word in guesses and not link.marks_length:
+                    continue  # it cannot know more than the guess
+                else:
+                    earlier = [guesses[word]] if word in guesses else []
+                    done[word] = Answer(phones, link.name, score, (), _refusals([*refused[word], *earlier]))
         for word in words:
-            if word not in done:
+            if word not in done and word in guesses:
+                score, guess = guesses[word]
+                done[word] = Answer(guess.phones, guess.by, score, (), _refusals(refused[word]))
+            elif word not in done:
                 done[word] = self._last_resort(word, refused[word])
         return done
+
+    def _only_guesses(self, link: GuardedBackend, evidence: RulesAnswer | None) -> bool:
+        """Whether an accepted answer of our own rules is only the model's, so that one who may know is asked too."""
+        return self.settings.judge == "evidence" and link.name == "rules" and _is_guess(evidence)
 
     def _judge(
         self, link: GuardedBackend, word: str, phones: tuple[str, ...], evidence: RulesAnswer | None
     ) -> tuple[float, tuple[Issue, ...]]:
         try:
-            verdict = judge(word, phones, evidence, marks_length=link.marks_length, settings=self.settings.judge)
-        except (TypeError, AttributeError) as error:  # the answer of a stranger may be anything
+            verdict = self._verdict(link, word, phones, evidence)
+        except (TypeError, AttributeError) as error:  # the answer of a plug-in may be anything
             return 0.0, (Issue("nonsense", Message("text.nonsense", error=error)),)
         return verdict.score, verdict.doubts
+
+    def _verdict(
+        self, link: GuardedBackend, word: str, phones: tuple[str, ...], evidence: RulesAnswer | None
+    ) -> Judgement:
+        if self.settings.judge == "sanity":
+            return sanity(word, phones, self.settings.sanity)
+        knows_more = link.name != "rules" and link.marks_length and _is_guess(evidence)
+        return judge(
+            word,
+            phones,
+            evidence,
+            marks_length=link.marks_length,
+            settings=self.settings.evidence,
+            trust_length=knows_more,
+        )
 
     def _evidence(self, word: str) -> RulesAnswer | None:
         return self.rules.explain(word) if any(map(is_ethiopic_letter, word)) else None
@@ -258,103 +348,3 @@ class Chain:
                 raise PronunciationError(word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for item in refused])
             return Answer((), "", 0.0, (Issue("unreadable", Message("text.unreadable", word=word)),), refused)
         return Answer(phones, "letters", 0.3, (), refused)
-
-
-class GuardedBackend:
-    """One backend of the chain: made when first asked, called with a limit, silenced when it hangs."""
-
-    def __init__(self, name: str, maker: Callable[[], Backend], max_seconds: float | None) -> None:
-        """`max_seconds` None: a backend of our own, called directly."""
-        self.name = name
-        self.reasons: dict[str, Issue] = {}
-        """Why the last call has no answer for a word."""
-        self._maker = maker
-        self._max_seconds = max_seconds
-        self._absent: Issue | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def marks_length(self) -> bool:
-        """Whether it tells long consonants from short ones; a backend that does not say so does not."""
-        return bool(getattr(self._made, "marks_length", False)) if self._absent is None else False
-
-    @cached_property
-    def _made(self) -> Backend | None:
-        try:
-            made: Backend = self._limited(self._maker)
-            return made
-        except _Hangs:
-            self._absent = Issue("hangs", Message("text.hangs", name=self.name, max_seconds=self._max_seconds))
-        except MissingExtra as error:
-            self._absent = Issue("absent", error.message)
-        except DimtsError as error:
-            self._absent = Issue("absent", error.message)
-        except Exception as error:  # noqa: BLE001 # a stranger's constructor may raise anything; the next one is asked
-            self._absent = Issue(
-                "raises", Message("text.raises", name=self.name, kind=type(error).__name__, error=error)
-            )
-        return None
-
-    def ask(self, words: Sequence[str]) -> tuple[Mapping[str, tuple[str, ...]], Issue | None]:
-        """Answers by word (those it gave), and why it is out altogether, if it is."""
-        with self._lock:
-            backend = self._made if self._absent is None else None
-            if backend is None:
-                return {}, self._absent
-            self.reasons = {}
-            answers = self._try(backend, words)
-            if answers is None and len(words) > 1 and not self._silenced():  # one word may have spoilt it for all
-                answers = {}
-                for word in words:
-                    answers |= self._try(backend, [word]) or {}
-                    if self._silenced():
-                        break
-            return answers or {}, self._absent if not answers else None
-
-    def _silenced(self) -> bool:
-        return self._absent is not None
-
-    def _try(self, backend: Backend, words: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
-        try:
-            answers: Any = self._limited(lambda: backend.phones(list(words)))
-            if not isinstance(answers, list | tuple) or len(answers) != len(words):
-                raise TypeError(f"{len(words)} words asked, not as many answers")
-            return {word: _begun(tuple(answer)) for word, answer in zip(words, answers, strict=True)}
-        except _Hangs:
-            self._absent = Issue(
-                "hangs", Message("text.took_s_not_asked_again", name=self.name, max_seconds=self._max_seconds)
-            )
-        except Exception as error:  # noqa: BLE001 # to ask the next backend, keeping the reason
-            reason = Issue("raises", Message("text.message", kind=type(error).__name__, error=error))
-            self.reasons |= dict.fromkeys(words, reason)
-        return None
-
-    def _limited(self, work: Callable[[], Any]) -> Any:
-        """The result of `work`, done in a thread that is left behind if it takes too long."""
-        if self._max_seconds is None:
-            return work()
-        outcome: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
-
-        def run() -> None:
-            try:
-                outcome.put((True, work()))
-            except BaseException as error:  # noqa: BLE001 # handed to the asking thread, which raises it
-                outcome.put((False, error))
-
-        threading.Thread(target=run, name=f"dimts-{self.name}", daemon=True).start()
-        try:
-            fine, value = outcome.get(timeout=self._max_seconds)
-        except queue.Empty:
-            raise _Hangs from None
-        if not fine:
-            raise value
-        return value
-
-
-def _begun(phones: tuple[str, ...]) -> tuple[str, ...]:
-    """An answer in our one spelling: a word that begins with a vowel begins with ʔ."""
-    return ("ʔ", *phones) if phones and phones[0] in VOWELS else phones
-
-
-class _Hangs(Exception):
-    """A call that did not come back in time."""

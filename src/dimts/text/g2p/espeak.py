@@ -85,7 +85,7 @@ def to_amharic(ipa: str) -> tuple[str, ...]:
                 break
         else:
             if text[at] not in _SILENT:
-                raise TextError("text.no_amharic_sound", text=text[at], ipa=ipa)
+                raise TextError("text.no_amharic_sound_for", text=text[at], ipa=ipa)
             at += 1
     return _with_breaks(sounds)
 
@@ -116,14 +116,14 @@ def _library() -> ctypes.CDLL:
     library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
     library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
     if library.espeak_Initialize(_SYNCHRONOUS, 0, loader.get_data_path().encode(), 0) < 0:
-        raise TextError("text.espeak_ng_not_start")
+        raise TextError("text.espeak_not_started")
     return library
 
 
 def _phonemes(library: ctypes.CDLL, voice: str, text: str, mode: int) -> str:
     with _ONE_AT_A_TIME:
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise TextError("text.espeak_ng_no_voice", voice=voice)
+            raise TextError("text.espeak_voice_missing", voice=voice)
         rest = ctypes.c_char_p(text.encode())
         pieces = []
         while rest.value:

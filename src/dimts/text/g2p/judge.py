@@ -22,8 +22,8 @@ from dimts.text.phones import LONG, ROUND, VOWELS, is_phone, short, skeleton
 
 
 @dataclass(frozen=True)
-class JudgeSettings:
-    """[text.g2p.judge]: from where on an answer is not believed."""
+class EvidenceSettings:
+    """[text.g2p.evidence]: limits of the judge "evidence", which holds answers against all we know of a word."""
 
     min_vowel_share: float = 1.0
     """Share of the vowels the fidel writes (orders 1 to 5 and 7) that must be heard, in order."""
@@ -41,7 +41,33 @@ class JudgeSettings:
     def __post_init__(self) -> None:
         for name in ("min_vowel_share", "sure_length", "likely_length"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError("text.text_g2p_judge_lie", name=name)
+                raise ConfigError("text.share_out_of_range", name=f"text.g2p.evidence.{name}")
+
+
+@dataclass(frozen=True)
+class SanitySettings:
+    """[text.g2p.sanity]: limits of the judge "sanity", which looks at an answer alone and at the length of the word."""
+
+    min_vowel_ratio: float = 0.2
+    """Least share of vowels among the phones."""
+    max_vowel_ratio: float = 0.8
+    """Greatest share of vowels among the phones."""
+    max_ethiopic_share: float = 0.0
+    """Greatest share of Ethiopic letters among the characters of an answer."""
+    min_ipa_share: float = 1.0
+    """Least share of phones that are Amharic phones in IPA."""
+    min_length_ratio: float = 0.8
+    """Fewest phones for each letter."""
+    max_length_ratio: float = 3.0
+    """Most phones for each letter."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_vowel_ratio", "max_vowel_ratio", "max_ethiopic_share", "min_ipa_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError("text.share_out_of_range", name=f"text.g2p.sanity.{name}")
+        for kind in ("vowel", "length"):
+            if not 0.0 <= getattr(self, f"min_{kind}_ratio") <= getattr(self, f"max_{kind}_ratio"):
+                raise ConfigError("text.limits_crossed", name=kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +96,16 @@ def judge(
     evidence: RulesAnswer | None,
     *,
     marks_length: bool = True,
-    settings: JudgeSettings | None = None,
+    settings: EvidenceSettings | None = None,
+    trust_length: bool = False,
 ) -> Judgement:
     """Weigh `phones` as the pronunciation of `word`.
 
     `evidence` is what the rules know of the word, None for a word without Ethiopic letters;
-    `marks_length` tells whether the one who answered can say that a consonant is long.
+    `marks_length` tells whether the one who answered can say that a consonant is long; with `trust_length`
+    its lengths are taken as they are.
     """
-    settings = settings or JudgeSettings()
+    settings = settings or EvidenceSettings()
     doubts = _wrong_signs(word, phones)
     if doubts or evidence is None:
         return Judgement(0.0 if doubts else 1.0, tuple(doubts))
@@ -89,11 +117,41 @@ def judge(
     chance = 1.0
     if not doubts:
         spoken = _lengths(evidence, phones)
-        if spoken is not None:
+        if spoken is not None and not trust_length:
             doubts += _against_lengths(evidence, spoken, marks_length, settings)
             chance = _likelihood(evidence, spoken)
         doubts += _against_syllables(evidence, phones, marks_length, settings)
     return Judgement(min(chance, _DOUBTED ** len(doubts)), tuple(doubts))
+
+
+def sanity(word: str, phones: Sequence[str], settings: SanitySettings | None = None) -> Judgement:
+    """Weigh `phones` by their shape alone: Ethiopic left over, share of IPA, vowel ratio, phones for each letter."""
+    settings = settings or SanitySettings()
+    if not phones:
+        return Judgement(0.0, (Issue("empty", Message("text.no_answer", word=word)),))
+    written = "".join(phones)
+    letters = sum(map(is_ethiopic_letter, word)) or sum(map(str.isalpha, word)) or 1
+    measures = {
+        "ethiopic_left": (
+            sum(map(is_ethiopic_letter, written)) / max(1, len(written)),
+            0.0,
+            settings.max_ethiopic_share,
+        ),
+        "ipa_share": (sum(map(is_phone, phones)) / len(phones), settings.min_ipa_share, 1.0),
+        "vowel_ratio": (
+            sum(phone in VOWELS for phone in phones) / len(phones),
+            settings.min_vowel_ratio,
+            settings.max_vowel_ratio,
+        ),
+        "length_ratio": (len(phones) / letters, settings.min_length_ratio, settings.max_length_ratio),
+    }
+    doubts = []
+    for kind, (measured, least, most) in measures.items():
+        if not least <= measured <= most:
+            allowed = least if measured < least else most
+            message = Message(f"text.sanity_{kind}", measured=round(measured, 2), allowed=allowed)
+            doubts.append(Issue(kind, message, round(measured, 3), allowed))
+    return Judgement(0.0 if doubts else 1.0, tuple(doubts))
 
 
 def _wrong_signs(word: str, phones: Sequence[str]) -> list[Issue]:
@@ -116,7 +174,7 @@ def _wrong_signs(word: str, phones: Sequence[str]) -> list[Issue]:
     return []
 
 
-def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: JudgeSettings) -> list[Issue]:
+def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: EvidenceSettings) -> list[Issue]:
     reading = evidence.reading
     letters = len(reading)
     if letters and len(phones) > settings.max_phones_per_letter * letters:
@@ -156,7 +214,7 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Jud
             Issue(
                 "skeleton",
                 Message(
-                    "text.sounds_differ_letters",
+                    "text.skeleton_distance",
                     distance=distance,
                     heard_sounds="".join(heard_sounds),
                     expected="".join(expected),
@@ -169,7 +227,7 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Jud
 
 
 def _against_lengths(
-    evidence: RulesAnswer, spoken: Sequence[bool], marks_length: bool, settings: JudgeSettings
+    evidence: RulesAnswer, spoken: Sequence[bool], marks_length: bool, settings: EvidenceSettings
 ) -> list[Issue]:
     limit = settings.sure_length if marks_length else settings.likely_length
     doubts = []
@@ -178,7 +236,12 @@ def _against_lengths(
         if not long and chance > limit:
             kind = "length_missing" if marks_length else "length_unsaid"
             doubts.append(
-                Issue(kind, Message("text.long", consonant=consonant, source=evidence.source), 0.0, round(chance, 3))
+                Issue(
+                    kind,
+                    Message("text.length_missing", consonant=consonant, source=evidence.source),
+                    0.0,
+                    round(chance, 3),
+                )
             )
         elif long and marks_length and 1.0 - chance > limit:
             doubts.append(
@@ -193,14 +256,12 @@ def _against_lengths(
 
 
 def _against_syllables(
-    evidence: RulesAnswer, phones: Sequence[str], marks_length: bool, settings: JudgeSettings
+    evidence: RulesAnswer, phones: Sequence[str], marks_length: bool, settings: EvidenceSettings
 ) -> list[Issue]:
     if marks_length:
         over = excess(phones)
         if over > settings.max_syllable_excess:
-            return [
-                Issue("syllables", Message("text.stands_where_no_amharic_syllable"), over, settings.max_syllable_excess)
-            ]
+            return [Issue("syllables", Message("text.syllables_impossible"), over, settings.max_syllable_excess)]
         return []
     ours = _voiced([short(phone) for phone in evidence.phones])
     theirs = _voiced([short(phone) for phone in phones])

@@ -79,18 +79,18 @@ def load(path: Path) -> list[Entry]:
     except FileNotFoundError as error:
         raise ConfigError("text.no_such_lexicon", path=path) from error
     except UnicodeDecodeError as error:
-        raise ConfigError("text.not_utf_text", path=path, error=error) from error
+        raise ConfigError("text.lexicon_not_utf8", path=path, error=error) from error
     entries = []
     for row, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         columns = line.split("\t")
         if len(columns) < 2 or not columns[0].strip() or not columns[1].strip():
-            raise ConfigError("text.row_not_word_tab", path=path, row=row, line=line)
+            raise ConfigError("text.lexicon_row_not_two_columns", path=path, row=row, line=line)
         try:
             phones = from_ipa(columns[1].strip())
         except TextError as error:
-            raise ConfigError("text.row", path=path, row=row, error=error.message) from error
+            raise ConfigError("text.lexicon_row_wrong", path=path, row=row, error=error.message) from error
         entries.append(Entry(bare(columns[0].strip()), phones, "\t".join(columns[2:]), row))
     return entries
 
@@ -145,17 +145,3 @@ class Lexicon:
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         """The phones of each word, () for one that is not there."""
         return [self._exact.get(word) or self._folded.get(fold_homophones(word), ()) for word in map(bare, words)]
-
-
-class Tables:
-    """The backend of the tables that come with dimts, alone: for comparison, and as a link of one's own chain."""
-
-    name = "lexicon"
-    marks_length = True
-
-    def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """The phones of each word that stands in a table as it is written, () for all others."""
-        from dimts.text.g2p.rules import Rules
-
-        rules = Rules()
-        return [rules.looked_up(word) for word in words]

@@ -178,6 +178,20 @@ class Rules:
         return RulesAnswer(phones, lengths, chances, source, reading, parts)
 
 
+class Tables:
+    """The tables of pronunciations alone, as the backend `lexicon`."""
+
+    name = "lexicon"
+    marks_length = True
+
+    def __init__(self) -> None:
+        self._rules = Rules()
+
+    def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+        """The phones of each word that stands in a table as it is written, () for all others."""
+        return [self._rules.looked_up(word) for word in words]
+
+
 @cache
 def _codes() -> frozenset[str]:
     """Of every word of the tables."""
@@ -212,7 +226,7 @@ def _readings_of(word: str) -> tuple[Heteronym, ...]:
         return rows
     for size in (1, 2, 3):
         if len(word) > size + 1 and is_prefix(word[:size]) and (rows := table.get(folded[size:])):
-            return tuple((word[:size] + reading, *rest) for reading, *rest in rows)
+            return tuple((word[:size] + row[0], row[1], row[2], row[3]) for row in rows)
     return ()
 
 

@@ -69,7 +69,7 @@ class Transphone:
         _package("transphone")
         if absent := missing(folder):
             raise ConfigError(
-                "text.transphone_s_files_missing",
+                "text.transphone_files_missing",
                 by_folder=_by_folder(absent),
                 sources=SOURCES["model"],
                 parent=model_folder(folder).parent,
@@ -135,4 +135,4 @@ class _offline:
 
 
 def _refuse(*_: object, **__: object) -> None:
-    raise ConfigError("text.transphone_wanted_download_model")
+    raise ConfigError("text.transphone_download_refused")
