@@ -60,7 +60,7 @@ def make_project(home: Path) -> None:
         wave.save(project / "recordings" / f"almaz-{number:02d}.wav")
         (project / "recordings" / f"almaz-{number:02d}.txt").write_text(said + "\n", encoding="utf-8")
     dimts("data", "prepare", project)
-    dimts("lexicon", "add", "--project", project, "አበበ", "ʔ a b b ə b ə")
+    dimts("lexicon", "add", "--project", project, "አበበ", "ʔ a bː ə b ə")
     dimts("train", project, *(part for one in TINY for part in ("--set", one)))
 
 
