@@ -55,46 +55,56 @@ LISTENER = typer.Option(
 JSON = typer.Option(False, "--json", help="One JSON object instead of text.")
 
 
+_PROJECT = typer.Argument(..., metavar="PROJECT", help="The project folder.", show_default=False)
+_VOICE = typer.Option(
+    None,
+    "--voice",
+    metavar="FOLDER",
+    help="A voice to evaluate, a folder or 'formant'; may be repeated. Default: all below PROJECT/voices.",
+    show_default=False,
+)
+_RUN = typer.Option(
+    "",
+    "--run",
+    metavar="RUN",
+    help="Evaluate the snapshots of a training run instead: a folder below PROJECT/runs, or 'last'. "
+    "How many there are is train.keep.",
+    show_default=False,
+)
+_SENTENCES = typer.Option(
+    None,
+    "--sentences",
+    help="A text file to say, a sentence a line. Default: the list that comes with dimts.",
+    show_default=False,
+)
+_LIMIT = typer.Option(40, "--limit", min=1, help="Most sentences, held-out clips among them.")
+_NO_QUALITY = typer.Option(False, "--no-quality", help="Leave DNSMOS out; four times as fast.")
+_TRANSCRIBER = typer.Option(
+    "",
+    "--transcriber",
+    help="Also count character errors, raw and Amharic-aware, with this speech recogniser: 'whisper', or a plug-in "
+    "of the group dimts.transcriber.",
+    show_default=False,
+)
+_TRANSCRIBER_MODEL = typer.Option(
+    "",
+    "--transcriber-model",
+    metavar="FOLDER",
+    help="Its weights: a folder, or a name that 'dimts data fetch' knows. Default: the project's.",
+    show_default=False,
+)
+
+
 def project(
-    project: Path = typer.Argument(..., metavar="PROJECT", help="The project folder.", show_default=False),
-    voice: list[str] = typer.Option(
-        None,
-        "--voice",
-        metavar="FOLDER",
-        help="A voice to evaluate, a folder or 'formant'; may be repeated. Default: all below PROJECT/voices.",
-        show_default=False,
-    ),
-    run: str = typer.Option(
-        "",
-        "--run",
-        metavar="RUN",
-        help="Evaluate the snapshots of a training run instead: a folder below PROJECT/runs, or 'last'. "
-        "How many there are is train.keep.",
-        show_default=False,
-    ),
-    sentences: Path = typer.Option(
-        None,
-        "--sentences",
-        help="A text file to say, a sentence a line. Default: the list that comes with dimts.",
-        show_default=False,
-    ),
-    limit: int = typer.Option(40, "--limit", min=1, help="Most sentences, held-out clips among them."),
+    project: Path = _PROJECT,
+    voice: list[str] = _VOICE,
+    run: str = _RUN,
+    sentences: Path = _SENTENCES,
+    limit: int = _LIMIT,
     listener: Path = LISTENER,
-    no_quality: bool = typer.Option(False, "--no-quality", help="Leave DNSMOS out; four times as fast."),
-    transcriber: str = typer.Option(
-        "",
-        "--transcriber",
-        help="Also count character errors, raw and Amharic-aware, with this speech recogniser: 'whisper', or a plug-in "
-        "of the group dimts.transcriber.",
-        show_default=False,
-    ),
-    transcriber_model: str = typer.Option(
-        "",
-        "--transcriber-model",
-        metavar="FOLDER",
-        help="Its weights: a folder, or a name that 'dimts data fetch' knows. Default: the project's.",
-        show_default=False,
-    ),
+    no_quality: bool = _NO_QUALITY,
+    transcriber: str = _TRANSCRIBER,
+    transcriber_model: str = _TRANSCRIBER_MODEL,
     as_json: bool = JSON,
 ) -> None:
     """Let every voice of a project say one list; measure, rank, and write evaluation/report.html and results.json.

@@ -32,67 +32,86 @@ def register(app: typer.Typer) -> None:
     app.command("say")(say)
 
 
+_TEXT = typer.Argument(None, metavar="[TEXT]", help="What to say, in fidel.")
+_OUT = typer.Option(
+    None,
+    "--out",
+    "-o",
+    metavar="FILE|FOLDER/|-",
+    help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output; a folder "
+    "is --out-dir. Default: a wav named after the text, in this folder.",
+)
+_PLAY = typer.Option(False, "--play", help="Let it be heard as it is made, on this machine's loudspeaker.")
+_SOURCE = typer.Option(None, "--input", "-i", metavar="FILE", help="Say a text file (UTF-8).")
+_STDIN = typer.Option(
+    False, "--stdin", help="Say what comes on standard input; with '-o -' or --play line by line, as it comes."
+)
+_OUT_DIR = typer.Option(
+    None,
+    "--out-dir",
+    metavar="FOLDER",
+    help="One file for each paragraph of the text, and index.jsonl; run again, it goes on where it stopped.",
+)
+_VOICE = typer.Option(
+    [],
+    "--voice",
+    help="'formant' (default), the folder of a voice bundle, the name of a voice of --project or --model, a "
+    "recording to speak like, or a .voice file. Several are blended: --voice a.wav=0.7 --voice b.wav=0.3.",
+)
+_MODEL = typer.Option(
+    None,
+    "--model",
+    metavar="FOLDER",
+    help="Model that speaks like the --voice recordings; default: the fetched one.",
+)
+_RATE = typer.Option(None, "--rate", metavar="FACTOR", help="Tempo, 0.5 to 2.0 or 50% to 200%; the pitch stays.")
+_PITCH = typer.Option(
+    None, "--pitch", metavar="FACTOR", help="Height of the formant voice, 0.64 to 1.7 or 64% to 170%."
+)
+_VARIANT = typer.Option(None, "--variant", help="Variant of the formant voice, e.g. f2, m3, klatt.")
+_SEED = typer.Option(None, "--seed", help="Same seed, same sound (models).")
+_WEIGHTS = typer.Option(
+    None, "--weights", help="Of a model: float32, int8 (faster on a CPU), bfloat16, float16 (on a card); or auto."
+)
+_TIMINGS = typer.Option(
+    [],
+    "--timings",
+    metavar="FILE",
+    help="Also write when each phrase, word and phone is said: .srt, .vtt, .TextGrid or .json; may be repeated.",
+)
+_FORM = typer.Option("wav", "--format", help="Format of '-o -' (wav, or raw: 16-bit, 24 kHz) and --out-dir.")
+_PROJECT = typer.Option(
+    None, "--project", metavar="FOLDER", help="Project whose [text] and [speak] settings and lexicon are used."
+)
+_LEXICON = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones.")
+_DEVICE = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one.")
+_OVERRIDES = typer.Option([], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. speak.temperature=0.6.")
+_LIST_VARIANTS = typer.Option(False, "--variants", help="List the variants of the formant voice and leave.")
+_LIST_VOICES = typer.Option(False, "--voices", help="List the voices of --model or of the bundle and leave.")
+
+
 def say(
-    text: str | None = typer.Argument(None, metavar="[TEXT]", help="What to say, in fidel."),
-    out: str | None = typer.Option(
-        None,
-        "--out",
-        "-o",
-        metavar="FILE|FOLDER/|-",
-        help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output; a folder "
-        "is --out-dir. Default: a wav named after the text, in this folder.",
-    ),
-    play: bool = typer.Option(False, "--play", help="Let it be heard as it is made, on this machine's loudspeaker."),
-    source: Path | None = typer.Option(None, "--input", "-i", metavar="FILE", help="Say a text file (UTF-8)."),
-    stdin: bool = typer.Option(
-        False, "--stdin", help="Say what comes on standard input; with '-o -' or --play line by line, as it comes."
-    ),
-    out_dir: Path | None = typer.Option(
-        None,
-        "--out-dir",
-        metavar="FOLDER",
-        help="One file for each paragraph of the text, and index.jsonl; run again, it goes on where it stopped.",
-    ),
-    voice: list[str] = typer.Option(
-        [],
-        "--voice",
-        help="'formant' (default), the folder of a voice bundle, the name of a voice of --project or --model, a "
-        "recording to speak like, or a .voice file. Several are blended: --voice a.wav=0.7 --voice b.wav=0.3.",
-    ),
-    model: Path | None = typer.Option(
-        None,
-        "--model",
-        metavar="FOLDER",
-        help="Model that speaks like the --voice recordings; default: the fetched one.",
-    ),
-    rate: str | None = typer.Option(
-        None, "--rate", metavar="FACTOR", help="Tempo, 0.5 to 2.0 or 50% to 200%; the pitch stays."
-    ),
-    pitch: str | None = typer.Option(
-        None, "--pitch", metavar="FACTOR", help="Height of the formant voice, 0.64 to 1.7 or 64% to 170%."
-    ),
-    variant: str | None = typer.Option(None, "--variant", help="Variant of the formant voice, e.g. f2, m3, klatt."),
-    seed: int | None = typer.Option(None, "--seed", help="Same seed, same sound (models)."),
-    weights: str | None = typer.Option(
-        None, "--weights", help="Of a model: float32, int8 (faster on a CPU), bfloat16, float16 (on a card); or auto."
-    ),
-    timings: list[Path] = typer.Option(
-        [],
-        "--timings",
-        metavar="FILE",
-        help="Also write when each phrase, word and phone is said: .srt, .vtt, .TextGrid or .json; may be repeated.",
-    ),
-    form: str = typer.Option("wav", "--format", help="Format of '-o -' (wav, or raw: 16-bit, 24 kHz) and --out-dir."),
-    project: Path | None = typer.Option(
-        None, "--project", metavar="FOLDER", help="Project whose [text] and [speak] settings and lexicon are used."
-    ),
-    lexicon: Path | None = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones."),
-    device: str | None = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one."),
-    overrides: list[str] = typer.Option(
-        [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. speak.temperature=0.6."
-    ),
-    list_variants: bool = typer.Option(False, "--variants", help="List the variants of the formant voice and leave."),
-    list_voices: bool = typer.Option(False, "--voices", help="List the voices of --model or of the bundle and leave."),
+    text: str | None = _TEXT,
+    out: str | None = _OUT,
+    play: bool = _PLAY,
+    source: Path | None = _SOURCE,
+    stdin: bool = _STDIN,
+    out_dir: Path | None = _OUT_DIR,
+    voice: list[str] = _VOICE,
+    model: Path | None = _MODEL,
+    rate: str | None = _RATE,
+    pitch: str | None = _PITCH,
+    variant: str | None = _VARIANT,
+    seed: int | None = _SEED,
+    weights: str | None = _WEIGHTS,
+    timings: list[Path] = _TIMINGS,
+    form: str = _FORM,
+    project: Path | None = _PROJECT,
+    lexicon: Path | None = _LEXICON,
+    device: str | None = _DEVICE,
+    overrides: list[str] = _OVERRIDES,
+    list_variants: bool = _LIST_VARIANTS,
+    list_voices: bool = _LIST_VOICES,
 ) -> None:
     """Say a text: with the formant voice, which needs no model, or with a voice of your own."""
     from dimts.audio.timings import writer
