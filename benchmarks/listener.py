@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from dimts.base.progress import Progress
-from dimts.evaluate.phone_recogniser import PhoneRecogniser, words_signs
+from dimts.evaluate.phone_labels import word_labels
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.train_recogniser import TrainRecogniserSettings, held_out, train_recogniser
 from tests.evaluate.planted import Clip, Tally, corpus, project_of, try_real
 
@@ -26,7 +27,7 @@ RATES = ("as heard", "without length", "of classes")
 
 
 def rates(listener: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
-    recorded = [(lambda wave=wave: wave, [s for word in words_signs(words) for s in word]) for wave, words in clips]
+    recorded = [(lambda wave=wave: wave, [s for word in word_labels(words) for s in word]) for wave, words in clips]
     return dict(zip(RATES, held_out(listener, recorded).values(), strict=True))
 
 

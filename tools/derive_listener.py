@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from dimts.base.progress import Progress
+from dimts.evaluate.phone_labels import LABELS
 from dimts.evaluate.phone_network import Network, NetworkSpec
-from dimts.evaluate.phone_recogniser import SIGNS, PhoneRecogniser
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 
 _KINDS = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -93,7 +94,7 @@ def main() -> None:
         folder = Path(place.submodule_search_locations[0]) / "model"
     else:
         folder = Path(chosen.folder)
-    network = Network(NetworkSpec(ear_layers=chosen.layers), len(SIGNS))
+    network = Network(NetworkSpec(ear_layers=chosen.layers), len(LABELS))
     network.ear.load_state_dict(ear_of(variables(folder / "model.bin"), chosen.layers))
     begun, used = time.perf_counter(), time.process_time()
 

@@ -21,7 +21,8 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import error_injection
 from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine, judged
 from dimts.evaluate.hmm_aligner import HMMAligner
-from dimts.evaluate.phone_recogniser import PhoneRecogniser, words_signs
+from dimts.evaluate.phone_labels import word_labels
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.sentences import GREETINGS, SENTENCES
 from dimts.evaluate.synthetic_speech import add_noise
 from dimts.speak import FORMANT_FRONTEND
@@ -195,7 +196,7 @@ def planted_in(
 
 def spelt(words: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """As the listener writes them."""
-    return [word for word in words_signs(words) if word]
+    return [word for word in word_labels(words) if word]
 
 
 def _some_words(rng: random.Random, words: Words) -> tuple[int, int]:

@@ -16,9 +16,10 @@ from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, CheckpointError, ConfigError
 from dimts.evaluate import error_injection, train_recogniser
-from dimts.evaluate.gemination import Lengths
+from dimts.evaluate.gemination import GeminationScorer
 from dimts.evaluate.hmm_aligner import HMMAligner
-from dimts.evaluate.phone_recogniser import PhoneRecogniser, Placed, likeliest_path, signs, words_signs
+from dimts.evaluate.phone_labels import AlignedPhone, phone_labels, viterbi_path, word_labels
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.synthetic_speech import SyntheticSpeechSettings, invent
 from tests.evaluate.planted import sentences, spelt
 
@@ -33,7 +34,7 @@ def own() -> HMMAligner:
     """Taught by one formant voice without being told a border: from an even start."""
     rng, voice = random.Random(4), Formant(FormantSettings(variant="m3"))
     said = [invent(rng, SyntheticSpeechSettings()) for _ in range(60)]
-    return HMMAligner.fit([(voice.speak(words, "።"), [signs(word) for word in words]) for words in said])
+    return HMMAligner.fit([(voice.speak(words, "።"), [phone_labels(word) for word in words]) for words in said])
 
 
 def off(segmenter: HMMAligner, variant: str, count: int) -> np.ndarray:
@@ -124,9 +125,9 @@ def test_the_likeliest_path_is_the_best_of_all(frames: int, count: int, seed: in
     best = brute(steps, skip)
     if not math.isfinite(best):
         with pytest.raises(AudioError, match="too short"):
-            likeliest_path(steps, skip)
+            viterbi_path(steps, skip)
         return
-    path = likeliest_path(steps, skip)
+    path = viterbi_path(steps, skip)
     assert path[0] in (0, 1)
     assert path[-1] >= count - 2
     assert all(step in (0, 1) or (step == 2 and skip[to]) for step, to in zip(np.diff(path), path[1:], strict=True))
@@ -136,15 +137,15 @@ def test_the_likeliest_path_is_the_best_of_all(frames: int, count: int, seed: in
 # --- lengths ---------------------------------------------------------------------------------------
 
 
-def told(seconds: list[tuple[str, float]]) -> list[Placed]:
+def told(seconds: list[tuple[str, float]]) -> list[AlignedPhone]:
     at, out = 0.0, []
     for sign, lasts in seconds:
-        out.append(Placed(sign, at, at + lasts, 1.0))
+        out.append(AlignedPhone(sign, at, at + lasts, 1.0))
         at += lasts
     return out
 
 
-def reading(draw: np.random.Generator, tempo: float, halved: float = 1.0) -> list[Placed]:
+def reading(draw: np.random.Generator, tempo: float, halved: float = 1.0) -> list[AlignedPhone]:
     """A made-up sentence of a speaker whose long consonants last 150 ms give or take a quarter, short ones 80 ms."""
     spread = lambda: float(np.exp(draw.normal(0.0, 0.25)))  # noqa: E731
     out = []
@@ -156,7 +157,7 @@ def reading(draw: np.random.Generator, tempo: float, halved: float = 1.0) -> lis
 
 def test_halved_lengths_are_told_from_whole_ones_at_any_tempo() -> None:
     draw = np.random.default_rng(1)
-    lengths = Lengths.fit([reading(draw, float(np.exp(draw.normal(0, 0.2)))) for _ in range(80)])
+    lengths = GeminationScorer.fit([reading(draw, float(np.exp(draw.normal(0, 0.2)))) for _ in range(80)])
     assert lengths.spread == pytest.approx(0.25, abs=0.05)
     assert lengths.of_tempo > 0.5
     for tempo in (0.7, 1.0, 1.4):
@@ -168,12 +169,12 @@ def test_halved_lengths_are_told_from_whole_ones_at_any_tempo() -> None:
 
 def test_the_last_sign_and_short_ones_are_not_asked() -> None:
     draw = np.random.default_rng(2)
-    lengths = Lengths.fit([reading(draw, 1.0) for _ in range(10)])
+    lengths = GeminationScorer.fit([reading(draw, 1.0) for _ in range(10)])
     sentence = told([("s", 0.1), ("ə", 0.1), ("mː", 0.05), ("a", 0.1), ("tː", 0.01)])
     assert list(lengths.evidence(sentence)) == [2]
     assert all(abs(value) <= 3.0 for value in lengths.evidence(sentence).values()), "one alone is no proof"
     with pytest.raises(ConfigError, match="too few"):
-        Lengths.fit([sentence])
+        GeminationScorer.fit([sentence])
 
 
 # --- taught by a project ----------------------------------------------------------------------------
@@ -191,6 +192,6 @@ def test_words_of_a_phrase_are_located_phone_by_phone(shipped: HMMAligner) -> No
     found = error_injection.located(wave, words, shipped)
     assert [len(word) for word in found.times] == [5, 3]
     assert found.times[0][0] == (0.0, 0.0), "ʔ before a vowel takes no time"
-    assert [sign for word in words_signs(words) for sign in word].count("w") == 1
+    assert [sign for word in word_labels(words) for sign in word].count("w") == 1
     start, end = found.times[1][0]
     assert end > start

@@ -20,16 +20,9 @@ from dimts.base.errors import AudioError, CheckpointError
 from dimts.data.manifest import Utterance
 from dimts.evaluate import synthetic_speech as lesson_room
 from dimts.evaluate import train_recogniser as teaching
+from dimts.evaluate.phone_labels import LABELS, features, phone_labels, word_labels
 from dimts.evaluate.phone_network import Network, NetworkSpec
-from dimts.evaluate.phone_recogniser import (
-    SIGNS,
-    AlternativeScorer,
-    PhoneRecogniser,
-    Posteriors,
-    features,
-    signs,
-    words_signs,
-)
+from dimts.evaluate.phone_recogniser import AlternativeScorer, PhoneRecogniser, Posteriors
 from dimts.evaluate.sound import pitch
 from dimts.evaluate.synthetic_speech import HELD_OUT_VARIANTS, SyntheticSpeechSettings, invent, lessons, taught_variants
 from dimts.evaluate.train_recogniser import TrainRecogniserSettings, formant_rate, train_recogniser
@@ -37,19 +30,19 @@ from dimts.text.phones import inventory
 
 SMALL = NetworkSpec(ear_width=32, ear_layers=1, ear_heads=2, width=32, blocks=1)
 """A network that hears nothing, quickly."""
-SPOKEN = st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=5)
+SPOKEN = st.lists(st.sampled_from(LABELS[1:]), min_size=1, max_size=5)
 
 
 def noise(frames: int, seed: int) -> Posteriors:
     draw = torch.Generator().manual_seed(seed)
-    return Posteriors(torch.randn(frames, len(SIGNS), generator=draw).log_softmax(-1).numpy())
+    return Posteriors(torch.randn(frames, len(LABELS), generator=draw).log_softmax(-1).numpy())
 
 
 @settings(max_examples=40, deadline=None)
 @given(SPOKEN, st.integers(12, 30), st.integers(0, 99))
 def test_cost_is_that_of_ctc(spoken: list[str], frames: int, seed: int) -> None:
     heard = noise(frames, seed)
-    numbers = torch.tensor([[SIGNS.index(sign) for sign in spoken]])
+    numbers = torch.tensor([[LABELS.index(sign) for sign in spoken]])
     loss = torch.nn.functional.ctc_loss(
         torch.from_numpy(heard.chances)[:, None].double(),
         numbers,
@@ -81,8 +74,8 @@ def test_too_much_for_the_time_is_refused() -> None:
 
 def surely(said: list[str]) -> Posteriors:
     """Each sign heard for three frames, a blank after each, as good as surely."""
-    numbers = [number for sign in said for number in [SIGNS.index(sign)] * 3 + [0]]
-    chances = np.full((len(numbers), len(SIGNS)), 1e-4 / len(SIGNS))
+    numbers = [number for sign in said for number in [LABELS.index(sign)] * 3 + [0]]
+    chances = np.full((len(numbers), len(LABELS)), 1e-4 / len(LABELS))
     chances[np.arange(len(numbers)), numbers] = 1.0 - 1e-4
     return Posteriors(np.log(chances).astype(np.float32))
 
@@ -108,7 +101,7 @@ def test_what_is_said_instead_of_a_word_is_found() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from(SIGNS[1:]), min_size=1, max_size=3), st.integers(7, 9), st.data())
+@given(st.lists(st.sampled_from(LABELS[1:]), min_size=1, max_size=3), st.integers(7, 9), st.data())
 def test_ways_are_the_best_of_all_stretches(spoken: list[str], frames: int, data: st.DataObject) -> None:
     heard = noise(frames, data.draw(st.integers(0, 99)))
     first = data.draw(st.integers(0, len(spoken)))
@@ -135,9 +128,9 @@ def test_ways_are_the_best_of_all_stretches(spoken: list[str], frames: int, data
 
 
 def test_every_phone_can_be_written() -> None:
-    assert all(sign in SIGNS for phone in inventory() for sign in signs([phone]))
-    assert signs(["kʼʷː", "a"]) == ("kʼː", "w", "a")
-    assert words_signs([("ʔ", "a", "l", "ə"), ("s", "ə", "ʔ", "a", "t")]) == [
+    assert all(sign in LABELS for phone in inventory() for sign in phone_labels([phone]))
+    assert phone_labels(["kʼʷː", "a"]) == ("kʼː", "w", "a")
+    assert word_labels([("ʔ", "a", "l", "ə"), ("s", "ə", "ʔ", "a", "t")]) == [
         ("a", "l", "ə"),
         ("s", "ə", "ʔ", "a", "t"),
     ]
@@ -154,7 +147,7 @@ def test_features_do_not_depend_on_level_offset_or_rate() -> None:
 
 def test_padding_changes_nothing() -> None:
     torch.manual_seed(1)
-    network = Network(replace(SMALL, blocks=2), len(SIGNS)).eval()
+    network = Network(replace(SMALL, blocks=2), len(LABELS)).eval()
     mels = torch.randn(1, 41, 80)
     alone = network(mels, torch.tensor([41]))
     padded = network(torch.cat((mels, torch.randn(1, 30, 80)), dim=1), torch.tensor([41]))
@@ -163,7 +156,7 @@ def test_padding_changes_nothing() -> None:
 
 def test_a_listener_survives_its_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    listener = PhoneRecogniser(Network(SMALL, len(SIGNS)), {"taught_on": "nothing"})
+    listener = PhoneRecogniser(Network(SMALL, len(LABELS)), {"taught_on": "nothing"})
     again = PhoneRecogniser.load(listener.save(tmp_path / "one.safetensors"))
     assert again.notes == {"taught_on": "nothing"}
     wave = Formant(FormantSettings()).speak([("s", "ə", "l", "a", "m")])
@@ -204,7 +197,7 @@ def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path, monkeypat
         return draw.standard_normal((40, 80)).astype(np.float32), ("a", "b", "a")
 
     monkeypatch.setattr(room._Source, "_heard", heard)
-    ear = PhoneRecogniser(Network(SMALL, len(SIGNS)), {}).save(tmp_path / "ear.safetensors")
+    ear = PhoneRecogniser(Network(SMALL, len(LABELS)), {}).save(tmp_path / "ear.safetensors")
     settings = TrainRecogniserSettings(steps=4, batch=3, fresh=2, remembered=5, width=32, blocks=1)
     whole = train_recogniser(tmp_path / "whole.safetensors", None, settings, ear=ear)
 

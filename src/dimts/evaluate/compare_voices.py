@@ -35,7 +35,7 @@ from dimts.evaluate.faults import FaultSettings, calibrated, judged
 from dimts.evaluate.intervals import Interval
 from dimts.evaluate.measure import (
     EvaluationSentence,
-    Measured,
+    MeasuredSentence,
     MeasuringTools,
     SentenceSpeaker,
     SpokenSentence,
@@ -88,8 +88,8 @@ class VoiceComparison:
     """What came of it."""
 
     ranking: Ranking
-    measured: Mapping[str, Sequence[Measured]]
-    recordings: Sequence[Measured]
+    measured: Mapping[str, Sequence[MeasuredSentence]]
+    recordings: Sequence[MeasuredSentence]
     pairs: Sequence[Tried]
     report: Path
     results: Path
@@ -173,7 +173,7 @@ def compare_voices(
         tools = replace(tools, faults=calibrated(settings.faults, [one.examined for one in recordings]))
         recordings = [replace(one, examined=judged(one.examined, tools.faults)) for one in recordings]
     folder = project.root / FOLDER
-    measured: dict[str, list[Measured]] = {}
+    measured: dict[str, list[MeasuredSentence]] = {}
     spoken: dict[str, list[SpokenSentence]] = {}
     for name, speaker in speakers.items():
         key = (keys or {}).get(name, "")
@@ -282,9 +282,9 @@ def _speak_all(
 def _foreseen(
     homes: Mapping[str, str],
     lines: Sequence[EvaluationSentence],
-    measured: Mapping[str, list[Measured]],
+    measured: Mapping[str, list[MeasuredSentence]],
     on_progress: ProgressCallback,
-) -> tuple[dict[str, list[Measured]], str]:
+) -> tuple[dict[str, list[MeasuredSentence]], str]:
     """What was measured, with the models' surprise at the recordings, where all have one codebook; and why not."""
     compared = [(place, line.reference) for place, line in enumerate(lines) if line.reference is not None]
     if not homes or not compared:
@@ -335,7 +335,7 @@ def _measure_recordings(
     lines: Sequence[EvaluationSentence],
     tools: MeasuringTools,
     on_progress: ProgressCallback,
-) -> list[Measured]:
+) -> list[MeasuredSentence]:
     """The speaker's own clips through the same ear: what the figures can reach."""
     chosen = clips[: max(1, len(lines) // 2)]
     out = []
@@ -362,9 +362,9 @@ def _pair_dict(tried: Tried) -> dict[str, Any]:
 def _page(
     project: Project,
     ranking: Ranking,
-    measured: Mapping[str, Sequence[Measured]],
+    measured: Mapping[str, Sequence[MeasuredSentence]],
     spoken: Mapping[str, Sequence[SpokenSentence]],
-    recordings: Sequence[Measured],
+    recordings: Sequence[MeasuredSentence],
     tried: Sequence[Tried],
     lines: Sequence[EvaluationSentence],
     on_progress: ProgressCallback,
@@ -420,7 +420,7 @@ def _worst(
     line: EvaluationSentence,
     place: int,
     best: str,
-    measured: Mapping[str, Sequence[Measured]],
+    measured: Mapping[str, Sequence[MeasuredSentence]],
     spoken: Mapping[str, Sequence[SpokenSentence]],
 ) -> ReportSample:
     mine = measured[best][place]

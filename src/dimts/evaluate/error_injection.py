@@ -13,7 +13,7 @@ import numpy as np
 from dimts.audio.formant import FormantSpeech
 from dimts.audio.wave import Wave
 from dimts.evaluate.hmm_aligner import HMMAligner
-from dimts.evaluate.phone_recogniser import signs, words_signs
+from dimts.evaluate.phone_labels import phone_labels, word_labels
 from dimts.text.phones import LONG
 
 Words = Sequence[Sequence[str]]
@@ -53,16 +53,16 @@ def located(wave: Wave, words: Words, segmenter: HMMAligner) -> FormantSpeech:
 
     A ʔ that begins a word takes no time. AudioError if the wave is too short for the words.
     """
-    placed = iter(segmenter.segment(wave, [word for word in words_signs(words) if word]))
+    placed = iter(segmenter.segment(wave, [word for word in word_labels(words) if word]))
     times, at = [], 0.0
-    for word, heard in zip(words, words_signs(words), strict=True):
-        unheard = len(signs(word)) - len(heard)
+    for word, heard in zip(words, word_labels(words), strict=True):
+        unheard = len(phone_labels(word)) - len(heard)
         one = []
         for place, phone in enumerate(word):
             if place < unheard:
                 one.append((at, at))
                 continue
-            parts = [next(placed) for _ in signs([phone])]  # Cʷ is heard as two
+            parts = [next(placed) for _ in phone_labels([phone])]  # Cʷ is heard as two
             one.append((parts[0].start, parts[-1].end))
             at = parts[-1].end
         times.append(tuple(one))

@@ -27,7 +27,8 @@ from dimts.base.errors import AudioError, ConfigError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.evaluate.metrics import Edits, align, per
-from dimts.evaluate.phone_recogniser import AlternativeScorer, PhoneRecogniser, Posteriors, words_signs, written
+from dimts.evaluate.phone_labels import greedy_decode, word_labels
+from dimts.evaluate.phone_recogniser import AlternativeScorer, PhoneRecogniser, Posteriors
 from dimts.evaluate.sound import Prosody, prosody
 from dimts.text.phones import short
 
@@ -122,7 +123,7 @@ def examine(
     Silence is examined too: everything is missing. AudioError if there are no phones to expect.
     """
     settings = settings or FaultSettings()
-    spelt = [word for word in words_signs(words) if word]
+    spelt = [word for word in word_labels(words) if word]
     expected = tuple(sign for word in spelt for sign in word)
     if not expected:
         raise AudioError("evaluate.nothing_should_said")
@@ -244,7 +245,7 @@ def _weigh(
     first = 0
     for word in spelt:
         last = first + len(word)
-        said = written(best[(path >= 2 * first + 1) & (path <= 2 * last - 1)])
+        said = greedy_decode(best[(path >= 2 * first + 1) & (path <= 2 * last - 1)])
         good = sum(
             step.kind == "same" for step in align([short(sign) for sign in said], [short(sign) for sign in word])
         )

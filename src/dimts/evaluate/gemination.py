@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dimts.base.errors import ConfigError
-from dimts.evaluate.phone_recogniser import Placed
+from dimts.evaluate.phone_labels import AlignedPhone
 from dimts.text.phones import LONG, is_vowel
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
+class GeminationScorer:
     """How long the long consonants of some speakers last."""
 
     means: Mapping[str, float]
@@ -38,7 +38,7 @@ class Lengths:
     """By how much in ln the short consonants are shorter."""
 
     @classmethod
-    def fit(cls, sentences: Sequence[Sequence[Placed]]) -> Lengths:
+    def fit(cls, sentences: Sequence[Sequence[AlignedPhone]]) -> GeminationScorer:
         """From segmented sentences. ConfigError if there is hardly a long consonant in them."""
         long: list[tuple[str, float, float]] = []
         shorts: list[float] = []
@@ -67,7 +67,7 @@ class Lengths:
         below = float((logs - tempi).mean() - np.mean(shorts))
         return cls(means, usual + float(middle), slope, max(float(high - low) / _QUARTILES, _LEAST_SPREAD), below)
 
-    def evidence(self, sentence: Sequence[Placed]) -> dict[int, float]:
+    def evidence(self, sentence: Sequence[AlignedPhone]) -> dict[int, float]:
         """Place of each long consonant but the last sign → ln of how much likelier half its time is than all of it.
 
         Some of what the text has long is said short by people too, or is the front end's error: that tells little.
@@ -103,11 +103,11 @@ def _normal(off: float, spread: float) -> float:
     return math.exp(-0.5 * (off / spread) ** 2) / spread
 
 
-def _log_seconds(one: Placed) -> float:
+def _log_seconds(one: AlignedPhone) -> float:
     return math.log(max(one.end - one.start, _SHORTEST_SECONDS))
 
 
-def _tempo(sentence: Sequence[Placed]) -> float:
+def _tempo(sentence: Sequence[AlignedPhone]) -> float:
     """Mean ln seconds of the phones of a sentence but the long ones, whose length is in question."""
     plain = [one for one in sentence if not one.sign.endswith(LONG)] or sentence
     return float(np.mean([_log_seconds(one) for one in plain]))

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import CheckpointError, ConfigError
-from dimts.evaluate.gemination import Lengths
-from dimts.evaluate.phone_recogniser import SIGNS, Placed, features, likeliest_path, number_of
+from dimts.evaluate.gemination import GeminationScorer
+from dimts.evaluate.phone_labels import LABELS, AlignedPhone, features, label_index, viterbi_path
 from dimts.text.phones import LONG, short
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ _APART = 0.5
 """Standard deviations by which the Gaussians of a state begin apart."""
 _QUIETEST, _LOUD, _SPEECH_SHARE = 5, 90, 0.3
 """Percentiles of loudness, and how far from the first to the second speech begins: for the even start."""
-_PLAIN = tuple(sign for sign in SIGNS if not sign.endswith(LONG))
+_PLAIN = tuple(sign for sign in LABELS if not sign.endswith(LONG))
 """What has states of its own: silence, then every sign, long or short."""
 _NUMBERS = {sign: number for number, sign in enumerate(_PLAIN)}
 _UNITS = 1 + _STATES * (len(_PLAIN) - 1)
@@ -70,7 +70,7 @@ def cepstra(wave: Wave) -> Floats:
 class HMMAligner:
     """Models of the phones, ready to find their borders, and how long they usually last."""
 
-    def __init__(self, means: Floats, variances: Floats, log_weights: Floats, lengths: Lengths) -> None:
+    def __init__(self, means: Floats, variances: Floats, log_weights: Floats, lengths: GeminationScorer) -> None:
         self.means, self.variances, self.log_weights = means, variances, log_weights  # [U, K, D], the same, [U, K]
         self.lengths = lengths
 
@@ -106,9 +106,9 @@ class HMMAligner:
             if known is None or turn == _ROUNDS - 1:
                 paths = [_path(models, seen, chain) for seen, chain in zip(frames, chains, strict=True)]
         placed = [_placed(chain[path, 1], told) for chain, path, told in zip(chains, paths, signs, strict=True)]
-        return cls(*models, Lengths.fit(placed))
+        return cls(*models, GeminationScorer.fit(placed))
 
-    def segment(self, wave: Wave, words: Words) -> tuple[Placed, ...]:
+    def segment(self, wave: Wave, words: Words) -> tuple[AlignedPhone, ...]:
         """Begin and end of every sign of `words`; between words there may be silence. AudioError if it is too short."""
         chain, seen = _chain(words), cepstra(wave)
         path = _path((self.means, self.variances, self.log_weights), seen, chain)
@@ -119,7 +119,7 @@ class HMMAligner:
         return {name: getattr(self, name).astype(np.float16) for name in _KEYS}
 
     @classmethod
-    def of(cls, tensors: Mapping[str, npt.NDArray[np.float16]], lengths: Lengths) -> HMMAligner:
+    def of(cls, tensors: Mapping[str, npt.NDArray[np.float16]], lengths: GeminationScorer) -> HMMAligner:
         """The inverse of `tensors`. CheckpointError for tensors of another make."""
         means, variances, log_weights = (np.asarray(tensors[name], np.float64) for name in _KEYS)
         variances = np.maximum(variances, _SMALLEST)
@@ -148,7 +148,7 @@ def _chain(words: Words) -> Whole:
     states, place = [(0, -1)], 0
     for word in words:
         for sign in word:
-            number_of(sign)  # says which sign it does not know
+            label_index(sign)  # says which sign it does not know
             first = 1 + _STATES * (_NUMBERS[short(sign)] - 1)
             states += [(first + number, place) for number in range(_STATES)]
             place += 1
@@ -156,12 +156,12 @@ def _chain(words: Words) -> Whole:
     return np.array(states)
 
 
-def _placed(places: Whole, signs: Sequence[str]) -> tuple[Placed, ...]:
+def _placed(places: Whole, signs: Sequence[str]) -> tuple[AlignedPhone, ...]:
     """[F] the place of each frame → times."""
     starts = np.searchsorted(np.maximum.accumulate(places), np.arange(len(signs)))
     counts = np.bincount(places[places >= 0], minlength=len(signs))
     return tuple(
-        Placed(sign, float(start * FRAME_SECONDS), float((start + count) * FRAME_SECONDS), 1.0)
+        AlignedPhone(sign, float(start * FRAME_SECONDS), float((start + count) * FRAME_SECONDS), 1.0)
         for sign, start, count in zip(signs, starts, counts, strict=True)
     )
 
@@ -204,7 +204,7 @@ def _path(models: Models, seen: Floats, chain: Whole) -> Whole:
     scores = np.logaddexp.reduce(_scores(models, seen), axis=2)
     silent = chain[:, 1] < 0
     skip = np.concatenate(([False, False], silent[1:-1]))  # over a silence
-    return likeliest_path(scores[:, chain[:, 0]], skip)
+    return viterbi_path(scores[:, chain[:, 0]], skip)
 
 
 def _single(every: Floats, said: Whole) -> Models:

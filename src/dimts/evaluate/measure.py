@@ -90,7 +90,7 @@ class MeasuringTools:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredSentence:
     """Everything measured of one spoken sentence."""
 
     name: str
@@ -174,7 +174,7 @@ def sentence_speaker(
     ]
 
 
-def measure(sentence: EvaluationSentence, performed: SpokenSentence, tools: MeasuringTools) -> Measured:
+def measure(sentence: EvaluationSentence, performed: SpokenSentence, tools: MeasuringTools) -> MeasuredSentence:
     """All figures of one spoken sentence."""
     wave = performed.wave
     examined = examine(wave, performed.words, tools.listener, tools.profile, tools.faults)
@@ -182,7 +182,7 @@ def measure(sentence: EvaluationSentence, performed: SpokenSentence, tools: Meas
     reference = sentence.reference if heard else None
     transcript = tools.transcribe(wave) if tools.transcribe else None
     nothing = Edits()
-    return Measured(
+    return MeasuredSentence(
         sentence.name,
         sentence.text,
         examined,
@@ -196,6 +196,6 @@ def measure(sentence: EvaluationSentence, performed: SpokenSentence, tools: Meas
     )
 
 
-def faulty(measured: Sequence[Measured]) -> float:
+def faulty(measured: Sequence[MeasuredSentence]) -> float:
     """Share of sentences with any fault; nan for none."""
     return sum(bool(one.faults) for one in measured) / len(measured) if measured else math.nan

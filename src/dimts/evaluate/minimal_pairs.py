@@ -14,7 +14,8 @@ from typing import Literal
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import DataError
-from dimts.evaluate.phone_recogniser import PhoneRecogniser, words_signs
+from dimts.evaluate.phone_labels import word_labels
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.text.phones import from_ipa
 
 Contrast = Literal["length", "ejection"]
@@ -118,4 +119,4 @@ def _margins(perform: Perform, listener: PhoneRecogniser, pair: Pair, frame: str
 
 
 def _flat(words: Sequence[Sequence[str]]) -> list[str]:
-    return [sign for word in words_signs(words) for sign in word]
+    return [sign for word in word_labels(words) for sign in word]

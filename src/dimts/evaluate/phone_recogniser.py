@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dimts.audio.level import high_pass
-from dimts.audio.spectrum import Matrix, Mel, mel_power
+from dimts.audio.spectrum import Matrix
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError, CheckpointError
 from dimts.base.files import atomic_path
 from dimts.base.plugins import require
-from dimts.text.phones import CONSONANTS, LONG, ROUND, VOWELS, WORD_MARK, is_vowel
+from dimts.evaluate.phone_labels import (
+    FRAME_SECONDS,
+    IMPOSSIBLE,
+    LABELS,
+    AlignedPhone,
+    features,
+    greedy_decode,
+    label_index,
+    viterbi_path,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,68 +44,8 @@ if TYPE_CHECKING:
     from dimts.evaluate.hmm_aligner import HMMAligner
     from dimts.evaluate.phone_network import Network
 
-SIGNS = ("", *VOWELS, *(sign for phone in CONSONANTS for sign in (phone, phone + LONG)))
-"""What it can write; "" is CTC's blank."""
-MEL = Mel(rate=16_000, transform=400, window=400, hop=160, bands=80, low_hz=0.0, high_hz=8000.0)
-"""Whisper's, whose first layers listen here."""
-FRAME_SECONDS = 0.020
-"""One answer."""
 WEIGHTS = Path(__file__).parent / "weights" / "listener.safetensors"
-_RANGE, _TOP, _SHIFT, _SCALE = 8.0, 1.5, 4.0, 4.0
-"""Decades from the floor to the loudest, where the loudest is laid, and Whisper's (x + 4) / 4."""
-_SHORTEST_SECONDS = 0.05
-_IMPOSSIBLE = -1e30
 _KIND = "dimts listener"
-_NUMBERS = {sign: number for number, sign in enumerate(SIGNS)}
-
-
-def signs(phones: Iterable[str]) -> tuple[str, ...]:
-    """Phones as the listener writes them: Cʷ as C w, words run together.
-
-    >>> signs(["kʼʷː", "a", "#", "l"])
-    ('kʼː', 'w', 'a', 'l')
-    """
-    out: list[str] = []
-    for phone in phones:
-        if phone == WORD_MARK:
-            continue
-        plain = phone.removesuffix(LONG)
-        base = plain.removesuffix(ROUND)
-        out.append(base + phone[len(plain) :])
-        if base != plain:
-            out.append("w")
-    return tuple(out)
-
-
-def words_signs(words: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The same for each word, ʔ before a vowel at its start left out."""
-    return [signs(word[1:] if len(word) > 1 and word[0] == "ʔ" and is_vowel(word[1]) else word) for word in words]
-
-
-def features(wave: Wave) -> Matrix:
-    """What the network sees: [F, 80] log-mel at 100 frames a second, the loudest place always at the same value.
-
-    Loudness and offset are thereby gone. AudioError for a wave under 50 ms.
-    """
-    if wave.seconds < _SHORTEST_SECONDS:
-        raise AudioError("evaluate.s_too_short_hear", seconds=wave.seconds)
-    power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL)
-    level = np.log10(np.maximum(power, 1e-20))
-    level = np.maximum(level - level.max(), -_RANGE)
-    seen: Matrix = ((level + _TOP + _SHIFT) / _SCALE).astype(np.float32)
-    return seen
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """One sign in time."""
-
-    sign: str
-    start: float
-    end: float
-    """Seconds."""
-    chance: float
-    """Mean chance of the sign over its frames, by the listener."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +56,17 @@ class Posteriors:
     """[N, signs] natural logarithms of chances, blank first; a frame is 20 ms."""
 
     @cached_property
-    def placed(self) -> tuple[Placed, ...]:
+    def placed(self) -> tuple[AlignedPhone, ...]:
         """The likeliest sign of each frame, repetitions and blanks taken out."""
         best = self.chances.argmax(axis=1)
-        out: list[Placed] = []
+        out: list[AlignedPhone] = []
         first = 0
         for at in range(1, len(best) + 1):
             if at == len(best) or best[at] != best[first]:
                 number = int(best[first])
                 if number:
                     chance = float(np.exp(self.chances[first:at, number]).mean())
-                    out.append(Placed(SIGNS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, chance))
+                    out.append(AlignedPhone(LABELS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, chance))
                 first = at
         return tuple(out)
 
@@ -140,12 +88,12 @@ class Posteriors:
         path = _with_blanks(phones)
         steps = self.chances[:, path].astype(np.float64)  # [N, 2 S + 1]
         skip = _may_skip(path)
-        said = np.full((len(steps) + 1, len(phones) + 1), _IMPOSSIBLE)
+        said = np.full((len(steps) + 1, len(phones) + 1), IMPOSSIBLE)
         said[0, 0] = 0.0
-        state = np.full(len(path) + 2, _IMPOSSIBLE)  # two more in front, from which nothing comes
+        state = np.full(len(path) + 2, IMPOSSIBLE)  # two more in front, from which nothing comes
         for now, step in enumerate(steps):
             if now:
-                two = np.where(skip, state[:-2], _IMPOSSIBLE)
+                two = np.where(skip, state[:-2], IMPOSSIBLE)
                 state[2:] = np.logaddexp(np.logaddexp(state[2:], state[1:-1]), two) + step
             else:
                 state[2:4] = step[:2]
@@ -155,16 +103,16 @@ class Posteriors:
     def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
         """[N] the likeliest timing: 2 k + 1 in a frame of phone k, 2 k in a blank before. AudioError if too short."""
         path = _with_blanks(phones)
-        return likeliest_path(self.chances[:, path].astype(np.float64), _may_skip(path))
+        return viterbi_path(self.chances[:, path].astype(np.float64), _may_skip(path))
 
-    def align(self, phones: Sequence[str]) -> tuple[Placed, ...]:
+    def align(self, phones: Sequence[str]) -> tuple[AlignedPhone, ...]:
         """Where each of `phones` was said, by the likeliest timing. AudioError if the wave is too short for them."""
         taken = self.path(phones)
         placed = []
         for number, sign in enumerate(phones):
             rows = np.flatnonzero(taken == 2 * number + 1)
-            chance = float(np.exp(self.chances[rows, number_of(sign)]).mean())
-            placed.append(Placed(sign, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, chance))
+            chance = float(np.exp(self.chances[rows, label_index(sign)]).mean())
+            placed.append(AlignedPhone(sign, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, chance))
         return tuple(placed)
 
 
@@ -195,7 +143,7 @@ class AlternativeScorer:
         self._whole = float(before[-1, -1])
         self.costs = _costs(before[-1])
         """As `Heard.costs_of_beginnings`."""
-        if self._whole <= _IMPOSSIBLE / 2:
+        if self._whole <= IMPOSSIBLE / 2:
             raise AudioError("evaluate.sound_too_short_phones", phones_count=len(phones))
         anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
         self._begun = before - anything
@@ -207,7 +155,7 @@ class AlternativeScorer:
         ends = self._through[:, first] + self._after[:, last]
         end = int(ends.argmax())
         start = int(self._begun[: end + 1, first].argmax())
-        said = written(self._heard.chances[start:end].argmax(axis=1))
+        said = greedy_decode(self._heard.chances[start:end].argmax(axis=1))
         return Alternative(float(ends[end]) - self._whole, first, said)
 
     def besides(self) -> Alternative:
@@ -218,54 +166,14 @@ class AlternativeScorer:
 
 def _costs(chances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """−ln of chances that are given by their ln."""
-    found: npt.NDArray[np.float64] = np.where(chances > _IMPOSSIBLE / 2, -chances, math.inf)
+    found: npt.NDArray[np.float64] = np.where(chances > IMPOSSIBLE / 2, -chances, math.inf)
     return found
-
-
-def likeliest_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """[N] the state of each frame along the likeliest way (Viterbi 1967).
-
-    `steps` [N, S] ln of the chance of each state in each frame. A way begins in the first state or the second, ends in
-    the last or the last but one, and stays, goes on by one, or, where `skip` [S], comes from two before. AudioError if
-    there are too few frames for it.
-    """
-    count = steps.shape[1]
-    state = np.full(count + 2, _IMPOSSIBLE)  # two more in front, from which nothing comes
-    state[2:4] = steps[0, :2]
-    back = np.zeros(steps.shape, np.int8)
-    for at in range(1, len(steps)):
-        here, one = state[2:], state[1:-1]
-        two = np.where(skip, state[:-2], _IMPOSSIBLE)
-        best = np.maximum(here, one)
-        back[at] = np.where(two > best, 2, one > here)
-        state[2:] = np.maximum(best, two) + steps[at]
-    place = count - 1 if count == 1 or state[-1] >= state[-2] else count - 2
-    if state[place + 2] <= _IMPOSSIBLE / 2:
-        raise AudioError("evaluate.sound_too_short_states", count=count)
-    taken = np.zeros(len(steps), np.int64)
-    for at in range(len(steps) - 1, -1, -1):
-        taken[at] = place
-        place -= int(back[at, place])
-    return taken
-
-
-def written(best: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """The likeliest sign of each frame, [N] numbers → signs, repetitions and blanks taken out."""
-    turns = np.flatnonzero(np.diff(best, prepend=-1))
-    return tuple(SIGNS[best[at]] for at in turns if best[at])
-
-
-def number_of(sign: str) -> int:
-    """Its place in SIGNS. AudioError for a sign the listener does not have."""
-    if sign not in _NUMBERS or not sign:
-        raise AudioError("evaluate.listener_no_sign", sign=sign, signs=" ".join(SIGNS[1:]))
-    return _NUMBERS[sign]
 
 
 def _with_blanks(phones: Sequence[str]) -> list[int]:
     path = [0]
     for phone in phones:
-        path += [number_of(phone), 0]
+        path += [label_index(phone), 0]
     return path
 
 
@@ -316,9 +224,9 @@ class PhoneRecogniser:
             state = torch_files.load_file(str(path))
         except safetensors.SafetensorError as error:
             raise CheckpointError("evaluate.no_listener_2", path=path, error=error) from error
-        if notes.get("kind") != _KIND or json.loads(notes.get("signs", "[]")) != list(SIGNS):
+        if notes.get("kind") != _KIND or json.loads(notes.get("signs", "[]")) != list(LABELS):
             raise CheckpointError("evaluate.no_listener_version", path=path)
-        network = Network(NetworkSpec(**json.loads(notes["spec"])), len(SIGNS))
+        network = Network(NetworkSpec(**json.loads(notes["spec"])), len(LABELS))
         borders = {name: state.pop(name) for name in list(state) if name.startswith(_BORDERS)}
         try:
             network.load_state_dict(_unpacked(state))
@@ -335,7 +243,7 @@ class PhoneRecogniser:
         state = _packed(self.network.state_dict())
         notes = {
             "kind": _KIND,
-            "signs": json.dumps(SIGNS, ensure_ascii=False),
+            "signs": json.dumps(LABELS, ensure_ascii=False),
             "spec": json.dumps(asdict(self.network.spec)),
             "notes": json.dumps(self.notes, ensure_ascii=False, sort_keys=True),
         }
@@ -360,11 +268,11 @@ _BORDERS, _LENGTHS = "segmenter.", "lengths"
 
 
 def _segmenter(tensors: Mapping[str, Tensor], lengths: str) -> HMMAligner:
-    from dimts.evaluate.gemination import Lengths
+    from dimts.evaluate.gemination import GeminationScorer
     from dimts.evaluate.hmm_aligner import HMMAligner
 
     arrays = {name.removeprefix(_BORDERS): tensor.numpy() for name, tensor in tensors.items()}
-    return HMMAligner.of(arrays, Lengths(**json.loads(lengths)))
+    return HMMAligner.of(arrays, GeminationScorer(**json.loads(lengths)))
 
 
 _ROW_SCALE = ".scale"

@@ -16,7 +16,7 @@ from pathlib import Path
 from dimts.base.errors import DataError, TextError
 from dimts.base.plugins import resolve
 from dimts.evaluate.metrics import Edits, align, edits
-from dimts.evaluate.phone_recogniser import words_signs
+from dimts.evaluate.phone_labels import word_labels
 from dimts.text.frontend import BACKENDS, Chain, ChainSettings
 from dimts.text.phones import LONG, from_ipa, is_vowel, short
 
@@ -172,7 +172,7 @@ def score(name: str, say: Say, gold: Gold) -> Scores:
 
 
 def _scored(phones: Sequence[str]) -> Phones:
-    return words_signs([phones])[0] if phones else ()
+    return word_labels([phones])[0] if phones else ()
 
 
 def _plain(phones: Phones) -> Phones:

@@ -26,7 +26,7 @@ import numpy as np
 
 from dimts.base.errors import DataError
 from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better, share
-from dimts.evaluate.measure import Measured
+from dimts.evaluate.measure import MeasuredSentence
 
 WEIGHTS = {"intelligible": 0.45, "faultless": 0.15, "alike": 0.15, "foreseen": 0.15, "clean": 0.1}
 _BABBLE = 0.7
@@ -39,7 +39,7 @@ _CLEAN = (1.0, 4.0)
 _EVEN = 0.02
 """A part in which two voices differ by less than this is no reason."""
 
-Figure = Callable[[Measured], float]
+Figure = Callable[[MeasuredSentence], float]
 
 FIGURES: dict[str, tuple[str, Figure, int]] = {
     "per": ("phone errors", lambda one: one.examined.errors.rate, -1),
@@ -64,7 +64,7 @@ _MOST_DB = 60.0
 """Digital silence between words would make a mean infinite."""
 
 
-def parts(one: Measured) -> dict[str, float]:
+def parts(one: MeasuredSentence) -> dict[str, float]:
     """The parts of a sentence's worth, each 0 to 1; nan where it could not be measured."""
     like, clean = one.examined.likeness, one.quality.overall if one.quality else math.nan
     intelligible = 1.0 - min(1.0, one.examined.errors.rate / _BABBLE)
@@ -78,7 +78,7 @@ def parts(one: Measured) -> dict[str, float]:
     }
 
 
-def worth(one: Measured) -> float:
+def worth(one: MeasuredSentence) -> float:
     """A sentence's worth, 0 to 100."""
     known = {name: value for name, value in parts(one).items() if not math.isnan(value)}
     return 100.0 * sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
@@ -142,7 +142,7 @@ class Ranking:
         }
 
 
-def rank(voices: Mapping[str, Sequence[Measured]]) -> Ranking:
+def rank(voices: Mapping[str, Sequence[MeasuredSentence]]) -> Ranking:
     """Order voices that said the same sentences. DataError for none, or for voices with unlike lists."""
     lists = {tuple(one.name for one in measured) for measured in voices.values()}
     if len(lists) != 1 or not next(iter(lists)):
@@ -157,7 +157,7 @@ def rank(voices: Mapping[str, Sequence[Measured]]) -> Ranking:
     return Ranking(tuple(standings), chance, tuple(_why(first, second, chance)))
 
 
-def _stand(name: str, measured: Sequence[Measured]) -> Standing:
+def _stand(name: str, measured: Sequence[MeasuredSentence]) -> Standing:
     figures = {}
     for key, (_, read, _) in FIGURES.items():
         weights = [float(one.examined.errors.expected) for one in measured] if key.startswith("per") else None

@@ -17,7 +17,7 @@ import numpy as np
 from dimts.audio.augment import change_vocal_tract
 from dimts.audio.formant import Formant, FormantSettings, variants
 from dimts.audio.wave import Wave
-from dimts.evaluate.phone_recogniser import MEL, signs
+from dimts.evaluate.phone_labels import MEL, phone_labels
 from dimts.text.phones import CONSONANTS, LONG, ROUND
 
 Words = list[tuple[str, ...]]
@@ -104,7 +104,7 @@ def lessons(rng: random.Random, settings: SyntheticSpeechSettings) -> Iterator[t
         wave = change_vocal_tract(wave, 1 / rng.uniform(*_SHORTENINGS), MEL.rate)
         if rng.random() < settings.spoil_share:
             wave = spoil(wave, rng)
-        yield wave, tuple(sign for word in words for sign in signs(word))
+        yield wave, tuple(sign for word in words for sign in phone_labels(word))
 
 
 def spoil(wave: Wave, rng: random.Random) -> Wave:
@@ -209,4 +209,6 @@ def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarra
 
 def said_by(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
     """Sentences spoken plainly by one voice, with their signs: for tests of hearing."""
-    return [(voice.speak(words, mark), tuple(sign for word in words for sign in signs(word))) for words in sentences]
+    return [
+        (voice.speak(words, mark), tuple(sign for word in words for sign in phone_labels(word))) for words in sentences
+    ]

@@ -32,7 +32,8 @@ from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate.hmm_aligner import HMMAligner
 from dimts.evaluate.metrics import Edits, edits, per, phone_class
-from dimts.evaluate.phone_recogniser import MEL, SIGNS, PhoneRecogniser, features, signs, words_signs
+from dimts.evaluate.phone_labels import LABELS, MEL, features, phone_labels, word_labels
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.synthetic_speech import (
     HELD_OUT_VARIANTS,
     SyntheticSpeechSettings,
@@ -105,7 +106,7 @@ _TELL_EVERY = 10
 
 def utterance_words(row: Utterance) -> list[tuple[str, ...]]:
     """The signs that should be heard in each word of a clip."""
-    return [word for word in words_signs(word.split() for word in row.phones.split(f" {WORD_MARK} ")) if word]
+    return [word for word in word_labels(word.split() for word in row.phones.split(f" {WORD_MARK} ")) if word]
 
 
 def utterance_signs(row: Utterance) -> tuple[str, ...]:
@@ -224,7 +225,7 @@ def formant_segmenter(seed: int) -> HMMAligner:
         rate = rng.uniform(settings.slowest, settings.fastest)
         voice = Formant(FormantSettings(rate=rate, pitch=rng.uniform(0.7, 1.5), variant=rng.choice(names)))
         spoken = voice.speak_timed(words, "።")
-        clips.append((spoken.wave, [signs(word) for word in words]))
+        clips.append((spoken.wave, [phone_labels(word) for word in words]))
         known.append([part for word, times in zip(words, spoken.times, strict=True) for part in _parts(word, times)])
     return HMMAligner.fit(clips, known, _BORDER_MIXTURES)
 
@@ -232,7 +233,7 @@ def formant_segmenter(seed: int) -> HMMAligner:
 def _parts(word: Sequence[str], times: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
     """Times of phones → of signs: Cʷ, which is heard as two, is parted in its middle."""
     for phone, (start, end) in zip(word, times, strict=True):
-        edges = np.linspace(start, end, len(signs([phone])) + 1)
+        edges = np.linspace(start, end, len(phone_labels([phone])) + 1)
         yield from ((float(first), float(last)) for first, last in itertools.pairwise(edges))
 
 
@@ -250,7 +251,7 @@ def _train(
     torch.manual_seed(settings.seed)
     network = begun
     if settings.from_scratch:
-        network = Network(replace(begun.spec, width=settings.width, blocks=settings.blocks), len(SIGNS))
+        network = Network(replace(begun.spec, width=settings.width, blocks=settings.blocks), len(LABELS))
         network.ear.load_state_dict(begun.ear.state_dict())
     network.train()
     network.ear.requires_grad_(False)
@@ -325,7 +326,7 @@ class _Source:
             mels, said = self._heard(number, random.Random(f"{self.settings.seed} lesson {number}"))
             with torch.no_grad():
                 states, _ = self.ear(torch.from_numpy(mels)[None], torch.tensor([len(mels)]))
-            self._kept[number] = states[0].half(), tuple(SIGNS.index(sign) for sign in said)
+            self._kept[number] = states[0].half(), tuple(LABELS.index(sign) for sign in said)
         return self._kept[number]
 
     def _heard(self, number: int, rng: random.Random) -> tuple[np.ndarray, Sequence[str]]:
