@@ -1,1 +1,1 @@
-"""The ground floor: errors, doubts, settings, plug-ins, places. Imports nothing of ours."""
+"""The lowest layer: errors, messages, settings, plug-ins, files. Imports nothing else of dimts."""

@@ -3,7 +3,7 @@
 A settings class is a frozen dataclass whose fields have defaults and a docstring each; allowed
 choices are a `Literal`, a range is checked in the class's own `__post_init__` (raise ConfigError).
 A key that was renamed stands in the class's `RENAMED: ClassVar[dict[str, str]]`, old → new whole key
-("parts": "train.trainable"): whoever still uses it is told the new one.
+("parts": "train.trainable"): the error for the old one names the new one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ DimtsError                      for people: one line, one remedy, exit code 2
 ├ CheckpointError               weights that do not fit, or must not be loaded
 ├ DownloadError                 published files could not be fetched or verified
 ├ TrainingError                 training cannot start or go on
-└ SynthesisError                nothing said, too long, no voice
+└ SynthesisError                nothing could be spoken, too long, no voice
 
 Anything else that is raised is a bug of ours.
 """
@@ -122,7 +122,7 @@ class TrainingError(DimtsError):
 
 
 class SynthesisError(DimtsError):
-    """Nothing could be said."""
+    """No speech could be made."""
 
 
 _STORAGE = {

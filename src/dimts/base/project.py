@@ -1,4 +1,4 @@
-"""Where things lie in a project folder, and the one door to its settings.
+"""Paths of a project folder, and its settings.
 
 dimts.toml recordings/ clips/ manifest.jsonl lexicon.tsv codes/ runs/<when>/ voices/
 """

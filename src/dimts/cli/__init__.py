@@ -1,4 +1,4 @@
-"""What people type. Every command sets settings and calls one function of the floors below."""
+"""The command line. Every command builds settings and calls one function of the lower layers."""
 
 from __future__ import annotations
 

@@ -270,11 +270,11 @@ def _show_stats(found: Stats) -> None:
         print(f"{low:5.1f}–{low + LENGTH_STEP_SECONDS:4.1f} s {found.lengths[step]:6d} {drawn}")
     print()
     print(f"sentences {len(found.distinct)} different, {found.words} words")
-    print(f"phones    {len(found.phones)} different, {sum(found.phones.values())} said")
+    print(f"phones    {len(found.phones)} different, {sum(found.phones.values())} in all")
     print(f"  missing {' '.join(found.missing) or '–'}")
     print(f"  rare    {' '.join(found.rare) or '–'}")
     print(f"  long    {' '.join(found.long_phones) or '–'}")
-    print(f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} said once")
+    print(f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} only once")
 
 
 def _show_verdict(rows: list[Utterance], found: ClipVerdict, *, every: bool) -> None:

@@ -82,9 +82,9 @@ def _take(project: Project, speech: Path, clips: int) -> str:
     from dimts.base.files import write_text
 
     real = (speech / _METADATA).is_file()
-    said = _copy(project, speech, clips) if real else _synthesise(project, clips)
-    write_text(note, said + "\n")
-    return said
+    source = _copy(project, speech, clips) if real else _synthesise(project, clips)
+    write_text(note, source + "\n")
+    return source
 
 
 def _copy(project: Project, speech: Path, clips: int) -> str:
@@ -178,7 +178,7 @@ def write(
         "clips kept": f"{len(kept)} of {len(rows)}, {sum(row.seconds for row in kept) / 60:.1f} minutes",
         "speakers": ", ".join(sorted(stats.speakers)),
         "splits": ", ".join(f"{split} {count}" for split, count in sorted(stats.splits.items())),
-        "phones heard": f"{sum(stats.phones.values())}, {len(stats.phones)} kinds ({len(stats.long_phones)} long), "
+        "phones": f"{sum(stats.phones.values())}, {len(stats.phones)} kinds ({len(stats.long_phones)} long), "
         f"{len(stats.diphones)} kinds of pairs; never: {' '.join(stats.missing) or 'none'}",
         "training": f"{run.steps} steps in {run.seconds:.0f} s, ended: {run.ended}",
         "run folder": str(run.folder),

@@ -176,10 +176,10 @@ def _g2p() -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name, kind in BACKENDS.items():
         answers, doubt = GuardedBackend(name, kind, _BACKEND_SECONDS).ask([_WORD])
-        said = "".join(answers.get(_WORD, ()))
+        phones = "".join(answers.get(_WORD, ()))
         rows[name] = {
             "usable": doubt is None,
-            "says": f"{_WORD} = {said}" if said else "",
+            "says": f"{_WORD} = {phones}" if phones else "",
             "why": doubt.message.line() if doubt else "",
         }
     return rows

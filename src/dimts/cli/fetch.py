@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         revision: str | None = typer.Option(
             None,
             "--revision",
-            help="Another commit, tag or branch than the pinned one; its checksums are those the hub tells.",
+            help="Another commit, tag or branch than the pinned one; its checksums are those the hub gives.",
         ),
         unpinned: bool = typer.Option(
             False, "--unpinned", help="With --from: take files whose checksums are not the published ones."

@@ -26,14 +26,14 @@ def find() -> str | None:
 
 
 class Loudspeaker:
-    """A player at work: what is written is heard."""
+    """A player process: samples written to it are played."""
 
     def __init__(self, name: str, rate: int) -> None:
         self._name = name
         arguments = [part.format(rate=rate) for part in PLAYERS[name]]
-        self._told = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         self._process = subprocess.Popen(  # noqa: S603 (one of PLAYERS, no text of the user's)
-            [name, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._told
+            [name, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._stderr
         )
         self._pipe = cast(BinaryIO, self._process.stdin)
 
@@ -50,9 +50,9 @@ class Loudspeaker:
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
         if self._process.wait():
-            self._told.seek(0)
-            told = " ".join(self._told.read().decode(errors="replace").split())
-            raise ConfigError("cli.player_failed", name=self._name, reason=told[-200:] or self._process.returncode)
+            self._stderr.seek(0)
+            reason = " ".join(self._stderr.read().decode(errors="replace").split())
+            raise ConfigError("cli.player_failed", name=self._name, reason=reason[-200:] or self._process.returncode)
 
     def stop(self) -> None:
         """Silence at once."""
@@ -61,12 +61,12 @@ class Loudspeaker:
             self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
-        self._told.close()
+        self._stderr.close()
 
 
 @contextlib.contextmanager
 def playing(rate: int) -> Iterator[Loudspeaker]:
-    """What is written here is heard; leaving waits for the end of the sound, an error or Ctrl-C silences it.
+    """A file whose samples are played; leaving waits for the end of the sound, an error or Ctrl-C silences it.
 
     Raises ConfigError if there is no player, or it fails.
     """

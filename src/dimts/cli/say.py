@@ -41,7 +41,7 @@ _OUT = typer.Option(
     help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output; a folder "
     "is --out-dir. Default: a wav named after the text, in this folder.",
 )
-_PLAY = typer.Option(False, "--play", help="Let it be heard as it is made, on this machine's loudspeaker.")
+_PLAY = typer.Option(False, "--play", help="Play it as it is made, on this machine's loudspeaker.")
 _SOURCE = typer.Option(None, "--input", "-i", metavar="FILE", help="Say a text file (UTF-8).")
 _STDIN = typer.Option(
     False, "--stdin", help="Say what comes on standard input; with '-o -' or --play line by line, as it comes."
@@ -77,7 +77,7 @@ _TIMINGS = typer.Option(
     [],
     "--timings",
     metavar="FILE",
-    help="Also write when each phrase, word and phone is said: .srt, .vtt, .TextGrid or .json; may be repeated.",
+    help="Also write when each phrase, word and phone is spoken: .srt, .vtt, .TextGrid or .json; may be repeated.",
 )
 _FORM = typer.Option("wav", "--format", help="Format of '-o -' (wav, or raw: 16-bit, 24 kHz) and --out-dir.")
 _PROJECT = typer.Option(
@@ -214,24 +214,24 @@ def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timi
     marks: list[Mark] = []
     seconds = 0.0
     with writing(out, RATE) as file:
-        for said in _watched(speaker.perform(text, voice), text):
-            seconds += _put(file, said)
-            marks += _marks(said)
+        for phrase in _watched(speaker.perform(text, voice), text):
+            seconds += _put(file, phrase)
+            marks += _marks(phrase)
     show(Message("cli.sound_written", path=out, seconds=seconds, voice=speaker.engine.name))
     for path in timings:
         write(path, marks, seconds)
         show(Message("cli.timings_written", path=path))
 
 
-def _put(file: Writer, said: SynthesisedPhrase) -> float:
+def _put(file: Writer, phrase: SynthesisedPhrase) -> float:
     """Write a phrase and its pause; returns their seconds."""
     from dimts.audio.wave import Wave
     from dimts.speak import RATE
 
-    file.write(said.wave)
-    if said.pause:
-        file.write(Wave.silence(said.pause, RATE))
-    return said.wave.seconds + said.pause
+    file.write(phrase.wave)
+    if phrase.pause:
+        file.write(Wave.silence(phrase.pause, RATE))
+    return phrase.wave.seconds + phrase.pause
 
 
 def _watched(phrases: Iterator[SynthesisedPhrase], text: str) -> Iterator[SynthesisedPhrase]:
@@ -244,22 +244,24 @@ def _watched(phrases: Iterator[SynthesisedPhrase], text: str) -> Iterator[Synthe
         return
     letters = 0
     with progress_bar() as on_progress:
-        for said in phrases:
-            yield said
-            letters += len(said.phrase.written) + 1
-            on_progress(Progress("say", min(letters, len(text)), len(text), "letters", values={"seconds": said.start}))
+        for phrase in phrases:
+            yield phrase
+            letters += len(phrase.phrase.written) + 1
+            on_progress(
+                Progress("say", min(letters, len(text)), len(text), "letters", values={"seconds": phrase.start})
+            )
 
 
-def _marks(said: SynthesisedPhrase) -> list[Mark]:
+def _marks(phrase: SynthesisedPhrase) -> list[Mark]:
     """Phrase, words and phones as marks; phrases without words are pauses and have none."""
     from dimts.audio.timings import Mark
 
-    if not said.words:
+    if not phrase.words:
         return []
-    written, mark = said.phrase.written, said.phrase.mark
+    written, mark = phrase.phrase.written, phrase.phrase.mark
     shown = written if written.endswith(mark) else written + mark
-    marks = [Mark("phrase", shown, said.start, said.start + said.wave.seconds)]
-    for word in said.words:
+    marks = [Mark("phrase", shown, phrase.start, phrase.start + phrase.wave.seconds)]
+    for word in phrase.words:
         marks.append(Mark("word", word.word, word.start, word.end))
         marks += [Mark("phone", phone, start, end) for phone, start, end in word.phones]
     return marks
@@ -298,7 +300,7 @@ def _check_format(form: str, out: Path | None) -> None:
 def _stream(
     texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, form: str, target: BinaryIO | Loudspeaker
 ) -> None:
-    """Speech into `target` as it is made; a line with no Amharic is told of and passed over."""
+    """Speech into `target` as it is made; a line with no Amharic is reported and passed over."""
     from dimts.base.errors import TextError
 
     begun = False
@@ -378,7 +380,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
             else:
                 try:
                     with writing(folder / name, RATE) as file:
-                        seconds = sum(_put(file, said) for said in speaker.perform(paragraph, voice))
+                        seconds = sum(_put(file, phrase) for phrase in speaker.perform(paragraph, voice))
                     row = {"file": name, "text": paragraph, "seconds": round(seconds, 3), "key": key}
                     try:
                         with index.open("a", encoding="utf-8") as lines:

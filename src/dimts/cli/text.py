@@ -180,14 +180,14 @@ def _show_spans(normalised: Normalised) -> None:
         if span.kind == "text" and not span.spoken.strip():
             continue
         carried = f" [{span.value}]" if span.value else ""
-        taken, said = span.written.strip(), span.spoken.strip()
-        print(f"  {span.start}-{span.end}\t{span.kind}\t{taken}\t→ {said}{carried}\t({span.why})")
+        written, spoken = span.written.strip(), span.spoken.strip()
+        print(f"  {span.start}-{span.end}\t{span.kind}\t{written}\t→ {spoken}{carried}\t({span.why})")
 
 
 def _show_phrases(phrases: list[Phrase]) -> None:
     notes: dict[str, int] = {}  # a reason that holds for many words is printed once, below
-    heard = Counter(reason for phrase in phrases for word in phrase.words for reason in set(_reasons(word)))
-    common = {reason for reason, words in heard.items() if words > 1}
+    counts = Counter(reason for phrase in phrases for word in phrase.words for reason in set(_reasons(word)))
+    common = {reason for reason, words in counts.items() if words > 1}
     for phrase in phrases:
         rate = f" at rate {phrase.rate:g}" if phrase.rate != 1 else ""
         print(f"\n| {phrase.spoken}  ({phrase.pause_seconds:g} s pause{rate})")
