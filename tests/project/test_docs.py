@@ -29,7 +29,7 @@ PAGES = sorted(
 )
 RUN = {
     "README.md", "docs/tutorials/first-voice.md", "docs/api/index.md", "docs/text.md", "docs/pronunciation.md",
-    "docs/formant.md",
+    "docs/formant.md", "docs/messages.md",
 }  # fmt: skip
 """Pages whose Python is run; that of the others needs a server or a trained voice: parsed, its imports made."""
 SHELLS = {"sh", "bash", "console", "powershell", ""}
