@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import typer
-from click import get_current_context
 
 from dimts.base.messages import Message
 from dimts.cli.output import show
@@ -91,6 +90,7 @@ _LIST_VOICES = typer.Option(False, "--voices", help="List the voices of --model 
 
 
 def say(
+    context: typer.Context,
     text: str | None = _TEXT,
     out: str | None = _OUT,
     play: bool = _PLAY,
@@ -150,7 +150,7 @@ def say(
         weights=weights,
     )
     speaker, chosen = speaker_of(voice, model, settings, project, lexicon, device, overrides)
-    get_current_context().call_on_close(lambda: show_fallbacks(speaker.frontend.chain.fallbacks()))
+    context.call_on_close(lambda: show_fallbacks(speaker.frontend.chain.fallbacks()))
     if list_voices:
         print("\n".join(speaker.voices) or f"({speaker.engine.name} has one voice)")
         return
