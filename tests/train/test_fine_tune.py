@@ -258,7 +258,7 @@ def test_numbers_that_are_none_are_skipped_then_the_run_is_given_up(
     from dimts.train.trainer import Trainer
 
     def poisoned(self: Trainer, *args: object, **kwargs: object) -> dict[str, object]:
-        if self.taken >= 2:
+        if self.stats.steps >= 2:
             with torch.no_grad():
                 self.model.gpt.mel_head.bias[0] = float("nan")
         return step(self, *args, **kwargs)  # type: ignore[arg-type]

@@ -32,6 +32,16 @@ BASE = {"steps": 2, "batches.seconds": 6.0, "reference.min_seconds": 1.0, "refer
 RISING = {"steps": 5, "evaluate_every": 1, "stop.patience": 0, "stop.divergence_rises": 0}
 """With dev losses that rise from evaluation to evaluation."""
 
+SPEAKER = {"stage": "speaker"}
+DVAE = {"stage": "dvae", "steps": 3, "dvae.autoencoder_steps": 1}
+DECODER = {
+    "stage": "decoder",
+    "decoder.discriminators": "spectrogram",
+    "decoder.speaker_weight": 1.0,
+    "decoder.crop_frames": 16,
+}
+SYNTHETIC = {"synthetic.share": 1.0, "synthetic.dev_clips": 2, "synthetic.clips": 2, "synthetic.speakers": 1}
+
 FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     # option: (in which setting, changed to)
     "base": ({}, {"base": "GOLDEN"}),
@@ -94,16 +104,49 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "stop.divergence_rises": (RISING, {"stop.divergence_rises": 2}),
     "stop.divergence_rise": ({**RISING, "stop.divergence_rises": 2}, {"stop.divergence_rise": 9.0}),
     "stop.bad_steps": ({}, {"stop.bad_steps": 1}),
+    "stage": ({}, SPEAKER),
+    "synthetic.share": ({}, {"synthetic.share": 0.5}),
+    "synthetic.texts": (SYNTHETIC, {"synthetic.texts": "texts.txt"}),
+    "synthetic.clips": (SYNTHETIC, {"synthetic.clips": 3}),
+    "synthetic.dev_clips": (SYNTHETIC, {"synthetic.dev_clips": 3}),
+    "synthetic.speakers": (SYNTHETIC, {"synthetic.speakers": 99}),
+    "synthetic.min_words": (SYNTHETIC, {"synthetic.min_words": 4}),
+    "synthetic.max_words": (SYNTHETIC, {"synthetic.max_words": 2}),
+    "speaker.steps": (SPEAKER, {"speaker.steps": 3}),
+    "speaker.seconds": (SPEAKER, {"speaker.seconds": 12.0}),
+    "speaker.learning_rate": (SPEAKER, {"speaker.learning_rate": 5e-4}),
+    "speaker.crop_seconds": (SPEAKER, {"speaker.crop_seconds": 1.0}),
+    "speaker.similarity_weight": (SPEAKER, {"speaker.similarity_weight": 2.0}),
+    "dvae.steps": (DVAE, {"dvae.steps": 4}),
+    "dvae.seconds": (DVAE, {"dvae.seconds": 12.0}),
+    "dvae.learning_rate": (DVAE, {"dvae.learning_rate": 1e-3}),
+    "dvae.autoencoder_steps": (DVAE, {"dvae.autoencoder_steps": 2}),
+    "dvae.crop_seconds": (DVAE, {"dvae.crop_seconds": 1.0}),
+    "dvae.decay": (DVAE, {"dvae.decay": 0.9}),
+    "dvae.commitment": (DVAE, {"dvae.commitment": 0.25}),
+    "dvae.restart_below": (DVAE, {"dvae.restart_below": 0.9}),
+    "decoder.steps": (DECODER, {"decoder.steps": 3}),
+    "decoder.seconds": (DECODER, {"decoder.seconds": 12.0}),
+    "decoder.learning_rate": (DECODER, {"decoder.learning_rate": 5e-4}),
+    "decoder.crop_frames": (DECODER, {"decoder.crop_frames": 32}),
+    "decoder.discriminators": (DECODER, {"decoder.discriminators": "none"}),
+    "decoder.discriminator_after": (DECODER, {"decoder.discriminator_after": 1}),
+    "decoder.mel_weight": (DECODER, {"decoder.mel_weight": 15.0}),
+    "decoder.feature_weight": (DECODER, {"decoder.feature_weight": 4.0}),
+    "decoder.speaker_weight": (DECODER, {"decoder.speaker_weight": 9.0}),
+    "decoder.speaker_every": (DECODER, {"decoder.speaker_every": 1}),
+    "decoder.speaker_seconds": (DECODER, {"decoder.speaker_seconds": 0.6}),
 }
 _SLOW = {"compile"}
 ELSEWHERE = {
-    "sharding": "test_processes.py::test_two_processes_do_what_one_does",
+    "sharding": "test_distributed.py::test_two_processes_do_what_one_does",
     "ray.workers": "test_cluster.py::test_ray_workers_do_what_one_process_does",
     "ray.address": "test_cluster.py::test_ray_workers_do_what_one_process_does",
     "ray.cores": "test_cluster.py::test_ray_workers_do_what_one_process_does",
     "ray.retries": "test_cluster.py::test_a_worker_that_is_killed_is_replaced",
+    "dvae.min_perplexity": "test_stages.py::test_a_collapsed_codebook_stops_the_run_with_a_remedy",
 }
-"""Options that need several processes → the test that runs them and looks at their line in the table."""
+"""Options that need several processes or a longer run → the test that runs them and looks at their line."""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +159,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator
     patch.setitem(SPECS, "v2", dataclasses.replace(SMALL, layers=3))
     projects = {name: prepared(root / name, clips=6, seconds=2.2) for name in ("PLAIN", "OTHER", "SPOILT")}
     spoilt = projects["SPOILT"]
+    text = "\n".join(row.text for row in Manifest.read(projects["PLAIN"].manifest)[:2])
+    (projects["PLAIN"].root / "texts.txt").write_text(text, encoding="utf-8")
     Wave(np.zeros(4000, np.float32), 22_050).save(spoilt.root / Manifest.read(spoilt.manifest)[0].path)
     yield SimpleNamespace(projects=projects, golden=shared / "golden", runs={}, patch=patch)
     patch.undo()
@@ -149,7 +194,7 @@ def _run(workshop: SimpleNamespace, changes: Mapping[str, Any]) -> FineTuneResul
     with pytest.MonkeyPatch.context() as patch:
         if changed.get("evaluate_every") == 1:
             scripted = iter(3.0 - 0.1 * n if falling else 3.0 + 0.1 * n for n in range(99))
-            patch.setattr(Trainer, "_dev_losses", lambda self: (0.0, next(scripted)))
+            patch.setattr(Trainer, "_dev_losses", lambda self: {"text": 0.0, "mel": next(scripted)})
         run = fine_tune(project, from_table(TrainSettings, values, "train"), new=True, scorers={"first": _First})
     shutil.rmtree(run.folder / "checkpoints")
     workshop.runs[key] = run

@@ -34,6 +34,13 @@ def train(
     ),
     size: str = typer.Option("", "--size", help="Size of the random engine: tiny or v2.", show_default=False),
     steps: int = typer.Option(0, "--steps", min=0, help="Optimizer steps of the run; 0: as dimts.toml says."),
+    stages: str = typer.Option(
+        "",
+        "--stages",
+        metavar="LIST",
+        help="Parts to train one after another: all, or some of speaker,dvae,gpt,decoder; without, train.stage alone.",
+        show_default=False,
+    ),
     lora: bool = typer.Option(False, "--lora", help="Train adapters beside frozen weights: a third of the memory."),
     settings: list[str] = typer.Option(
         None,
@@ -63,7 +70,7 @@ def train(
     from dimts.base.errors import ConfigError, storage_error
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
-    from dimts.train.settings import TrainSettings
+    from dimts.train.settings import TrainSettings, read_stages, steps_of
 
     if as_json and not dry_run:
         raise ConfigError("cli.json_needs_dry_run")
@@ -75,9 +82,17 @@ def train(
         return
     flags = [f"train.base={base}"] if base else []
     flags += [f"train.size={size}"] if size else []
-    flags += [f"train.steps={steps}", "train.epochs=0"] if steps else []
     flags += ["train.parts=lora"] if lora else []
+    names = read_stages(stages) if stages else ()
+    flags += [f"train.stage={names[0]}"] if len(names) == 1 else []
     chosen = opened.settings("train", TrainSettings, (*flags, *(settings or ())))
+    if steps:
+        if len(names) > 1:
+            raise ConfigError("train.steps_of_several_stages", stages=stages)
+        flags += steps_of(chosen.stage, steps)
+        chosen = opened.settings("train", TrainSettings, (*flags, *(settings or ())))
+    if len(names) > 1 and (ray or dry_run):
+        raise ConfigError("train.stages_one_by_one", option="--ray" if ray else "--dry-run")
     with progress_bar() as on_progress:
         try:
             if dry_run:
@@ -87,6 +102,12 @@ def train(
                 return
             from dimts.cli.metrics import SCORERS
 
+            if len(names) > 1:
+                from dimts.train.pipeline import train_stages
+
+                for run in train_stages(opened, chosen, names, on_progress, new=new, scorers=SCORERS):
+                    _show(run)
+                return
             if ray:
                 from dimts.train.cluster import fine_tune_on_ray
 

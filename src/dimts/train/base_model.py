@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from dimts.base.config import to_dict
+from dimts.base.errors import CheckpointError
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback
 from dimts.base.project import Project
 from dimts.base.version import __version__
@@ -22,6 +24,7 @@ from dimts.data.manifest import Utterance
 from dimts.text.ethiopic import letter
 from dimts.text.frontend import MARKS, Frontend, FrontendSettings
 from dimts.text.phones import inventory
+from dimts.train.code_cache import Coder
 from dimts.train.codebook import lay
 from dimts.train.runs import identity
 from dimts.train.settings import TrainSettings
@@ -34,10 +37,13 @@ from dimts.xtts.model import XTTS
 from dimts.xtts.spec import SPECS
 from dimts.xtts.vocabulary import Vocabulary
 
-REHEARSAL = (
-    "no train.base: a {size} engine with random weights is trained, a rehearsal of the whole way that learns no real "
-    "voice; for one, run 'dimts fetch' and then 'dimts train PROJECT --base FOLDER'"
-)
+STAGE_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "speaker": ("timbre.",),
+    "dvae": ("dvae.", "mel_stats"),
+    "gpt": ("gpt.", "conditioning."),
+    "decoder": ("vocoder.",),
+}
+"""Names of the tensors that each stage trains begin so."""
 _PIECES = 200
 """Merged pieces of fidel in the vocabulary of an engine made on the spot."""
 _SAMPLED_SPELLINGS = 8
@@ -65,7 +71,11 @@ class TrainableModel:
     """Where the base lies; None for an engine made on the spot."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """coqui's config.json of the base."""
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Message] = field(default_factory=list)
+    learnt: set[str] = field(default_factory=set)
+    """Stages that have been trained, here or before."""
+    codes_of_gpt: str = ""
+    """Fingerprint of the DVAE that the GPT learnt the codes of; empty: unknown."""
     respelt: dict[str, str] = field(default_factory=dict)
     """Utterance → spelling, where the manifest's is not that of the settings any more."""
 
@@ -73,6 +83,22 @@ class TrainableModel:
     def front_end(self) -> dict[str, Any]:
         """The front end as a bundle carries it."""
         return {"version": __version__, "settings": to_dict(self.frontend)}
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether parts of the model are still as random as they were made."""
+        return self.random and not set(STAGE_PREFIXES) <= self.learnt
+
+    def note_trained(self, stage: str) -> None:
+        """Record that a stage was trained, and on which codes."""
+        self.learnt.add(stage)
+        if stage == "gpt":
+            self.codes_of_gpt = self.coder_name
+
+    @property
+    def coder_name(self) -> str:
+        """Fingerprint of the DVAE; empty without one."""
+        return Coder(self.model.dvae, self.model.mel_stats, self.model.spec).name if self.model.dvae else ""
 
     def learnt_whole(self) -> list[str]:
         """Names of the parameters that learn themselves, not by an adapter beside them."""
@@ -113,14 +139,14 @@ def load_base(
     respelt = _respelt(project, frontend, used, on_progress)
     spellings = [respelt.get(row.id, row.spelling) for row in used]
     if settings.base:
-        engine = _from_base(settings.base, frontend, spellings, settings.seed)
+        engine = _from_base(settings.base, frontend, spellings, settings.seed, settings.stage)
     else:
         engine = _on_the_spot(settings, frontend, spellings)
-        if write:
+        if write and settings.stage in ("gpt", "decoder"):  # the others learn a codebook, or need none
             lay(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
     engine.respelt = respelt
     if respelt:
-        engine.remarks.append(f"{len(respelt)} texts were spelt anew: [text] or the lexicon changed since preparing")
+        engine.remarks.append(Message("train.texts_respelt", count=len(respelt)))
     return engine
 
 
@@ -132,7 +158,7 @@ def _on_the_spot(settings: TrainSettings, frontend: FrontendSettings, spellings:
     name = identity(size=settings.size, seed=settings.seed, vocabulary=vocabulary.fingerprint)
     origin = f"random weights of size {settings.size}, seed {settings.seed}"
     engine = TrainableModel(XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size)
-    engine.remarks.append(REHEARSAL.format(size=settings.size))
+    engine.remarks.append(Message("train.rehearsal", size=settings.size))
     return engine
 
 
@@ -170,38 +196,45 @@ def _respelt(
     return out
 
 
-def _from_base(base: str, frontend: FrontendSettings, spellings: Sequence[str], seed: int) -> TrainableModel:
+def _from_base(
+    base: str, frontend: FrontendSettings, spellings: Sequence[str], seed: int, stage: str
+) -> TrainableModel:
     folder = find_base() if base == XTTS_V2.name else Path(base)
     bundle = load(folder, dvae=True)
     model, old = bundle.model, bundle.vocabulary
     vocabulary = _grown(old, frontend, spellings)
     if vocabulary.size > old.size:
         model = extend_vocabulary(model, old, vocabulary, ExtendSettings(seed=seed), _sounds(vocabulary)).model
-    for _, parameter in model.trained():  # weights mapped from the file must not be written to
-        parameter.data = parameter.data.clone()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name.startswith(STAGE_PREFIXES[stage]):  # weights mapped from the file must not be written to
+            tensor.data = tensor.data.clone()
     told = bundle.meta.get("base", "")
     origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {told}' if told else ''}"
     fetched = (folder / BUNDLE_LICENCE_FILE).is_file() or accepted(folder=folder)
     licence = str(bundle.meta.get("licence_of_base", "")) or (XTTS_V2.licence.name if fetched else "")
     digest = hashlib.sha256(vocabulary.fingerprint.encode())
-    for _, parameter in model.trained():
-        digest.update(parameter.detach().numpy().tobytes())
+    for _, tensor in sorted(model.state_dict().items()):
+        digest.update(tensor.detach().contiguous().numpy().tobytes())
+    rehearsal = bool(bundle.meta.get("rehearsal", False))
     engine = TrainableModel(
         model,
         vocabulary,
         frontend,
-        bool(bundle.meta.get("rehearsal", False)),
+        rehearsal,
         origin,
         digest.hexdigest()[:16],
         old.size,
         licence,
         folder,
         bundle.config,
+        learnt=set(bundle.meta.get("stages", () if rehearsal else STAGE_PREFIXES)),
+        codes_of_gpt=str(bundle.meta.get("codes_of_gpt", "")),
     )
+    if stage == "decoder" and engine.codes_of_gpt not in ("", engine.coder_name):
+        raise CheckpointError("train.dvae_newer_than_gpt", folder=folder)
     if vocabulary.size > old.size:
-        engine.remarks.append(
-            f"the vocabulary grew by {vocabulary.size - old.size} rows for Amharic, to {vocabulary.size}"
-        )
+        grown = vocabulary.size - old.size
+        engine.remarks.append(Message("train.vocabulary_grew", rows=grown, size=vocabulary.size))
     return engine
 
 
@@ -225,6 +258,11 @@ def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
     model.gpt.use_dropout(settings.dropout, settings.attention_dropout)
     model.gpt.use_checkpointing(settings.checkpoint_every)
     model.conditioning.use_checkpointing(settings.checkpoint_every > 0)
+    if settings.stage != "gpt":
+        model.requires_grad_(False)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(STAGE_PREFIXES[settings.stage]))
+        return 0
     if settings.parts == "lora":
         chosen = settings.lora
         lora.attach(model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed)

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,7 +39,27 @@ _FULL_SCALE = 32768.0
 _SHARD_SECONDS = 300.0
 """Sound in one shard: what an interruption can cost."""
 _KEY_LETTERS = 16
+INPUT_RATE = 22_050
+"""Samples per second of cached sound."""
 _MEMO = "fingerprints.json"
+
+
+class ClipStore(Protocol):
+    """Codes and sound of clips by their keys."""
+
+    def __contains__(self, clip: str) -> bool: ...
+
+    def samples(self, clip: str) -> int:
+        """Length of a clip in samples at 22 050 Hz."""
+
+    def codes(self, clip: str) -> Tensor:
+        """A clip's codes, [C] int64."""
+
+    def audio(self, clip: str, start: int = 0, end: int | None = None) -> Tensor:
+        """Samples `start` to `end` of a clip at 22 050 Hz, float32 [T]."""
+
+    def wave(self, clip: str) -> Wave:
+        """A clip's sound at the best rate there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +89,10 @@ class CodeStore:
         """Samples `start` to `end` of a clip, float32 [T]; only they are read from the disk."""
         out: Tensor = self.shards[f"audio.{clip}"][start : self.samples(clip) if end is None else end].float()
         return out / _FULL_SCALE
+
+    def wave(self, clip: str) -> Wave:
+        """A clip's sound at 22 050 Hz."""
+        return Wave(self.audio(clip).numpy(), INPUT_RATE)
 
     def write(self, clips: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Add clips, {clip: (audio float32 [T], codes [C])}, as one shard: whole or not at all."""
@@ -107,10 +131,22 @@ class Coder:
         return codes.cpu()
 
 
+@dataclass(frozen=True, slots=True)
+class AudioOnly:
+    """Stands in for a `Coder` where a stage needs the sound alone."""
+
+    spec: Spec
+    name: str = "audio"
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        """No codes: [0] int64."""
+        return torch.zeros(0, dtype=torch.int64)
+
+
 def cache_codes(
     project: Project,
     rows: Sequence[Utterance],
-    coder: Coder,
+    coder: Coder | AudioOnly,
     on_progress: ProgressCallback = ignore,
     *,
     skip: bool = False,
@@ -124,7 +160,8 @@ def cache_codes(
     clips: dict[str, str] = {}
     waiting: dict[str, tuple[Tensor, Tensor]] = {}
     held = 0.0
-    coder.dvae.eval()
+    if isinstance(coder, Coder):
+        coder.dvae.eval()
     with _memo(project) as memo:
         for done, row in enumerate(rows):
             try:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dimts.base.progress import ProgressCallback, ignore
-from dimts.train.code_cache import CodeStore
+from dimts.train.code_cache import ClipStore
 from dimts.train.latent_cache import LatentCache
 from dimts.train.sampler import Row, crop, crop_for_dev
 from dimts.train.settings import ReferenceSettings
@@ -40,6 +40,8 @@ class TrainingClip:
     spec: Spec
     speaker: str = ""
     weight: float = 1.0
+    top_hz: float = 0.0
+    """Highest frequency the recording holds, as far as it was measured; 0: unknown."""
 
     @property
     def seconds(self) -> float:
@@ -72,7 +74,7 @@ class Collator:
     """Clips → Examples on the engine's device."""
 
     clips: Sequence[TrainingClip]
-    stores: Sequence[CodeStore]
+    stores: Sequence[ClipStore]
     """Where the clips' codes and sound lie: this project's, and that of replayed clips."""
     settings: ReferenceSettings
     seed: int
@@ -103,7 +105,7 @@ class Collator:
             crops=crops if self.settings.mask != "none" and epoch is not None else None,
         ).to(model.device)
 
-    def _store(self, clip: TrainingClip) -> CodeStore:
+    def _store(self, clip: TrainingClip) -> ClipStore:
         return next(store for store in self.stores if clip.key in store)
 
     def crop_of(self, index: int, epoch: int | None) -> tuple[int, int]:

@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dimts.base.config import to_dict
 from dimts.base.errors import DataError, DimtsError, ProjectError
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.train.base_model import TrainableModel
-from dimts.train.code_cache import Coder, CodeStore, cache_codes
+from dimts.train.code_cache import AudioOnly, ClipStore, Coder, CodeStore, cache_codes
 from dimts.train.collate import TrainingClip
+from dimts.train.generated_clips import ClipList, GeneratedClips, GeneratedSampler, open_corpus
 from dimts.train.runs import identity
+from dimts.train.sampler import Sampler
 from dimts.train.settings import TrainSettings
 from dimts.xtts.spec import Spec
 
@@ -32,27 +35,49 @@ _SHORTEST_SECONDS = 0.5
 class TrainingSet:
     """What a run learns from."""
 
-    train: tuple[TrainingClip, ...]
-    dev: tuple[TrainingClip, ...]
+    train: ClipList
+    dev: ClipList
     dev_rows: tuple[tuple[Utterance, Path], ...]
-    """The rows of `dev`, and where their sound lies."""
-    stores: tuple[CodeStore, ...]
+    """Manifest rows of the dev clips, and where their sound lies."""
+    stores: tuple[ClipStore, ...]
     seconds_per_forward: float
     reference: Path
     """The clip that shows the voice when a sentence is spoken: near 8 seconds, of the speaker with most speech."""
     speaker: str
-    """Who that is."""
-    replayed: int
-    """How many of `train`, at its end, are another project's."""
-    left_out: int
+    """Speaker of that clip."""
+    replayed: int = 0
+    """Number of clips of another project, which stand at the end of `train`."""
+    left_out: int = 0
     """Clips that could not be used."""
-    remarks: tuple[str, ...]
+    generated_per_part: int = 0
+    """Generated clips in one forward pass, beside those of the manifest."""
+    corpus: str = ""
+    """Fingerprint of what the generated clips are made from."""
+    remarks: tuple[Message, ...] = ()
     """What a person should know: clips left out, no dev set."""
 
     @property
     def name(self) -> str:
         """Fingerprint of clips and texts: a run goes on only with the same."""
-        return identity(clips=[(clip.key, clip.ids, clip.weight) for clip in (*self.train, *self.dev)])
+        clips = [(clip.key, clip.ids, clip.weight) for clip in (*self.train, *self.dev)]
+        return identity(clips=clips, corpus=self.corpus)
+
+    def store(self, key: str) -> ClipStore:
+        """Where the codes and the sound of a clip lie."""
+        return next(store for store in self.stores if key in store)
+
+    def sampler(self, settings: TrainSettings, processes: int) -> Sampler | GeneratedSampler:
+        """The steps of a run."""
+        parts = settings.batches.accumulate * processes
+        manifest = None
+        if len(self.train):
+            rows = tuple(clip.row for clip in self.train)
+            packed = settings.batches.packing == "auto"
+            seconds = self.seconds_per_forward * (1 - settings.synthetic.share)
+            manifest = Sampler(rows, seconds, settings.batches.clips, parts, packed, settings.seed)
+        if not self.generated_per_part and manifest is not None:
+            return manifest
+        return GeneratedSampler(manifest, len(self.train), self.generated_per_part, parts)
 
 
 def load_training_set(
@@ -63,6 +88,24 @@ def load_training_set(
     on_progress: ProgressCallback,
 ) -> TrainingSet:
     """Everything to learn from. Raises DataError for an empty or unusable set, AudioError for a broken clip."""
+    synthetic = settings.synthetic
+    generated = _generated(project, settings, engine, rows) if synthetic.share else None
+    if synthetic.share == 1 and generated is not None:
+        data = _only_generated(project, settings, generated)
+    else:
+        data = _from_manifest(project, settings, engine, rows, on_progress)
+    if generated is not None:
+        data = _with_generated(data, settings, generated)
+    return data
+
+
+def _from_manifest(
+    project: Project,
+    settings: TrainSettings,
+    engine: TrainableModel,
+    rows: Sequence[Utterance],
+    on_progress: ProgressCallback,
+) -> TrainingSet:
     kept = [row for row in rows if row.kept and row.split in ("train", "dev")]
     if not any(row.split == "train" for row in kept):
         why = f"{len(rows)} rows, none kept for training" if rows else "it has no rows"
@@ -78,29 +121,76 @@ def load_training_set(
     dev = [clip for clip, row in clips if row.split == "dev"]
     if not train:
         raise DataError("train.no_usable_clip", remarks=remarks[:3])
-    if not dev:
-        remarks.append("no dev clips: the training loss stands in for the dev loss (see data.split.dev_share)")
-    stores = [store]
-    left_out = len(kept) - len(clips)
+    if not dev and not settings.synthetic.share:
+        remarks.append(Message("train.no_dev_clips"))
+    stores: list[ClipStore] = [store]
     replayed: list[TrainingClip] = []
     if settings.batches.replay:
         replayed, other = _replayed(settings, engine, train, on_progress)
         train += replayed
         stores.append(other)
-    seconds = settings.batches.seconds or (SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD)
     reference = _reference([row for _, row in clips])
     return TrainingSet(
-        tuple(train),
-        tuple(dev),
+        ClipList(tuple(train)),
+        ClipList(tuple(dev)),
         tuple((row, project.inside(row.path)) for _, row in clips if row.split == "dev"),
         tuple(stores),
-        seconds,
+        _seconds(settings, engine.random),
         project.inside(reference.path),
         reference.speaker,
-        len(replayed),
-        left_out,
-        tuple(remarks),
+        replayed=len(replayed),
+        left_out=len(kept) - len(clips),
+        remarks=tuple(remarks),
     )
+
+
+def _seconds(settings: TrainSettings, random: bool) -> float:
+    return settings.batches.seconds or (SECONDS_PER_FORWARD_RANDOM if random else SECONDS_PER_FORWARD)
+
+
+def _generated(
+    project: Project, settings: TrainSettings, engine: TrainableModel, rows: Sequence[Utterance]
+) -> GeneratedClips:
+    texts = [row.text for row in rows if row.kept and row.split == "train"]
+    corpus = open_corpus(project, settings.synthetic, texts, settings.seed)
+    return GeneratedClips(corpus, engine.vocabulary, _coder(settings, engine), engine.model.spec)
+
+
+def _only_generated(project: Project, settings: TrainSettings, generated: GeneratedClips) -> TrainingSet:
+    """A training set without a manifest; the longest dev clip shows the voice."""
+    dev = [-1 - number for number in range(settings.synthetic.dev_clips)]
+    longest = max(dev, key=lambda index: (generated[index].seconds, index))
+    reference = project.codes / f"synthetic-{settings.seed}.wav"
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    generated.wave(generated[longest].key).save(reference)
+    return TrainingSet(
+        ClipList(()), ClipList(()), (), (), _seconds(settings, True), reference, generated[longest].speaker
+    )
+
+
+def _with_generated(data: TrainingSet, settings: TrainSettings, generated: GeneratedClips) -> TrainingSet:
+    synthetic = settings.synthetic
+    dev = tuple(generated[-1 - number] for number in range(synthetic.dev_clips))
+    mean = sum(clip.seconds for clip in dev) / len(dev)
+    count = synthetic.clips if synthetic.share == 1 else round(data.seconds_per_forward * synthetic.share / mean)
+    made_from = identity(clips=[(clip.ids, clip.samples) for clip in dev], settings=to_dict(synthetic))
+    return replace(
+        data,
+        train=ClipList(data.train.clips, generated),
+        dev=ClipList((*data.dev.clips, *dev)),
+        stores=(*data.stores, generated),
+        generated_per_part=max(1, count),
+        corpus=made_from,
+    )
+
+
+def _coder(settings: TrainSettings, engine: TrainableModel) -> Coder | AudioOnly:
+    """What makes codes for the stage, or keeps the sound alone. DataError for a base without a DVAE."""
+    if settings.stage in ("speaker", "dvae"):
+        return AudioOnly(engine.model.spec)
+    if engine.model.dvae is None:
+        raise DataError("train.base_no_dvae_make")
+    return Coder(engine.model.dvae, engine.model.mel_stats, engine.model.spec)
 
 
 def _clips(
@@ -109,19 +199,16 @@ def _clips(
     engine: TrainableModel,
     rows: Sequence[Utterance],
     on_progress: ProgressCallback,
-) -> tuple[CodeStore, list[tuple[TrainingClip, Utterance]], list[str]]:
+) -> tuple[CodeStore, list[tuple[TrainingClip, Utterance]], list[Message]]:
     skip = settings.batches.unusable == "skip"
-    spec, remarks = engine.model.spec, list[str]()
-    if engine.model.dvae is None:
-        raise DataError("train.base_no_dvae_make")
+    spec, remarks = engine.model.spec, list[Message]()
 
     def heard(progress: Progress) -> None:
         if progress.message:
             remarks.append(progress.message)
         on_progress(progress)
 
-    coder = Coder(engine.model.dvae, engine.model.mel_stats, spec)
-    store, keys = cache_codes(project, rows, coder, heard, skip=skip)
+    store, keys = cache_codes(project, rows, _coder(settings, engine), heard, skip=skip)
     clips = []
     for row in rows:
         if row.id not in keys:
@@ -139,7 +226,7 @@ def _clips(
 def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, spec: Spec) -> TrainingClip:
     ids = engine.vocabulary.encode(engine.spell(row))
     samples = store.samples(key)
-    clip = TrainingClip(row.id, key, tuple(ids), samples, spec.codes_of(samples), spec, row.speaker)
+    clip = TrainingClip(row.id, key, tuple(ids), samples, spec.codes_of(samples), spec, row.speaker, top_hz=_top(row))
     if clip.codes > spec.max_codes:
         most = spec.max_codes / spec.codes_per_second
         raise DataError("train.clip_too_long", seconds=clip.seconds, limit=most)
@@ -148,6 +235,12 @@ def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, sp
     if clip.seconds < _SHORTEST_SECONDS:
         raise DataError("train.clip_too_short", seconds=clip.seconds, limit=_SHORTEST_SECONDS)
     return clip
+
+
+def _top(row: Utterance) -> float:
+    """The highest frequency a recording can hold: half its own rate, or less where its bandwidth was measured."""
+    measured = (row.measures.get("original_hz", 0.0) / 2, row.measures.get("bandwidth_hz", 0.0))
+    return min((value for value in measured if value > 0), default=0.0)
 
 
 def _replayed(

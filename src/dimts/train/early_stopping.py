@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class StopDecision:
 
     best: bool
     """The dev loss is the lowest so far (by at least the minimum gain)."""
-    stop: str = ""
-    """Why the run should end; empty while it should go on."""
+    stop: Message | None = None
+    """Why the run should end; None while it should go on."""
 
 
 @dataclass(slots=True)
@@ -75,20 +76,17 @@ class EarlyStop:
         self.last_dev, self.last_train = dev_loss, train_loss
         return StopDecision(better, self._reason(dev_loss))
 
-    def _reason(self, dev_loss: float) -> str:
+    def _reason(self, dev_loss: float) -> Message | None:
         settings = self.settings
         if (
             settings.divergence_rises
             and self.rises >= settings.divergence_rises
             and not dev_loss <= self.best * (1 + settings.divergence_rise)
         ):
-            return (
-                f"diverging: dev loss climbed {self.rises} times in a row to {dev_loss:.3f} (best {self.best:.3f}) "
-                "while train loss fell: the voice learns its clips by heart"
-            )
+            return Message("train.diverging", rises=self.rises, dev_loss=dev_loss, best=self.best)
         if settings.patience and self.waited >= settings.patience:
-            return f"no better dev loss than {self.best:.3f} for {self.waited} evaluations"
-        return ""
+            return Message("train.no_better_dev_loss", best=self.best, evaluations=self.waited)
+        return None
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as JSON values."""

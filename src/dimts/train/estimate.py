@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from dimts.base.errors import DataError
+from dimts.base.errors import ConfigError, DataError
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
@@ -119,6 +119,8 @@ def forecast(
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
+    if settings.stage != "gpt":
+        raise ConfigError("train.no_forecast_of_stage", stage=settings.stage)
     machine = MachineInfo.look()
     precision = plan_precision(settings.precision, machine)
     engine = load_base(project, settings, rows := Manifest.read(project.manifest), on_progress, write=False)

@@ -7,6 +7,7 @@ licence of the base where that has one. Sentences spoken on the way go the same 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ from dimts.train.metrics import EvaluatedSentence
 from dimts.train.runs import RunFolder
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
-from dimts.xtts.checkpoint import Bundle, save_bundle, save_coqui
+from dimts.xtts.checkpoint import BUNDLE, Bundle, save_bundle, save_coqui
 from dimts.xtts.download import XTTS_V2, carry_licence
 from dimts.xtts.generate import GenerateSettings, generate
 from dimts.xtts.lora_checkpoint import save_adapter
@@ -52,18 +53,21 @@ def export(
     on_progress: ProgressCallback,
     *,
     step: int,
+    where: Path | None = None,
 ) -> Path:
-    """Write the voice as it is now; returns its folder. An older voice of the name is replaced, whole."""
+    """Write the voice as it is now, by default below voices/; returns its folder. An older one is replaced, whole."""
     owner = project.settings("project", ProjectSettings)
     name = owner.name or project.root.resolve().name
-    where = project.voices / (_SAFE_NAME.sub("-", name).strip("-.") or "voice")
+    where = where or project.voices / (_SAFE_NAME.sub("-", name).strip("-.") or "voice")
     on_progress(Progress("save", 0, 1, "voices"))
     meta = {
         "name": name,
         "made_with": f"dimts {__version__}",
         "made": time.strftime("%Y-%m-%d"),
         "base": engine.origin,
-        "rehearsal": engine.random,
+        "rehearsal": engine.rehearsal,
+        "stages": sorted(engine.learnt),
+        "codes_of_gpt": engine.codes_of_gpt,
         "language": owner.language,
         "licence_of_recordings": owner.licence,
         "consent": owner.consent,
@@ -96,6 +100,16 @@ def export(
         save_coqui(bundle, where.with_name(f"{where.name}-coqui"))
     on_progress(Progress("save", 1, 1, "voices"))
     return where
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """Return what a voice's folder says of its making; empty where it says nothing."""
+    try:
+        note = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    meta = note.get("meta") if isinstance(note, dict) else None
+    return meta if isinstance(meta, dict) else {}
 
 
 def adapter_folder(voice: Path) -> Path:

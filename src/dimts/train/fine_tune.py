@@ -14,28 +14,36 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dimts.base.config import to_dict
+from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train import runs
-from dimts.train.base_model import configure, load_base
+from dimts.train.base_model import TrainableModel, configure, load_base
 from dimts.train.capabilities import Choice, MachineInfo, plan_attention, plan_precision
-from dimts.train.dataset import load_training_set
+from dimts.train.dataset import TrainingSet, load_training_set
 from dimts.train.distributed import ClusterInfo, Processes
-from dimts.train.export import adapter_folder, export
+from dimts.train.export import adapter_folder, export, read_meta
+from dimts.train.fsdp import shard
 from dimts.train.interrupt import Abandoned, Interrupt
 from dimts.train.latent_cache import latents_plan
-from dimts.train.metrics import Metrics, metric_for
+from dimts.train.metrics import LOSS, Metrics, metric_for
 from dimts.train.option_report import option_report
 from dimts.train.probe import OptionRow, as_json
+from dimts.train.sampler import total_steps
 from dimts.train.settings import RayTrainSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints, load
+from dimts.train.stages import stage_class
+from dimts.train.stages.stage import Stage, StageContext
 from dimts.train.track import Tracker, check_available
 from dimts.train.trainer import Trainer
+
+MODEL_FOLDER = "model"
+"""Folder of a run that holds what it made, where that is no voice to speak with yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +77,14 @@ def fine_tune(
     new: bool = False,
     scorers: Metrics | None = None,
     place: ClusterInfo | None = None,
+    into: Literal["voices", "run"] = "voices",
+    reuse: bool = False,
 ) -> FineTuneResult:
-    """Fine-tune the project's voice and save it below voices/; goes on with a run that was broken off.
+    """Train the stage `train.stage` of the project's voice and save it; goes on with a run that was broken off.
 
     `new` begins a new run in any case; `scorers` are what `train.best_by` may name besides the loss; `place` is where
-    in a cluster this process stands, whose caller keeps other trainings away.
+    in a cluster this process stands, whose caller keeps other trainings away; `into` saves the voice below voices/ or
+    in the run's own folder; with `reuse` a run of the same that has ended already is returned as it is.
 
     Raises DataError for an empty or unusable manifest, ConfigError for
     what cannot run here, CheckpointError for weights or a vocabulary that do not fit, TrainingError when the
@@ -81,48 +92,43 @@ def fine_tune(
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
+    settings = settings.for_stage(settings.stage)
     machine = MachineInfo.look()
     precision = plan_precision(settings.precision, machine)
+    kind = stage_class(settings.stage)
     scorer = metric_for(settings.best_by, project, scorers)
+    _check_hearable(settings, kind)
     check_available(settings.tracker)
     processes = Processes(precision.name, machine, settings.sharding, place)
     if not processes.main:
         on_progress = ignore
     alone = runs.only_one(project) if processes.main and place is None else contextlib.nullcontext()
     with Interrupt() as interrupt, alone:
-        rows = Manifest.read(project.manifest)
-        engine = load_base(project, settings, rows, on_progress)
-        head = engine.model.spec.head_width
-        attention = plan_attention(
-            settings.attention,
-            machine,
-            precision.name,  # type: ignore[arg-type]
-            head,
-            fallback=settings.attention_fallback,
-        )
-        engine.model.to(processes.device)
+        engine, attention, data, compiled = _load(project, settings, machine, precision, processes, on_progress)
+        made_of = _made_of(settings, engine.name, data.name, processes)
+        if reuse and (done := _ended(project, made_of)) is not None:
+            message = Message("train.stage_done", stage=settings.stage, run=done.folder.name)
+            on_progress(Progress("train", done.steps, done.steps, "steps", message))
+            return done
+        sampler = data.sampler(settings, processes.count)
+        total = total_steps(sampler, settings.steps, settings.epochs)
+        stage = kind(StageContext(project, settings, engine, data, sampler, total))
+        training = Trainer(stage, processes, scorer)
         with processes.first_alone():
-            data = load_training_set(project, settings, engine, rows, on_progress if processes.main else ignore)
-        compiled = configure(engine.model, settings, attention.name)
-        training = Trainer(settings, engine, data, processes, scorer)
-        with processes.first_alone():
-            training.listen(project, on_progress)
-        folder = _open_run(project, settings, engine.name, data.name, processes, on_progress, new=new)
+            stage.prepare(on_progress)
+        folder = _open_run(project, settings, engine.name, data.name, made_of, processes, on_progress, new=new)
         checkpoints = Checkpoints(folder.checkpoints, settings.keep)
         if last := checkpoints.last():
             training.restore(load(last))
-            on_progress(
-                Progress(
-                    "train", training.taken, training.total, "steps", Message("train.going", folder=folder.root.name)
-                )
-            )
+            message = Message("train.going", folder=folder.root.name)
+            on_progress(Progress("train", stage.stats.steps, total, "steps", message))
         plan = _plan(machine, precision, attention, training, compiled)
         if processes.main:
             folder.write("plan.json", plan)
         for line in (*engine.remarks, *data.remarks):
-            on_progress(Progress("train", training.taken, training.total, "steps", line))
+            on_progress(Progress("train", stage.stats.steps, total, "steps", line))
         tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
-        log = runs.Log(folder.log, training.taken) if processes.main else None
+        log = runs.Log(folder.log, stage.stats.steps) if processes.main else None
         started = time.monotonic()
         try:
             ended = _steps(training, folder, checkpoints, log, tracker, interrupt, on_progress)
@@ -133,32 +139,88 @@ def fine_tune(
                 log.close()
         seconds = time.monotonic() - started
         lines = runs.read_log(folder.log)
-        losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
-        dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
-        training.finish()
-        if ended != "paused":
-            training.join()
-        bundle = None
-        if processes.main and ended != "paused":
-            training.take_best(checkpoints)
-            metrics = {"dev_loss": training.watcher.best, "train_loss": losses[-1] if losses else None}
-            if scorer is not None:
-                measured = math.isfinite(training.best_score)
-                metrics[settings.best_by] = training.best_score if measured else None
-                if not measured:
-                    told = f"{settings.best_by} could be measured at no evaluation: the voice has the last weights"
-                    on_progress(Progress("train", training.taken, training.total, "steps", told))
-            bundle = export(project, settings, engine, data, metrics, folder, on_progress, step=training.taken)
-            training.coqui_files = len(list(bundle.with_name(f"{bundle.name}-coqui").glob("*")))
-            training.adapter_bytes = sum(path.stat().st_size for path in adapter_folder(bundle).glob("*.safetensors"))
-            folder.end(ended)
-        facts = option_report(settings, training, lines, plan, tracker, checkpoints) if processes.main else []
+        bundle = _finish(training, checkpoints, lines, folder, ended, into, on_progress)
+        facts = option_report(training, lines, plan, tracker, checkpoints) if processes.main else []
         if processes.main:
             folder.write("truth.json", as_json(facts))
         processes.wait()
+        losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
+        dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
         return FineTuneResult(
-            folder.root, folder.log, bundle, training.taken, seconds, losses, dev, ended, tuple(facts)
+            folder.root, folder.log, bundle, stage.stats.steps, seconds, losses, dev, ended, tuple(facts)
         )
+
+
+def _check_hearable(settings: TrainSettings, kind: type[Stage]) -> None:
+    """Raise ConfigError for samples or metrics of speech in a stage that cannot be heard."""
+    for option, value in (("best_by", settings.best_by != LOSS), ("sample_every", settings.sample_every > 0)):
+        if value and not kind.speaks:
+            raise ConfigError("train.stage_makes_no_speech", option=option, stage=kind.name)
+
+
+def _load(
+    project: Project,
+    settings: TrainSettings,
+    machine: MachineInfo,
+    precision: Choice,
+    processes: Processes,
+    on_progress: ProgressCallback,
+) -> tuple[TrainableModel, Choice, TrainingSet, int]:
+    """The model ready to learn, its attention kernel, its training set, and how many modules were compiled."""
+    synthetic = settings.synthetic.share == 1 and not project.manifest.exists()
+    rows = [] if synthetic else Manifest.read(project.manifest)
+    engine = load_base(project, settings, rows, on_progress)
+    attention = plan_attention(
+        settings.attention,
+        machine,
+        precision.name,  # type: ignore[arg-type]
+        engine.model.spec.head_width,
+        fallback=settings.attention_fallback,
+    )
+    engine.model.to(processes.device)
+    with processes.first_alone():
+        data = load_training_set(project, settings, engine, rows, on_progress)
+    compiled = configure(engine.model, settings, attention.name)
+    if processes.sharded:
+        shard(engine.model, processes.device)
+    return engine, attention, data, compiled
+
+
+def _finish(
+    training: Trainer,
+    checkpoints: Checkpoints,
+    lines: list[dict[str, Any]],
+    folder: runs.RunFolder,
+    ended: str,
+    into: str,
+    on_progress: ProgressCallback,
+) -> Path | None:
+    """Write the voice of the best checkpoint, on the first process; None when the run was paused."""
+    stage, settings, stats = training.stage, training.settings, training.stats
+    training.finish()
+    if ended == "paused":
+        return None
+    training.join()
+    if not training.processes.main:
+        return None
+    training.take_best(checkpoints)
+    losses = [line["loss"] for line in lines if line["kind"] == "step"]
+    metrics = {"dev_loss": training.watcher.best, "train_loss": losses[-1] if losses else None}
+    if training.scorer is not None:
+        measured = math.isfinite(stats.best_score)
+        metrics[settings.best_by] = stats.best_score if measured else None
+        if not measured:
+            message = Message("train.metric_never_measured", metric=settings.best_by)
+            on_progress(Progress("train", stats.steps, training.total, "steps", message))
+    stage.engine.note_trained(stage.name)
+    where = folder.root / MODEL_FOLDER if into == "run" else None
+    bundle = export(
+        stage.project, settings, stage.engine, stage.data, metrics, folder, on_progress, step=stats.steps, where=where
+    )
+    stats.coqui_files = len(list(bundle.with_name(f"{bundle.name}-coqui").glob("*")))
+    stats.adapter_bytes = sum(path.stat().st_size for path in adapter_folder(bundle).glob("*.safetensors"))
+    folder.end(ended, bundle=stage.project.relative(bundle))
+    return bundle
 
 
 def _steps(
@@ -171,21 +233,22 @@ def _steps(
     on_progress: ProgressCallback,
 ) -> str:
     """Take steps until the last, or until there is a reason to stop; returns the reason."""
-    settings, processes = training.settings, training.processes
+    settings, processes, stats = training.settings, training.processes, training.stats
 
-    def note(kind: str, message: str = "", **values: Any) -> None:
+    def note(kind: str, message: Message | None = None, **values: Any) -> None:
         if log is not None:
-            log.write(kind, training.taken, **values)
+            log.write(kind, stats.steps, **values)
         numbers = {key: value for key, value in values.items() if isinstance(value, float)}
-        tracker.write(training.taken, numbers)
-        shown = {key: numbers[key] for key in (*_SHOWN, settings.best_by) if key in numbers}
-        on_progress(Progress("train", training.taken, training.total, "steps", message, shown))
+        tracker.write(stats.steps, numbers)
+        names = (*_SHOWN, *training.stage.shown, settings.best_by)
+        shown = {key: numbers[key] for key in names if key in numbers}
+        on_progress(Progress("train", stats.steps, training.total, "steps", message, shown))
 
     def save(*, best: bool = False) -> None:
-        training.saved += 1
+        stats.checkpoints += 1
         snapshot = training.snapshot()
         if snapshot is not None:
-            figure = training.watcher.best if training.scorer is None else training.best_score
+            figure = training.watcher.best if training.scorer is None else stats.best_score
             name = "dev_loss" if training.scorer is None else settings.best_by
             checkpoints.save(snapshot, figure if best else None, name)
         processes.wait()
@@ -193,28 +256,30 @@ def _steps(
     interrupt.looping = True
     for step in training.steps():
         try:
-            taken = training.step(step, watched=training.sitting == 0, folder=folder, interrupt=interrupt)
+            taken = training.step(step, watched=stats.session_steps == 0, folder=folder, interrupt=interrupt)
         except Abandoned:  # the step is forgotten; what was reached before it is kept
-            if training.taken:
+            if stats.steps:
                 save()
             raise KeyboardInterrupt from None
         note("step", **taken)
-        over = training.taken >= training.total
+        over = stats.steps >= training.total
         if training.due_for_evaluation() or over:
-            values, verdict = training.judge()
-            unheard = [
-                f"{name} could be measured in no sentence at this step" for name in values if values[name] is None
-            ]
-            note("evaluation", "; ".join(filter(None, (verdict.stop, *unheard))), **values)
-            save(best=verdict.best)
-            if verdict.stop:
-                training.stopped = verdict.stop
-                return verdict.stop
-        elif training.taken % settings.save_every == 0:
+            values, decision = training.evaluate()
+            messages = [Message("train.metric_unmeasured", metric=name) for name in values if values[name] is None]
+            if decision.stop is not None:
+                messages.insert(0, decision.stop)
+            note("evaluation", messages[0] if messages else None, **values)
+            for message in messages[1:]:
+                on_progress(Progress("train", stats.steps, training.total, "steps", message))
+            save(best=decision.best)
+            if decision.stop is not None:
+                stats.stop_reason = decision.stop.text("en")
+                return stats.stop_reason
+        elif stats.steps % settings.save_every == 0:
             save()
-        if settings.sample_every and training.taken % settings.sample_every == 0:
+        if settings.sample_every and stats.steps % settings.sample_every == 0:
             path = training.speak(folder.samples)
-            note("sample", f"spoke {path.name}", path=path.name)
+            note("sample", Message("train.sample_spoken", path=path.name), path=path.name)
         if processes.any(bool(interrupt.wanted)):
             save()
             raise KeyboardInterrupt
@@ -225,7 +290,7 @@ def _steps(
     return "all steps taken"
 
 
-_SHOWN = ("loss", "loss_mel", "dev_loss", "audio_seconds_per_second")
+_SHOWN = ("loss", "dev_loss", "audio_seconds_per_second")
 
 
 def _open_run(
@@ -233,29 +298,50 @@ def _open_run(
     settings: TrainSettings,
     engine: str,
     data: str,
+    made_of: str,
     processes: Processes,
     on_progress: ProgressCallback,
     *,
     new: bool,
 ) -> runs.RunFolder:
     """The run to go on with, or a new one."""
-    made_of = runs.identity(
-        settings=_lasting(settings), engine=engine, data=data, parts=settings.batches.accumulate * processes.count
-    )
     with processes.first_alone():
         folder, why = (None, "") if new and processes.main else runs.find(project, made_of)
         if why:
-            on_progress(Progress("train", 0, None, "steps", why))
+            on_progress(Progress("train", 0, None, "steps", Message("train.new_run_begins", run=why)))
         if folder is None:
             folder = runs.create(project, made_of, settings=to_dict(settings), engine=engine, data=data)
         folder.unpause()
     return folder
 
 
+def _made_of(settings: TrainSettings, engine: str, data: str, processes: Processes) -> str:
+    """Fingerprint of all that decides a run."""
+    parts = settings.batches.accumulate * processes.count
+    return runs.identity(settings=_lasting(settings), engine=engine, data=data, parts=parts)
+
+
+def _ended(project: Project, made_of: str) -> FineTuneResult | None:
+    """The newest run of the same that has ended, if what it made is still there."""
+    folder = runs.find_ended(project, made_of)
+    if folder is None:
+        return None
+    info = folder.info()
+    bundle = project.root / info.get("bundle", "")
+    if not info.get("bundle") or read_meta(bundle).get("run") != folder.root.name:
+        return None
+    lines = runs.read_log(folder.log)
+    losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
+    dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
+    return FineTuneResult(folder.root, folder.log, bundle, len(losses), 0.0, losses, dev, info["ended"])
+
+
 def _lasting(settings: TrainSettings) -> dict[str, Any]:
     """What must stay the same for a run to be gone on with: not how many processes share its steps, nor how."""
     alike = replace(settings, sharding="off", ray=RayTrainSettings(), batches=replace(settings.batches, accumulate=1))
     same: dict[str, Any] = _as_floats(to_dict(alike))  # 8 and 8.0 are one setting
+    for name in {"base", "speaker", "dvae", "decoder"} - {settings.stage}:  # the base has a fingerprint of its own
+        del same[name]
     return same
 
 
@@ -269,7 +355,9 @@ def _plan(
     machine: MachineInfo, precision: Choice, attention: Choice, training: Trainer, compiled: int
 ) -> dict[str, Any]:
     """What was chosen for this run, for plan.json."""
+    data = training.data
     return {
+        "stage": training.stage.name,
         "device": f"{machine.device}: {machine.name}",
         "processes": training.processes.count,
         "machines": training.machines or 1,
@@ -283,8 +371,9 @@ def _plan(
         "learning_rate": training.learning_rate,
         "steps": training.total,
         "steps_per_epoch": training.steps_per_epoch,
-        "clips": len(training.data.train),
-        "dev_clips": len(training.data.dev),
-        "seconds_of_speech": sum(clip.seconds for clip in training.data.train),
+        "clips": len(data.train),
+        "dev_clips": len(data.dev),
+        "generated_clips_per_pass": data.generated_per_part,
+        "seconds_of_speech": sum(clip.seconds for clip in data.train),
         "trainable_parameters": training.trainable,
     }

@@ -56,6 +56,4 @@ def metric_for(name: str, project: Project, scorers: Metrics | None) -> Metric |
     try:
         return resolve(name, scorers or {}, "dimts.metric")(project)
     except ConfigError as error:
-        raise ConfigError(
-            f"train.best_by = {name!r}: nothing here measures that", error.hint or "use 'loss'"
-        ) from error
+        raise ConfigError("train.unknown_metric", metric=name, reason=error) from error

@@ -84,19 +84,24 @@ def _version(library: str) -> tuple[int, ...]:
     return tuple(int(part) for part in metadata.version(library).split(".")[:2])
 
 
-def adamw(parameter_groups: list[dict[str, Any]], learning_rate: float, kernel: Kernel) -> torch.optim.Optimizer:
+def adamw(
+    parameter_groups: list[dict[str, Any]],
+    learning_rate: float,
+    kernel: Kernel,
+    betas: tuple[float, float] = BETAS,
+) -> torch.optim.Optimizer:
     """AdamW with the given kernel (not "auto": see `choose_kernel`)."""
     if kernel == "8bit":
         import bitsandbytes  # type: ignore[import-not-found, unused-ignore]
 
         optimizer: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(
-            parameter_groups, lr=learning_rate, betas=BETAS, eps=EPSILON
+            parameter_groups, lr=learning_rate, betas=betas, eps=EPSILON
         )
         return optimizer
     return torch.optim.AdamW(
         parameter_groups,
         lr=learning_rate,
-        betas=BETAS,
+        betas=betas,
         eps=EPSILON,
         fused=kernel == "fused",
         foreach=kernel == "foreach",

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dimts.train.base_model import TrainableModel
 from dimts.train.fsdp import full_tensor, is_sharded, local_tensor
 from dimts.xtts.model import XTTS
 
@@ -124,12 +125,14 @@ class Probe:
         self.dvae_runs += 1
 
     @contextlib.contextmanager
-    def watch(self, model: XTTS, old_rows: int) -> Iterator[None]:
-        """Look closely at one step: kernels, tensors kept, parameters moved; `old_rows` the base's vocabulary."""
+    def watch(self, module: nn.Module, engine: TrainableModel) -> Iterator[None]:
+        """Look closely at one step of `module`: kernels, tensors kept, parameters moved."""
+        model, old_rows = engine.model, engine.old_rows
         self.saved_bytes.clear()
         self.kernels.clear()
-        before = {name: parameter.detach().clone() for name, parameter in model.trained() if parameter.requires_grad}
-        own = {local_tensor(parameter).untyped_storage().data_ptr() for parameter in model.parameters()}
+        before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        whole = (*model.parameters(), *module.parameters())
+        own = {local_tensor(parameter).untyped_storage().data_ptr() for parameter in whole}
         seen: set[int] = set()
         hooks = [module.register_forward_pre_hook(_adding_to(own)) for module in model.modules() if is_sharded(module)]
 

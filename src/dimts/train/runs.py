@@ -53,9 +53,9 @@ class RunFolder:
         content: dict[str, Any] = json.loads((self.root / _RUN).read_text(encoding="utf-8"))
         return content
 
-    def end(self, how: str) -> None:
+    def end(self, how: str, **more: Any) -> None:
         """Write down that the run is over, and why."""
-        self.write(_RUN, {**self.info(), "ended": how})
+        self.write(_RUN, {**self.info(), "ended": how, **more})
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """A JSON file of the run, whole or not at all."""
@@ -109,7 +109,7 @@ def identity(**parts: Any) -> str:
 
 
 def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
-    """The newest run that has not ended and is made of the same; else None and why the newest was passed over."""
+    """The newest run that has not ended and is made of the same; else None and the name of a newer one that differs."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
         try:
@@ -120,8 +120,21 @@ def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
             return None, ""
         if info.get("made_of") == made_of:
             return folder, ""
-        return None, f"{root.name} has not ended, but settings, clips or base have changed since: a new run begins"
+        return None, root.name
     return None, ""
+
+
+def find_ended(project: Project, made_of: str) -> RunFolder | None:
+    """Return the newest run made of the same that has ended."""
+    for root in sorted(project.runs.glob("*/"), reverse=True):
+        folder = RunFolder(root)
+        try:
+            info = folder.info()
+        except (FileNotFoundError, ValueError):
+            continue
+        if info.get("ended") and info.get("made_of") == made_of:
+            return folder
+    return None
 
 
 def create(project: Project, made_of: str, **info: Any) -> RunFolder:

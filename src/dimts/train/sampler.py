@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dimts.base.errors import TrainingError
 
@@ -108,6 +109,21 @@ class Sampler:
             parts[lightest].append(index)
             loads[lightest] += self.rows[index].tokens
         return tuple(map(tuple, parts))
+
+
+class StepSource(Protocol):
+    """What yields the steps of an epoch."""
+
+    def epoch(self, number: int) -> list[Step]:
+        """The steps of epoch `number` (from 0), in order."""
+
+    def steps_per_epoch(self) -> int:
+        """Steps of the first epoch."""
+
+
+def total_steps(sampler: StepSource, steps: int, epochs: int) -> int:
+    """Steps of a run: `steps`, or those of so many epochs."""
+    return sum(len(sampler.epoch(number)) for number in range(epochs)) if epochs else steps
 
 
 def _times(weight: float, luck: random.Random) -> int:

@@ -7,11 +7,14 @@ A value of 0 or "" switches an option off unless its line says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dimts.base.errors import ConfigError
 from dimts.train.early_stopping import StopSettings
+
+STAGES = ("speaker", "dvae", "gpt", "decoder")
+"""Stages in the order of training: each reads what the ones before it have learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +123,144 @@ class RayTrainSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SyntheticSettings:
+    """[train.synthetic]: clips of formant speech by many speakers, made while they are read. Nothing is stored."""
+
+    share: float = 0.0
+    """Share of the clips that are synthetic, 0 to 1; 1: the project needs no recordings."""
+    texts: str = ""
+    """Text file in the project, a sentence to a line; empty: the sentences of the project's own clips."""
+    clips: int = 8
+    """Clips of one forward pass, where all are synthetic; else they join the manifest's by `share`."""
+    dev_clips: int = 8
+    """Synthetic clips among the dev clips."""
+    speakers: int = 64
+    """Number of different speakers."""
+    min_words: int = 2
+    """Fewest words of a clip."""
+    max_words: int = 8
+    """Most words of a clip."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ConfigError("train.setting_rule", table="train.synthetic", rule="0 ≤ share ≤ 1")
+        if min(self.clips, self.dev_clips, self.speakers, self.min_words) < 1 or self.max_words < self.min_words:
+            raise ConfigError(
+                "train.setting_rule",
+                table="train.synthetic",
+                rule="clips, dev_clips, speakers, min_words ≥ 1, max_words ≥ min_words",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerStageSettings:
+    """[train.speaker]: the speaker encoder, taught by the voice encoder in the package."""
+
+    steps: int = 0
+    """Optimizer steps of this stage; 0: train.steps."""
+    seconds: float = 0.0
+    """Seconds of speech in one forward pass of this stage; 0: train.batches.seconds."""
+    learning_rate: float | None = None
+    """Unset: train.learning_rate, or 1e-3."""
+    crop_seconds: float = 2.0
+    """Length of the random piece of each clip that the encoder sees."""
+    similarity_weight: float = 1.0
+    """Weight of the difference between the two encoders' cosines of pairs of clips, beside 1.0 of the distillation."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.seconds < 0 or not 0.5 <= self.crop_seconds <= 10 or self.similarity_weight < 0:
+            raise ConfigError(
+                "train.setting_rule",
+                table="train.speaker",
+                rule="steps, seconds, similarity_weight ≥ 0, 0.5 ≤ crop_seconds ≤ 10",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class DvaeStageSettings:
+    """[train.dvae]: the discrete autoencoder of mel spectrograms."""
+
+    steps: int = 0
+    """Optimizer steps of this stage; 0: train.steps."""
+    seconds: float = 0.0
+    """Seconds of speech in one forward pass of this stage; 0: train.batches.seconds."""
+    learning_rate: float | None = None
+    """Unset: train.learning_rate, or 5e-4 for random weights, 5e-5 for a base."""
+    autoencoder_steps: int = 300
+    """Steps without a codebook before k-means lays one; none for a base whose DVAE has learnt already."""
+    crop_seconds: float = 0.0
+    """Length of the random piece of each clip; 0: whole clips, whose padding has no loss."""
+    decay: float = 0.99
+    """Decay of the moving averages that are the codebook."""
+    commitment: float = 1.0
+    """Weight of the distance between encoder outputs and their codes."""
+    restart_below: float = 0.03
+    """A code used less than this share of the mean use is replaced by an encoder output; 0: none is."""
+    min_perplexity: float = 0.05
+    """Perplexity of the codes, as a share of their number, below which the codebook counts as collapsed; 0: never."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.autoencoder_steps) < 0 or self.seconds < 0 or self.commitment < 0:
+            raise ConfigError("train.setting_rule", table="train.dvae", rule="steps, seconds, commitment ≥ 0")
+        if not 0 <= self.decay < 1 or not 0 <= self.restart_below < 1 or not 0 <= self.min_perplexity < 1:
+            rule = "0 ≤ decay, restart_below, min_perplexity < 1"
+            raise ConfigError("train.setting_rule", table="train.dvae", rule=rule)
+        if self.crop_seconds and not 0.5 <= self.crop_seconds <= 30:
+            rule = "0.5 ≤ crop_seconds ≤ 30, or 0 for whole clips"
+            raise ConfigError("train.setting_rule", table="train.dvae", rule=rule)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderStageSettings:
+    """[train.decoder]: the vocoder, on the GPT's latents."""
+
+    steps: int = 0
+    """Optimizer steps of this stage; 0: train.steps."""
+    seconds: float = 0.0
+    """Seconds of clips in one forward pass of this stage; 0: train.batches.seconds."""
+    learning_rate: float | None = None
+    """Unset: train.learning_rate, or 2e-4 for random weights, 1e-4 for a base."""
+    crop_frames: int = 32
+    """Frames (of 256 samples at 24 kHz) of each clip that are decoded in a step."""
+    discriminators: Literal["hifigan", "spectrogram", "none"] = "hifigan"
+    """hifigan: several periods and several scales; spectrogram: complex spectrograms of several resolutions, cheaper
+    on a processor; none: mel loss only."""
+    discriminator_after: int = 0
+    """Steps without discriminators at the beginning."""
+    mel_weight: float = 45.0
+    """Weight of the mel L1 loss."""
+    feature_weight: float = 2.0
+    """Weight of the feature matching loss, summed over all feature maps."""
+    speaker_weight: float = 0.0
+    """Weight of the speaker-consistency loss (YourTTS: 9.0); 0: off."""
+    speaker_every: int = 4
+    """Steps between speaker-consistency losses, each on a longer crop."""
+    speaker_seconds: float = 1.0
+    """Length of that crop."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.discriminator_after) < 0 or self.seconds < 0:
+            raise ConfigError(
+                "train.setting_rule", table="train.decoder", rule="steps, seconds, discriminator_after ≥ 0"
+            )
+        if self.crop_frames < 16 or self.speaker_every < 1 or not 0.4 <= self.speaker_seconds <= 10:
+            rule = "crop_frames ≥ 16, speaker_every ≥ 1, 0.4 ≤ speaker_seconds ≤ 10"
+            raise ConfigError("train.setting_rule", table="train.decoder", rule=rule)
+        if self.mel_weight <= 0 or self.feature_weight < 0 or self.speaker_weight < 0:
+            raise ConfigError("train.setting_rule", table="train.decoder", rule="mel_weight > 0, other weights ≥ 0")
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """[train]: how the voice is fine-tuned."""
+
+    stage: Literal["speaker", "dvae", "gpt", "decoder"] = "gpt"
+    """Which part learns: the speaker encoder, the DVAE, the GPT, or the vocoder on the GPT's latents."""
 
     base: str = ""
     """Folder of XTTS v2 weights to start from (see 'dimts fetch'); empty: a small engine with random
     weights is made on the spot, a rehearsal of the whole way that learns no real voice."""
-    size: Literal["tiny", "v2"] = "tiny"
+    size: Literal["tiny", "small", "v2"] = "tiny"
     """Size of that random engine when base is empty."""
     steps: int = 300
     """Optimizer steps of the run; 0 with epochs > 0."""
@@ -206,6 +340,10 @@ class TrainSettings:
     lora: TrainLoraSettings = field(default_factory=TrainLoraSettings)
     stop: StopSettings = field(default_factory=StopSettings)
     ray: RayTrainSettings = field(default_factory=RayTrainSettings)
+    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
+    speaker: SpeakerStageSettings = field(default_factory=SpeakerStageSettings)
+    dvae: DvaeStageSettings = field(default_factory=DvaeStageSettings)
+    decoder: DecoderStageSettings = field(default_factory=DecoderStageSettings)
 
     def __post_init__(self) -> None:
         checks = {
@@ -236,6 +374,21 @@ class TrainSettings:
                 raise ConfigError("train.train", rule=rule)
         _ = self.checkpoint_every
 
+    def for_stage(self, stage: str) -> TrainSettings:
+        """The settings of one stage: steps, seconds and learning rate of its own table where they are set."""
+        own = getattr(self, stage, None)
+        if own is None:
+            return replace(self, stage=stage)  # type: ignore[arg-type]
+        seconds = own.seconds or self.batches.seconds
+        return replace(
+            self,
+            stage=stage,  # type: ignore[arg-type]
+            steps=own.steps or self.steps,
+            epochs=0 if own.steps else self.epochs,
+            learning_rate=own.learning_rate or self.learning_rate,
+            batches=replace(self.batches, seconds=seconds),
+        )
+
     @property
     def checkpoint_every(self) -> int:
         """Layers per recomputed block: 0 off, 1 every layer, k every k-th. ConfigError if unreadable."""
@@ -250,3 +403,21 @@ class TrainSettings:
     def frozen_conditioning(self) -> bool:
         """Whether the conditioning encoder and perceiver stay as they are."""
         return self.freeze_conditioning or self.parts == "lora"
+
+
+def read_stages(text: str) -> tuple[str, ...]:
+    """Return the stages that "all" or a list such as "dvae,gpt" names, in the order of training. ConfigError else."""
+    if text.strip() == "all":
+        return STAGES
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in STAGES:
+            raise ConfigError("train.unknown_stage", stage=name)
+    if not names:
+        raise ConfigError("train.unknown_stage", stage=text)
+    return tuple(stage for stage in STAGES if stage in names)
+
+
+def steps_of(stage: str, steps: int) -> list[str]:
+    """Return the overrides that set the number of steps of a stage."""
+    return [f"train.steps={steps}", "train.epochs=0"] if stage == "gpt" else [f"train.{stage}.steps={steps}"]

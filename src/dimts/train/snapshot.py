@@ -1,6 +1,6 @@
 """A run's state ↔ a folder on disk: written aside, synced, then renamed, so that it is whole or not there.
 
-    checkpoints/step-000100/   weights.safetensors optimizer.safetensors average.safetensors state.json
+    checkpoints/step-000100/   weights, optimizer, average, extras.safetensors state.json
     checkpoints/best.json      which of them is the best, and by what
 
 Tensors lie in safetensors files, numbers in JSON: nothing in a checkpoint can run code when it is read.
@@ -25,7 +25,8 @@ from dimts.base.errors import CheckpointError, storage_error
 from dimts.base.files import fingerprint, write_text
 from dimts.train.fsdp import shard_like
 
-WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
+WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS = (f"{name}.safetensors" for name in ("weights", "optimizer", "average", "extras"))
+STATE = "state.json"
 _BEST = "best.json"
 
 
@@ -38,9 +39,11 @@ class Snapshot:
     weights: Mapping[str, torch.Tensor]
     """The trained parameters by name."""
     optimizer: Mapping[str, torch.Tensor]
-    """See `optimizer_tensors`."""
+    """State of all optimizers: "phase/" and the name that `optimizer_tensors` gives."""
     average: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """The moving average of the weights, where one is kept."""
+    extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """What else moves: buffers such as a codebook, discriminators."""
     numbers: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: place in the data, watchers, scaler."""
 
@@ -66,7 +69,12 @@ class Checkpoints:
 
     def _write(self, snapshot: Snapshot, final: Path) -> None:
         temporary = self.folder / f".{final.name}-{os.getpid()}"
-        files = {WEIGHTS: snapshot.weights, OPTIMIZER: snapshot.optimizer, AVERAGE: snapshot.average}
+        files = {
+            WEIGHTS: snapshot.weights,
+            OPTIMIZER: snapshot.optimizer,
+            AVERAGE: snapshot.average,
+            EXTRAS: snapshot.extras,
+        }
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -130,7 +138,8 @@ def load(folder: Path) -> Snapshot:
             tensors[name] = load_file(folder / name)
     except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError("train.damaged", folder=folder, error=error) from error
-    return Snapshot(step, tensors.get(WEIGHTS, {}), tensors.get(OPTIMIZER, {}), tensors.get(AVERAGE, {}), state)
+    weights, optimizer, average, extras = (tensors.get(name, {}) for name in (WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS))
+    return Snapshot(step, weights, optimizer, average, extras, state)
 
 
 def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -1,0 +1,205 @@
+"""Make training clips while a run reads them: index → synthetic clip, its ids, codes and sound. Nothing is stored.
+
+    clips = GeneratedClips(corpus, vocabulary, coder, spec)
+    clips[17]                                  the 17th clip, the same whenever it is asked for
+    GeneratedSampler(...).epoch(3)             which clips make which step, a function of the seed and the epoch
+
+Clips of the manifest and generated ones share one numbering (`ClipList`): the manifest's come first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dimts.audio.wave import Wave
+from dimts.base.errors import ConfigError, DataError
+from dimts.base.project import Project
+from dimts.text.frontend import Frontend, FrontendSettings
+from dimts.train.collate import TrainingClip
+from dimts.train.sampler import Sampler, Step
+from dimts.train.settings import SyntheticSettings
+from dimts.xtts.spec import Spec
+from dimts.xtts.vocabulary import Vocabulary
+
+EPOCH_STEPS = 200
+"""Steps that count as an epoch where all clips are generated."""
+_KEPT = 256
+"""Clips kept in memory: those of a step and of the dev set are asked for several times."""
+_STEPS_APART = 1 << 20
+"""Numbers left for the steps of one epoch, more than any epoch has."""
+_KEY = "synthetic"
+
+
+class GeneratedClip(Protocol):
+    """One clip of a corpus that is made on the fly."""
+
+    @property
+    def wave(self) -> Wave:
+        """The sound."""
+
+    @property
+    def spelling(self) -> str:
+        """What the model reads."""
+
+    @property
+    def speaker(self) -> int:
+        """Number of the speaker."""
+
+
+class Corpus(Protocol):
+    """A corpus without end whose clips depend on nothing but its seed and their index."""
+
+    def clip(self, index: int) -> GeneratedClip:
+        """The clip of an index, negative ones included."""
+
+
+@dataclass(slots=True)
+class _Made:
+    clip: TrainingClip
+    wave: Wave
+    audio: Tensor
+    """[T] float32 at the input rate."""
+    codes: Tensor | None = None
+
+
+@dataclass(slots=True)
+class GeneratedClips:
+    """Generated clips as training reads them, and their codes and sound under their keys (see `CodeStore`)."""
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    coder: Any
+    """`Coder` or `AudioOnly`: samples [T] → codes [C]."""
+    spec: Spec
+    _made: OrderedDict[int, _Made] = field(default_factory=OrderedDict)
+
+    def __getitem__(self, index: int) -> TrainingClip:
+        """The clip of an index, negative ones (the dev set's) included."""
+        return self._get(index).clip
+
+    def _get(self, index: int) -> _Made:
+        found = self._made.get(index)
+        if found is None:
+            made = self.corpus.clip(index)
+            audio = torch.from_numpy(made.wave.resample(self.spec.input_rate).samples.copy())
+            clip = TrainingClip(
+                f"{_KEY}-{index}",
+                f"{_KEY}.{index}",
+                tuple(self.vocabulary.encode(made.spelling)),
+                len(audio),
+                self.spec.codes_of(len(audio)),
+                self.spec,
+                f"{_KEY}-{made.speaker}",
+            )
+            found = self._made[index] = _Made(clip, made.wave, audio)
+            if len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        else:
+            self._made.move_to_end(index)
+        return found
+
+    # What `CodeStore` offers
+
+    def __contains__(self, key: str) -> bool:
+        return key.startswith(f"{_KEY}.")
+
+    def _of(self, key: str) -> _Made:
+        return self._get(int(key.partition(".")[2]))
+
+    def samples(self, key: str) -> int:
+        """Length of a clip in samples at the input rate."""
+        return len(self._of(key).audio)
+
+    def codes(self, key: str) -> Tensor:
+        """A clip's codes, [C] int64."""
+        made = self._of(key)
+        if made.codes is None:
+            made.codes = self.coder(made.audio)
+        return made.codes
+
+    def audio(self, key: str, start: int = 0, end: int | None = None) -> Tensor:
+        """Samples `start` to `end` of a clip at the input rate, float32 [T]."""
+        return self._of(key).audio[start:end]
+
+    def wave(self, key: str) -> Wave:
+        """A clip's sound at the rate it was made at."""
+        return self._of(key).wave
+
+
+@dataclass(frozen=True)
+class ClipList(Sequence[TrainingClip]):
+    """Clips of the manifest; indices beyond their number are generated clips. Its length counts the manifest's only."""
+
+    clips: tuple[TrainingClip, ...]
+    generated: GeneratedClips | None = None
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[TrainingClip]:
+        return iter(self.clips)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self.generated is None or isinstance(index, slice) or index < len(self.clips):
+            return self.clips[index]
+        return self.generated[index - len(self.clips)]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSampler:
+    """Steps of generated clips, or of generated clips beside those of a manifest."""
+
+    manifest: Sampler | None
+    """The steps they join; None: all clips are generated."""
+    first: int
+    """Index of the first generated clip: the number of the manifest's."""
+    per_part: int
+    """Generated clips in one forward pass."""
+    parts: int
+    """Forward passes × processes per step."""
+
+    def epoch(self, number: int) -> list[Step]:
+        """The steps of epoch `number` (from 0), in order."""
+        steps: Sequence[Step] = (
+            self.manifest.epoch(number) if self.manifest else [((),) * self.parts for _ in range(EPOCH_STEPS)]
+        )
+        out = []
+        for place, step in enumerate(steps):
+            at = self.first + (number * _STEPS_APART + place) * self.per_part * self.parts
+            ranges = (range(at + i * self.per_part, at + (i + 1) * self.per_part) for i in range(self.parts))
+            out.append(tuple((*part, *more) for part, more in zip(step, ranges, strict=True)))
+        return out
+
+    def steps_per_epoch(self) -> int:
+        """Steps of the first epoch."""
+        return self.manifest.steps_per_epoch() if self.manifest else EPOCH_STEPS
+
+
+def open_corpus(project: Project, settings: SyntheticSettings, texts: Sequence[str], seed: int) -> Corpus:
+    """Build the synthetic corpus that [train.synthetic] describes; `texts` are used where it names no file.
+
+    DataError without a text to speak, ConfigError where the model does not read phones.
+    """
+    from dimts.train.synthetic_corpus import SyntheticCorpus, SyntheticCorpusSettings, read_phrases
+
+    frontend = project.settings("text", FrontendSettings)
+    if frontend.spelling != "phones":
+        raise ConfigError("train.synthetic_needs_phones", spelling=frontend.spelling)
+    if settings.texts:
+        path = project.root / settings.texts
+        if not path.is_file():
+            raise DataError("train.synthetic_no_texts", path=path)
+        texts = path.read_text(encoding="utf-8").splitlines()
+    lexicon = project.lexicon if project.lexicon.exists() else None
+    phrases = read_phrases(texts, Frontend(frontend, lexicon))
+    chosen = SyntheticCorpusSettings(
+        speakers=settings.speakers, min_words=settings.min_words, max_words=settings.max_words
+    )
+    corpus: Corpus = SyntheticCorpus(phrases, chosen, seed=seed)
+    return corpus

@@ -1,0 +1,327 @@
+"""Train the vocoder (HiFi-GAN) on the GPT's latents, teacher-forced on the codes of real clips.
+
+Latents and timbre of the manifest's clips are computed once and kept. A step decodes a piece of each clip: first the
+discriminators learn to tell it from the recording, then the generator learns from 45 × mel L1 + 2 × feature matching
++ the adversarial loss, and every few steps from a longer piece whether the speaker is the same. The mel loss ends at
+the highest frequency a recording holds, so that a 16 kHz recording teaches nothing above 8 kHz.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dimts.base.messages import Message
+from dimts.base.progress import Progress
+from dimts.train.collate import Collator
+from dimts.train.optim import groups
+from dimts.train.stages.stage import Phase, Stage, StageContext, Term, clips_of, loss_share, other_stages
+from dimts.train.tensor_store import TensorStore
+from dimts.xtts.discriminators import Judgement, build_discriminator
+from dimts.xtts.gan_loss import (
+    LOSS_MEL,
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+    mel_distance,
+    speaker_loss,
+)
+from dimts.xtts.mel import resample
+from dimts.xtts.spec import TIMBRE_RATE
+
+if TYPE_CHECKING:
+    from dimts.base.progress import ProgressCallback
+    from dimts.train.collate import TrainingClip
+    from dimts.train.probe import Probe
+
+RATE_OF_RANDOM_WEIGHTS, RATE_OF_A_BASE = 2e-4, 1e-4
+BETAS = (0.8, 0.99)
+_DEV_CROPS = 4
+"""Length of a dev piece in training pieces."""
+_SPEAKER_CLIPS = 2
+"""Clips of a forward pass from which the speaker loss is taken."""
+_BAND_STEP_HZ = 500.0
+"""Band limits are rounded down to multiples of this, so that few mel banks are needed."""
+_WINNING_LOSS = 0.01
+"""Loss of one part of the discriminator, least squares of real and generated, below which it wins outright."""
+_AVERAGED_STEPS = 50
+_PER_SHARD = 64
+
+
+@dataclass
+class DecoderBatch:
+    """Pieces of some clips."""
+
+    frames: Tensor
+    """Interpolated latents [B, D, n]."""
+    timbre: Tensor
+    """[B, d, 1]"""
+    waves: Tensor
+    """Recordings [B, 256 n] at 24 kHz."""
+    band_limits: Sequence[float]
+    """Highest frequency of each recording in Hz."""
+    long_frames: Tensor | None = None
+    """Longer pieces of the first clips, for the speaker loss [b, D, m]."""
+    long_waves: Tensor | None = None
+    """[b, 256 m]"""
+    generated: Tensor | None = None
+    """What the generator made of `frames`, kept between the two phases."""
+
+
+class DecoderStage(Stage):
+    """The vocoder and its discriminators."""
+
+    name: ClassVar[str] = "decoder"
+    changes_state_in_forward: ClassVar[bool] = True
+    shown: ClassVar[tuple[str, ...]] = ("loss_mel", "loss_discriminator")
+
+    def __init__(self, context: StageContext) -> None:
+        super().__init__(context)
+        self.own, self.vocoder = self.settings.decoder, self.model.vocoder
+        own, decay = self.own, self.settings.weight_decay
+        weights = {"mel": own.mel_weight, "features": own.feature_weight, "adversarial": 1.0}
+        if own.speaker_weight:
+            weights["speaker"] = own.speaker_weight
+        self._module = nn.ModuleDict({"vocoder": self.vocoder})
+        self._phases: tuple[Phase, ...] = (Phase("generator", groups(self.vocoder, decay), weights, betas=BETAS),)
+        self.discriminator: nn.Module | None = None
+        if own.discriminators != "none":
+            self.discriminator = build_discriminator(own.discriminators, self.settings.seed).to(self.model.device)
+            self._module["discriminator"] = self.discriminator
+            judge = Phase("discriminator", groups(self.discriminator, decay), {"discriminator": 1.0}, betas=BETAS)
+            self._phases = (judge, *self._phases)
+        self._average_loss = torch.ones(1, device=self.model.device)
+        """Moving average of the discriminator's loss a part."""
+        self._step = 0
+        self._pieces = (0, 0)
+        """Samples of a piece and of a longer one in the steps so far."""
+        self._store = TensorStore.open(self.project.codes / f"decoder-{self._fingerprint()}")
+        if self.engine.random and "gpt" not in self.engine.learnt:
+            self.engine.remarks.append(Message("train.gpt_untrained"))
+
+    def _fingerprint(self) -> str:
+        """Of everything that decides latents and timbre."""
+        digest = hashlib.sha256(self.engine.coder_name.encode())
+        for part in (self.model.gpt, self.model.conditioning, self.model.timbre):
+            for key, value in sorted(part.state_dict().items()):
+                digest.update(key.encode())
+                digest.update(np.ascontiguousarray(value.detach().cpu().float().numpy()).tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def module(self) -> nn.Module:
+        """Vocoder and discriminators."""
+        return self._module
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Discriminator, then generator."""
+        return self._phases
+
+    def active(self, phase: Phase, step: int) -> bool:
+        """The discriminator rests during the warm-up."""
+        return phase.name == "generator" or step >= self.own.discriminator_after
+
+    def usual_learning_rate(self) -> float:
+        """2e-4 for random weights, 1e-4 for a base."""
+        return RATE_OF_RANDOM_WEIGHTS if "decoder" not in self.engine.learnt else RATE_OF_A_BASE
+
+    def extras(self) -> dict[str, Tensor]:
+        """The discriminators, and the moving average of their loss."""
+        found = {"discriminator_loss": self._average_loss}
+        if self.discriminator is not None:
+            state = self.discriminator.state_dict()
+            found |= {f"discriminator.{name}": tensor for name, tensor in state.items()}
+        return found
+
+    # Data
+
+    def prepare(self, on_progress: ProgressCallback) -> None:
+        """Keep latents and timbre of the manifest's clips."""
+        clips = [clip for clip in (*self.data.train, *self.data.dev) if not clip.key.startswith("synthetic")]
+        new = [clip for clip in clips if f"latents.{clip.key}" not in self._store]
+        waiting: dict[str, Tensor] = {}
+        for done, clip in enumerate(new, start=1):
+            latents, timbre = self._compute(clip)
+            waiting |= {f"latents.{clip.key}": latents, f"timbre.{clip.key}": timbre}
+            if len(waiting) >= 2 * _PER_SHARD or done == len(new):
+                self._store.write(waiting)
+                waiting = {}
+            on_progress(Progress("latents", done, len(new), "clips"))
+
+    @torch.no_grad()
+    def _compute(self, clip: TrainingClip) -> tuple[Tensor, Tensor]:
+        """A clip's latents [C, D], teacher-forced, and timbre [d]."""
+        single = Collator([clip], self.data.stores, self.settings.reference, 0, False)
+        hidden = self.model.hidden(single.examples(self.model, [0], None))
+        audio = self.data.store(clip.key).audio(clip.key)
+        heard = resample(audio[None].to(self.model.device), clip.spec.input_rate, TIMBRE_RATE)
+        return hidden.audio[: clip.codes].float().cpu().contiguous(), self.model.timbre(heard)[0, :, 0].float().cpu()
+
+    def _latents(self, clip: TrainingClip) -> tuple[Tensor, Tensor]:
+        if f"latents.{clip.key}" in self._store:
+            return self._store[f"latents.{clip.key}"][:], self._store[f"timbre.{clip.key}"][:]
+        return self._compute(clip)
+
+    def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
+        """Clips."""
+        found = dict.fromkeys(phase.weights, float(len(part)))
+        if "speaker" in found:
+            found["speaker"] = float(min(len(part), _SPEAKER_CLIPS)) if self._speaker_due else 1.0
+        return found
+
+    @property
+    def _speaker_due(self) -> bool:
+        """Whether the current step has a speaker loss."""
+        return bool(self.own.speaker_weight) and self._step % self.own.speaker_every == 0
+
+    @torch.no_grad()
+    def batch(self, part: Sequence[int], epoch: int | None) -> DecoderBatch:
+        """A random piece of each clip; of the dev set, a longer one from the middle."""
+        clips = clips_of(self.data, part, epoch)
+        device, hop = self.model.device, self.vocoder.hop
+        count = self.own.crop_frames * (_DEV_CROPS if epoch is None else 1)
+        long = round(self.own.speaker_seconds * self.model.spec.output_rate / hop)
+        rows: list[tuple[Tensor, Tensor]] = []
+        longer: list[tuple[Tensor, Tensor]] = []
+        timbres = []
+        for number, clip in enumerate(clips):
+            latents, timbre = self._latents(clip)
+            frames = self.vocoder.interpolate(latents[None])[0]  # [D, F]
+            wave = self._wave(clip)
+            luck = random.Random(f"{self.settings.seed}:{clip.key}:{epoch}:{self._step}") if epoch is not None else None
+            rows.append(_piece(frames, wave, count, hop, luck))
+            if luck is not None and self._speaker_due and number < _SPEAKER_CLIPS:
+                longer.append(_piece(frames, wave, long, hop, luck))
+            timbres.append(timbre)
+        batch = DecoderBatch(
+            torch.stack([frames for frames, _ in rows]).to(device),
+            torch.stack(timbres)[:, :, None].to(device),
+            torch.stack([wave for _, wave in rows]).to(device),
+            [self._band_limit(clip) for clip in clips],
+        )
+        if longer:
+            batch.long_frames = torch.stack([frames for frames, _ in longer]).to(device)
+            batch.long_waves = torch.stack([wave for _, wave in longer]).to(device)
+        if epoch is not None:
+            self._pieces = (batch.waves.shape[1], max(long * hop if longer else 0, self._pieces[1]))
+        return batch
+
+    def _wave(self, clip: TrainingClip) -> Tensor:
+        """A clip's sound [T] at 24 kHz."""
+        sound = self.data.store(clip.key).wave(clip.key)
+        return resample(torch.from_numpy(sound.samples.copy())[None], sound.rate, self.model.spec.output_rate)[0]
+
+    def _band_limit(self, clip: TrainingClip) -> float:
+        own = self.data.store(clip.key).wave(clip.key).rate / 2 if not clip.top_hz else clip.top_hz
+        return min(max(own // _BAND_STEP_HZ * _BAND_STEP_HZ, _BAND_STEP_HZ), LOSS_MEL.top_hz)
+
+    # Learning
+
+    def before_step(self, step: int) -> None:
+        """Remember the number of the step."""
+        self._step = step
+
+    def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
+        """The discriminator's loss, or the generator's four."""
+        if batch.generated is None:
+            batch.generated = self.vocoder.vocode(batch.frames, batch.timbre)
+        fake, real, count = batch.generated, batch.waves, len(batch.waves)
+        if phase.name == "discriminator":
+            loss = discriminator_loss(self._judge(real), self._judge(fake.detach().float()))
+            self._note(loss)
+            return {"discriminator": Term(loss, count)}
+        with torch.autocast(fake.device.type, enabled=False):
+            terms = {"mel": Term(mel_distance(fake.float(), real, batch.band_limits), count)}
+        zero = fake.new_zeros(())
+        terms |= {"features": Term(zero, count), "adversarial": Term(zero, count)}
+        if self.discriminator is not None and self._step >= self.own.discriminator_after:
+            with torch.no_grad():
+                judged_real = self._judge(real)
+            judged = self._judge(fake.float())
+            terms["features"] = Term(feature_loss(judged_real, judged), count)
+            terms["adversarial"] = Term(generator_loss(judged), count)
+        if self.own.speaker_weight:
+            terms["speaker"] = self._speaker_term(batch)
+        batch.generated = None
+        return terms
+
+    def _judge(self, waves: Tensor) -> Judgement:
+        judged: Judgement = self._module["discriminator"](waves)
+        return judged
+
+    def _note(self, loss: Tensor) -> None:
+        parts = 8 if self.own.discriminators == "hifigan" else 3
+        with torch.no_grad():
+            self._average_loss.lerp_(loss.detach().float()[None] / parts, 1 / _AVERAGED_STEPS)
+
+    def _speaker_term(self, batch: DecoderBatch) -> Term:
+        if batch.long_frames is None or batch.long_waves is None:
+            return Term(batch.frames.new_zeros(()), 1)
+        count = len(batch.long_frames)
+        fake = self.vocoder.vocode(batch.long_frames, batch.timbre[:count])
+        with torch.autocast(fake.device.type, enabled=False):
+            rate = self.model.spec.output_rate
+            return Term(speaker_loss(self.model.timbre, fake.float(), batch.long_waves, rate), count)
+
+    # Evaluation
+
+    def dev_weights(self) -> Mapping[str, float]:
+        """The mel L1 alone."""
+        return {"mel": 1.0}
+
+    def dev_losses(self, batch: Any) -> dict[str, Term]:
+        """Mel L1 of longer pieces."""
+        fake = self.vocoder.vocode(batch.frames, batch.timbre)
+        with torch.autocast(fake.device.type, enabled=False):
+            return {"mel": Term(mel_distance(fake.float(), batch.waves, batch.band_limits), len(batch.waves))}
+
+    def alarm(self, values: Mapping[str, float | None]) -> Message | None:
+        """A discriminator that wins outright teaches the generator nothing."""
+        loss = float(self._average_loss)
+        return Message("train.discriminator_wins", loss=loss) if loss < _WINNING_LOSS else None
+
+    # Report
+
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """What the options of the stage did."""
+        own, last = self.own, steps[-1]
+        parameters = sum(p.numel() for p in self.discriminator.parameters()) if self.discriminator is not None else 0
+        rate = self.model.spec.output_rate
+        spoken = [step for step in steps if step.get("loss_speaker")]
+        judged = sum("loss_discriminator" in step for step in steps)
+        return {
+            **self.own_effects(steps),
+            "decoder.crop_frames": f"{self._pieces[0] / rate:.3f} s of each clip",
+            "decoder.discriminators": f"{parameters:,} parameters judge",
+            "decoder.discriminator_after": f"judged in {judged} of {len(steps)} steps",
+            "decoder.mel_weight": loss_share(last, "mel", own.mel_weight),
+            "decoder.feature_weight": loss_share(last, "features", own.feature_weight),
+            "decoder.speaker_weight": loss_share(spoken[0], "speaker", own.speaker_weight)
+            if spoken
+            else "no such loss",
+            "decoder.speaker_every": f"in {len(spoken)} of {len(steps)} steps",
+            "decoder.speaker_seconds": f"{self._pieces[1] / rate:.3f} s of a clip",
+        }
+
+    def ignored_options(self) -> dict[str, str]:
+        """Options of the other stages."""
+        return other_stages(self.name)
+
+
+def _piece(frames: Tensor, wave: Tensor, count: int, hop: int, luck: random.Random | None) -> tuple[Tensor, Tensor]:
+    """Cut `count` frames [D, count] and their sound, from the middle where `luck` is None; short clips are padded."""
+    last = frames.shape[1] - count
+    start = max(last, 0) // 2 if luck is None else luck.randint(0, max(last, 0))
+    own = frames[:, start : start + count]
+    sound = wave[start * hop : (start + count) * hop]
+    return (
+        nn.functional.pad(own, (0, count - own.shape[1])),
+        nn.functional.pad(sound, (0, count * hop - len(sound))),
+    )

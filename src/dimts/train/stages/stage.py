@@ -1,0 +1,273 @@
+"""Define what the training loop asks of a stage: parameters, batches, losses, optimizers, evaluation.
+
+A step is one or more phases, each a forward and a backward pass over all parts of the step followed by a step of the
+phase's own optimizer. A loss is a sum of weighted terms, each a mean over a number of targets; the loop adds the parts
+of a step so that its loss is the mean over all its targets, however the step is split. Everything random in a stage
+follows from the seed and the number of the step or the epoch, so that a resumed run repeats it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dimts.base.messages import Message
+from dimts.train import optim
+from dimts.train.stats import RunStats
+
+if TYPE_CHECKING:
+    from dimts.base.progress import ProgressCallback
+    from dimts.base.project import Project
+    from dimts.train.base_model import TrainableModel
+    from dimts.train.collate import TrainingClip
+    from dimts.train.dataset import TrainingSet
+    from dimts.train.metrics import EvaluatedSentence
+    from dimts.train.probe import Probe
+    from dimts.train.sampler import StepSource
+    from dimts.train.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a loss over one part of a step."""
+
+    mean: Tensor
+    """Scalar with a gradient: the mean over the targets of the part."""
+    count: float
+    """Number of those targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A pass over a step with an optimizer of its own."""
+
+    name: str
+    """Name of the optimizer, such as "generator"."""
+    groups: list[dict[str, Any]]
+    """Parameter groups as torch's optimizers take them."""
+    weights: Mapping[str, float]
+    """Weight of each term in the loss of this phase."""
+    betas: tuple[float, float] = optim.BETAS
+    learning_rate_scale: float = 1.0
+    """Learning rate as a multiple of the run's."""
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters of all groups."""
+        return [parameter for group in self.groups for parameter in group["params"]]
+
+
+@dataclass(slots=True)
+class StageContext:
+    """What a stage is built from."""
+
+    project: Project
+    settings: TrainSettings
+    engine: TrainableModel
+    data: TrainingSet
+    sampler: StepSource
+    total_steps: int
+    """Steps of the whole run."""
+    stats: RunStats = field(default_factory=RunStats)
+
+
+class Stage(ABC):
+    """One part of XTTS in training."""
+
+    name: ClassVar[str]
+    changes_state_in_forward: ClassVar[bool] = False
+    """Whether a forward pass in training mode moves buffers, so that a step cannot be abandoned half-way."""
+    one_process_only: ClassVar[bool] = True
+    """Whether several processes cannot share its steps."""
+    speaks: ClassVar[bool] = True
+    """Whether what is learnt can be heard: samples and metrics of spoken sentences."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Names of log values shown with the progress."""
+
+    def __init__(self, context: StageContext) -> None:
+        self.settings, self.engine, self.data = context.settings, context.engine, context.data
+        self.project, self.stats = context.project, context.stats
+        self.sampler, self.total_steps = context.sampler, context.total_steps
+        self.model = context.engine.model
+        self.wrapped: nn.Module = self.model
+        """`model` as several processes share it; set by the trainer."""
+
+    # What learns
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """Everything that runs in training mode during a step."""
+
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """All phases of a step in order; the last one's loss is the loss of the run."""
+
+    @abstractmethod
+    def usual_learning_rate(self) -> float:
+        """Learning rate when the settings name none."""
+
+    def active(self, phase: Phase, step: int) -> bool:
+        """Whether a phase is part of the 0-based step `step`."""
+        return True
+
+    def extras(self) -> dict[str, Tensor]:
+        """Tensors that move but are no parameters of the voice: buffers, discriminators."""
+        return {}
+
+    # Data
+
+    def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
+        """Number of targets of each term in one part; all processes count all parts."""
+        return dict.fromkeys(phase.weights, float(len(part)))
+
+    @abstractmethod
+    def batch(self, part: Sequence[int], epoch: int | None) -> Any:
+        """Load the clips `part` of the training set; of the dev set, always the same way, where `epoch` is None."""
+
+    # Learning
+
+    @abstractmethod
+    def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
+        """Compute the terms of a phase's loss."""
+
+    def before_step(self, step: int) -> None:  # noqa: B027 (most stages need none)
+        """Prepare the 0-based step `step`, before its batches are loaded."""
+
+    def after_phase(self, phase: Phase) -> None:  # noqa: B027 (most stages need none)
+        """Follow an accepted optimizer step."""
+
+    def around_optimizer(self, phase: Phase) -> contextlib.AbstractContextManager[None]:
+        """Return a context around an optimizer step."""
+        return contextlib.nullcontext()
+
+    def step_values(self) -> dict[str, float]:
+        """Return what else is logged after a step."""
+        return {}
+
+    def watch_after(self, probe: Probe, part: Sequence[int], epoch: int) -> None:  # noqa: B027 (most stages need none)
+        """Measure what the closely watched step cannot show."""
+
+    # Evaluation
+
+    def dev_weights(self) -> Mapping[str, float]:
+        """Weight of each term in the dev loss."""
+        return self.phases()[-1].weights
+
+    @abstractmethod
+    def dev_losses(self, batch: Any) -> dict[str, Term]:
+        """Compute the terms of the dev loss, without anything random."""
+
+    def ready_for_evaluation(self, steps: int) -> bool:
+        """Whether dev losses after so many steps can be compared with later ones."""
+        return True
+
+    def alarm(self, values: Mapping[str, float | None]) -> Message | None:
+        """Return why training should stop after an evaluation, with the remedy; None while all is well."""
+        return None
+
+    def speak_dev(self, most: int) -> list[EvaluatedSentence]:
+        """Speak the first `most` dev sentences (0: all) with the model as it is."""
+        from dimts.train.export import speak_dev
+
+        return speak_dev(self.engine, self.data, most)
+
+    # Report
+
+    def prepare(self, on_progress: ProgressCallback) -> None:  # noqa: B027 (most stages need none)
+        """Compute and keep what the steps will read again."""
+
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """What each option of the stage measurably did, by its dotted name; `steps` are the log's lines of steps."""
+        return {}
+
+    def own_effects(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """What steps, seconds and learning rate of the stage's own table did."""
+        stats = self.stats
+        return {
+            f"{self.name}.steps": f"{stats.steps} steps taken",
+            f"{self.name}.seconds": f"{stats.audio_seconds / max(stats.forward_passes, 1):.2f} s per forward pass",
+            f"{self.name}.learning_rate": f"highest {max(step['learning_rate'] for step in steps):.3e}",
+        }
+
+    def ignored_options(self) -> dict[str, str]:
+        """Options that do nothing in this stage, by dotted name or by table ("lora."), with the reason."""
+        return {}
+
+
+@contextlib.contextmanager
+def only_learning(phase: Phase, phases: Sequence[Phase]) -> Iterator[None]:
+    """Compute no gradients for the parameters of earlier phases inside the block: their own steps are over."""
+    earlier = phases[: list(phases).index(phase)]
+    others = [parameter for other in earlier for parameter in other.parameters]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
+GPT_OPTIONS = (
+    "last_layers",
+    "freeze_conditioning",
+    "lora.",
+    "new_rows_pace",
+    "old_rows_pace",
+    "text_weight",
+    "label_smoothing",
+    "dropout",
+    "attention_dropout",
+    "loss_chunk",
+    "attention",
+    "attention_fallback",
+    "checkpointing",
+    "compile",
+    "sharding",
+    "reference.",
+    "batches.packing",
+    "adapter_folder",
+)
+"""Options that only the GPT's stage has a use for."""
+
+
+def other_stages(name: str) -> dict[str, str]:
+    """Return the options that belong to stages other than `name`, which is not the GPT's, with the reason."""
+    reason = f"train.stage is {name}"
+    tables = [f"{stage}." for stage in ("speaker", "dvae", "decoder") if stage != name]
+    return dict.fromkeys((*GPT_OPTIONS, *tables), reason)
+
+
+def loss_share(step: Mapping[str, Any], term: str, weight: float) -> str:
+    """Return which share of a step's loss a term is."""
+    return f"{weight * step[f'loss_{term}'] / step['loss']:.2%} of the loss in step {step['step']}"
+
+
+def clips_of(data: TrainingSet, part: Sequence[int], epoch: int | None) -> list[TrainingClip]:
+    """Return the clips of a part, of the dev set where `epoch` is None."""
+    clips = data.dev if epoch is None else data.train
+    return [clips[index] for index in part]
+
+
+def trained_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return (name, parameter) of everything that learns."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def moved_buffers(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Return the buffers of a module by name, below `prefix`."""
+    return {f"{prefix}{name}": buffer for name, buffer in module.named_buffers() if buffer.numel()}
+
+
+@torch.no_grad()
+def copy_into(targets: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Copy stored tensors into those of the same name."""
+    for name, target in targets.items():
+        target.copy_(values[name])
