@@ -11,8 +11,12 @@ from dimts.base.messages import Message
 from dimts.cli.output import show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dimts.base.project import Project
     from dimts.train.estimate import Forecast
     from dimts.train.fine_tune import FineTuneResult
+    from dimts.train.settings import TrainSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +36,7 @@ def train(
         "'dimts fetch'. Without, a small engine with random weights is trained: a rehearsal, no real voice.",
         show_default=False,
     ),
-    size: str = typer.Option("", "--size", help="Size of the random engine: tiny or v2.", show_default=False),
+    size: str = typer.Option("", "--size", help="Size of the random model: tiny, small or v2.", show_default=False),
     steps: int = typer.Option(0, "--steps", min=0, help="Optimizer steps of the run; 0: as dimts.toml says."),
     stages: str = typer.Option(
         "",
@@ -61,16 +65,14 @@ def train(
         help="Train in several processes by Ray, here or on a cluster: see [train.ray].",
     ),
 ) -> None:
-    """Fine-tune a voice on the project's clips, and save it below voices/.
+    """Fine-tune a voice on the project's clips, and save it below voices/; or train it from nothing (--stages all).
 
     Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit for
     bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/truth.json.
     Several processes: torchrun --nproc-per-node N -m dimts train PROJECT, or --ray.
     """
-    from dimts.base.errors import ConfigError, storage_error
+    from dimts.base.errors import ConfigError
     from dimts.base.project import Project
-    from dimts.cli.output import progress_bar
-    from dimts.train.settings import TrainSettings, read_stages, steps_of
 
     if as_json and not dry_run:
         raise ConfigError("cli.json_needs_dry_run")
@@ -83,42 +85,66 @@ def train(
     flags = [f"train.base={base}"] if base else []
     flags += [f"train.size={size}"] if size else []
     flags += ["train.parts=lora"] if lora else []
+    chosen, names = _chosen(opened, stages, steps, flags, settings or ())
+    if len(names) > 1 and (ray or dry_run):
+        raise ConfigError("train.stages_one_by_one", option="--ray" if ray else "--dry-run")
+    for run in _run(opened, chosen, names, dry_run=dry_run, as_json=as_json, new=new, ray=ray):
+        _show(run)
+
+
+def _chosen(
+    project: Project, stages: str, steps: int, flags: list[str], settings: Sequence[str]
+) -> tuple[TrainSettings, tuple[str, ...]]:
+    """The settings, and the stages that --stages names."""
+    from dimts.base.errors import ConfigError
+    from dimts.train.settings import TrainSettings, read_stages, steps_of
+
     names = read_stages(stages) if stages else ()
-    flags += [f"train.stage={names[0]}"] if len(names) == 1 else []
-    chosen = opened.settings("train", TrainSettings, (*flags, *(settings or ())))
+    flags = [*flags, f"train.stage={names[0]}"] if len(names) == 1 else flags
+    chosen = project.settings("train", TrainSettings, (*flags, *settings))
     if steps:
         if len(names) > 1:
             raise ConfigError("train.steps_of_several_stages", stages=stages)
-        flags += steps_of(chosen.stage, steps)
-        chosen = opened.settings("train", TrainSettings, (*flags, *(settings or ())))
-    if len(names) > 1 and (ray or dry_run):
-        raise ConfigError("train.stages_one_by_one", option="--ray" if ray else "--dry-run")
+        chosen = project.settings("train", TrainSettings, (*flags, *steps_of(chosen.stage, steps), *settings))
+    return chosen, names
+
+
+def _run(
+    project: Project,
+    chosen: TrainSettings,
+    names: tuple[str, ...],
+    *,
+    dry_run: bool,
+    as_json: bool,
+    new: bool,
+    ray: bool,
+) -> list[FineTuneResult]:
+    """Train one stage or several, or show the forecast of one; returns the runs."""
+    from dimts.base.errors import storage_error
+    from dimts.cli.output import progress_bar
+
     with progress_bar() as on_progress:
         try:
             if dry_run:
                 from dimts.train.estimate import forecast
 
-                _show_forecast(forecast(opened, chosen, on_progress), as_json=as_json)
-                return
+                _show_forecast(forecast(project, chosen, on_progress), as_json=as_json)
+                return []
             from dimts.cli.metrics import SCORERS
 
             if len(names) > 1:
                 from dimts.train.pipeline import train_stages
 
-                for run in train_stages(opened, chosen, names, on_progress, new=new, scorers=SCORERS):
-                    _show(run)
-                return
+                return train_stages(project, chosen, names, on_progress, new=new, scorers=SCORERS)
             if ray:
                 from dimts.train.cluster import fine_tune_on_ray
 
-                run = fine_tune_on_ray(opened, chosen, on_progress, new=new, scorers=SCORERS)
-            else:
-                from dimts.train.fine_tune import fine_tune
+                return [fine_tune_on_ray(project, chosen, on_progress, new=new, scorers=SCORERS)]
+            from dimts.train.fine_tune import fine_tune
 
-                run = fine_tune(opened, chosen, on_progress, new=new, scorers=SCORERS)
+            return [fine_tune(project, chosen, on_progress, new=new, scorers=SCORERS)]
         except OSError as error:
             raise storage_error(error) or error from error
-    _show(run)
 
 
 def _show_forecast(found: Forecast, *, as_json: bool) -> None:

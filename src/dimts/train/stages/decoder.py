@@ -45,8 +45,8 @@ RATE_OF_RANDOM_WEIGHTS, RATE_OF_A_BASE = 2e-4, 1e-4
 BETAS = (0.8, 0.99)
 _DEV_CROPS = 4
 """Length of a dev piece in training pieces."""
-_SPEAKER_CLIPS = 2
-"""Clips of a forward pass from which the speaker loss is taken."""
+_SPEAKER_SHARE = 0.25
+"""Share of the clips of a step from which the speaker loss is taken."""
 _BAND_STEP_HZ = 500.0
 """Band limits are rounded down to multiples of this, so that few mel banks are needed."""
 _WINNING_LOSS = 0.01
@@ -68,9 +68,11 @@ class DecoderBatch:
     band_limits: Sequence[float]
     """Highest frequency of each recording in Hz."""
     long_frames: Tensor | None = None
-    """Longer pieces of the first clips, for the speaker loss [b, D, m]."""
+    """Longer pieces of some of the clips, for the speaker loss [b, D, m]."""
     long_waves: Tensor | None = None
     """[b, 256 m]"""
+    long_timbre: Tensor | None = None
+    """[b, d, 1]"""
     generated: Tensor | None = None
     """What the generator made of `frames`, kept between the two phases."""
 
@@ -173,13 +175,18 @@ class DecoderStage(Stage):
         """Clips."""
         found = dict.fromkeys(phase.weights, float(len(part)))
         if "speaker" in found:
-            found["speaker"] = float(min(len(part), _SPEAKER_CLIPS)) if self._speaker_due else 1.0
+            found["speaker"] = float(sum(self._speaker_heard(self.data.train[index]) for index in part))
         return found
 
     @property
     def _speaker_due(self) -> bool:
         """Whether the current step has a speaker loss."""
         return bool(self.own.speaker_weight) and self._step % self.own.speaker_every == 0
+
+    def _speaker_heard(self, clip: TrainingClip) -> bool:
+        """Whether a clip of the current step is part of its speaker loss, however the step is split."""
+        luck = random.Random(f"{self.settings.seed}:{clip.key}:{self._step}:speaker")
+        return self._speaker_due and luck.random() < _SPEAKER_SHARE
 
     @torch.no_grad()
     def batch(self, part: Sequence[int], epoch: int | None) -> DecoderBatch:
@@ -191,14 +198,16 @@ class DecoderStage(Stage):
         rows: list[tuple[Tensor, Tensor]] = []
         longer: list[tuple[Tensor, Tensor]] = []
         timbres = []
-        for number, clip in enumerate(clips):
+        long_timbres = []
+        for clip in clips:
             latents, timbre = self._latents(clip)
             frames = self.vocoder.interpolate(latents[None])[0]  # [D, F]
             wave = self._wave(clip)
             luck = random.Random(f"{self.settings.seed}:{clip.key}:{epoch}:{self._step}") if epoch is not None else None
             rows.append(_piece(frames, wave, count, hop, luck))
-            if luck is not None and self._speaker_due and number < _SPEAKER_CLIPS:
+            if luck is not None and self._speaker_heard(clip):
                 longer.append(_piece(frames, wave, long, hop, luck))
+                long_timbres.append(timbre)
             timbres.append(timbre)
         batch = DecoderBatch(
             torch.stack([frames for frames, _ in rows]).to(device),
@@ -209,6 +218,7 @@ class DecoderStage(Stage):
         if longer:
             batch.long_frames = torch.stack([frames for frames, _ in longer]).to(device)
             batch.long_waves = torch.stack([wave for _, wave in longer]).to(device)
+            batch.long_timbre = torch.stack(long_timbres)[:, :, None].to(device)
         if epoch is not None:
             self._pieces = (batch.waves.shape[1], max(long * hop if longer else 0, self._pieces[1]))
         return batch
@@ -262,10 +272,10 @@ class DecoderStage(Stage):
             self._average_loss.lerp_(loss.detach().float()[None] / parts, 1 / _AVERAGED_STEPS)
 
     def _speaker_term(self, batch: DecoderBatch) -> Term:
-        if batch.long_frames is None or batch.long_waves is None:
-            return Term(batch.frames.new_zeros(()), 1)
+        if batch.long_frames is None or batch.long_waves is None or batch.long_timbre is None:
+            return Term(batch.frames.new_zeros(()), 0)
         count = len(batch.long_frames)
-        fake = self.vocoder.vocode(batch.long_frames, batch.timbre[:count])
+        fake = self.vocoder.vocode(batch.long_frames, batch.long_timbre)
         with torch.autocast(fake.device.type, enabled=False):
             rate = self.model.spec.output_rate
             return Term(speaker_loss(self.model.timbre, fake.float(), batch.long_waves, rate), count)

@@ -147,12 +147,11 @@ class DvaeStage(Stage):
         """Sound of the clips of the first epoch's first steps."""
         found: list[Tensor] = []
         for step in self.sampler.epoch(0):
-            for part in step:
-                for index in part:
-                    clip = self.data.train[index]
-                    found.append(self.data.store(clip.key).audio(clip.key))
-                    if len(found) == _STATISTICS_CLIPS:
-                        return found
+            for index in sorted(index for part in step for index in part):  # however the step is split
+                clip = self.data.train[index]
+                found.append(self.data.store(clip.key).audio(clip.key))
+                if len(found) == _STATISTICS_CLIPS:
+                    return found
         return found
 
     def _measure_mels(self) -> None:
