@@ -8,8 +8,8 @@ letters form one word, as newsreaders say them (ኢ.ዜ.ማ → ኢዜማ); all 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 
 from dimts.text import numbers
 from dimts.text.ethiopic import LABIAL_A, fold_homophones, letter
@@ -131,7 +131,12 @@ def _rows() -> tuple[Mapping[tuple[str, ...], tuple[str, str]], Mapping[str, str
     return whole | exact, stars
 
 
-def _known(parts: list[str], *, stroke: bool = False) -> tuple[str, str] | None:
+def _known(parts: Sequence[str], *, stroke: bool = False) -> tuple[str, str] | None:
+    return _known_parts(tuple(parts), stroke)
+
+
+@lru_cache(maxsize=1 << 13)
+def _known_parts(parts: tuple[str, ...], stroke: bool) -> tuple[str, str] | None:
     """What the table says of these parts, prefixes and suffixes considered: (spoken, its row).
 
     Star rows stand for names shortened with a stroke only: ገ/መድኅን, but ገ.መድኅን may be any initial.
@@ -155,7 +160,7 @@ def _known(parts: list[str], *, stroke: bool = False) -> tuple[str, str] | None:
     return None
 
 
-def _run_together(parts: list[str], folded: list[str]) -> tuple[str, str] | None:
+def _run_together(parts: Sequence[str], folded: list[str]) -> tuple[str, str] | None:
     """ዶ/ርአብይ: a title of two parts and the name behind it, without a space."""
     if len(parts) != 2 or len(parts[1]) < _STAR_LETTERS or is_suffix(parts[1][1:]):
         return None
@@ -186,7 +191,7 @@ def _prefixed(prefix: str, spoken: str, row: str) -> str:
     return prefix + (spoken[1:] if prefix and genitive else spoken)
 
 
-def _with_ending(parts: list[str]) -> tuple[str, str] | None:
+def _with_ending(parts: Sequence[str]) -> tuple[str, str] | None:
     whole, _ = _rows()
     if found := whole.get(tuple(parts)):
         return found

@@ -123,6 +123,8 @@ _ENGLISH = re.compile(
 
 def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """12/01/2016 ዓ.ም. → መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት; ISO dates are Gregorian unless ዓ.ም. follows."""
+    if not _BEGINS.match(text, at):
+        return None
     start, prefix = prefix_of(text, at, floor)
     if text[at].isdigit() and (found := _day_and_year(text, at, start, prefix)):
         return found
@@ -159,6 +161,8 @@ def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
 
 _FROM = re.compile(f"(?<![{FIDEL}])[ከበ]{MONTH} ?$")
 _LONGEST_MONTH = 31
+_BEGINS = re.compile(r"\d{1,4}[ /.፣,\-–—]|[፩-፴]")
+"""How every date in digits begins."""
 
 
 def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, str, str] | None:

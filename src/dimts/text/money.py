@@ -34,6 +34,12 @@ def _money_before() -> re.Pattern[str]:
 
 
 @cache
+def _last_signs() -> frozenset[str]:
+    """The last characters of signs, codes and names of currencies."""
+    return frozenset(row[0][-1] for row in table("money"))
+
+
+@cache
 def _money_sign() -> re.Pattern[str]:
     """A currency sign or code with a number after it, for the step that is asked at the sign."""
     names = sorted((row[0] for row in table("money")), key=len, reverse=True)
@@ -48,7 +54,7 @@ def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """$1.5 ቢሊዮን, ብር 1,200, 25.50 ብር, 100 USD → amount, then the name; two decimals are cents."""
     if text[at].isdigit():
         left = before(text, at, floor)
-        found = _money_before().search(left)
+        found = _money_before().search(left) if left.rstrip(" :፡")[-1:] in _last_signs() else None
         if found is None:
             return _money_last(text, at, floor)
         sign, digits_at, sign_at = found.group(1), at, at - len(left) + found.start()

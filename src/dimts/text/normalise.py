@@ -128,6 +128,21 @@ _ABBREVIATED = "|".join(abbreviations.WORDS)
 Bound = Callable[[str, int, int, Reading], Found | None]
 
 
+_DIGITS = frozenset("0123456789")
+_ALONE = re.compile(
+    rf"[1-9]\d{{0,8}}(?:(?![ለኛ])[{FIDEL}]+(?: (?!ለ)[{FIDEL}]|[።፣፤!?]? ?(?:$|\n))|"
+    rf" (?!ለ)[{FIDEL}]{{2}}(?![./])|[።!?] ?(?:$|\n|[{FIDEL}])|[፣፤] [{FIDEL}]|$|\n)"
+)
+"""A number between words: no sign joins it to anything, so that most steps need not be asked."""
+_STEPS_ALONE: tuple[tuple[str, Bound], ...] = (
+    ("verses", scripture.verse),
+    ("telephone", telephone.keyed),
+    ("money", money.money),
+    ("numbers", quantities.numeral),
+    ("fractions", symbols.odd_number),
+)
+
+
 class Normaliser:
     """Written → spoken under fixed settings. Made once, used for any number of texts; holds no state between them."""
 
@@ -144,6 +159,7 @@ class Normaliser:
         self._odd_and_words = re.compile(rf"(?<![{FIDEL}])[በከየለ]?(?:{_ABBREVIATED})(?![{FIDEL}./])|{self._pattern()}")
         self._fold = "homophones" not in chosen.off
         self._steps = self._dispatch()
+        self._number_alone = tuple(step for name, step in _STEPS_ALONE if name not in self._reading.off)
         self._by_char: dict[str, tuple[Bound, ...]] = {}
 
     def __call__(self, text: str) -> Normalised:
@@ -192,7 +208,10 @@ class Normaliser:
                 position = found.end
                 continue
             char = text[at]
-            steps = by_char.get(char) or self._learn(char)
+            if char in _DIGITS and _ALONE.match(text, at):
+                steps = self._number_alone
+            else:
+                steps = by_char.get(char) or self._learn(char)
             for step in steps:
                 answer = step(text, at, position, reading)
                 if answer is not None:
@@ -301,9 +320,8 @@ class Normaliser:
 
 _KNOWN_CHARACTERS = 2048
 _SPACES = re.compile("  +")
-_MARK_RUN = re.compile(f" ?([{MARKS}][ {MARKS}]*)")
-_LEADING = re.compile(f"(?m)^[ {MARKS}]+")
-_LINE_END = re.compile(" +(?=\n)")
+_MARK_RUN = re.compile(f"[{MARKS}][ {MARKS}]*")
+_LEADING = re.compile(f"\n[ {MARKS}]+")
 _STRONGEST = "?!።፤፦፥፣"
 """Of several marks in a row the first of these remains."""
 
@@ -311,13 +329,14 @@ _STRONGEST = "?!።፤፦፥፣"
 def tidy(spoken: str) -> str:
     """One space between words, marks close to the word before, one mark of several, none at the start of a line."""
     spoken = _SPACES.sub(" ", spoken)
+    for mark in MARKS:
+        spoken = spoken.replace(f" {mark}", mark)
     spoken = _MARK_RUN.sub(_one_mark, spoken)
-    spoken = _LEADING.sub("", spoken)
-    return _LINE_END.sub("", spoken).rstrip(" ")
+    return _LEADING.sub("\n", spoken).replace(" \n", "\n").lstrip(f" {MARKS}").rstrip(" ")
 
 
 def _one_mark(found: re.Match[str]) -> str:
-    run = found.group(1)
+    run = found.group()
     if len(run) > 1 and run.rstrip() != run[0]:
         return next(mark for mark in _STRONGEST if mark in run) + " "
     return run[0] + " "

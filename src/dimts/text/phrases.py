@@ -124,24 +124,30 @@ def breaths(text: str, normaliser: Normaliser, settings: PhraseSettings) -> Iter
     A pause that is asked for before the first word comes as a breath without words; any other
     lengthens the silence of the breath before it.
     """
-    held: Breath | None = None
+    held: list[Breath] = []  # parts of one breath, joined once it is complete
     asked = False  # whether the writer asked for the silence after `held`
     for breath, pause_asked in _all_breaths(text, normaliser, settings):
-        if held is None:
-            held, asked = (breath, pause_asked) if breath.tokens or pause_asked else (None, False)
+        if not held:
+            held, asked = ([breath], pause_asked) if breath.tokens or pause_asked else ([], False)
         elif not breath.tokens and not pause_asked:  # the end of a line after the end of a sentence
-            silence = held.pause_seconds if asked else max(held.pause_seconds, breath.pause_seconds)
-            held = replace(held, pause_seconds=silence)
+            last = held[-1]
+            silence = last.pause_seconds if asked else max(last.pause_seconds, breath.pause_seconds)
+            held[-1] = replace(last, pause_seconds=silence)
         elif not breath.tokens:
-            silence = breath.pause_seconds + (held.pause_seconds if asked else 0.0)
-            held, asked = replace(held, pause_seconds=silence), True
-        elif held.tokens and not asked and (_is_scrap(held.tokens) or _is_scrap(breath.tokens)):
-            held, asked = _joined(held, breath), pause_asked
+            silence = breath.pause_seconds + (held[-1].pause_seconds if asked else 0.0)
+            held[-1], asked = replace(held[-1], pause_seconds=silence), True
+        elif held[0].tokens and not asked and (_is_only_scrap(held) or _is_scrap(breath.tokens)):
+            held.append(breath)
+            asked = pause_asked
         else:
-            yield held
-            held, asked = breath, pause_asked
+            yield _joined(held)
+            held, asked = [breath], pause_asked
     if held:
-        yield held
+        yield _joined(held)
+
+
+def _is_only_scrap(parts: Sequence[Breath]) -> bool:
+    return len(parts) == 1 and _is_scrap(parts[0].tokens)
 
 
 def _all_breaths(text: str, normaliser: Normaliser, settings: PhraseSettings) -> Iterator[tuple[Breath, bool]]:
@@ -154,14 +160,17 @@ def _all_breaths(text: str, normaliser: Normaliser, settings: PhraseSettings) ->
     yield from _cut(sentence, settings)
 
 
-def _joined(one: Breath, other: Breath) -> Breath:
+def _joined(parts: Sequence[Breath]) -> Breath:
+    """Several breaths as one, with the stop and the silence of the last and the rate of the longest."""
+    if len(parts) == 1:
+        return parts[0]
     return Breath(
-        f"{one.written} {other.written}".strip(),
-        f"{one.spoken} {other.spoken}",
-        one.tokens + other.tokens,
-        other.mark,
-        other.pause_seconds,
-        one.rate if len(one.tokens) > len(other.tokens) else other.rate,
+        " ".join(filter(None, (part.written for part in parts))),
+        " ".join(part.spoken for part in parts),
+        tuple(token for part in parts for token in part.tokens),
+        parts[-1].mark,
+        parts[-1].pause_seconds,
+        max(parts, key=lambda part: len(part.tokens)).rate,
     )
 
 

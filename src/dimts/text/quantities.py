@@ -27,7 +27,6 @@ from dimts.text.reading import (
     Found,
     Reading,
     any_spelling,
-    before,
     behind,
     is_ordinal,
     is_prefix,
@@ -41,7 +40,6 @@ from dimts.text.reading import (
 NUMBER = r"(?>\d{1,3}(?:,\d{3}){1,8}(?!\d)(?:\.\d+)?|\d{1,3}(?:፣\d{3}){1,8}(?!\d)|\d+(?:\.\d+)?)"
 DASH = "[-–—−~]"
 _NUMBER = re.compile(NUMBER)
-_LOOSE_PREFIX = re.compile(r"(?:^| )[በከለየ] $")
 _ERA_RUN_TOGETHER = re.compile(any_spelling(rf" ?አም(?![{FIDEL}./])"))
 LOOSE_GROUPS = re.compile(r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2}(?: \d{3}){2,5})(?![\d,./:-]?\d)")
 """Thousands grouped by spaces, or by a comma and a space: 1 250 000; 15, 000."""
@@ -86,7 +84,8 @@ def prefix_of(text: str, at: int, floor: int) -> tuple[int, str]:
     word = word_before(text, at, floor)
     if is_prefix(word):
         return at - len(word), word
-    if _LOOSE_PREFIX.search(before(text, at, floor)):  # በ 10: the same, with a space between
+    loose = at - 2 >= floor and text[at - 1] == " " and text[at - 2] in "በከለየ"  # በ 10: the same, with a space
+    if loose and (at - 2 == floor or text[at - 3] in " \n"):
         return at - 2, text[at - 2]
     return at, ""
 

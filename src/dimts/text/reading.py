@@ -60,7 +60,7 @@ def _homophones() -> Mapping[str, str]:
 REACH = 40
 """How far to the left a step may look, in characters; keeps the whole linear."""
 _FIDEL_RUN = re.compile(f"[{FIDEL}]+")
-_BACK = re.compile(f"[{FIDEL}]*$")
+_LETTERS = frozenset(entry.char for entry in letters()) | frozenset(GEMINATION_MARK + VOWEL_LENGTH_MARKS)
 SIXTH = 6
 
 
@@ -117,8 +117,11 @@ def behind(text: str, at: int) -> str:
 
 def word_before(text: str, at: int, floor: int) -> str:
     """The run of Ethiopic letters that touches `at` from the left."""
-    found = _BACK.search(before(text, at, floor))
-    return found.group() if found else ""
+    first = max(floor, at - REACH)
+    start = at
+    while start > first and text[start - 1] in _LETTERS:
+        start -= 1
+    return text[start:at]
 
 
 def word_at(text: str, at: int) -> str:

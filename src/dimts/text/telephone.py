@@ -50,28 +50,55 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if text[at] == "(":
         found = _AREA.match(text, at)
         return _said(text, at, found.end(), "", "an area code in brackets") if found else None
-    start, prefix = prefix_of(text, at, floor)
-    if found := _INTERNATIONAL.match(text, at):
-        if text[at] == "+" or text.startswith("00", at):
-            return _said(text, start, found.end(), prefix, "an international telephone number", at)
-        return None
+    if text[at] in "+0" and (found := _INTERNATIONAL.match(text, at)):
+        start, prefix = prefix_of(text, at, floor)
+        return _said(text, start, found.end(), prefix, "an international telephone number", at)
     if text[at] == "+":
         return None
-    if found := _ETHIOPIAN.match(text, at):
-        return _said(text, start, found.end(), prefix, "the shape of an Ethiopian telephone number", at)
-    if (found := _GROUPED.match(text, at)) and not _DATE.match(text, at):
-        return _said(text, start, found.end(), prefix, "a telephone number in groups", at)
-    if (found := _SPACED.match(text, at)) and len(re.sub(r"\D", "", found.group())) in _LOCAL_DIGITS:
-        return _said(text, start, found.end(), prefix, "groups of digits that begin with 0", at)
-    if _KEY.search(behind(text, at)) and (found := _KEYED.match(text, at)):
-        return _said(text, start, found.end(), prefix, "a number after a word for telephone, account or code", at)
-    if (found := _ACCOUNT.match(text, at)) and _BANK_BEFORE.search(behind(text, at)):
-        return _said(text, start, found.end(), prefix, "an account number after a bank", at)
-    if found := _DIAL_AFTER.match(text, at):
-        return _said(text, start, found.end(), prefix, "a number to dial", at)
-    if found := _SEVEN.match(text, at):
-        return _said(text, start, found.end(), prefix, "groups of digits joined by hyphens", at)
-    return None
+    found, why = _by_shape(text, at)
+    if found is None:
+        return keyed(text, at, floor, reading)
+    start, prefix = prefix_of(text, at, floor)
+    return _said(text, start, found.end(), prefix, why, at)
+
+
+def _by_shape(text: str, at: int) -> tuple[re.Match[str] | None, str]:
+    """Numbers that look like telephone numbers wherever they stand."""
+    if text[at] in "02" and (found := _ETHIOPIAN.match(text, at)):
+        return found, "the shape of an Ethiopian telephone number"
+    if text[at] == "0":
+        if (found := _GROUPED.match(text, at)) and not _DATE.match(text, at):
+            return found, "a telephone number in groups"
+        if (found := _SPACED.match(text, at)) and len(re.sub(r"\D", "", found.group())) in _LOCAL_DIGITS:
+            return found, "groups of digits that begin with 0"
+    return None, ""
+
+
+def keyed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """A number beside a word for telephone, account or code, or to be dialled: digit by digit."""
+    left = behind(text, at)
+    found: re.Match[str] | None = None
+    why = ""
+    if left.rstrip(_PUNCTUATION)[-1:] in _LAST_LETTERS:
+        if _KEY.search(left) and (found := _KEYED.match(text, at)):
+            why = "a number after a word for telephone, account or code"
+        elif (found := _ACCOUNT.match(text, at)) and _BANK_BEFORE.search(left):
+            why = "an account number after a bank"
+        else:
+            found = None
+    if found is None and (found := _DIAL_AFTER.match(text, at)):
+        why = "a number to dial"
+    if found is None and (found := _SEVEN.match(text, at)):
+        why = "groups of digits joined by hyphens"
+    if found is None:
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    return _said(text, start, found.end(), prefix, why, at)
+
+
+_PUNCTUATION = " .:፡፦-"
+_LAST_LETTERS = frozenset("ክቁርልስችትድሽንያኢብበየለወደጥlLEexXbNntTcC.")
+"""Last letters of the words that _KEY and _BANK_BEFORE look for, with their prefixes of the number."""
 
 
 def service_code(text: str, at: int, floor: int, reading: Reading) -> Found | None:
