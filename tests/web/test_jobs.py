@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 from dimts.base.errors import DataError
+from dimts.base.progress import Progress
 from dimts.base.project import Project
+from dimts.web import events
 from dimts.web import jobs as module
-from dimts.web.jobs import Job, Jobs, JobStep, alive, ended_as
+from dimts.web.jobs import Job, Jobs, alive, ended_as
 
 DEADLINE_SECONDS = 300.0
 
@@ -47,8 +49,9 @@ def test_a_job_is_the_command_line_itself(jobs: Jobs) -> None:
     ended = until(lambda: (one := jobs.get(job.id)).over and one)
     assert isinstance(ended, Job)
     assert (ended.state, ended.code) == ("failed", 2)
-    assert "no recordings" in jobs.reason(ended)
-    assert "put sound files" in jobs.remedy(ended)
+    reason = jobs.reason(ended)
+    assert reason.code.startswith("data.")
+    assert "put sound files" in reason.remedy("en")
     assert jobs.latest() == ended
 
 
@@ -62,7 +65,8 @@ def test_an_unknown_kind_is_no_job(jobs: Jobs) -> None:
 
 SLEEPER = """
 import signal, sys, time
-print("train: 3/50 steps loss=2.5", file=sys.stderr, flush=True)
+print('{"event": "progress", "stage": "train", "done": 3, "total": 50, "unit": "steps", "seconds_left": 9.5}',
+      file=sys.stderr, flush=True)
 try:
     time.sleep(300)
 except KeyboardInterrupt:
@@ -97,8 +101,9 @@ def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_found_again_told_to_stop_and_saves(jobs: Jobs) -> None:
     job = jobs.start("train")
     again = Jobs(Project.open(jobs.project.root))  # a second browser, a page that came back
-    until(lambda: again.get(job.id).state == "running" and again.step(again.get(job.id)))
-    assert again.step(again.get(job.id)) == JobStep("train", 3.0, 50.0, "steps")
+    until(lambda: again.get(job.id).state == "running" and again.log(again.get(job.id)))
+    found = events.last_progress(again.log(again.get(job.id)))
+    assert found == events.Event("progress", None, Progress("train", 3.0, 50.0, "steps"), 9.5)
     running = again.get(job.id)
     assert os.getsid(running.pid) == running.pid  # a session of its own: no terminal or page takes it along
     again.stop(job.id)
@@ -169,21 +174,13 @@ def test_what_is_no_job_is_passed_over(jobs: Jobs) -> None:
     assert [job.id for job in jobs.all()] == ["2"]
 
 
-@pytest.mark.parametrize(
-    ("line", "step"),
-    [
-        ("prepare: 1/2 recordings kept=1", JobStep("prepare", 1, 2, "recordings")),
-        ("train: 7 steps", JobStep("train", 7, None, "steps")),
-        ("x: 1/2 a\ntrain: 1e+03/2e+03 steps loss=3", JobStep("train", 1000, 2000, "steps")),
-        ("error: no recordings", None),
-        ("", None),
-    ],
-)
-def test_how_far_it_is(jobs: Jobs, line: str, step: JobStep | None) -> None:
-    job = Job("5", "train", "running")
-    jobs.write(replace(job, state="done"))
-    jobs.log_file(job).write_text(line + "\n", encoding="utf-8")
-    assert jobs.step(job) == step
+def test_a_job_that_crashes_names_its_last_line_and_exit_code(jobs: Jobs) -> None:
+    job = replace(Job("5", "train", "failed"), code=1)
+    jobs.write(job)
+    jobs.log_file(job).write_text("Traceback (most recent call last):\nValueError: {broken}\n", encoding="utf-8")
+    reason = jobs.reason(job)
+    assert (reason.code, reason.parameters["exit_code"]) == ("web.job_crashed", 1)
+    assert "ValueError: {broken}" in reason.text("am")
 
 
 @pytest.mark.parametrize(

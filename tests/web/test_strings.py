@@ -90,7 +90,7 @@ def test_every_doubt_job_and_error_has_a_name() -> None:
 
 def test_every_upload_refusal_has_a_name() -> None:
     source = (SOURCE / "uploads.py").read_text(encoding="utf-8")
-    kinds = set(re.findall(r'Doubt\("(upload_\w+)"', source))
+    kinds = set(re.findall(r'Issue\("(upload_\w+)"', source))
     assert len(kinds) >= 7
     assert kinds == {key.removeprefix("doubt.") for key in table()["en"] if key.startswith("doubt.upload_")}
 

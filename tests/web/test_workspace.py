@@ -9,7 +9,7 @@ import pytest
 from dimts.base.errors import DimtsError, ProjectError
 from dimts.base.project import Project
 from dimts.web.settings import get
-from dimts.web.workspace import Workspace, dimts_said, voice_folder, voices
+from dimts.web.workspace import Workspace, run_command, voice_folder, voices
 
 WRONG = ["", ".", "..", "../abebe", "/etc", "a/b", "a\\b", "<b>", "x" * 65, ".hidden", "end.", "\0"]
 
@@ -57,5 +57,5 @@ def test_voices_are_those_with_a_bundle(project: Project) -> None:
 
 def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(DimtsError, match="no such project folder") as caught:
-        dimts_said(["data", "stats", str(tmp_path / "nothing")], tmp_path, 60)
+        run_command(["data", "stats", str(tmp_path / "nothing")], tmp_path, 60)
     assert "dimts new" in caught.value.hint

@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dimts.base.errors import ConfigError, ProjectError
-from dimts.base.http import App, Message, Receive, Scope, Send, drain_request
+from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
 from dimts.base.plugins import require
 from dimts.web.loading import import_gradio
 from dimts.web.speaking import Speakers, Streams
@@ -74,12 +74,12 @@ class WebSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise ConfigError("web.port_no_port", port=self.port)
+            raise ConfigError("web.not_a_port", port=self.port)
         if self.max_upload_megabytes < 1:
-            raise ConfigError("web.max_upload_mb")
+            raise ConfigError("web.upload_limit_too_small")
         if self.auth is None and self.open_to_others:
-            what = "--share" if self.share else f"--host {self.host}"
-            raise ConfigError("web.opens_page_others_needs", what=what)
+            option = "--share" if self.share else f"--host {self.host}"
+            raise ConfigError("web.password_file_needed", option=option)
 
     @property
     def open_to_others(self) -> bool:
@@ -98,19 +98,19 @@ def read_passwords(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
         mode = path.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("web.read", path=path, error=error) from error
+        raise ConfigError("web.password_file_unreadable", path=path, reason=error) from error
     if os.name == "posix" and mode & 0o077:
-        raise ConfigError("web.others_read", path=path)
+        raise ConfigError("web.password_file_readable_by_others", path=path)
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         user, sign, password = line.strip().partition(":")
         if not sign or not user or len(password) < 8:
-            raise ConfigError("web.line_not_user_password", path=path, number=number)
+            raise ConfigError("web.password_line_wrong", path=path, number=number)
         found[user] = password
     if not found:
-        raise ConfigError("web.names_nobody", path=path)
+        raise ConfigError("web.password_file_empty", path=path)
     return found
 
 
@@ -305,7 +305,7 @@ async def _run(server: Any, door: PageAccessMiddleware, sock: Any, told: Callabl
         await server.serve(sockets=[sock])
         opening.cancel()
     if door.failed:
-        raise ConfigError("web.page_built", failed=door.failed)
+        raise ConfigError("web.page_not_built", reason=door.failed)
 
 
 async def _asked(door: PageAccessMiddleware) -> None:
@@ -355,7 +355,7 @@ def _bound(settings: WebSettings) -> Any:
         sock.listen()  # who comes before the server is up waits instead of being refused
     except OSError as error:
         sock.close()
-        raise ConfigError("web.listen", host=settings.host, port=settings.port, strerror=error.strerror) from error
+        raise ConfigError("web.cannot_listen", host=settings.host, port=settings.port, reason=error.strerror) from error
     return sock
 
 
@@ -381,7 +381,7 @@ display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-siz
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def sending(message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), *_HEADERS]
         await send(message)
@@ -392,7 +392,7 @@ def _with_headers(send: Send) -> Send:
 def _remembering(send: Send, language: str) -> Send:
     """Remember a language that a person chose against their browser's."""
 
-    async def sending(message: Message) -> None:
+    async def sending(message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
             cookie = f"{_COOKIE}={language}; Path=/; Max-Age=31536000; SameSite=Lax".encode()
             message["headers"] = [*message.get("headers", ()), (b"set-cookie", cookie)]
@@ -405,7 +405,7 @@ def _limited(receive: Receive, max_bytes: int) -> Receive:
     """Stops reading a body that is longer than it may be, whatever its header said."""
     taken = 0
 
-    async def receiving() -> Message:
+    async def receiving() -> AsgiMessage:
         nonlocal taken
         message = await receive()
         if message["type"] == "http.request":

@@ -22,7 +22,7 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import PrepareSettings
 from dimts.data.process import described
 
-DROPPED = Issue("mismatch", Message("web.mismatch"))
+DROPPED = Issue("mismatch", Message("web.set_aside_by_person"))
 """How a person's "drop" stands in the manifest."""
 MAX_LETTERS = 2000
 _TEXT_KINDS = frozenset(
@@ -57,7 +57,7 @@ def correct(project: Project, identity: str, text: str) -> Utterance:
 
     text = " ".join(unicodedata.normalize("NFC", text).split())
     if not text or len(text) > MAX_LETTERS:
-        raise DataError("web.text_empty_too_long", max_letters=MAX_LETTERS)
+        raise DataError("web.clip_text_wrong", max_letters=MAX_LETTERS)
     settings = project.settings("data", PrepareSettings)
     lexicon = project.lexicon if project.lexicon.is_file() else None
     frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
@@ -79,7 +79,7 @@ def keep(project: Project, identity: str) -> Utterance:
     with _edited(project) as found:
         row = _one(found, identity)
         if not (row.path and row.text and row.seconds > 0):
-            raise DataError("web.clip_without_sound_text")
+            raise DataError("web.clip_incomplete")
         doubts = tuple(doubt for doubt in row.doubts if not settings.check.sets_aside(doubt.kind))
         found[identity] = _placed(replace(row, doubts=doubts, by="person"), row, settings.check)
     return found[identity]

@@ -81,9 +81,9 @@ def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -
     """A new comparison. DataError for equal voices or no sentences."""
     texts = list(dict.fromkeys(" ".join(text.split()) for text in sentences if text.strip()))
     if first == second:
-        raise DataError("web.both_voices_same")
+        raise DataError("web.same_voice_twice")
     if not texts or len(texts) > MAX_SENTENCES or max(map(len, texts)) > MAX_LETTERS:
-        raise DataError("web.no_sentences_too_many", max_sentences=MAX_SENTENCES, max_letters=MAX_LETTERS)
+        raise DataError("web.sentences_wrong", max_sentences=MAX_SENTENCES, max_letters=MAX_LETTERS)
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     trials = tuple(ComparisonTrial(text, secrets.randbelow(2) == 1) for text in texts)
     made = BlindComparison(identity, first, second, time.time(), trials)
@@ -144,4 +144,4 @@ def _read(path: Path) -> BlindComparison:
         trials = tuple(ComparisonTrial(**trial) for trial in content.pop("trials"))
         return BlindComparison(**content, trials=trials)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError("web.not_comparison", path=path.name, error=error) from error
+        raise DataError("web.not_a_comparison", path=path.name, reason=error) from error

@@ -18,10 +18,10 @@ import gradio as gr
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import DimtsError, storage_error
+from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.web import settings
 from dimts.web.controls import Control, default, of_tab, optional, shown, taken
-from dimts.web.said import said
 from dimts.web.speaking import Speakers, Streams
 from dimts.web.strings import Strings
 from dimts.web.workspace import Workspace
@@ -119,12 +119,12 @@ class TabContext:
 
     def explained(self, error: DimtsError) -> str:
         """Its line and its remedy, escaped."""
-        hint = f"<br>{escaped(self.said(error.hint))}" if error.hint else ""
-        return f"{escaped(self.said(error.message))}{hint}"
+        remedy = error.message.remedy(self.say.language)
+        return escaped(self.text(error.message)) + (f"<br>{escaped(remedy)}" if remedy else "")
 
-    def said(self, text: str) -> str:
+    def text(self, message: Message | str) -> str:
         """A message of the library in the page's language."""
-        return said(text, self.say.language)
+        return message.text(self.say.language) if isinstance(message, Message) else message
 
     def on(self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any) -> Any:
         """Bind a handler to an event: guarded, and not part of any public interface."""

@@ -54,7 +54,7 @@ class Control:
             good = isinstance(value, str) and len(value) <= MAX_LETTERS
             value = " ".join(value.split()) if good and self.look == "text" else value
         if not good:
-            raise ConfigError("web.cannot_be", key=self.key, value=str(value)[:60])
+            raise ConfigError("web.value_not_offered", key=self.key, value=str(value)[:60])
         return value
 
     def _number(self, value: Any) -> Any:
@@ -63,18 +63,18 @@ class Control:
             try:
                 value = float(text) if text else None
             except ValueError as error:
-                raise ConfigError("web.no_number", key=self.key, value=value[:30]) from error
+                raise ConfigError("web.not_a_number", key=self.key, value=value[:30]) from error
         if value is None:
             if optional(self.key):
                 return None
-            raise ConfigError("web.empty", key=self.key)
+            raise ConfigError("web.value_empty", key=self.key)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError("web.should_number", key=self.key)
+            raise ConfigError("web.not_a_number_type", key=self.key)
         if not (value == value and abs(value) < float("inf")):
-            raise ConfigError("web.should_finite_number", key=self.key)
+            raise ConfigError("web.not_finite", key=self.key)
         if self.look == "whole":
             if value != int(value):
-                raise ConfigError("web.should_whole_number", key=self.key, value=value)
+                raise ConfigError("web.not_whole", key=self.key, value=value)
             return int(value)
         return float(value)
 
@@ -151,7 +151,7 @@ def by_key(key: str) -> Control:
     for one in controls():
         if one.key == key:
             return one
-    raise ConfigError("web.page_no_control", key=key)
+    raise ConfigError("web.no_control", key=key)
 
 
 def choices_of(key: str) -> tuple[str, ...]:

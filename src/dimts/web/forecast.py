@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from dimts.base.errors import TrainingError
+from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.web import settings
 from dimts.web.components import TabContext
-from dimts.web.workspace import dimts_said
+from dimts.web.workspace import run_command
 
 _SECONDS = 900.0
 _GIGABYTE = 1e9
@@ -20,11 +21,11 @@ _LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
 def forecast(page: TabContext, project: Project) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of what a run would take here, and rows of what usual cards could do. Raises as the command does."""
     folder = project.root.resolve()
-    answer = dimts_said(["train", str(folder), "--dry-run", "--json"], folder, _SECONDS)
+    answer = run_command(["train", str(folder), "--dry-run", "--json"], folder, _SECONDS)
     try:
         found: dict[str, Any] = json.loads(answer)
     except ValueError as error:
-        raise TrainingError("web.forecast_read", error=error) from error
+        raise TrainingError("web.forecast_unreadable", reason=error) from error
     own = settings.get(project)
     return here(page, found, own["train.epochs"], own["train.steps"]), cards(page, found)
 
@@ -65,9 +66,13 @@ def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _choice(page: TabContext, choice: Mapping[str, Any]) -> str:
-    refused = "; ".join(f"{name}: {page.say('train.not_here', why=page.said(why))}"
+    refused = "; ".join(f"{name}: {page.say('train.not_here', why=page.text(_message(why)))}"
                         for name, why in choice["refused"].items())  # fmt: skip
-    return f"{choice['name']} ({page.said(choice['why'])})" + (f". {refused}" if refused else "")
+    return f"{choice['name']} ({page.text(_message(choice['why']))})" + (f". {refused}" if refused else "")
+
+
+def _message(value: Mapping[str, Any] | str) -> Message | str:
+    return value if isinstance(value, str) else Message.from_dict(value)
 
 
 def _duration(page: TabContext, seconds: float, digits: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Long work of a project, outside the page: jobs/<id>.json says what is asked, jobs/<id>.log what it said.
+"""Long work of a project, outside the page: jobs/<id>.json holds what is asked, jobs/<id>.log its events.
 
 A job is the command line itself (`dimts data prepare`, `dimts train`), run one at a time by a runner process
 of the project (`runner.py`) in a session of its own. Neither a reload, nor a second browser, nor the death of
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -24,7 +23,9 @@ from typing import Any, Literal
 
 from dimts.base.errors import DataError, DimtsError, storage_error
 from dimts.base.files import write_text
+from dimts.base.messages import Message
 from dimts.base.project import Project
+from dimts.web import events
 
 State = Literal["queued", "running", "done", "failed", "stopped", "lost"]
 """lost: the process is gone and nobody saw how it ended."""
@@ -36,8 +37,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 """Kind of job → arguments of `dimts`; of a browser's words only checked links get into them (`links.py`)."""
 OVER: tuple[State, ...] = ("done", "failed", "stopped", "lost")
-_TAIL_BYTES = 16_384
-_LINE = re.compile(r"^([a-z][\w ]*): ([\d.]+(?:e[+-]?\d+)?)(?:/([\d.]+(?:e[+-]?\d+)?))? (\S+)", re.MULTILINE)
+_TAIL_BYTES = 65_536
 _INTERRUPTED = 130
 
 
@@ -72,16 +72,6 @@ class Job:
     def over(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in OVER
-
-
-@dataclass(frozen=True, slots=True)
-class JobStep:
-    """How far a job is, by the last such line of its log."""
-
-    stage: str
-    done: float
-    total: float | None
-    unit: str
 
 
 class Jobs:
@@ -124,9 +114,9 @@ class Jobs:
     def start(self, kind: str, links: Sequence[str] = ()) -> Job:
         """Put a job into the queue and see to it that a runner is there. DataError when the same one waits already."""
         if kind not in COMMANDS:
-            raise DataError(f"unknown kind of job: {kind[:60]!r}", "one of " + ", ".join(COMMANDS))
+            raise DataError("web.unknown_job_kind", kind=kind[:60], known=tuple(COMMANDS))
         if any((job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in self.all()):
-            raise DataError("web.same_work_waiting_already")
+            raise DataError("web.job_queued_already")
         job = Job(
             f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}", kind, created=time.time(), links=tuple(links)
         )
@@ -168,32 +158,22 @@ class Jobs:
         return self.folder / f"{job.id}.stop"
 
     def log_file(self, job: Job) -> Path:
-        """What the job says."""
+        """The job's events, one JSON object a line, and whatever else it writes on stderr."""
         return self.folder / f"{job.id}.log"
 
-    def log(self, job: Job, lines: int = 200) -> str:
-        """The end of what the job said."""
-        text = _tail(self.log_file(job))
-        return "\n".join(text.replace("\r", "\n").splitlines()[-lines:])
+    def output_file(self, job: Job) -> Path:
+        """What the job writes on stdout."""
+        return self.folder / f"{job.id}.out"
 
-    def step(self, job: Job) -> JobStep | None:
-        """How far it is; None while it has not said so."""
-        found = _LINE.findall(_tail(self.log_file(job)))
-        if not found:
-            return None
-        stage, done, total, unit = found[-1]
-        return JobStep(stage, float(done), float(total) if total else None, unit)
+    def log(self, job: Job) -> list[events.Event | str]:
+        """The end of the job's log, oldest first."""
+        return events.read(_tail(self.log_file(job)).replace("\r", "\n").splitlines())
 
-    def reason(self, job: Job) -> str:
-        """Why a job failed, in its own last words."""
-        lines = [line for line in self.log(job).splitlines() if line.strip()]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return (errors or lines or [""])[-1]
-
-    def remedy(self, job: Job) -> str:
-        """What to do about it, as the command said; "" where it said nothing."""
-        hints = [line.removeprefix("hint:").strip() for line in self.log(job).splitlines() if line.startswith("hint:")]
-        return hints[-1] if hints else ""
+    def reason(self, job: Job) -> Message:
+        """Why a job failed: its last error, or the last line of a crash."""
+        found = self.log(job)
+        text = next((one for one in reversed(found) if isinstance(one, str)), "")
+        return events.last_error(found) or Message("web.job_crashed", line=text, exit_code=job.code)
 
     def write(self, job: Job) -> None:
         """Write a job down, whole or not at all."""
@@ -234,7 +214,7 @@ def _signal(job: Job, *, now: bool) -> None:
     except ProcessLookupError:
         return
     except PermissionError as error:
-        raise DimtsError("web.job_belongs_another_user") from error
+        raise DimtsError("web.job_of_another_user") from error
 
 
 def _read(path: Path) -> Job | None:
@@ -249,7 +229,9 @@ def _tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            return file.read().decode("utf-8", errors="replace")
+            start = max(0, file.tell() - _TAIL_BYTES)
+            file.seek(start)
+            text = file.read().decode("utf-8", errors="replace")
+            return text.partition("\n")[2] if start else text  # the first line may be cut
     except OSError:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from dimts.base.errors import TextError
 from dimts.base.project import Project
@@ -30,7 +30,7 @@ def fix(
 
     note = " ".join(note.split())
     if not word.strip() or not spoken.strip():
-        raise TextError("web.word_phones_empty")
+        raise TextError("web.lexicon_entry_empty")
     if any(map(is_ethiopic_letter, spoken)):
         reading = read(spoken.strip())
         phones = say(reading, reading.marks)
@@ -39,7 +39,7 @@ def fix(
     entry = lexicon.Entry(word.strip(), phones, note)
     found = lexicon.problems(entry)
     if found and not force:
-        raise TextError("web.message", word=entry.word, found=tuple(found))
+        raise TextError("web.phones_contradict_letters", word=entry.word, problems=tuple(found))
     return entry, lexicon.add(project.lexicon, entry.word, phones, note)
 
 
@@ -55,10 +55,10 @@ def brief(text: str) -> str:
     return text if len(text) <= _BRIEF_LETTERS else text[:_BRIEF_LETTERS].rstrip() + " …"
 
 
-def absences(words: Iterable[Word], said: Callable[[str], str] = str) -> list[str]:
-    """The backends that could not answer at all, each once, with the reason as `said` says it."""
+def absences(words: Iterable[Word], language: str | None = None) -> list[str]:
+    """List the backends that could not answer at all, each once, with the reason in `language`."""
     found = {
-        one.by: f"{one.by}: {brief('; '.join(said(str(doubt)) for doubt in one.doubts))}"
+        one.by: f"{one.by}: {brief('; '.join(doubt.message.text(language) for doubt in one.doubts))}"
         for word in words
         for one in word.refused
         if gone(one)

@@ -23,27 +23,27 @@ def links_of(text: str, *, open_to_others: bool) -> tuple[str, ...]:
     if not links:
         raise SourceError("web.no_link")
     if len(links) > MAX_LINKS:
-        raise SourceError("web.links_once_too_many", links_count=len(links), max_links=MAX_LINKS)
+        raise SourceError("web.too_many_links", count=len(links), max_links=MAX_LINKS)
     for link in links:
         _check(link, open_to_others=open_to_others)
     return links
 
 
 def _check(link: str, *, open_to_others: bool) -> None:
-    shown = repr(link[:80])
+    shown = link[:80]
     try:
         parts = urlsplit(link)
         host = parts.hostname or ""
         _ = parts.port
     except ValueError as error:
-        raise SourceError("web.no_link_2", shown=shown) from error
+        raise SourceError("web.not_a_link", link=shown) from error
     good = parts.scheme in ("http", "https") and host and len(link) <= MAX_LETTERS and link.isprintable()
     if not good or any(letter.isspace() for letter in link):
-        raise SourceError("web.no_link_2", shown=shown)
+        raise SourceError("web.not_a_link", link=shown)
     if parts.username or parts.password:
-        raise SourceError("web.holds_password", shown=shown)
+        raise SourceError("web.link_with_password", link=shown)
     if open_to_others and not _is_public(host):
-        raise SourceError("web.leads_machine_s_own", shown=shown)
+        raise SourceError("web.link_into_own_network", link=shown)
 
 
 def _is_public(host: str) -> bool:

@@ -99,7 +99,7 @@ def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
         project = page.project(name)
         given = [uploads.text_of(Path(path), page.home.cache) for path in (paths or [])[:_MOST_TEXTS]]
         if not given:
-            raise DataError("web.no_text_choose")
+            raise DataError("web.no_text_to_choose_from")
         wanted = min(max(int(count or 1), 1), _MOST_SENTENCES)
 
         def on_progress(progress: Progress) -> None:

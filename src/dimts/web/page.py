@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from dimts.web import compare_tab, prepare_tab, progress, speak_tab, system_tab, text_tab, train_tab
+from dimts.base.progress import Progress
+from dimts.web import compare_tab, events, prepare_tab, progress, speak_tab, system_tab, text_tab, train_tab
 from dimts.web.components import TabContext, escaped, notice
-from dimts.web.jobs import Job, Jobs, JobStep
+from dimts.web.jobs import Job, Jobs
 from dimts.web.speaking import Speakers, Streams
 from dimts.web.strings import Strings
 from dimts.web.style import head, theme
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dimts.web.app import WebSettings
 
 TICK_SECONDS = 2.0
-_LOG_LINES = 60
+_LOG_LETTERS = 6000
 
 
 def build(language: str, home: Workspace, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
@@ -119,14 +120,14 @@ def _job(page: TabContext, timer: Any) -> None:
         job = jobs.latest()
         waiting = jobs.waiting()
         text = "" if job is None else status_line(page, jobs, job)
-        said = "" if job is None else jobs.log(job, _LOG_LINES)
+        log_text = "" if job is None else log_of(page, jobs, job)
         queued = [one for one in waiting if job is None or one.id != job.id]
-        stamp = (name, text, said, len(queued))
+        stamp = (name, text, log_text, len(queued))
         if stamp == tuple(before):
             return nothing
         more = "".join(notice(say("jobs.next", kind=say(f"jobs.kind.{one.kind}"))) for one in queued)
         changed = "" if job is None else f"{name}:{job.id}:{job.state}"
-        return [_framed(job, text) + more, gr.update(visible=bool(waiting)), said, changed, stamp]
+        return [_framed(job, text) + more, gr.update(visible=bool(waiting)), log_text, changed, stamp]
 
     def on_stop(name: str | None, *, now: bool) -> Any:
         jobs = Jobs(page.project(name))
@@ -148,24 +149,28 @@ def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
     kind = say(f"jobs.kind.{job.kind}")
     line = say("page.told", what=kind, told=say(f"jobs.state.{job.state}"))
     if job.state == "running":
-        step = _live(jobs, job) or jobs.step(job)
-        if step is not None:
-            stage = say(f"stage.{step.stage}") if say.has(f"stage.{step.stage}") else step.stage
-            scale = 1e6 if step.unit == "bytes" else 1.0
-            total = f" / {step.total / scale:.4g}" if step.total is not None else ""
-            line += f" · {stage} {step.done / scale:.4g}{total}"
+        found = events.last_progress(jobs.log(job))
+        progress_now = _live(jobs, job) or (found.progress if found else None)
+        if progress_now is not None:
+            line += f" · {events.amount(progress_now, say.language)}"
         line += f" · {_clock(time.time() - job.started)}"
         if jobs.stop_file(job).exists():
             line += f" · {say('jobs.stopping')}"
     elif job.over:
         line += f" · {time.strftime('%H:%M', time.localtime(job.ended or job.created))}"
         if job.state == "failed":
-            told = (jobs.reason(job), jobs.remedy(job))
-            line += "".join(f" · {page.said(one)}" for one in told if one)
+            reason = jobs.reason(job)
+            line += "".join(f" · {one}" for one in (page.text(reason), reason.remedy(say.language)) if one)
     return line
 
 
-def _live(jobs: Jobs, job: Job) -> JobStep | None:
+def log_of(page: TabContext, jobs: Jobs, job: Job) -> str:
+    """The end of a job's log, each event in the page's language."""
+    lines = (events.line(one, page.say.language) for one in jobs.log(job))
+    return "\n".join(line for line in lines if line)[-_LOG_LETTERS:]
+
+
+def _live(jobs: Jobs, job: Job) -> Progress | None:
     """The step of the run that a training job is at, by the run's own log, which is ahead of the job's."""
     names = progress.runs(jobs.project) if job.kind.startswith("train") else []
     if not names:
@@ -174,7 +179,7 @@ def _live(jobs: Jobs, job: Job) -> JobStep | None:
     log = found.folder / "log.jsonl"
     if found.ended or not found.total or not log.is_file() or log.stat().st_mtime < job.started:
         return None
-    return JobStep("train", found.step, found.total, "steps")
+    return Progress("train", found.step, found.total, "steps")
 
 
 def _framed(job: Job | None, text: str) -> str:

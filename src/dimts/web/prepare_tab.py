@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.data.check import KINDS
 from dimts.data.manifest import Utterance
@@ -188,7 +189,7 @@ def _clips(page: TabContext) -> None:
         state = say("clips.is_kept", split=say(f"split.{row.split or 'none'}")) if row.kept else say("clips.is_aside")
         lines = [
             _told(page, _kind(page, doubt.kind), doubt.message)
-            + (f" → {page.said(KINDS[doubt.kind].remedy)}" if doubt.kind in KINDS else "")
+            + (f" → {page.text(KINDS[doubt.kind].remedy)}" if doubt.kind in KINDS else "")
             for doubt in row.doubts
         ]
         return [
@@ -249,8 +250,8 @@ def _kind(page: TabContext, kind: str) -> str:
     return page.say(key) if page.say.has(key) else kind
 
 
-def _told(page: TabContext, what: str, message: str) -> str:
-    return page.say("page.told", what=what, told=page.said(message))
+def _told(page: TabContext, what: str, message: Message | str) -> str:
+    return page.say("page.told", what=what, told=page.text(message))
 
 
 def _kinds(page: TabContext, row: Utterance) -> str:
@@ -267,7 +268,7 @@ def _summary(page: TabContext, rows: Sequence[Utterance]) -> str:
     found = verdict(rows)
     text = page.say("clips.summary", kept=len(kept), all=len(rows), minutes=f"{minutes:.1f}")
     line = notice(f"{text} {page.say(f'verdict.{found.fit}')}", "good" if found.fit == "fit" else "info")
-    why = [_told(page, page.said(one.message), one.remedy) for one in found.findings]
+    why = [_told(page, page.text(one.message), one.remedy) for one in found.findings]
     return line + (f'<ul class="why">{"".join(f"<li>{escaped(one)}</li>" for one in why)}</ul>' if why else "")
 
 

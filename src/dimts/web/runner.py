@@ -50,12 +50,12 @@ def _run(jobs: Jobs, job: Job) -> None:
     arguments = job.arguments(root)
     # a shell that put the page into the background may have told it to ignore Ctrl-C; jobs are to hear it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with jobs.log_file(job).open("ab") as log:
+    with jobs.log_file(job).open("ab") as log, jobs.output_file(job).open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 (arguments of our own table)
-            [sys.executable, "-P", "-m", "dimts", *arguments],
+            [sys.executable, "-P", "-m", "dimts", "--log", "json", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=output,
+            stderr=log,
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             cwd=root,

@@ -51,7 +51,7 @@ def reading(project: Project) -> ScriptReading:
     try:
         lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else tuple(SENTENCES)
     except UnicodeDecodeError as error:
-        raise DataError("web.not_utf_text", file=FILE) from error
+        raise DataError("web.script_not_utf8", file=FILE) from error
     taken = {path.name.removeprefix(TAKE)[:6] for path in project.recordings.glob(f"{TAKE}*-*")}
     return ScriptReading(lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken))
 

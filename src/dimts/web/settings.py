@@ -86,7 +86,7 @@ def edited(text: str, key: str, value: Any) -> str:
     except tomllib.TOMLDecodeError:
         same = False
     if not same:
-        raise ConfigError("web.change", key=key, settings_file=SETTINGS_FILE)
+        raise ConfigError("web.setting_not_editable", key=key, settings_file=SETTINGS_FILE)
     return result
 
 

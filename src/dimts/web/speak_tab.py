@@ -107,7 +107,7 @@ def _picture(page: TabContext, wave: Any) -> str:
     try:
         picture = spectrogram(wave.samples, wave.rate)
     except MissingExtra as error:
-        return notice(str(error))
+        return notice(page.text(error.message))
     return f'<img class="picture" alt="{escaped(page.say("speak.spectrogram"))}" src="{escaped(picture)}">'
 
 

@@ -158,7 +158,7 @@ def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
     weights = snapshot.average or snapshot.weights
     odd = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
     if odd:
-        raise CheckpointError("web.step_does_not_fit", step=step, run=run.name, odd=odd[0])
+        raise CheckpointError("web.checkpoint_of_another_shape", step=step, run=run.name, parameter=odd[0])
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
@@ -194,7 +194,7 @@ def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
 
     try:
         if len(text) > MAX_LETTERS:
-            raise TextError("web.text_letters_too_long", text_count=len(text))
+            raise TextError("web.text_too_long_to_speak", letters=len(text))
         said = False
         with stream.path.open("wb", buffering=0) as file, Writer(file, "mp3", RATE) as writer:
             for wave in speaker.stream(text):
@@ -202,7 +202,7 @@ def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
                 said = True
                 yield wave
         if not said:
-            raise SynthesisError("web.nothing_said")
+            raise SynthesisError("web.nothing_spoken")
     finally:
         stream.over.set()
 

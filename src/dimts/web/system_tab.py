@@ -10,7 +10,7 @@ import gradio as gr
 
 from dimts.base.errors import DimtsError
 from dimts.web.components import TabContext
-from dimts.web.workspace import dimts_said
+from dimts.web.workspace import run_command
 
 _DOCTOR_SECONDS = 300.0
 
@@ -32,11 +32,11 @@ def build(page: TabContext) -> None:
     )
 
     def on_look() -> list[list[str]]:
-        said = dimts_said(["doctor", "--json"], page.home.root.resolve(), _DOCTOR_SECONDS)
+        said = run_command(["doctor", "--json"], page.home.root.resolve(), _DOCTOR_SECONDS)
         try:
             rows = flat(json.loads(said), say("system.yes"), say("system.no"))
         except ValueError as error:
-            raise DimtsError("web.dimts_doctor_gave_no", error=error) from error
+            raise DimtsError("web.doctor_unreadable", reason=error) from error
         return [[_section(page, row[0]), *row[1:]] for row in rows]
 
     page.on(look.click, on_look, [], [table], concurrency_limit=1)

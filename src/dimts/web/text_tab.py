@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.errors import TextError
+from dimts.base.issue import Issue
 from dimts.base.project import Project
 from dimts.text.frontend import Frontend, FrontendSettings, compare
 from dimts.text.g2p.backend import Word
@@ -74,7 +75,7 @@ def build(page: TabContext) -> None:
     def on_read(name: str | None, text: str) -> Any:
         phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
         rows = [_row(page, word) for phrase in phrases for word in phrase.words]
-        missing = absences((word for phrase in phrases for word in phrase.words), page.said)
+        missing = absences((word for phrase in phrases for word in phrase.words), page.say.language)
         told = gr.update(value="\n".join(missing), visible=bool(missing))
         return "\n".join(phrase.spoken for phrase in phrases), rows, told
 
@@ -110,7 +111,7 @@ def _checked(text: str) -> str:
     if not text.strip():
         raise TextError("web.text_empty")
     if len(text) > MAX_LETTERS:
-        raise TextError("web.letters_too_many_page", text_count=len(text))
+        raise TextError("web.text_too_long_to_read", letters=len(text))
     return text
 
 
@@ -138,15 +139,15 @@ def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Fronte
 
 def _row(page: TabContext, word: Word) -> list[str]:
     refused = [f"{one.by}: {''.join(one.phones)} ({_told(page, one.doubts)})" for one in word.refused if not gone(one)]
-    own = [page.said(str(doubt)) for doubt in word.doubts]
+    own = [page.text(doubt.message) for doubt in word.doubts]
     return [word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*own, *refused])]
 
 
-def _told(page: TabContext, doubts: Sequence[object]) -> str:
-    return "; ".join(page.said(str(doubt)) for doubt in doubts)
+def _told(page: TabContext, doubts: Sequence[Issue]) -> str:
+    return "; ".join(page.text(doubt.message) for doubt in doubts)
 
 
-def _doubts(doubts: Sequence[object], page: TabContext) -> str:
+def _doubts(doubts: Sequence[Issue], page: TabContext) -> str:
     return brief(_told(page, doubts)) or page.say("text.believed")
 
 

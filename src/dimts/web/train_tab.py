@@ -187,7 +187,7 @@ def usable_here(page: TabContext) -> str:
     lines = [page.say("page.told", what=page.say("train.machine"), told=f"{machine.device}, {machine.name}")]
     for kind in KINDS:
         why = obstacle(kind, machine, precision, _HEAD_SIZE)  # type: ignore[arg-type]
-        here = page.say("train.not_here", why=page.said(why)) if why else page.say("train.here")
+        here = page.say("train.not_here", why=page.text(why)) if why else page.say("train.here")
         lines.append(page.say("page.told", what=kind, told=here))
     return "\n".join(lines)
 
@@ -196,7 +196,7 @@ def _save(page: TabContext, project: Project, keys: list[str], values: tuple[Any
     """Write what the controls show; the base must be one of those offered."""
     shown = dict(zip(keys, values, strict=True))
     if shown["train.base"] not in [value for _, value in bases(page, project)]:
-        raise ConfigError("web.train_base_none_offered")
+        raise ConfigError("web.base_not_offered")
     page.save(project, list(shown), list(shown.values()))
 
 

@@ -8,12 +8,14 @@ same stem; one that is there already is not stored twice.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from dimts.base.errors import DimtsError, ProjectError, SourceError
 from dimts.base.files import atomic_path, fingerprint, write_text
@@ -28,6 +30,7 @@ MAX_TEXT_BYTES = 5_000_000
 """Largest text, table or subtitle file."""
 MAX_LETTERS = 20_000
 """Longest text written in the page."""
+MEGABYTE = 1e6
 _HASH_DIGITS = 12
 _STEM_LETTERS = 40
 _TABLES = (".tsv", ".csv")
@@ -74,7 +77,7 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
     from dimts.data.sources import SOUND, SUBTITLES, TABLES, TEXT
 
     if len(uploads) > MAX_BATCH:
-        raise ProjectError("web.files_once_too_many", uploads_count=len(uploads), max_batch=MAX_BATCH)
+        raise ProjectError("web.too_many_files", count=len(uploads), max_files=MAX_BATCH)
     refused: list[tuple[str, Issue]] = []
     good: list[Upload] = []
     for upload in uploads:
@@ -109,10 +112,10 @@ def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: 
 
     text = " ".join(text.split())
     if not text or len(text) > MAX_LETTERS:
-        raise ProjectError("web.line_read_empty_too")
+        raise ProjectError("web.script_line_wrong")
     doubt = _problem(Upload(sound.name, sound), cache, max_bytes, SOUND, ())
     if doubt:
-        raise ProjectError("web.recording_used", doubt=doubt.message)
+        raise ProjectError("web.take_refused", reason=doubt.message)
     kept = _store_sound(project, sound, TAKE + hash_of(text), sound.suffix.lower())
     write_text(kept.with_suffix(".txt"), text + "\n")
     return kept
@@ -122,7 +125,7 @@ def text_of(path: Path, cache: Path) -> Path:
     """An uploaded text to choose sentences from. ProjectError for what is none."""
     doubt = _problem(Upload(path.name, path), cache, MAX_TEXT_BYTES, (), (".txt",))
     if doubt:
-        raise ProjectError("web.used", path=_shown(path.name), doubt=doubt.message)
+        raise ProjectError("web.script_text_refused", name=_shown(path.name), reason=doubt.message)
     return path
 
 
@@ -147,9 +150,9 @@ def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str],
     if size > max_bytes:
         return Issue(
             "upload_too_large",
-            Message("web.upload_too_large", size=size / 1000000.0),
-            size / 1000000.0,
-            max_bytes / 1000000.0,
+            Message("web.upload_too_large", megabytes=size / MEGABYTE),
+            size / MEGABYTE,
+            max_bytes / MEGABYTE,
         )
     if not size:
         return Issue("upload_empty", Message("web.upload_empty"))
@@ -157,7 +160,7 @@ def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str],
         return _not_sound(path)
     if _suffix(upload) in texts:
         return _not_text(path)
-    return Issue("upload_type", Message("web.upload_type", suffix=_suffix(upload) or "a file without a suffix"))
+    return Issue("upload_type", Message("web.upload_type", name=_shown(upload.name)))
 
 
 def _not_sound(path: Path) -> Issue | None:
@@ -166,18 +169,18 @@ def _not_sound(path: Path) -> Issue | None:
     try:
         probe(path)
     except DimtsError as error:
-        return Issue("upload_broken", error.message.replace(str(path), path.name))
+        return Issue("upload_broken", Message("web.upload_broken", reason=_without_folder(error.message, path.parent)))
     return None
 
 
 def _not_text(path: Path) -> Issue | None:
     if path.stat().st_size > MAX_TEXT_BYTES:
-        return Issue("upload_too_large", Message("web.text_mb", st_size=path.stat().st_size / 1000000.0))
+        return Issue("upload_too_large", Message("web.upload_text_too_large", megabytes=path.stat().st_size / MEGABYTE))
     try:
         if "\0" in path.read_text(encoding="utf-8-sig"):
             return Issue("upload_not_text", Message("web.upload_not_text"))
     except UnicodeDecodeError as error:
-        return Issue("upload_not_text", Message("web.not_utf_text_2", reason=error.reason))
+        return Issue("upload_not_text", Message("web.upload_not_utf8", reason=error.reason))
     return None
 
 
@@ -197,13 +200,16 @@ def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused
             _copy(one.path, staged / name)
         for recording in find_recordings([staged]):
             if not recording.path.absolute().resolve().is_relative_to(staged.resolve()):
-                outside = Issue("upload_table", Message("web.names_file_not_uploaded", origin=_shown(recording.origin)))
+                outside = Issue("upload_table", Message("web.table_names_missing_file", name=_shown(recording.origin)))
                 return Stored((), (), (*refused, (_shown(recording.origin), outside)))
         if not final.exists():
             staged.rename(final)
     except SourceError as error:
-        message = error.message.replace(str(staged), "").lstrip("/\\")
-        return Stored((), (), (*refused, (message.split(":")[0], Issue("upload_table", message))))
+        table = next(safe_name(one.name) for one in texts if _suffix(one) in _TABLES)
+        issue = Issue(
+            "upload_table", Message("web.upload_table_refused", reason=_without_folder(error.message, staged))
+        )
+        return Stored((), (), (*refused, (table, issue)))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     kept = [final / name for name in files]
@@ -236,6 +242,17 @@ def _of_stem(project: Project, stem: str, sounds: Iterable[str]) -> list[Path]:
 def _copy(source: Path, target: Path) -> None:
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def _without_folder(message: Message, folder: Path) -> Message:
+    """The message with paths below `folder` relative to it: a browser is shown no path of this machine."""
+    plain: dict[str, Any] = {}
+    for name, value in message.parameters.items():
+        if isinstance(value, Message):
+            plain[name] = _without_folder(value, folder)
+        else:
+            plain[name] = value.replace(f"{folder}{os.sep}", "") if isinstance(value, str) else value
+    return Message(message.code, **plain)
 
 
 def _suffix(upload: Upload) -> str:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import DimtsError, ProjectError
+from dimts.base.messages import Message
 from dimts.base.project import SETTINGS_FILE, Project
+from dimts.web import events
 
 _NAME = re.compile(r"[\w][\w.-]{0,63}")
 _NEW_SECONDS = 120.0
@@ -59,12 +61,12 @@ class Workspace:
         """Make a project, as `dimts new` does; returns its name. ProjectError for a name that cannot be a folder's."""
         name = unicodedata.normalize("NFC", name.strip())
         if self.single:
-            raise ProjectError("web.page_open_project")
+            raise ProjectError("web.single_project_page")
         if not _NAME.fullmatch(name) or name.endswith("."):
-            raise ProjectError("web.name_project", name=name[:60])
+            raise ProjectError("web.project_name_wrong", name=name[:60])
         if (self.root / name).exists():
-            raise ProjectError("web.already", name=name)
-        dimts_said(["new", str(self.root / name)], self.root, _NEW_SECONDS)
+            raise ProjectError("web.project_exists", name=name)
+        run_command(["new", str(self.root / name)], self.root, _NEW_SECONDS)
         return name
 
 
@@ -77,16 +79,16 @@ def voices(project: Project) -> list[str]:
 def voice_folder(project: Project, name: str) -> Path:
     """The folder of a voice. ProjectError for a name that is not there."""
     if name not in voices(project):
-        raise ProjectError("web.no_such_voice_2", name=str(name)[:60])
+        raise ProjectError("web.no_such_voice", name=str(name)[:60])
     return project.voices / name
 
 
-def dimts_said(arguments: list[str], folder: Path, seconds: float) -> str:
-    """What a short `dimts` command prints; DimtsError with its own words when it fails."""
+def run_command(arguments: list[str], folder: Path, seconds: float) -> str:
+    """Run a short `dimts` command; returns what it prints. DimtsError with the command's own message if it fails."""
     try:
         # the arguments are ours and a checked name; no shell
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-P", "-m", "dimts", *arguments],
+            [sys.executable, "-P", "-m", "dimts", "--log", "json", *arguments],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -97,12 +99,14 @@ def dimts_said(arguments: list[str], folder: Path, seconds: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise DimtsError("web.dimts_took_longer_s", arguments=arguments[0], seconds=seconds) from error
+        raise DimtsError("web.command_timed_out", command=arguments[0], seconds=seconds) from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it failed without a word"]
-        message = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
-        hint = next((line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")), "")
-        raise DimtsError(message, hint)
+        found = events.read(done.stderr.splitlines())
+        text = next((one for one in reversed(found) if isinstance(one, str)), "")
+        raise DimtsError(
+            events.last_error(found)
+            or Message("web.command_crashed", command=arguments[0], exit_code=done.returncode, line=text)
+        )
     return done.stdout
 
 
