@@ -1,4 +1,4 @@
-"""A home with a project, recordings that the formant voice speaks, and the page in a real browser."""
+"""A workspace with a project, recordings that the formant voice speaks, and the page in a real browser."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def spoken(text: str) -> Wave:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path) -> Workspace:
     """A folder of projects with one in it, whose every setting stands in its file."""
-    from dimts.web.settings import classes
+    from dimts.web.project_settings import classes
 
     root = tmp_path / "voices"
     root.mkdir()
@@ -50,9 +50,9 @@ def home(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def project(home: Workspace) -> Project:
-    """The project of `home`."""
-    return home.project("abebe")
+def project(workspace: Workspace) -> Project:
+    """The project of `workspace`."""
+    return workspace.project("abebe")
 
 
 @pytest.fixture
@@ -77,7 +77,8 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
          "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # fmt: skip
 SERVE = (
-    "import sys; from pathlib import Path; from dimts.web.app import WebSettings, serve; "
+    "import sys; from pathlib import Path; from dimts.web.app import serve; "
+    "from dimts.web.settings import WebSettings; "
     "serve(Path(sys.argv[1]), WebSettings(port=0, max_upload_megabytes=5), lambda a: print(a, flush=True))"
 )
 LONG = 900_000
@@ -93,15 +94,18 @@ class Server:
 
 
 @pytest.fixture
-def serve(home: Workspace) -> Iterator[Callable[[], Server]]:
-    """Start the page of `home`; may be done again after its death."""
+def serve(workspace: Workspace) -> Iterator[Callable[[], Server]]:
+    """Start the page of `workspace`; may be done again after its death."""
     pytest.importorskip("gradio")
     httpx = pytest.importorskip("httpx")
     running: list[subprocess.Popen[str]] = []
 
     def start() -> Server:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(home.root)], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", SERVE, str(workspace.root)],
+            stdout=subprocess.PIPE,
+            text=True,
+            stderr=subprocess.DEVNULL,
         )
         running.append(process)
         assert process.stdout is not None
@@ -154,8 +158,8 @@ class Driver:
             seen[0].click()
         else:
             page.locator(".overflow-menu > button").click()
-            say = Strings(page.evaluate("document.documentElement.lang"))
-            page.locator(".overflow-dropdown button", has_text=say(f"tab.{name}")).first.click()
+            strings = Strings(page.evaluate("document.documentElement.lang"))
+            page.locator(".overflow-dropdown button", has_text=strings(f"tab.{name}")).first.click()
         page.locator(f"#tab-{name}").wait_for(state="visible")
 
     def shows(self, page: Any, selector: str, text: str | re.Pattern[str]) -> None:

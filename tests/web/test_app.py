@@ -1,4 +1,4 @@
-"""The door before gradio: languages, passwords, foreign sites, sizes, streams; without gradio itself."""
+"""The app before gradio: languages, passwords, foreign sites, sizes, streams; without gradio itself."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from dimts.base.errors import ConfigError, ProjectError
-from dimts.web.app import LOCAL, PageAccessMiddleware, WebSettings, open_home, read_passwords
-from dimts.web.loading import prepare_environment
+from dimts.web.access import PageAccessMiddleware
+from dimts.web.app import open_workspace, prepare_environment
+from dimts.web.settings import LOCAL, WebSettings, read_passwords
 from dimts.web.strings import LANGUAGES
 from dimts.web.workspace import Workspace
 
@@ -35,7 +36,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 def ask(
-    door: PageAccessMiddleware, path: str, *, headers: dict[str, str] | None = None, body: tuple[bytes, ...] = (b"",)
+    app: PageAccessMiddleware, path: str, *, headers: dict[str, str] | None = None, body: tuple[bytes, ...] = (b"",)
 ) -> Answer:
     """One request; status 0 when nothing was answered."""
     given = {"host": "127.0.0.1:7860", **(headers or {})}
@@ -53,7 +54,7 @@ def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(door(scope, receive, send))
+    asyncio.run(app(scope, receive, send))
     if not sent:
         return 0, {}, b""
     fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -61,10 +62,10 @@ def ask(
 
 
 @pytest.fixture
-def door(home: Workspace) -> PageAccessMiddleware:
-    """A door with something behind it."""
+def app(workspace: Workspace) -> PageAccessMiddleware:
+    """A app with something behind it."""
     return PageAccessMiddleware(
-        home, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, echo)
+        workspace, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, echo)
     )
 
 
@@ -78,18 +79,18 @@ def door(home: Workspace) -> PageAccessMiddleware:
         ({"cookie": "dimts-language=../evil"}, "/en/"),
     ],
 )
-def test_the_browser_gets_its_language(door: PageAccessMiddleware, headers: dict[str, str], place: str) -> None:
-    status, fields, _ = ask(door, "/", headers=headers)
+def test_the_browser_gets_its_language(app: PageAccessMiddleware, headers: dict[str, str], place: str) -> None:
+    status, fields, _ = ask(app, "/", headers=headers)
     assert (status, fields["location"]) == (307, place)
 
 
-def test_a_language_chosen_by_hand_is_remembered(door: PageAccessMiddleware) -> None:
-    assert "set-cookie" not in ask(door, "/am/")[1]
-    assert ask(door, "/am/?chosen")[1]["set-cookie"].startswith("dimts-language=am;")
+def test_a_language_chosen_by_hand_is_remembered(app: PageAccessMiddleware) -> None:
+    assert "set-cookie" not in ask(app, "/am/")[1]
+    assert ask(app, "/am/?chosen")[1]["set-cookie"].startswith("dimts-language=am;")
 
 
-def test_before_gradio_is_there_the_page_says_so(home: Workspace) -> None:
-    waiting = PageAccessMiddleware(home, WebSettings(), names=frozenset(LOCAL))
+def test_before_gradio_is_there_the_page_says_so(workspace: Workspace) -> None:
+    waiting = PageAccessMiddleware(workspace, WebSettings(), names=frozenset(LOCAL))
     status, fields, body = ask(waiting, "/am/", headers={"accept-language": "am"})
     assert (status, fields["content-type"]) == (200, "text/html; charset=utf-8")
     assert "ትንሽ ይታገሡ" in body.decode()
@@ -98,48 +99,48 @@ def test_before_gradio_is_there_the_page_says_so(home: Workspace) -> None:
     assert b"&lt;b&gt;broken" in ask(waiting, "/en/")[2]
 
 
-def test_a_language_is_there_before_the_other(home: Workspace) -> None:
-    half = PageAccessMiddleware(home, WebSettings(), names=frozenset(LOCAL), inner={"am": echo})
+def test_a_language_is_there_before_the_other(workspace: Workspace) -> None:
+    half = PageAccessMiddleware(workspace, WebSettings(), names=frozenset(LOCAL), inner={"am": echo})
     assert [ask(half, path)[0] for path in ("/ready", "/ready/am", "/ready/en", "/ready/xx")] == [200, 200, 503, 503]
     assert ask(half, "/am/")[2] == b"0"
     assert b"One moment" in ask(half, "/en/")[2]
     assert half.asked == "en"
 
 
-def test_ready(door: PageAccessMiddleware) -> None:
-    assert ask(door, "/ready")[0] == 200
-    assert ask(door, "/en/")[2] == b"0"
+def test_ready(app: PageAccessMiddleware) -> None:
+    assert ask(app, "/ready")[0] == 200
+    assert ask(app, "/en/")[2] == b"0"
 
 
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "/../en", "/hear/", "/hear/../../etc/passwd", "/docs", "/gradio_api/file=x"]
 )
-def test_nothing_else_is_there(door: PageAccessMiddleware, path: str) -> None:
-    assert ask(door, path)[0] == 404
+def test_nothing_else_is_there(app: PageAccessMiddleware, path: str) -> None:
+    assert ask(app, path)[0] == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", "", "10.0.0.3", "[::2]"])
-def test_another_name_is_not_answered(door: PageAccessMiddleware, host: str) -> None:
-    assert ask(door, "/en/", headers={"host": host})[0] == 421
+def test_another_name_is_not_answered(app: PageAccessMiddleware, host: str) -> None:
+    assert ask(app, "/en/", headers={"host": host})[0] == 421
 
 
 @pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:7860"])
-def test_names_of_this_machine_are(door: PageAccessMiddleware, host: str) -> None:
-    assert ask(door, "/en/", headers={"host": host, "origin": f"http://{host}"})[0] == 200
+def test_names_of_this_machine_are(app: PageAccessMiddleware, host: str) -> None:
+    assert ask(app, "/en/", headers={"host": host, "origin": f"http://{host}"})[0] == 200
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:9", "null"])
-def test_a_foreign_site_is_not_answered(door: PageAccessMiddleware, origin: str) -> None:
-    assert ask(door, "/en/gradio_api/upload", headers={"origin": origin})[0] == 403
+def test_a_foreign_site_is_not_answered(app: PageAccessMiddleware, origin: str) -> None:
+    assert ask(app, "/en/gradio_api/upload", headers={"origin": origin})[0] == 403
 
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def test_a_password_guards_everything(home: Workspace) -> None:
+def test_a_password_guards_everything(workspace: Workspace) -> None:
     guarded = PageAccessMiddleware(
-        home, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), dict.fromkeys(LANGUAGES, echo)
+        workspace, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), dict.fromkeys(LANGUAGES, echo)
     )
     for path in ("/", "/en/", "/ready", "/hear/x", "/am/gradio_api/upload"):
         status, fields, _ = ask(guarded, path)
@@ -156,27 +157,27 @@ def test_a_password_guards_everything(home: Workspace) -> None:
 
 
 @pytest.mark.parametrize("length", ["3000001", "200000000000", "-1", "many"])
-def test_what_is_too_large_is_refused_before_it_is_read(door: PageAccessMiddleware, length: str) -> None:
-    status, _, body = ask(door, "/en/gradio_api/upload", headers={"content-length": length})
+def test_what_is_too_large_is_refused_before_it_is_read(app: PageAccessMiddleware, length: str) -> None:
+    status, _, body = ask(app, "/en/gradio_api/upload", headers={"content-length": length})
     assert status == 413
     assert "1 MB" in body.decode()
 
 
-def test_what_is_too_large_and_hides_it_is_cut_off(door: PageAccessMiddleware) -> None:
+def test_what_is_too_large_and_hides_it_is_cut_off(app: PageAccessMiddleware) -> None:
     block = b"x" * 1_000_000
-    assert ask(door, "/en/", body=(block,) * 3)[2] == b"3000000"
-    assert ask(door, "/en/", body=(block,) * 4)[0] == 0
+    assert ask(app, "/en/", body=(block,) * 3)[2] == b"3000000"
+    assert ask(app, "/en/", body=(block,) * 4)[0] == 0
 
 
-def test_every_answer_forbids_what_comes_from_elsewhere(door: PageAccessMiddleware) -> None:
+def test_every_answer_forbids_what_comes_from_elsewhere(app: PageAccessMiddleware) -> None:
     for path in ("/en/", "/", "/nothing"):
-        fields = ask(door, path)[1]
+        fields = ask(app, path)[1]
         assert "default-src 'self'" in fields["content-security-policy"]
         assert fields["x-content-type-options"] == "nosniff"
 
 
-def test_a_stream_is_heard_while_it_grows(door: PageAccessMiddleware, tmp_path: Path) -> None:
-    token, stream = door.streams.open(tmp_path)
+def test_a_stream_is_heard_while_it_grows(app: PageAccessMiddleware, tmp_path: Path) -> None:
+    token, stream = app.streams.open(tmp_path)
     stream.path.write_bytes(b"first")
 
     def later() -> None:
@@ -186,7 +187,7 @@ def test_a_stream_is_heard_while_it_grows(door: PageAccessMiddleware, tmp_path: 
 
     timer = threading.Timer(0.2, later)
     timer.start()
-    status, fields, body = ask(door, f"/hear/{token}")
+    status, fields, body = ask(app, f"/hear/{token}")
     timer.join()
     assert (status, fields["content-type"], body) == (200, "audio/mpeg", b"first second")
 
@@ -231,13 +232,13 @@ def test_a_password_file_that_others_can_read(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="no such folder"):
-        open_home(tmp_path / "nothing")
+        open_workspace(tmp_path / "nothing")
 
 
-def test_what_gradio_keeps_stays_in_the_folder(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_gradio_keeps_stays_in_the_folder(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
-    prepare_environment(home)
-    assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(home.root.resolve())
+    prepare_environment(workspace)
+    assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(workspace.root.resolve())
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
-    assert home.cache.stat().st_mode & 0o077 == 0
+    assert workspace.cache.stat().st_mode & 0o077 == 0

@@ -15,7 +15,7 @@ import pytest
 
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
-from dimts.web.settings import get
+from dimts.web.project_settings import get
 from dimts.web.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -27,7 +27,7 @@ def test_from_two_recordings_to_a_voice(
     drive: Any,
     serve: Callable[[], Any],
     open_page: Callable[..., Any],
-    home: Workspace,
+    workspace: Workspace,
     recordings: Write,
     tmp_path: Path,
 ) -> None:
@@ -39,12 +39,12 @@ def test_from_two_recordings_to_a_voice(
     name.fill("hana")
     name.press("Enter")
     expect(page.locator("#project input")).to_have_value("hana", timeout=drive.LONG)
-    project = home.project("hana")
+    project = workspace.project("hana")
 
     drive.tab(page, "prepare")
     files = recordings(tmp_path / "mine", 2)
     page.locator("#prepare-files input[type=file]").set_input_files([str(path) for path in files])
-    drive.shows(page, "#prepare-told .good", "2")
+    drive.shows(page, "#prepare-status .good", "2")
     page.locator("#prepare-start").focus()
     page.keyboard.press("Enter")
     drive.shows(page, "#job-status .good", "አልቋል")
@@ -89,8 +89,8 @@ def test_from_two_recordings_to_a_voice(
     drive.tab(other, "speak")
     expect(other.locator("#speak-voice input")).to_have_value("hana", timeout=drive.LONG)
     other.locator("#speak-go").click()
-    other.wait_for_function("document.querySelector('#heard')?.currentTime > 0.2")
-    drive.shows(other, "#speak-told .good", "seconds of speech")
+    other.wait_for_function("document.querySelector('#speech')?.currentTime > 0.2")
+    drive.shows(other, "#speak-status .good", "seconds of speech")
     expect(other.locator("#speak-spectrogram img")).to_be_visible(timeout=drive.LONG)
     with other.expect_download() as download:
         other.locator("#speak-mp3").click()
@@ -101,9 +101,9 @@ def test_from_two_recordings_to_a_voice(
     other.locator("#compare-sentences textarea").fill("ሰላም።\nእንዴት ናችሁ?")
     other.locator("#compare-begin").click()
     for number, button in ((1, "a"), (2, "b")):
-        drive.shows(other, "#compare-told", f"Sentence {number} of 2")
+        drive.shows(other, "#compare-status", f"Sentence {number} of 2")
         other.locator(f"#compare-better-{button}").click()
-    drive.shows(other, "#compare-told", "All sentences are judged")
+    drive.shows(other, "#compare-status", "All sentences are judged")
     drive.picture(other, "compared")
 
 
@@ -159,7 +159,7 @@ def test_a_take_by_microphone(
     page.locator("#mic-take").get_by_role("button", name="Stop").first.click()
     page.wait_for_timeout(2000)
     page.locator("#mic-keep").click()
-    drive.shows(page, "#mic-told", "Kept.")
+    drive.shows(page, "#mic-status", "Kept.")
     (sound,) = project.recordings.glob("mic-*.wav")
     assert sound.with_suffix(".txt").read_text(encoding="utf-8").startswith("ልጆቹ")
     from playwright.sync_api import expect
@@ -174,11 +174,11 @@ def test_no_html_of_people_is_run(
     drive: Any,
     serve: Callable[[], Any],
     open_page: Callable[..., Any],
-    home: Workspace,
+    workspace: Workspace,
     recordings: Write,
     tmp_path: Path,
 ) -> None:
-    project = home.project("abebe")
+    project = workspace.project("abebe")
     project.lexicon.write_text(f"ሰላም\ts ə l a m\t{EVIL}\n", encoding="utf-8")
     sound, text = recordings(tmp_path / "mine", 1)
     evil = sound.with_name("<img src=x onerror=window.hacked=3>.wav")
@@ -198,14 +198,14 @@ def test_no_html_of_people_is_run(
     name.press("Enter")
     drive.tab(page, "prepare")
     page.locator("#prepare-files input[type=file]").set_input_files([str(evil), str(evil.with_suffix(".txt"))])
-    drive.shows(page, "#prepare-told .good", "1")
+    drive.shows(page, "#prepare-status .good", "1")
     drive.shows(page, "#prepare-recordings", "onerror")
     page.locator("#prepare-start").click()
     page.wait_for_selector("#job-status .bad, #job-status .good")
     page.wait_for_timeout(1500)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x]").count() == 0
-    assert home.names() == ["abebe"]
+    assert workspace.names() == ["abebe"]
 
 
 def upload_event(config: dict[str, Any]) -> int:
@@ -215,16 +215,16 @@ def upload_event(config: dict[str, Any]) -> int:
 
 
 def test_nothing_leaves_the_folder_and_the_server_stays_up(
-    serve: Callable[[], Any], home: Workspace, tmp_path: Path
+    serve: Callable[[], Any], workspace: Workspace, tmp_path: Path
 ) -> None:
     httpx = pytest.importorskip("httpx")
     secret = tmp_path / "secret.txt"
     secret.write_text("do not read me", encoding="utf-8")
-    own = home.root / "abebe" / "dimts.toml"
-    before = {path for path in tmp_path.rglob("*") if home.root not in path.parents}
+    own = workspace.root / "abebe" / "dimts.toml"
+    before = {path for path in tmp_path.rglob("*") if workspace.root not in path.parents}
     server = serve()
     with httpx.Client(base_url=server.address, timeout=60) as client:
-        for path in (secret, own, "/etc/passwd", home.root / ".web" / ".." / ".." / "secret.txt"):
+        for path in (secret, own, "/etc/passwd", workspace.root / ".web" / ".." / ".." / "secret.txt"):
             for route in (f"/en/gradio_api/file={path}", f"/en/file={path}", f"/en/gradio_api/file/{path}"):
                 answer = client.get(route)
                 assert answer.status_code in (403, 404), (route, answer.status_code)
@@ -244,7 +244,7 @@ def test_nothing_leaves_the_folder_and_the_server_stays_up(
                     said = next(line for line in events.iter_lines() if "process_completed" in line)
                 assert '"success": false' in said or '"success":false' in said
                 assert "do not read me" not in said
-        assert not any((home.root / "abebe" / "recordings").iterdir())
+        assert not any((workspace.root / "abebe" / "recordings").iterdir())
 
         # too much: with its size said, and without
         big = client.post("/en/gradio_api/upload", files={"files": ("big.wav", b"\0" * 8_000_000)})
@@ -273,4 +273,4 @@ def test_nothing_leaves_the_folder_and_the_server_stays_up(
         codes = list(pool.map(one, range(50)))
     assert set(codes) <= {200, 403, 404}
     assert httpx.get(f"{server.address}/ready").status_code == 200
-    assert {path for path in tmp_path.rglob("*") if home.root not in path.parents} == before
+    assert {path for path in tmp_path.rglob("*") if workspace.root not in path.parents} == before

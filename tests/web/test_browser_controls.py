@@ -13,7 +13,7 @@ import pytest
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.web.controls import Control, controls
-from dimts.web.settings import get
+from dimts.web.project_settings import get
 from dimts.web.strings import Strings
 from dimts.web.workspace import Workspace
 from dimts.xtts.download import XTTS_V2
@@ -81,12 +81,12 @@ def test_every_control_changes_its_own_field_and_no_other(
     drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], project: Project, monkeypatch: Any
 ) -> None:
     page = open_page(serve().address, "en-US")
-    say = Strings("en")
+    strings = Strings("en")
     seen = set()
     for where, (tab, fold) in PLACES.items():
         drive.tab(page, tab)
         if fold:
-            page.locator(f"#tab-{tab} button.label-wrap", has_text=say(fold)).first.click()
+            page.locator(f"#tab-{tab} button.label-wrap", has_text=strings(fold)).first.click()
         own = [one for one in controls() if one.tab == where]
         # shown, and filled with what the project says
         page.locator("#set-" + own[-1].key.replace(".", "-").replace("_", "-")).wait_for(state="visible")
@@ -132,17 +132,17 @@ def open_tab(page: Any, name: str) -> None:
 
 
 def test_the_whole_way_by_keyboard_alone(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], home: Workspace,
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], workspace: Workspace,
     recordings: Callable[[Path, int], list[Path]], tmp_path: Path,
 ) -> None:  # fmt: skip
     page = open_page(serve().address, "en-US")
-    project = home.project("abebe")
+    project = workspace.project("abebe")
     dialogues: list[Any] = []  # a dialogue that nobody listens to stays open, and Chromium opens no second one
     page.on("filechooser", lambda dialogue: dialogues.append(dialogue))
     open_tab(page, "prepare")
     chosen = [str(path) for path in recordings(tmp_path / "mine", 2)]
     choose(drive, page, dialogues, "#prepare-files").set_files(chosen)
-    drive.shows(page, "#prepare-told .good", "2")
+    drive.shows(page, "#prepare-status .good", "2")
     reach(page, "#prepare-start")
     page.keyboard.press("Enter")
     drive.shows(page, "#job-status .good", "done")
@@ -176,9 +176,9 @@ def test_the_whole_way_by_keyboard_alone(
     page.wait_for_function("document.querySelector('#speak-voice input').value === 'abebe'")
     reach(page, "#speak-go")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('#heard')?.currentTime > 0.2")
-    reach(page, "#heard")
-    drive.shows(page, "#speak-told .good", "seconds of speech")
+    page.wait_for_function("document.querySelector('#speech')?.currentTime > 0.2")
+    reach(page, "#speech")
+    drive.shows(page, "#speak-status .good", "seconds of speech")
 
 
 @pytest.mark.parametrize("language", ["am", "en"])

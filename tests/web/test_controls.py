@@ -8,7 +8,7 @@ import pytest
 
 from dimts.base.errors import ConfigError
 from dimts.base.project import Project
-from dimts.web import settings
+from dimts.web import project_settings
 from dimts.web.controls import Control, by_key, controls, default, optional, shown, taken
 
 CONTROLS = controls()
@@ -31,25 +31,25 @@ def another(one: Control, now: Any) -> Any:
 
 @pytest.mark.parametrize("one", CONTROLS, ids=lambda one: one.key)
 def test_a_control_changes_exactly_its_own_field(one: Control, project: Project) -> None:
-    before = settings.get(project)
+    before = project_settings.get(project)
     value = another(one, before[one.key])
-    settings.put(project, taken([one.key], [value]))
-    after = settings.get(project)
+    project_settings.put(project, taken([one.key], [value]))
+    after = project_settings.get(project)
     assert {key for key in before if before[key] != after[key]} == {one.key}
     assert after[one.key] == value
 
 
 @pytest.mark.parametrize("one", CONTROLS, ids=lambda one: one.key)
 def test_what_a_control_shows_is_what_it_takes(one: Control, project: Project) -> None:
-    for value in (settings.get(project)[one.key], another(one, settings.get(project)[one.key])):
+    for value in (project_settings.get(project)[one.key], another(one, project_settings.get(project)[one.key])):
         assert one.taken(shown(one.key, value)) == value
 
 
 def test_no_field_has_two_controls_and_all_are_fields(project: Project) -> None:
     keys = [one.key for one in CONTROLS]
     assert len(keys) == len(set(keys))
-    assert set(keys) <= set(settings.get(project))
-    assert all(default(key) == settings.get(project)[key] for key in keys)
+    assert set(keys) <= set(project_settings.get(project))
+    assert all(default(key) == project_settings.get(project)[key] for key in keys)
 
 
 def test_no_control_names_a_file() -> None:

@@ -46,7 +46,7 @@ def test_progress_is_shown_in_the_language_of_the_page_with_its_unit() -> None:
     assert isinstance(found, events.Event)
     assert (found.progress, found.seconds_left) == (event, 12.5)
     assert events.line(found, "en") == "prepare አበበ 3 / 20 recordings"
-    assert events.line(found, "am") == "ማዘጋጀት አበበ 3 / 20 ቅጂዎች"
+    assert events.line(found, "am") == "ማዘጋጀት አበበ 3 / 20 ቀረጻዎች"
 
 
 def test_bytes_are_shown_as_megabytes() -> None:

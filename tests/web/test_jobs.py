@@ -194,7 +194,7 @@ def test_what_an_exit_code_means(code: int, asked: bool, state: str) -> None:
 
 def test_no_word_of_a_browser_gets_into_a_command() -> None:
     assert all(
-        part in ("data", "add", "prepare", "train", "{project}", "--new", "--", "{links}")
+        part in ("data", "add", "prepare", "train", "{project}", "--new", "--dry-run", "--json", "--", "{links}")
         for row in module.COMMANDS.values()
         for part in row
     )

@@ -8,38 +8,38 @@ import pytest
 
 from dimts.base.errors import DimtsError, ProjectError
 from dimts.base.project import Project
-from dimts.web.settings import get
+from dimts.web.project_settings import get
 from dimts.web.workspace import Workspace, run_command, voice_folder, voices
 
 WRONG = ["", ".", "..", "../abebe", "/etc", "a/b", "a\\b", "<b>", "x" * 65, ".hidden", "end.", "\0"]
 
 
 @pytest.mark.parametrize("name", [*WRONG, None, "nobody"])
-def test_only_names_that_are_there_open(home: Workspace, name: str | None) -> None:
+def test_only_names_that_are_there_open(workspace: Workspace, name: str | None) -> None:
     with pytest.raises(ProjectError, match="no such project" if name else "no project is chosen"):
-        home.project(name)
+        workspace.project(name)
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_only_plain_names_are_made(home: Workspace, name: str) -> None:
-    before = sorted(home.root.parent.rglob("*"))
+def test_only_plain_names_are_made(workspace: Workspace, name: str) -> None:
+    before = sorted(workspace.root.parent.rglob("*"))
     with pytest.raises(ProjectError):
-        home.create(name)
-    assert sorted(home.root.parent.rglob("*")) == before
+        workspace.create(name)
+    assert sorted(workspace.root.parent.rglob("*")) == before
 
 
-def test_a_new_project_is_that_of_the_command(home: Workspace) -> None:
-    assert home.create(" ጥሩነሽ ") == "ጥሩነሽ"
-    assert set(home.names()) == {"abebe", "ጥሩነሽ"}
-    assert get(home.project("ጥሩነሽ"))["project.name"] == "ጥሩነሽ"
+def test_a_new_project_is_that_of_the_command(workspace: Workspace) -> None:
+    assert workspace.create(" ጥሩነሽ ") == "ጥሩነሽ"
+    assert set(workspace.names()) == {"abebe", "ጥሩነሽ"}
+    assert get(workspace.project("ጥሩነሽ"))["project.name"] == "ጥሩነሽ"
     with pytest.raises(ProjectError, match="there already"):
-        home.create("ጥሩነሽ")
+        workspace.create("ጥሩነሽ")
 
 
-def test_a_page_on_one_project_shows_that_one(home: Workspace) -> None:
-    single = Workspace(home.root / "abebe")
+def test_a_page_on_one_project_shows_that_one(workspace: Workspace) -> None:
+    single = Workspace(workspace.root / "abebe")
     assert (single.single, single.names()) == (True, ["abebe"])
-    assert single.project("abebe").root == home.root / "abebe"
+    assert single.project("abebe").root == workspace.root / "abebe"
     with pytest.raises(ProjectError, match="open on one project"):
         single.create("another")
 
@@ -58,4 +58,4 @@ def test_voices_are_those_with_a_bundle(project: Project) -> None:
 def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(DimtsError, match="no such project folder") as caught:
         run_command(["data", "stats", str(tmp_path / "nothing")], tmp_path, 60)
-    assert "dimts new" in caught.value.hint
+    assert "dimts new" in caught.value.message.remedy("en")

@@ -34,6 +34,27 @@ def web(
         False, "--share", help="Also open a public address for 3 days through gradio's tunnel; needs --auth."
     ),
     max_upload_mb: int = typer.Option(200, "--max-upload-mb", min=1, help="Largest file that may be uploaded."),
+    root_path: str = typer.Option(
+        "",
+        "--root-path",
+        metavar="PATH",
+        help="Path below which a proxy shows the page, e.g. /tts.",
+        show_default=False,
+    ),
+    name: list[str] = typer.Option(
+        [],
+        "--name",
+        metavar="HOST",
+        help="Host name by which a proxy asks for the page; needs --auth.",
+        show_default=False,
+    ),
+    proxy: list[str] = typer.Option(
+        [],
+        "--proxy",
+        metavar="ADDRESS",
+        help="Proxy whose X-Forwarded-Prefix and X-Forwarded-Proto are believed.",
+        show_default=False,
+    ),
     browser: bool = typer.Option(False, "--open", help="Open it in your browser."),
 ) -> None:
     """Open the page: from recordings to a voice in a browser, in Amharic and English.
@@ -41,13 +62,15 @@ def web(
     Everything it shows lies in FOLDER, and everything it does is a dimts command: training goes on when the page,
     the browser or the network is gone, and is found again.
     """
-    from dimts.web.app import WebSettings, serve
+    from dimts.web.app import serve
+    from dimts.web.settings import WebSettings
 
-    def on_ready(address: str) -> None:
-        show(Message("cli.page_at", address=address))
+    def on_address(address: str) -> None:
+        show(Message("web.page_at", address=address))
         if browser:
             import webbrowser
 
             webbrowser.open(address)
 
-    serve(folder, WebSettings(host, port, auth, max_upload_mb, share), on_ready)
+    settings = WebSettings(host, port, auth, max_upload_mb, share, root_path, tuple(name), tuple(proxy))
+    serve(folder, settings, on_address)

@@ -58,6 +58,9 @@ def correct(project: Project, identity: str, text: str) -> Utterance:
     text = " ".join(unicodedata.normalize("NFC", text).split())
     if not text or len(text) > MAX_LETTERS:
         raise DataError("web.clip_text_wrong", max_letters=MAX_LETTERS)
+    now = row_of(project, identity)
+    if now.text == text and now.by == "person":
+        return now
     settings = project.settings("data", PrepareSettings)
     lexicon = project.lexicon if project.lexicon.is_file() else None
     frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
@@ -83,6 +86,14 @@ def keep(project: Project, identity: str) -> Utterance:
         doubts = tuple(doubt for doubt in row.doubts if not settings.check.sets_aside(doubt.kind))
         found[identity] = _placed(replace(row, doubts=doubts, by="person"), row, settings.check)
     return found[identity]
+
+
+def restore(project: Project, before: Utterance) -> Utterance:
+    """The row as it was before a person's change. DataError for a clip that is no longer there."""
+    with _edited(project) as found:
+        _one(found, before.id)
+        found[before.id] = before
+    return before
 
 
 def drop(project: Project, identity: str) -> Utterance:

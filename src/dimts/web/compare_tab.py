@@ -8,7 +8,7 @@ import gradio as gr
 
 from dimts.base.project import Project
 from dimts.evaluate.sentences import SENTENCES
-from dimts.web import compare, speaking
+from dimts.web import compare, synthesis
 from dimts.web.components import TabContext, notice, sound
 from dimts.web.speak_tab import voice_label
 
@@ -17,39 +17,43 @@ _FIRST_SENTENCES = 8
 
 def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
-    say = page.say
-    gr.Markdown(say("compare.info"))
+    strings = page.strings
+    gr.Markdown(strings("compare.info"))
     with gr.Row():
-        first = gr.Dropdown([], label=say("compare.first"), elem_id="compare-first", interactive=True, min_width=220)
-        second = gr.Dropdown([], label=say("compare.second"), elem_id="compare-second", interactive=True, min_width=220)
+        first = gr.Dropdown(
+            [], label=strings("compare.first"), elem_id="compare-first", interactive=True, min_width=220
+        )
+        second = gr.Dropdown(
+            [], label=strings("compare.second"), elem_id="compare-second", interactive=True, min_width=220
+        )
     sentences = gr.Textbox(
         "\n".join(SENTENCES[:_FIRST_SENTENCES]),
-        label=say("compare.sentences"),
+        label=strings("compare.sentences"),
         lines=4,
         max_lines=10,
         elem_id="compare-sentences",
     )
-    begin = gr.Button(say("compare.begin"), variant="primary", elem_id="compare-begin")
-    told = gr.HTML(elem_id="compare-told")
+    begin = gr.Button(strings("compare.begin"), variant="primary", elem_id="compare-begin")
+    status = gr.HTML(elem_id="compare-status")
     with gr.Column(visible=False) as judged:
-        text = gr.Textbox(label=say("compare.sentence"), interactive=False, elem_id="compare-text")
+        text = gr.Textbox(label=strings("compare.sentence"), interactive=False, elem_id="compare-text")
         with gr.Row():
             a = gr.Audio(label="A", interactive=False, elem_id="compare-a", buttons=[], min_width=240)
             b = gr.Audio(label="B", interactive=False, elem_id="compare-b", buttons=[], min_width=240)
         with gr.Row():
-            better_a = gr.Button(say("compare.a"), elem_id="compare-better-a", min_width=120)
-            tie = gr.Button(say("compare.tie"), elem_id="compare-tie", min_width=120)
-            better_b = gr.Button(say("compare.b"), elem_id="compare-better-b", min_width=120)
+            better_a = gr.Button(strings("compare.a"), elem_id="compare-better-a", min_width=120)
+            tie = gr.Button(strings("compare.tie"), elem_id="compare-tie", min_width=120)
+            better_b = gr.Button(strings("compare.b"), elem_id="compare-better-b", min_width=120)
     table = gr.Dataframe(
-        headers=[say(f"compare.column.{name}") for name in ("voice", "better", "share")],
+        headers=[strings(f"compare.column.{name}") for name in ("voice", "better", "share")],
         datatype="str",
         interactive=False,
-        label=say("compare.tally"),
+        label=strings("compare.tally"),
         elem_id="compare-tally",
         visible=False,
     )
     now = gr.State(("", 0))
-    places = [told, judged, text, a, b, table, now]
+    places = [status, judged, text, a, b, table, now]
 
     def shown(project: Project, found: compare.BlindComparison) -> list[Any]:
         if found.over:
@@ -57,14 +61,14 @@ def build(page: TabContext) -> None:
             return [_result(page, found), gr.update(visible=False), "", None, None, tally, (found.id, found.at)]
         trial = found.trials[found.at]
         sounds = [_sound(page, project, name, trial.text) for name in found.voices(found.at)]
-        where = say("compare.at", number=found.at + 1, total=len(found.trials))
+        where = strings("compare.at", number=found.at + 1, total=len(found.trials))
         aside = gr.update(visible=False)
         return [notice(where), gr.update(visible=True), trial.text, *sounds, aside, (found.id, found.at)]
 
     def on_begin(name: str | None, first: str, second: str, lines: str) -> Any:
         project = page.project(name)
         for voice in (first, second):
-            speaking.checked(project, voice)
+            synthesis.checked(project, voice)
         return shown(project, compare.begin(project, first, second, lines.splitlines()))
 
     def judging(verdict: str) -> Any:
@@ -75,26 +79,26 @@ def build(page: TabContext) -> None:
         return on_judge
 
     def offered(project: Project) -> Any:
-        names = speaking.choices(project) + speaking.checkpoints(project)
+        names = synthesis.choices(project) + synthesis.checkpoints(project)
         choices = [(voice_label(page, one), one) for one in names]
-        alone = notice(say("compare.one")) if len(names) == 1 else ""
+        alone = notice(strings("compare.one")) if len(names) == 1 else ""
         return [
             alone,
             gr.update(choices=choices, value=names[0]),
             gr.update(choices=choices, value=names[min(1, len(names) - 1)]),
         ]
 
-    page.on(begin.click, on_begin, [page.picker, first, second, sentences], places, concurrency_limit=2)
+    page.on(begin.click, on_begin, [page.picker, first, second, sentences], places, errors=status, concurrency_limit=2)
     for button, verdict in ((better_a, "a"), (tie, "tie"), (better_b, "b")):
-        page.on(button.click, judging(verdict), [page.picker, now], places, concurrency_limit=2)
-    page.shows(offered, [told, first, second])
+        page.on(button.click, judging(verdict), [page.picker, now], places, errors=status, concurrency_limit=2)
+    page.shows(offered, [status, first, second])
     page.quietly(page.job.change, lambda name: offered(page.project(name)) if name else [gr.skip()] * 3,
-                 [page.picker], [told, first, second])  # fmt: skip
+                 [page.picker], [status, first, second])  # fmt: skip
 
 
 def _sound(page: TabContext, project: Project, name: str, text: str) -> Any:
     """The sentence as one voice says it; same seed for both."""
-    speaker = page.speakers.get(project, name, speaking.settings_of(project))
+    speaker = page.speakers.get(project, name, synthesis.settings_of(project))
     with page.speakers.turn:
         wave = speaker.say(text)
     return sound(wave)
@@ -105,9 +109,9 @@ def _rows(page: TabContext, found: compare.BlindComparison) -> list[list[str]]:
     total = max(tally.first + tally.second, 1)
     counts = ((found.first, tally.first), (found.second, tally.second))
     rows = [[voice_label(page, name), str(count), f"{count / total:.0%}"] for name, count in counts]
-    return [*rows, [page.say("compare.tie"), str(tally.ties), ""]]
+    return [*rows, [page.strings("compare.tie"), str(tally.ties), ""]]
 
 
 def _result(page: TabContext, found: compare.BlindComparison) -> str:
     tally = compare.tally(found)
-    return notice(page.say("compare.over", chance=f"{tally.chance:.2f}"), "good")
+    return notice(page.strings("compare.over", chance=f"{tally.chance:.2f}"), "good")

@@ -17,27 +17,32 @@ from typing import Any
 import gradio as gr
 
 from dimts.audio.wave import Wave
-from dimts.base.errors import DimtsError, storage_error
+from dimts.base.errors import ConfigError, DimtsError, storage_error
 from dimts.base.messages import Message
 from dimts.base.project import Project
-from dimts.web import settings
+from dimts.web import project_settings
 from dimts.web.controls import Control, default, of_tab, optional, shown, taken
-from dimts.web.speaking import Speakers, Streams
+from dimts.web.field_values import FieldValues
 from dimts.web.strings import Strings
+from dimts.web.synthesis import Speakers, Streams
 from dimts.web.workspace import Workspace
 
 Handler = Callable[..., Any]
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 _FULL_SCALE = 32767
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **_PRIVATE}
+SETTINGS_SECONDS = 1.0
+"""How often a browser asks whether dimts.toml has changed."""
+WRONG = "wrong"
+"""CSS class of a control whose value is refused."""
 
 
 @dataclass
 class TabContext:
     """One language's page while it is built."""
 
-    say: Strings
-    home: Workspace
+    strings: Strings
+    workspace: Workspace
     streams: Streams
     speakers: Speakers
     max_bytes: int
@@ -50,22 +55,32 @@ class TabContext:
     """The component that shows the job at work; changes when one begins or ends."""
     tab: Any = None
     """The tab that is being built."""
+    filled: Any = None
+    """Marks the page as usable once its fields hold what dimts.toml says."""
+    problem: Any = None
+    """Shows why dimts.toml cannot be read."""
     widgets: dict[str, Any] = field(default_factory=dict)
     """Key of dimts.toml → its component."""
+    choices: dict[str, Callable[[Project], list[tuple[str, str]]]] = field(default_factory=dict)
+    """Key of dimts.toml → what may be chosen, where that depends on the project."""
+    remembered: dict[str, Any] = field(default_factory=dict)
+    """Name → component whose value a browser keeps over a reload."""
+    fields: FieldValues = field(default_factory=FieldValues)
     _shown: list[tuple[Handler, list[Any]]] = field(default_factory=list)
 
     def project(self, name: str | None) -> Project:
         """The project that a browser means. ProjectError if there is none of that name."""
-        return self.home.project(name)
+        return self.workspace.project(name)
 
     def shows(self, read: Handler, outputs: Sequence[Any]) -> None:
         """Fill `outputs` with what `read(project)` gives, when the page opens and when the project changes."""
         self._shown.append((read, list(outputs)))
 
-    def bind(self) -> None:
+    def bind(self, timer: Any) -> None:
         """Tie all that was announced by `shows` to the picker, which is filled when the page opens."""
-        keys = [key for key in self.widgets if key not in _FILLED_ELSEWHERE]
-        self.shows(lambda project: _values(project, keys), [self.widgets[key] for key in keys])
+        widgets = [*self.widgets.values(), self.problem, self.filled]
+        self.quietly(self.picker.change, self._fill, [self.picker], widgets)
+        self.quietly(timer.tick, self._refresh, [self.picker], widgets[:-1])
         for read, outputs in self._shown:
             handler = self.guarded(self._if_any(read, len(outputs)))
             self.picker.change(handler, [self.picker], outputs, **_QUIET)
@@ -78,61 +93,109 @@ class TabContext:
 
         return filled
 
-    def guarded(self, handler: Handler) -> Handler:
-        """A handler whose failures become messages in the page's language; bugs are written to the log in full."""
+    # ------------------------------------------------------------ errors
+    def guarded(self, handler: Handler, place: int | None = None, count: int = 0, *, clear: bool = False) -> Handler:
+        """A handler whose failures become messages in the page's language; bugs are written to the log in full.
+
+        `place` is the output, of `count`, that shows them; without one they are shown above the page. `clear` empties
+        that output when the handler, which does not know it, has ended well.
+        """
+
+        def failed(error: Exception) -> Any:
+            if place is None or isinstance(error, gr.Error):
+                raise self.failure(error) from error
+            return [self.problem_notice(error) if at == place else gr.skip() for at in range(count)]
+
+        def ended(values: Any) -> Any:
+            if not clear:
+                return values
+            return [*(values if count > 2 else [values]), ""]
+
         if inspect.isgeneratorfunction(handler):
 
             @functools.wraps(handler)
             def stepwise(*values: Any) -> Iterator[Any]:
                 try:
-                    yield from handler(*values)
-                except Exception as error:
-                    raise self.failure(error) from error
+                    for one in handler(*values):
+                        yield ended(one)
+                except Exception as error:  # noqa: BLE001 (shown, or raised again)
+                    yield failed(error)
 
             return stepwise
 
         @functools.wraps(handler)
         def whole(*values: Any) -> Any:
             try:
-                return handler(*values)
-            except Exception as error:
-                raise self.failure(error) from error
+                return ended(handler(*values))
+            except Exception as error:  # noqa: BLE001 (shown, or raised again)
+                return failed(error)
 
         return whole
 
     def failure(self, error: Exception) -> gr.Error:
-        """What a person is told of an error; a bug is not explained to a browser, but to the log."""
+        """An error as gradio shows it above the page; a bug is not explained to a browser, but to the log."""
         if isinstance(error, gr.Error):
             return error
+        title, text = self._explained(error)
+        return gr.Error(text, title=title, print_exception=False)
+
+    def problem_notice(self, error: Exception) -> str:
+        """An error as a notice beside what it is about: HTML."""
+        title, text = self._explained(error)
+        return f'<p class="notice bad" role="alert"><strong>{escaped(title)}</strong><br>{text}</p>'
+
+    def _explained(self, error: Exception) -> tuple[str, str]:
+        """Title, and HTML of the line and its remedy."""
         known = error if isinstance(error, DimtsError) else None
         if isinstance(error, OSError):
             known = storage_error(error)
         if known is None:
             traceback.print_exception(error, file=sys.stderr)
-            return gr.Error(self.say("error.bug"), title=self.say("error.title"), print_exception=False)
-        return gr.Error(self.explained(known), title=self.title_of(known), print_exception=False)
+            return self.strings("error.title"), escaped(self.strings("error.bug"))
+        remedy = known.message.remedy(self.strings.language)
+        text = escaped(self.text(known.message)) + (f"<br>{escaped(remedy)}" if remedy else "")
+        return self.title_of(known), text
 
     def title_of(self, error: DimtsError) -> str:
         """The kind of error in the page's language."""
         kinds = [kind.__name__ for kind in type(error).__mro__]
-        return self.say(next(f"error.{kind}" for kind in kinds if self.say.has(f"error.{kind}")))
-
-    def explained(self, error: DimtsError) -> str:
-        """Its line and its remedy, escaped."""
-        remedy = error.message.remedy(self.say.language)
-        return escaped(self.text(error.message)) + (f"<br>{escaped(remedy)}" if remedy else "")
+        return self.strings(next(f"error.{kind}" for kind in kinds if self.strings.has(f"error.{kind}")))
 
     def text(self, message: Message | str) -> str:
         """A message of the library in the page's language."""
-        return message.text(self.say.language) if isinstance(message, Message) else message
+        return message.text(self.strings.language) if isinstance(message, Message) else message
 
-    def on(self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any) -> Any:
-        """Bind a handler to an event: guarded, and not part of any public interface."""
-        return event(self.guarded(handler), list(inputs), list(outputs), **{**_PRIVATE, **more})
+    # ------------------------------------------------------------ events
+    def on(
+        self,
+        event: Any,
+        handler: Handler,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        errors: Any = None,
+        **more: Any,
+    ) -> Any:
+        """Bind a handler to an event: guarded, and not part of any public interface.
+
+        `errors` is the component beside what is done; it shows why it failed until it is done well.
+        """
+        places = list(outputs)
+        if errors is None:
+            return event(self.guarded(handler), list(inputs), places, **{**_PRIVATE, **more})
+        own = any(one is errors for one in places)
+        places += [] if own else [errors]
+        place = next(at for at, one in enumerate(places) if one is errors)
+        guarded = self.guarded(handler, place, len(places), clear=not own)
+        return event(guarded, list(inputs), places, **{**_PRIVATE, **more})
 
     def quietly(self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any) -> Any:
         """The same without a sign of progress, and beside whatever else runs."""
-        return event(self.guarded(handler), list(inputs), list(outputs), **{**_QUIET, **more})
+        return self.on(event, handler, inputs, outputs, **{**_QUIET, **more})
+
+    def remember(self, name: str, component: Any) -> None:
+        """Keep what a person writes or chooses in a component in their browser's own storage."""
+        self.remembered[name] = component
+        component.input(None, [component], [], js=f"(value) => dimts.keep('{name}', value)")
 
     # ------------------------------------------------------------ controls
     def controls(self, tab: str, per_row: int = 3) -> None:
@@ -145,15 +208,71 @@ class TabContext:
         for one in own:
             self._bind(one)
 
-    def save(self, project: Project, keys: Sequence[str], values: Sequence[Any]) -> None:
-        """Write what some controls show. ConfigError for a value that cannot be; nothing is written then."""
-        settings.put(project, taken(keys, values))
+    def save_changed(self, name: str | None, keys: Sequence[str], values: Sequence[Any], session: str | None) -> None:
+        """Write those values that this browser was not shown, i.e. that a person has changed and not yet left.
+
+        Raises ConfigError for a value that cannot be; nothing is written then.
+        """
+        project = self.project(name)
+        folder = str(project.root)
+        changed = self.fields.changed(session or "", folder, dict(zip(keys, values, strict=True)))
+        for key, value in changed.items():
+            if key in self.choices and value not in [option for _, option in self.choices[key](project)]:
+                raise ConfigError("web.base_not_offered")
+        if changed:
+            project_settings.put(project, taken(list(changed), list(changed.values())))
+            now = project_settings.get(project)
+            self.fields.put(session or "", folder, {key: shown(key, now[key]) for key in changed})
+
+    def _fill(self, name: str | None, request: gr.Request) -> list[Any]:
+        """Every control as dimts.toml says, with the choices that the project has."""
+        if not name:
+            return [*([gr.skip()] * len(self.widgets)), "", FILLED]
+        project = self.project(name)
+        stamp = project_settings.stamp(project)
+        try:
+            values = project_settings.get(project)
+        except ConfigError as error:
+            return [*([gr.skip()] * len(self.widgets)), self.problem_notice(error), FILLED]
+        out = []
+        for key in self.widgets:
+            offered: dict[str, Any] = {"choices": self.choices[key](project)} if key in self.choices else {}
+            out.append(gr.update(value=shown(key, values[key]), info=self._note(key), elem_classes=[], **offered))
+        self.fields.put(request.session_hash or "", str(project.root),
+                        {key: shown(key, values[key]) for key in self.widgets}, stamp)  # fmt: skip
+        return [*out, "", FILLED]
+
+    def _refresh(self, name: str | None, request: gr.Request) -> Any:
+        """What another browser, or an editor, has changed in dimts.toml since this browser was filled."""
+        nothing = [gr.skip()] * (len(self.widgets) + 1)
+        if not name or name not in self.workspace.names():
+            return nothing
+        project, session = self.project(name), request.session_hash or ""
+        known = self.fields.get(session, str(project.root))
+        stamp = project_settings.stamp(project)
+        if known is None or known.stamp == stamp:
+            return nothing
+        try:
+            values = project_settings.get(project)
+        except ConfigError as error:
+            self.fields.put(session, str(project.root), {}, stamp)
+            return [*nothing[:-1], self.problem_notice(error)]
+        now = {key: shown(key, values[key]) for key in self.widgets}
+        self.fields.put(session, str(project.root), now, stamp)
+        note = self.strings("settings.changed_elsewhere")
+        return [
+            gr.update(value=value, info=note, elem_classes=[]) if value != known.values.get(key) else gr.skip()
+            for key, value in now.items()
+        ] + [""]
+
+    def _note(self, key: str) -> str | None:
+        note = f"control.{key}.info"
+        return self.strings(note) if self.strings.has(note) else None
 
     def _widget(self, one: Control) -> Any:
-        note = f"control.{one.key}.info"
         common: dict[str, Any] = {
-            "label": self.say(f"control.{one.key}"),
-            "info": self.say(note) if self.say.has(note) else None,
+            "label": self.strings(f"control.{one.key}"),
+            "info": self._note(one.key),
             "elem_id": "set-" + one.key.replace(".", "-").replace("_", "-"),
             "interactive": True,
             "min_width": 220,
@@ -171,14 +290,8 @@ class TabContext:
                 **common,
             )
         if one.look in ("whole", "number") and not optional(one.key):
-            return gr.Number(
-                value,
-                minimum=one.low,
-                maximum=one.high,
-                step=one.step,
-                precision=0 if one.look == "whole" else None,
-                **common,
-            )
+            # its range is checked with a message of the page's language (`Control.taken`), not by gradio in English
+            return gr.Number(value, step=one.step, precision=0 if one.look == "whole" else None, **common)
         if one.look == "number":  # may be empty, which a number field shows as 0
             return gr.Textbox(value=shown(one.key, value), max_length=20, **common)
         return gr.Textbox(value=value, lines=3 if one.look == "lines" else 1, max_lines=6, **common)
@@ -186,32 +299,29 @@ class TabContext:
     def choice(self, key: str, option: str) -> str:
         """How a choice is called; those that are names of their own stay as they are."""
         text = f"choice.{key}.{option}"
-        return self.say(text) if self.say.has(text) else option
+        return self.strings(text) if self.strings.has(text) else option
 
     def _bind(self, one: Control) -> None:
         widget = self.widgets[one.key]
 
-        def change(name: str | None, value: Any) -> Any:
-            project = self.project(name)
+        def change(name: str | None, value: Any, request: gr.Request) -> Any:
             try:
-                self.save(project, [one.key], [value])
+                self.save_changed(name, [one.key], [value], request.session_hash)
             except DimtsError as error:
-                gr.Warning(self.explained(error), title=self.title_of(error))
-            return gr.update(value=shown(one.key, settings.get(project)[one.key]))
+                parts = (self.text(error.message), error.message.remedy(self.strings.language))
+                return gr.update(info=" — ".join(("⚠ " + parts[0], *filter(None, parts[1:]))), elem_classes=[WRONG])
+            known = self.fields.get(request.session_hash or "", str(self.project(name).root))
+            if known is None:  # not filled yet: nothing was written, and the file's value is on its way
+                return gr.skip()
+            return gr.update(value=known.values[one.key], info=self._note(one.key), elem_classes=[])
 
         typed = one.look in ("number", "whole", "text", "lines")
         for event in (widget.blur, widget.submit) if typed else (widget.input,):
             self.quietly(event, change, [self.picker, widget], [widget])
 
 
-_FILLED_ELSEWHERE = frozenset({"train.base"})
-"""Controls whose choices depend on the project; their tab fills them."""
-
-
-def _values(project: Project, keys: Sequence[str]) -> list[Any]:
-    """What the controls of some keys show."""
-    values = settings.get(project)
-    return [gr.update(value=shown(key, values[key])) for key in keys]
+FILLED = '<span data-filled="yes"></span>'
+"""What `TabContext.filled` holds once the fields are filled; the page's script waits for it."""
 
 
 def sound(wave: Wave) -> tuple[int, Any]:

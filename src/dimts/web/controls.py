@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from dimts.base.errors import ConfigError
-from dimts.web.settings import classes
+from dimts.web.project_settings import classes
 
 Look = Literal["choice", "order", "whole", "number", "text", "lines", "switch"]
 
@@ -72,11 +72,13 @@ class Control:
             raise ConfigError("web.not_a_number_type", key=self.key)
         if not (value == value and abs(value) < float("inf")):
             raise ConfigError("web.not_finite", key=self.key)
-        if self.look == "whole":
-            if value != int(value):
-                raise ConfigError("web.not_whole", key=self.key, value=value)
-            return int(value)
-        return float(value)
+        if self.look == "whole" and value != int(value):
+            raise ConfigError("web.not_whole", key=self.key, value=value)
+        if self.low is not None and value < self.low:
+            raise ConfigError("web.value_too_small", key=self.key, value=value, least=self.low)
+        if self.high is not None and value > self.high:
+            raise ConfigError("web.value_too_large", key=self.key, value=value, most=self.high)
+        return int(value) if self.look == "whole" else float(value)
 
 
 MAX_LETTERS = 2000

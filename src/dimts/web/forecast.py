@@ -9,56 +9,60 @@ from typing import Any
 from dimts.base.errors import TrainingError
 from dimts.base.messages import Message
 from dimts.base.project import Project
-from dimts.web import settings
+from dimts.web import project_settings
 from dimts.web.components import TabContext
-from dimts.web.workspace import run_command
+from dimts.web.jobs import Jobs
 
-_SECONDS = 900.0
 _GIGABYTE = 1e9
 _LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
 
 
-def forecast(page: TabContext, project: Project) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of what a run would take here, and rows of what usual cards could do. Raises as the command does."""
-    folder = project.root.resolve()
-    answer = run_command(["train", str(folder), "--dry-run", "--json"], folder, _SECONDS)
+def latest(page: TabContext, project: Project) -> tuple[list[list[str]], list[list[str]]] | None:
+    """Rows of what a run would take here, and of what usual cards could do, by the last forecast; None without one.
+
+    TrainingError for a forecast that cannot be read.
+    """
+    jobs = Jobs(project)
+    made = [job for job in jobs.all() if job.kind == "cost" and job.state == "done"]
+    if not made:
+        return None
     try:
-        found: dict[str, Any] = json.loads(answer)
-    except ValueError as error:
+        found: dict[str, Any] = json.loads(jobs.output_file(made[-1]).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise TrainingError("web.forecast_unreadable", reason=error) from error
-    own = settings.get(project)
+    own = project_settings.get(project)
     return here(page, found, own["train.epochs"], own["train.steps"]), cards(page, found)
 
 
 def here(page: TabContext, found: Mapping[str, Any], epochs: int, steps: int) -> list[list[str]]:
     """This machine: what would run, on how much, in which memory and time."""
-    say = page.say
+    strings = page.strings
     total = epochs * found["steps_per_epoch"] or steps
     needed, there = found["process_bytes"] / _GIGABYTE, found["available_bytes"] / _GIGABYTE
-    fits = say("forecast.fits") if needed <= there else say("forecast.too_much")
+    fits = strings("forecast.fits") if needed <= there else strings("forecast.too_much")
     rows = [
         ("learns", f"{found['trainable']:,} / {found['parameters']:,}"),
         ("attention", _choice(page, found["attention"])),
         ("precision", _choice(page, found["precision"])),
-        ("clips", say("forecast.clips.value", count=found["clips"], minutes=f"{found['speech_seconds'] / 60:.1f}")),
-        ("batch", say("forecast.batch.value", seconds=f"{found['seconds_per_forward']:g}")),
-        ("memory", say("forecast.memory.value", needed=f"{needed:.2f}", there=f"{there:.1f}", fits=fits)),
+        ("clips", strings("forecast.clips.value", count=found["clips"], minutes=f"{found['speech_seconds'] / 60:.1f}")),
+        ("batch", strings("forecast.batch.value", seconds=f"{found['seconds_per_forward']:g}")),
+        ("memory", strings("forecast.memory.value", needed=f"{needed:.2f}", there=f"{there:.1f}", fits=fits)),
         ("step", _duration(page, found["step_seconds"], digits=2)),
         ("epoch", f"{_duration(page, found['step_seconds'] * found['steps_per_epoch'])} ({found['steps_per_epoch']})"),
         ("whole", f"{_duration(page, found['step_seconds'] * total)} ({total})"),
     ]
-    return [[say(f"forecast.{name}"), value] for name, value in rows]
+    return [[strings(f"forecast.{name}"), value] for name, value in rows]
 
 
 def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
     """Usual cards: whether these settings fit, the largest batch, and the time of a pass over all clips."""
-    say = page.say
+    strings = page.strings
     return [
         [
             card["name"],
-            say("system.yes") if card["fits"] else say("system.no"),
+            strings("system.yes") if card["fits"] else strings("system.no"),
             f"{card['peak_bytes'] / _GIGABYTE:.1f} GB",
-            say("forecast.seconds", seconds=f"{card['most_seconds']:.0f}") if card["most_seconds"] else "–",
+            strings("forecast.seconds", seconds=f"{card['most_seconds']:.0f}") if card["most_seconds"] else "–",
             _duration(page, card["epoch_seconds"]) if card["fits"] else "–",
         ]
         for card in found["cards"]
@@ -66,7 +70,7 @@ def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _choice(page: TabContext, choice: Mapping[str, Any]) -> str:
-    refused = "; ".join(f"{name}: {page.say('train.not_here', why=page.text(_message(why)))}"
+    refused = "; ".join(f"{name}: {page.strings('train.not_here', why=page.text(_message(why)))}"
                         for name, why in choice["refused"].items())  # fmt: skip
     return f"{choice['name']} ({page.text(_message(choice['why']))})" + (f". {refused}" if refused else "")
 
@@ -77,7 +81,7 @@ def _message(value: Mapping[str, Any] | str) -> Message | str:
 
 def _duration(page: TabContext, seconds: float, digits: int = 0) -> str:
     if seconds < _LONG_SECONDS:
-        return page.say("forecast.seconds", seconds=f"{seconds:.{digits}f}")
+        return page.strings("forecast.seconds", seconds=f"{seconds:.{digits}f}")
     if seconds < _LONGER_SECONDS:
-        return page.say("forecast.minutes", minutes=f"{seconds / 60:.0f}")
-    return page.say("forecast.hours", hours=f"{seconds / 3600:.1f}")
+        return page.strings("forecast.minutes", minutes=f"{seconds / 60:.0f}")
+    return page.strings("forecast.hours", hours=f"{seconds / 3600:.1f}")

@@ -8,6 +8,7 @@ the page ends it: whoever looks into the folder finds it again. The page writes 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +35,18 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "prepare": ("data", "prepare", "{project}"),
     "train": ("train", "{project}"),
     "train_new": ("train", "{project}", "--new"),
+    "cost": ("train", "{project}", "--dry-run", "--json"),
 }
 """Kind of job → arguments of `dimts`; of a browser's words only checked links get into them (`links.py`)."""
+TRAINING = ("train", "train_new")
+"""Kinds of which a project has one at a time, waiting ones included."""
+PAUSED = ".paused"
+"""File whose presence keeps the runner from starting the next job; `Jobs.start` removes it."""
 OVER: tuple[State, ...] = ("done", "failed", "stopped", "lost")
 _TAIL_BYTES = 65_536
 _INTERRUPTED = 130
+_START_SECONDS = 30.0
+_ONE_STARTS = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +123,30 @@ class Jobs:
         """Put a job into the queue and see to it that a runner is there. DataError when the same one waits already."""
         if kind not in COMMANDS:
             raise DataError("web.unknown_job_kind", kind=kind[:60], known=tuple(COMMANDS))
-        if any((job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in self.all()):
-            raise DataError("web.job_queued_already")
-        job = Job(
-            f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}", kind, created=time.time(), links=tuple(links)
-        )
-        self.write(job)
+        with self._one_starts():
+            waiting = self.waiting()
+            if kind in TRAINING and any(job.kind in TRAINING for job in waiting):
+                raise DataError("web.training_already")
+            if any((job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in waiting):
+                raise DataError("web.job_queued_already")
+            identity = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}"
+            job = Job(identity, kind, created=time.time(), links=tuple(links))
+            self.write(job)
+            (self.folder / PAUSED).unlink(missing_ok=True)
         self.run()
         return job
+
+    @contextlib.contextmanager
+    def _one_starts(self) -> Iterator[None]:
+        """Whoever looks at the queue to add to it is alone, also between two pages on one folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _ONE_STARTS, (self.folder / ".start").open("w") as file:
+            end = time.monotonic() + _START_SECONDS
+            while not lock(file.fileno()):
+                if time.monotonic() > end:
+                    raise DataError("web.job_queue_busy")
+                time.sleep(0.01)
+            yield
 
     def run(self) -> None:
         """Start a runner; if one is there already, the new one leaves at once."""
@@ -153,6 +177,19 @@ class Jobs:
             self.run()  # to write down that it never starts
         return job
 
+    def pause(self) -> Job | None:
+        """Ask the training to save and end, and keep what waits behind it from starting; None if none is at work."""
+        found = next((job for job in self.waiting() if job.kind in TRAINING), None)
+        if found is None:
+            return None
+        write_text(self.folder / PAUSED, "")
+        return self.stop(found.id)
+
+    @property
+    def paused(self) -> bool:
+        """Whether waiting jobs stay waiting until another one is started."""
+        return (self.folder / PAUSED).exists()
+
     def stop_file(self, job: Job) -> Path:
         """Its presence is the wish that the job end."""
         return self.folder / f"{job.id}.stop"
@@ -178,6 +215,22 @@ class Jobs:
     def write(self, job: Job) -> None:
         """Write a job down, whole or not at all."""
         write_text(self.folder / f"{job.id}.json", json.dumps(asdict(job)) + "\n")
+
+
+def lock(handle: int) -> bool:
+    """Lock an open file for this process alone; False if another has it. The system frees it when a process dies."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def alive(job: Job) -> bool:

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from dimts.base.progress import Progress
-from dimts.web import compare_tab, events, prepare_tab, progress, speak_tab, system_tab, text_tab, train_tab
-from dimts.web.components import TabContext, escaped, notice
+from dimts.web import compare_tab, events, prepare_tab, run_view, speak_tab, system_tab, text_tab, train_tab
+from dimts.web.components import SETTINGS_SECONDS, TabContext, escaped, notice
 from dimts.web.jobs import Job, Jobs
-from dimts.web.speaking import Speakers, Streams
+from dimts.web.settings import WebSettings
 from dimts.web.strings import Strings
 from dimts.web.style import head, theme
+from dimts.web.synthesis import Speakers, Streams
 from dimts.web.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dimts.web.app import WebSettings
 
 TICK_SECONDS = 2.0
 _LOG_LETTERS = 6000
 
 
-def build(language: str, home: Workspace, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
+def build(language: str, workspace: Workspace, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
     """The page in one language. Nothing of a project is read before a browser opens it."""
-    say = Strings(language)
-    page = TabContext(say, home, streams, speakers, served.max_bytes, served.open_to_others)
+    strings = Strings(language)
+    page = TabContext(strings, workspace, streams, speakers, served.max_bytes, served.open_to_others)
     blocks: gr.Blocks
-    with gr.Blocks(title=say("page.title"), analytics_enabled=False, fill_width=False) as blocks:
-        gr.HTML(_header(say), elem_id="top")
-        timer = gr.Timer(TICK_SECONDS)
-        _project(page, blocks)
+    with gr.Blocks(title=strings("page.title"), analytics_enabled=False, fill_width=False) as blocks:
+        gr.HTML(_header(strings), elem_id="top")
+        timer, settings_timer = gr.Timer(TICK_SECONDS), gr.Timer(SETTINGS_SECONDS)
+        none = _project(page)
         _job(page, timer)
+        page.problem = gr.HTML(elem_id="settings-problem")
+        page.filled = gr.HTML(elem_id="filled")
         tabs = (
             ("text", lambda: text_tab.build(page)),
             ("prepare", lambda: prepare_tab.build(page)),
@@ -41,11 +41,13 @@ def build(language: str, home: Workspace, streams: Streams, speakers: Speakers, 
             ("compare", lambda: compare_tab.build(page)),
             ("system", lambda: system_tab.build(page)),
         )
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as shown:
             for name, lay_out in tabs:
-                with gr.Tab(say(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
+                with gr.Tab(strings(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
-        page.bind()
+                page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')")
+        page.bind(settings_timer)
+        _open(page, blocks, none, shown, [name for name, _ in tabs])
     return blocks
 
 
@@ -54,139 +56,183 @@ def mounting(language: str) -> dict[str, Any]:
     return {"theme": theme(), "head": head(language)}
 
 
-def _header(say: Strings) -> str:
-    code, name = say.other
+def _header(strings: Strings) -> str:
+    code, name = strings.other
     return (
-        f'<header class="top"><div><span class="mark" lang="am">ድምፅ</span> <strong>dimts</strong> '
-        f'<span class="claim">{escaped(say("page.claim"))}</span></div>'
+        f'<header class="top"><h1><span class="mark" lang="am">ድምፅ</span> <strong>dimts</strong> '
+        f'<span class="claim">{escaped(strings("page.claim"))}</span></h1>'
         f'<a href="../{code}/?chosen" lang="{code}" hreflang="{code}">{escaped(name)}</a></header>'
     )
 
 
-def _project(page: TabContext, blocks: gr.Blocks) -> None:
-    say, home = page.say, page.home
+def _project(page: TabContext) -> Any:
+    """The choice of a project, and the making of one; returns the place that says that there is none."""
+    strings, workspace = page.strings, page.workspace
     none = gr.HTML(elem_id="project-none", render=False)
     with gr.Row(elem_id="project-row"):
         page.picker = gr.Dropdown(
-            [], label=say("project.choose"), elem_id="project", interactive=True, min_width=220, scale=2
+            [], label=strings("project.choose"), elem_id="project", interactive=True, min_width=220, scale=2
         )
-        if not home.single:
+        if not workspace.single:
             name = gr.Textbox(
-                label=say("project.name"), placeholder=say("project.name.example"), elem_id="project-name",
+                label=strings("project.name"), placeholder=strings("project.name.example"), elem_id="project-name",
                 min_width=160, max_length=64,
             )  # fmt: skip
-            make = gr.Button(say("project.make"), elem_id="project-make", min_width=120, scale=0)
+            make = gr.Button(strings("project.make"), elem_id="project-make", min_width=120, scale=0)
 
             def on_make(wanted: str) -> Any:
-                made = home.create(wanted)
-                return gr.update(choices=home.names(), value=made), "", ""
+                made = workspace.create(wanted)
+                return gr.update(choices=workspace.names(), value=made), "", ""
 
-            page.on(make.click, on_make, [name], [page.picker, name, none])
-            page.on(name.submit, on_make, [name], [page.picker, name, none])
-
+            page.on(make.click, on_make, [name], [page.picker, name, none], errors=none)
+            page.on(name.submit, on_make, [name], [page.picker, name, none], errors=none)
     none.render()  # type: ignore[no-untyped-call]
+    return none
 
-    def names() -> Any:
-        found = home.names()
-        busy = [name for name in found if Jobs(home.project(name)).waiting()]
-        told = "" if found else notice(say("project.none"))
-        return gr.update(choices=found, value=next(iter(busy or found), None)), told
 
-    page.quietly(blocks.load, names, [], [page.picker, none])
+def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list[str]) -> None:
+    """Fill the page when it is opened: project and tab as the address says, texts as this browser remembers them."""
+    strings, workspace = page.strings, page.workspace
+    wanted, wanted_tab = gr.Textbox(visible=False, label="project"), gr.Textbox(visible=False, label="tab")
+
+    def on_open(project: str | None, tab: str | None) -> Any:
+        found = workspace.names()
+        busy = [name for name in found if Jobs(workspace.project(name)).waiting()]
+        first = project if project in found else next(iter(busy or found), None)
+        text = "" if found else notice(strings("project.none"))
+        chosen = gr.Tabs(selected=tab) if tab in names else gr.skip()
+        # without a project there is nothing to wait for
+        return (
+            gr.update(choices=found, value=first),
+            text,
+            chosen,
+            gr.skip() if first else '<span data-filled="no"></span>',
+        )
+
+    opened = page.quietly(
+        blocks.load, on_open, [wanted, wanted_tab], [page.picker, none, tabs, page.filled],
+        js="() => [dimts.place().project || '', dimts.place().tab || '']",
+    )  # fmt: skip
+    opened.then(None, [page.picker], [], js="(name) => { dimts.restored(); dimts.go({project: name}); }")
+    page.picker.change(None, [page.picker], [], js="(name) => dimts.go({project: name})")
+    if page.remembered:
+        kept = list(page.remembered.values())
+        values = ", ".join(f"v{at}" for at in range(len(kept)))
+        stored = ", ".join(f"dimts.kept('{name}', v{at})" for at, name in enumerate(page.remembered))
+        blocks.load(None, kept, kept, js=f"({values}) => [{stored}]")
 
 
 def _job(page: TabContext, timer: Any) -> None:
     """The strip that every browser finds again: what is at work, how far, its log, and the way to end it."""
-    say = page.say
+    strings = page.strings
     with gr.Group(elem_id="job"):
         status = gr.HTML(elem_id="job-status")
         with gr.Row(visible=False) as buttons:
-            stop = gr.Button(say("jobs.stop"), variant="stop", elem_id="job-stop", size="sm", min_width=120)
-            kill = gr.Button(say("jobs.kill"), elem_id="job-kill", size="sm", min_width=120)
-        with gr.Accordion(say("jobs.log"), open=False):
+            stop = gr.Button(strings("jobs.stop"), variant="stop", elem_id="job-stop", size="sm", min_width=120)
+            kill = gr.Button(strings("jobs.kill"), elem_id="job-kill", size="sm", min_width=120)
+            remove = gr.Button(visible=False, elem_id="job-remove", size="sm", min_width=120)
+        with gr.Accordion(strings("jobs.log"), open=False):
             log = gr.Textbox(
-                show_label=False, label=say("jobs.log"), lines=6, max_lines=14, interactive=False, elem_id="job-log",
-                autoscroll=True,
+                show_label=False, label=strings("jobs.log"), lines=6, max_lines=14, interactive=False,
+                elem_id="job-log", autoscroll=True,
             )  # fmt: skip
     # its value changes when a job begins or ends; tabs listen to it
     page.job = gr.Textbox(visible=False, label="job")
     seen = gr.State(())
 
-    def look(name: str | None, before: tuple[object, ...]) -> Any:
-        nothing = [gr.skip()] * 5
+    def refresh(name: str | None, before: tuple[object, ...]) -> Any:
+        nothing = [gr.skip()] * 6
         if not name:
             return nothing
         jobs = Jobs(page.project(name))
         job = jobs.latest()
         waiting = jobs.waiting()
-        text = "" if job is None else status_line(page, jobs, job)
+        text = "" if job is None else job_html(page, jobs, job)
         log_text = "" if job is None else log_of(page, jobs, job)
-        queued = [one for one in waiting if job is None or one.id != job.id]
-        stamp = (name, text, log_text, len(queued))
+        queued = [one for one in waiting if one.state == "queued"]
+        stamp = (name, text, log_text, [one.id for one in queued], jobs.paused)
         if stamp == tuple(before):
             return nothing
-        more = "".join(notice(say("jobs.next", kind=say(f"jobs.kind.{one.kind}"))) for one in queued)
+        more = "".join(notice(strings("jobs.next", kind=strings(f"jobs.kind.{one.kind}")))
+                       for one in queued if job is None or one.id != job.id)  # fmt: skip
+        if queued and jobs.paused:
+            more += notice(strings("jobs.paused"))
         changed = "" if job is None else f"{name}:{job.id}:{job.state}"
-        return [_framed(job, text) + more, gr.update(visible=bool(waiting)), log_text, changed, stamp]
+        label = strings("jobs.remove", kind=strings(f"jobs.kind.{queued[0].kind}")) if queued else ""
+        removal = gr.update(value=label, visible=bool(queued))
+        return [text + more, gr.update(visible=bool(waiting)), log_text, changed, stamp, removal]
 
     def on_stop(name: str | None, *, now: bool) -> Any:
         jobs = Jobs(page.project(name))
-        waiting = jobs.waiting()
-        if waiting:
+        if waiting := jobs.waiting():
             jobs.stop(waiting[0].id, now=now)
-        return look(name, ())
+        return refresh(name, ())
 
-    places = [status, buttons, log, page.job, seen]
-    page.quietly(timer.tick, look, [page.picker, seen], places)
-    page.quietly(page.picker.change, lambda name: look(name, ()), [page.picker], places)
-    page.quietly(stop.click, lambda name: on_stop(name, now=False), [page.picker], places)
-    page.quietly(kill.click, lambda name: on_stop(name, now=True), [page.picker], places)
+    def on_remove(name: str | None) -> Any:
+        jobs = Jobs(page.project(name))
+        if queued := [one for one in jobs.waiting() if one.state == "queued"]:
+            jobs.stop(queued[0].id)
+        return refresh(name, ())
+
+    places = [status, buttons, log, page.job, seen, remove]
+    page.quietly(timer.tick, refresh, [page.picker, seen], places, errors=status)
+    page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places, errors=status)
+    page.quietly(stop.click, lambda name: on_stop(name, now=False), [page.picker], places, errors=status)
+    page.quietly(kill.click, lambda name: on_stop(name, now=True), [page.picker], places, errors=status)
+    page.quietly(remove.click, on_remove, [page.picker], places, errors=status)
+
+
+def job_html(page: TabContext, jobs: Jobs, job: Job) -> str:
+    """A job as a notice with a bar: what, how far, how long yet, or how it ended."""
+    kind = {"running": "busy", "done": "good", "failed": "bad", "lost": "bad"}.get(job.state, "info")
+    line = notice(status_line(page, jobs, job), kind)
+    event = events.last_progress(jobs.log(job)) if job.state == "running" else None
+    now = (_live(jobs, job) or (event.progress if event else None)) if job.state == "running" else None
+    if now is None or not now.total:
+        return line
+    label = escaped(events.amount(now, page.strings.language))
+    return line + f'<progress max="{now.total:g}" value="{now.done:g}" aria-label="{label}"></progress>'
 
 
 def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
     """A job in a line: what, how far, since when, or how it ended."""
-    say = page.say
-    kind = say(f"jobs.kind.{job.kind}")
-    line = say("page.told", what=kind, told=say(f"jobs.state.{job.state}"))
+    strings = page.strings
+    kind = strings(f"jobs.kind.{job.kind}")
+    line = strings("page.pair", name=kind, value=strings(f"jobs.state.{job.state}"))
     if job.state == "running":
         found = events.last_progress(jobs.log(job))
         progress_now = _live(jobs, job) or (found.progress if found else None)
         if progress_now is not None:
-            line += f" · {events.amount(progress_now, say.language)}"
+            line += f" · {events.amount(progress_now, strings.language)}"
         line += f" · {_clock(time.time() - job.started)}"
+        if found is not None and found.seconds_left is not None:
+            line += f" · {strings('jobs.left', time=_clock(found.seconds_left))}"
         if jobs.stop_file(job).exists():
-            line += f" · {say('jobs.stopping')}"
+            line += f" · {strings('jobs.stopping')}"
     elif job.over:
         line += f" · {time.strftime('%H:%M', time.localtime(job.ended or job.created))}"
         if job.state == "failed":
             reason = jobs.reason(job)
-            line += "".join(f" · {one}" for one in (page.text(reason), reason.remedy(say.language)) if one)
+            line += "".join(f" · {one}" for one in (page.text(reason), reason.remedy(strings.language)) if one)
     return line
 
 
 def log_of(page: TabContext, jobs: Jobs, job: Job) -> str:
     """The end of a job's log, each event in the page's language."""
-    lines = (events.line(one, page.say.language) for one in jobs.log(job))
+    lines = (events.line(one, page.strings.language) for one in jobs.log(job))
     return "\n".join(line for line in lines if line)[-_LOG_LETTERS:]
 
 
 def _live(jobs: Jobs, job: Job) -> Progress | None:
     """The step of the run that a training job is at, by the run's own log, which is ahead of the job's."""
-    names = progress.runs(jobs.project) if job.kind.startswith("train") else []
+    names = run_view.runs(jobs.project) if job.kind.startswith("train") else []
     if not names:
         return None
-    found = progress.view(jobs.project, names[0])
+    found = run_view.view(jobs.project, names[0])
     log = found.folder / "log.jsonl"
     if found.ended or not found.total or not log.is_file() or log.stat().st_mtime < job.started:
         return None
     return Progress("train", found.step, found.total, "steps")
-
-
-def _framed(job: Job | None, text: str) -> str:
-    if job is None:
-        return ""
-    kind = {"running": "busy", "done": "good", "failed": "bad", "lost": "bad"}.get(job.state, "info")
-    return notice(text, kind)
 
 
 def _clock(seconds: float) -> str:

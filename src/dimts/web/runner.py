@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dimts.base.project import Project
-from dimts.web.jobs import Job, Jobs, alive, ended_as
+from dimts.web.jobs import Job, Jobs, alive, ended_as, lock
 
 _LOOK_SECONDS = 0.5
 
@@ -30,14 +30,22 @@ def main(arguments: list[str]) -> int:
             if not mine:
                 return 0
             _write_off_lost(jobs)
-            while job := next(iter(jobs.waiting()), None):
+            while job := _next(jobs):
                 if job.state == "running":  # of a runner that was killed
                     _wait_for(jobs, job)
                 else:
                     _run(jobs, job)
         # one that came while the lock was still held, after the last look
-        if not jobs.waiting():
+        if _next(jobs) is None:
             return 0
+
+
+def _next(jobs: Jobs) -> Job | None:
+    """The job whose turn it is; of a paused queue only one that runs, or that was removed and is to be written off."""
+    waiting = jobs.waiting()
+    if jobs.paused:
+        waiting = [job for job in waiting if job.state == "running" or jobs.stop_file(job).exists()]
+    return next(iter(waiting), None)
 
 
 def _run(jobs: Jobs, job: Job) -> None:
@@ -89,24 +97,8 @@ def _write_off_lost(jobs: Jobs) -> None:
 def _only_one(folder: Path) -> Iterator[bool]:
     """Whether this process may work here; the system frees the lock when it dies, however it dies."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            _lock(lock.fileno())
-        except OSError:
-            yield False
-            return
-        yield True
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (folder / ".lock").open("w") as file:
+        yield lock(file.fileno())
 
 
 if __name__ == "__main__":

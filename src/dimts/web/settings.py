@@ -1,146 +1,93 @@
-"""One key of dimts.toml ↔ one value: what a control of the page reads and writes. Comments and order stay.
-
-The edit is on the text of the file, so that people's own remarks survive; it is believed only when the
-changed file, read again, differs from the old one in that key alone and is accepted by the settings class.
-"""
+"""How the page is served: the options of `dimts web`, and the file of its users."""
 
 from __future__ import annotations
 
+import os
 import re
-import threading
-import tomllib
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-from dimts.base.config import from_table, to_dict
 from dimts.base.errors import ConfigError
-from dimts.base.files import write_text
-from dimts.base.project import SETTINGS_FILE, Project, ProjectSettings
 
-_ONE_WRITER = threading.Lock()
-_HEADER = re.compile(r"^\s*\[([^\[\]]+)\]\s*(?:#.*)?$")
-
-
-def classes() -> dict[str, type]:
-    """Table of dimts.toml → its settings class."""
-    from dimts.data.prepare import PrepareSettings
-    from dimts.speak import SpeakSettings
-    from dimts.text.frontend import FrontendSettings
-    from dimts.train.settings import TrainSettings
-
-    return {
-        "project": ProjectSettings,
-        "text": FrontendSettings,
-        "data": PrepareSettings,
-        "train": TrainSettings,
-        "speak": SpeakSettings,
-    }
+LOCAL = ("127.0.0.1", "localhost", "::1")
+MEGABYTE = 1_000_000
+_PREFIX = re.compile(r"(/[\w.~-]+)*")
+_MIN_PASSWORD_LETTERS = 8
 
 
-def get(project: Project) -> dict[str, Any]:
-    """Every setting of the project by its dotted key, defaults included; lists for tuples.
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How the page is served; the options of `dimts web`."""
 
-    Raises ConfigError for a dimts.toml that cannot be used.
-    """
-    out: dict[str, Any] = {}
-    for table, kind in classes().items():
-        _flatten(to_dict(project.settings(table, kind)), table, out)
-    return out
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 7860
+    """0: any that is free."""
+    auth: Path | None = None
+    """File of `user:password` lines; who is not in it sees nothing."""
+    max_upload_megabytes: int = 200
+    """Largest file that may be uploaded."""
+    share: bool = False
+    """Also open a public address through gradio's tunnel."""
+    root_path: str = ""
+    """Path below which a proxy shows the page, e.g. "/tts"; the proxy takes it away before it asks here."""
+    names: tuple[str, ...] = ()
+    """Host names by which the page may be asked for besides this machine's own, e.g. "voice.example.org"."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose X-Forwarded-Prefix and X-Forwarded-Proto are believed."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError("web.not_a_port", port=self.port)
+        if self.max_upload_megabytes < 1:
+            raise ConfigError("web.upload_limit_too_small")
+        if not is_prefix(self.root_path):
+            raise ConfigError("web.root_path_wrong", root_path=self.root_path)
+        if self.auth is None and self.open_to_others:
+            option = "--share" if self.share else f"--host {self.host}"
+            option = option if self.share or self.host not in LOCAL else "--name"
+            raise ConfigError("web.password_file_needed", option=option)
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether people of other machines can come in."""
+        return self.share or self.host not in LOCAL or bool(self.names)
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Host names by which the page may be asked for; empty: any."""
+        if self.names:
+            return frozenset((*self.names, *LOCAL))
+        return frozenset() if self.share or self.host not in LOCAL else frozenset(LOCAL)
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest upload in bytes."""
+        return self.max_upload_megabytes * MEGABYTE
 
 
-def put(project: Project, changes: Mapping[str, Any]) -> None:
-    """Write some settings, all of them or none. ConfigError for a value that is not allowed; the file then stays."""
-    with _ONE_WRITER:
-        path = project.root / SETTINGS_FILE
-        old = text = path.read_text(encoding="utf-8")
-        for key, value in changes.items():
-            text = edited(text, key, value)
-        if text == old:
-            return
-        content = tomllib.loads(text)
-        for table, kind in classes().items():
-            from_table(kind, content.get(table, {}), table)
-        write_text(path, text)
+def is_prefix(path: str) -> bool:
+    """Whether a path can stand before the page's own: empty, or "/a/b" of plain letters."""
+    return _PREFIX.fullmatch(path) is not None
 
 
-def edited(text: str, key: str, value: Any) -> str:
-    """The text of a TOML file with the dotted `key` set to `value`; None unsets it.
-
-    Raises ConfigError where the file is written in a way that cannot be edited line by line.
-    """
-    wanted = tomllib.loads(text)
-    *path, name = key.split(".")
-    table = wanted
-    for part in path:
-        table = table.setdefault(part, {})
-    if table.get(name) == value and type(table.get(name)) is type(value):
-        return text
-    if value is None:
-        table.pop(name, None)
-    else:
-        table[name] = value
-    # not splitlines, to which more signs than the line feed end a line
-    result = _with_line(text.removesuffix("\n").split("\n"), ".".join(path), name, value)
+def read_passwords(path: Path) -> dict[str, str]:
+    """User → password, of a file with a `user:password` a line. ConfigError for one that is wrong or open to others."""
     try:
-        same = _whole(tomllib.loads(result)) == _whole(wanted)
-    except tomllib.TOMLDecodeError:
-        same = False
-    if not same:
-        raise ConfigError("web.setting_not_editable", key=key, settings_file=SETTINGS_FILE)
-    return result
-
-
-def _with_line(lines: list[str], table: str, name: str, value: Any) -> str:
-    line = f"# {name} =" if value is None else f"{name} = {toml(value)}"
-    start = next((at for at, text in enumerate(lines) if (m := _HEADER.match(text)) and m[1].strip() == table), None)
-    if start is None:
-        return "\n".join([*lines, "", f"[{table}]", line, ""])
-    end = next((at for at in range(start + 1, len(lines)) if _HEADER.match(lines[at])), len(lines))
-    set_, unset = re.compile(rf"^\s*{re.escape(name)}\s*="), re.compile(rf"^#\s*{re.escape(name)}\s*=\s*$")
-    for pattern in (set_, unset):
-        for at in range(start + 1, end):
-            if pattern.match(lines[at]):
-                last = _extent(lines, at, end) if pattern is set_ else at + 1
-                return "\n".join([*lines[:at], line, *lines[last:], ""])
-    return "\n".join([*lines[: start + 1], line, *lines[start + 1 :], ""])
-
-
-def _extent(lines: list[str], at: int, end: int) -> int:
-    """The line after a value that may stand on several."""
-    for last in range(at + 1, end + 1):
-        try:
-            tomllib.loads("\n".join(lines[at:last]))
-        except tomllib.TOMLDecodeError:
+        text = path.read_text(encoding="utf-8")
+        mode = path.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("web.password_file_unreadable", path=path, reason=error) from error
+    if os.name == "posix" and mode & 0o077:
+        raise ConfigError("web.password_file_readable_by_others", path=path)
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
             continue
-        return last
-    return at + 1
-
-
-def toml(value: Any) -> str:
-    """A value as TOML."""
-    import json
-
-    if isinstance(value, str):
-        # a JSON string is a TOML basic string, but for DEL, which TOML wants escaped
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return repr(value)
-
-
-def _whole(content: Any) -> Any:
-    """Tables that hold nothing are no tables."""
-    if not isinstance(content, dict):
-        return content
-    inner = {key: _whole(value) for key, value in content.items()}
-    return {key: value for key, value in inner.items() if value != {}}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str, out: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            _flatten(value, f"{prefix}.{name}", out)
-        else:
-            out[f"{prefix}.{name}"] = value
+        user, sign, password = line.strip().partition(":")
+        if not sign or not user or len(password) < _MIN_PASSWORD_LETTERS:
+            raise ConfigError("web.password_line_wrong", path=path, number=number)
+        found[user] = password
+    if not found:
+        raise ConfigError("web.password_file_empty", path=path)
+    return found

@@ -8,8 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from dimts.base.project import Project
-from dimts.web import speaking
+from dimts.web import synthesis
 from dimts.web.components import TabContext, escaped, notice
 from dimts.web.controls import of_tab
 
@@ -18,14 +17,19 @@ _EXAMPLE = "ሰላም ለዓለም። ዛሬ እንዴት ናችሁ?"
 
 def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
-    say = page.say
+    strings = page.strings
     text = gr.Textbox(
-        _EXAMPLE, label=say("speak.text"), lines=3, max_lines=12, elem_id="speak-text", max_length=speaking.MAX_LETTERS
+        _EXAMPLE,
+        label=strings("speak.text"),
+        lines=3,
+        max_lines=12,
+        elem_id="speak-text",
+        max_length=synthesis.MAX_LETTERS,
     )
     voice = gr.Dropdown(
-        [(voice_label(page, speaking.FORMANT), speaking.FORMANT)],
-        value=speaking.FORMANT,
-        label=say("speak.voice"),
+        [(voice_label(page, synthesis.FORMANT), synthesis.FORMANT)],
+        value=synthesis.FORMANT,
+        label=strings("speak.voice"),
         elem_id="speak-voice",
         interactive=True,
     )
@@ -33,71 +37,77 @@ def build(page: TabContext) -> None:
     keys = [one.key for one in of_tab("speak")]
     widgets = [page.widgets[key] for key in keys]
     with gr.Row():
-        go = gr.Button(say("speak.go"), variant="primary", elem_id="speak-go")
-        stop = gr.Button(say("speak.stop"), elem_id="speak-stop")
-    told = gr.HTML(elem_id="speak-told")
+        go = gr.Button(strings("speak.go"), variant="primary", elem_id="speak-go")
+        stop = gr.Button(strings("speak.stop"), elem_id="speak-stop")
+    status = gr.HTML(elem_id="speak-status")
     player = gr.HTML(elem_id="speak-player")
     with gr.Row():
-        wav = gr.DownloadButton(say("speak.wav"), visible=False, elem_id="speak-wav")
-        mp3 = gr.DownloadButton(say("speak.mp3"), visible=False, elem_id="speak-mp3")
+        wav = gr.DownloadButton(strings("speak.wav"), visible=False, elem_id="speak-wav")
+        mp3 = gr.DownloadButton(strings("speak.mp3"), visible=False, elem_id="speak-mp3")
     picture = gr.HTML(elem_id="speak-spectrogram")
 
-    def on_go(name: str | None, text: str, voice: str, *values: Any) -> Iterator[Any]:
-        project = page.project(name)
-        page.save(project, keys, values)
-        yield notice(say("speak.loading")), gr.skip(), gr.update(visible=False), gr.update(visible=False), ""
-        speaker = page.speakers.get(project, voice, speaking.settings_of(project))
-        token, stream = page.streams.open(page.home.cache / "heard")
+    def on_go(request: gr.Request, name: str | None, text: str, voice: str, *values: Any) -> Iterator[Any]:
+        project = page.project(name) if name else None
+        if name:
+            page.save_changed(name, keys, values, request.session_hash)
+        yield notice(strings("speak.loading")), gr.skip(), gr.update(visible=False), gr.update(visible=False), ""
+        speaker = page.speakers.get(project, voice, synthesis.settings_of(project))
+        token, stream = page.streams.open(page.workspace.cache / "speech")
         pieces = []
         with page.speakers.turn:
-            for wave in speaking.spoken(speaker, text, stream):
+            for wave in synthesis.spoken(speaker, text, stream):
                 pieces.append(wave)
                 if len(pieces) == 1:
-                    yield notice(say("speak.speaking")), _player(page, token), gr.skip(), gr.skip(), gr.skip()
+                    yield notice(strings("speak.speaking")), _player(page, token), gr.skip(), gr.skip(), gr.skip()
         from dimts.audio.wave import join
 
         whole = join(pieces)
         files = stream.path.with_suffix(".wav")
         whole.save(files)
         yield (
-            notice(say("speak.done", seconds=f"{whole.seconds:.1f}"), "good"),
+            notice(strings("speak.done", seconds=f"{whole.seconds:.1f}"), "good"),
             gr.skip(),
             gr.update(value=_named(files, ".wav"), visible=True),
             gr.update(value=_named(stream.path, ".mp3"), visible=True),
             _picture(page, whole),
         )
 
-    def offered(project: Project) -> Any:
-        names = speaking.choices(project)
-        return gr.update(choices=[(voice_label(page, name), name) for name in names], value=names[0])
-
-    def again(name: str | None, chosen: str | None) -> Any:
+    def on_open(name: str | None, kept: str | None) -> Any:
+        """The voices of the project; this browser's last choice, else the newest voice."""
         if not name:
             return gr.skip()
-        names = speaking.choices(page.project(name))
-        kept = chosen if chosen in names and chosen != speaking.FORMANT else names[0]
-        return gr.update(choices=[(voice_label(page, one), one) for one in names], value=kept)
+        names = synthesis.choices(page.project(name))
+        chosen = kept if kept in names else names[0]
+        return gr.update(choices=[(voice_label(page, one), one) for one in names], value=chosen)
+
+    def on_job(name: str | None, chosen: str | None) -> Any:
+        """The voices again; one that was just trained is taken instead of the built-in one."""
+        return on_open(name, None if chosen == synthesis.FORMANT else chosen)
 
     run = page.on(
-        go.click, on_go, [page.picker, text, voice, *widgets], [told, player, wav, mp3, picture],
-        concurrency_limit=4, show_progress="minimal", show_progress_on=told,
+        go.click, on_go, [page.picker, text, voice, *widgets], [status, player, wav, mp3, picture],
+        errors=status, concurrency_limit=4, show_progress="minimal", show_progress_on=status,
     )  # fmt: skip
-    page.quietly(stop.click, lambda: (notice(say("speak.stopped")), ""), [], [told, player], cancels=[run])
-    page.shows(offered, [voice])
-    page.quietly(page.job.change, again, [page.picker, voice], [voice])
+    page.quietly(stop.click, lambda: (notice(strings("speak.stopped")), ""), [], [status, player], cancels=[run])
+    page.remember("speak-text", text)
+    kept = gr.Textbox(visible=False, label="voice")  # filled by the browser from its own storage
+    page.quietly(page.picker.change, on_open, [page.picker, kept], [voice], errors=status,
+                 js="(name, kept) => [name, dimts.kept(`voice-${name}`, '')]")  # fmt: skip
+    voice.input(None, [page.picker, voice], [], js="(name, voice) => dimts.keep(`voice-${name}`, voice)")
+    page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status)
 
 
 def voice_label(page: TabContext, name: str) -> str:
     """How a voice is called on the page."""
-    if name == speaking.FORMANT:
-        return page.say("speak.formant")
-    voice, _, checkpoint = name.partition(speaking.AT)
-    return page.say("speak.checkpoint", name=voice, step=checkpoint) if checkpoint else name
+    if name == synthesis.FORMANT:
+        return page.strings("speak.formant")
+    voice, _, checkpoint = name.partition(synthesis.AT)
+    return page.strings("speak.checkpoint", name=voice, step=checkpoint) if checkpoint else name
 
 
 def _player(page: TabContext, token: str) -> str:
-    label = escaped(page.say("speak.player"))
-    return f'<audio id="heard" controls autoplay aria-label="{label}" src="../hear/{escaped(token)}"></audio>'
+    label = escaped(page.strings("speak.player"))
+    return f'<audio id="speech" controls autoplay aria-label="{label}" src="../hear/{escaped(token)}"></audio>'
 
 
 def _picture(page: TabContext, wave: Any) -> str:
@@ -108,7 +118,7 @@ def _picture(page: TabContext, wave: Any) -> str:
         picture = spectrogram(wave.samples, wave.rate)
     except MissingExtra as error:
         return notice(page.text(error.message))
-    return f'<img class="picture" alt="{escaped(page.say("speak.spectrogram"))}" src="{escaped(picture)}">'
+    return f'<img class="picture" alt="{escaped(page.strings("speak.spectrogram"))}" src="{escaped(picture)}">'
 
 
 def _named(path: Path, suffix: str) -> str:

@@ -1,4 +1,4 @@
-"""Key → what the page says, in English or Amharic: one table, `texts.tsv`, with a column for each language.
+"""Key → what the page says, in English or Amharic: one table, `strings.tsv`, with a column for each language.
 
 Every text of the page stands there and nowhere else. A key that is missing is a mistake of ours and raises.
 """
@@ -20,20 +20,20 @@ _FIELD = re.compile(r"\{(\w+)")
 def table() -> Mapping[str, Mapping[str, str]]:
     """Language → key → text; the rows that open with # are comments."""
     out: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
-    content = resources.files("dimts.web").joinpath("texts.tsv").read_text(encoding="utf-8")
+    content = resources.files("dimts.web").joinpath("strings.tsv").read_text(encoding="utf-8")
     for line in content.splitlines():
         if not line or line.startswith("#"):
             continue
         key, *texts = line.split("\t")
         for language, text in zip(LANGUAGES, texts, strict=True):
             if key in out[language]:
-                raise KeyError(f"texts.tsv says {key!r} twice")
+                raise KeyError(f"strings.tsv says {key!r} twice")
             out[language][key] = text.replace("\\n", "\n")
     return out
 
 
 class Strings:
-    """What the page says in one language: `say("jobs.step", done=3, total=50)`."""
+    """What the page says in one language: `strings("jobs.step", done=3, total=50)`."""
 
     def __init__(self, language: str) -> None:
         self.language = language

@@ -26,6 +26,40 @@ _HEAD = """
   ours();  // gradio writes the browser's language there, which screen readers would then speak
   new MutationObserver(ours).observe(root, {attributes: true, attributeFilter: ["lang"]});
 }
+{
+  // the address holds project and tab, the browser's storage what was written: both survive a reload, back and forward
+  let ready = false;
+  const place = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const go = (changes) => {
+    const before = place(), next = new URLSearchParams({...before, ...changes});
+    for (const [name, value] of [...next]) if (!value) next.delete(name);
+    const address = `#${next}`;
+    if (address === location.hash || (!next.size && !location.hash)) return;
+    const first = Object.keys(changes).every((name) => !before[name]);
+    history[first ? "replaceState" : "pushState"](history.state, "", address);
+  };
+  const kept = (name, other) => {
+    try { return JSON.parse(localStorage.getItem(`dimts-${name}`)) ?? other; } catch { return other; }
+  };
+  const keep = (name, value) => {
+    try { localStorage.setItem(`dimts-${name}`, JSON.stringify(value)); } catch { /* storage is full or forbidden */ }
+  };
+  const tab = (name) => { if (ready) go({tab: name}); }, restored = () => { ready = true; };
+  window.dimts = {place, go, kept, keep, tab, restored};
+  let project = place().project;
+  window.addEventListener("popstate", () => {
+    const now = place();
+    if (now.project && project && now.project !== project) { location.reload(); return; }
+    const name = now.tab || "text";
+    [...document.querySelectorAll(`button[role=tab][data-tab-id="${name}"]`)].find((one) => one.offsetParent)?.click();
+  });
+  new MutationObserver(() => {
+    project = place().project ?? project;
+    const tabs = document.querySelector("#tabs"), filled = document.querySelector("#filled [data-filled]");
+    // nothing is pressed before its fields are filled
+    if (tabs && tabs.inert === Boolean(filled)) tabs.inert = !filled;
+  }).observe(document, {childList: true, subtree: true});
+}
 Object.defineProperty(navigator, "language", {get: () => "en"});
 Object.defineProperty(navigator, "languages", {get: () => ["en"]});
 (() => {
@@ -88,6 +122,7 @@ CSS = """
 #clip .block { border-color: var(--border-color-primary) !important; border-width: 0 0 1px !important; }
 .gradio-container textarea, .gradio-container input { line-height: 1.6; }
 header.top { display: flex; justify-content: space-between; align-items: baseline; gap: 16px; padding: 2px; }
+header.top h1 { margin: 0 !important; font-size: 1rem; font-weight: 400; }
 header.top .mark { font-size: 1.7rem; font-weight: 700; color: var(--color-accent); margin-right: 6px; }
 header.top strong { font-size: 1.15rem; }
 header.top .claim { color: var(--body-text-color-subdued); margin-left: 10px; }
@@ -104,7 +139,15 @@ header.top a { color: var(--color-accent); text-decoration: underline; white-spa
 #train-curves { overflow: visible !important; padding-bottom: 40px !important; }
 #train-curves * { overflow: visible; }
 #job:not(:has(.notice)) { display: none; }
-#job { border: 1px solid var(--border-color-primary); }
+#job { border: 1px solid var(--border-color-primary); position: sticky; top: 0; z-index: 20;
+  background: var(--background-fill-primary); }
+#job progress { display: block; width: 100%; height: 8px; accent-color: #14795c; }
+#filled { display: none; }
+#tabs[inert] { opacity: .55; }
+.wrong input, .wrong textarea { outline: 2px solid #b3261e !important; }
+.wrong [class*=info], .wrong [class*=info] * { color: var(--wrong) !important; }
+:root { --wrong: #a3221b; }
+.dark { --wrong: #ff9a8f; }
 #job .notice { border-radius: 0; margin: 0 !important; padding: 12px 14px; font-weight: 600; }
 p.notice { margin: 4px 0 !important; padding: 8px 12px; border-radius: 8px;
   background: var(--background-fill-secondary); color: var(--body-text-color); overflow-wrap: anywhere; }
@@ -116,7 +159,7 @@ p.notice.busy::before { content: ""; display: inline-block; width: 10px; height:
   border-radius: 50%; background: var(--color-accent); animation: breathe 1.6s ease-in-out infinite; }
 @keyframes breathe { 50% { opacity: .25; } }
 @media (prefers-reduced-motion: reduce) { p.notice.busy::before { animation: none; } }
-audio#heard { width: 100%; margin: 6px 0; }
+audio#speech { width: 100%; margin: 6px 0; }
 img.picture { width: 100%; border-radius: 8px; background: white; }
 button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visible, [tabindex]:focus-visible {
   outline: 3px solid var(--color-accent) !important; outline-offset: 1px; }

@@ -17,14 +17,15 @@ _DOCTOR_SECONDS = 300.0
 
 def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
-    say = page.say
-    gr.Markdown(say("system.info"))
-    look = gr.Button(say("system.look"), variant="primary", elem_id="system-look")
+    strings = page.strings
+    gr.Markdown(strings("system.info"))
+    look = gr.Button(strings("system.look"), variant="primary", elem_id="system-look")
+    status = gr.HTML(elem_id="system-status")
     table = gr.Dataframe(
-        headers=[say(f"system.column.{name}") for name in ("section", "name", "state", "more")],
+        headers=[strings(f"system.column.{name}") for name in ("section", "name", "state", "more")],
         datatype="str",
         interactive=False,
-        label=say("system.table"),
+        label=strings("system.table"),
         elem_id="system-table",
         wrap=True,
         max_height=900,
@@ -32,18 +33,18 @@ def build(page: TabContext) -> None:
     )
 
     def on_look() -> list[list[str]]:
-        said = run_command(["doctor", "--json"], page.home.root.resolve(), _DOCTOR_SECONDS)
+        answer = run_command(["doctor", "--json"], page.workspace.root.resolve(), _DOCTOR_SECONDS)
         try:
-            rows = flat(json.loads(said), say("system.yes"), say("system.no"))
+            rows = flat(json.loads(answer), strings("system.yes"), strings("system.no"))
         except ValueError as error:
             raise DimtsError("web.doctor_unreadable", reason=error) from error
         return [[_section(page, row[0]), *row[1:]] for row in rows]
 
-    page.on(look.click, on_look, [], [table], concurrency_limit=1)
+    page.on(look.click, on_look, [], [table], errors=status, concurrency_limit=1)
 
 
 def _section(page: TabContext, name: str) -> str:
-    return page.say(f"system.section.{name}") if page.say.has(f"system.section.{name}") else name
+    return page.strings(f"system.section.{name}") if page.strings.has(f"system.section.{name}") else name
 
 
 def flat(report: Mapping[str, Mapping[str, Any]], yes: str, no: str) -> list[list[str]]:

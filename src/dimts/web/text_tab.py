@@ -22,62 +22,65 @@ _EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተ�
 
 def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
-    say = page.say
+    strings = page.strings
     written = gr.Textbox(
-        _EXAMPLE, label=say("text.written"), lines=3, max_lines=12, elem_id="text-written", max_length=MAX_LETTERS
+        _EXAMPLE, label=strings("text.written"), lines=3, max_lines=12, elem_id="text-written", max_length=MAX_LETTERS
     )
     with gr.Row():
-        read = gr.Button(say("text.read"), variant="primary", elem_id="text-read")
-        ask = gr.Button(say("text.ask_all"), elem_id="text-ask-all")
-    spoken = gr.Textbox(label=say("text.spoken"), lines=2, interactive=False, elem_id="text-spoken", buttons=["copy"])
+        read = gr.Button(strings("text.read"), variant="primary", elem_id="text-read")
+        ask = gr.Button(strings("text.ask_all"), elem_id="text-ask-all")
+    reading = gr.HTML(elem_id="text-status")
+    spoken = gr.Textbox(
+        label=strings("text.spoken"), lines=2, interactive=False, elem_id="text-spoken", buttons=["copy"]
+    )
     words = gr.Dataframe(
-        headers=[say(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")],
+        headers=[strings(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")],
         datatype="str",
         interactive=False,
-        label=say("text.words"),
+        label=strings("text.words"),
         elem_id="text-words",
         wrap=True,
         max_height=420,
         column_widths=["16%", "16%", "22%", "12%", "34%"],
     )
-    absent = gr.Textbox(label=say("text.absent"), lines=1, interactive=False, visible=False, elem_id="text-absent")
+    absent = gr.Textbox(label=strings("text.absent"), lines=1, interactive=False, visible=False, elem_id="text-absent")
     others = gr.Dataframe(
-        headers=[say(f"text.column.{name}") for name in ("word", "backend", "phones", "doubts")],
+        headers=[strings(f"text.column.{name}") for name in ("word", "backend", "phones", "doubts")],
         datatype="str",
         interactive=False,
-        label=say("text.others"),
+        label=strings("text.others"),
         elem_id="text-others",
         wrap=True,
         max_height=420,
         visible=False,
         column_widths=["18%", "18%", "28%", "36%"],
     )
-    with gr.Accordion(say("text.fix"), open=True):
-        gr.Markdown(say("text.fix.info"))
+    with gr.Accordion(strings("text.fix"), open=True):
+        gr.Markdown(strings("text.fix.info"))
         with gr.Row():
-            word = gr.Textbox(label=say("text.fix.word"), elem_id="fix-word", min_width=160)
-            phones = gr.Textbox(label=say("text.fix.phones"), elem_id="fix-phones", min_width=220)
-            note = gr.Textbox(label=say("text.fix.note"), elem_id="fix-note", min_width=160)
-        force = gr.Checkbox(False, label=say("text.fix.force"), elem_id="fix-force")
-        keep = gr.Button(say("text.fix.save"), elem_id="fix-save")
-        said = gr.HTML(elem_id="fix-said")
+            word = gr.Textbox(label=strings("text.fix.word"), elem_id="fix-word", min_width=160)
+            phones = gr.Textbox(label=strings("text.fix.phones"), elem_id="fix-phones", min_width=220)
+            note = gr.Textbox(label=strings("text.fix.note"), elem_id="fix-note", min_width=160)
+        force = gr.Checkbox(False, label=strings("text.fix.force"), elem_id="fix-force")
+        keep = gr.Button(strings("text.fix.save"), elem_id="fix-save")
+        status = gr.HTML(elem_id="lexicon-status")
         own = gr.Dataframe(
-            headers=[say(f"text.column.{name}") for name in ("word", "phones", "note")],
+            headers=[strings(f"text.column.{name}") for name in ("word", "phones", "note")],
             datatype="str",
             interactive=False,
-            label=say("text.lexicon"),
+            label=strings("text.lexicon"),
             elem_id="text-lexicon",
             max_height=260,
         )
-    with gr.Accordion(say("text.settings"), open=False):
+    with gr.Accordion(strings("text.settings"), open=False):
         page.controls("text")
 
     def on_read(name: str | None, text: str) -> Any:
         phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
         rows = [_row(page, word) for phrase in phrases for word in phrase.words]
-        missing = absences((word for phrase in phrases for word in phrase.words), page.say.language)
-        told = gr.update(value="\n".join(missing), visible=bool(missing))
-        return "\n".join(phrase.spoken for phrase in phrases), rows, told
+        missing = absences((word for phrase in phrases for word in phrase.words), page.strings.language)
+        missing_now = gr.update(value="\n".join(missing), visible=bool(missing))
+        return "\n".join(phrase.spoken for phrase in phrases), rows, missing_now
 
     def on_ask(name: str | None, text: str) -> Any:
         settings = page.project(name).settings("text", FrontendSettings) if name else None
@@ -95,15 +98,16 @@ def build(page: TabContext) -> None:
     def on_save(name: str | None, word: str, phones: str, note: str, force: bool) -> Any:
         project = page.project(name)
         entry, replaced = fix(project, word, phones, note, force=force)
-        text = say("text.fix.saved", word=entry.word, phones=" ".join(entry.phones))
+        text = strings("text.fix.saved", word=entry.word, phones=" ".join(entry.phones))
         if replaced:
-            text += " " + say("text.fix.replaced", phones="; ".join(" ".join(old.phones) for old in replaced))
+            text += " " + strings("text.fix.replaced", phones="; ".join(" ".join(old.phones) for old in replaced))
         return notice(text, "good"), entries(project)
 
-    page.on(read.click, on_read, [page.picker, written], [spoken, words, absent], concurrency_limit=4)
-    page.on(ask.click, on_ask, [page.picker, written], [others], concurrency_limit=2)
+    page.on(read.click, on_read, [page.picker, written], [spoken, words, absent], errors=reading, concurrency_limit=4)
+    page.on(ask.click, on_ask, [page.picker, written], [others], errors=reading, concurrency_limit=2)
     page.quietly(words.select, on_select, [words], [word, phones])
-    page.on(keep.click, on_save, [page.picker, word, phones, note, force], [said, own])
+    page.on(keep.click, on_save, [page.picker, word, phones, note, force], [status, own], errors=status)
+    page.remember("text-written", written)
     page.shows(entries, [own])
 
 
@@ -138,17 +142,17 @@ def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Fronte
 
 
 def _row(page: TabContext, word: Word) -> list[str]:
-    refused = [f"{one.by}: {''.join(one.phones)} ({_told(page, one.doubts)})" for one in word.refused if not gone(one)]
+    refused = [f"{one.by}: {''.join(one.phones)} ({_pair(page, one.doubts)})" for one in word.refused if not gone(one)]
     own = [page.text(doubt.message) for doubt in word.doubts]
     return [word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*own, *refused])]
 
 
-def _told(page: TabContext, doubts: Sequence[Issue]) -> str:
+def _pair(page: TabContext, doubts: Sequence[Issue]) -> str:
     return "; ".join(page.text(doubt.message) for doubt in doubts)
 
 
 def _doubts(doubts: Sequence[Issue], page: TabContext) -> str:
-    return brief(_told(page, doubts)) or page.say("text.believed")
+    return brief(_pair(page, doubts)) or page.strings("text.believed")
 
 
 def _picked(rows: Any, event: gr.SelectData) -> list[str] | None:

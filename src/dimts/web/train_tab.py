@@ -1,18 +1,17 @@
-"""The tab *Train*: settings, what they will cost, the run itself with its curves and samples, and what each did."""
+"""The tab *Train*: settings, what they will cost, the run itself with its curves and samples, and its option report."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from dimts.base.errors import ConfigError
 from dimts.base.plugins import require
 from dimts.base.project import Project
-from dimts.web import progress, settings
+from dimts.web import forecast, project_settings, run_view
 from dimts.web.components import TabContext, notice, sound
 from dimts.web.controls import of_tab
-from dimts.web.forecast import forecast
 from dimts.web.jobs import Jobs
 from dimts.web.workspace import voices
 
@@ -22,140 +21,178 @@ _HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 def build(page: TabContext, timer: Any) -> None:
     """Lay the tab out and bind it."""
-    say = page.say
+    strings = page.strings
+    page.choices["train.base"] = lambda project: bases(page, project)
     page.controls("train", per_row=4)
-    usable = gr.Textbox(
-        say("train.looking"), label=say("train.usable"), interactive=False, lines=2, max_lines=8, elem_id="train-usable"
-    )
-    with gr.Accordion(say("train.more"), open=False):
+    usable = gr.Textbox(strings("train.looking"), label=strings("train.usable"), interactive=False, lines=2,
+                        max_lines=8, elem_id="train-usable")  # fmt: skip
+    with gr.Accordion(strings("train.more"), open=False):
         page.controls("train_more")
+    _actions(page)
+    gr.Markdown(f"### {strings('train.run')}")
+    _run(page, timer)
     base = page.widgets["train.base"]
+
+    def on_job(name: str | None) -> Any:
+        return gr.update(choices=bases(page, page.project(name))) if name else gr.skip()
+
+    page.quietly(page.job.change, on_job, [page.picker], [base])
+    # not before the tab is opened: it loads torch
+    page.quietly(page.tab.select, lambda: usable_here(page), [], [usable])
+
+
+def _actions(page: TabContext) -> None:
+    """The buttons, and what the run will cost."""
+    strings = page.strings
     own = of_tab("train") + of_tab("train_more")
     keys, widgets = [one.key for one in own], [page.widgets[one.key] for one in own]
     with gr.Row():
-        start = gr.Button(say("train.start"), variant="primary", elem_id="train-start")
-        fresh = gr.Button(say("train.new"), elem_id="train-new")
-        pause = gr.Button(say("train.pause"), elem_id="train-pause")
-        cost = gr.Button(say("train.forecast"), elem_id="train-forecast")
-    said = gr.HTML(elem_id="train-said")
+        start = gr.Button(strings("train.start"), variant="primary", elem_id="train-start")
+        fresh = gr.Button(strings("train.new"), elem_id="train-new")
+        pause = gr.Button(strings("train.pause"), elem_id="train-pause")
+        cost = gr.Button(strings("train.forecast"), elem_id="train-forecast")
+    status = gr.HTML(elem_id="train-status")
     with gr.Column(visible=False) as forecasts:
         here = gr.Dataframe(
-            headers=[say(f"forecast.column.{name}") for name in ("what", "value")], datatype="str",
-            interactive=False, label=say("train.forecast.label"), elem_id="train-cost", wrap=True,
+            headers=[strings(f"forecast.column.{name}") for name in ("what", "value")], datatype="str",
+            interactive=False, label=strings("train.forecast.label"), elem_id="train-cost", wrap=True,
             column_widths=["34%", "66%"],
         )  # fmt: skip
         cards = gr.Dataframe(
-            headers=[say(f"forecast.column.{name}") for name in ("card", "fits", "peak", "batch", "epoch")],
-            datatype="str", interactive=False, label=say("train.forecast.cards"), elem_id="train-cards", wrap=True,
+            headers=[strings(f"forecast.column.{name}") for name in ("card", "fits", "peak", "batch", "epoch")],
+            datatype="str", interactive=False, label=strings("train.forecast.cards"), elem_id="train-cards", wrap=True,
         )  # fmt: skip
-    gr.Markdown(f"### {say('train.run')}")
-    none = gr.HTML(notice(say("train.run.none")), elem_id="train-none")
-    with gr.Column(visible=False) as whole:
-        with gr.Row():
-            run = gr.Dropdown([], label=say("train.runs"), elem_id="train-runs", interactive=True, scale=2)
-            state = gr.HTML(elem_id="train-state")
-        curve = gr.LinePlot(
-            x="step", y="loss", color="curve",
-            color_map={say(f"train.curve.{name}"): colour for name, colour in _COLOURS.items()},
-            x_title=say("train.step"), y_title=say("train.loss"),
-            color_title=say("train.curve"), height=320, label=say("train.curves"), elem_id="train-curves",
-            tooltip="axis",
-        )  # fmt: skip
-        with gr.Row(visible=False) as heard:
-            sample = gr.Dropdown([], label=say("train.samples"), elem_id="train-samples", interactive=True)
-            player = gr.Audio(label=say("train.sample"), interactive=False, elem_id="train-player", buttons=[])
-        with gr.Accordion(say("train.truth"), open=False):
-            gr.Markdown(say("train.truth.info"))
-            truth = gr.Dataframe(
-                headers=[say(f"train.truth.{name}") for name in ("option", "asked", "applied", "measured")],
-                datatype="str", interactive=False, elem_id="train-truth", wrap=True, max_height=420,
-                column_widths=["20%", "14%", "20%", "46%"],
-            )  # fmt: skip
-    drawn = gr.State(())
 
     def begin(kind: str) -> Any:
-        def on_start(name: str | None, *values: Any) -> Any:
-            project = page.project(name)
-            _save(page, project, keys, values)
-            Jobs(project).start(kind)
-            return notice(say("jobs.asked"), "good")
+        def on_start(request: gr.Request, name: str | None, *values: Any) -> Any:
+            page.save_changed(name, keys, values, request.session_hash)
+            Jobs(page.project(name)).start(kind)
+            return notice(strings("jobs.asked"), "good")
 
         return on_start
 
-    def on_cost(name: str | None, *values: Any) -> Any:
-        project = page.project(name)
-        _save(page, project, keys, values)
-        return [gr.update(visible=True), *forecast(page, project)]
-
     def on_pause(name: str | None) -> Any:
-        jobs = Jobs(page.project(name))
-        running = next((job for job in jobs.waiting() if job.kind.startswith("train")), None)
-        if running is None:
-            return notice(say("train.pause.none"), "bad")
-        jobs.stop(running.id)
-        return notice(say("jobs.stopping"), "good")
+        if Jobs(page.project(name)).pause() is None:
+            return notice(strings("train.pause.none"), "bad")
+        return notice(strings("jobs.stopping"), "good")
 
-    def on_open(project: Project) -> Any:
-        return gr.update(choices=bases(page, project), value=settings.get(project)["train.base"])
+    def on_job(name: str | None) -> Any:
+        """The tables of the last forecast that was made."""
+        found = forecast.latest(page, page.project(name)) if name else None
+        return [gr.skip()] * 3 if found is None else [gr.update(visible=True), *found]
+
+    for button, kind in ((start, "train"), (fresh, "train_new"), (cost, "cost")):
+        page.on(button.click, begin(kind), [page.picker, *widgets], [status], errors=status)
+    page.quietly(pause.click, on_pause, [page.picker], [status], errors=status)
+    page.quietly(page.job.change, on_job, [page.picker], [forecasts, here, cards], errors=status)
+
+
+@dataclass(frozen=True, slots=True)
+class _RunPlaces:
+    """Components that show a run."""
+
+    none: Any
+    whole: Any
+    run: Any
+    state: Any
+    curve: Any
+    samples: Any
+    sample: Any
+    player: Any
+    options: Any
+    drawn: Any
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Those that `_drawn` fills, in its order."""
+        return [self.none, self.whole, self.run, self.state, self.curve, self.samples, self.sample, self.options,
+                self.drawn]  # fmt: skip
+
+
+def _run_places(page: TabContext) -> _RunPlaces:
+    """Lay out what shows a run."""
+    strings = page.strings
+    none = gr.HTML(notice(strings("train.run.none")), elem_id="train-none")
+    with gr.Column(visible=False) as whole:
+        with gr.Row():
+            run = gr.Dropdown([], label=strings("train.runs"), elem_id="train-runs", interactive=True, scale=2)
+            state = gr.HTML(elem_id="train-state")
+        curve = gr.LinePlot(
+            x="step", y="loss", color="curve",
+            color_map={strings(f"train.curve.{name}"): colour for name, colour in _COLOURS.items()},
+            x_title=strings("train.step"), y_title=strings("train.loss"),
+            color_title=strings("train.curve"), height=320, label=strings("train.curves"), elem_id="train-curves",
+            tooltip="axis",
+        )  # fmt: skip
+        with gr.Row(visible=False) as samples:
+            sample = gr.Dropdown([], label=strings("train.samples"), elem_id="train-samples", interactive=True)
+            player = gr.Audio(label=strings("train.sample"), interactive=False, elem_id="train-player", buttons=[])
+        with gr.Accordion(strings("train.options"), open=False):
+            gr.Markdown(strings("train.options.info"))
+            options = gr.Dataframe(
+                headers=[strings(f"train.options.{name}") for name in ("option", "asked", "applied", "measured")],
+                datatype="str", interactive=False, elem_id="train-options", wrap=True, max_height=420,
+                column_widths=["20%", "14%", "20%", "46%"],
+            )  # fmt: skip
+    return _RunPlaces(none, whole, run, state, curve, samples, sample, player, options, gr.State(()))
+
+
+def _run(page: TabContext, timer: Any) -> None:
+    """The run with its curves, samples and option report, drawn anew as it goes on."""
+    places = _run_places(page)
 
     def on_tick(name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
-        nothing = [gr.skip()] * len(places)
-        if not name:
-            return nothing
-        project = page.project(name)
-        names = progress.runs(project)
-        if not names:  # of another project something may be shown
-            empty = (project.root.name,)
-            told = [gr.update(visible=True), gr.update(visible=False), *nothing[2:-1], empty]
-            return nothing if empty == tuple(before) else told
-        chosen = chosen if chosen in names and before and before[-1] == names[0] else names[0]
-        found = progress.view(project, chosen)
-        stamp = (project.root.name, *found.stamp, names[0])
-        if stamp == tuple(before):
-            return nothing
-        return [
-            gr.update(visible=False),
-            gr.update(visible=True),
-            gr.update(choices=names, value=chosen),
-            _state(page, found),
-            _frame(page, found),
-            gr.update(visible=bool(found.samples)),
-            gr.update(choices=list(found.samples), value=found.samples[0] if found.samples else None),
-            progress.truth(project, chosen) or [["", "", "", ""]],
-            stamp,
-        ]
+        return _drawn(page, name, chosen, before)
 
     def on_run(name: str | None, chosen: str | None) -> Any:
-        return on_tick(name, chosen, ("", progress.runs(page.project(name))[0]) if chosen else ())
+        return _drawn(page, name, chosen, ("", run_view.runs(page.project(name))[0]) if chosen else ())
 
     def on_sample(name: str | None, run: str | None, sample: str | None) -> Any:
         if not name or not run or not sample:
             return None
         from dimts.audio.wave import Wave
 
-        wave = Wave.load(progress.sample(page.project(name), run, sample))
-        return sound(wave)
+        return sound(Wave.load(run_view.sample(page.project(name), run, sample)))
 
-    places = [none, whole, run, state, curve, heard, sample, truth, drawn]
-    page.shows(on_open, [base])
-    page.on(start.click, begin("train"), [page.picker, *widgets], [said])
-    page.on(fresh.click, begin("train_new"), [page.picker, *widgets], [said])
-    page.quietly(pause.click, on_pause, [page.picker], [said])
-    page.on(cost.click, on_cost, [page.picker, *widgets], [forecasts, here, cards], concurrency_limit=1)
-    page.quietly(timer.tick, on_tick, [page.picker, run, drawn], places)
-    page.shows(lambda project: on_tick(project_name(page, project), None, ()), places)
-    page.quietly(run.input, on_run, [page.picker, run], places)
-    page.quietly(sample.change, on_sample, [page.picker, run, sample], [player])
-    page.quietly(
-        page.job.change, lambda name: on_open(page.project(name)) if name else gr.skip(), [page.picker], [base]
-    )
-    # not before the tab is opened: it loads torch
-    page.quietly(page.tab.select, lambda: usable_here(page), [], [usable])
+    picker, outputs, errors = page.picker, places.outputs, places.state
+    page.quietly(timer.tick, on_tick, [picker, places.run, places.drawn], outputs, errors=errors)
+    page.shows(lambda project: _drawn(page, project_name(page, project), None, ()), outputs)
+    page.quietly(places.run.input, on_run, [picker, places.run], outputs, errors=errors)
+    page.quietly(places.sample.change, on_sample, [picker, places.run, places.sample], [places.player], errors=errors)
+
+
+def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
+    """What `_RunPlaces.outputs` show of the chosen run; nothing new where it is as `before`."""
+    nothing = [gr.skip()] * 9
+    if not name:
+        return nothing
+    project = page.project(name)
+    names = run_view.runs(project)
+    if not names:  # of another project something may be shown
+        empty = (project.root.name,)
+        hidden = [gr.update(visible=True), gr.update(visible=False), *nothing[2:-1], empty]
+        return nothing if empty == tuple(before) else hidden
+    chosen = chosen if chosen in names and before and before[-1] == names[0] else names[0]
+    found = run_view.view(project, chosen)
+    stamp = (project.root.name, *found.stamp, names[0])
+    if stamp == tuple(before):
+        return nothing
+    return [
+        gr.update(visible=False),
+        gr.update(visible=True),
+        gr.update(choices=names, value=chosen),
+        _state(page, found),
+        _frame(page, found),
+        gr.update(visible=bool(found.samples)),
+        gr.update(choices=list(found.samples), value=found.samples[0] if found.samples else None),
+        run_view.options(project, chosen) or [["", "", "", ""]],
+        stamp,
+    ]
 
 
 def project_name(page: TabContext, project: Project) -> str:
     """The name by which the page knows a project."""
-    return project.root.resolve().name if page.home.single else project.root.name
+    return project.root.resolve().name if page.workspace.single else project.root.name
 
 
 def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
@@ -163,18 +200,19 @@ def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
     from dimts.base.errors import DownloadError
     from dimts.xtts.download import XTTS_V2, find_base
 
-    offered = [(page.say("train.base.none"), "")]
+    offered = [(page.strings("train.base.none"), "")]
     try:
         find_base()
-        offered.append((page.say("train.base.fetched"), XTTS_V2.name))
+        offered.append((page.strings("train.base.fetched"), XTTS_V2.name))
     except DownloadError:
-        offered.append((page.say("train.base.missing"), XTTS_V2.name))
+        offered.append((page.strings("train.base.missing"), XTTS_V2.name))
     offered += [
-        (page.say("train.base.voice", name=name), str((project.voices / name).resolve())) for name in voices(project)
+        (page.strings("train.base.voice", name=name), str((project.voices / name).resolve()))
+        for name in voices(project)
     ]
-    now = str(settings.get(project)["train.base"])
+    now = str(project_settings.get(project)["train.base"])
     if now not in [value for _, value in offered]:
-        offered.append((page.say("train.base.file"), now))
+        offered.append((page.strings("train.base.file"), now))
     return offered
 
 
@@ -184,34 +222,26 @@ def usable_here(page: TabContext) -> str:
 
     machine = MachineInfo.look()
     precision = plan_precision("auto", machine).name
-    lines = [page.say("page.told", what=page.say("train.machine"), told=f"{machine.device}, {machine.name}")]
+    lines = [page.strings("page.pair", name=page.strings("train.machine"), value=f"{machine.device}, {machine.name}")]
     for kind in KINDS:
         why = obstacle(kind, machine, precision, _HEAD_SIZE)  # type: ignore[arg-type]
-        here = page.say("train.not_here", why=page.text(why)) if why else page.say("train.here")
-        lines.append(page.say("page.told", what=kind, told=here))
+        here = page.strings("train.not_here", why=page.text(why)) if why else page.strings("train.here")
+        lines.append(page.strings("page.pair", name=kind, value=here))
     return "\n".join(lines)
 
 
-def _save(page: TabContext, project: Project, keys: list[str], values: tuple[Any, ...]) -> None:
-    """Write what the controls show; the base must be one of those offered."""
-    shown = dict(zip(keys, values, strict=True))
-    if shown["train.base"] not in [value for _, value in bases(page, project)]:
-        raise ConfigError("web.base_not_offered")
-    page.save(project, list(shown), list(shown.values()))
-
-
-def _state(page: TabContext, found: progress.RunView) -> str:
-    step = page.say("train.at", step=found.step, total=found.total or "?")
+def _state(page: TabContext, found: run_view.RunView) -> str:
+    step = page.strings("train.at", step=found.step, total=found.total or "?")
     last = next((point for point in reversed(found.points) if point[2] == "train"), None)
-    loss = f" · {page.say('train.loss')} {last[1]:.3f}" if last else ""
+    loss = f" · {page.strings('train.loss')} {last[1]:.3f}" if last else ""
     why = f"ended.{found.ended}"
-    why = page.say(why) if page.say.has(why) else found.ended
-    ended = f" · {page.say('train.ended', why=why)}" if why else ""
+    why = page.strings(why) if page.strings.has(why) else found.ended
+    ended = f" · {page.strings('train.ended', why=why)}" if why else ""
     return notice(f"{step}{loss}{ended}", "good" if found.ended else "info")
 
 
-def _frame(page: TabContext, found: progress.RunView) -> Any:
+def _frame(page: TabContext, found: run_view.RunView) -> Any:
     pandas = require("pandas", "ui")
-    points = [(step, loss, page.say(f"train.curve.{curve}")) for step, loss, curve in found.points]
+    points = [(step, loss, page.strings(f"train.curve.{curve}")) for step, loss, curve in found.points]
     columns = list(zip(*points, strict=True)) or [(), (), ()]
     return pandas.DataFrame(dict(zip(("step", "loss", "curve"), columns, strict=True)))

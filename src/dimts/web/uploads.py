@@ -129,6 +129,13 @@ def text_of(path: Path, cache: Path) -> Path:
     return path
 
 
+def discard(paths: Iterable[Path], cache: Path) -> None:
+    """Delete uploads below `cache` that are stored elsewhere by now; others are left alone."""
+    for path in paths:
+        if path.is_file() and not path.is_symlink() and path.resolve().is_relative_to(cache.resolve()):
+            path.unlink(missing_ok=True)
+
+
 def recordings(project: Project) -> list[tuple[Path, str]]:
     """The sounds that the page stored or found in recordings/, with the text beside each ("" where there is none)."""
     from dimts.data.sources import SOUND, TEXT

@@ -78,14 +78,14 @@ class Speakers:
         self.turn = threading.Lock()
         """Held while a model speaks: one at a time, as they share the machine."""
 
-    def get(self, project: Project, name: str, settings: SpeakSettings) -> Speaker:
-        """The speaker of a voice of the project, or of the built-in one. Raises as `Speaker.load` does."""
+    def get(self, project: Project | None, name: str, settings: SpeakSettings) -> Speaker:
+        """The speaker of a voice of the project, or of the built-in one, which needs none. Raises as `Speaker.load`."""
         from dimts.speak import Speaker
         from dimts.text.frontend import FrontendSettings
 
-        lexicon = project.lexicon if project.lexicon.is_file() else None
-        frontend = project.settings("text", FrontendSettings)
-        folder = None if name == FORMANT else folder_of(project, name)
+        lexicon = project.lexicon if project is not None and project.lexicon.is_file() else None
+        frontend = project.settings("text", FrontendSettings) if project is not None else FrontendSettings()
+        folder = None if name == FORMANT or project is None else folder_of(project, name)
         key = (
             str(folder or FORMANT),
             repr(to_dict(settings)),
@@ -175,11 +175,14 @@ def _note(project: Project, voice: str) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def settings_of(project: Project, **given: Any) -> SpeakSettings:
-    """[speak] of the project with some values of the page instead. ConfigError for one out of range."""
+def settings_of(project: Project | None, **given: Any) -> SpeakSettings:
+    """[speak] of the project, or the defaults without one, with some values of the page instead.
+
+    Raises ConfigError for a value out of range.
+    """
     from dimts.speak import SpeakSettings
 
-    own = to_dict(project.settings("speak", SpeakSettings))
+    own = to_dict(project.settings("speak", SpeakSettings) if project is not None else SpeakSettings())
     own = {key: value for key, value in own.items() if value is not None}
     return from_table(SpeakSettings, {**own, **{k: v for k, v in given.items() if v is not None}}, "speak")
 
@@ -195,13 +198,13 @@ def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
     try:
         if len(text) > MAX_LETTERS:
             raise TextError("web.text_too_long_to_speak", letters=len(text))
-        said = False
+        spoken_any = False
         with stream.path.open("wb", buffering=0) as file, Writer(file, "mp3", RATE) as writer:
             for wave in speaker.stream(text):
                 writer.write(wave)
-                said = True
+                spoken_any = True
                 yield wave
-        if not said:
+        if not spoken_any:
             raise SynthesisError("web.nothing_spoken")
     finally:
         stream.over.set()

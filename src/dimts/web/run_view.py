@@ -1,4 +1,4 @@
-"""A project's training runs as the page shows them: curves, samples, the truth table, the end. Read only."""
+"""A project's training runs as the page shows them: curves, samples, the option report, the end. Read only."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def sample(project: Project, run: str, name: str) -> Path:
     return found.folder / "samples" / name
 
 
-def truth(project: Project, run: str) -> list[list[str]]:
-    """The run's truth table: option, asked, applied, measured; empty while it goes on."""
+def options(project: Project, run: str) -> list[list[str]]:
+    """The run's option report: option, asked, applied, measured; empty while it goes on."""
     facts = _json(view(project, run).folder / "truth.json").get("facts", [])
     return [[str(fact.get(key, "")) for key in ("option", "asked", "applied", "effect")] for fact in facts]
 

@@ -9,8 +9,8 @@ import pytest
 from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.train import runs
-from dimts.web.progress import runs as names
-from dimts.web.progress import sample, thinned, truth, view
+from dimts.web.run_view import options, sample, thinned, view
+from dimts.web.run_view import runs as names
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_a_line_that_is_being_written_is_left_out(project: Project, run: runs.Ru
 
 
 def test_the_truth_table(project: Project, run: runs.RunFolder) -> None:
-    assert truth(project, run.root.name) == []
+    assert options(project, run.root.name) == []
     fact = {"option": "steps", "asked": 50, "applied": "yes", "effect": "50 steps taken"}
     (run.root / "truth.json").write_text(json.dumps({"facts": [fact]}), encoding="utf-8")
-    assert truth(project, run.root.name) == [["steps", "50", "yes", "50 steps taken"]]
+    assert options(project, run.root.name) == [["steps", "50", "yes", "50 steps taken"]]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "/etc"])

@@ -21,24 +21,24 @@ _MOST_TEXTS = 20
 
 def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[str]]]) -> None:
     """Lay the session out and bind it; `listed` is the table of the project's recordings, `listing` its rows."""
-    say = page.say
-    gr.Markdown(say("prepare.microphone.info"))
+    strings = page.strings
+    gr.Markdown(strings("prepare.microphone.info"))
     done = gr.HTML(elem_id="mic-done")
-    at = gr.Number(1, label=say("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120)
-    line = gr.Textbox(label=say("prepare.line"), interactive=False, elem_id="mic-line", lines=2)
+    at = gr.Number(1, label=strings("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120)
+    line = gr.Textbox(label=strings("prepare.line"), interactive=False, elem_id="mic-line", lines=2)
     take = gr.Audio(
-        sources=["microphone"], type="filepath", format="wav", label=say("prepare.take"), elem_id="mic-take"
+        sources=["microphone"], type="filepath", format="wav", label=strings("prepare.take"), elem_id="mic-take"
     )
     with gr.Row():
-        keep = gr.Button(say("prepare.take.keep"), variant="primary", elem_id="mic-keep")
-        again = gr.Button(say("prepare.take.again"), elem_id="mic-again")
-        back = gr.Button(say("prepare.take.back"), elem_id="mic-back")
-        skip = gr.Button(say("prepare.take.skip"), elem_id="mic-skip")
-    told = gr.HTML(elem_id="mic-told")
-    text = gr.Textbox(label=say("prepare.script"), info=say("prepare.script.info"), lines=4, max_lines=8,
+        keep = gr.Button(strings("prepare.take.keep"), variant="primary", elem_id="mic-keep")
+        again = gr.Button(strings("prepare.take.again"), elem_id="mic-again")
+        back = gr.Button(strings("prepare.take.back"), elem_id="mic-back")
+        skip = gr.Button(strings("prepare.take.skip"), elem_id="mic-skip")
+    status = gr.HTML(elem_id="mic-status")
+    text = gr.Textbox(label=strings("prepare.script"), info=strings("prepare.script.info"), lines=4, max_lines=8,
                       elem_id="mic-script", max_length=200_000)  # fmt: skip
     places = [done, at, line]
-    with gr.Accordion(say("prepare.choose"), open=False):
+    with gr.Accordion(strings("prepare.choose"), open=False):
         _choosing(page, text, places)
 
     def on_step(name: str | None, number: float | None, step: int) -> Any:
@@ -48,10 +48,11 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
         project = page.project(name)
         if not spoken:
             raise DataError("web.nothing_recorded_yet")
-        uploads.keep_take(project, Path(spoken), script.reading(project).line(int(number or 1)), page.home.cache,
+        uploads.keep_take(project, Path(spoken), script.reading(project).line(int(number or 1)), page.workspace.cache,
                           page.max_bytes)  # fmt: skip
+        uploads.discard([Path(spoken)], page.workspace.cache)
         shown = at_line(page, script.reading(project), int(number or 1) + 1)
-        return *shown, None, notice(say("prepare.take.kept"), "good"), listing(project)
+        return *shown, None, notice(strings("prepare.take.kept"), "good"), listing(project)
 
     def on_script(name: str | None, text: str) -> Any:
         project = page.project(name)
@@ -63,7 +64,7 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
         found = script.reading(project)
         return [*at_line(page, found, found.next), "\n".join(found.lines)]
 
-    page.on(keep.click, on_keep, [page.picker, at, take], [*places, take, told, listed])
+    page.on(keep.click, on_keep, [page.picker, at, take], [*places, take, status, listed], errors=status)
     page.quietly(again.click, lambda: None, [], [take])
     page.quietly(back.click, lambda name, number: on_step(name, number, -1), [page.picker, at], [*places, take])
     page.quietly(skip.click, lambda name, number: on_step(name, number, 1), [page.picker, at], [*places, take])
@@ -76,41 +77,45 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
 def at_line(page: TabContext, found: script.ScriptReading, number: int) -> list[Any]:
     """How much is recorded, the number of a line, and the line."""
     number = min(max(number, 1), max(1, len(found.lines)))
-    told = page.say("prepare.recorded", done=len(found.recorded), all=len(found.lines))
+    line = page.strings("prepare.recorded", done=len(found.recorded), all=len(found.lines))
     if number in found.recorded:
-        told += " " + page.say("prepare.recorded.this")
+        line += " " + page.strings("prepare.recorded.this")
     whole = bool(found.lines) and len(found.recorded) == len(found.lines)
-    return [notice(told, "good" if whole else "info"), number, found.line(number)]
+    return [notice(line, "good" if whole else "info"), number, found.line(number)]
 
 
 def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
     """Texts → the few sentences that hold every sound, as `dimts data script` chooses them."""
-    say = page.say
-    gr.Markdown(say("prepare.choose.info"))
+    strings = page.strings
+    gr.Markdown(strings("prepare.choose.info"))
     with gr.Row():
-        files = gr.File(label=say("prepare.choose.files"), file_count="multiple", elem_id="script-files", height=120,
-                        min_width=240)  # fmt: skip
-        count = gr.Number(_SENTENCES, label=say("prepare.choose.count"), precision=0, minimum=1,
+        files = gr.File(label=strings("prepare.choose.files"), file_count="multiple", elem_id="script-files",
+                        height=120, min_width=240)  # fmt: skip
+        count = gr.Number(_SENTENCES, label=strings("prepare.choose.count"), precision=0, minimum=1,
                           maximum=_MOST_SENTENCES, elem_id="script-count", min_width=160)  # fmt: skip
-    go = gr.Button(say("prepare.choose.go"), elem_id="script-go")
-    told = gr.HTML(elem_id="script-told")
+    go = gr.Button(strings("prepare.choose.go"), elem_id="script-go")
+    status = gr.HTML(elem_id="script-status")
 
     def on_go(name: str | None, paths: list[str] | None, count: float | None, bar: Any = gr.Progress()) -> Any:  # noqa: B008 (gradio's way)
         project = page.project(name)
-        given = [uploads.text_of(Path(path), page.home.cache) for path in (paths or [])[:_MOST_TEXTS]]
+        given = [uploads.text_of(Path(path), page.workspace.cache) for path in (paths or [])[:_MOST_TEXTS]]
         if not given:
             raise DataError("web.no_text_to_choose_from")
         wanted = min(max(int(count or 1), 1), _MOST_SENTENCES)
 
         def on_progress(progress: Progress) -> None:
-            bar((int(progress.done), int(progress.total or 1)), desc=say(f"stage.{progress.stage}"))
+            bar((int(progress.done), int(progress.total or 1)), desc=progress.stage_text(strings.language))
 
         found = script.choose_from(project, given, wanted, on_progress=on_progress)
         now = script.reading(project)
         missing = " ".join(found.missing)
-        line = say("prepare.chosen", count=len(found.sentences), minutes=f"{found.seconds / 60:.1f}",
+        line = strings("prepare.chosen", count=len(found.sentences), minutes=f"{found.seconds / 60:.1f}",
                    covered=found.covered, found=found.found)  # fmt: skip
-        line += " " + (say("prepare.chosen.missing", phones=missing) if missing else say("prepare.chosen.whole"))
+        line += " " + (
+            strings("prepare.chosen.missing", phones=missing) if missing else strings("prepare.chosen.whole")
+        )
         return [notice(line, "good"), "\n".join(now.lines), *at_line(page, now, now.next), None]
 
-    page.on(go.click, on_go, [page.picker, files, count], [told, text, *places, files], concurrency_limit=1)
+    page.on(
+        go.click, on_go, [page.picker, files, count], [status, text, *places, files], errors=status, concurrency_limit=1
+    )

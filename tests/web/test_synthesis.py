@@ -10,8 +10,8 @@ import pytest
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, SynthesisError, TextError
 from dimts.base.project import Project
-from dimts.web import speaking
-from dimts.web.speaking import FORMANT, Speakers, Streams, settings_of, spoken
+from dimts.web import synthesis
+from dimts.web.synthesis import FORMANT, Speakers, Streams, settings_of, spoken
 
 
 def test_the_stream_is_the_speech(project: Project, tmp_path: Path) -> None:
@@ -77,4 +77,4 @@ def test_settings_of_the_page_are_checked(project: Project) -> None:
 @pytest.mark.parametrize("name", ["..", "nobody", "nobody@100", "formant@3", "/etc"])
 def test_only_voices_that_are_there_speak(project: Project, name: str) -> None:
     with pytest.raises(SynthesisError, match="no such voice"):
-        speaking.checked(project, name)
+        synthesis.checked(project, name)

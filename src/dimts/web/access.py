@@ -1,0 +1,242 @@
+"""Who may ask for the page, by which name, and how much may be sent: the ASGI middleware around gradio's applications.
+
+    /            the page in the browser's language        /en/ /am/     the page in that language
+    /hear/TOKEN  a sound while it is being made            /ready        whether the page is there
+                                                           /ready/am     whether it is there in that language
+
+Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that shows the
+page below a path, the path stands in the settings, or in X-Forwarded-Prefix of a proxy that the settings name; the
+other X-Forwarded headers are believed from such a proxy alone, and the host never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
+from dimts.web.settings import LOCAL, MEGABYTE, WebSettings, is_prefix
+from dimts.web.strings import LANGUAGES, Strings, chosen
+from dimts.web.synthesis import Speakers, Streams
+from dimts.web.workspace import Workspace
+
+_FORM_BYTES = 2 * MEGABYTE
+"""What a form adds to the files in it."""
+_WAIT_SECONDS = 0.05
+_STREAM_SECONDS = 600.0
+_BLOCK_BYTES = 1 << 16
+_COOKIE = "dimts-language"
+_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
+        b"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+        b"font-src 'self' data:; connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'self'; "
+        b"form-action 'self'; object-src 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+@dataclass
+class PageAccessMiddleware:
+    """The ASGI application: answers what it can itself, hands the rest to gradio."""
+
+    workspace: Workspace
+    settings: WebSettings
+    passwords: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset(LOCAL)
+    """Host names by which the page may be asked for; empty: any."""
+    inner: dict[str, App] = field(default_factory=dict)
+    """Language → gradio's application, as soon as it is there."""
+    asked: str = ""
+    """The language that was asked for last; it is built first."""
+    streams: Streams = field(default_factory=Streams)
+    speakers: Speakers = field(default_factory=Speakers)
+    failed: str = ""
+    """Why gradio could not be loaded."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI 3)."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return  # gradio speaks HTTP and server-sent events only
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        strings = Strings(chosen(headers.get("accept-language", "")))
+        send = _with_headers(send)
+        refused = self._refused(headers, strings)
+        if refused:
+            await _answer(drain_request(receive, send), *refused)
+            return
+        scope, path = self._placed(scope, headers)
+        if path.split("/")[1] == "ready":
+            there = bool(self.inner) if path == "/ready" else path.removeprefix("/ready/") in self.inner
+            await _answer(send, 200 if there else 503, self.failed or ("yes" if there else "no"))
+        elif path.startswith("/hear/"):
+            await self._hear(path.removeprefix("/hear/"), send)
+        elif path == "/" or (path.strip("/") in LANGUAGES and not path.endswith("/")):
+            language = _cookie(headers) or strings.language if path == "/" else path.strip("/")
+            await _answer(send, 307, "", {"location": f"{scope['root_path']}/{language}/"})
+        elif path == "/favicon.ico":  # the page names its own
+            await _answer(send, 204, "")
+        elif (language := path.split("/")[1]) not in LANGUAGES:
+            await _answer(send, 404, "not found")
+        elif language not in self.inner:
+            self.asked = language
+            text = _loading_page(Strings(language), self.failed)
+            await _answer(send, 200, text, {"content-type": "text/html; charset=utf-8"})
+        else:
+            if scope.get("query_string") == b"chosen":
+                send = _remembering(send, language)
+            await self.inner[language](scope, _limited(receive, self.settings.max_bytes + _FORM_BYTES), send)
+
+    def _placed(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Scope, str]:
+        """The scope as seen behind a proxy, and the path below the proxy's prefix."""
+        client = (scope.get("client") or ("",))[0]
+        trusted = client in self.settings.proxies
+        prefix, scheme = self.settings.root_path, scope.get("scheme", "http")
+        if trusted:
+            given = headers.get("x-forwarded-prefix", "").rstrip("/")
+            prefix = given if given and is_prefix(given) else prefix
+            scheme = "https" if headers.get("x-forwarded-proto", scheme) == "https" else "http"
+        dropped = {b"x-forwarded-host", b"x-forwarded-prefix", *(() if trusted else (b"x-forwarded-proto",))}
+        kept = [(name, value) for name, value in scope["headers"] if name.lower() not in dropped]
+        path = scope["path"]
+        if prefix and (path == prefix or path.startswith(f"{prefix}/")):  # a proxy that leaves it there
+            path = path.removeprefix(prefix) or "/"
+        whole = {"path": prefix + path, "root_path": prefix, "scheme": scheme, "headers": kept}
+        return {**scope, **whole, "raw_path": (prefix + path).encode()}, path
+
+    def _refused(self, headers: Mapping[str, str], strings: Strings) -> tuple[int, str, dict[str, str]] | None:
+        """Why a request is not answered: its status, a line, and headers."""
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        if self.names and host not in self.names:
+            return 421, strings("access.host"), {}
+        origin = headers.get("origin", "")
+        if origin and urlsplit(origin).netloc != headers.get("host", ""):
+            return 403, strings("access.origin"), {}
+        if self.passwords and not self._known(headers.get("authorization", "")):
+            return 401, strings("access.password"), {"www-authenticate": 'Basic realm="dimts", charset="UTF-8"'}
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self.settings.max_bytes + _FORM_BYTES:
+            limit = strings("access.too_large", megabytes=self.settings.max_upload_megabytes)
+            return 413, limit, {"connection": "close"}
+        return None
+
+    def _known(self, given: str) -> bool:
+        kind, _, code = given.partition(" ")
+        try:
+            user, _, password = base64.b64decode(code, validate=True).decode("utf-8").partition(":")
+        except ValueError:
+            return False
+        expected = self.passwords.get(user)
+        # as long for a user who is not there as for one who is
+        same = hmac.compare_digest(password.encode(), (expected or "\0").encode())
+        return kind.lower() == "basic" and expected is not None and same
+
+    async def _hear(self, token: str, send: Send) -> None:
+        stream = self.streams.get(token)
+        if stream is None:
+            await _answer(send, 404, "not found")
+            return
+        await send({"type": "http.response.start", "status": 200,
+                    "headers": [(b"content-type", b"audio/mpeg"), (b"cache-control", b"no-store")]})  # fmt: skip
+        waited = 0.0
+        with contextlib.closing(stream.path.open("rb")) as file:
+            while waited < _STREAM_SECONDS:
+                over = stream.over.is_set()  # asked before reading: what is written last is still read
+                block = file.read(_BLOCK_BYTES)
+                if block:
+                    await send({"type": "http.response.body", "body": block, "more_body": True})
+                    waited = 0.0
+                elif over:
+                    break
+                else:
+                    await asyncio.sleep(_WAIT_SECONDS)
+                    waited += _WAIT_SECONDS
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _loading_page(strings: Strings, failed: str) -> str:
+    """Write the page that is shown while gradio is loaded; it asks five times a second whether the page is there."""
+    import html
+
+    text = html.escape(failed) if failed else html.escape(strings("access.loading"))
+    return f"""<!doctype html><html lang="{strings.language}"><meta charset="utf-8"><title>dimts</title>
+<meta name="viewport" content="width=device-width">
+<style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;color:#14795c;
+display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
+<b>ድምፅ</b><p role="status">{text}</p>
+<script>setInterval(()=>fetch("../ready/{strings.language}").then(r=>r.ok&&location.reload()).catch(()=>0),200)</script></html>"""
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: AsgiMessage) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *_HEADERS]
+        await send(message)
+
+    return sending
+
+
+def _remembering(send: Send, language: str) -> Send:
+    """Remember a language that a person chose against their browser's."""
+
+    async def sending(message: AsgiMessage) -> None:
+        if message["type"] == "http.response.start":
+            cookie = f"{_COOKIE}={language}; Path=/; Max-Age=31536000; SameSite=Lax".encode()
+            message["headers"] = [*message.get("headers", ()), (b"set-cookie", cookie)]
+        await send(message)
+
+    return sending
+
+
+def _limited(receive: Receive, max_bytes: int) -> Receive:
+    """Stops reading a body that is longer than it may be, whatever its header said."""
+    taken = 0
+
+    async def receiving() -> AsgiMessage:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > max_bytes:
+                return {"type": "http.disconnect"}
+        return message
+
+    return receiving
+
+
+def _cookie(headers: Mapping[str, str]) -> str:
+    """The language that was chosen by hand; "" if none was."""
+    pairs: Iterable[tuple[str, str, str]] = (
+        item.strip().partition("=") for item in headers.get("cookie", "").split(";")
+    )
+    return next((value for name, _, value in pairs if name == _COOKIE and value in LANGUAGES), "")
+
+
+async def _answer(send: Send, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+    body = text.encode()
+    fields = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store", **(headers or {})}
+    fields["content-length"] = str(len(body))
+    coded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
+    await send({"type": "http.response.start", "status": status, "headers": coded})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
