@@ -58,13 +58,13 @@ def use(python: Path, extras: str, work: Path) -> list[str]:
     run(python, "-m", "dimts", "say", "ሰላም ለዓለም።", "-o", "selam.wav")
     run(python, "-m", "dimts", "phones", "line.txt", said="s ə l a m # l ə ʔ a l ə m")
     run(python, "-m", "dimts", "doctor", "--json", said='"rules"')
+    run(python, "-m", "dimts", "new", "abebe", "--recipe", "cpu-tiny")
     if extras == "all":
-        run(python, "-m", "dimts", "new", "abebe", "--recipe", "cpu-tiny")
         run(python, "-m", "dimts", "demo", "demo", "--steps", "20", "--clips", "8")
-        return ["say", "phones", "doctor", "new --recipe", "demo"]
+        return ["say", "phones", "doctor", "new", "demo"]
     for command in (("train", "abebe"), ("train", "abebe", "--dry-run"), ("demo",)):
         run(python, "-m", "dimts", *command, code=2, said="pip install 'dimts[")
-    return ["say", "phones", "doctor", "one line from train, train --dry-run, demo"]
+    return ["say", "phones", "doctor", "new", "one line from train, train --dry-run, demo"]
 
 
 def main() -> None:
