@@ -121,16 +121,16 @@ def test_one_sound(tmp_path: Path) -> None:
     assert "cut" in out
 
 
-def test_a_listener_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recogniser_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dimts.evaluate import train_recogniser
 
     monkeypatch.setattr(
-        train_recogniser, "formant_rate", lambda listener, sentences: train_recogniser.Edits(same=1, wrong=1)
+        train_recogniser, "formant_rate", lambda recogniser, sentences: train_recogniser.Edits(same=1, wrong=1)
     )
-    code, out = command("train-listener", "--out", tmp_path / "ear.safetensors", "--steps", "1")
+    code, out = command("train-recogniser", "--out", tmp_path / "frontend.safetensors", "--steps", "1")
     assert code == 0
     assert "50.0 % phone errors" in out
-    assert PhoneRecogniser.load(tmp_path / "ear.safetensors").notes["steps"] == 1
+    assert PhoneRecogniser.load(tmp_path / "frontend.safetensors").notes["steps"] == 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_listener_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytest.
         (["/nowhere/at/all"], "no such project"),
         (["listen", "old=", "-o", "kit"], "NAME=FOLDER"),
         (["listen", "a=b", "--kind", "abx"], "abx"),
-        (["train-listener"], "no place"),
+        (["train-recogniser"], "no place"),
         (["pronunciation", "/nowhere.tsv"], "cannot read"),
     ],
 )

@@ -31,7 +31,7 @@ from dimts.text.frontend import Frontend
 Words = list[tuple[str, ...]]
 
 LOW, HIGH = ("", "m3", "Henrique"), ("f2", "linda", "klatt2")
-"""Voices, all but the first never taught to the listener; those of one group sound alike to the voice encoder too."""
+"""Voices, all but the first never taught to the recogniser; those of one group sound alike to the voice encoder too."""
 WANTED = {
     "wrong word": {"wrong_word"},
     "cut": {"cut"},
@@ -72,7 +72,7 @@ def profile_of(variant: str) -> Embedding:
     return profile([voice.speak(words, "።") for words in sentences()[:6]])
 
 
-def try_all(listener: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
+def try_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
     """`count` clean sentences and, of each, one with every planted error."""
     rng, tally = random.Random(seed), Tally()
     everything = [word for words in sentences() for word in words]
@@ -82,12 +82,12 @@ def try_all(listener: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
         variant = rng.choice(group)
         voice = Formant(FormantSettings(variant=variant, rate=rng.uniform(0.85, 1.2), pitch=rng.uniform(0.9, 1.1)))
         spoken = voice.speak_timed(words, "።")
-        clean = examine(spoken.wave, words, listener, profile_of(variant))
+        clean = examine(spoken.wave, words, recogniser, profile_of(variant))
         tally.clean += 1
         tally.false_alarms += bool(clean.doubts)
         tally.alarms += [f"{variant}: {doubt.kind}: {doubt.message}" for doubt in clean.doubts]
         for error, wave in planted(rng, voice, spoken, words, everything, others).items():
-            found = examine(wave, words, listener, profile_of(variant))
+            found = examine(wave, words, recogniser, profile_of(variant))
             tally.planted[error] += 1
             tally.found[error] += bool(kinds(found) & WANTED[error])
     return tally
@@ -129,11 +129,11 @@ class Speaker:
     apart: Sequence[Clip]
 
 
-def try_real(listener: PhoneRecogniser, speakers: Sequence[Speaker], planter: HMMAligner, tally: Tally) -> None:
+def try_real(recogniser: PhoneRecogniser, speakers: Sequence[Speaker], planter: HMMAligner, tally: Tally) -> None:
     """The same with real speakers, added to `tally`: every clip kept apart, once clean and once with each error.
 
     Thresholds for a clip come from all others of the speaker that were kept apart. Errors are planted where `planter`,
-    which is not the listener's own, finds the phones. A wrong word is a right recording whose text asks for another
+    which is not the recogniser's own, finds the phones. A wrong word is a right recording whose text asks for another
     word. Another voice: each speaker against all clips of the others.
     """
     rng = random.Random(11)
@@ -141,7 +141,7 @@ def try_real(listener: PhoneRecogniser, speakers: Sequence[Speaker], planter: HM
     voices = {one.name: [embed(wave) for wave, _ in one.apart] for one in speakers}
     for speaker in speakers:
         voice = profile([wave for wave, _ in speaker.known[:_PROFILE_CLIPS]])
-        clean = [examine(wave, words, listener, voice) for wave, words in speaker.apart]
+        clean = [examine(wave, words, recogniser, voice) for wave, words in speaker.apart]
         thresholds = [
             calibrated(FaultSettings(), [*clean[:number], *clean[number + 1 :]]) for number in range(len(clean))
         ]
@@ -153,7 +153,7 @@ def try_real(listener: PhoneRecogniser, speakers: Sequence[Speaker], planter: HM
             tally.alarms += [f"{speaker.name}: {doubt.kind}: {doubt.message}" for doubt in unspoilt.doubts]
             changed = planted_in(rng, speaker.apart, number, planter, everything)
             for error, (spoilt, asked) in changed.items():
-                found = examine(spoilt, asked, listener, voice, limits)
+                found = examine(spoilt, asked, recogniser, voice, limits)
                 tally.planted[error] += 1
                 hit = bool(kinds(found) & WANTED[error])
                 tally.found[error] += hit
@@ -195,7 +195,7 @@ def planted_in(
 
 
 def spelt(words: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """As the listener writes them."""
+    """As the recogniser writes them."""
     return [word for word in word_labels(words) if word]
 
 
@@ -230,7 +230,7 @@ LEAST_CLIPS = 12
 
 @dataclass(frozen=True)
 class Corpus:
-    """Real recordings, parted for teaching a listener and trying it."""
+    """Real recordings, parted for teaching a recogniser and trying it."""
 
     taught: dict[str, list[Clip]]
     own: list[Speaker]

@@ -81,22 +81,22 @@ def test_segments_follow_each_other(shipped: HMMAligner) -> None:
 def test_what_it_refuses(shipped: HMMAligner) -> None:
     with pytest.raises(AudioError, match="too short"):
         shipped.segment(Wave(np.ones(2400, np.float32), 24_000), [("s", "ə", "l", "a", "m")])
-    with pytest.raises(AudioError, match="no sign"):
+    with pytest.raises(AudioError, match="no label"):
         shipped.segment(Wave(np.ones(24_000, np.float32), 24_000), [("q",)])
     with pytest.raises(ConfigError, match="no speech"):
         HMMAligner.fit([])
     tensors = shipped.tensors()
-    with pytest.raises(CheckpointError, match="another make"):
+    with pytest.raises(CheckpointError, match="another version"):
         HMMAligner.of(tensors | {"means": tensors["means"][:-1]}, shipped.lengths)
 
 
-def test_it_comes_back_from_the_listeners_file(own: HMMAligner, tmp_path: Path) -> None:
-    listener = PhoneRecogniser(PhoneRecogniser.load().network, {}, own)
-    again = PhoneRecogniser.load(listener.save(tmp_path / "one.safetensors")).segmenter
+def test_it_comes_back_from_the_recognisers_file(own: HMMAligner, tmp_path: Path) -> None:
+    recogniser = PhoneRecogniser(PhoneRecogniser.load().network, {}, own)
+    again = PhoneRecogniser.load(recogniser.save(tmp_path / "one.safetensors")).segmenter
     assert again.lengths == own.lengths
     for name, tensor in again.tensors().items():
         np.testing.assert_array_equal(tensor, own.tensors()[name])
-    bare = PhoneRecogniser.load(PhoneRecogniser(listener.network, {}).save(tmp_path / "bare.safetensors"))
+    bare = PhoneRecogniser.load(PhoneRecogniser(recogniser.network, {}).save(tmp_path / "bare.safetensors"))
     with pytest.raises(CheckpointError, match="how long a phone is"):
         _ = bare.segmenter
 

@@ -1,4 +1,4 @@
-"""Error rates: distances that are distances, and an ear for Amharic spelling."""
+"""Error rates: distances that are distances, and an frontend for Amharic spelling."""
 
 from __future__ import annotations
 

@@ -22,5 +22,5 @@ def test_quality_falls_with_noise() -> None:
         values = [getattr(one, name) for one in scores]
         assert values == sorted(values, reverse=True)
         assert all(1.0 <= value <= 5.0 for value in values)
-    with pytest.raises(AudioError, match="nothing to hear"):
+    with pytest.raises(AudioError, match="no speech in the wave"):
         quality(Wave.silence(0.0, 16_000))

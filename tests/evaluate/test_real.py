@@ -1,4 +1,4 @@
-"""Errors planted in the recordings of real speakers are found by a listener that was taught these speakers."""
+"""Errors planted in the recordings of real speakers are found by a recogniser that was taught these speakers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ RECALL, FALSE_ALARMS = 0.95, 0.05
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_taught_listeners_find_what_is_planted_in_real_speech(shared: Path, tmp_path: Path) -> None:
-    """Three listeners, so that each clip is tried once, by the one that never heard it."""
+def test_taught_recognisers_find_what_is_planted_in_real_speech(shared: Path, tmp_path: Path) -> None:
+    """Three recognisers, so that each clip is tried once, by the one that never heard it."""
     tally = Tally()
     for first in (0, 1, 2):
         speech = corpus(shared / "speech" / "alffa", first=first)

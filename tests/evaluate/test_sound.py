@@ -44,7 +44,7 @@ def test_distortion_grows_with_noise_and_is_larger_for_another_voice_and_another
 
 
 def test_nothing_cannot_be_compared() -> None:
-    with pytest.raises(AudioError, match="nothing to hear"):
+    with pytest.raises(AudioError, match="no speech in the wave"):
         mcd_db(Wave.silence(1.0, 16_000), say())
 
 

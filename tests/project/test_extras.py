@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "evaluate project": ("project",),
     "evaluate sound": ("line.wav", "--text", "ሰላም"),
     "evaluate pronunciation": ("gold.tsv",),
-    "evaluate train-listener": ("project",),
+    "evaluate train-recogniser": ("project",),
     "evaluate listen": ("a=clips", "b=clips"),
     "evaluate opinions": ("key.json", "answers.json"),
 }

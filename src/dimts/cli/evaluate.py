@@ -1,4 +1,4 @@
-"""dimts evaluate …: which voice is best and why; listening tests; pronunciation; a listener of one's own."""
+"""dimts evaluate …: which voice is best and why; listening tests; pronunciation; a recogniser of one's own."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def register(app: typer.Typer) -> None:
     group.command(_DEFAULT)(project)
     group.command("sound")(sound)
     group.command("pronunciation")(pronunciation)
-    group.command("train-listener")(train_listener)
+    group.command("train-recogniser")(train_recogniser_command)
     group.command("listen")(listen)
     group.command("opinions")(opinions)
     app.add_typer(group, name="evaluate")
 
 
-LISTENER = typer.Option(
+RECOGNISER = typer.Option(
     None,
-    "--listener",
-    help="A listener made by train-listener. Default: the project's own, else the one that comes with dimts.",
+    "--recogniser",
+    help="A recogniser made by train-recogniser. Default: the project's own, else the one that comes with dimts.",
     show_default=False,
 )
 JSON = typer.Option(False, "--json", help="One JSON object instead of text.")
@@ -101,7 +101,7 @@ def project(
     run: str = _RUN,
     sentences: Path = _SENTENCES,
     limit: int = _LIMIT,
-    listener: Path = LISTENER,
+    recogniser: Path = RECOGNISER,
     no_quality: bool = _NO_QUALITY,
     transcriber: str = _TRANSCRIBER,
     transcriber_model: str = _TRANSCRIBER_MODEL,
@@ -126,7 +126,7 @@ def project(
         if not sentences.is_file():
             raise DataError("cli.no_sentence_file", path=sentences)
         lines = sentences.read_text(encoding="utf-8").splitlines()
-    recogniser = _recogniser(home, transcriber, transcriber_model) if transcriber else None
+    transcribe = _transcribe(home, transcriber, transcriber_model) if transcriber else None
     settings = CompareVoicesSettings(most_sentences=limit, quality=not no_quality)
     voices, log = list(voice or ()), None
     with progress_bar() as on_progress:
@@ -141,8 +141,8 @@ def project(
             voices,
             settings,
             sentences=lines,
-            listener=listener,
-            transcribe=recogniser,
+            recogniser=recogniser,
+            transcribe=transcribe,
             log=log,
             on_progress=on_progress,
         )
@@ -158,7 +158,7 @@ def project(
     print(found.report)
 
 
-def _recogniser(home: Project, name: str, model: str) -> Callable[[Wave], str]:
+def _transcribe(home: Project, name: str, model: str) -> Callable[[Wave], str]:
     """A wave to fidel, by the recogniser of that name. ConfigError, MissingExtra, DataError as it raises them."""
     from dataclasses import replace
 
@@ -181,7 +181,7 @@ def sound(
     same: Path = typer.Option(
         None, "--same", help="A recording of the very sentence, for distortion and melody.", show_default=False
     ),
-    listener: Path = LISTENER,
+    recogniser: Path = RECOGNISER,
     as_json: bool = JSON,
 ) -> None:
     """Everything about one sound: what is heard in it, what is wrong with it, how clean and how alike it is.
@@ -190,10 +190,11 @@ def sound(
     """
     import json
     import math
-    import sys
 
     from dimts.audio.likeness import profile
     from dimts.audio.wave import Wave
+    from dimts.base.messages import Message
+    from dimts.cli.output import show
     from dimts.evaluate.measure import EvaluationSentence, MeasuringTools, SpokenSentence, measure
     from dimts.evaluate.phone_recogniser import PhoneRecogniser
     from dimts.text.frontend import phonemise
@@ -203,14 +204,10 @@ def sound(
         Wave.load(wave), tuple(word.phones for word in words), tuple(word.by for word in words), math.nan
     )
     voice = profile([Wave.load(path) for path in reference]) if reference else None
-    ear = PhoneRecogniser.load(listener)
-    if not ear.knows_people:
-        print(
-            "the listener has learnt from formant voices alone: in a person's voice it finds faults that are none; "
-            "teach it by 'dimts evaluate train-listener PROJECT', then --listener PROJECT/listener.safetensors",
-            file=sys.stderr,
-        )
-    tools = MeasuringTools(ear, voice)
+    model = PhoneRecogniser.load(recogniser)
+    if not model.knows_people:
+        show(Message("evaluate.recogniser_untrained", project="PROJECT"), "warning")
+    tools = MeasuringTools(model, voice)
     found = measure(EvaluationSentence(wave.stem, text, Wave.load(same) if same else None), performed, tools)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
@@ -278,7 +275,7 @@ def pronunciation(
             print(f"{one.name}\t{word}\t{' '.join(said) or '–'}\t{' '.join(right)}")
 
 
-def train_listener(
+def train_recogniser_command(
     project: Path | None = typer.Argument(
         None,
         metavar="[PROJECT]",
@@ -289,12 +286,14 @@ def train_listener(
         None,
         "--out",
         "-o",
-        help="Where to write it. Default: PROJECT/listener.safetensors, where 'dimts evaluate PROJECT' finds it.",
+        help="Where to write it. Default: PROJECT/phone_recogniser.safetensors, which 'dimts evaluate PROJECT' reads.",
         show_default=False,
     ),
     steps: int = typer.Option(800, "--steps", min=1, help="Training steps; about a second each on one old core."),
     from_scratch: bool = typer.Option(
-        False, "--from-scratch", help="Take only the ear of the listener that comes with dimts; all else learns anew."
+        False,
+        "--from-scratch",
+        help="Take only the frontend of the recogniser that comes with dimts; all else learns anew.",
     ),
 ) -> None:
     """Train the phone recogniser that listens to voices. Ctrl-C loses nothing: the same command goes on.
@@ -305,11 +304,11 @@ def train_listener(
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
-    from dimts.evaluate.compare_voices import LISTENER_FILE
+    from dimts.evaluate.compare_voices import RECOGNISER_FILE
     from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 
     home = Project.open(project) if project else None
-    where = out or (home.root / LISTENER_FILE if home else None)
+    where = out or (home.root / RECOGNISER_FILE if home else None)
     if where is None:
         raise ConfigError("cli.no_place_for_recogniser")
     with progress_bar() as on_progress:

@@ -56,11 +56,11 @@ class Figure:
 
     def _ready(self, spoken: Sequence[EvaluatedSentence]) -> Any:
         from dimts.audio.likeness import profile
-        from dimts.evaluate.compare_voices import LISTENER_FILE
+        from dimts.evaluate.compare_voices import RECOGNISER_FILE
         from dimts.evaluate.measure import MeasuringTools
         from dimts.evaluate.phone_recogniser import PhoneRecogniser
 
-        own = self.project.root / LISTENER_FILE
+        own = self.project.root / RECOGNISER_FILE
         voice = profile([one.reference for one in spoken]) if self.name in _PROFILE else None
         return MeasuringTools(
             PhoneRecogniser.load(own if own.is_file() else None), voice, quality=self.name == "quality"

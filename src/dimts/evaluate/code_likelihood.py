@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import DimtsError
+from dimts.base.messages import Message
 from dimts.speak import FORMANT, frontend_of
 from dimts.text.frontend import Frontend, FrontendSettings
 
@@ -33,7 +34,7 @@ class HeldOutNLL:
     surprise: tuple[float, ...]
     """For each recording: mean −ln chance of its codes, over ln(number of codes), which is what a model that knows
     nothing has; nan where it could not be asked."""
-    why_not: str = ""
+    why_not: Message | None = None
     """The reason, where it could not."""
 
 
@@ -44,7 +45,7 @@ def held_out_nll(where: Path | str, recordings: Sequence[tuple[Wave, str]]) -> H
     """
     blank = (math.nan,) * len(recordings)
     if str(where) == FORMANT:
-        return HeldOutNLL("", blank, "the formant voice has no codes")
+        return HeldOutNLL("", blank, Message("evaluate.formant_has_no_codes"))
     from dimts.xtts import checkpoint
 
     try:
@@ -52,7 +53,7 @@ def held_out_nll(where: Path | str, recordings: Sequence[tuple[Wave, str]]) -> H
     except DimtsError as error:
         return HeldOutNLL("", blank, error.message)
     if bundle.model.dvae is None or not bundle.voices:
-        return HeldOutNLL("", blank, "the folder holds no DVAE, or no voice")
+        return HeldOutNLL("", blank, Message("evaluate.no_dvae_or_voice"))
     frontend = Frontend(frontend_of(bundle.front_end) or FrontendSettings())
     surprise = tuple(_surprise(bundle, frontend, wave, text) for wave, text in recordings)
     return HeldOutNLL(_codebook(bundle), surprise)

@@ -25,6 +25,7 @@ from dimts.audio.likeness import profile
 from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.files import write_text
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project, ProjectSettings
 from dimts.base.version import __version__
@@ -54,8 +55,8 @@ from dimts.text.phones import WORD_MARK
 
 RECORDINGS = "recordings"
 """The name under which the speaker's own clips stand beside the voices."""
-LISTENER_FILE = "listener.safetensors"
-"""A project's own listener, made by `dimts evaluate train-listener PROJECT`."""
+RECOGNISER_FILE = "phone_recogniser.safetensors"
+"""A project's own recogniser, made by `dimts evaluate train-recogniser PROJECT`."""
 FOLDER = "evaluation"
 _PROFILE_CLIPS = 10
 _SHORTEST_CLIP, _LONGEST_CLIP = 1.5, 12.0
@@ -80,7 +81,7 @@ class CompareVoicesSettings:
 
     def __post_init__(self) -> None:
         if self.most_sentences < 1:
-            raise ConfigError("evaluate.evaluation_needs_sentence")
+            raise ConfigError("evaluate.no_sentence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class VoiceComparison:
     pairs: Sequence[Tried]
     report: Path
     results: Path
-    remarks: Sequence[str] = ()
+    remarks: Sequence[Message] = ()
     """What is to be known beside the figures."""
 
 
@@ -103,7 +104,7 @@ def evaluate(
     settings: CompareVoicesSettings | None = None,
     *,
     sentences: Sequence[str] = (),
-    listener: Path | None = None,
+    recogniser: Path | None = None,
     transcribe: Transcriber | None = None,
     log: Path | None = None,
     on_progress: ProgressCallback = ignore,
@@ -111,7 +112,7 @@ def evaluate(
     """Speak, measure, rank and write up.
 
     `voices` are folders of voices or "formant"; none: all below voices/. `sentences` are said instead of ours.
-    `listener` is a file of train-listener; none: the project's own, else the shipped one. `log` is the log.jsonl of
+    `recogniser` is a file of train-recogniser; none: the project's own, else the shipped one. `log` is the log.jsonl of
     the run whose snapshots the voices are, for its curves. Raises ConfigError if there is no voice, and what speaking
     raises.
     """
@@ -119,7 +120,8 @@ def evaluate(
     homes = candidates(project, voices)
     return compare_voices(
         project, {name: Speaker.load(where) for name, where in homes.items()}, settings,
-        sentences=sentences, listener=listener, transcribe=transcribe, on_progress=on_progress, homes=homes, log=log,
+        sentences=sentences, recogniser=recogniser, transcribe=transcribe, on_progress=on_progress,
+        homes=homes, log=log,
         keys={name: _fingerprint(where) for name, where in homes.items()},
     )  # fmt: skip
 
@@ -138,7 +140,7 @@ def candidates(project: Project, voices: Sequence[str] = ()) -> dict[str, str]:
         if not path.name.startswith(".") and path.name.removesuffix(_COQUI) not in names - {path.name}
     }
     if not kept:
-        raise ConfigError("evaluate.no_voices_evaluate", project=project.root)
+        raise ConfigError("evaluate.no_voices", project=project.root)
     return kept
 
 
@@ -148,7 +150,7 @@ def compare_voices(
     settings: CompareVoicesSettings | None = None,
     *,
     sentences: Sequence[str] = (),
-    listener: Path | None = None,
+    recogniser: Path | None = None,
     transcribe: Transcriber | None = None,
     keys: Mapping[str, str] | None = None,
     homes: Mapping[str, str] | None = None,
@@ -161,13 +163,13 @@ def compare_voices(
     asked how far the recordings surprise them.
     """
     settings = settings or CompareVoicesSettings()
-    own = project.root / LISTENER_FILE
-    ear = PhoneRecogniser.load(listener or (own if own.is_file() else None))
-    _ = ear.segmenter  # an older listener is refused before anything is spoken
+    own = project.root / RECOGNISER_FILE
+    phone_recogniser = PhoneRecogniser.load(recogniser or (own if own.is_file() else None))
+    _ = phone_recogniser.segmenter  # an older recogniser is refused before anything is spoken
     clips = _held_out(project)
     lines = _list(project, clips, sentences, settings)
     likeness_to = profile([_clip(project, row) for row in clips[:_PROFILE_CLIPS]]) if clips else None
-    tools = MeasuringTools(ear, likeness_to, settings.faults, settings.quality, transcribe)
+    tools = MeasuringTools(phone_recogniser, likeness_to, settings.faults, settings.quality, transcribe)
     recordings = _measure_recordings(project, clips, lines, tools, on_progress)
     if settings.calibrate:
         tools = replace(tools, faults=calibrated(settings.faults, [one.examined for one in recordings]))
@@ -183,17 +185,19 @@ def compare_voices(
             measured[name].append(measure(line, performed, tools))
             on_progress(Progress("measure", number, len(lines), "sentences", subject=name))
     measured, remark = _foreseen(homes or {}, lines, measured, on_progress)
-    remarks = [one for one in (remark, _stranger(project, ear) if recordings else "") if one]
+    remarks = [
+        one for one in (remark, _untrained(project, phone_recogniser) if recordings else None) if one is not None
+    ]
     texts = {line.name: line.text for line in lines}
     write_text(folder / "spoken" / "sentences.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
     ranking = rank(measured)
     best = ranking.best.name
-    tried = try_pairs(sentence_speaker(speakers[best]), ear) if settings.pairs else []
+    tried = try_pairs(sentence_speaker(speakers[best]), phone_recogniser) if settings.pairs else []
     results = {
         "dimts": __version__,
-        "listener": ear.notes,
+        "recogniser": phone_recogniser.notes,
         "ranking": ranking.as_dict(),
-        "remarks": remarks,
+        "remarks": [one.as_dict() for one in remarks],
         "thresholds": {name: round(value, 3) for name, value in asdict(tools.faults).items()},
         RECORDINGS: [one.as_dict() for one in recordings],
         "pairs": [_pair_dict(one) for one in tried],
@@ -201,21 +205,16 @@ def compare_voices(
     }
     write_text(folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     page = _page(project, ranking, measured, spoken, recordings, tried, lines, on_progress)
-    page = replace(page, notes=[*page.notes, *remarks], losses=losses(log) if log else {})
+    page = replace(page, notes=[*page.notes, *map(str, remarks)], losses=losses(log) if log else {})
     page.write(folder / "report.html")
     return VoiceComparison(
         ranking, measured, recordings, tried, folder / "report.html", folder / "results.json", remarks
     )
 
 
-def _stranger(project: Project, ear: PhoneRecogniser) -> str:
-    """Said where a listener that has heard nobody judges a person's voice."""
-    if ear.knows_people:
-        return ""
-    return (
-        "The listener has learnt from formant voices alone: it hears this speaker badly and finds faults less surely. "
-        f"Teach it first: dimts evaluate train-listener {project.root.name}"
-    )
+def _untrained(project: Project, recogniser: PhoneRecogniser) -> Message | None:
+    """A remark for a recogniser that was trained on formant voices alone and judges a person's voice."""
+    return None if recogniser.knows_people else Message("evaluate.recogniser_untrained", project=project.root.name)
 
 
 # ---------------------------------------------------------------- what is said
@@ -241,7 +240,7 @@ def _list(
 ) -> list[EvaluationSentence]:
     own = [text for text in map(str.strip, sentences or SENTENCES) if text]
     if not own:
-        raise DataError("evaluate.no_sentences_say")
+        raise DataError("evaluate.no_sentences")
     rng = random.Random(settings.seed)
     room = (
         settings.most_sentences - len(own) if len(own) < settings.most_sentences // 2 else settings.most_sentences // 2
@@ -284,11 +283,11 @@ def _foreseen(
     lines: Sequence[EvaluationSentence],
     measured: Mapping[str, list[MeasuredSentence]],
     on_progress: ProgressCallback,
-) -> tuple[dict[str, list[MeasuredSentence]], str]:
+) -> tuple[dict[str, list[MeasuredSentence]], Message | None]:
     """What was measured, with the models' surprise at the recordings, where all have one codebook; and why not."""
     compared = [(place, line.reference) for place, line in enumerate(lines) if line.reference is not None]
     if not homes or not compared:
-        return dict(measured), ""
+        return dict(measured), None
     asked: dict[str, HeldOutNLL] = {}
     for done, (name, where) in enumerate(homes.items(), start=1):
         asked[name] = held_out_nll(where, [(wave, lines[place].text) for place, wave in compared])
@@ -296,14 +295,14 @@ def _foreseen(
     mute = {name: one.why_not for name, one in asked.items() if one.why_not}
     if mute:
         name, why = next(iter(mute.items()))
-        return dict(measured), f"surprise was not compared: {name}: {why}"
+        return dict(measured), Message("evaluate.nll_not_compared", name=name, reason=why)
     if len({one.codebook for one in asked.values()}) > 1:
-        return dict(measured), "surprise was not compared: the voices have different codebooks"
+        return dict(measured), Message("evaluate.nll_other_codebooks")
     out = {}
     for name, found in measured.items():
         known = {place: value for (place, _), value in zip(compared, asked[name].surprise, strict=True)}
         out[name] = [replace(one, surprise=known.get(place, math.nan)) for place, one in enumerate(found)]
-    return out, ""
+    return out, None
 
 
 def _spoken_before(sound: Path, note: Path, mark: str) -> SpokenSentence | None:
@@ -336,7 +335,7 @@ def _measure_recordings(
     tools: MeasuringTools,
     on_progress: ProgressCallback,
 ) -> list[MeasuredSentence]:
-    """The speaker's own clips through the same ear: what the figures can reach."""
+    """The speaker's own clips through the same recogniser: what the figures can reach."""
     chosen = clips[: max(1, len(lines) // 2)]
     out = []
     for number, row in enumerate(chosen, start=1):
@@ -394,10 +393,10 @@ def _page(
     figures = {"Worth of each voice": plots.ranges([_range(one.name, one.worth) for one in standings], "worth of 100")}
     if all("per" in one.figures for one in standings):
         drawn = [_range(one.name, one.figures["per"]) for one in standings]
-        figures["Phone errors"] = plots.ranges(drawn, "phone error rate, by the listener")
+        figures["Phone errors"] = plots.ranges(drawn, "phone error rate, by the recogniser")
     return Report(
         title=f"Voices of {project.settings('project', ProjectSettings).name or project.root.resolve().name}",
-        notes=ranking.why,
+        notes=[str(one) for one in ranking.why],
         facts={
             "sentences": f"{len(lines)}, of which {sum(line.reference is not None for line in lines)} with a recording",
             "recordings measured": str(len(recordings)),
@@ -424,9 +423,10 @@ def _worst(
     spoken: Mapping[str, Sequence[SpokenSentence]],
 ) -> ReportSample:
     mine = measured[best][place]
-    remarks = [f"{best}: worth {worth(mine):.0f}, phone errors {mine.examined.errors.rate:.0%}"]
-    remarks += [f"{doubt.kind}: {doubt.message}" for doubt in mine.faults]
-    remarks.append(f"heard: {' '.join(mine.examined.heard)}")
+    rate = mine.examined.errors.rate
+    remarks = [Message("evaluate.sample_score", name=best, score=worth(mine), errors=rate)]
+    remarks += [Message("evaluate.sample_fault", kind=issue.kind, reason=issue.message) for issue in mine.faults]
+    remarks.append(Message("evaluate.sample_phones", phones=" ".join(mine.examined.heard)))
     waves = {best: spoken[best][place].wave}
     waves |= {name: said[place].wave for name, said in spoken.items() if name != best}
     if line.reference is not None:
@@ -434,7 +434,7 @@ def _worst(
     phones = f" {WORD_MARK} ".join(" ".join(word) for word in spoken[best][place].words)
     by = Counter(spoken[best][place].answered_by)
     answered = ", ".join(f"{name} {count}" for name, count in by.most_common())
-    return ReportSample(line.text, phones, answered, waves, remarks)
+    return ReportSample(line.text, phones, answered, waves, [one.text() for one in remarks])
 
 
 def pairs_line(tried: Sequence[Tried]) -> str:

@@ -1,13 +1,13 @@
 """A wave and what should be said in it → what is wrong with it: one `Examined`, with a Doubt for every fault found.
 
-    examined = examine(wave, words, listener, profile)
+    examined = examine(wave, words, recogniser, profile)
     examined.doubts        cut, loop, extra, wrong_word, short_consonants, other_voice, noise, pause
 
 The commonest complaints about neural voices: the end is cut off, a piece is said twice, something is said that is
-not in the text. Each is asked of the listener's chances, not of what it would have written: how much likelier is the
+not in the text. Each is asked of the recogniser's chances, not of what it would have written: how much likelier is the
 text without its end, how much of what was said belongs to no phone, how much likelier are other signs within a word;
 length is asked of the borders of phones (segmenter.py, lengths.py).
-So a listener that is unsure cries no wolf. Thresholds were set on planted errors (docs/evaluation.md); `calibrated`
+So a recogniser that is unsure cries no wolf. Thresholds were set on planted errors (docs/evaluation.md); `calibrated`
 raises them to what recordings of the speaker need.
 """
 
@@ -55,7 +55,7 @@ class FaultSettings:
     def __post_init__(self) -> None:
         evidence = (self.cut_evidence, self.extra_evidence, self.word_excess, self.short_evidence)
         if min(evidence) <= 0 or self.pause_seconds <= 0:
-            raise ConfigError("evaluate.fault_thresholds_out_range")
+            raise ConfigError("evaluate.thresholds_out_of_range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Examined:
 def examine(
     wave: Wave,
     words: Sequence[Sequence[str]],
-    listener: PhoneRecogniser,
+    recogniser: PhoneRecogniser,
     profile: Embedding | None = None,
     settings: FaultSettings | None = None,
 ) -> Examined:
@@ -126,11 +126,11 @@ def examine(
     spelt = [word for word in word_labels(words) if word]
     expected = tuple(sign for word in spelt for sign in word)
     if not expected:
-        raise AudioError("evaluate.nothing_should_said")
+        raise AudioError("evaluate.no_words")
     if wave.seconds < 2 * _SHORTEST_SECONDS or not np.any(wave.samples):
         return _silence(wave, spelt, expected)
-    heard = listener.hear(wave)
-    found, evidence = _weigh(heard, spelt, expected, _short(wave, spelt, listener))
+    heard = recogniser.hear(wave)
+    found, evidence = _weigh(heard, spelt, expected, _short(wave, spelt, recogniser))
     spoken = prosody(wave, expected)
     snr = floor_snr_db(wave)
     alike = likeness(embed(wave), profile) if profile is not None else math.nan
@@ -225,7 +225,7 @@ def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, 
         expected, (), nothing, nothing, tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt),
         Evidence(math.inf, len(expected), 0.0, (), "extra", {}),
         Prosody(wave.seconds, math.nan, (), wave.seconds, 0.0, math.nan, math.nan), math.nan, math.nan,
-        (Issue('cut', Message('evaluate.cut', expected_count=len(expected)), float(len(expected)), 0.0),),
+        (Issue('cut', Message('evaluate.nothing_spoken', expected_count=len(expected)), float(len(expected)), 0.0),),
     )  # fmt: skip
 
 
@@ -287,13 +287,13 @@ def _repeats(said: Sequence[str], before: Sequence[str], after: Sequence[str]) -
     return False
 
 
-def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], listener: PhoneRecogniser) -> dict[int, float]:
+def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser) -> dict[int, float]:
     """Long consonants → what speaks for half their time; none where the wave is too short for all that is asked."""
     try:
-        placed = listener.segmenter.segment(wave, spelt)
+        placed = recogniser.segmenter.segment(wave, spelt)
     except AudioError:  # is a cut
         return {}
-    return listener.segmenter.lengths.evidence(placed)
+    return recogniser.segmenter.lengths.evidence(placed)
 
 
 def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
@@ -302,13 +302,16 @@ def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
         lost = " ".join(expected[-evidence.missing :])
         yield Issue("cut", Message("evaluate.end_missing", lost=lost), evidence.cut, settings.cut_evidence)
     if evidence.extra > settings.extra_evidence:
-        words = "said again" if evidence.extra_kind == "loop" else "not asked for"
-        said = f"{words}: {' '.join(evidence.extra_said)}"
-        yield Issue(evidence.extra_kind, said, evidence.extra, settings.extra_evidence)
+        code = "evaluate.extra_repeated" if evidence.extra_kind == "loop" else "evaluate.extra_invented"
+        message = Message(code, said=" ".join(evidence.extra_said))
+        yield Issue(evidence.extra_kind, message, evidence.extra, settings.extra_evidence)
     for word in one.words:
         if word.excess > settings.word_excess:
-            said = f"heard {' '.join(word.heard) or 'nothing'} for {' '.join(word.expected)}"
-            yield Issue("wrong_word", said, word.excess, settings.word_excess)
+            expected_phones = " ".join(word.expected)
+            message = Message("evaluate.word_missing", expected=expected_phones)
+            if word.heard:
+                message = Message("evaluate.wrong_word", found=" ".join(word.heard), expected=expected_phones)
+            yield Issue("wrong_word", message, word.excess, settings.word_excess)
     if evidence.shortened > settings.short_evidence:
         said = ", ".join(
             f"{expected[place]} in {' '.join(expected[max(0, place - 2) : place + 3])}"

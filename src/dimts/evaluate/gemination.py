@@ -50,7 +50,7 @@ class GeminationScorer:
                 elif not is_vowel(one.sign):
                     shorts.append(_log_seconds(one) - tempo)
         if len(long) < _LEAST_LONG or not shorts:
-            raise ConfigError("evaluate.long_consonants_too_few", long_count=len(long))
+            raise ConfigError("evaluate.too_few_long_consonants", long_count=len(long))
         logs, tempi = (np.array([row[column] for row in long]) for column in (1, 2))
         slope = 0.0
         if np.var(tempi) > 0:

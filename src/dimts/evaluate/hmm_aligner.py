@@ -3,9 +3,9 @@
     segmenter = Segmenter.fit(clips)            # waves and the words said in them
     placed = segmenter.segment(wave, words)
 
-The listener (listener.py) knows what was said, but CTC's signs stand somewhere within their phones. Borders are found
-by what phone aligners have long used: hidden Markov models of three states a phone, Gaussian mixtures over cepstra,
-taught by Viterbi training from an even start (Young et al., The HTK Book, ch. 8). A phone and its long twin share
+The phone recogniser knows which phones there are, but CTC's labels stand somewhere within their phones. Borders
+are found as phone aligners do it: hidden Markov models of three states a phone, Gaussian mixtures over cepstra,
+learnt by Viterbi training from an even start (Young et al., The HTK Book, ch. 8). A phone and its long twin share
 their states, so nothing but time tells them apart. It learns a speaker from ten minutes in half a minute.
 """
 
@@ -26,7 +26,7 @@ from dimts.text.phones import LONG, short
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 Words = Sequence[Sequence[str]]
-"""Signs of each word, as listener.words_signs gives them."""
+"""Signs of each word, as recogniser.words_signs gives them."""
 
 FRAME_SECONDS = 0.010
 _CEPSTRA = 20
@@ -58,7 +58,7 @@ _KEYS = ("means", "variances", "log_weights")
 
 
 def cepstra(wave: Wave) -> Floats:
-    """[F, 3 · 20] of what the listener sees, at 100 a second, their mean taken out, with first and second slopes."""
+    """[F, 3 · 20] of what the recogniser sees, at 100 a second, their mean taken out, with first and second slopes."""
     from scipy import fft
 
     found = fft.dct(features(wave), axis=1, norm="ortho")[:, :_CEPSTRA]
@@ -92,7 +92,7 @@ class HMMAligner:
                 signs.append(_flat(words))
                 paths.append(_evenly(seen, chain) if known is None else _told(known[number], chain, len(seen)))
         if not frames:
-            raise ConfigError("evaluate.no_speech_learn_borders")
+            raise ConfigError("evaluate.no_speech_to_align")
         every = np.concatenate(frames)
         models = (np.zeros(0), np.zeros(0), np.zeros(0))
         for turn in range(_ROUNDS):
@@ -124,7 +124,7 @@ class HMMAligner:
         means, variances, log_weights = (np.asarray(tensors[name], np.float64) for name in _KEYS)
         variances = np.maximum(variances, _SMALLEST)
         if means.shape[0] != _UNITS or means.shape != variances.shape or log_weights.shape != means.shape[:2]:
-            raise CheckpointError("evaluate.segmenter_another_make")
+            raise CheckpointError("evaluate.aligner_old")
         return cls(means, variances, log_weights, lengths)
 
 

@@ -65,13 +65,13 @@ def make(
     """
     out = Path(out)
     if (out / "index.html").exists():
-        raise ProjectError("evaluate.holds_listening_test_already", out=out)
+        raise ProjectError("evaluate.test_exists", out=out)
     if len(voices) < (2 if kind == "ab" else 1):
-        raise DataError("evaluate.too_few_voices_listening")
+        raise DataError("evaluate.too_few_voices")
     found = {name: _sounds(folder) for name, folder in voices.items()}
     common = sorted(set.intersection(*(set(sounds) for sounds in found.values())))
     if not common:
-        raise DataError("evaluate.voices_no_sentence_common")
+        raise DataError("evaluate.no_shared_names")
     rng = random.Random(seed)
     chosen = sorted(rng.sample(common, min(most_sentences, len(common))))
     texts = _texts(voices.values())
@@ -99,7 +99,7 @@ def make(
 
 def _sounds(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise DataError("evaluate.no_folder", folder=folder)
+        raise DataError("evaluate.no_such_folder", folder=folder)
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SOUNDS}
 
 
@@ -170,7 +170,7 @@ def analyse(key: Path | str, answers: Sequence[Path | str]) -> Opinions:
     for path in map(Path, answers):
         content = _read(path)
         if content.get("test") != known["test"]:
-            raise DataError("evaluate.answers_another_test", path=path)
+            raise DataError("evaluate.answers_of_other_test", path=path)
         rater = str(content.get("rater") or path.stem)
         if len(content["answers"]) >= len(raters.get(rater, {"answers": ()})["answers"]):
             raters[rater] = content
@@ -235,18 +235,18 @@ def _enter(
         else:
             tables[pair[1], pair[0]][row, column] = -value
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError("evaluate.no_answer_test", where=where, answer=answer, error=error) from error
+        raise DataError("evaluate.invalid_answer", where=where, answer=answer, error=error) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError("evaluate.no_file", path=path) from error
+        raise DataError("evaluate.no_such_file", path=path) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError("evaluate.not_json", path=path, error=error) from error
     if not isinstance(content, dict) or content.get("kind") != KIND_MARK or "test" not in content:
-        raise DataError("evaluate.not_listening_test", path=path)
+        raise DataError("evaluate.not_a_test_file", path=path)
     if "sounds" not in content and not isinstance(content.get("answers"), list):
-        raise DataError("evaluate.holds_no_answers", path=path)
+        raise DataError("evaluate.no_answers_in_file", path=path)
     return content

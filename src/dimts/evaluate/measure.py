@@ -81,7 +81,7 @@ class SpokenSentence:
 class MeasuringTools:
     """What to measure with."""
 
-    listener: PhoneRecogniser
+    recogniser: PhoneRecogniser
     profile: Embedding | None = None
     """The voice it should be."""
     faults: FaultSettings = field(default_factory=FaultSettings)
@@ -161,7 +161,7 @@ def speak_sentences(speaker: SentenceSpeaker, text: str, voice: Any = None) -> S
         words += [word.phones for word in spoken]
         by += [word.by for word in spoken]
     if not words:
-        raise AudioError("evaluate.nothing_said", text=text)
+        raise AudioError("evaluate.no_speech_for_text", text=text)
     return SpokenSentence(join(pieces), tuple(words), tuple(by), time.perf_counter() - begun)
 
 
@@ -177,7 +177,7 @@ def sentence_speaker(
 def measure(sentence: EvaluationSentence, performed: SpokenSentence, tools: MeasuringTools) -> MeasuredSentence:
     """All figures of one spoken sentence."""
     wave = performed.wave
-    examined = examine(wave, performed.words, tools.listener, tools.profile, tools.faults)
+    examined = examine(wave, performed.words, tools.recogniser, tools.profile, tools.faults)
     heard = bool(examined.heard)
     reference = sentence.reference if heard else None
     transcript = tools.transcribe(wave) if tools.transcribe else None

@@ -1,7 +1,7 @@
 """Words that differ in one sound only, spoken both ways: does the voice tell them apart, and is the right one heard?
 
 Length of consonants and ejectives tell Amharic words apart, and length is not written: a voice that loses it says
-another word. Every pair is said in one frame, its phones given between strokes (/ɡənːa/), and the listener
+another word. Every pair is said in one frame, its phones given between strokes (/ɡənːa/), and the recogniser
 compares how likely the two readings are.
 Pairs after Leslau, Reference Grammar of Amharic (1995), and the FSI Amharic Basic Course (1964).
 """
@@ -78,7 +78,7 @@ class Tried:
 
     pair: Pair
     margins: tuple[float, float]
-    """For each of the two: the natural log by which the listener finds it likelier than the other; > 0 is right."""
+    """For each of the two: the natural log by which the recogniser finds it likelier than the other; > 0 is right."""
 
     @property
     def right(self) -> tuple[bool, bool]:
@@ -92,15 +92,15 @@ class Tried:
 
 
 def try_pairs(
-    perform: Perform, listener: PhoneRecogniser, pairs: Sequence[Pair] = PAIRS, frame: str = FRAME
+    perform: Perform, recogniser: PhoneRecogniser, pairs: Sequence[Pair] = PAIRS, frame: str = FRAME
 ) -> list[Tried]:
     """Say every pair both ways and listen. DataError for a frame without a place for the word."""
     if frame.count("{}") != 1:
-        raise DataError("evaluate.frame_no_place_word", frame=frame)
-    return [Tried(pair, _margins(perform, listener, pair, frame)) for pair in pairs]
+        raise DataError("evaluate.frame_without_slot", frame=frame)
+    return [Tried(pair, _margins(perform, recogniser, pair, frame)) for pair in pairs]
 
 
-def _margins(perform: Perform, listener: PhoneRecogniser, pair: Pair, frame: str) -> tuple[float, float]:
+def _margins(perform: Perform, recogniser: PhoneRecogniser, pair: Pair, frame: str) -> tuple[float, float]:
     readings = (from_ipa(pair.one), from_ipa(pair.other))
     found = []
     for mine, others in (readings, readings[::-1]):
@@ -108,13 +108,13 @@ def _margins(perform: Perform, listener: PhoneRecogniser, pair: Pair, frame: str
         for wave, words in perform(frame.format(f"/{written}/")):
             if tuple(mine) not in [tuple(word) for word in words]:
                 continue
-            heard = listener.hear(wave)
+            heard = recogniser.hear(wave)
             right = _flat(words)
             wrong = _flat([others if tuple(word) == mine else word for word in words])
             found.append(heard.cost(wrong) - heard.cost(right))
             break
         else:
-            raise DataError("evaluate.voice_did_not_take", written=written)
+            raise DataError("evaluate.inline_phones_refused", written=written)
     return found[0], found[1]
 
 

@@ -33,7 +33,7 @@ _NUMBERS = {sign: number for number, sign in enumerate(LABELS)}
 
 
 def phone_labels(phones: Iterable[str]) -> tuple[str, ...]:
-    """Phones as the listener writes them: Cʷ as C w, words run together.
+    """Phones as the recogniser writes them: Cʷ as C w, words run together.
 
     >>> phone_labels(["kʼʷː", "a", "#", "l"])
     ('kʼː', 'w', 'a', 'l')
@@ -63,7 +63,7 @@ def features(wave: Wave) -> Matrix:
     Loudness and offset are thereby gone. AudioError for a wave under 50 ms.
     """
     if wave.seconds < _SHORTEST_SECONDS:
-        raise AudioError("evaluate.s_too_short_hear", seconds=wave.seconds)
+        raise AudioError("evaluate.wave_too_short", seconds=wave.seconds)
     power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL)
     level = np.log10(np.maximum(power, 1e-20))
     level = np.maximum(level - level.max(), -_RANGE)
@@ -80,7 +80,7 @@ class AlignedPhone:
     end: float
     """Seconds."""
     chance: float
-    """Mean chance of the sign over its frames, by the listener."""
+    """Mean chance of the sign over its frames, by the recogniser."""
 
 
 def viterbi_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -102,7 +102,7 @@ def viterbi_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) ->
         state[2:] = np.maximum(best, two) + steps[at]
     place = count - 1 if count == 1 or state[-1] >= state[-2] else count - 2
     if state[place + 2] <= IMPOSSIBLE / 2:
-        raise AudioError("evaluate.sound_too_short_states", count=count)
+        raise AudioError("evaluate.too_short_for_states", count=count)
     taken = np.zeros(len(steps), np.int64)
     for at in range(len(steps) - 1, -1, -1):
         taken[at] = place
@@ -117,7 +117,7 @@ def greedy_decode(best: npt.NDArray[np.int64]) -> tuple[str, ...]:
 
 
 def label_index(sign: str) -> int:
-    """Its place in SIGNS. AudioError for a sign the listener does not have."""
+    """Its place in SIGNS. AudioError for a sign the recogniser does not have."""
     if sign not in _NUMBERS or not sign:
-        raise AudioError("evaluate.listener_no_sign", sign=sign, signs=" ".join(LABELS[1:]))
+        raise AudioError("evaluate.unknown_label", sign=sign, signs=" ".join(LABELS[1:]))
     return _NUMBERS[sign]

@@ -1,6 +1,6 @@
-"""The listener's network: log-mel → log chances of phones. A borrowed ear, conformer blocks, one linear layer.
+"""The recogniser's network: log-mel → log chances of phones. A borrowed frontend, conformer blocks, one linear layer.
 
-The ear is the beginning of a network that has heard 680 000 hours of people: two convolutions and the first
+The frontend is the beginning of a network that has heard 680 000 hours of people: two convolutions and the first
 transformer layers of OpenAI's Whisper (Radford et al. 2022, arXiv 2212.04356; MIT). What follows is ours: conformer
 blocks after Gulati et al. 2020 (arXiv 2005.08100), small, with layer norm for batch norm, so that one wave alone is
 heard as it is in a batch. Whisper's words are left behind: there is no language model, it writes what it hears.
@@ -22,9 +22,9 @@ class NetworkSpec:
     """Sizes."""
 
     bands: int = 80
-    ear_width: int = 384
-    ear_layers: int = 4
-    ear_heads: int = 6
+    frontend_width: int = 384
+    frontend_layers: int = 4
+    frontend_heads: int = 6
     width: int = 128
     blocks: int = 2
     heads: int = 4
@@ -44,18 +44,18 @@ class Network(nn.Module):
     def __init__(self, spec: NetworkSpec, outputs: int) -> None:
         super().__init__()
         self.spec = spec
-        self.ear = WhisperFrontEnd(spec)
-        self.norm = nn.LayerNorm(spec.ear_width)
-        self.join = nn.Linear(spec.ear_width, spec.width)
+        self.frontend = WhisperFrontEnd(spec)
+        self.norm = nn.LayerNorm(spec.frontend_width)
+        self.join = nn.Linear(spec.frontend_width, spec.width)
         self.blocks = nn.ModuleList(ConformerBlock(spec) for _ in range(spec.blocks))
         self.out = nn.Linear(spec.width, outputs)
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Tensor:
         """`lengths` [B]: frames of each that are sound; the rest is padding and is not looked at."""
-        return self.judge(*self.ear(mels, lengths))
+        return self.judge(*self.frontend(mels, lengths))
 
     def judge(self, states: Tensor, real: Tensor) -> Tensor:
-        """What the ear gave, [B, N, ear width] and [B, N] → [B, N, phones] log chances."""
+        """What the frontend gave, [B, N, front-end width] and [B, N] → [B, N, phones] log chances."""
         x = self.join(self.norm(states))
         for block in self.blocks:
             x = block(x, real)
@@ -65,19 +65,21 @@ class Network(nn.Module):
     def own(self) -> Iterator[nn.Parameter]:
         """What is not the ear's: all that learns."""
         for name, parameter in self.named_parameters():
-            if not name.startswith("ear."):
+            if not name.startswith("frontend."):
                 yield parameter
 
 
 class WhisperFrontEnd(nn.Module):
-    """[B, F, bands] → states [B, ceil(F / 2), ear width], and which of them are sound [B, ceil(F / 2)]."""
+    """[B, F, bands] → states [B, ceil(F / 2), front-end width], and which of them are sound [B, ceil(F / 2)]."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.width = spec.ear_width
-        self.first = nn.Conv1d(spec.bands, spec.ear_width, 3, padding=1)
-        self.second = nn.Conv1d(spec.ear_width, spec.ear_width, 3, stride=STRIDE, padding=1)
-        self.layers = nn.ModuleList(Layer(spec.ear_width, spec.ear_heads) for _ in range(spec.ear_layers))
+        self.width = spec.frontend_width
+        self.first = nn.Conv1d(spec.bands, spec.frontend_width, 3, padding=1)
+        self.second = nn.Conv1d(spec.frontend_width, spec.frontend_width, 3, stride=STRIDE, padding=1)
+        self.layers = nn.ModuleList(
+            Layer(spec.frontend_width, spec.frontend_heads) for _ in range(spec.frontend_layers)
+        )
 
     def forward(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """`lengths` [B]: frames of each that are sound."""

@@ -1,12 +1,12 @@
 """Wave → the phones that are heard in it, each with its time and chance: our own small recogniser.
 
-    heard = Listener.load().hear(wave)
+    heard = Recogniser.load().hear(wave)
     heard.phones, heard.cost(phones), heard.align(phones)
 
 It knows no words, so it does not put right what a voice says wrong. Its signs are the phones of
 text/phones.py with ʷ written as a following w, as they sound the same; ʔ at the start of a word is not
 expected, as Amharic does not tell it from nothing there. The shipped weights and what they were taught
-on are described in weights/listener.md.
+on are described in weights/phone_recogniser.md.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from dimts.evaluate.hmm_aligner import HMMAligner
     from dimts.evaluate.phone_network import Network
 
-WEIGHTS = Path(__file__).parent / "weights" / "listener.safetensors"
-_KIND = "dimts listener"
+WEIGHTS = Path(__file__).parent / "weights" / "phone_recogniser.safetensors"
+_KIND = "dimts phone recogniser"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class AlternativeScorer:
         self.costs = _costs(before[-1])
         """As `Heard.costs_of_beginnings`."""
         if self._whole <= IMPOSSIBLE / 2:
-            raise AudioError("evaluate.sound_too_short_phones", phones_count=len(phones))
+            raise AudioError("evaluate.too_short_for_phones", phones_count=len(phones))
         anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
         self._begun = before - anything
         self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # begun at the best frame so far
@@ -196,18 +196,18 @@ class PhoneRecogniser:
     @property
     def knows_people(self) -> bool:
         """Whether it was taught by recordings, and not by formant voices alone."""
-        return " clips " in self.notes.get("taught_on", "")
+        return bool(self.notes.get("real_clips", 0))
 
     @property
     def segmenter(self) -> HMMAligner:
-        """What finds the borders of phones. CheckpointError for a listener without one, of an older make."""
+        """What finds the borders of phones. CheckpointError for a recogniser without one, of an older make."""
         if self._segmenter is None:
-            raise CheckpointError("evaluate.listener_tell_how_long")
+            raise CheckpointError("evaluate.recogniser_without_aligner")
         return self._segmenter
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> PhoneRecogniser:
-        """The shipped listener, or one from a file that `train-listener` wrote.
+        """The shipped recogniser, or one from a file that `train-recogniser` wrote.
 
         Raises CheckpointError for a file that is none, MissingExtra without torch or safetensors.
         """
@@ -217,22 +217,22 @@ class PhoneRecogniser:
         from dimts.evaluate.phone_network import Network, NetworkSpec
 
         if not path.is_file():
-            raise CheckpointError("evaluate.no_listener", path=path)
+            raise CheckpointError("evaluate.no_recogniser", path=path)
         try:
             with safetensors.safe_open(str(path), "pt") as file:
                 notes = dict(file.metadata() or {})
             state = torch_files.load_file(str(path))
         except safetensors.SafetensorError as error:
-            raise CheckpointError("evaluate.no_listener_2", path=path, error=error) from error
-        if notes.get("kind") != _KIND or json.loads(notes.get("signs", "[]")) != list(LABELS):
-            raise CheckpointError("evaluate.no_listener_version", path=path)
+            raise CheckpointError("evaluate.recogniser_unreadable", path=path, error=error) from error
+        if notes.get("kind") != _KIND or json.loads(notes.get("labels", "[]")) != list(LABELS):
+            raise CheckpointError("evaluate.recogniser_old", path=path)
         network = Network(NetworkSpec(**json.loads(notes["spec"])), len(LABELS))
         borders = {name: state.pop(name) for name in list(state) if name.startswith(_BORDERS)}
         try:
             network.load_state_dict(_unpacked(state))
             segmenter = _segmenter(borders, notes[_LENGTHS]) if borders else None
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError("evaluate.does_not_fit_own", path=path, error=error) from error
+            raise CheckpointError("evaluate.recogniser_misfit", path=path, error=error) from error
         return cls(network, json.loads(notes.get("notes", "{}")), segmenter)
 
     def save(self, path: Path | str) -> Path:
@@ -243,7 +243,7 @@ class PhoneRecogniser:
         state = _packed(self.network.state_dict())
         notes = {
             "kind": _KIND,
-            "signs": json.dumps(LABELS, ensure_ascii=False),
+            "labels": json.dumps(LABELS, ensure_ascii=False),
             "spec": json.dumps(asdict(self.network.spec)),
             "notes": json.dumps(self.notes, ensure_ascii=False, sort_keys=True),
         }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import DataError, TextError
+from dimts.base.messages import Message
 from dimts.base.plugins import resolve
 from dimts.evaluate.metrics import Edits, align, edits
 from dimts.evaluate.phone_labels import word_labels
@@ -34,8 +35,8 @@ class Gold:
     """A list of words with their right pronunciations."""
 
     words: Mapping[str, tuple[Phones, ...]]
-    unreadable: tuple[str, ...] = ()
-    """Rows that were passed over, "row n: why"."""
+    unreadable: tuple[Message, ...] = ()
+    """Rows that were skipped, each with its reason."""
 
     @classmethod
     def load(cls, path: Path | str) -> Gold:
@@ -44,9 +45,9 @@ class Gold:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError("evaluate.read", path=path, error=error) from error
+            raise DataError("evaluate.gold_unreadable", path=path, error=error) from error
         words: dict[str, tuple[Phones, ...]] = {}
-        bad = []
+        bad: list[Message] = []
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.startswith("#"):
                 continue
@@ -55,15 +56,15 @@ class Gold:
                 # spaces out: sources write a long consonant as two, and some cut d ʒ apart
                 read = from_ipa("".join(phones.split("\t")[0].split()))
             except TextError as error:
-                bad.append(f"row {number}: {error.message}")
+                bad.append(Message("evaluate.gold_row_unreadable", row=number, reason=error))
                 continue
             if not tab or not read:
-                bad.append(f"row {number}: not word TAB phones")
+                bad.append(Message("evaluate.gold_row_malformed", row=number))
                 continue
             word = unicodedata.normalize("NFC", word.strip())
             words[word] = (*words.get(word, ()), _scored(read))
         if not words:
-            raise DataError("evaluate.holds_no_pronunciation", path=path)
+            raise DataError("evaluate.gold_empty", path=path)
         return cls(words, tuple(bad))
 
 

@@ -2,7 +2,7 @@
 
 The network comes in the wheel `speechmos` (Microsoft, MIT) and is run by onnxruntime; the package itself is not
 imported, as that would need librosa. DNSMOS was taught on noisy English speech: compare voices with it, do not
-quote it as a mean opinion score of Amharic listeners.
+quote it as a mean opinion score of Amharic recognisers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def quality(wave: Wave) -> Quality:
     """DNSMOS of a wave. AudioError for an empty one, MissingExtra without speechmos or onnxruntime."""
     samples = np.clip(wave.resample(RATE).samples, -1.0, 1.0)
     if not len(samples):
-        raise AudioError("evaluate.nothing_hear_wave")
+        raise AudioError("evaluate.silent_wave")
     size = int(_SECONDS * RATE)
     if len(samples) < size:
         samples = np.tile(samples, -(-size // len(samples)))[:size]

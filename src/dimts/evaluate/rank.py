@@ -2,7 +2,7 @@
 
 Each sentence gets one figure, its worth from 0 to 100, so that voices can be compared sentence by sentence:
 
-    45 %    intelligible     phone error rate, none counts 1 and 0.7 counts 0, which is babble to the listener
+    45 %    intelligible     phone error rate, none counts 1 and 0.7 counts 0, which is babble to the recogniser
     15 %    without faults   nothing cut, repeated, made up, swallowed
     15 %    alike            likeness to the speaker, 0.5 counts 0 and 0.9 counts 1
     15 %    foreseen         how far the speaker's own recording of it surprises the model (foresight.py): none
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from dimts.base.errors import DataError
+from dimts.base.messages import Message
 from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better, share
 from dimts.evaluate.measure import MeasuredSentence
 
@@ -118,7 +119,7 @@ class Ranking:
     order: tuple[Standing, ...]
     chance: float
     """That the first is better than the second; nan with one voice."""
-    why: tuple[str, ...]
+    why: tuple[Message, ...]
     """Lines for people."""
 
     @property
@@ -137,7 +138,7 @@ class Ranking:
             "best": self.best.name,
             "clear": self.clear,
             "chance_better_than_second": None if math.isnan(self.chance) else round(self.chance, 4),
-            "why": list(self.why),
+            "why": [one.as_dict() | {"text": one.line("en")} for one in self.why],
             "order": [one.as_dict() for one in self.order],
         }
 
@@ -146,11 +147,15 @@ def rank(voices: Mapping[str, Sequence[MeasuredSentence]]) -> Ranking:
     """Order voices that said the same sentences. DataError for none, or for voices with unlike lists."""
     lists = {tuple(one.name for one in measured) for measured in voices.values()}
     if len(lists) != 1 or not next(iter(lists)):
-        raise DataError("evaluate.no_voices_said_same")
+        raise DataError("evaluate.no_common_sentences")
     standings = sorted((_stand(name, measured) for name, measured in voices.items()), key=lambda one: -one.worth.mean)
     if len(standings) == 1:
         only = standings[0]
-        return Ranking((only,), math.nan, (f"{only.name} is the only voice: worth {only.worth}", _faults_line(only)))
+        return Ranking(
+            (only,),
+            math.nan,
+            (Message("evaluate.only_voice", name=only.name, score=str(only.worth)), _faults_line(only)),
+        )
     first, second = standings[:2]
     # chance_better asks for the lower mean
     chance = chance_better([-worth(one) for one in voices[first.name]], [-worth(one) for one in voices[second.name]])
@@ -180,8 +185,16 @@ def _stand(name: str, measured: Sequence[MeasuredSentence]) -> Standing:
     return Standing(name, bootstrap([worth(one) for one in measured]), figures, means, ordered)
 
 
-def _why(first: Standing, second: Standing, chance: float) -> list[str]:
-    lines = [f"{first.name} is best: worth {first.worth} of 100, before {second.name} with {second.worth}"]
+def _why(first: Standing, second: Standing, chance: float) -> list[Message]:
+    lines = [
+        Message(
+            "evaluate.best_voice",
+            name=first.name,
+            score=str(first.worth),
+            second=second.name,
+            second_score=str(second.worth),
+        )
+    ]
     gains = {
         name: WEIGHTS[name] * (first.parts[name] - second.parts[name])
         for name in WEIGHTS
@@ -195,20 +208,17 @@ def _why(first: Standing, second: Standing, chance: float) -> list[str]:
     ahead = [text for name, text in words.items() if gains[name] > 0]
     behind = [text for name, text in words.items() if gains[name] < 0]
     if ahead:
-        lines.append(f"it is ahead in: {', '.join(ahead)}")
+        lines.append(Message("evaluate.ahead_in", parts=ahead))
     if behind:
-        lines.append(f"it is behind in: {', '.join(behind)}")
-    if chance >= LEVEL:
-        lines.append(f"the lead is clear: it wins in {100 * chance:.0f} % of samples of the sentences")
-    else:
-        lines.append(
-            f"the lead is not clear: it wins in only {100 * chance:.0f} % of samples of the sentences; "
-            "more sentences, or a listening test (dimts evaluate listen), would tell"
-        )
+        lines.append(Message("evaluate.behind_in", parts=behind))
+    code = "evaluate.lead_clear" if chance >= LEVEL else "evaluate.lead_not_clear"
+    lines.append(Message(code, chance=100 * chance))
     lines.append(_faults_line(first))
     return lines
 
 
-def _faults_line(one: Standing) -> str:
-    found = ", ".join(f"{kind} {count}" for kind, count in one.fault_counts.items())
-    return f"faults of {one.name}, in sentences: {found or 'none'}"
+def _faults_line(one: Standing) -> Message:
+    found = [f"{kind} {count}" for kind, count in one.fault_counts.items()]
+    if not found:
+        return Message("evaluate.no_faults_of", name=one.name)
+    return Message("evaluate.faults_of", name=one.name, faults=found)

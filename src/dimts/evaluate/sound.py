@@ -97,7 +97,7 @@ def mcd_db(wave: Wave, reference: Wave) -> float:
     """
     for one in (wave, reference):
         if not len(one.samples) or not np.any(one.samples):
-            raise AudioError("evaluate.nothing_hear_wave")
+            raise AudioError("evaluate.silent_wave")
     return warp(cepstra(wave), cepstra(reference)).mean
 
 

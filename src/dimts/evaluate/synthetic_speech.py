@@ -1,4 +1,4 @@
-"""What the listener is taught on: invented words in many formant voices, spoilt as real rooms and microphones do.
+"""What the recogniser is taught on: invented words in many formant voices, spoilt as real rooms and microphones do.
 
     for wave, phones in lessons(random.Random(1), LessonSettings()): ...
 

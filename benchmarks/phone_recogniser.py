@@ -1,10 +1,11 @@
-"""How well the listener hears real speakers, before and after it was taught some, and which planted errors it finds.
+"""How well the recogniser hears real speakers, before and after it was taught some, and which planted errors it finds.
 
-    PYTHONPATH=. python benchmarks/listener.py [--speech FOLDER] [--strangers te] [--thirds 0 1 2] [--keep FOLDER]
+    PYTHONPATH=. python benchmarks/phone_recogniser.py [--speech FOLDER] [--strangers te] [--thirds 0 1 2] \
+        [--keep FOLDER]
 
 A project is made of the speakers whose names do not begin with `--strangers`, but each third clip of those who have
 twelve or more. Errors are planted in these clips, and in half of those of the strangers, where a segmenter taught by
-all recordings finds the phones: the best borders that can be had without a hand. For each of the thirds a listener is
+all recordings finds the phones: the best borders that can be had without a hand. For each of the thirds a recogniser is
 taught anew, so that each clip is tried once by one that never heard it. Prints one JSON line; counts are of all thirds
 together.
 """
@@ -26,9 +27,9 @@ from tests.evaluate.planted import Clip, Tally, corpus, project_of, try_real
 RATES = ("as heard", "without length", "of classes")
 
 
-def rates(listener: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
+def rates(recogniser: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
     recorded = [(lambda wave=wave: wave, [s for word in word_labels(words) for s in word]) for wave, words in clips]
-    return dict(zip(RATES, held_out(listener, recorded).values(), strict=True))
+    return dict(zip(RATES, held_out(recogniser, recorded).values(), strict=True))
 
 
 def figures(tally: Tally) -> dict[str, object]:
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--thirds", type=int, nargs="+", default=[0, 1, 2], help="which are kept apart in turn")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
-        "--keep", type=Path, help="folder of the taught listeners; one that is there is not taught again"
+        "--keep", type=Path, help="folder of the taught recognisers; one that is there is not taught again"
     )
     chosen = parser.parse_args()
     seconds: list[int] = []
@@ -75,15 +76,15 @@ def main() -> None:
                 seconds.append(round(time.process_time() - begun))
             minutes.append(round(sum(wave.seconds for clips in speech.taught.values() for wave, _ in clips) / 60, 1))
             apart = [clip for speaker in speech.own for clip in speaker.apart]
-            for name, listener in (("shipped", PhoneRecogniser.load()), ("taught", PhoneRecogniser.load(where))):
-                heard.setdefault(f"{name}, speakers never taught", []).append(rates(listener, speech.strangers))
-                heard.setdefault(f"{name}, clips kept apart", []).append(rates(listener, apart))
+            for name, recogniser in (("shipped", PhoneRecogniser.load()), ("taught", PhoneRecogniser.load(where))):
+                heard.setdefault(f"{name}, speakers never taught", []).append(rates(recogniser, speech.strangers))
+                heard.setdefault(f"{name}, clips kept apart", []).append(rates(recogniser, apart))
                 for who, speakers in (("taught", speech.own), ("never taught", speech.foreign)):
                     tally = tallies.setdefault(f"{name}, speakers {who}", Tally())
-                    try_real(listener, speakers, speech.planter, tally)
+                    try_real(recogniser, speakers, speech.planter, tally)
             print({name: figures(tally) for name, tally in tallies.items()}, flush=True)
     out = {
-        "benchmark": "listener",
+        "benchmark": "recogniser",
         "minutes_taught": minutes,
         "cpu_seconds_to_teach": seconds,
         "phone_errors": heard,
