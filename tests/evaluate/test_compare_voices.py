@@ -109,7 +109,7 @@ def test_alike_voices_are_not_called_apart(project: Project, speaker: Speaker) -
     found = run(project, {"one": Overtrained(speaker, 0.0), "same": Overtrained(speaker, 0.0)})
     assert found.ranking.chance == 0.5
     assert not found.ranking.clear
-    assert any("not clear" in line for line in found.ranking.why)
+    assert any(line.code == "evaluate.lead_not_clear" for line in found.ranking.why)
 
 
 def test_what_was_spoken_is_not_spoken_again_until_the_voice_changes(project: Project, speaker: Speaker) -> None:
