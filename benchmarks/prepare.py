@@ -27,8 +27,9 @@ from dimts.audio.wave import Wave, join
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings
+from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.prepare import prepare
 from dimts.text.g2p.rules import Rules
 
 TEXT = (

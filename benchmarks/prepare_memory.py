@@ -26,7 +26,8 @@ import soundfile
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.context import PrepareSettings
+from dimts.data.prepare import prepare
 from dimts.text.g2p.rules import Rules
 
 TEXT = (

@@ -29,7 +29,7 @@ def test_the_new_settings_are_the_defaults_and_every_key_is_explained(tmp_path: 
 
 
 def test_every_table_reads_back_as_its_defaults(tmp_path: Path) -> None:
-    from dimts.data.prepare import PrepareSettings
+    from dimts.data.context import PrepareSettings
     from dimts.server.settings import ServeSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dimts.audio.level import high_pass
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import ConfigError, DataError
-from dimts.data import forced_alignment as warping
 from dimts.data.forced_alignment import ALIGNERS, Line, align, find_aligner, sentences
 from dimts.data.segment import Piece, SegmentSettings
 from dimts.data.text_match import Matcher
@@ -201,51 +200,56 @@ def test_a_reader_who_stopped_early(speech: Any, tmp_path: Path, read: int) -> N
     assert all(piece.doubts[0].kind == "line_without_speech" for piece in unread)
 
 
-def plainly_warped(heard: Any, said: Any, paces: tuple[float, float], free_start: bool, whole: bool) -> list[int]:
-    """The same warp, cell by cell: the best way to each cell, and where it came from."""
-    rows, columns = len(heard), len(said)
-    slack = warping._SLACK_SECONDS / warping.FRAME_SECONDS
-    ahead = warping._INTRO_SECONDS / warping.FRAME_SECONDS if free_start else slack
-    best: dict[tuple[int, int], float] = {}
-    came: dict[tuple[int, int], tuple[int, int] | None] = {}
-    for n in range(rows):
-        for m in range(columns):
-            if not whole and (n - m * paces[1] > ahead or (rows >= columns * paces[0] and n - m * paces[0] < -slack)):
-                continue
-            cost = 1.0 - float(heard[n] @ said[m])
-            ways: list[tuple[float, tuple[int, int] | None]] = [
-                (best.get((n - 1, m - 1), np.inf) + 2 * cost, (n - 1, m - 1)),
-                (best.get((n - 1, m), np.inf) + cost + warping._STAND_COST, (n - 1, m)),
-                (best.get((n, m - 1), np.inf) + cost + warping._STAND_COST, (n, m - 1)),
-            ]
-            if m == 0 and (n == 0 or (free_start and n < ahead)):
-                ways[0] = (cost + warping._SKIP_COST * n, None)
-            best[n, m], came[n, m] = min(ways, key=lambda way: way[0])
-    ends = {n: best.get((n, columns - 1), np.inf) / (n + columns) for n in range(rows)}
-    if not whole and min(ends.values()) == np.inf:
-        return []
-    at: tuple[int, int] | None = (rows - 1 if whole else min(ends, key=lambda n: ends[n]), columns - 1)
-    over: dict[int, int] = {}
-    while at is not None:
-        over.setdefault(at[1], at[0])
-        at = came[at]
-    return [over[m] for m in range(columns)]
+@pytest.mark.parametrize(
+    ("name", "read"), [("formant_rate_1.8", 8), ("real_fast_reader", 5), ("recording_ends_early", 2)]
+)
+def test_fast_readers_and_an_early_end(shared: Path, name: str, read: int) -> None:
+    """`read` lines of the script are spoken; the others are named, each once."""
+    folder = shared / "cases" / "data" / "align"
+    texts = [part for line in (folder / f"{name}.txt").read_text("utf-8").splitlines() for part in sentences(line)]
+    path = folder / f"{name}.ogg"
+    pieces = align(path, detect_speech(path), lines_of(texts), Matcher(), SETTINGS)
+    assert [piece.text for piece in pieces if piece.seconds > 0.3] == texts[:read]
+    assert [piece.text for piece in pieces if piece.doubts] == texts[read:]
+    assert {issue.kind for piece in pieces for issue in piece.doubts} <= {"line_without_speech"}
 
 
-@given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.booleans(), st.booleans(), st.booleans())
-@settings(max_examples=150, deadline=None)
-def test_a_warp_is_that_of_the_plain_recursion(
-    seed: int, rows: int, columns: int, narrow: bool, free_start: bool, whole: bool
-) -> None:
-    rng = np.random.default_rng(seed)
-    heard, said = (rng.standard_normal((count, 6)) for count in (rows, columns))
-    heard, said = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (heard, said))
-    paces = warping._NARROW if narrow else warping._WIDEST
-    with pytest.MonkeyPatch.context() as patch:  # so short that the band is felt
-        patch.setattr(warping, "_SLACK_SECONDS", 0.6)
-        patch.setattr(warping, "_INTRO_SECONDS", 2.4)
-        expected = plainly_warped(heard, said, paces, free_start, whole)
-        assume(expected)  # else the end was out of reach
-        found = warping.warp(heard.astype(np.float32), said.astype(np.float32), paces,
-                             free_start=free_start, whole=whole)  # fmt: skip
-    assert found.tolist() == expected
+@pytest.mark.parametrize("pace", [1.0, 1.3])
+def test_what_is_not_in_the_script_and_what_is_not_read_are_left_out(speech: Any, tmp_path: Path, pace: float) -> None:
+    """Other speech in front, a line read twice, two lines skipped, music in the middle; at any pace."""
+    texts = [speech.sentence(index + 3) for index in range(9)]
+    noise = np.random.default_rng(3).standard_normal(24_000 * 6).astype(np.float32)
+    music = np.sin(np.cumsum(440 + 200 * np.sin(np.arange(24_000 * 6) / 9_000)) * 2 * np.pi / 24_000)
+    parts, truth, at = [], {}, 0.0
+
+    def add(wave: Wave, text: str = "") -> None:
+        nonlocal at
+        gap = Wave.silence(0.7, 24_000)
+        if text:
+            truth.setdefault(text, (at + 0.7, at + 0.7 + wave.seconds))
+        parts.extend([gap, wave])
+        at += gap.seconds + wave.seconds
+
+    def read(text: str) -> Wave:
+        wave = speech.said(text, "f2").wave.resample(24_000)
+        return Wave(wave.resample(round(24_000 * pace)).samples, 24_000)
+
+    add(read(speech.sentence(30)))
+    for number, text in enumerate(texts):
+        if number in (4, 5):
+            continue
+        add(read(text), text)
+        if number == 2:
+            add(read(text))
+        if number == 6:
+            add(Wave((0.1 * music + 0.01 * noise).astype(np.float32), 24_000))
+    path = speech.room(join(parts), 0.0, 0.6, -60.0).save(tmp_path / "take.wav")
+    activity = detect_speech(path)
+    pieces = align(path, activity, lines_of(texts), Matcher(), SETTINGS)
+    spoken = {piece.text: piece for piece in pieces if piece.seconds > 0.3}
+    assert set(spoken) >= set(truth) - {texts[2]}
+    assert not {texts[4], texts[5]} & set(spoken)
+    for text, piece in spoken.items():
+        if text != texts[2]:
+            start, end = truth[str(text)]
+            assert min(end, piece.end_seconds) - max(start, piece.start_seconds) > 0.8 * (end - start)

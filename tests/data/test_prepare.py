@@ -25,8 +25,9 @@ from dimts.base.files import write_bytes
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings
+from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.prepare import prepare
 from dimts.data.segment import SegmentSettings
 from dimts.data.vad import detect_speech
 
@@ -358,6 +359,10 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
 ) -> None:
     folder = corpus(4 * moments)
     assert kill_9(project, folder, moments, seed=moments) >= moments // 2
+    lines = (project.clips / ".journal.jsonl").read_bytes().split(b"\n")[:-1]
+    noted = [json.loads(line)["work"] for line in lines]
+    assert len(noted) > 1
+    assert len(set(noted)) == len(noted)  # nothing that was done is done again
     prepare(project, [folder])
     whole = Project.create(tmp_path / "whole", (project.root / "dimts.toml").read_text(encoding="utf-8"))
     prepare(whole, [folder])
@@ -374,6 +379,19 @@ def test_a_torn_line_of_the_journal_is_done_again(project: Project, corpus: Corp
     (project.clips / ".journal.jsonl").write_text(lines[0] + "\n" + lines[1][:80], encoding="utf-8")
     assert prepare(project, [folder]).kept == 3
     assert not (project.clips / ".journal.jsonl").exists()
+
+
+def test_a_recording_that_was_deleted_takes_its_clips_along(project: Project, corpus: Corpus) -> None:
+    corpus(3).rename(project.recordings / "set")
+    prepare(project)
+    first, *rest = Manifest.read(project.manifest)
+    (project.root / first.source).unlink()
+    table = project.recordings / "set" / "metadata.tsv"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if first.name not in line), encoding="utf-8")
+    prepare(project)
+    assert [row.id for row in Manifest.read(project.manifest)] == [row.id for row in rest]
+    assert not (project.root / first.path).exists()
 
 
 @pytest.mark.parametrize("wrong", ["jobs = 0", "job = 1", "check.tolerate = ['low_snrr']", "clean.denoise = 3.0"])

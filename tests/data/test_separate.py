@@ -13,8 +13,9 @@ import pytest
 from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.data.clean import CleanSettings, clean
+from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.prepare import prepare
 from dimts.data.separate import find_weights, voice_of
 
 

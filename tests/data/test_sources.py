@@ -138,13 +138,22 @@ def test_a_text_that_is_no_text_sets_its_recording_aside(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [("", "no rows"), ("a\nb\n", "columns"), ("a|hello\nb|world\n", "Amharic")],
+    ("content", "code"),
+    [
+        ("", "data.no_rows"),
+        ("a\nb\n", "data.columns_unclear"),
+        ("a|hello\nb|world\n", "data.no_amharic_column"),
+        ("\udcff|ሰላም", "data.not_utf8_file"),
+    ],
 )
-def test_a_table_nobody_could_read_is_an_error(tmp_path: Path, content: str, message: str) -> None:
-    write(tmp_path / "metadata.csv", content)
-    with pytest.raises(SourceError, match=message):
-        list(find_recordings([tmp_path]))
+def test_a_table_nobody_could_read_is_named_and_the_rest_goes_on(tmp_path: Path, content: str, code: str) -> None:
+    (tmp_path / "metadata.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
+    sound(tmp_path / "c.wav")
+    table, good = find_recordings([tmp_path])
+    assert (good.name, good.problem) == ("c", None)
+    assert table.problem is not None
+    assert table.problem.message.code == "data.table_passed_over"
+    assert table.problem.message.parameters["reason"].code == code
 
 
 def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:

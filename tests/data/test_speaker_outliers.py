@@ -15,8 +15,9 @@ from dimts.audio.likeness import WIDTH, embed
 from dimts.audio.wave import Wave
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings, verdict
+from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.prepare import prepare
 from dimts.data.speaker_outliers import find_outliers, middle, packed, unpacked
 
 LIMIT = CheckSettings().speaker_spreads

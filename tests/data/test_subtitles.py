@@ -32,7 +32,37 @@ cues = st.lists(st.builds(Cue, st.sampled_from(["ሀ", "ለ", "ሐ", "ሀ ለ"])
     ],
 )
 def test_only_what_is_spoken_stays(raw: str, spoken: str, speaker: str) -> None:
-    assert spoken_text(raw) == (spoken, speaker)
+    found = spoken_text(raw)
+    assert (found.text, found.speaker) == (spoken, speaker)
+
+
+@pytest.mark.parametrize(
+    ("raw", "spoken", "speaker", "several"),
+    [
+        ("- ሰላም\n- ደህና", "ሰላም ደህና", "", True),
+        ("አበበ፦ ሰላም\nከበደ፦ ደህና", "ሰላም ደህና", "", True),
+        ("አበበ ከበደ፦ ሰላም", "ሰላም", "አበበ ከበደ", False),
+        ("እንዲህ አለ፦ ሰላም", "እንዲህ አለ፦ ሰላም", "", False),
+        ("ሰዓቱ 3:15 ነው", "ሰዓቱ 3:15 ነው", "", False),
+        ("#አበበ እና #ከበደ መጡ", "አበበ እና ከበደ መጡ", "", False),
+        ("# ላ ላ ላ #", "", "", False),
+        ("{\\p1}m 0 0 l 9 9{\\p0}", "", "", False),
+        ("ሰላም &amp; ጤና", "ሰላም & ጤና", "", False),
+        ("Good morning everybody\nሰላም ለሁሉም", "ሰላም ለሁሉም", "", False),
+    ],
+)
+def test_who_speaks_and_what_is_no_speech(raw: str, spoken: str, speaker: str, several: bool) -> None:
+    found = spoken_text(raw)
+    assert (found.text, found.speaker, found.several_speakers) == (spoken, speaker, several)
+
+
+def test_cues_of_one_time_do_not_vanish() -> None:
+    two, issues = in_order([Cue("ሀ", 1.0, 2.0), Cue("ለ", 1.0, 2.0)])
+    assert two == (Cue("ሀ ለ", 1.0, 2.0, "", True),)
+    assert [issue.kind for issue in issues] == ["subtitles_same_time"]
+    one, issues = in_order([Cue("hello", 1.0, 2.0), Cue("ለ", 1.0, 2.0), Cue("ሐ", 3.0, 4.0)])
+    assert [cue.text for cue in one] == ["ለ", "ሐ"]
+    assert [issue.kind for issue in issues] == ["subtitles_other_language"]
 
 
 @given(cues)
@@ -84,7 +114,8 @@ def test_every_kind_of_file_is_read(tmp_path: Path, name: str, content: str) -> 
     (cue,), doubts = read_subtitles(tmp_path / name)
     assert cue.text.endswith("ሰላም")
     assert (cue.start_seconds, cue.end_seconds) == (1.0, 2.0)
-    assert doubts == ()
+    assert cue.speaker == "አበበ"
+    assert {issue.kind for issue in doubts} <= {"subtitles_labels"}
 
 
 @pytest.mark.parametrize(

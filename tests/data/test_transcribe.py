@@ -18,8 +18,9 @@ from dimts.base.errors import ConfigError, DataError
 from dimts.base.project import Project
 from dimts.cli.main import main
 from dimts.data import transcribe
+from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.prepare import prepare
 from dimts.data.transcribe import (
     TranscribeSettings,
     Transcript,

@@ -12,8 +12,9 @@ from dimts.audio.wave import Wave, join
 from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings
+from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.prepare import PrepareSettings, prepare
+from dimts.data.prepare import prepare
 from dimts.data.split import SplitSettings
 from dimts.data.vad import detect_speech_in
 

@@ -102,7 +102,7 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @of("toml")
 def test_toml_is_a_valid_setting(block: Block) -> None:
     from dimts.base.config import from_table
-    from dimts.data.prepare import PrepareSettings
+    from dimts.data.context import PrepareSettings
     from dimts.server.settings import ServeSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings

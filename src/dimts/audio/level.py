@@ -27,6 +27,8 @@ CLIP_LEVEL = 0.985
 """Of full scale. Lossy coding moves clipped tops a little, so exactly 1.0 would miss most."""
 CLIP_RUN = 3
 """Samples in a row at the top before it counts as clipping; a single peak may touch it."""
+CLIP_SPREAD = 0.05
+"""Difference between the largest and the least sample of a flat top; more is a float beyond full scale."""
 HIGH_PASS_HERTZ = 60.0
 """Below the lowest speaking voice (about 70 Hz), above hum of air and desks."""
 LOUDNESS_LUFS = -23.0
@@ -139,7 +141,12 @@ def clipped_share(wave: Wave) -> float:
     top = np.abs(wave.samples) >= CLIP_LEVEL
     if not top.any():
         return 0.0
-    return sum(end - start for start, end in _runs(top) if end - start >= CLIP_RUN) / len(top)
+    flat = (
+        (start, end)
+        for start, end in _runs(top)
+        if end - start >= CLIP_RUN and np.ptp(np.abs(wave.samples[start:end])) <= CLIP_SPREAD
+    )
+    return sum(end - start for start, end in flat) / len(top)
 
 
 def frame_levels(wave: Wave, frame: float = FRAME_SECONDS, hop: float = HOP_SECONDS) -> npt.NDArray[np.float64]:

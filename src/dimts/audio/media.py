@@ -1,11 +1,12 @@
-"""Any medium → blocks of mono samples: sound files by libsndfile, every other container by PyAV.
+"""Read any sound or video file as blocks of mono samples: sound files by libsndfile, every other container by PyAV.
 
     with Medium.open("talk.mp4") as medium:      # no ffmpeg program is needed
         for block in medium.blocks():            # [T] float32, about ten seconds each
 
-A file of any length is read in one pass in constant memory. Whatever cannot be trusted is an
-AudioError with a remedy: missing, empty, corrupt, cut short, without sound, or with samples that are
-not numbers. What a header promises is never allocated in advance.
+A file of any length is read in one pass in constant memory. Sound lies where its presentation times say: a late start
+and a hole are silence. Where libsndfile fails, finds nothing, or differs from the packets by more than 1 %, PyAV
+decides. Whatever cannot be trusted is an AudioError with a remedy: missing, empty, corrupt, cut short, without sound,
+or with samples that are not numbers. What a header promises is never allocated in advance.
 """
 
 from __future__ import annotations
@@ -22,19 +23,36 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.base.errors import AudioError
+from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 
 Samples = npt.NDArray[np.float32]
 
 BLOCK_SECONDS = 10.0
-MAX_RATE = 768_000
-"""Hz; no recorder goes beyond it, so more means a corrupt header."""
+MIN_RATE, MAX_RATE = 2_000, 768_000
+"""Hz; no recorder goes beyond them, so less or more means a corrupt header."""
 SHORTFALL_SECONDS = 0.25
 """A file may end this much before the length in its header (encoders round); more means it was cut short."""
 CONTAINER_SHORTFALL_SECONDS = 2.0
 """The same for a film, whose last packet may last, and whose tracks may differ, by a moment."""
+_LENGTH_TOLERANCE = 0.01
+"""Share by which the length in an MPEG header may differ from its packets."""
+_HOLE_SECONDS = 0.1
+"""Packets further apart than this have silence between them."""
+_MAX_JOINS = 20
+"""Packets that may be no sound in a file whose length is not known."""
+_MAX_HOLE_SECONDS = 4 * 3600.0
+_FREE_START = ("mpegts", "mpeg", "flv", "rm", "asf")
+"""Containers whose times begin anywhere; in the others they begin at 0."""
+_LANGUAGES = ("am", "amh")
+"""Language of the track that is taken where there are several."""
+_CANCELS = 0.03
+"""Share of the channels' power that is left in their mean where they cancel each other (-15 dB)."""
 _STREAMED_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFF - 8, 0x7FFFFFFF, 0x80000000, 0x7FFFF000)
 """Sizes that programs write into a RIFF header when they cannot know the length (pipes)."""
+_HEADER_BYTES = 200
+"""A sound file without sound is no longer."""
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 """The longest page there can be."""
 _RAW_SUFFIXES = (".raw", ".pcm")
@@ -45,9 +63,11 @@ class _Decoder(Protocol):
     channels: int
     frames: int | None
     codec: str
+    length_known: bool
+    layout: tuple[str, ...]
 
     def read(self) -> Iterator[Samples]:
-        """Blocks of [T] mono samples."""
+        """Blocks of [C, T] samples."""
 
     def close(self) -> None:
         """Give the file back."""
@@ -71,6 +91,7 @@ class Medium:
     def __init__(self, path: Path, decoder: _Decoder) -> None:
         self.path = path
         self._decoder = decoder
+        self._mixer = _Mixer(decoder.layout)
 
     @classmethod
     def open(cls, path: Path | str) -> Medium:
@@ -80,7 +101,7 @@ class Medium:
         decoder, refusal = _by_soundfile(path)
         if decoder is None:
             decoder = _by_av(path, refusal)
-        if not 0 < decoder.rate <= MAX_RATE or decoder.channels < 1:
+        if not MIN_RATE <= decoder.rate <= MAX_RATE or decoder.channels < 1:
             rate, channels = decoder.rate, decoder.channels
             decoder.close()
             raise AudioError("audio.impossible_format", path=path, channels=channels, rate=rate)
@@ -98,15 +119,26 @@ class Medium:
         """Samples a second."""
         return self._decoder.rate
 
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """What was odd about the sound, as far as it has been read."""
+        found = []
+        if self._mixer.cancels:
+            found.append(Issue("channels_cancel", Message("audio.channels_cancel", channels=self._decoder.channels)))
+        if not self._decoder.length_known:
+            found.append(Issue("length_unknown", Message("audio.length_unknown")))
+        return tuple(found)
+
     def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[Samples]:
         """The sound as mono blocks [T] float32 of `seconds` (the last is shorter).
 
-        Channels are averaged. Raises AudioError at the place where the file turns out to be empty,
-        broken, cut short, or to hold NaN or infinite samples.
+        Channels are mixed down (ITU-R BS.775), without those that cancel. Raises AudioError at the place where the
+        file turns out to be empty, broken, cut short, or to hold NaN or infinite samples.
         """
         size = max(1, round(seconds * self.rate))
         done, kept, held = 0, [], 0
-        for piece in self._decoder.read():
+        for channels in self._decoder.read():
+            piece = self._mixer.mono(channels)
             if not np.isfinite(piece).all():
                 where = (done + held) / self.rate
                 raise AudioError("audio.not_finite", path=self.path, where=where)
@@ -172,6 +204,8 @@ class _SoundFile:
         self.codec: str = f"{self._file.format.lower()}/{self._file.subtype.lower()}"
         frames: int = self._file.frames
         self.frames = _riff_frames(path, frames) if 0 <= frames < 2**62 else None
+        self.length_known = self.frames is not None
+        self.layout = _WAV_LAYOUTS.get(self.channels, ())
         self._cut_short = _ogg_is_cut(path)
 
     def read(self) -> Iterator[Samples]:
@@ -184,7 +218,7 @@ class _SoundFile:
                 if self._cut_short:
                     raise AudioError("audio.ogg_cut_short", path=self._path)
                 return
-            yield _average(piece.T)
+            yield piece.T
 
     def close(self) -> None:
         self._file.close()
@@ -193,13 +227,13 @@ class _SoundFile:
 class _Av:
     """m4a, mp4, mkv, webm and every other container of FFmpeg's libraries, through PyAV."""
 
-    def __init__(self, path: Path, library: Any) -> None:
+    def __init__(self, path: Path, library: Any, *, length_known: bool) -> None:
         self._path, self._library = path, library
         self._container = library.open(str(path), metadata_errors="ignore")
         if not self._container.streams.audio:
             self._container.close()
             raise AudioError("audio.no_sound_track", path=path)
-        stream = self._container.streams.audio[0]
+        stream = _chosen(self._container.streams.audio)
         if stream.codec_context is None:
             self._container.close()
             raise AudioError("audio.unknown_codec", path=path)
@@ -208,8 +242,14 @@ class _Av:
         self.rate: int = stream.rate or 0
         self.channels: int = stream.channels or 0
         self.codec: str = f"{self._container.format.name.split(',')[0]}/{stream.codec_context.name}"
-        seconds = float(stream.duration * stream.time_base) if stream.duration else None
+        seconds = _track_seconds(stream, alone=len(self._container.streams) == 1)
         self.frames = round(seconds * self.rate) if seconds else None
+        self.length_known = length_known and bool(seconds or (self._container.duration or 0) > 0)
+        self.layout = tuple(channel.name for channel in stream.layout.channels) if stream.layout else ()
+        start = self._container.start_time
+        free = start and any(name in self._container.format.name.split(",") for name in _FREE_START)
+        self._begin = start / library.time_base if free else 0.0
+        self._done = self._passed_over = 0
 
     def read(self) -> Iterator[Samples]:
         resampler = self._library.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.rate)
@@ -220,41 +260,146 @@ class _Av:
                     last = max(last, float(packet.pts * packet.time_base))
                 if packet.stream.index != self._stream.index:
                     continue
-                for frame in packet.decode():
+                for frame in self._decoded(packet):
+                    yield from self._silence_before(frame)
                     for piece in resampler.resample(frame):
-                        yield _average(piece.to_ndarray())
+                        self._done += piece.samples
+                        yield piece.to_ndarray()
             for piece in resampler.resample(None):
-                yield _average(piece.to_ndarray())
+                yield piece.to_ndarray()
         except self._library.error.FFmpegError as error:
             raise AudioError("audio.corrupt", path=self._path, reason=error.strerror) from error
-        promised = (self._container.duration or 0) / self._library.time_base
+        promised = self._begin + (self._container.duration or 0) / self._library.time_base
         if promised - last > CONTAINER_SHORTFALL_SECONDS:
             raise AudioError("audio.cut_short", path=self._path, seconds=last, promised=promised)
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        """The frames of a packet. Where a second file was joined on, its header is no sound and passed over."""
+        try:
+            frames: list[Any] = packet.decode()
+        except self._library.error.InvalidDataError:
+            if self.length_known or self._passed_over >= _MAX_JOINS:
+                raise
+            self._passed_over += 1
+            return []
+        return frames
+
+    def _silence_before(self, frame: Any) -> Iterator[Samples]:
+        """What is missing between the sound so far and the time of a frame."""
+        if frame.pts is None or frame.time_base is None:
+            return
+        hole = float(frame.pts * frame.time_base) - self._begin - self._done / self.rate
+        if hole > _MAX_HOLE_SECONDS:
+            raise AudioError("audio.corrupt", path=self._path, reason=Message("audio.wrong_times"))
+        if hole <= _HOLE_SECONDS:
+            return
+        left = round(hole * self.rate)
+        self._done += left
+        while left > 0:
+            size = min(left, round(BLOCK_SECONDS * self.rate))
+            yield np.zeros((max(1, self.channels), size), np.float32)
+            left -= size
 
     def close(self) -> None:
         self._container.close()
 
 
-def _average(channels: npt.NDArray[np.float32]) -> Samples:
-    """[C, T] → [T]."""
-    mono: Samples = channels[0].copy() if len(channels) == 1 else channels.mean(axis=0, dtype=np.float32)
-    return mono
+def _track_seconds(stream: Any, *, alone: bool) -> float | None:
+    """The length of a track: Matroska's own statement, else the container's where it holds nothing else."""
+    try:
+        hours, minutes, rest = str(stream.metadata.get("DURATION", "")).split(":")
+        seconds = float(hours) * 3600 + float(minutes) * 60 + float(rest)
+    except ValueError:
+        seconds = float(stream.duration * stream.time_base) if stream.duration and alone else 0.0
+    return seconds if seconds > 0 else None
 
 
-def _by_soundfile(path: Path) -> tuple[_Decoder | None, str]:
+def _chosen(streams: Any) -> Any:
+    """The Amharic track, else the default one, else the first."""
+    for stream in streams:
+        if str(stream.metadata.get("language", "")).lower() in _LANGUAGES:
+            return stream
+    return next((stream for stream in streams if "default" in str(stream.disposition).lower()), streams[0])
+
+
+_WAV_LAYOUTS = {
+    3: ("FL", "FR", "FC"),
+    4: ("FL", "FR", "BL", "BR"),
+    5: ("FL", "FR", "FC", "BL", "BR"),
+    6: ("FL", "FR", "FC", "LFE", "BL", "BR"),
+    8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
+}
+"""Channels of a sound file by their number, in the order of RIFF and of FLAC (RFC 9639, 9.1.3)."""
+_WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
+_SURROUND = 0.354
+"""Weight of the channels at the sides and behind: what is spoken is in front (ITU-R BS.775-4, to mono)."""
+
+
+class _Mixer:
+    """Mixes channels down to one."""
+
+    def __init__(self, layout: tuple[str, ...]) -> None:
+        weights = np.array([_WEIGHTS.get(name, _SURROUND) for name in layout], np.float32)
+        self._weights = weights / weights.sum() if len(layout) > 2 and weights.any() else None
+        self._apart = self._together = 0.0
+        """Power of two channels, and of their mean, summed over the sound so far."""
+        self.cancels = False
+        """Whether two channels cancel each other in their mean."""
+
+    def mono(self, channels: npt.NDArray[np.float32]) -> Samples:
+        """[C, T] → [T]."""
+        if len(channels) == 1:
+            return channels[0].copy()
+        if len(channels) == 2:
+            mean: Samples = channels.mean(axis=0, dtype=np.float32)
+            with np.errstate(invalid="ignore", over="ignore"):
+                self._apart += float(np.square(channels, dtype=np.float64).sum()) / 2
+                self._together += float(np.square(mean, dtype=np.float64).sum())
+            self.cancels = self._together < _CANCELS * self._apart
+            return channels[0].copy() if self.cancels else mean
+        if self._weights is not None and len(self._weights) == len(channels):
+            mixed: Samples = np.tensordot(self._weights, channels, axes=1).astype(np.float32)
+            return mixed
+        average: Samples = channels.mean(axis=0, dtype=np.float32)
+        return average
+
+
+def _by_soundfile(path: Path) -> tuple[_Decoder | None, str | None]:
+    """The decoder, or why there is none; None where libsndfile knows a false length."""
     if path.suffix.lower() in _RAW_SUFFIXES:  # libsndfile would ask for a rate that nobody knows
-        return None, "raw samples without a header"
+        return None, ""
     library = require("soundfile", "audio")
     try:
-        return _SoundFile(path, library), ""
+        decoder = _SoundFile(path, library)
     except library.LibsndfileError as error:
         return None, str(error.error_string)
+    if _length_is_false(path, decoder):
+        decoder.close()
+        return None, None
+    return decoder, ""
 
 
-def _by_av(path: Path, refusal: str) -> _Decoder:
+def _length_is_false(path: Path, decoder: _SoundFile) -> bool:
+    """Whether libsndfile would not read all there is: no length in the header, or one that the packets contradict."""
+    if not decoder.frames:
+        return path.stat().st_size > _HEADER_BYTES
+    if "mpeg" not in decoder.codec:
+        return False
     library = require("av", "audio")
     try:
-        return _Av(path, library)
+        with library.open(str(path), metadata_errors="ignore") as container:
+            (stream, *_) = container.streams.audio
+            seconds = sum(float(one.duration * one.time_base) for one in container.demux(stream) if one.duration)
+    except (library.error.FFmpegError, ValueError):
+        return False
+    promised = decoder.frames / decoder.rate
+    return abs(seconds - promised) > max(_LENGTH_TOLERANCE * promised, SHORTFALL_SECONDS)
+
+
+def _by_av(path: Path, refusal: str | None) -> _Decoder:
+    library = require("av", "audio")
+    try:
+        return _Av(path, library, length_known=refusal is not None)
     except library.error.FFmpegError as error:
         reason = "; ".join(filter(None, (refusal, error.strerror)))
         raise AudioError("audio.not_media", path=path, reason=reason) from error

@@ -67,7 +67,7 @@ def prepare(
 
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
-    from dimts.data.prepare import PrepareSettings
+    from dimts.data.context import PrepareSettings
     from dimts.data.prepare import prepare as run
 
     home = Project.open(project)

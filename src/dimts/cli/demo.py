@@ -49,8 +49,9 @@ def demo(
     from dimts.base.project import Project, ProjectSettings
     from dimts.cli.new import template
     from dimts.cli.output import progress_bar, show
+    from dimts.data.context import PrepareSettings
     from dimts.data.manifest import Manifest
-    from dimts.data.prepare import PrepareSettings, prepare
+    from dimts.data.prepare import prepare
     from dimts.train.fine_tune import fine_tune
     from dimts.train.settings import TrainSettings
 

@@ -162,7 +162,7 @@ def _transcribe(home: Project, name: str, model: str) -> Callable[[Wave], str]:
     """A wave to fidel, by the recogniser of that name. ConfigError, MissingExtra, DataError as it raises them."""
     from dataclasses import replace
 
-    from dimts.data.prepare import PrepareSettings
+    from dimts.data.context import PrepareSettings
     from dimts.data.transcribe import transcriber
 
     settings = replace(home.settings("data", PrepareSettings).transcribe, by=name)

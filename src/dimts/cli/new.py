@@ -43,7 +43,7 @@ def template(project: object, recipe: str = "") -> str:
     """
     from dimts.base.config import from_table, read_toml, to_toml
     from dimts.base.plugins import resolve
-    from dimts.data.prepare import PrepareSettings
+    from dimts.data.context import PrepareSettings
     from dimts.server.settings import ServeSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings

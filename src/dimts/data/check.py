@@ -71,11 +71,19 @@ KINDS: dict[str, Kind] = {
     "heard_often": Kind(True, Message("data.mend_heard_often")),
     "other_speaker": Kind(True, Message("data.mend_other_speaker")),
     "several_speakers": Kind(True, Message("data.mend_several_speakers")),
+    # a person
+    "dropped": Kind(True, Message("data.mend_dropped")),
     # the subtitles
     "subtitles_out_of_order": Kind(False, Message("data.mend_subtitles_out_of_order")),
     "subtitles_backwards": Kind(False, Message("data.mend_subtitles_backwards")),
     "subtitles_overlap": Kind(False, Message("data.mend_subtitles_overlap")),
     "subtitles_rolling": Kind(False, Message("data.mend_subtitles_rolling")),
+    "subtitles_same_time": Kind(False, Message("data.mend_subtitles_same_time")),
+    "subtitles_other_language": Kind(False, Message("data.mend_subtitles_other_language")),
+    "subtitles_labels": Kind(False, Message("data.mend_subtitles_labels")),
+    # the sound file
+    "length_unknown": Kind(False, Message("data.mend_length_unknown")),
+    "channels_cancel": Kind(False, Message("data.mend_channels_cancel")),
 }
 """Every kind of doubt there is, in the order of reports."""
 SET_KINDS = frozenset(
@@ -141,6 +149,10 @@ def judged(row: Utterance, settings: CheckSettings) -> Utterance:
     """The row kept or set aside by its doubts. Without a clip, or without a text, nothing can be kept."""
     against = tuple(dict.fromkeys(doubt.kind for doubt in row.doubts if settings.sets_aside(doubt.kind)))
     usable = bool(row.path and row.text and row.seconds > 0)
+    if row.decision == "drop":
+        against = ("dropped",)
+    elif row.decision == "keep" and usable:
+        against = ()
     if not usable and not against:  # a tolerated kind cannot make a clip out of nothing
         against = tuple(dict.fromkeys(doubt.kind for doubt in row.doubts)) or ("no_text" if row.path else "no_audio",)
     return replace(row, against=against, kept=not against, split=row.split if not against else "")

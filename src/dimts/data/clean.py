@@ -84,6 +84,9 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
                     3.0,
                 )
             )
+    elif (peak := peak_dbfs(wave)) > 0.0:  # a float beyond full scale, which a clip cannot hold
+        wave = wave.gain(PEAK_DBFS - peak)
+        steps.append(f"level {PEAK_DBFS - peak:+.1f} dB")
     return Cleaned(wave, tuple(steps), loudness, tuple(doubts))
 
 

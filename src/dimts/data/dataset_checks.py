@@ -20,13 +20,13 @@ from dimts.data.transcribe import favourites
 def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
     """Earlier rows in their places, those of the same recordings replaced, new ones behind.
 
-    A row that a person corrected stays as it is. A recording that was moved is known by its content.
+    A row that a person corrected, kept or dropped stays as it is. A recording that was moved is known by its content.
     """
     by_source: dict[tuple[str, str], list[Utterance]] = {}
     for row in fresh:
         by_source.setdefault((row.source, row.name), []).append(row)
     old = {row.id: row.split for row in before}
-    corrected = [row for row in before if row.by == "person"]
+    corrected = [row for row in before if row.by == "person" or row.decision]
     keys = {row.recording: (row.source, row.name) for row in fresh}
     out: dict[str, Utterance] = {}
     for row in before:

@@ -1,13 +1,17 @@
-"""A long recording and its script, line by line → which line is spoken where.
+"""Place the lines of a script in a long recording (forced alignment), line by line.
 
-The formant voice reads the script; its speech and the recording's, both without their silences, are warped onto each
-other in windows of some minutes, each beginning where the one before was sure. That says about where each line
-ends; the border itself is put into a silence near there. Lines between which nobody pauses stay together, and a
-line to which nothing was spoken is named. Whether a clip really says its line is for `match` to judge.
+The formant voice reads the script; cepstra of its speech and of the recording's, both without their silences, are
+compared in windows of some minutes, each beginning where the one before was sure. A Viterbi search places every line
+that was read, in order; speech that no line matches (an introduction, music, a line read twice) costs nothing, and a
+line that nothing matches stays unplaced. How slowly the reader reads is estimated from the recording. A border is then
+moved into a silence near by; lines between which nobody pauses stay together. Whether a clip really says its line is
+for `text_match` to judge.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dimts.audio.alignment import cosine_distance, mean_cost, place_lines
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import DataError
 from dimts.base.issue import Issue
@@ -28,39 +33,45 @@ from dimts.data.text_match import HOP_SECONDS, RATE, Features, Matcher, Words, b
 from dimts.data.vad import SpeechActivity
 
 _COARSE = 3
-"""Frames of `match` that make one of these: 60 ms."""
+"""Frames of `text_match` that make one of these: 60 ms."""
 _CONTEXT = 2
 FRAME_SECONDS = _COARSE * HOP_SECONDS
 WINDOW_SECONDS = 120.0
-"""Of script read in one window."""
+"""Seconds of script placed in one window."""
 _SURE_SHARE = 0.7
-"""Of a window, that is taken; what lies behind is warped again in the next one."""
+"""Share of a window that is taken; what lies behind is placed again in the next one."""
 _ROOM = 1.6
-"""Speech heard for a window, against the script's own length: people read slower than the formant voice."""
+"""Seconds of speech taken for a window, for each second that its script takes the formant voice."""
 _INTRO_SECONDS = 60.0
 """Unscripted speech that may come before the first line."""
 _SLACK_SECONDS = 15.0
-"""Unscripted speech that may come later on."""
-_ENOUGH_SHARE = 0.85
-"""Of the script's own length at the reader's pace, that must be left of a recording which holds all of it."""
-_STAND_COST = 0.2
-"""Of standing still in one while the other goes on, for each frame: keeps warps from collapsing."""
-_WIDEST, _NARROW = (0.5, 2.0), (0.8, 1.25)
-"""How slow and how fast a reader may be against the formant voice; and against how they have read so far."""
-_SKIP_COST = 0.5
-"""Of each frame of the recording that comes before the script."""
+"""Unscripted speech that may come later on, in one window."""
+_MAX_SEARCH_SECONDS = 900.0
+"""Speech in which the lines of a window are looked for, before they count as not read."""
+_PACES = (0.55, 0.65, 0.75, 0.87, 1.0, 1.18, 1.4, 1.65)
+"""Seconds a reader may take for a second of the formant voice: what is tried before the pace is known."""
+_STEP_COST = 0.1
+"""Cost of each frame at which a reader is slower or faster than the pace."""
+_MARGIN = 0.05
+"""Share by which a line must match better than other texts do."""
+_LENIENCY = 0.15
+"""Share by which a line may match worse where its neighbours leave just as much speech as it needs."""
+_AS_MUCH = (0.7, 1.4)
+"""How much that is, as a share of what the line takes at the reader's pace."""
+_DECOY_FRAMES = 1000
+"""Frames of the recording with which other texts are compared, to learn how well any text matches it."""
+_MIN_OTHER_SECONDS = 0.6
+"""Shorter unscripted speech between two lines belongs to them."""
 _REACH_SECONDS = 1.2
-"""How far from where the warp says a border may be put."""
+"""How far from where the search says a border may be put."""
 _APART_COST = 4.0
-"""Of a border a second away from where the warp says."""
+"""Cost of a border a second away from where the search says."""
 _PAUSE_GAIN = 3.0
-"""Of a border in a silence of a second; more is not gained."""
+"""Gain of a border in a silence of a second or more."""
 _KEPT_SECONDS = 300.0
-"""Of speech around where the warp says, in which the end of a line is looked for."""
+"""Seconds of speech around where the search says, in which the end of a line is looked for."""
 _TOGETHER_COST = 3.0
-"""Of leaving two lines together."""
-
-Costs = npt.NDArray[np.float32]
+"""Cost of leaving two lines together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,107 +128,204 @@ def sentences(text: str) -> list[str]:
     return out
 
 
+Place = tuple[float, float] | None
+"""Where a line is spoken, in seconds of speech (the silences taken out); None where it was not found."""
+
+
 def align(
     path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, settings: SegmentSettings
 ) -> list[Piece]:
-    """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with a doubt."""
+    """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with an issue."""
     spoken = [line for line in lines if line.words]
     if not activity.speech:
         return [_unspoken(line, 0.0) for line in lines]
-    ends = _ends(path, activity, spoken, matcher, find_aligner(settings.aligner)) if spoken else []
-    borders = _into_silences(activity, ends)
+    places = _Placement(path, activity, spoken, matcher, find_aligner(settings.aligner)).places() if spoken else []
+    pieces = _pieces(activity, spoken, places, settings)
+    pieces += [Piece(0.0, 0.0, line.text, line.speaker, None, ()) for line in lines if not line.words]
+    return sorted(pieces, key=lambda piece: piece.start_seconds)
+
+
+def _pieces(
+    activity: SpeechActivity, lines: Sequence[Line], places: Sequence[Place], settings: SegmentSettings
+) -> list[Piece]:
+    """Placed lines → pieces between silences; what lies between them and was not in the script is left out."""
     pieces: list[Piece] = []
-    held: list[Line] = []
+    ends: list[float] = []
+    members: list[Line | None] = []  # None: speech that is not in the script
+    for line, place in zip(lines, places, strict=True):
+        if place is None:
+            pieces.append(_unspoken(line, _recording_time(activity, ends[-1] if ends else 0.0)))
+            continue
+        if not ends:
+            ends.append(place[0])
+        elif place[0] - ends[-1] > _MIN_OTHER_SECONDS:
+            ends.append(place[0])
+            members.append(None)
+        ends.append(place[1])
+        members.append(line)
+    total = sum(end - start for start, end in activity.speech)
+    if ends and total - ends[-1] > _MIN_OTHER_SECONDS:
+        ends.append(total)
+        members.append(None)
+    borders = _into_silences(activity, ends)
     first = borders[0] if borders and borders[0] is not None else 0
-    for line, border in zip(spoken, borders[1:], strict=True):
-        held.append(line)
+    held: list[Line] = []
+    for member, border in zip(members, borders[1:], strict=True):
+        held += [member] if member else []
         if border is None:
             continue
-        if border > first:
+        if border > first and held:
             text, speakers = " ".join(one.text for one in held), {one.speaker for one in held}
-            pieces.append(
-                bordered(activity, first, border, text, settings, speakers.pop() if len(speakers) == 1 else "")
-            )
+            speaker = speakers.pop() if len(speakers) == 1 else ""
+            pieces.append(bordered(activity, first, border, text, settings, speaker))
         else:
             at = activity.speech[min(first, len(activity.speech) - 1)][0]
             pieces += [_unspoken(one, at) for one in held]
         first, held = border, []
-    at = activity.speech[-1][1] if activity.speech else 0.0
-    pieces += [_unspoken(one, at) for one in held]
-    for line in lines:
-        if not line.words:
-            pieces.append(Piece(0.0, 0.0, line.text, line.speaker, None, ()))
-    return sorted(pieces, key=lambda piece: piece.start_seconds)
+    return pieces + [_unspoken(one, activity.speech[-1][1]) for one in held]
 
 
 def _unspoken(line: Line, at: float) -> Piece:
-    doubt = Issue("line_without_speech", Message("data.line_without_speech", at=at))
-    return Piece(at, at, line.text, line.speaker, None, (doubt,))
+    issue = Issue("line_without_speech", Message("data.line_without_speech", at=at))
+    return Piece(at, at, line.text, line.speaker, None, (issue,))
 
 
-# --- where the lines end, about -------------------------------------------------------------------
+def _recording_time(activity: SpeechActivity, spoken_seconds: float) -> float:
+    """Seconds of speech → the time in the recording at which so much has been spoken."""
+    for start, end in activity.speech:
+        if spoken_seconds <= end - start:
+            return start + spoken_seconds
+        spoken_seconds -= end - start
+    return activity.speech[-1][1]
 
 
-def _ends(
-    path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, aligner: Aligner | None
-) -> list[float]:
-    """Where the first line begins and where each ends, in seconds of speech (the silences taken out)."""
-    starts = np.array([start for start, _ in activity.speech])
-    lengths = np.array([end - start for start, end in activity.speech])
-    before = np.concatenate([[0.0], np.cumsum(lengths)])  # speech before each span
-    total = float(before[-1])
-    window: list[Piece] = []
+# --- where the lines are, about -------------------------------------------------------------------
 
-    def windows() -> Iterator[Piece]:
-        while window:
-            yield window[-1]
 
-    ends: list[float] = []
-    done, at, heard_so_far, said_so_far, pace = 0, 0.0, 0.0, 0.0, 1.0
-    paces = _WIDEST
-    window.append(Piece(0.0, 0.0, None))
-    waves = cut(path, windows(), RATE)
-    while done < len(lines) and total - at > FRAME_SECONDS * 4:
-        said: list[Features] = []
-        while done + len(said) < len(lines) and sum(map(len, said)) * HOP_SECONDS < WINDOW_SECONDS:
-            said.append(matcher.said(lines[done + len(said)].words))
-        borders = np.cumsum([len(frames) * HOP_SECONDS for frames in said])
-        last = done + len(said) == len(lines)
-        room = min(total, at + _ROOM * float(borders[-1]) + (_SLACK_SECONDS if ends else _INTRO_SECONDS))
-        first_span, last_span = (int(np.searchsorted(before, t, side="right")) - 1 for t in (at, room - 1e-6))
-        begin, finish = starts[first_span] + (at - before[first_span]), starts[last_span] + (room - before[last_span])
-        window[-1] = Piece(float(begin), float(finish), None)
-        heard = _speech_only(next(waves), activity, float(begin))
-        whole = last and room - at < _SLACK_SECONDS
-        # far less speech than the script needs: it ended before the script
-        ended = room == total and heard.seconds < _ENOUGH_SHARE * float(borders[-1]) * pace
-        if aligner is None:
-            path_rows = warp(
-                _coarse(base_features(heard)),
-                _coarse(normalised(np.concatenate(said))),
-                paces,
-                free_start=not ends,
-                whole=whole or ended,
-                ended=ended,
-            )
-            columns = np.minimum((borders / FRAME_SECONDS).astype(int), len(path_rows) - 1)
-            placed = np.concatenate([path_rows[:1], path_rows[columns]]) * FRAME_SECONDS
-        else:
-            words = [line.words for line in lines[done : done + len(said)]]
-            placed = _placed(aligner.place(heard, words, first=not ends, last=last), len(said), heard.seconds)
-        found = at + placed[1:]
-        if not ends:
-            ends.append(at + float(placed[0]))
-        sure = len(said) if last else max(1, int(np.searchsorted(borders, _SURE_SHARE * borders[-1])))
-        ends += [float(one) for one in found[:sure]]
-        read, written = float(found[sure - 1] - ends[-sure - 1]), float(borders[sure - 1])
-        heard_so_far, said_so_far = heard_so_far + read, said_so_far + written
-        pace = max(heard_so_far, FRAME_SECONDS) / said_so_far
-        paces = (_NARROW[0] * pace, _NARROW[1] * pace)
-        done, at = done + sure, float(found[sure - 1])
-    ends = ends or [0.0]
-    ends += [total] * (len(lines) + 1 - len(ends))  # the recording ended before the script
-    return ends
+class _Placement:
+    """One recording in which the lines of a script are placed, window by window."""
+
+    def __init__(
+        self, path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, aligner: Aligner | None
+    ) -> None:
+        self._path, self._activity, self._matcher, self._aligner = path, activity, matcher, aligner
+        self._lines = lines
+        self._starts = np.array([start for start, _ in activity.speech])
+        lengths = np.array([end - start for start, end in activity.speech])
+        self._before = np.concatenate([[0.0], np.cumsum(lengths)])  # speech before each span
+        self._total = float(self._before[-1])
+        self._heard_seconds = self._script_seconds = 0.0
+        """Seconds of placed lines in the recording, and as the formant voice reads them."""
+        self._windows: list[Piece] = []
+        self._waves: Iterator[Wave] | None = None
+
+    def places(self) -> list[Place]:
+        """For each line where it is spoken."""
+        places: list[Place] = []
+        at = passed = 0.0  # where the window begins; speech passed over since the last line that was found
+        while len(places) < len(self._lines) and self._total - at > 4 * FRAME_SECONDS:
+            script = self._script(len(places))
+            borders = np.cumsum([len(frames) * HOP_SECONDS for frames in script])
+            last = len(places) + len(script) == len(self._lines)
+            first = not any(places)
+            slack = _INTRO_SECONDS if first else _SLACK_SECONDS
+            end = min(self._total, at + _ROOM * float(borders[-1]) + slack)
+            found = self._window(at, end, script, len(places), first=first, last=last)
+            sure = len(script) if last else max(1, int(np.searchsorted(borders, _SURE_SHARE * borders[-1])))
+            hits = [number for number, place in enumerate(found) if place is not None]
+            if end < self._total:
+                if not hits and passed < _MAX_SEARCH_SECONDS:
+                    passed += (end - at) / 2
+                    at += (end - at) / 2
+                    continue
+                if hits and last:
+                    sure = hits[-1] + 1  # what follows may be spoken later
+                elif hits and hits[0] >= sure:
+                    sure = hits[0]
+            if not hits:
+                at, passed = at - passed, 0.0
+            for place, frames in zip(found[:sure], script, strict=False):
+                places.append(place)
+                if place is not None:
+                    at, passed = place[1], 0.0
+                    self._heard_seconds += place[1] - place[0]
+                    self._script_seconds += len(frames) * HOP_SECONDS
+        return places + [None] * (len(self._lines) - len(places))
+
+    def _script(self, first: int) -> list[Features]:
+        """Cepstra of the lines from `first` on, for one window."""
+        script: list[Features] = []
+        while first + len(script) < len(self._lines) and sum(map(len, script)) * HOP_SECONDS < WINDOW_SECONDS:
+            script.append(self._matcher.reference_features(self._lines[first + len(script)].words))
+        return script
+
+    def _window(
+        self, at: float, end: float, script: list[Features], number: int, *, first: bool, last: bool
+    ) -> list[Place]:
+        """Where the lines of a window are, in seconds of speech. DataError from an aligner that breaks its contract."""
+        spans = [int(np.searchsorted(self._before, t, side="right")) - 1 for t in (at, end - 1e-6)]
+        begin, finish = (self._starts[span] + t - self._before[span] for span, t in zip(spans, (at, end), strict=True))
+        heard = _speech_only(self._read(float(begin), float(finish)), self._activity, float(begin))
+        if self._aligner is not None:
+            words = [line.words for line in self._lines[number : number + len(script)]]
+            times = _placed(self._aligner.place(heard, words, first=first, last=last), len(script), heard.seconds)
+            pairs = itertools.pairwise(times.tolist())
+            return [(at + a, at + b) if b - a > FRAME_SECONDS else None for a, b in pairs]
+        frames = coarse(base_features(heard))
+        known = self._script_seconds > _INTRO_SECONDS / 4
+        paces = (self._heard_seconds / self._script_seconds,) if known else _PACES
+        tried = [_placed_at(frames, script, pace, self._matcher) for pace in paces]
+        _, spans_found = min(tried, key=lambda one: one[0])
+        return [span and (at + span[0] * FRAME_SECONDS, at + span[1] * FRAME_SECONDS) for span in spans_found]
+
+    def _read(self, begin: float, finish: float) -> Wave:
+        """A stretch of the recording; going back opens the file anew."""
+        if self._waves is None or (self._windows and begin < self._windows[-1].start_seconds):
+            self._windows = []
+
+            def windows(asked: list[Piece]) -> Iterator[Piece]:
+                while asked:
+                    yield asked[-1]
+
+            self._waves = cut(self._path, windows(self._windows), RATE)
+        self._windows.append(Piece(begin, finish, None))
+        return next(self._waves)
+
+
+def _placed_at(
+    heard: Features, script: Sequence[Features], pace: float, matcher: Matcher
+) -> tuple[float, list[tuple[int, int] | None]]:
+    """The cost of the best placement at a pace, and the frames of each line (None: not found)."""
+    stretched = [at_pace(frames, pace) for frames in script]
+    said = coarse(normalised(np.concatenate(stretched)))
+    borders = np.minimum(np.cumsum([0, *map(len, stretched)]) // _COARSE, len(said))
+    borders[-1] = len(said)
+    sample = heard[:_DECOY_FRAMES]
+    decoys = at_pace(matcher.other_speech(math.ceil(len(sample) * _COARSE / pace)), pace)
+    level = mean_cost(cosine_distance(sample, coarse(normalised(decoys))), _STEP_COST)
+    costs = cosine_distance(heard, said) - np.float32((1.0 - _MARGIN) * level)
+    cost, spans = place_lines(costs, borders, _STEP_COST)
+    _fill(spans, costs - np.float32(_LENIENCY * level), borders)
+    return cost, spans
+
+
+def _fill(spans: list[tuple[int, int] | None], costs: Features, borders: npt.NDArray[np.int64]) -> None:
+    """Place lines that were not found where their found neighbours leave just as much speech as they need."""
+    found = [number for number, span in enumerate(spans) if span is not None]
+    for before, after in itertools.pairwise([-1, *found]):
+        first = before + 1
+        start, end = spans[before] if before >= 0 else None, spans[after]
+        if first == after or end is None or (before >= 0 and start is None):
+            continue
+        rows = slice(start[1] if start else 0, end[0])
+        columns = slice(int(borders[first]), int(borders[after]))
+        share = (rows.stop - rows.start) / (columns.stop - columns.start)
+        if not _AS_MUCH[0] <= share <= _AS_MUCH[1]:
+            continue
+        _, inner = place_lines(costs[rows, columns], borders[first : after + 1] - columns.start, _STEP_COST)
+        if all(inner):
+            for number, span in enumerate(inner, start=first):
+                spans[number] = span and (span[0] + rows.start, span[1] + rows.start)
 
 
 def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[np.float64]:
@@ -234,7 +342,7 @@ def _speech_only(wave: Wave, activity: SpeechActivity, begin: float) -> Wave:
     return join(parts) if parts else wave
 
 
-def _coarse(base: Features) -> Features:
+def coarse(base: Features) -> Features:
     """[F, …] frames of 60 ms with their neighbours, of unit length."""
     count = max(1, len(base) // _COARSE)
     base = np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
@@ -247,88 +355,10 @@ def _coarse(base: Features) -> Features:
     return unit
 
 
-def warp(
-    heard: Features,
-    said: Features,
-    paces: tuple[float, float],
-    *,
-    free_start: bool,
-    whole: bool,
-    ended: bool = False,
-) -> npt.NDArray[np.int64]:
-    """[M] the frame of `heard` [N, D] at which each frame of `said` [M, D] is over, along the best warp.
-
-    The path stays between two `paces` (frames heard for each frame said), give or take _SLACK_SECONDS. With
-    `free_start` it may begin in the first minute of `heard`; unless `whole`, it may end anywhere. If `heard` `ended`
-    before `said` did, what is left of `said` is over at its end. Dynamic time warping by diagonals of the cost matrix,
-    its steps kept in a byte each.
-    """
-    distance: Costs = (1.0 - heard @ said.T).astype(np.float32).ravel()  # [N * M]
-    rows, columns = len(heard), len(said)
-    apart = max(columns - 1, 1)  # of neighbours on a diagonal, in `distance`
-    lows, highs = _band(rows, columns, paces, free_start=free_start, whole=whole)
-    steps = np.zeros((rows + columns - 1, rows), np.uint8)
-    # row n stands at n + 1; what lies beside the band of a diagonal is never reached
-    before, last, new = np.full((3, rows + 2), np.inf, np.float32)
-    ends: Costs = np.full(rows, np.inf, np.float32)
-    stops: Costs = np.full(columns, np.inf, np.float32)  # of the whole of `heard`, by how much of `said` is over
-    intro = min(rows, round(_INTRO_SECONDS / FRAME_SECONDS)) if free_start else 1
-    for number, (low, high) in enumerate(zip(lows, highs, strict=True)):
-        if low < high:
-            corner = number + low * (columns - 1)
-            cost = distance[corner : corner + (high - low - 1) * apart + 1 : apart]
-            down, across = last[low:high], last[low + 1 : high + 1]
-            straight = before[low:high] + 2 * cost
-            if number < intro and high == number + 1:
-                straight[-1] = cost[-1] + _SKIP_COST * number  # a beginning: column 0
-            bent = np.minimum(down, across) + cost + np.float32(_STAND_COST)
-            np.minimum(straight, bent, out=new[low + 1 : high + 1])
-            np.multiply(1 + (across < down), bent < straight, out=steps[number, low:high], casting="unsafe")
-        new[low] = new[high + 1] = np.inf
-        if low == number - columns + 1 < high:
-            ends[low] = new[low + 1] / (low + columns)
-        if low < high == rows:
-            stops[number - rows + 1] = new[rows] / (number + 1)
-        before, last, new = last, new, before
-    row = rows - 1 if whole else int(np.argmin(ends))
-    said_to = int(np.argmin(stops)) + 1 if ended else columns
-    over = _walked_back(steps, row, said_to, free_start)
-    return np.concatenate([over, np.full(columns - said_to, row, np.int64)])
-
-
-def _band(
-    rows: int, columns: int, paces: tuple[float, float], *, free_start: bool, whole: bool
-) -> tuple[list[int], list[int]]:
-    """For each diagonal n + m of the cost matrix, its first row within reach and the one behind its last."""
-    number = np.arange(rows + columns - 1)
-    low, high = np.maximum(0, number - columns + 1), np.minimum(rows, number + 1)
-    if not whole:
-        slack = (_INTRO_SECONDS if free_start else _SLACK_SECONDS) / FRAME_SECONDS
-        # n - m * pace stays under the slack, and over minus the slack
-        high = np.minimum(high, np.floor((slack + number * paces[1]) / (1 + paces[1])).astype(int) + 1)
-        if rows >= columns * paces[0]:  # the recording does not end before the script
-            slack = _SLACK_SECONDS / FRAME_SECONDS
-            low = np.maximum(low, np.ceil((number * paces[0] - slack) / (1 + paces[0])).astype(int))
-    return np.minimum(low, rows).tolist(), high.tolist()
-
-
-def _walked_back(steps: npt.NDArray[np.uint8], row: int, columns: int, free_start: bool) -> npt.NDArray[np.int64]:
-    over = np.zeros(columns, np.int64)
-    column = columns - 1
-    over[column] = row
-    while column > 0 or (row > 0 and not free_start):
-        step = steps[row + column, row]
-        if step == 0:
-            if column == 0:  # the beginning
-                break
-            row, column = row - 1, column - 1
-            over[column] = row
-        elif step == 1:
-            row -= 1
-        else:
-            column -= 1
-            over[column] = row
-    return over
+def at_pace(frames: Features, pace: float) -> Features:
+    """[F, …] → [F · pace, …]: the nearest frames, as somebody reads who takes `pace` times as long."""
+    count = max(1, round(len(frames) * pace))
+    return frames[np.minimum((np.arange(count) / pace).astype(int), len(frames) - 1)]
 
 
 # --- into the silences ----------------------------------------------------------------------------

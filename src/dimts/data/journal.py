@@ -1,4 +1,4 @@
-"""What is done so far, a line for each recording, so that a run that was cut short goes on.
+"""Keep what is done so far, a line for each recording, so that a run that was cut short goes on.
 
 One writer: the journal is locked, and a second run on the same project is told so. A line that was cut in
 the middle is not believed; that recording is done again.
@@ -55,6 +55,7 @@ class Journal:
         try:
             self._file.write(line + "\n")
             self._file.flush()
+            os.fsync(self._file.fileno())  # the clips are on the disk by now: so must be this line
         except OSError as error:
             raise storage_error(error, self._path) or error from error
 
@@ -86,7 +87,7 @@ def _read(path: Path) -> tuple[dict[str, list[Utterance]], int]:
             try:
                 content = json.loads(line)
                 texts = [json.dumps(row) for row in content["rows"]]
-                rows[str(content["work"])] = [parse(text, str(path), number) for text in texts]
+                rows[str(content["work"])] = [parse(text, str(path), number, placed=False) for text in texts]
             except (ValueError, KeyError, TypeError, ManifestError):  # of an older program: done again
                 continue
     return rows, whole_bytes

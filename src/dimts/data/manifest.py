@@ -56,6 +56,8 @@ class Utterance:
     """What was found; `doubts_against` gives those for which it was set aside."""
     against: tuple[str, ...] = ()
     """Kinds of the doubts for which it was set aside; empty when kept."""
+    decision: Literal["keep", "drop", ""] = ""
+    """What a person decided, which stands above the checks."""
     by: By = ""
     """Where the text comes from: "transcript", "subtitle", "script", "whisper", "recogniser", "person"."""
     score: float | None = None
@@ -166,8 +168,8 @@ def line_of(row: Utterance) -> str:
     return json.dumps(row.as_dict(), ensure_ascii=False, allow_nan=False)
 
 
-def parse(line: str, path: str, number: int) -> Utterance:
-    """One JSON line → Utterance; ManifestError names file, row and field."""
+def parse(line: str, path: str, number: int, *, placed: bool = True) -> Utterance:
+    """One JSON line → Utterance; ManifestError names file, row and field. `placed`: a kept row must have a split."""
     try:
         content = json.loads(line)
     except json.JSONDecodeError as error:
@@ -189,7 +191,7 @@ def parse(line: str, path: str, number: int) -> Utterance:
         if name not in values:
             raise ManifestError(path, number, name, Message("data.field_missing"))
     row = Utterance(**values)
-    _validate(row, path, number)
+    _validate(row, path, number, placed)
     return row
 
 
@@ -234,7 +236,7 @@ def _value(hint: Any, name: str, value: Any) -> Any:
     return unicodedata.normalize("NFC", value) if hint is str and name in ("text", "spoken") else value
 
 
-def _validate(row: Utterance, path: str, number: int) -> None:
+def _validate(row: Utterance, path: str, number: int, placed: bool) -> None:
     """What holds between fields: enough to train on a kept row without looking again."""
     if not row.id:
         raise ManifestError(path, number, "id", Message("data.field_empty"))
@@ -244,7 +246,7 @@ def _validate(row: Utterance, path: str, number: int) -> None:
         raise ManifestError(path, number, "seconds", Message("data.seconds_negative"))
     if not row.kept:
         return
-    for name in ("path", "text", "split"):
+    for name in ("path", "text", "split") if placed else ("path", "text"):
         if not getattr(row, name):
             raise ManifestError(path, number, name, Message("data.field_empty_in_kept_row"))
     if row.seconds <= 0:

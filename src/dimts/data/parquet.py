@@ -20,7 +20,8 @@ from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.data.manifest import Manifest, Utterance, parse
-from dimts.data.sources import COLUMNS, SOUND
+from dimts.data.sources import SOUND
+from dimts.data.tables import COLUMNS
 
 _GROUP_ROWS = 256
 _ISSUE_TEXTS = ("kind", "code", "parameters", "text")

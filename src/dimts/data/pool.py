@@ -1,4 +1,4 @@
-"""Recordings over cores: results come back in the order of the recordings, whoever was faster.
+"""Spread recordings over cores: results come back in the order of the recordings, whoever was faster.
 
 A worker is a process of its own with one front end; Ctrl-C is for the parent, which ends its workers.
 """
@@ -9,40 +9,44 @@ import itertools
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
 
 from dimts.base.errors import DataError
 from dimts.base.files import fingerprint
+from dimts.data.context import Context, PrepareTools
 from dimts.data.manifest import Utterance
+from dimts.data.process import process_recording, work_key
 from dimts.data.recording import Recording
-
-if TYPE_CHECKING:
-    from dimts.data.prepare import Context, PrepareTools
 
 _context: Context | None = None
 _tools: PrepareTools | None = None
 _done: frozenset[str] = frozenset()
 
 
+Note = Callable[[str, Sequence[Utterance]], None]
+"""Called with the work key and the rows of a recording as soon as it is done."""
+
+
 def map_ordered(
-    recordings: Sequence[Recording], done: Mapping[str, list[Utterance]], context: Context
+    recordings: Sequence[Recording], done: Mapping[str, list[Utterance]], context: Context, note: Note
 ) -> Iterator[tuple[str, list[Utterance]]]:
-    """(work key, rows) of each recording; rows of `done` as they are."""
+    """(work key, rows) of each recording in order; rows of `done` as they are, the others noted when they are done."""
     keys = frozenset(done)
     if context.settings.jobs == 1 or len(recordings) < 2:
         _start(context, keys)
         for recording in recordings:
             key, rows = _one(recording)
+            if rows is not None:
+                note(key, rows)
             yield key, done[key] if rows is None else rows
         return
-    yield from _spread(recordings, done, context)
+    yield from _spread(recordings, done, context, note)
 
 
 def _spread(
-    recordings: Sequence[Recording], done: Mapping[str, list[Utterance]], context: Context
+    recordings: Sequence[Recording], done: Mapping[str, list[Utterance]], context: Context, note: Note
 ) -> Iterator[tuple[str, list[Utterance]]]:
     jobs = min(context.settings.jobs, len(recordings))
     others = set(multiprocessing.active_children())
@@ -51,17 +55,29 @@ def _spread(
         jobs, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(context, frozenset(done))
     )
     waiting: deque[Future[_Result]] = deque()
+    open_: set[Future[_Result]] = set()  # not yet noted
     rest = iter(recordings)
+
+    def submit(count: int) -> None:
+        for recording in itertools.islice(rest, count):
+            future = pool.submit(_one, recording)
+            waiting.append(future)
+            open_.add(future)
+
     whole = False
     try:
-        for recording in itertools.islice(rest, jobs * _AHEAD):
-            waiting.append(pool.submit(_one, recording))
+        submit(jobs * _AHEAD)
         while waiting:
-            result = waiting.popleft().result()
-            for recording in itertools.islice(rest, 1):
-                waiting.append(pool.submit(_one, recording))
-            key, rows = result
-            yield key, done[key] if rows is None else rows
+            ready, _ = wait(open_, return_when=FIRST_COMPLETED)
+            for future in ready:  # also those behind a recording that takes longer
+                key, rows = future.result()
+                if rows is not None:
+                    note(key, rows)
+                open_.discard(future)
+            while waiting and waiting[0] not in open_:
+                key, rows = waiting.popleft().result()
+                submit(1)
+                yield key, done[key] if rows is None else rows
         whole = True
     except BrokenProcessPool as error:
         raise DataError("data.worker_ended") from error
@@ -90,8 +106,6 @@ def _start(context: Context, done: frozenset[str]) -> None:
 def _one(recording: Recording) -> _Result:
     """The work key, and the rows unless they are known."""
     global _tools
-    from dimts.data.prepare import work, work_key
-
     if _context is None:
         raise RuntimeError("a worker was not started")
     content = ""
@@ -105,4 +119,4 @@ def _one(recording: Recording) -> _Result:
         return key, None
     if _tools is None:
         _tools = _context.tools()
-    return key, work(recording, content, _context, _tools)
+    return key, process_recording(recording, content, _context, _tools)

@@ -1,4 +1,7 @@
-"""A piece cut out of a recording → its row: cleaned, measured, its text read, doubted; its clip written."""
+"""Process one recording: find its speech, cut it in pieces, clean, measure and check each, write the clips.
+
+detect_speech → segment → cut → clean → measure → check → row of the manifest
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,21 @@ from dimts.base.files import write_bytes
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
-from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text
+from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text, judged
+from dimts.data.clean import RATE as CLIP_RATE
 from dimts.data.clean import clean
+from dimts.data.context import Context, PrepareTools, digest, relative
+from dimts.data.forced_alignment import Line, align, sentences
 from dimts.data.manifest import NO_NOISE_DB, Utterance
 from dimts.data.overlap import overlap_share
-from dimts.data.recording import By
-from dimts.data.segment import Piece, shorten_pauses
+from dimts.data.recording import By, Recording
+from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, shorten_pauses, whole
 from dimts.data.speaker_outliers import packed
 from dimts.data.transcribe import TranscribeSettings, judge, transcriber
-from dimts.data.vad import SpeechActivity
+from dimts.data.vad import SpeechActivity, detect_speech
 
 if TYPE_CHECKING:
     from dimts.audio.wave import Wave
-    from dimts.data.prepare import Context, PrepareTools
     from dimts.text.frontend import Frontend
 
 HEARD_HZ = 16_000
@@ -39,7 +44,107 @@ MIN_VOICE_SECONDS = 2.5
 """Less speech says too little of whose it is."""
 
 
-def utterance(
+_WITHOUT_SOUND = frozenset({"line_without_speech", "cue_without_speech"})
+"""Kinds of issues of a text that nobody speaks: there is no clip of it."""
+
+
+def work_key(recording: Recording, content: str, context: Context) -> str:
+    """Fingerprint of all that the rows of a recording are made from."""
+    cues = [[cue.text, cue.start_seconds, cue.end_seconds, cue.speaker, cue.several_speakers] for cue in recording.cues]
+    owner = [recording.speaker, recording.licence, recording.consent, relative(recording.path, context.root)]
+    problem = recording.problem.as_dict() if recording.problem else {}
+    settings = context.settings.transcribe
+    heard = settings.shaping() if settings.by and is_unwritten(recording) else {}
+    return digest([content, recording.name, cues, recording.by, owner, problem, heard, context.fingerprint])[:16]
+
+
+def process_recording(recording: Recording, content: str, context: Context, tools: PrepareTools) -> list[Utterance]:
+    """Process one recording into rows, its clips written. Never empty: what cannot be used says why."""
+    key = digest([content, recording.name])[:16]
+    base = Utterance(
+        id=f"{slug(recording.name)}-{key[:10]}",
+        text=recording.text,
+        speaker=recording.speaker,
+        doubts=recording.notes,
+        by=recording.by,
+        recording=key,
+        name=recording.name,
+        source=relative(recording.path, context.root),
+        origin=recording.origin,
+        licence=recording.licence,
+        consent=recording.consent,
+        work=work_key(recording, content, context),
+    )
+    check = context.settings.check
+    to_hear = bool(context.settings.transcribe.by) and is_unwritten(recording)
+    if recording.problem is not None and not to_hear:
+        return [judged(replace(base, doubts=(*base.doubts, recording.problem)), check)]
+    try:
+        activity = detect_speech(recording.path, context.settings.segment.detector)
+        base = replace(base, doubts=(*base.doubts, *activity.issues))
+        pieces = segment(recording, activity, context.settings.segment, tools)
+        if not pieces:
+            silence = Issue("no_speech", Message("data.no_speech", seconds=activity.seconds))
+            return [judged(replace(base, doubts=(*base.doubts, silence)), check)]
+        rows = []
+        for piece, wave in zip(pieces, cut(recording.path, pieces, CLIP_RATE), strict=True):
+            row = replace(
+                base,
+                id=f"{slug(recording.name)}-{digest([key, round(piece.start_seconds, 2)])[:10]}",
+                text=piece.text or "",
+                speaker=piece.speaker or recording.speaker,
+                start_seconds=piece.start_seconds,
+                end_seconds=piece.end_seconds,
+                score=piece.score,
+                doubts=(*base.doubts, *piece.doubts),
+            )
+            if any(issue.kind in _WITHOUT_SOUND for issue in piece.doubts):  # one cause, one issue
+                rows.append(judged(replace(row, start_seconds=0.0, end_seconds=0.0), check))
+                continue
+            rows.append(judged(process_clip(row, piece, wave, activity, context, tools), check))
+    except AudioError as error:
+        return [judged(replace(base, doubts=(*base.doubts, Issue("unreadable", error.message))), check)]
+    return rows
+
+
+def is_unwritten(recording: Recording) -> bool:
+    """Whether a recogniser may be asked: there is a sound, and nobody has written down what is spoken."""
+    missing = recording.problem is None or recording.problem.kind == "no_text"
+    return missing and not recording.cues and recording.path.is_file()
+
+
+def segment(
+    recording: Recording, activity: SpeechActivity, settings: SegmentSettings, tools: PrepareTools
+) -> list[Piece]:
+    """What is to be cut out of a recording, by what is known of its text.
+
+    Cues with times are cut where they say, a text for the whole file if it is short enough; anything longer
+    is aligned, sentence by sentence.
+    """
+    if recording.cues and all(cue.timed for cue in recording.cues):
+        return by_cues(activity, recording.cues, settings)
+    if not recording.cues:
+        return by_silence(activity, settings)
+    piece = whole(activity, recording.text, settings)
+    if piece is None:
+        return []
+    texts = [(text, cue.speaker) for cue in recording.cues for text in sentences(cue.text)]
+    fits = piece.seconds <= settings.max_seconds
+    if len(texts) < 2 or (fits and recording.by == "transcript"):
+        return [piece]
+    lines = [Line(text, _words(text, tools.frontend), speaker) for text, speaker in texts]
+    return align(recording.path, activity, lines, tools.matcher, settings)
+
+
+def _words(text: str, frontend: Frontend) -> tuple[tuple[str, ...], ...]:
+    """The phones of a text, word by word; none if it cannot be read aloud."""
+    try:
+        return tuple(word.phones for phrase in frontend(text) for word in phrase.words if word.phones)
+    except TextError:
+        return ()
+
+
+def process_clip(
     row: Utterance, piece: Piece, wave: Wave, activity: SpeechActivity, context: Context, tools: PrepareTools
 ) -> Utterance:
     """A cut piece → its row, measured and doubted, its clip written."""

@@ -1,18 +1,15 @@
-"""The nouns of speech data: a Recording is a medium, a Cue what is spoken in it and when, a Clip a piece cut out.
+"""A Recording is a medium with what is known about it, a Cue a text spoken in it and when.
 
-Each carries where it comes from, who speaks and under which licence; nothing here reads a file.
+A Recording carries where it comes from, who speaks and under which licence; nothing here reads a file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dimts.base.issue import Issue
-
-if TYPE_CHECKING:
-    from dimts.audio.wave import Wave
 
 By = Literal["transcript", "subtitle", "script", "whisper", "recogniser", "person", ""]
 """Who says what is spoken: a transcript of the whole file, a subtitle with times, a script without
@@ -30,6 +27,8 @@ class Cue:
     start_seconds: float | None = None
     end_seconds: float | None = None
     speaker: str = ""
+    several_speakers: bool = False
+    """Whether more than one person speaks in it."""
 
     @property
     def timed(self) -> bool:
@@ -66,21 +65,3 @@ class Recording:
     def text(self) -> str:
         """All its text, in order."""
         return " ".join(cue.text for cue in self.cues if cue.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A piece of a recording, between two times of it.
-
-    Example: Clip(wave, 12.25, 14.3, "ሰላም ለዓለም።", score=0.93)
-    """
-
-    wave: Wave
-    start_seconds: float
-    """In the recording."""
-    end_seconds: float
-    text: str | None = None
-    """None: nobody has said what is spoken."""
-    speaker: str = ""
-    score: float | None = None
-    """How well the text fits the sound, 0 to 1; None where it was given for the whole file."""

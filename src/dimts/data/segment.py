@@ -166,7 +166,7 @@ def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSett
             settings,
             speakers.pop() if len(speakers) == 1 else "",
         )
-        if len(speakers) > 1:
+        if len(speakers) > 1 or any(cues[index].several_speakers for index in members):
             piece = replace(piece, doubts=(*piece.doubts, Issue("several_speakers", Message("data.several_speakers"))))
         pieces.append(piece)
     for index, cue in enumerate(cues):

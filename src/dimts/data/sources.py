@@ -1,83 +1,52 @@
-"""Folders, tables and files as people keep them → Recordings with what is known about them.
+"""Find recordings and their texts in folders, tables and files as people keep them.
 
-Understood: metadata tables with a header (id, path, text, speaker … in .csv or .tsv: ours, coqui's,
-Common Voice's), tables without one (LJSpeech and Piper `id|text`, `id|speaker|text`; GPT-SoVITS
-`path|speaker|language|text`), Kaldi's `wav.scp` + `text`, sound or video with a .txt or .lab of the same name beside
-it, and sound alone. A row without its sound, or a text without its recording, is a Recording too, with
-its `problem`: it is set aside with that reason and the rest goes on.
+A recording's text stands in a table (see `tables`), in subtitles or labels, or in a .txt or .lab of the same name; a
+sound alone is a recording without text. Names are compared without case and without composed letters, and the suffix
+of a sound may differ. A row without its sound, a text without its recording, a table or a name that cannot be read is
+a Recording too, with its `problem`: it is set aside with that reason and the rest goes on.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PureWindowsPath
 
 from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import has
+from dimts.data.labels import audacity_labels, seconds
 from dimts.data.recording import Cue, Recording
+from dimts.data.tables import Cells, Rows, read_kaldi, read_table
+from dimts.data.text_files import is_utf8, name_key, read_text, shown
 
-SOUND = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".aiff",
-        ".aif",
-        ".wma",
-        ".amr",
-        ".mp4",
-        ".mkv",
-        ".webm",
-        ".mov",
-        ".avi",
-        ".m4v",
-        ".3gp",
-    ]
-)
-"""Suffixes taken for sound or video when a folder is searched."""
+_SUFFIXES = """
+wav wave w64 rf64 bwf flac mp1 mp2 mp3 mpa ogg oga opus spx m4a m4b m4r aac adts ac3 eac3 dts aiff aif aifc caf
+au snd amr awb gsm wma wv tta ape tak mpc mka voc sph nist sds
+mp4 m4v mkv mk3d webm mov qt avi wmv asf flv f4v 3gp 3g2 ts m2ts mts mpg mpeg vob ogv ogm ogx nut rm rmvb mxf
+"""
+SOUND = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+"""Suffixes taken for sound or video when a folder is searched: what libsndfile and FFmpeg's libraries read."""
 TEXT = (".txt", ".lab")
 """Suffixes of a text beside a recording of the same name."""
 SUBTITLES = (".srt", ".vtt", ".ass", ".ssa")
 TABLES = (
-    *("metadata.tsv", "metadata.csv", "validated.tsv", "train.tsv", "dev.tsv", "test.tsv"),
+    *("metadata.tsv", "metadata.csv", "metadata.jsonl", "validated.tsv", "train.tsv", "dev.tsv", "test.tsv"),
     *("metadata_train.csv", "metadata_eval.csv", "transcript.txt", "transcripts.tsv", "line_index.tsv"),
 )
-"""Names of transcript tables looked for in a folder; also every *.list, and wav.scp beside text."""
-COLUMNS = {
-    "path": [
-        "path",
-        "audio_path",
-        "audio_file",
-        "audio",
-        "file",
-        "file_name",
-        "filename",
-        "wav",
-        "wav_path",
-        "audio_filepath",
-    ],
-    "text": ["text", "sentence", "transcript", "transcription", "raw_text", "normalized_text"],
-    "speaker": ["speaker", "speaker_id", "speaker_name", "client_id"],
-    "id": ["id", "utt_id", "utterance_id", "key", "name"],
-    "licence": ["licence", "license"],
-    "consent": ["consent"],
-}
+"""Usual names of transcript tables; every other file with a suffix of `TABLE_SUFFIXES` is tried as well."""
+TABLE_SUFFIXES = (".list", ".csv", ".tsv", ".jsonl", ".ndjson")
+UNCHECKED_TABLES = ("invalidated.tsv", "other.tsv")
+"""Tables of Common Voice whose clips nobody has confirmed, or people have rejected."""
+NOT_TRANSCRIPTS = ("reported.tsv", "clip_durations.tsv", "validated_sentences.tsv", "unvalidated_sentences.tsv")
+"""Tables of Common Voice without transcripts."""
 _FOLDERS = ("", "wavs", "wav", "audio", "clips", "audios", "recordings")
 """Folders beside a table in which its sounds may lie."""
-Rows = Iterator[tuple[int, dict[str, str] | Message]]
-"""Row numbers with what stands in them by column name, or with what is wrong with the row."""
+_LANGUAGE = re.compile(r"(.+)\.(am|amh|am-[A-Za-z0-9-]+)")
+"""Stem of a subtitle file whose name says its language, as yt-dlp writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,72 +76,189 @@ class RecordingSource:
 def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -> Iterator[Recording]:
     """Every recording of the sources, in a fixed order, each file once.
 
-    Raises SourceError for a source that is not there, or a table that cannot be read at all.
+    Raises SourceError for a source that is not there, or a folder that cannot be listed.
     """
     known = known or Known()
-    seen: set[tuple[Path, str]] = set()
+    seen: dict[tuple[Path, str], str] = {}
     for source in sources:
         path = Path(source)
         if not path.exists():
-            raise SourceError("data.no_such_source", path=path)
-        for recording in _folder(path, known) if path.is_dir() else _file(path, known):
+            raise SourceError("data.no_such_source", path=shown(path))
+        for recording in _in_folder(path, known) if path.is_dir() else _in_file(path, known):
             key = (recording.path.absolute(), recording.name)
             if key not in seen:
-                seen.add(key)
+                seen[key] = recording.text
                 yield recording
+            elif recording.problem is None and seen[key] and recording.text not in ("", seen[key]):
+                other = Message("data.other_text_before", name=recording.name)
+                yield replace(
+                    recording, name=f"{recording.name}-{len(seen)}", problem=Issue("transcript_row", other), cues=()
+                )
 
 
-def _folder(folder: Path, known: Known) -> Iterator[Recording]:
-    """Tables first, then what no table names, then the folders inside."""
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise SourceError("data.unreadable_folder", folder=folder, reason=error.strerror) from error
-    named: set[Path] = set()
-    tables = [entry for entry in entries if entry.is_file() and _is_table(entry)]
-    for table in tables:
-        for recording in _table(table, known):
+# --- folders --------------------------------------------------------------------------------------
+
+
+class _Listing:
+    """The files of folders by name, each folder read once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, tuple[dict[str, Path], dict[str, Path]]] = {}
+
+    def sound(self, folder: Path, name: str) -> Path | None:
+        """The sound in a folder that a name means: with its suffix, else with another one or none."""
+        names, stems = self._of(folder)
+        key = name_key(name)
+        stem = name_key(Path(name).stem) if Path(name).suffix.lower() in SOUND else key
+        return names.get(key) or stems.get(stem)
+
+    def _of(self, folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+        if folder not in self._folders:
+            names: dict[str, Path] = {}
+            stems: dict[str, Path] = {}
+            try:
+                entries = sorted(folder.iterdir())
+            except (OSError, ValueError):  # no such folder, or a name that no file can have
+                entries = []
+            for entry in entries:
+                if entry.suffix.lower() in SOUND:
+                    names.setdefault(name_key(entry.name), entry)
+                    stems.setdefault(name_key(entry.stem), entry)
+            self._folders[folder] = (names, stems)
+        return self._folders[folder]
+
+    def find(self, folder: Path, given: str) -> Path | None:
+        """The file that a table in `folder` means by `given`; also where the table comes from another machine."""
+        plain = given.replace("\\", "/").removeprefix("file://")
+        name = Path(plain)
+        if not name.name:
+            return None
+        parent = name.parent
+        for inner in _FOLDERS:
+            where = parent if name.is_absolute() else folder / inner / parent
+            if found := self.sound(where, name.name):
+                return found
+        for inner in _FOLDERS:  # a table made elsewhere: the folders are others, the names the same
+            if found := self.sound(folder / inner, PureWindowsPath(given).name):
+                return found
+        return None
+
+
+def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
+    """Of each folder: tables first, then what no table names, then the folders inside."""
+    listing, named = _Listing(), set[Path]()
+    waiting: list[tuple[Path, frozenset[Path]]] = [(top, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            here = folder.resolve()
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            reason = getattr(error, "strerror", None) or str(error)
+            if folder is top:
+                raise SourceError("data.unreadable_folder", folder=shown(folder), reason=reason) from error
+            unlisted = Message("data.unreadable_folder", folder=shown(folder), reason=reason)
+            yield _problem(folder, known, "unreadable", unlisted)
+            continue
+        if here in above:
+            yield _problem(folder, known, "unreadable", Message("data.link_to_parent", path=shown(folder)))
+            continue
+        good = []
+        for entry in entries:
+            if is_utf8(entry):
+                good.append(entry)
+            elif entry.suffix.lower() in SOUND or entry.is_dir():
+                yield _problem(entry, known, "unreadable", Message("data.name_not_utf8", path=shown(entry)))
+        files = [entry for entry in good if _is_file(entry) or (entry.is_symlink() and not entry.exists())]
+        tables = [entry for entry in files if _is_table(entry)]
+        for table in tables:
+            if table.name.lower() in NOT_TRANSCRIPTS:
+                continue
+            for recording in _from_table(table, known, listing):
+                named.add(recording.path.absolute())
+                yield recording
+        for recording in _loose([entry for entry in files if entry not in tables], named, known):
             named.add(recording.path.absolute())
             yield recording
-    yield from _loose([entry for entry in entries if entry.is_file() and entry not in tables], named, known)
-    for entry in entries:
-        if entry.is_dir():
-            for recording in _folder(entry, known):
-                if recording.path.absolute() not in named:
-                    yield recording
+        waiting += [(entry, above | {here}) for entry in reversed(good) if _is_folder(entry)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _loose(entries: Sequence[Path], named: set[Path], known: Known) -> Iterator[Recording]:
     """Sounds no table names, each with the text beside it; texts without a sound."""
     sounds = [entry for entry in entries if entry.suffix.lower() in SOUND]
+    beside = _texts_by_stem(entries)
     for sound in sounds:
         if sound.absolute() not in named:
-            yield _with_text_beside(sound, known)
-    stems = {sound.stem for sound in sounds} | {path.stem for path in named}
+            yield _with_text(sound, beside.get(name_key(sound.stem), []), known)
+    stems = {name_key(path.stem) for path in (*sounds, *named)}
     for entry in entries:
         suffix = entry.suffix.lower()
         # a .txt may be a readme; only among sounds and in fidel is it a transcript that lost its sound
         spoken = suffix in (*SUBTITLES, ".lab") or (suffix == ".txt" and bool(sounds) and _looks_amharic(entry))
-        if spoken and entry.stem not in stems:
+        if spoken and _stem(entry) not in stems:
             yield _problem(entry, known, "no_audio", Message("data.no_recording_beside", path=entry.name))
 
 
-def _file(path: Path, known: Known) -> Iterator[Recording]:
+def _stem(text: Path) -> str:
+    """What a text's name says of its recording's: the stem, without a language."""
+    found = _LANGUAGE.fullmatch(text.stem)
+    return name_key(found[1] if found else text.stem)
+
+
+def _texts_by_stem(entries: Iterable[Path]) -> dict[str, list[Path]]:
+    """The texts of each recording by the key of its stem, the best first: subtitles before plain texts."""
+    order = (*SUBTITLES, *TEXT)
+    texts = [entry for entry in entries if entry.suffix.lower() in order]
+    # NAME.srt before NAME.am.srt before NAME.am-ET.srt
+    texts.sort(key=lambda one: (order.index(one.suffix.lower()), len(one.name), one.name))
+    out: dict[str, list[Path]] = {}
+    for text in texts:
+        out.setdefault(name_key(text.stem), []).append(text)
+        if (stem := _stem(text)) != name_key(text.stem):
+            out.setdefault(stem, []).append(text)
+    return out
+
+
+def _beside(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.parent.iterdir() if is_utf8(entry))
+    except OSError:
+        return []
+
+
+def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     """One file named by the user: a table, a text or subtitles (with the sound beside it), or a sound."""
     suffix = path.suffix.lower()
-    if suffix in TEXT + SUBTITLES and not _is_table(path):
-        beside = [path.with_suffix(one) for one in sorted(SOUND) if path.with_suffix(one).is_file()]
-        if not beside:
+    if not is_utf8(path):
+        yield _problem(path, known, "unreadable", Message("data.name_not_utf8", path=shown(path)))
+    elif suffix in TEXT + SUBTITLES and not _is_table(path):
+        sounds = [one for one in _beside(path) if one.suffix.lower() in SOUND]
+        mine = [one for one in sounds if name_key(one.stem) in (name_key(path.stem), _stem(path))]
+        if not mine:
             raise SourceError("data.no_recording_beside", path=path)
-        yield _with_text_beside(beside[0], known)
-    elif suffix in (".csv", ".tsv", ".list") or _is_table(path):
-        yield from _table(path, known)
+        yield _with_text(mine[0], [path], known)
+    elif suffix in (*TABLE_SUFFIXES, ".json") or _is_table(path):
+        yield from _from_table(path, known, _Listing())
     else:
-        yield _with_text_beside(path, known)
+        yield _with_text(path, _texts_by_stem(_beside(path)).get(name_key(path.stem), []), known)
 
 
-def _with_text_beside(sound: Path, known: Known) -> Recording:
-    """A sound with the subtitles or the text of the same name, if there are any."""
+def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
+    """A sound with the first of the texts that belong to it, if there are any."""
     source = _source(sound)
     base = Recording(
         sound,
@@ -182,66 +268,55 @@ def _with_text_beside(sound: Path, known: Known) -> Recording:
         consent=known.consent,
         origin=source.link or sound.name,
     )
-    for suffix in SUBTITLES:
-        beside = sound.with_suffix(suffix)
-        if beside.is_file():
-            return _subtitled(base, beside)
-    for suffix in TEXT:
-        beside = sound.with_suffix(suffix)
-        if not beside.is_file():
-            continue
-        try:
-            lines = [clean for line in _read(beside).splitlines() if (clean := " ".join(line.split()))]
-        except SourceError as error:
-            return _replaced(base, problem=Issue("text_unreadable", error.message))
-        if not lines:
-            return _replaced(base, problem=Issue("no_text", Message("data.text_file_empty", path=beside.name)))
-        cues = tuple(Cue(line) for line in lines)
-        return _replaced(
-            base, cues=cues, by="script" if len(cues) > 1 else "transcript", origin=source.link or beside.name
-        )
-    return base
+    if not texts:
+        return base
+    beside = texts[0]
+    if beside.suffix.lower() in SUBTITLES:
+        return _subtitled(base, beside)
+    base = replace(base, origin=source.link or beside.name)
+    try:
+        content = read_text(beside)
+    except SourceError as error:
+        return replace(base, problem=Issue("text_unreadable", error.message))
+    if labels := audacity_labels(content):
+        return replace(base, cues=labels, by="subtitle")
+    lines = [clean for line in content.splitlines() if (clean := " ".join(line.split()))]
+    if not lines:
+        return replace(base, problem=Issue("no_text", Message("data.text_file_empty", path=beside.name)))
+    return replace(base, cues=tuple(map(Cue, lines)), by="script" if len(lines) > 1 else "transcript")
 
 
 def _subtitled(base: Recording, beside: Path) -> Recording:
     if not has("pysubs2"):
-        return _replaced(base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name)))
+        return replace(base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name)))
     from dimts.data.subtitles import read_subtitles
 
     try:
-        cues, doubts = read_subtitles(beside)
+        cues, issues = read_subtitles(beside)
     except SourceError as error:
-        return _replaced(base, problem=Issue("subtitles_unreadable", error.message))
+        return replace(base, problem=Issue("subtitles_unreadable", error.message))
     origin = base.origin if base.origin != base.path.name else beside.name
-    return _replaced(base, cues=cues, by="subtitle", origin=origin, notes=doubts)
+    return replace(base, cues=cues, by="subtitle", origin=origin, notes=issues)
 
 
 def _source(sound: Path) -> RecordingSource:
     """The note beside a fetched recording; empty if there is none, or none that can be read."""
-    note = sound.with_suffix(SOURCE_NOTE)
-    if not note.is_file():
-        return RecordingSource()
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = json.loads(sound.with_suffix(SOURCE_NOTE).read_text(encoding="utf-8"))
         return RecordingSource(**{name: str(content.get(name, "")) for name in ("link", "title", "channel", "licence")})
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return RecordingSource()
-
-
-def _replaced(base: Recording, **changes: object) -> Recording:
-    return replace(base, **changes)  # type: ignore[arg-type]
 
 
 def _problem(path: Path, known: Known, kind: str, message: Message, row: int = 0) -> Recording:
-    name = path.stem if not row else f"{path.stem}-{row}"
-    origin = path.name if not row else f"{path.name}:{row}"
+    path = Path(shown(path))
     return Recording(
         path,
-        name,
+        path.stem if not row else f"{path.stem}-{row}",
         speaker=known.speaker,
         licence=known.licence,
         consent=known.consent,
-        origin=origin,
+        origin=path.name if not row else f"{path.name}:{row}",
         problem=Issue(kind, message),
     )
 
@@ -252,191 +327,109 @@ def _problem(path: Path, known: Known, kind: str, message: Message, row: int = 0
 def _is_table(path: Path) -> bool:
     if path.name == "wav.scp":
         return (path.parent / "text").is_file()
-    return path.name.lower() in TABLES or path.suffix.lower() == ".list"
+    return path.name.lower() in TABLES or path.suffix.lower() in TABLE_SUFFIXES
 
 
-def _table(path: Path, known: Known) -> Iterator[Recording]:
-    """Rows of a transcript table → recordings; wrong rows → recordings with a problem."""
-    rows = _kaldi(path) if path.name == "wav.scp" else _rows(path)
-    finder = _finder(path.parent)
+def _from_table(path: Path, known: Known, listing: _Listing) -> Iterator[Recording]:
+    """Rows of a transcript table → recordings; rows with times of one sound → one recording; problems in place."""
+    if path.name.lower() in UNCHECKED_TABLES:
+        yield _problem(path, known, "transcript_row", Message("data.unchecked_table", path=path.name))
+        return
+    try:
+        if path.name == "wav.scp":
+            rows = read_kaldi(path)
+        else:
+            rows = read_table(path, lambda cell: len(cell) < 4096 and listing.find(path.parent, cell) is not None)
+        yield from _recordings(path, rows, known, listing)
+    except SourceError as error:
+        unread = Message("data.table_passed_over", path=path.name, reason=error.message)
+        yield _problem(path, known, "transcript_row", unread)
+
+
+@dataclass(slots=True)
+class _Timed:
+    """The rows with times of one sound."""
+
+    first: Cells
+    number: int
+    cues: list[Cue] = field(default_factory=list)
+
+
+def _recordings(path: Path, rows: Rows, known: Known, listing: _Listing) -> Iterator[Recording]:
+    texts: dict[tuple[Path, str], tuple[int, str]] = {}
+    timed: dict[Path, _Timed] = {}
+
+    def refused(number: int, reason: Message) -> Recording:
+        message = Message("data.bad_row", path=path.name, row=number, reason=reason)
+        return _problem(path, known, "transcript_row", message, number)
+
     for number, row in rows:
         if isinstance(row, Message):
-            yield _problem(path, known, "transcript_row", _row_message(path, number, row), number)
+            yield refused(number, row)
             continue
         given = row.get("path") or row.get("id", "")
-        name = row.get("id") or Path(given.replace("\\", "/")).stem
         if not given:
-            nameless = _row_message(path, number, Message("data.row_names_nothing"))
-            yield _problem(path, known, "transcript_row", nameless, number)
+            yield refused(number, Message("data.row_names_nothing"))
             continue
-        sound = finder(given)
-        text = " ".join(row.get("text", "").split())
-        problem = None
-        if sound is None:
-            problem = Issue("no_audio", Message("data.row_without_sound", path=path.name, row=number, given=given))
-        elif not text:
-            problem = Issue("no_text", Message("data.row_without_text", path=path.name, row=number))
-        yield Recording(
-            sound or path.parent / given,
-            name,
-            cues=(Cue(text),) if text else (),
-            by="transcript" if text else "",
-            speaker=row.get("speaker", "") or known.speaker,
-            licence=row.get("licence", "") or known.licence,
-            consent=row.get("consent", "") or known.consent,
-            origin=f"{path.name}:{number}",
-            problem=problem,
-        )
+        sound = listing.find(path.parent, given)
+        recording = _of_row(path, number, row, sound, given, known)
+        if row.get("start") or row.get("end"):
+            times = _times(row)
+            if isinstance(times, Message):
+                yield refused(number, times)
+                continue
+            if sound is not None and recording.text:
+                one = timed.setdefault(sound, _Timed(row, number))
+                one.cues.append(Cue(recording.text, *times, recording.speaker))
+                continue
+        key = (recording.path, recording.name)
+        if key in texts:
+            yield refused(number, Message("data.repeated_row", id=recording.name, first=texts[key][0]))
+            continue
+        texts[key] = (number, recording.text)
+        yield recording
+    for sound, one in timed.items():
+        cues = tuple(sorted(one.cues, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0)))
+        base = _of_row(path, one.number, one.first, sound, sound.name, known)
+        yield replace(base, name=sound.stem, cues=cues, by="subtitle", speaker=known.speaker, origin=path.name)
 
 
-def _row_message(path: Path, number: int, reason: Message) -> Message:
-    return Message("data.bad_row", path=path.name, row=number, reason=reason)
-
-
-def _rows(path: Path) -> Rows:
-    """A table with or without a header, in any of the usual dialects."""
-    content = _read(path)
-    separator = _separator(path, content)
-    reader = csv.reader(
-        io.StringIO(content, newline=""),
-        delimiter=separator,
-        quoting=csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE,
-        strict=True,
+def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str, known: Known) -> Recording:
+    text = " ".join(row.get("text", "").split())
+    problem = None
+    if sound is None:
+        problem = Issue("no_audio", Message("data.row_without_sound", path=path.name, row=number, given=given[:200]))
+    elif not text:
+        problem = Issue("no_text", Message("data.row_without_text", path=path.name, row=number))
+    missing = f"{path.stem}-{number}" if len(given.encode()) > 200 else Path(given.replace("\\", "/")).name
+    return Recording(
+        sound or path.parent / (missing or f"{path.stem}-{number}"),
+        row.get("id") or Path(missing).stem or f"{path.stem}-{number}",
+        cues=(Cue(text),) if text else (),
+        by="transcript" if text else "",
+        speaker=row.get("speaker", "") or known.speaker,
+        licence=row.get("licence", "") or known.licence,
+        consent=row.get("consent", "") or known.consent,
+        origin=f"{path.name}:{number}",
+        problem=problem,
     )
-    lines: list[tuple[int, list[str] | Message]] = []
-    try:
-        lines.extend((reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row))
-    except csv.Error as error:
-        lines.append((reader.line_num, Message("data.not_table_row", error=error)))
-    if not lines:
-        raise SourceError("data.no_rows", path=path)
-    first = lines[0][1]
-    columns = _header(first) if isinstance(first, list) else None
-    if columns is None:
-        columns = _columns_without_header(path, [row for _, row in lines if isinstance(row, list)])
-        width = max(columns.values()) + 1
-    else:
-        lines, width = lines[1:], len(first) if isinstance(first, list) else 0
-    for number, line in lines:
-        if isinstance(line, Message):
-            yield number, line
-        elif len(line) < min(width, max(columns.values()) + 1):
-            yield number, Message("data.too_few_columns", count=len(line), width=width)
-        else:
-            yield number, {name: line[index] for name, index in columns.items() if index < len(line)}
 
 
-def _separator(path: Path, content: str) -> str:
-    head = [line for line in content.splitlines()[:50] if line.strip()]
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    votes = {mark: sum(mark in line for line in head) for mark in ("|", "\t", ",")}
-    return max(votes, key=lambda mark: votes[mark]) if any(votes.values()) else "|"
-
-
-def _header(cells: Sequence[str]) -> dict[str, int] | None:
-    """Our column names → places, if the row is a header; None if it is a row like any other."""
-    lower = [cell.lower().lstrip("\ufeff") for cell in cells]
-    found: dict[str, int] = {}
-    for name, spellings in COLUMNS.items():
-        for spelling in spellings:
-            if spelling in lower:
-                found[name] = lower.index(spelling)
-                break
-    return found if "text" in found and ("path" in found or "id" in found) else None
-
-
-def _columns_without_header(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Which column is which, by where the Ethiopic letters are."""
-    width = max((len(row) for row in rows), default=0)
-    if width < 2:
-        raise SourceError("data.columns_unclear", path=path)
-    share = [sum(_amharic(row[at]) for row in rows if at < len(row)) for at in range(width)]
-    text = next((at for at in range(1, width) if share[at] and share[at] >= max(share) / 2), None)
-    if text is None:
-        raise SourceError("data.no_amharic_column", path=path)
-    columns = {"path": 0, "text": text}
-    if text >= 2:  # Piper: id|speaker|text; GPT-SoVITS: path|speaker|language|text
-        columns["speaker"] = 1
-    return columns
-
-
-def _kaldi(path: Path) -> Rows:
-    """wav.scp and text (and utt2spk) of Kaldi: one "id value" a line."""
-    tables = {}
-    for name in ("text", "utt2spk"):
-        beside = path.parent / name
-        tables[name] = dict(_split(line) for line in _read(beside).splitlines()) if beside.is_file() else {}
-    for number, line in enumerate(_read(path).splitlines(), start=1):
-        name, value = _split(line)
-        if not name:
-            continue
-        if value.endswith("|"):
-            yield number, Message("data.command_not_run")
-        elif name not in tables["text"]:
-            yield number, Message("data.no_line_in_text", id=name)
-        else:
-            yield (
-                number,
-                {"id": name, "path": value, "text": tables["text"][name], "speaker": tables["utt2spk"].get(name, "")},
-            )
-
-
-def _split(line: str) -> tuple[str, str]:
-    name, _, rest = line.strip().partition(" ")
-    return name, rest.strip()
-
-
-def _finder(folder: Path) -> Callable[[str], Path | None]:
-    """A function from what a table names to the file meant by it."""
-    listings: dict[Path, dict[str, Path]] = {}
-
-    def by_stem(where: Path) -> dict[str, Path]:
-        if where not in listings:
-            listings[where] = (
-                {one.stem: one for one in sorted(where.iterdir(), reverse=True) if one.suffix.lower() in SOUND}
-                if where.is_dir()
-                else {}
-            )
-        return listings[where]
-
-    def find(given: str) -> Path | None:
-        name = Path(given.replace("\\", "/"))
-        for inner in _FOLDERS:
-            path = name if name.is_absolute() else folder / inner / name
-            if path.is_file():
-                return path
-            if (
-                name.suffix.lower() not in SOUND
-                and (found := by_stem(path.parent).get(unicodedata.normalize("NFC", name.name))) is not None
-            ):
-                return found
-        # a table made elsewhere: the folders are others, the names the same
-        for inner in _FOLDERS:
-            if (folder / inner / name.name).is_file():
-                return folder / inner / name.name
-        return None
-
-    return find
-
-
-def _read(path: Path) -> str:
-    try:
-        return unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise SourceError("data.not_utf8_file", path=path, reason=error.reason) from error
-    except OSError as error:
-        raise SourceError("data.unreadable_file", path=path, reason=error.strerror) from error
-
-
-def _amharic(text: str) -> bool:
-    from dimts.text.ethiopic import is_ethiopic_letter
-
-    return any(is_ethiopic_letter(char) for char in text)
+def _times(row: Cells) -> tuple[float, float] | Message:
+    """Start and end of a row in seconds."""
+    start = seconds(row.get("start", ""))
+    end = seconds(row.get("end", ""))
+    if end is None and start is not None and (length := seconds(row.get("duration", ""))) is not None:
+        end = start + length
+    if start is None or end is None:
+        return Message("data.times_not_numbers", start=row.get("start", ""), end=row.get("end", ""))
+    return (start, end) if end > start else Message("data.times_backwards", start=start, end=end)
 
 
 def _looks_amharic(path: Path) -> bool:
+    from dimts.text.ethiopic import is_ethiopic_letter
+
     try:
-        return _amharic(_read(path))
+        return any(map(is_ethiopic_letter, read_text(path)))
     except SourceError:
         return False

@@ -1,4 +1,4 @@
-"""Subtitle files (SRT, WebVTT, ASS) → Cues in order, and what was odd about them.
+"""Read subtitle files (SRT, WebVTT, ASS): Cues in order of time, and what was odd about them.
 
 Markup, inline times, descriptions of sounds and music are not spoken and are taken out; rolling captions,
 which repeat the line before, are unrolled. Read by pysubs2 (Tomas Karabela, MIT).
@@ -6,9 +6,12 @@ which repeat the line before, are unrolled. Read by pysubs2 (Tomas Karabela, MIT
 
 from __future__ import annotations
 
+import bisect
+import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dimts.base.errors import SourceError
@@ -16,97 +19,199 @@ from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.data.recording import Cue
+from dimts.data.text_files import read_text
+from dimts.text.ethiopic import is_ethiopic_letter
 
 _INLINE_TIME = re.compile(r"<\d+(?::\d+)+(?:[.,]\d+)?>")
 """WebVTT timestamp tags (W3C WebVTT, 3.1), which pysubs2 leaves in the text."""
 _VOICE = re.compile(r"<v(?:\.[^\s>]+)*\s+([^>]+)>")
 """WebVTT voice span: who speaks."""
 _TAG = re.compile(r"</?[a-zA-Z][^>]*>|\{[^}]*\}")
-_SOUND = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|#[^#]+#")
-"""[ሙዚቃ], (ጭብጨባ), ♪ … ♪: described, not spoken."""
-_SPEAKER = re.compile(r"^\s*(?:-\s*|>>\s*)")
+_SOUND = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|#\s[^#]*(?:#|$)")
+"""[ሙዚቃ], (ጭብጨባ), ♪ … ♪, # … #: described or sung, not spoken."""
+_HASHTAG = re.compile(r"#(?=\w)")
+_DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?:\{[^}]*\\p0[^}]*\}|$)", re.DOTALL)
+"""ASS: between \\p1 and \\p0 stand points to draw, not text."""
+_SPEAKER = re.compile(r"^\s*(?:-\s*|–\s*|>>\s*)")
 """A dash or >> that marks a change of speaker."""
+_LABEL = re.compile(r"^\s*([^\W\d_]+(?: [^\W\d_]+)?)\s*(?:፦|:-|:)\s*(?=\S)")
+"""A name of one or two words in front of what is said."""
+_INTRODUCING = """
+አለ አለች አሉ አልኩ አልን ብሎ ብላ ብሏል ብላለች ብለዋል ይላል ትላለች ይላሉ ጠየቀ ጠየቀች መለሰ መለሰች ማለት ማለትም ለምሳሌ እንዲህ
+ነው ናት ናቸው ነበር ማስታወሻ ማሳሰቢያ እነዚህም እነሱም እነርሱም
+"""
+_NO_LABELS = frozenset(_INTRODUCING.split())
+"""Last words in front of a colon that introduce what is said, and name nobody."""
 _SLACK_SECONDS = 0.05
 """Cues may overlap by this much: editors round to frames."""
+_SAME_SHARE = 0.8
+"""Share of two cues' times from which they count as spoken at once."""
 
 
 def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
-    """Spoken cues in order of time. SourceError when the file cannot be read or holds no cue."""
+    """Spoken cues in order of time, and what was odd. SourceError when the file cannot be read or holds no cue."""
     pysubs2 = require("pysubs2", "data")
+    form = path.suffix.lower().lstrip(".")
+    content = read_text(path)
     try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError("data.not_utf8_file", path=path.name, reason=error.reason) from error
-    except OSError as error:
-        raise SourceError("data.unreadable_file", path=path, reason=error.strerror) from error
-    try:
-        events = pysubs2.SSAFile.from_string(content, path.suffix.lower().lstrip("."))
-    except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
+        if form == "vtt":
+            events = pysubs2.SSAFile.from_string(_plain_vtt(content), form, keep_unknown_html_tags=True)
+        else:
+            events = pysubs2.SSAFile.from_string(content, form)
+    except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
         raise SourceError("data.not_subtitle_file", path=path.name, error=error) from error
     cues = []
+    foreign = 0
+    names: dict[str, None] = {}
     for event in events:
         if event.is_comment:
             continue
-        text, speaker = spoken_text(event.text)
-        if text:
-            cues.append(Cue(text, event.start / 1000, event.end / 1000, speaker or event.name))
+        spoken = spoken_text(event.text)
+        foreign += spoken.foreign_lines
+        if spoken.labelled:
+            names[spoken.speaker] = None
+        if spoken.text:
+            speaker = spoken.speaker or event.name
+            cues.append(Cue(spoken.text, event.start / 1000, event.end / 1000, speaker, spoken.several_speakers))
     if not cues:
         raise SourceError("data.no_spoken_text", path=path.name)
-    return in_order(cues)
+    ordered, issues = in_order(cues, foreign)
+    if names:
+        found = Message("data.subtitles_labels", names=tuple(names)[:5])
+        issues = (*issues, Issue("subtitles_labels", found, len(names), 0))
+    return ordered, issues
 
 
-def spoken_text(raw: str) -> tuple[str, str]:
-    """What is spoken of a cue, and by whom if the markup says so."""
-    text = raw.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
+def _plain_vtt(content: str) -> str:
+    """WebVTT without comments, styles, regions and the identifiers of cues (W3C WebVTT, 4)."""
+    blocks = re.split(r"\n\s*\n", content.strip())
+    out = ["WEBVTT"]
+    for block in blocks:
+        lines = block.split("\n")
+        at = next((number for number, line in enumerate(lines) if "-->" in line), None)
+        if at is not None and not re.match(r"(NOTE|STYLE|REGION)\b", lines[0]):
+            out.append("\n".join(lines[at:]))
+    return "\n\n".join(out) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenText:
+    """What is spoken of a cue."""
+
+    text: str
+    speaker: str = ""
+    several_speakers: bool = False
+    labelled: bool = False
+    """Whether the speaker stands as a name in front of the text."""
+    foreign_lines: int = 0
+    """Lines in other letters beside Ethiopic ones, left out."""
+
+
+def spoken_text(raw: str) -> SpokenText:
+    """Take markup, drawings, described sounds and speakers' names out of a cue."""
+    text = _DRAWING.sub("", raw).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
     text = _INLINE_TIME.sub("", text)
-    voice = _VOICE.search(text)
-    text = _SOUND.sub(" ", _TAG.sub("", text))
-    lines = [_SPEAKER.sub("", line) for line in text.splitlines()]
-    spoken = unicodedata.normalize("NFC", " ".join(" ".join(lines).split()))
-    return (spoken if any(char.isalnum() for char in spoken) else ""), voice.group(1).strip() if voice else ""
+    voices = [name.strip() for name in _VOICE.findall(text)]
+    text = _HASHTAG.sub("", _SOUND.sub(" ", html.unescape(_TAG.sub("", text))))
+    lines = [line for line in text.splitlines() if line.strip()]
+    changes = sum(bool(_SPEAKER.match(line)) for line in lines)
+    lines = [_SPEAKER.sub("", line) for line in lines]
+    ethiopic = [any(map(is_ethiopic_letter, line)) for line in lines]
+    own = [line for line, own in zip(lines, ethiopic, strict=True) if own or not any(ethiopic) or len(line.split()) < 2]
+    labels = []
+    for number, line in enumerate(own):
+        found = _LABEL.match(line)
+        if found and found[1].split()[-1] not in _NO_LABELS:
+            labels.append(found[1])
+            own[number] = line[found.end() :]
+    spoken = unicodedata.normalize("NFC", " ".join(" ".join(own).split()))
+    if not any(char.isalnum() for char in spoken):
+        return SpokenText("")
+    several = (
+        changes > 1 or len(set(voices)) > 1 or len(set(labels)) > 1 or (bool(labels) and len(own) > len(labels) > 1)
+    )
+    speaker = "" if several else next(iter((*voices, *labels)), "")
+    return SpokenText(spoken, speaker, several, bool(labels), len(lines) - len(own))
 
 
-def in_order(cues: Iterable[Cue]) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
-    """Timed cues sorted, unrolled and kept from overlapping; with a doubt for each kind of mend."""
+def in_order(cues: Iterable[Cue], foreign: int = 0) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
+    """Timed cues sorted, unrolled and kept from overlapping; with an issue for each kind of repair."""
     given = list(cues)
     ordered = sorted(given, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0))
-    moved = sum(first is not second for first, second in zip(given, ordered, strict=True))
+    counts = {"subtitles_out_of_order": sum(one is not two for one, two in zip(given, ordered, strict=True))}
+    ordered, others = _own_language(ordered)
+    counts["subtitles_other_language"] = foreign + others
     kept: list[Cue] = []
-    backwards = overlaps = rolled = 0
+    counts |= dict.fromkeys(("subtitles_backwards", "subtitles_overlap", "subtitles_same_time", "subtitles_rolling"), 0)
     for cue in ordered:
-        start, end = cue.start_seconds or 0.0, cue.end_seconds or 0.0
-        if end <= start:
-            backwards += 1
-            continue
-        text = cue.text
-        if kept:
-            before = kept[-1]
-            if text == before.text and start <= (before.end_seconds or 0.0) + 1.0:
-                rolled += 1
-                kept[-1] = Cue(before.text, before.start_seconds, max(end, before.end_seconds or 0.0), before.speaker)
+        if (kind := _added(kept, cue)) is not None:
+            counts[kind] += 1
+    issues = [Issue(kind, _REPAIRS[kind](count), count, 0) for kind, count in counts.items() if count]
+    return tuple(kept), tuple(issues)
+
+
+_REPAIRS: dict[str, Callable[[int], Message]] = {
+    "subtitles_out_of_order": lambda count: Message("data.subtitles_out_of_order", count=count),
+    "subtitles_other_language": lambda count: Message("data.subtitles_other_language", count=count),
+    "subtitles_backwards": lambda count: Message("data.subtitles_backwards", count=count),
+    "subtitles_overlap": lambda count: Message("data.subtitles_overlap", count=count),
+    "subtitles_same_time": lambda count: Message("data.subtitles_same_time", count=count),
+    "subtitles_rolling": lambda count: Message("data.subtitles_rolling", count=count),
+}
+
+
+def _own_language(cues: Sequence[Cue]) -> tuple[list[Cue], int]:
+    """Cues without those in other letters that stand at the time of an Ethiopic one; how many these were."""
+    own = [cue for cue in cues if any(map(is_ethiopic_letter, cue.text))]
+    starts = [cue.start_seconds or 0.0 for cue in own]
+    mine = set(map(id, own))
+    out = []
+    for cue in cues:
+        if id(cue) not in mine:
+            at = bisect.bisect_left(starts, cue.end_seconds or 0.0)
+            if any(_shared(cue, other) > 0.5 for other in own[max(0, at - 3) : at]):
                 continue
-            if text.startswith(before.text + " ") and start <= (before.end_seconds or 0.0) + _SLACK_SECONDS:
-                rolled += 1
-                text = text[len(before.text) :].strip()
-            if start < (before.end_seconds or 0.0):
-                if (before.end_seconds or 0.0) - start > _SLACK_SECONDS:
-                    overlaps += 1
-                if start > (before.start_seconds or 0.0):
-                    kept[-1] = Cue(before.text, before.start_seconds, start, before.speaker)
-                else:
-                    start = before.end_seconds or 0.0
-                    if end <= start:
-                        continue
-        kept.append(Cue(text, start, end, cue.speaker))
-    doubts = []
-    if moved:
-        doubts.append(Issue("subtitles_out_of_order", Message("data.subtitles_out_of_order", moved=moved), moved, 0))
-    if backwards:
-        doubts.append(
-            Issue("subtitles_backwards", Message("data.subtitles_backwards", backwards=backwards), backwards, 0)
-        )
-    if overlaps:
-        doubts.append(Issue("subtitles_overlap", Message("data.subtitles_overlap", overlaps=overlaps), overlaps, 0))
-    if rolled:
-        doubts.append(Issue("subtitles_rolling", Message("data.subtitles_rolling", rolled=rolled), rolled, 0))
-    return tuple(kept), tuple(doubts)
+        out.append(cue)
+    return out, len(cues) - len(out)
+
+
+def _shared(one: Cue, other: Cue) -> float:
+    """Share of a cue's time that another one lies over."""
+    start, end = one.start_seconds or 0.0, one.end_seconds or 0.0
+    common = min(end, other.end_seconds or 0.0) - max(start, other.start_seconds or 0.0)
+    return common / (end - start) if end > start else 0.0
+
+
+def _added(kept: list[Cue], cue: Cue) -> str | None:
+    """Add a cue behind those that are kept; the kind of issue if something had to be repaired."""
+    start, end = cue.start_seconds or 0.0, cue.end_seconds or 0.0
+    if end <= start:
+        return "subtitles_backwards"
+    if not kept:
+        kept.append(cue)
+        return None
+    before, kind = kept[-1], None
+    first, last = before.start_seconds or 0.0, before.end_seconds or 0.0
+    text = cue.text
+    if text == before.text and start <= last + 1.0:
+        kept[-1] = replace(before, end_seconds=max(end, last))
+        return "subtitles_rolling"
+    if text.startswith(before.text + " ") and start <= last + _SLACK_SECONDS:
+        kind = "subtitles_rolling"
+        text = text[len(before.text) :].strip()
+    if start < last:
+        if min(_shared(cue, before), _shared(before, cue)) > _SAME_SHARE and kind is None:
+            both = replace(before, text=f"{before.text} {text}", end_seconds=max(end, last), several_speakers=True)
+            kept[-1] = both
+            return "subtitles_same_time"
+        if last - start > _SLACK_SECONDS:
+            kind = "subtitles_overlap"
+        if start > first:
+            kept[-1] = replace(before, end_seconds=start)
+        else:
+            start = last
+            if end <= start:
+                kept[-1] = replace(before, text=f"{before.text} {text}", several_speakers=True)
+                return "subtitles_same_time"
+    kept.append(replace(cue, text=text, start_seconds=start, end_seconds=end))
+    return kind

@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from dimts.audio.alignment import warp_costs
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave, join
 from dimts.text.g2p.rules import Rules
@@ -71,44 +72,51 @@ class Match:
 
 
 class Matcher:
-    """Compares texts with sounds; keeps what it has said."""
+    """Compare texts with sounds; what was synthesised is kept."""
 
     def __init__(self, variant: str = "") -> None:
         self._voice = Formant(FormantSettings(variant=variant))
         self._decoys: Features | None = None
-        self._said: dict[tuple[tuple[str, ...], ...], Features] = {}
+        self._references: dict[tuple[tuple[str, ...], ...], Features] = {}
         self._frames = 0
 
-    def _others(self, frames: int) -> Features:
-        """[DECOYS, F, cepstra] stretches of other speech, each of so many frames."""
+    def other_speech(self, frames: int) -> Features:
+        """[F, cepstra] so many frames of speech that says other texts; repeats where it is too short."""
+        return np.take(self._decoy_bank(), np.arange(frames), axis=0, mode="wrap")
+
+    def _decoy_bank(self) -> Features:
         if self._decoys is None:
-            said = [self.speak(Rules().phones(text.split())) for text in OTHER_TEXTS]
-            self._decoys = cepstra(join(said))
-        bank = self._decoys
+            spoken = [self.speak(Rules().phones(text.split())) for text in OTHER_TEXTS]
+            self._decoys = cepstra(join(spoken))
+        return self._decoys
+
+    def _decoy_stretches(self, frames: int) -> Features:
+        """[DECOYS, F, cepstra] stretches of other speech, each of so many frames."""
+        bank = self._decoy_bank()
         at = np.linspace(0, len(bank), DECOYS, endpoint=False).astype(int)
         return bank[(at[:, None] + np.arange(frames)) % len(bank)]
 
     def speak(self, words: Words) -> Wave:
-        """The text as the formant voice says it, at 16 kHz. AudioError for an unknown phone."""
+        """The text as the formant voice speaks it, at 16 kHz. AudioError for an unknown phone."""
         return self._voice.speak([word for word in words if word]).resample(RATE)
 
-    def said(self, words: Words) -> Features:
-        """[F, cepstra] of the text as the formant voice says it; the last hour of it is kept."""
+    def reference_features(self, words: Words) -> Features:
+        """[F, cepstra] of the text as the formant voice speaks it; the last hour is kept."""
         key = tuple(tuple(word) for word in words if word)
-        frames = self._said.pop(key, None)
+        frames = self._references.pop(key, None)
         if frames is None:
             frames = cepstra(self.speak(key))
             self._frames += len(frames)
-            while self._said and self._frames > KEPT_SECONDS / HOP_SECONDS:
-                self._frames -= len(self._said.pop(next(iter(self._said))))
-        self._said[key] = frames  # what was asked for last goes last
+            while self._references and self._frames > KEPT_SECONDS / HOP_SECONDS:
+                self._frames -= len(self._references.pop(next(iter(self._references))))
+        self._references[key] = frames  # what was asked for last goes last
         return frames
 
     def match(self, wave: Wave, words: Words) -> Match:
         """How well `words` (phones) fit speech without silence around it. AudioError for an unknown phone."""
         heard = stacked(base_features(wave.resample(RATE)))
-        own_text = self.said(words)
-        candidates = np.concatenate([own_text[None], self._others(len(own_text))])
+        own_text = self.reference_features(words)
+        candidates = np.concatenate([own_text[None], self._decoy_stretches(len(own_text))])
         costs = warp_costs(heard, stacked(normalised(candidates)))
         own, decoys = float(costs[0]), float(np.mean(costs[1:]))
         nearness = 1.0 - own / decoys if decoys > 0 else 0.0
@@ -149,35 +157,6 @@ def stacked(base: Features) -> Features:
     around: Features = base[..., index, :].reshape(*base.shape[:-1], -1)
     around /= np.linalg.norm(around, axis=-1, keepdims=True)
     return around
-
-
-def warp_costs(heard: Features, said: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """[K] mean distance along the best warp of `heard` [N, D] onto each of `said` [K, M, D], ends to ends.
-
-    Symmetric steps, the diagonal weighted twice, normalised by N + M (Sakoe and Chiba's form P = 0). Goes by
-    diagonals of the cost matrix, all K at once.
-    """
-    rows, (kinds, columns, width) = len(heard), said.shape
-    distance = heard @ said.transpose(1, 0, 2).reshape(-1, width).T
-    np.subtract(1.0, distance, out=distance)
-    skewed = np.full((rows + columns - 1, rows, kinds), np.inf, np.float32)
-    step, across, each = skewed.strides
-    cells = np.lib.stride_tricks.as_strided(skewed, (rows, columns, kinds), (step + across, step, each))
-    cells[:] = distance.reshape(rows, columns, kinds)  # cell (n, m) stands on diagonal n + m
-    last, before, new = np.full((3, rows + 1, kinds), np.inf, np.float32)
-    last[1] = skewed[0, 0]
-    both = np.empty((rows, kinds), np.float32)
-    for number in range(1, rows + columns - 1):
-        low, high = max(0, number - columns + 1), min(rows, number + 1)
-        cost, out = skewed[number, low:high], new[low + 1 : high + 1]
-        straight = np.add(before[low:high], cost, out=both[: high - low])
-        np.minimum(last[low:high], last[low + 1 : high + 1], out=out)
-        np.minimum(out, straight, out=out)
-        out += cost
-        new[low] = np.inf  # what has left the matrix
-        before, last, new = last, new, before
-    ends: npt.NDArray[np.float32] = last[rows] / np.float32(rows + columns)
-    return ends
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A recording of any length → where somebody speaks, to 10 ms. One pass, a few bytes a second of memory.
+"""Detect where somebody speaks in a recording of any length (VAD), to 10 ms. One pass, a few bytes a second of memory.
 
 silero-VAD (Silero Team, MIT; its 16 kHz sequence model as the wheel carries it, run by onnxruntime)
 says where speech is, to 32 ms; the levels of 10 ms frames then move each border outwards over what the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dimts.audio.level import CLIP_LEVEL, CLIP_RUN, FLOOR_DBFS, HIGH_PASS_HERTZ
+from dimts.audio.level import CLIP_LEVEL, CLIP_RUN, CLIP_SPREAD, FLOOR_DBFS, HIGH_PASS_HERTZ
 from dimts.audio.media import BLOCK_SECONDS, Medium, Samples
 from dimts.base.errors import MissingExtra
+from dimts.base.issue import Issue
 from dimts.base.plugins import require
 
 HOP_SECONDS = 0.010
@@ -79,6 +80,8 @@ class SpeechActivity:
     """Where somebody speaks, (start, end) seconds, in order, apart."""
     threshold_dbfs: float
     """Between noise and speech."""
+    issues: tuple[Issue, ...] = ()
+    """What was odd about the file."""
 
     def within(self, start: float, end: float) -> slice:
         """The frames between two times."""
@@ -141,18 +144,19 @@ class SpeechActivity:
 
 
 def detect_speech(path: Path | str, detector: Literal["silero", "level"] = "silero") -> SpeechActivity:
-    """Hear a sound or video file once. Raises AudioError as reading does, MissingExtra without the detector."""
+    """Detect speech in a sound or video file, read once. AudioError as from reading, MissingExtra without detector."""
     with Medium.open(path) as medium:
-        return _listen(medium.blocks(), medium.rate, detector)
+        activity = _detected(medium.blocks(), medium.rate, detector)
+        return replace(activity, issues=medium.issues)
 
 
 def detect_speech_in(samples: Samples, rate: int, detector: Literal["silero", "level"] = "silero") -> SpeechActivity:
     """The same for samples [T] in memory."""
     size = round(BLOCK_SECONDS * rate)
-    return _listen((samples[at : at + size] for at in range(0, len(samples), size)), rate, detector)
+    return _detected((samples[at : at + size] for at in range(0, len(samples), size)), rate, detector)
 
 
-def _listen(blocks: Iterator[Samples], rate: int, detector: str) -> SpeechActivity:
+def _detected(blocks: Iterator[Samples], rate: int, detector: str) -> SpeechActivity:
     soxr = require("soxr", "audio")
     resampler = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ") if rate != RATE else None
     analyst = _Analyst(detector)
@@ -357,7 +361,7 @@ class _Tops:
         top = np.abs(block) >= CLIP_LEVEL
         if top.any():
             for start, end in runs(top):
-                if end - start >= CLIP_RUN:
+                if end - start >= CLIP_RUN and np.ptp(np.abs(block[start:end])) <= CLIP_SPREAD:
                     frame = int((self._at + start) / self._rate / HOP_SECONDS)
                     self._counts[frame] = self._counts.get(frame, 0) + end - start
         self._at += len(block)

@@ -19,7 +19,7 @@ from dimts.base.project import Project
 from dimts.data.check import CheckSettings, judged
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.prepare import PrepareSettings
+from dimts.data.context import PrepareSettings
 from dimts.data.process import described
 
 DROPPED = Issue("mismatch", Message("web.set_aside_by_person"))

@@ -1,0 +1,168 @@
+"""Change the manifest by hand: another text, keep, drop, remove. A person's decision stands above the checks.
+
+A changed row carries its `decision`, or `by="person"` where its text was corrected, and stays as it is when the recordings
+are prepared again. While a run is preparing, the manifest belongs to it, and a change is refused with that reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dimts.base.errors import DataError
+from dimts.base.project import Project
+from dimts.data.check import CheckSettings, judged
+from dimts.data.context import PrepareSettings
+from dimts.data.journal import Journal
+from dimts.data.manifest import Manifest, Utterance
+from dimts.data.process import described
+
+MAX_LETTERS = 2000
+TEXT_KINDS = frozenset(
+    {"no_text", "text_unreadable", "not_amharic", "other_language", "pronunciation", "invented", "speaking_rate",
+     "mismatch", "unlike_others"}
+)  # fmt: skip
+"""Kinds of issues of the text, which a new text answers."""
+
+
+def correct(project: Project, identity: str, text: str) -> Utterance:
+    """The row with another text, spoken and spelt anew; returns it. DataError for an empty or too long text."""
+    from dimts.text.frontend import Frontend, FrontendSettings
+
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    if not text or len(text) > MAX_LETTERS:
+        raise DataError("data.text_empty_or_too_long", most=MAX_LETTERS)
+    settings = project.settings("data", PrepareSettings)
+    lexicon = project.lexicon if project.lexicon.is_file() else None
+    frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
+    with _edited(project) as found:
+        row = _row(found, identity)
+        rest = tuple(issue for issue in row.doubts if issue.kind not in TEXT_KINDS)
+        fresh = replace(row, text=text, spoken="", spelling="", phones="", doubts=rest, by="person", score=None)
+        fresh, _ = described(replace(fresh, decision=""), frontend, settings.check)
+        found[identity] = _placed(fresh, row, settings.check)
+    return found[identity]
+
+
+def keep(project: Project, identity: str) -> Utterance:
+    """A person finds the clip good: it is kept whatever the checks find; returns its row.
+
+    DataError for a row without sound or text, from which nothing can be learnt.
+    """
+    settings = project.settings("data", PrepareSettings)
+    with _edited(project) as found:
+        row = _row(found, identity)
+        if not (row.path and row.text and row.seconds > 0):
+            raise DataError("data.nothing_to_keep")
+        found[identity] = _placed(replace(row, decision="keep"), row, settings.check)
+    return found[identity]
+
+
+def drop(project: Project, identity: str) -> Utterance:
+    """A person does not want the clip to be used; returns its row."""
+    settings = project.settings("data", PrepareSettings)
+    with _edited(project) as found:
+        row = _row(found, identity)
+        found[identity] = _placed(replace(row, decision="drop"), row, settings.check)
+    return found[identity]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a removal takes out of the set."""
+
+    rows: tuple[Utterance, ...]
+    kept: int
+    """Rows among them that were trained and evaluated on."""
+    kept_seconds: float
+    recordings: tuple[Path, ...]
+    """Sound files that none of the remaining rows comes from, inside the project's recordings."""
+
+
+def find_removal(project: Project, names: Sequence[str] = (), speaker: str | None = None) -> Removed:
+    """What `remove` would take: clips by id, recordings by name or file, all of a speaker. DataError for no match."""
+    rows = Manifest.read(project.manifest)
+    taken = _matching(project, rows, names, speaker)
+    left = {row.source for row in rows if row.id not in taken}
+    mine = tuple(row for row in rows if row.id in taken)
+    home = project.recordings.resolve()
+    sounds = []
+    for source in dict.fromkeys(row.source for row in mine):
+        path = project.root / source
+        if source not in left and path.is_file() and path.resolve().is_relative_to(home):
+            sounds.append(path)
+    kept = [row for row in mine if row.kept]
+    return Removed(mine, len(kept), sum(row.seconds for row in kept), tuple(sounds))
+
+
+def remove(
+    project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False
+) -> Removed:
+    """Take rows out of the training set for good; with `delete`, their clips and recordings as well.
+
+    Without `delete` the rows stay in the manifest as dropped, so that preparing again does not bring them back.
+    """
+    found = find_removal(project, names, speaker)
+    settings = project.settings("data", PrepareSettings)
+    with _edited(project) as rows:
+        for row in found.rows:
+            if delete and (project.root / row.source) in found.recordings:
+                rows.pop(row.id)
+            else:
+                rows[row.id] = _placed(replace(row, decision="drop"), row, settings.check)
+    if delete:
+        for path in (*found.recordings, *(project.root / row.path for row in found.rows if row.path)):
+            inside = project.inside(path.relative_to(project.root).as_posix())
+            if inside is not None and not any(row.path and project.root / row.path == path for row in _left(project)):
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+    return found
+
+
+def _left(project: Project) -> list[Utterance]:
+    return [row for row in Manifest.read(project.manifest) if row.kept]
+
+
+def _matching(project: Project, rows: Sequence[Utterance], names: Sequence[str], speaker: str | None) -> set[str]:
+    taken = {row.id for row in rows if speaker is not None and row.speaker == speaker}
+    if speaker is not None and not taken:
+        raise DataError("data.no_such_speaker", speaker=speaker)
+    for name in names:
+        as_file = Path(name)
+        found = {
+            row.id
+            for row in rows
+            if name in (row.id, row.name, row.source)
+            or (as_file.is_absolute() and project.root / row.source == as_file)
+            or row.source == f"{project.recordings.name}/{name}"
+        }
+        if not found:
+            raise DataError("data.no_such_clip", id=name[:60])
+        taken |= found
+    return taken
+
+
+def _placed(row: Utterance, before: Utterance, check: CheckSettings) -> Utterance:
+    row = judged(row, check)
+    return replace(row, split=before.split or "train") if row.kept else row
+
+
+def _row(found: dict[str, Utterance], identity: str) -> Utterance:
+    if identity not in found:
+        raise DataError("data.no_such_clip", id=str(identity)[:60])
+    return found[identity]
+
+
+@contextmanager
+def _edited(project: Project) -> Iterator[dict[str, Utterance]]:
+    """The rows by id, written back when the block ends well; no run prepares meanwhile."""
+    if not project.manifest.is_file():
+        raise DataError("data.no_manifest", path=project.manifest)
+    with Journal.open(project.clips):
+        found = {row.id: row for row in Manifest.read(project.manifest)}
+        yield found
+        Manifest.write(project.manifest, found.values())
