@@ -155,7 +155,7 @@ def test_a_second_run_does_nothing_again(project: Project, corpus: Corpus, monke
     folder = corpus(3)
     prepare(project, [folder])
     before = project.manifest.read_bytes()
-    monkeypatch.setattr("dimts.data.prepare.listen", None)  # nothing may be heard again
+    monkeypatch.setattr("dimts.data.process.detect_speech", None)  # nothing may be read again
     result = prepare(project, [folder])
     assert (result.kept, result.new) == (3, 0)
     assert project.manifest.read_bytes() == before
@@ -316,12 +316,12 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
 
     def full(path: Path, data: bytes) -> None:
         if len(saved) == 2:
-            raise DimtsError(f"cannot write {path}: the disk is full", "free some space")
+            raise DimtsError("base.disk_full")
         saved.append(path)
         write_bytes(path, data)
 
     monkeypatch.setattr("dimts.data.process.write_bytes", full)
-    with pytest.raises(DimtsError, match="disk is full"):
+    with pytest.raises(DimtsError, match="full"):
         prepare(project, [folder])
     assert len(Manifest.read(project.manifest)) == 2
     monkeypatch.undo()

@@ -41,6 +41,8 @@ def register(app: typer.Typer) -> None:
     data.command("export")(export)
     data.command("restore")(restore)
     data.command("fetch")(fetch)
+    data.command("set")(set_clip)
+    data.command("remove")(remove)
     app.add_typer(data, name="data")
 
 
@@ -245,6 +247,50 @@ def fetch(
         show(Message("cli.weights_offered", what=described(name)))
     with progress_bar() as on_progress:
         print(fetch_weights(name, source, on_progress))
+
+
+def set_clip(
+    project: Path = PROJECT,
+    identity: str = typer.Argument(..., metavar="ID", help="The clip, as 'dimts data check' names it."),
+    text: str = typer.Option("", "--text", help="What is spoken in it.", show_default=False),
+    keep: bool = typer.Option(False, "--keep", help="Use it, whatever the checks find."),
+    drop: bool = typer.Option(False, "--drop", help="Do not use it."),
+) -> None:
+    """Decide about one clip: another text, keep it, or drop it. The decision stays when the set is prepared again."""
+    from dimts.base.errors import DataError
+    from dimts.base.project import Project
+    from dimts.data import edit
+
+    home = Project.open(project)
+    if sum((bool(text), keep, drop)) != 1:
+        raise DataError("data.one_decision")
+    row = edit.correct(home, identity, text) if text else (edit.keep if keep else edit.drop)(home, identity)
+    print(f"{row.id}\t{row.split or '-'}\t{', '.join(row.against) or 'kept'}\t{row.text}")
+
+
+def remove(
+    project: Path = PROJECT,
+    names: list[str] = typer.Argument(
+        None, metavar="[NAMES]...", help="Clips by id, recordings by name or file.", show_default=False
+    ),
+    speaker: str = typer.Option(None, "--speaker", help="Everything of this speaker.", show_default=False),
+    delete: bool = typer.Option(False, "--delete", help="Delete the sound files too; they cannot be brought back."),
+) -> None:
+    """Take clips, recordings or a speaker out of the training set, and say what goes.
+
+    The sounds stay where they are unless --delete is given; 'dimts data set ID --keep' takes a clip back in.
+    """
+    from dimts.base.errors import DataError
+    from dimts.base.project import Project
+    from dimts.data import edit
+
+    if not names and speaker is None:
+        raise DataError("data.nothing_named")
+    found = edit.remove(Project.open(project), names or (), speaker, delete=delete)
+    minutes = found.kept_seconds / 60
+    print(f"{len(found.rows)} utterances removed; {found.kept} of them were kept ({minutes:.1f} minutes)")
+    for path in found.recordings if delete else ():
+        print(f"deleted {path}")
 
 
 def _show_stats(found: Stats) -> None:

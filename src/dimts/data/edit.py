@@ -1,12 +1,11 @@
 """Change the manifest by hand: another text, keep, drop, remove. A person's decision stands above the checks.
 
-A changed row carries its `decision`, or `by="person"` where its text was corrected, and stays as it is when the recordings
-are prepared again. While a run is preparing, the manifest belongs to it, and a change is refused with that reason.
+A changed row carries its `decision`, or `by="person"` where its text was corrected, and stays as it is when the
+recordings are prepared again. While a run is preparing, the manifest belongs to it, and a change is refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -99,32 +98,27 @@ def find_removal(project: Project, names: Sequence[str] = (), speaker: str | Non
     return Removed(mine, len(kept), sum(row.seconds for row in kept), tuple(sounds))
 
 
-def remove(
-    project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False
-) -> Removed:
-    """Take rows out of the training set for good; with `delete`, their clips and recordings as well.
+def remove(project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False) -> Removed:
+    """Take rows out of the training set for good; with `delete`, whole recordings and their clips from the disk.
 
-    Without `delete` the rows stay in the manifest as dropped, so that preparing again does not bring them back.
+    Without `delete`, and where other rows of the recording remain, the rows stay in the manifest as dropped, so that
+    preparing again does not bring them back.
     """
     found = find_removal(project, names, speaker)
     settings = project.settings("data", PrepareSettings)
+    gone: list[Path] = []
     with _edited(project) as rows:
         for row in found.rows:
             if delete and (project.root / row.source) in found.recordings:
                 rows.pop(row.id)
+                gone += [project.inside(row.source), *([project.inside(row.path)] if row.path else [])]
             else:
                 rows[row.id] = _placed(replace(row, decision="drop"), row, settings.check)
-    if delete:
-        for path in (*found.recordings, *(project.root / row.path for row in found.rows if row.path)):
-            inside = project.inside(path.relative_to(project.root).as_posix())
-            if inside is not None and not any(row.path and project.root / row.path == path for row in _left(project)):
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
+        used = {project.inside(row.path) for row in rows.values() if row.path}
+    for path in gone:
+        if path not in used:
+            path.unlink(missing_ok=True)
     return found
-
-
-def _left(project: Project) -> list[Utterance]:
-    return [row for row in Manifest.read(project.manifest) if row.kept]
 
 
 def _matching(project: Project, rows: Sequence[Utterance], names: Sequence[str], speaker: str | None) -> set[str]:
