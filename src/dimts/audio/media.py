@@ -348,15 +348,16 @@ class _Mixer:
 
     def mono(self, channels: npt.NDArray[np.float32]) -> Samples:
         """[C, T] → [T]."""
+        first: Samples = channels[0].copy()
         if len(channels) == 1:
-            return channels[0].copy()
+            return first
         if len(channels) == 2:
             mean: Samples = channels.mean(axis=0, dtype=np.float32)
             with np.errstate(invalid="ignore", over="ignore"):
                 self._apart += float(np.square(channels, dtype=np.float64).sum()) / 2
                 self._together += float(np.square(mean, dtype=np.float64).sum())
             self.cancels = self._together < _CANCELS * self._apart
-            return channels[0].copy() if self.cancels else mean
+            return first if self.cancels else mean
         if self._weights is not None and len(self._weights) == len(channels):
             mixed: Samples = np.tensordot(self._weights, channels, axes=1).astype(np.float32)
             return mixed

@@ -358,7 +358,8 @@ def coarse(base: Features) -> Features:
 def at_pace(frames: Features, pace: float) -> Features:
     """[F, …] → [F · pace, …]: the nearest frames, as somebody reads who takes `pace` times as long."""
     count = max(1, round(len(frames) * pace))
-    return frames[np.minimum((np.arange(count) / pace).astype(int), len(frames) - 1)]
+    stretched: Features = frames[np.minimum((np.arange(count) / pace).astype(int), len(frames) - 1)]
+    return stretched
 
 
 # --- into the silences ----------------------------------------------------------------------------
