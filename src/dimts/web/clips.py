@@ -17,9 +17,9 @@ from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.data.check import CheckSettings, judged
+from dimts.data.context import PrepareSettings
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.context import PrepareSettings
 from dimts.data.process import described
 
 DROPPED = Issue("mismatch", Message("web.set_aside_by_person"))

@@ -22,7 +22,7 @@ _ONE_WRITER = threading.Lock()
 
 def classes() -> dict[str, type]:
     """Table of dimts.toml → its settings class."""
-    from dimts.data.prepare import PrepareSettings
+    from dimts.data.context import PrepareSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings
     from dimts.train.settings import TrainSettings
