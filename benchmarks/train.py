@@ -33,8 +33,8 @@ MODES: dict[str, dict[str, Any]] = {
     "full, checkpointing": {"checkpointing": "on"},
     "frozen conditioning": {"freeze_conditioning": True},
     "frozen conditioning, latents kept": {"freeze_conditioning": True, "fixed": 1},
-    "LoRA 16": {"parts": "lora"},
-    "LoRA 16, checkpointing": {"parts": "lora", "checkpointing": "on"},
+    "LoRA 16": {"trainable": "lora"},
+    "LoRA 16, checkpointing": {"trainable": "lora", "checkpointing": "on"},
 }
 
 PEER = r"""

@@ -15,7 +15,7 @@ from dimts.evaluate.sentences import SENTENCES
 from dimts.speak import Speaker
 from dimts.text.frontend import Frontend, FrontendSettings
 from dimts.train.early_stopping import StopSettings
-from dimts.train.export_snapshots import chosen_run, export_snapshots
+from dimts.train.export_snapshots import export_snapshots, find_run
 from dimts.train.fine_tune import FineTuneResult, fine_tune
 from dimts.train.runs import read_log
 from dimts.train.settings import ScheduleSettings, TrainSettings
@@ -57,12 +57,12 @@ def overtrain(home: Project, steps: int, every: int) -> FineTuneResult:
 def test_every_snapshot_of_a_run_becomes_a_voice(tmp_path: Path) -> None:
     home = project_of(tmp_path / "over", 10)
     with pytest.raises(CheckpointError, match="no run"):
-        chosen_run(home)
+        find_run(home)
     overtrain(home, 4, 2)
-    run = chosen_run(home)
+    run = find_run(home)
     with pytest.raises(CheckpointError, match="no run 'first'"):
-        chosen_run(home, "first")
-    assert chosen_run(home, run.root.name) == run
+        find_run(home, "first")
+    assert find_run(home, run.root.name) == run
     made = export_snapshots(home, run)
     assert list(made) == ["step-000002", "step-000004"]
     when = [path.stat().st_mtime_ns for path in made.values()]

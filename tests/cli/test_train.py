@@ -71,7 +71,7 @@ def test_the_command_trains_a_voice_and_says_what_it_is(project: Project) -> Non
     assert "rehearsal" in done.stderr
     assert "loss" in done.stderr
     assert "_scaled_dot_product" in done.stdout
-    assert "ignored: train.parts" in done.stdout
+    assert "ignored: train.trainable" in done.stdout
 
 
 @pytest.mark.parametrize(

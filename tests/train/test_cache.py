@@ -62,12 +62,12 @@ def test_steps_from_the_cache_do_no_dvae_work(make_project: MakeProject) -> None
     assert [name for name in ran if any(part in name for part in _DVAE)] == []
     assert ran[_SPECTRUM] == _clips_of(run)  # of each new crop, and of nothing else
     assert ran[_CONDITIONING] > 0
-    assert any(fact.effect == "0 DVAE runs in 6 steps" for fact in run.truth)
+    assert any(fact.effect == "0 DVAE runs in 6 steps" for fact in run.options)
 
 
 @pytest.mark.parametrize("parts", ["full", "lora"])
 def test_a_frozen_conditioning_hears_a_fixed_crop_once(make_project: MakeProject, parts: str) -> None:
-    settings = dataclasses.replace(FIXED, parts=parts)  # type: ignore[arg-type]
+    settings = dataclasses.replace(FIXED, trainable=parts)  # type: ignore[arg-type]
     project = make_project()
     told: list[Progress] = []
     run, ran = _profiled(project, settings)
@@ -75,7 +75,7 @@ def test_a_frozen_conditioning_hears_a_fixed_crop_once(make_project: MakeProject
     for idle in (_SPECTRUM, _CONDITIONING):
         assert ran[idle] == 0
     assert [name for name in ran if any(part in name for part in _DVAE)] == []
-    facts = {fact.option: fact for fact in run.truth}
+    facts = {fact.option: fact for fact in run.options}
     assert "0 heard in steps" in facts["reference.fixed"].effect
     if parts == "full":
         assert facts["freeze_conditioning"].applied == "yes: latents read from the cache"
@@ -100,7 +100,7 @@ def test_a_frozen_conditioning_with_new_crops_says_that_it_must_listen(make_proj
     settings = dataclasses.replace(FULL, freeze_conditioning=True)
     run, ran = _profiled(project, settings)
     assert ran[_CONDITIONING] > 0
-    frozen = next(fact for fact in run.truth if fact.option == "freeze_conditioning")
+    frozen = next(fact for fact in run.options if fact.option == "freeze_conditioning")
     assert "train.reference.fixed = 0 draws new crops each time" in frozen.applied
     assert "0 crops heard" not in frozen.effect
     assert "computed at every step" in (run.folder / "plan.json").read_text()

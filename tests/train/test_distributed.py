@@ -87,7 +87,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FineTuneResult]
 
 def _alone(alone: dict[str, FineTuneResult], make_project: MakeProject, parts: str) -> FineTuneResult:
     if parts not in alone:
-        alone[parts] = fine_tune(make_project("alone"), dataclasses.replace(ONE, parts=parts, ema=0.9))  # type: ignore[arg-type]
+        alone[parts] = fine_tune(make_project("alone"), dataclasses.replace(ONE, trainable=parts, ema=0.9))  # type: ignore[arg-type]
     return alone[parts]
 
 
@@ -96,7 +96,7 @@ def _alone(alone: dict[str, FineTuneResult], make_project: MakeProject, parts: s
     ("sharding", "parts", "more"),
     [
         ("off", "full", {}),
-        ("full", "full", {"sample_every": 2, "old_rows_pace": 1.0}),
+        ("full", "full", {"sample_every": 2, "old_rows_lr_scale": 1.0}),
         ("full", "lora", {"checkpointing": "on"}),
     ],
 )
@@ -105,7 +105,7 @@ def test_two_processes_do_what_one_does(
 ) -> None:
     wanted = _alone(alone, make_project, parts)
     project = make_project("two")
-    done = _two(project, {**HALVES, "sharding": sharding, "parts": parts, "ema": 0.9, **more})
+    done = _two(project, {**HALVES, "sharding": sharding, "trainable": parts, "ema": 0.9, **more})
     assert done.returncode == 0, done.stderr[-3000:]
     assert _losses(project) == pytest.approx(list(wanted.losses), abs=1e-5)
     found = _folder(project)
@@ -119,7 +119,7 @@ def test_two_processes_do_what_one_does(
     own = load(wanted.bundle).model.state_dict()
     assert state.keys() == own.keys()
     assert max(float((state[key] - own[key]).abs().max()) for key in own if torch.is_floating_point(own[key])) < 2e-3
-    facts = {fact["option"]: fact for fact in json.loads((found.root / "truth.json").read_text())["facts"]}
+    facts = {fact["option"]: fact for fact in json.loads((found.root / "options.json").read_text())["facts"]}
     alone_bytes, held = (
         int(line.split(" bytes")[0].replace(",", ""))
         for line in (_effect(wanted, "sharding"), facts["sharding"]["effect"])
@@ -132,7 +132,7 @@ def test_two_processes_do_what_one_does(
 
 
 def _effect(run: FineTuneResult, option: str) -> str:
-    return next(fact.effect for fact in run.truth if fact.option == option)
+    return next(fact.effect for fact in run.options if fact.option == option)
 
 
 @pytest.mark.slow

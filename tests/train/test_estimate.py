@@ -39,10 +39,10 @@ def test_what_should_save_memory_does() -> None:
     plain = _cost(TrainSettings())
     still = _cost(TrainSettings(freeze_conditioning=True))
     kept, again = (
-        _cost(TrainSettings(parts="lora", checkpointing=c), _shapes(4), SPECS["tiny"]) for c in ("off", "on")
+        _cost(TrainSettings(trainable="lora", checkpointing=c), _shapes(4), SPECS["tiny"]) for c in ("off", "on")
     )
     assert again.activations < kept.activations
-    adapters = _cost(TrainSettings(parts="lora"))
+    adapters = _cost(TrainSettings(trainable="lora"))
     assert adapters.gradients < plain.gradients / 3
     assert adapters.optimizer == pytest.approx(2 * adapters.gradients, rel=0.01)
     assert still.activations < plain.activations
@@ -123,7 +123,7 @@ print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["tiny", "medium"])
-@pytest.mark.parametrize("changes", [{}, {"checkpointing": "on"}, {"parts": "lora"}])
+@pytest.mark.parametrize("changes", [{}, {"checkpointing": "on"}, {"trainable": "lora"}])
 def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(size: str, changes: dict[str, str]) -> None:
     spec, shapes = {"tiny": SPECS["tiny"], "medium": MEDIUM}[size], _shapes(8)
     predicted = PROCESS_BYTES + _cost(TrainSettings(**changes), shapes, spec).peak  # type: ignore[arg-type]

@@ -40,7 +40,11 @@ def base(tmp_path: Path, shared: Path) -> Path:
 def kept_apart(make_project: MakeProject, base: Path) -> tuple[Path, Path]:
     """A voice trained by LoRA: whole, and its adapters alone."""
     settings = dataclasses.replace(
-        SHORT, base=str(base), parts="lora", adapter_folder=True, lora=TrainLoraSettings(rank=4, targets=("mlp.c_fc",))
+        SHORT,
+        base=str(base),
+        trainable="lora",
+        adapter_folder=True,
+        lora=TrainLoraSettings(rank=4, targets=("mlp.c_fc",)),
     )
     whole = fine_tune(make_project(), settings).bundle
     assert whole is not None
@@ -90,7 +94,7 @@ def test_a_voice_of_adapters_can_be_trained_on(kept_apart: tuple[Path, Path], ma
 
 
 def test_adapters_without_lora_or_a_base_are_refused() -> None:
-    for wrong in ({"adapter_folder": True}, {"adapter_folder": True, "parts": "lora"}):
+    for wrong in ({"adapter_folder": True}, {"adapter_folder": True, "trainable": "lora"}):
         with pytest.raises(ConfigError, match="adapter_folder only with"):
             TrainSettings(**wrong)  # type: ignore[arg-type]
 

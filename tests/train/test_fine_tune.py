@@ -113,7 +113,7 @@ def test_averages_in_8_bits_are_smaller_and_go_on_bit_for_bit(make_project: Make
     assert whole.losses[-1] == pytest.approx(plain.losses[-1], abs=0.05)
     sizes = [next(run.folder.glob("checkpoints/*6/optimizer.safetensors")).stat().st_size for run in (whole, plain)]
     assert sizes[0] < 0.5 * sizes[1]
-    assert any("optimizer_update_8bit" in fact.effect for fact in whole.truth if fact.option == "optimizer")
+    assert any("optimizer_update_8bit" in fact.effect for fact in whole.options if fact.option == "optimizer")
     project = make_project("broken")
     with pytest.raises(_Crash):
         fine_tune(project, settings, _breaking_at(3))
@@ -193,7 +193,7 @@ def test_a_pause_is_kept_and_resumed(make_project: MakeProject) -> None:
 
 def test_pausing_what_does_not_run_is_said(make_project: MakeProject) -> None:
     with pytest.raises(TrainingError, match="no run is going on"):
-        runs.ask_pause(make_project())
+        runs.request_pause(make_project())
 
 
 def test_other_settings_begin_a_new_run_and_say_so(make_project: MakeProject) -> None:
@@ -346,7 +346,7 @@ def test_what_cannot_run_here_is_refused(make_project: MakeProject) -> None:
     with pytest.raises(ConfigError, match="CUDA"):
         fine_tune(project, dataclasses.replace(SHORT, attention="flash"))
     run = fine_tune(project, dataclasses.replace(SHORT, attention="flash", attention_fallback=True))
-    assert any("flash was asked for" in fact.effect for fact in run.truth if fact.option == "attention_fallback")
+    assert any("flash was asked for" in fact.effect for fact in run.options if fact.option == "attention_fallback")
     with pytest.raises(DimtsError, match="no such model folder"):
         fine_tune(project, dataclasses.replace(SHORT, base="nowhere"))
     with pytest.raises(ConfigError, match="coqui"):

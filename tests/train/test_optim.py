@@ -1,4 +1,4 @@
-"""AdamW steps as the peer takes them, the learning rate over time, rows of their own pace, averages."""
+"""AdamW steps as the peer takes them, the learning rate over time, learning rates of rows, averages."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ def test_the_rate_climbs_then_falls_and_never_leaves_its_bounds(
         assert curve[-1] == pytest.approx(final)
 
 
-def test_rows_keep_their_own_pace() -> None:
+def test_rows_keep_their_own_learning_rate() -> None:
     table = nn.Embedding(6, 3)
     before = table.weight.detach().clone()
-    pace = EmbeddingRowLR([table.weight], old_rows=4, old_pace=0.0, new_pace=2.0)
+    rates = EmbeddingRowLR([table.weight], old_rows=4, old_lr_scale=0.0, new_lr_scale=2.0)
     optimizer = torch.optim.SGD([table.weight], lr=0.1)
     table.weight.grad = torch.ones_like(table.weight)
-    pace.before()
+    rates.before()
     optimizer.step()
-    pace.after()
+    rates.after()
     change = before - table.weight.detach()
     assert change[:4].abs().max() == 0
     assert change[4:].allclose(torch.full((2, 3), 0.2))

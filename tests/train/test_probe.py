@@ -40,7 +40,7 @@ DECODER = {
     "decoder.speaker_weight": 1.0,
     "decoder.crop_frames": 16,
 }
-SYNTHETIC = {"synthetic.share": 1.0, "synthetic.dev_clips": 2, "synthetic.clips": 2, "synthetic.speakers": 1}
+SYNTHETIC = {"synthetic.share": 1.0, "synthetic.dev_clips": 4, "synthetic.clips": 2, "synthetic.speakers": 1}
 
 FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     # option: (in which setting, changed to)
@@ -57,11 +57,11 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "label_smoothing": ({}, {"label_smoothing": 0.1}),
     "dropout": ({}, {"dropout": 0.3}),
     "attention_dropout": ({}, {"attention_dropout": 0.2}),
-    "parts": ({}, {"parts": "lora"}),
-    "last_layers": ({"parts": "last_layers", "last_layers": 2}, {"last_layers": 1}),
+    "trainable": ({}, {"trainable": "lora"}),
+    "last_layers": ({"trainable": "last_layers", "last_layers": 2}, {"last_layers": 1}),
     "freeze_conditioning": ({}, {"freeze_conditioning": True}),
-    "new_rows_pace": ({"base": "GOLDEN"}, {"new_rows_pace": 3.0}),
-    "old_rows_pace": ({"base": "GOLDEN"}, {"old_rows_pace": 0.0}),
+    "new_rows_lr_scale": ({"base": "GOLDEN"}, {"new_rows_lr_scale": 3.0}),
+    "old_rows_lr_scale": ({"base": "GOLDEN"}, {"old_rows_lr_scale": 0.0}),
     "ema": ({}, {"ema": 0.9}),
     "precision": ({}, {"precision": "bf16"}),
     "attention": ({}, {"attention": "eager"}),
@@ -77,7 +77,7 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "best_by": ({"steps": 3, "evaluate_every": 2}, {"best_by": "first"}),
     "best_clips": ({"best_by": "first"}, {"best_clips": 1}),
     "coqui_folder": ({}, {"coqui_folder": True}),
-    "adapter_folder": ({"parts": "lora", "base": "GOLDEN"}, {"adapter_folder": True}),
+    "adapter_folder": ({"trainable": "lora", "base": "GOLDEN"}, {"adapter_folder": True}),
     "tracker": ({}, {"tracker": "tensorboard"}),
     "batches.seconds": ({}, {"batches.seconds": 12.0}),
     "batches.clips": ({}, {"batches.clips": 1}),
@@ -95,10 +95,10 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "schedule.shape": ({"steps": 6, "schedule.warmup_steps": 0}, {"schedule.shape": "linear"}),
     "schedule.warmup_steps": ({"steps": 4}, {"schedule.warmup_steps": 2}),
     "schedule.final_share": ({"steps": 4, "schedule.warmup_steps": 0}, {"schedule.final_share": 0.5}),
-    "lora.rank": ({"parts": "lora"}, {"lora.rank": 4}),
-    "lora.alpha": ({"parts": "lora"}, {"lora.alpha": 64.0}),
-    "lora.dropout": ({"parts": "lora"}, {"lora.dropout": 0.2}),
-    "lora.targets": ({"parts": "lora"}, {"lora.targets": ["mlp.c_fc"]}),
+    "lora.rank": ({"trainable": "lora"}, {"lora.rank": 4}),
+    "lora.alpha": ({"trainable": "lora"}, {"lora.alpha": 64.0}),
+    "lora.dropout": ({"trainable": "lora"}, {"lora.dropout": 0.2}),
+    "lora.targets": ({"trainable": "lora"}, {"lora.targets": ["mlp.c_fc"]}),
     "stop.patience": (RISING, {"stop.patience": 2}),
     "stop.minimum_gain": ({**RISING, "falling": True}, {"stop.minimum_gain": 0.5}),
     "stop.divergence_rises": (RISING, {"stop.divergence_rises": 2}),
@@ -108,9 +108,9 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "synthetic.share": ({}, {"synthetic.share": 0.5}),
     "synthetic.texts": (SYNTHETIC, {"synthetic.texts": "texts.txt"}),
     "synthetic.clips": (SYNTHETIC, {"synthetic.clips": 3}),
-    "synthetic.dev_clips": (SYNTHETIC, {"synthetic.dev_clips": 3}),
+    "synthetic.dev_clips": (SYNTHETIC, {"synthetic.dev_clips": 5}),
     "synthetic.speakers": (SYNTHETIC, {"synthetic.speakers": 99}),
-    "synthetic.min_words": (SYNTHETIC, {"synthetic.min_words": 4}),
+    "synthetic.min_words": ({**SYNTHETIC, "synthetic.max_words": 4, "synthetic.min_words": 1}, {"synthetic.min_words": 4}),
     "synthetic.max_words": (SYNTHETIC, {"synthetic.max_words": 2}),
     "speaker.steps": (SPEAKER, {"speaker.steps": 3}),
     "speaker.seconds": (SPEAKER, {"speaker.seconds": 12.0}),
@@ -215,7 +215,7 @@ class _First:
 
 
 def _effect(run: FineTuneResult, option: str) -> str:
-    return next(fact.effect for fact in run.truth if fact.option == option)
+    return next(fact.effect for fact in run.options if fact.option == option)
 
 
 def test_every_option_is_flipped_here() -> None:
@@ -230,7 +230,7 @@ def test_equal_runs_have_equal_tables(workshop: SimpleNamespace) -> None:
     first = _run(workshop, BASE)
     workshop.runs.clear()
     second = _run(workshop, BASE)
-    timeless = [[fact for fact in run.truth if fact.option != "(speed)"] for run in (first, second)]
+    timeless = [[fact for fact in run.options if fact.option != "(speed)"] for run in (first, second)]
     assert timeless[0] == timeless[1]
     assert len(timeless[0]) == len(FLIPS) + len(ELSEWHERE) + 1
     assert all(fact.option in table(timeless[0]) for fact in timeless[0])
@@ -261,8 +261,8 @@ def test_what_is_compiled_is_what_learns(workshop: SimpleNamespace) -> None:
 
 
 def test_options_that_others_rule_out_say_so(workshop: SimpleNamespace) -> None:
-    facts = {fact.option: fact for fact in _run(workshop, BASE).truth}
-    for option in ("last_layers", "lora.rank", "batches.replay_share", "sample_text", "new_rows_pace"):
+    facts = {fact.option: fact for fact in _run(workshop, BASE).options}
+    for option in ("last_layers", "lora.rank", "batches.replay_share", "sample_text", "new_rows_lr_scale"):
         assert facts[option].applied.startswith("ignored: "), option
     assert facts["checkpointing"].applied == "off"
 

@@ -8,6 +8,7 @@ import pytest
 
 import dimts
 from dimts.base.config import from_table, read_toml
+from dimts.base.errors import ConfigError
 from dimts.base.project import Project
 from dimts.cli.main import main
 from dimts.train.settings import TrainSettings
@@ -39,3 +40,17 @@ def test_an_unknown_recipe_makes_no_project(tmp_path: Path, capsys: pytest.Captu
     assert main(["new", str(tmp_path / "abebe"), "--recipe", "8gb-lor"]) == 2
     assert "8gb-lora" in capsys.readouterr().err
     assert not (tmp_path / "abebe").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("parts = 'lora'", "train.trainable"),
+        ("new_rows_pace = 2.0", "train.new_rows_lr_scale"),
+        ("old_rows_pace = 0.0", "train.old_rows_lr_scale"),
+    ],
+)
+def test_a_renamed_setting_names_its_new_key(tmp_path: Path, old: str, new: str) -> None:
+    project = Project.create(tmp_path / "abebe", f"[train]\n{old}\n")
+    with pytest.raises(ConfigError, match=new):
+        project.settings("train", TrainSettings)

@@ -16,15 +16,17 @@ from dimts.train.snapshot import (
     Checkpoints,
     Snapshot,
     load,
-    optimizer_tensors,
-    put_back,
-    put_back_optimizer,
-    trained,
+    load_optimizer,
+    load_weights,
+    optimizer_state,
+    trainable_parameters,
 )
 
 
 def _snapshot(step: int, value: float = 0.0) -> Snapshot:
-    return Snapshot(step, {"w": torch.full((3,), value)}, {"0.step": torch.tensor(1.0)}, {}, {"epoch": 2})
+    return Snapshot(
+        step, {"w": torch.full((3,), value)}, {"0.step": torch.tensor(1.0)}, {}, {"b": torch.ones(2)}, {"epoch": 2}
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -32,6 +34,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     found = load(path)
     assert (found.step, found.numbers) == (7, {"epoch": 2})
     assert torch.equal(found.weights["w"], torch.full((3,), 1.5))
+    assert torch.equal(found.extras["b"], torch.ones(2))
     assert not found.average
 
 
@@ -89,8 +92,8 @@ def test_an_optimizer_goes_on_as_if_it_had_never_stopped() -> None:
 
     for seed in range(3):
         step(models[0], first, seed)
-    put_back(models[1], {name: value.detach().clone() for name, value in trained(models[0]).items()})
-    put_back_optimizer(second, {name: value.clone() for name, value in optimizer_tensors(first).items()})
+    load_weights(models[1], {name: value.detach().clone() for name, value in trainable_parameters(models[0]).items()})
+    load_optimizer(second, {name: value.clone() for name, value in optimizer_state(first).items()})
     for model, optimizer in zip(models, (first, second), strict=True):
         step(model, optimizer, 9)
     assert torch.equal(models[0].weight, models[1].weight)
@@ -98,4 +101,4 @@ def test_an_optimizer_goes_on_as_if_it_had_never_stopped() -> None:
 
 def test_weights_of_another_model_are_refused() -> None:
     with pytest.raises(CheckpointError, match="another model or setting"):
-        put_back(nn.Linear(2, 2), {"weight": torch.zeros(2, 2)})
+        load_weights(nn.Linear(2, 2), {"weight": torch.zeros(2, 2)})

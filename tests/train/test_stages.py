@@ -84,7 +84,7 @@ def test_a_broken_run_of_a_stage_ends_as_an_unbroken_one(make_project: MakeProje
     assert len(list(project.runs.glob("2*"))) == 1
     assert again.losses == whole.losses
     assert _state(again) == _state(whole)
-    assert {row.applied.split(":")[0] for row in whole.truth if row.option == f"{stage}.steps"} <= {"off", "yes"}
+    assert {row.applied.split(":")[0] for row in whole.options if row.option == f"{stage}.steps"} <= {"off", "yes"}
 
 
 def test_several_optimizers_and_discriminators_lie_in_one_snapshot(make_project: MakeProject) -> None:
@@ -140,7 +140,7 @@ def test_synthetic_clips_need_no_recordings_and_come_again_after_a_break(tmp_pat
 def test_synthetic_clips_join_those_of_the_manifest(make_project: MakeProject) -> None:
     synthetic = SyntheticSettings(share=0.5, dev_clips=2, speakers=4)
     run = fine_tune(make_project(), _settings("dvae", synthetic=synthetic, batches=BatchSettings(seconds=8)))
-    row = next(row for row in run.truth if row.option == "synthetic.share")
+    row = next(row for row in run.options if row.option == "synthetic.share")
     assert row.effect != "0 of at most 0 clips per forward pass"
     assert int(row.effect.split()[0]) >= 1
 
@@ -211,7 +211,7 @@ def test_a_collapsed_codebook_stops_the_run_with_a_remedy(
     run = fine_tune(make_project(), _settings("dvae", dvae=own))
     assert run.steps == 3
     assert "collapsed" in run.ended
-    assert "collapsed" in next(row.effect for row in run.truth if row.option == "dvae.min_perplexity")
+    assert "collapsed" in next(row.effect for row in run.options if row.option == "dvae.min_perplexity")
 
 
 def test_a_discriminator_that_wins_stops_the_run(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,6 @@ def test_what_is_not_installed_is_said_before_any_work(monkeypatch: pytest.Monke
     monkeypatch.setattr(track, "has", lambda library: False)
     for kind in ("tensorboard", "trackio", "wandb"):
         with pytest.raises(MissingExtra, match=kind) as caught:
-            track.check_available(kind)
+            track.require_tracker(kind)
         assert caught.value.hint == f"pip install 'dimts[{kind}]'"
-    track.check_available("none")
+    track.require_tracker("none")

@@ -52,7 +52,7 @@ def test_a_line_that_is_being_written_is_left_out(project: Project, run: runs.Ru
 def test_the_truth_table(project: Project, run: runs.RunFolder) -> None:
     assert options(project, run.root.name) == []
     fact = {"option": "steps", "asked": 50, "applied": "yes", "effect": "50 steps taken"}
-    (run.root / "truth.json").write_text(json.dumps({"facts": [fact]}), encoding="utf-8")
+    (run.root / "options.json").write_text(json.dumps({"facts": [fact]}), encoding="utf-8")
     assert options(project, run.root.name) == [["steps", "50", "yes", "50 steps taken"]]
 
 

@@ -170,7 +170,7 @@ def write(
         if not row.kept
     ]
     tables = {"Clips set aside": [["recording", "length", "why"], *aside]} if aside else {}
-    truth = [[fact.option, str(fact.asked), fact.applied, fact.effect] for fact in run.truth]
+    truth = [[fact.option, str(fact.asked), fact.applied, fact.effect] for fact in run.options]
     if truth:
         tables["What each training option did"] = [["option", "asked", "applied", "measured"], *truth]
     stats = Stats.of(rows)

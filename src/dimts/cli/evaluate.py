@@ -131,9 +131,9 @@ def project(
     voices, log = list(voice or ()), None
     with progress_bar() as on_progress:
         if run:
-            from dimts.train.export_snapshots import chosen_run, export_snapshots
+            from dimts.train.export_snapshots import export_snapshots, find_run
 
-            one = chosen_run(home, run)
+            one = find_run(home, run)
             voices += [str(folder) for folder in export_snapshots(home, one, on_progress).values()]
             log = one.log
         found = evaluate(

@@ -68,7 +68,7 @@ def train(
     """Fine-tune a voice on the project's clips, and save it below voices/; or train it from nothing (--stages all).
 
     Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit for
-    bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/truth.json.
+    bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/options.json.
     Several processes: torchrun --nproc-per-node N -m dimts train PROJECT, or --ray.
     """
     from dimts.base.errors import ConfigError
@@ -78,13 +78,13 @@ def train(
         raise ConfigError("cli.json_needs_dry_run")
     opened = Project.open(project)
     if pause:
-        from dimts.train.runs import ask_pause
+        from dimts.train.runs import request_pause
 
-        show(Message("cli.pause_asked", run=ask_pause(opened), project=project))
+        show(Message("cli.pause_asked", run=request_pause(opened), project=project))
         return
     flags = [f"train.base={base}"] if base else []
     flags += [f"train.size={size}"] if size else []
-    flags += ["train.parts=lora"] if lora else []
+    flags += ["train.trainable=lora"] if lora else []
     chosen, names = _chosen(opened, stages, steps, flags, settings or ())
     if len(names) > 1 and (ray or dry_run):
         raise ConfigError("train.stages_one_by_one", option="--ray" if ray else "--dry-run")
@@ -160,8 +160,8 @@ def _show_forecast(found: Forecast, *, as_json: bool) -> None:
 def _show(run: FineTuneResult) -> None:
     from dimts.train.probe import table
 
-    if run.truth:  # the first of several processes has it
-        print(table(list(run.truth)))
+    if run.options:  # the first of several processes has it
+        print(table(list(run.options)))
     first, last = (run.losses[0], run.losses[-1]) if run.losses else (float("nan"),) * 2
     show(Message("cli.run_ended", steps=run.steps, first=first, last=last, ended=run.ended, folder=run.folder))
     if run.bundle is None:

@@ -25,7 +25,7 @@ from dimts.text.ethiopic import letter
 from dimts.text.frontend import MARKS, Frontend, FrontendSettings
 from dimts.text.phones import inventory
 from dimts.train.code_cache import Coder
-from dimts.train.codebook import lay
+from dimts.train.codebook import initialise_from_clips
 from dimts.train.runs import identity
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
@@ -143,7 +143,7 @@ def load_base(
     else:
         engine = _on_the_spot(settings, frontend, spellings)
         if write and settings.stage in ("gpt", "decoder"):  # the others learn a codebook, or need none
-            lay(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
+            initialise_from_clips(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
     engine.respelt = respelt
     if respelt:
         engine.remarks.append(Message("train.texts_respelt", count=len(respelt)))
@@ -263,7 +263,7 @@ def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(STAGE_PREFIXES[settings.stage]))
         return 0
-    if settings.parts == "lora":
+    if settings.trainable == "lora":
         chosen = settings.lora
         lora.attach(model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed)
     model.requires_grad_(False)
@@ -271,11 +271,11 @@ def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
         parameter.requires_grad_(True)
     if settings.frozen_conditioning:
         model.conditioning.requires_grad_(False)
-    if settings.parts != "full":
+    if settings.trainable != "full":
         model.gpt.trunk.requires_grad_(False)
     for parameter in lora.parameters(model):
         parameter.requires_grad_(True)
-    if settings.parts == "last_layers":
+    if settings.trainable == "last_layers":
         layers = model.gpt.trunk.h
         for block in layers[max(0, len(layers) - settings.last_layers) :]:
             block.requires_grad_(True)

@@ -77,7 +77,7 @@ def fine_tune_on_ray(
     os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the run itself: Ray's 15 lets all else go first
     ray = require("ray", "ray")
     require("ray.train", "ray")
-    with Interrupt() as interrupt, runs.only_one(project), _cluster(ray, settings.ray, on_progress) as where:
+    with Interrupt() as interrupt, runs.run_lock(project), _cluster(ray, settings.ray, on_progress) as where:
         interrupt.listen_again()
         for restarts in range(settings.ray.retries + 1):
             mail = _queue()

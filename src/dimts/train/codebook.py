@@ -28,7 +28,7 @@ _ROUNDS = 8
 _CHUNK = 4096
 
 
-def lay(model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int) -> None:
+def initialise_from_clips(model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int) -> None:
     """Give `model`'s DVAE a codebook laid among the clips of `rows`; the one laid first in a project stays.
 
     Rows whose clip cannot be read are passed over here; they are reported where the codes are made.

@@ -79,7 +79,7 @@ def export(
         "seconds_of_speech": round(sum(clip.seconds for clip in data.train[: len(data.train) - data.replayed]), 1),
         "settings": to_dict(settings),
     }
-    voice = listen_to(engine, data, name=data.speaker or name, licence=owner.licence, consent=owner.consent)
+    voice = clone_voice(engine, data, name=data.speaker or name, licence=owner.licence, consent=owner.consent)
     bundle = Bundle(
         engine.model, engine.vocabulary, engine.front_end, {data.speaker or name: voice}, meta, engine.config
     )
@@ -117,7 +117,7 @@ def adapter_folder(voice: Path) -> Path:
     return voice.with_name(f"{voice.name}-adapter")
 
 
-def listen_to(engine: TrainableModel, data: TrainingSet, **meta: Any) -> Voice:
+def clone_voice(engine: TrainableModel, data: TrainingSet, **meta: Any) -> Voice:
     """The voice of the data's reference clip, as the engine hears it now."""
     engine.model.eval()
     wave = Wave.load(data.reference, engine.model.spec.input_rate)
@@ -149,7 +149,7 @@ def _speaking(
 ) -> Iterator[Callable[[str], tuple[Wave, tuple[tuple[str, ...], ...]]]]:
     """text → its sound and the phones of its words, by the engine as it is; afterwards it is as it was."""
     model, was_training = engine.model, engine.model.training
-    voice = listen_to(engine, data)
+    voice = clone_voice(engine, data)
     frontend = Frontend(engine.frontend)
 
     def say(text: str) -> tuple[Wave, tuple[tuple[str, ...], ...]]:

@@ -19,17 +19,17 @@ from dimts.base.project import Project, ProjectSettings
 from dimts.data.manifest import Manifest
 from dimts.train.base_model import configure, load_base
 from dimts.train.dataset import load_training_set
-from dimts.train.export import listen_to
+from dimts.train.export import clone_voice
 from dimts.train.runs import RunFolder
 from dimts.train.settings import TrainSettings
-from dimts.train.snapshot import Checkpoints, load, put_back
+from dimts.train.snapshot import Checkpoints, load, load_weights
 from dimts.xtts import lora
 from dimts.xtts.checkpoint import BUNDLE, Bundle, save_bundle
 
 VOICES = "voices"
 
 
-def chosen_run(project: Project, name: str = "last") -> RunFolder:
+def find_run(project: Project, name: str = "last") -> RunFolder:
     """A run by its folder's name, or the newest that has snapshots. CheckpointError if there is none."""
     if name != "last":
         root = project.inside(f"runs/{name}")
@@ -70,8 +70,8 @@ def export_snapshots(project: Project, run: RunFolder, on_progress: ProgressCall
     speaker = data.speaker or owner.name or project.root.resolve().name
     for done, path in enumerate(waiting, start=1):
         snapshot = load(path)
-        put_back(engine.model, snapshot.average or snapshot.weights)
-        voice = listen_to(engine, data, name=speaker, licence=owner.licence, consent=owner.consent)
+        load_weights(engine.model, snapshot.average or snapshot.weights)
+        voice = clone_voice(engine, data, name=speaker, licence=owner.licence, consent=owner.consent)
         meta: dict[str, Any] = {
             "name": path.name,
             "base": engine.origin,

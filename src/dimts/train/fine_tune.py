@@ -39,7 +39,7 @@ from dimts.train.settings import RayTrainSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints, load
 from dimts.train.stages import stage_class
 from dimts.train.stages.stage import Stage, StageContext
-from dimts.train.track import Tracker, check_available
+from dimts.train.track import Tracker, require_tracker
 from dimts.train.trainer import Trainer
 
 MODEL_FOLDER = "model"
@@ -65,7 +65,7 @@ class FineTuneResult:
     """Of every evaluation."""
     ended: str
     """Why it ended; "paused" when it can go on."""
-    truth: tuple[OptionRow, ...] = field(default_factory=tuple)
+    options: tuple[OptionRow, ...] = field(default_factory=tuple)
     """Each option: asked, applied, measured."""
 
 
@@ -98,11 +98,11 @@ def fine_tune(
     kind = stage_class(settings.stage)
     scorer = metric_for(settings.best_by, project, scorers)
     _check_hearable(settings, kind)
-    check_available(settings.tracker)
+    require_tracker(settings.tracker)
     processes = Processes(precision.name, machine, settings.sharding, place)
     if not processes.main:
         on_progress = ignore
-    alone = runs.only_one(project) if processes.main and place is None else contextlib.nullcontext()
+    alone = runs.run_lock(project) if processes.main and place is None else contextlib.nullcontext()
     with Interrupt() as interrupt, alone:
         engine, attention, data, compiled = _load(project, settings, machine, precision, processes, on_progress)
         made_of = _made_of(settings, engine.name, data.name, processes)
@@ -142,7 +142,7 @@ def fine_tune(
         bundle = _finish(training, checkpoints, lines, folder, ended, into, on_progress)
         facts = option_report(training, lines, plan, tracker, checkpoints) if processes.main else []
         if processes.main:
-            folder.write("truth.json", as_json(facts))
+            folder.write("options.json", as_json(facts))
         processes.wait()
         losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
         dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")

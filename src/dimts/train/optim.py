@@ -1,4 +1,4 @@
-"""Parameters → how each is stepped: decay groups, the learning rate over time, rows of their own pace, averages.
+"""Parameters → how each is stepped: decay groups, the learning rate over time, learning rates of rows, averages.
 
 The groups are those of the published training of XTTS (its `AdamW` with betas .9/.96 and decay 0.01 on
 weights): biases, LayerNorm and GroupNorm weights, and embeddings are not decayed; all else is, the
@@ -109,21 +109,23 @@ def adamw(
 
 
 class EmbeddingRowLR:
-    """Rows of a vocabulary that learn at another pace than the rest, e.g. new letters faster than old ones.
+    """Rows of a vocabulary that learn at another rate than the rest, e.g. new letters faster than old ones.
 
     AdamW's steps do not depend on the gradient's scale, so the step itself is scaled: `before` keeps the
-    values, `after` takes back what is too much. `paces` is 1 for rows at the common rate, [V].
+    values, `after` takes back what is too much.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], old_rows: int, old_pace: float, new_pace: float) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], old_rows: int, old_lr_scale: float, new_lr_scale: float
+    ) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        self.old_rows, self.old_pace, self.new_pace = old_rows, old_pace, new_pace
+        self.old_rows, self.old_lr_scale, self.new_lr_scale = old_rows, old_lr_scale, new_lr_scale
         self._kept: list[torch.Tensor] = []
 
     @property
     def idle(self) -> bool:
         """Nothing to scale: all rows at the common rate."""
-        return self.old_pace == self.new_pace == 1 or not self.parameters
+        return self.old_lr_scale == self.new_lr_scale == 1 or not self.parameters
 
     def before(self) -> None:
         """Keep the values before the optimizer's step."""
@@ -134,10 +136,10 @@ class EmbeddingRowLR:
         """Scale the step that was taken, row by row."""
         for parameter, kept in zip(self.parameters, self._kept, strict=False):
             own = local_tensor(parameter)
-            pace = own.new_full((len(own),), self.new_pace)
-            pace[: max(0, self.old_rows - first_row(parameter))] = self.old_pace
-            pace = pace.view(-1, *[1] * (own.dim() - 1))
-            own.copy_(kept + (own - kept) * pace)
+            scale = own.new_full((len(own),), self.new_lr_scale)
+            scale[: max(0, self.old_rows - first_row(parameter))] = self.old_lr_scale
+            scale = scale.view(-1, *[1] * (own.dim() - 1))
+            own.copy_(kept + (own - kept) * scale)
         self._kept = []
 
 

@@ -118,7 +118,7 @@ def _engine(training: Trainer, plan: Mapping[str, Any]) -> dict[str, str]:
         "stage": f"moved in the watched step: {', '.join(sorted(moved)) or 'nothing'}",
         "base": training.stage.engine.origin,
         "size": f"{len(model.gpt.trunk.h)} layers of width {model.spec.width}",
-        "parts": f"{training.trainable:,} of {total:,} parameters learn",
+        "trainable": f"{training.trainable:,} of {total:,} parameters learn",
         "attention_fallback": str(plan["attention"]),
         "sharding": f"{training.held_bytes:,} bytes of parameters in each of {training.processes.count} processes",
         "compile": f"{graphs_made() - training.graphs_before} graphs made for {plan['compiled_modules']} modules",

@@ -58,7 +58,7 @@ def graphs_made() -> int:
 
 
 def as_json(facts: list[OptionRow]) -> dict[str, Any]:
-    """The table for truth.json."""
+    """The table for options.json."""
     return {"facts": [asdict(fact) for fact in facts]}
 
 

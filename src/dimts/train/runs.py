@@ -1,6 +1,6 @@
 """A project's runs: runs/<when>/ with settings, log, checkpoints; one run at a time, found again after anything.
 
-    runs/2026-03-01-101500/  run.json log.jsonl plan.json truth.json checkpoints/ samples/ tensorboard/
+    runs/2026-03-01-101500/  run.json log.jsonl plan.json options.json checkpoints/ samples/ tensorboard/
 
 `run.json` says what a run was made of and how it ended. A run that has not ended and was made of the same
 settings, clips and base is gone on with; `pause` in its folder asks it to save and leave.
@@ -153,7 +153,7 @@ def create(project: Project, made_of: str, **info: Any) -> RunFolder:
     return folder
 
 
-def ask_pause(project: Project) -> Path:
+def request_pause(project: Project) -> Path:
     """Ask the run that is going on to save and leave. TrainingError if none is."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         if (root / _RUN).is_file() and not RunFolder(root).info().get("ended") and _alive(project):
@@ -163,7 +163,7 @@ def ask_pause(project: Project) -> Path:
 
 
 @contextlib.contextmanager
-def only_one(project: Project) -> Iterator[None]:
+def run_lock(project: Project) -> Iterator[None]:
     """Keep other processes from training in this project meanwhile. TrainingError if one does."""
     lock = project.runs / _LOCK
     if _alive(project):

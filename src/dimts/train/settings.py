@@ -1,6 +1,6 @@
 """[train] of dimts.toml: every switch of a run. Light to import; each takes effect or is refused.
 
-What each switch did is measured at the end of a run and written into its truth table (`truth.py`).
+What each switch did is measured at the end of a run and written into its option report (`option_report.py`).
 A value of 0 or "" switches an option off unless its line says otherwise.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dimts.base.errors import ConfigError
 from dimts.train.early_stopping import StopSettings
@@ -88,7 +88,7 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainLoraSettings:
-    """[train.lora]: adapters, used when train.parts = "lora"."""
+    """[train.lora]: adapters, used when train.trainable = "lora"."""
 
     rank: int = 16
     """Width of an adapter."""
@@ -254,6 +254,12 @@ class DecoderStageSettings:
 class TrainSettings:
     """[train]: how the voice is fine-tuned."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "parts": "train.trainable",
+        "new_rows_pace": "train.new_rows_lr_scale",
+        "old_rows_pace": "train.old_rows_lr_scale",
+    }
+
     stage: Literal["speaker", "dvae", "gpt", "decoder"] = "gpt"
     """Which part learns: the speaker encoder, the DVAE, the GPT, or the vocoder on the GPT's latents."""
 
@@ -284,15 +290,15 @@ class TrainSettings:
     """In the trunk: embeddings and both outputs of a block."""
     attention_dropout: float = 0.0
     """Of attention probabilities. The published training had 0.1; on processors it rules out the fused kernels."""
-    parts: Literal["full", "last_layers", "lora"] = "full"
+    trainable: Literal["full", "last_layers", "lora"] = "full"
     """What of the trunk learns. Embeddings, heads and final norm always do."""
     last_layers: int = 4
-    """Number of trunk layers that learn when parts = "last_layers"."""
+    """Number of trunk layers that learn when trainable = "last_layers"."""
     freeze_conditioning: bool = False
     """Leave the conditioning encoder and perceiver as they are (always so with LoRA)."""
-    new_rows_pace: float = 1.0
+    new_rows_lr_scale: float = 1.0
     """Learning rate of vocabulary rows added for Amharic, as a multiple of the common one."""
-    old_rows_pace: float = 1.0
+    old_rows_lr_scale: float = 1.0
     """The same for the rows of the base vocabulary; 0 keeps them as they are."""
     ema: float = 0.0
     """Decay of a moving average of the weights, which is then judged and exported, e.g. 0.999."""
@@ -358,15 +364,15 @@ class TrainSettings:
             "0 ≤ dropout < 1": 0 <= self.dropout < 1,
             "0 ≤ attention_dropout < 1": 0 <= self.attention_dropout < 1,
             "last_layers ≥ 0": self.last_layers >= 0,
-            "new_rows_pace and old_rows_pace ≥ 0": min(self.new_rows_pace, self.old_rows_pace) >= 0,
+            "new_rows_lr_scale and old_rows_lr_scale ≥ 0": min(self.new_rows_lr_scale, self.old_rows_lr_scale) >= 0,
             "0 ≤ ema < 1": 0 <= self.ema < 1,
             "loss_chunk ≥ 0": self.loss_chunk >= 0,
             "evaluate_every ≥ 0": self.evaluate_every >= 0,
             "save_every ≥ 1": self.save_every >= 1,
             "keep ≥ 1": self.keep >= 1,
             "best_clips ≥ 0": self.best_clips >= 0,
-            'adapter_folder only with parts = "lora" and a base': not self.adapter_folder
-            or (self.parts == "lora" and bool(self.base)),
+            'adapter_folder only with trainable = "lora" and a base': not self.adapter_folder
+            or (self.trainable == "lora" and bool(self.base)),
             "sample_every ≥ 0": self.sample_every >= 0,
         }
         for rule, holds in checks.items():
@@ -402,7 +408,7 @@ class TrainSettings:
     @property
     def frozen_conditioning(self) -> bool:
         """Whether the conditioning encoder and perceiver stay as they are."""
-        return self.freeze_conditioning or self.parts == "lora"
+        return self.freeze_conditioning or self.trainable == "lora"
 
 
 def read_stages(text: str) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class Snapshot:
     weights: Mapping[str, torch.Tensor]
     """The trained parameters by name."""
     optimizer: Mapping[str, torch.Tensor]
-    """State of all optimizers: "phase/" and the name that `optimizer_tensors` gives."""
+    """State of all optimizers: "phase/" and the name that `optimizer_state` gives."""
     average: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """The moving average of the weights, where one is kept."""
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -142,15 +142,15 @@ def load(folder: Path) -> Snapshot:
     return Snapshot(step, weights, optimizer, average, extras, state)
 
 
-def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def trainable_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The parameters that learn, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @torch.no_grad()
-def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Copy stored parameters into the model; CheckpointError when they are not those that learn here."""
-    own = trained(model)
+    own = trainable_parameters(model)
     if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
         odd = sorted(own.keys() ^ weights.keys()) or [name for name in own if own[name].shape != weights[name].shape]
         raise CheckpointError("train.checkpoint_belongs_another_model", odd=odd[0])
@@ -158,7 +158,7 @@ def put_back(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> Non
         parameter.copy_(shard_like(weights[name], parameter))
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """An optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers become tensors."""
     found: dict[str, torch.Tensor] = {}
     for index, entries in optimizer.state_dict()["state"].items():
@@ -170,8 +170,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
     return found
 
 
-def put_back_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """The inverse of `optimizer_tensors`; hyperparameters stay those of the optimizer."""
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """The inverse of `optimizer_state`; hyperparameters stay those of the optimizer."""
     state: dict[int, dict[str, Any]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():

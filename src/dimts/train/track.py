@@ -19,7 +19,7 @@ _PROJECT = "dimts"
 _LIBRARIES = ("tensorboard", "trackio", "wandb")
 
 
-def check_available(kind: str) -> None:
+def require_tracker(kind: str) -> None:
     """MissingExtra if the library of `kind` is not installed; looked up before any work, as it is used late."""
     if kind in _LIBRARIES and not has(kind):
         raise MissingExtra(kind, kind)

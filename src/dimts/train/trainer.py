@@ -37,10 +37,10 @@ from dimts.train.snapshot import (
     Checkpoints,
     Snapshot,
     load,
-    optimizer_tensors,
-    put_back,
-    put_back_optimizer,
-    trained,
+    load_optimizer,
+    load_weights,
+    optimizer_state,
+    trainable_parameters,
 )
 from dimts.train.stages.stage import Phase, Stage, copy_into, only_learning
 
@@ -329,10 +329,10 @@ class Trainer:
         moments = {
             f"{name}/{key}": value
             for name, optimizer in self.optimizers.items()
-            for key, value in optimizer_tensors(optimizer).items()
+            for key, value in optimizer_state(optimizer).items()
         }
         together = self.processes.whole
-        weights, optimizer = together(trained(self.model)), together(moments)
+        weights, optimizer = together(trainable_parameters(self.model)), together(moments)
         average, extras = together(self.average.shadow if self.average else {}), together(self.stage.extras())
         if not self.processes.main:
             return None
@@ -341,11 +341,11 @@ class Trainer:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to where a snapshot was taken."""
         numbers = snapshot.numbers
-        put_back(self.model, snapshot.weights)
+        load_weights(self.model, snapshot.weights)
         copy_into(self.stage.extras(), snapshot.extras)
         for name, optimizer in self.optimizers.items():
             own = {key[len(name) + 1 :]: v for key, v in snapshot.optimizer.items() if key.startswith(f"{name}/")}
-            put_back_optimizer(optimizer, own)
+            load_optimizer(optimizer, own)
         if self.average is not None:
             self.average.restore(snapshot.average, numbers["average_steps"])
         self.stats.steps, self.epoch, self.place = snapshot.step, numbers["epoch"], numbers["place"]
@@ -375,7 +375,7 @@ class Trainer:
         path = checkpoints.best() or checkpoints.last()
         if path is not None:
             snapshot = load(path)
-            put_back(self.model, snapshot.average or snapshot.weights)
+            load_weights(self.model, snapshot.average or snapshot.weights)
             copy_into(self.stage.extras(), snapshot.extras)
 
     def speak(self, folder: Path) -> Path:

@@ -112,7 +112,7 @@ def controls() -> tuple[Control, ...]:
         control("data.check.min_snr_db", "number", "prepare", low=0, step=1),
         control("train.base", "choice", "train"),
         control("train.size", "choice", "train"),
-        control("train.parts", "choice", "train"),
+        control("train.trainable", "choice", "train"),
         control("train.steps", "whole", "train", low=0),
         control("train.attention", "choice", "train"),
         control("train.precision", "choice", "train"),

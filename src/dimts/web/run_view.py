@@ -80,7 +80,7 @@ def sample(project: Project, run: str, name: str) -> Path:
 
 def options(project: Project, run: str) -> list[list[str]]:
     """The run's option report: option, asked, applied, measured; empty while it goes on."""
-    facts = _json(view(project, run).folder / "truth.json").get("facts", [])
+    facts = _json(view(project, run).folder / "options.json").get("facts", [])
     return [[str(fact.get(key, "")) for key in ("option", "asked", "applied", "effect")] for fact in facts]
 
 

@@ -112,7 +112,7 @@ def checkpoints(project: Project) -> list[str]:
     out = []
     for name in voices(project):
         note = _note(project, name)
-        if note.get("settings", {}).get("parts") == "lora":
+        if note.get("settings", {}).get("trainable") == "lora":
             continue
         steps = (project.runs / str(note.get("run") or "-") / "checkpoints").glob("step-*/state.json")
         numbers = sorted((int(path.parent.name.removeprefix("step-")) for path in steps), reverse=True)

@@ -54,8 +54,8 @@ class GptStage(Stage):
         self.row_rates = EmbeddingRowLR(
             [*self.model.gpt.text_embedding.parameters(), *self.model.gpt.text_head.parameters()],
             self.engine.old_rows,
-            settings.old_rows_pace,
-            settings.new_rows_pace,
+            settings.old_rows_lr_scale,
+            settings.new_rows_lr_scale,
         )
         self.adapter_parameters = self.engine.adapter_parameters  # merged into their weights at the end
         self._phases: tuple[Phase, ...] = ()
@@ -76,7 +76,7 @@ class GptStage(Stage):
         """1e-3 for random weights, 1e-4 for adapters, 1e-5 for a base."""
         if self.engine.random:
             return RATE_OF_RANDOM_WEIGHTS
-        return RATE_OF_LORA if self.settings.parts == "lora" else RATE_OF_A_BASE
+        return RATE_OF_LORA if self.settings.trainable == "lora" else RATE_OF_A_BASE
 
     # Data
 
@@ -169,8 +169,8 @@ class GptStage(Stage):
             "lora.dropout": draws(probe.dropped, attention=False),
             "lora.targets": f"{adapters} parameters in adapters",
             "lora.alpha": f"adapters add {self.stats.adapter_strength:.4e} of the weights' norm",
-            "new_rows_pace": f"added rows moved by {probe.moved_rows[1]:.3e} in the watched step",
-            "old_rows_pace": f"base rows moved by {probe.moved_rows[0]:.3e} in the watched step",
+            "new_rows_lr_scale": f"added rows moved by {probe.moved_rows[1]:.3e} in the watched step",
+            "old_rows_lr_scale": f"base rows moved by {probe.moved_rows[0]:.3e} in the watched step",
             "label_smoothing": f"changes the watched loss by {probe.smoothing_gap:+.4f}",
             "dropout": draws(probe.dropped, attention=False),
             "attention_dropout": draws(probe.dropped, attention=True),
@@ -200,9 +200,9 @@ class GptStage(Stage):
         """Options that another option rules out."""
         settings = self.settings
         found = {
-            "last_layers": "" if settings.parts == "last_layers" else f'train.parts is "{settings.parts}"',
-            "new_rows_pace": "" if self.engine.old_rows < self.engine.vocabulary.size else "no rows were added",
-            "lora.": "" if settings.parts == "lora" else f'train.parts is "{settings.parts}"',
+            "last_layers": "" if settings.trainable == "last_layers" else f'train.trainable is "{settings.trainable}"',
+            "new_rows_lr_scale": "" if self.engine.old_rows < self.engine.vocabulary.size else "no rows were added",
+            "lora.": "" if settings.trainable == "lora" else f'train.trainable is "{settings.trainable}"',
             "speaker.": "train.stage is gpt",
             "dvae.": "train.stage is gpt",
             "decoder.": "train.stage is gpt",
