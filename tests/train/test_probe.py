@@ -110,7 +110,10 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "synthetic.clips": (SYNTHETIC, {"synthetic.clips": 3}),
     "synthetic.dev_clips": (SYNTHETIC, {"synthetic.dev_clips": 5}),
     "synthetic.speakers": (SYNTHETIC, {"synthetic.speakers": 99}),
-    "synthetic.min_words": ({**SYNTHETIC, "synthetic.max_words": 4, "synthetic.min_words": 1}, {"synthetic.min_words": 4}),
+    "synthetic.min_words": (
+        {**SYNTHETIC, "synthetic.max_words": 4, "synthetic.min_words": 1},
+        {"synthetic.min_words": 4},
+    ),
     "synthetic.max_words": (SYNTHETIC, {"synthetic.max_words": 2}),
     "speaker.steps": (SPEAKER, {"speaker.steps": 3}),
     "speaker.seconds": (SPEAKER, {"speaker.seconds": 12.0}),
