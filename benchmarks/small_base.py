@@ -23,7 +23,8 @@ from torch import Tensor
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
 from dimts.evaluate.metrics import Edits, per
-from dimts.evaluate.phone_recogniser import PhoneRecogniser, words_signs
+from dimts.evaluate.phone_labels import word_labels
+from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.text.frontend import Frontend
 from dimts.train.synthetic_corpus import PronouncedPhrase, SyntheticCorpus, SyntheticCorpusSettings, read_phrases
 from dimts.xtts.checkpoint import Bundle, load
@@ -95,7 +96,7 @@ def main() -> None:
     shares: dict[str, list[float]] = defaultdict(list)
     with torch.inference_mode():
         for number, phrase in enumerate(phrases[: given.sentences]):
-            wanted = [sign for word in words_signs(phrase.words) for sign in word]
+            wanted = [sign for word in word_labels(phrase.words) for sign in word]
             for stage, wave in waves(bundle, corpus, phrase, number % given.speakers, number):
                 try:
                     heard = recogniser.hear(wave).phones
