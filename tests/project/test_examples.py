@@ -41,7 +41,7 @@ def run(repository: Path, name: str, folder: Path, *arguments: str, given: bytes
 def test_every_example_is_listed_and_run(repository: Path) -> None:
     programs = {path.stem for path in (repository / "examples").glob("*.py")}
     listed = set(re.findall(r"\]\((\w+)\.py\)", (repository / "examples" / "README.md").read_text("utf-8")))
-    assert programs == listed == {*RUNS, "http_client", "prepare_and_train"}
+    assert programs == listed == {*RUNS, "http_client", "speak_while_writing", "prepare_and_train"}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -66,6 +66,8 @@ def test_the_client_hears_a_running_server(repository: Path, tmp_path: Path) -> 
             sound, rate = soundfile.read(tmp_path / "speech.wav")
             assert rate == 24_000
             assert len(sound) > 12_000
+            out = run(repository, "speak_while_writing", tmp_path, address.replace("http", "ws"))
+            assert len(out) > 24_000 * 2, "a second of samples at least"
         finally:
             server.send_signal(signal.SIGTERM)
             server.stderr.close() if server.stderr else None

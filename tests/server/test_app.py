@@ -60,14 +60,14 @@ def test_a_voice_is_uploaded_spoken_with_and_deleted(server: Any) -> None:
 
 
 def test_the_consent_is_kept_with_the_voice_and_the_recording_is_not(tmp_path: Path, bundle: Path) -> None:
-    from dimts.server.voice_store import Uploaded, VoiceStore
+    from dimts.server.voice_store import UploadedVoice, VoiceStore
     from dimts.speak import Speaker
     from dimts.xtts.voice import Voice
 
     path = tmp_path / "upload"
     path.write_bytes(recording())
     shelf = VoiceStore(tmp_path / "voices")
-    made = shelf.add(Speaker.load(bundle), path, Uploaded("", "abebe2", "tiny", "me", CONSENT, 0, "00"), 60)
+    made = shelf.add(Speaker.load(bundle), path, UploadedVoice("", "abebe2", "tiny", "me", CONSENT, 0, "00"), 60)
     assert sorted(file.suffix for file in shelf.folder.iterdir()) == [".json", ".voice"]
     assert Voice.load(shelf.folder / f"{made.id}.voice").meta["consent"] == CONSENT
     assert [one.id for one in VoiceStore(shelf.folder).all("me")] == [made.id]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dimts.base.errors import ConfigError
-from dimts.server.cluster import NAME, PATIENCE, start
+from dimts.server.cluster import NAME, PROXY_TIMEOUTS, start
 from dimts.server.models import ModelSource
 from dimts.server.settings import RayServeSettings, ServeSettings
 from dimts.speak import SpeakSettings
@@ -32,7 +32,7 @@ def cluster() -> Iterator[Any]:
     """Two nodes with two cores each, on this machine."""
     from ray.cluster_utils import Cluster
 
-    for name, seconds in PATIENCE.items():
+    for name, seconds in PROXY_TIMEOUTS.items():
         os.environ.setdefault(name, seconds)
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100_000_000})
     found.add_node(num_cpus=2, object_store_memory=100_000_000)

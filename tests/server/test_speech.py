@@ -99,7 +99,7 @@ def test_instructions_are_taken_with_a_note(server: Any) -> None:
     answer = client.audio.speech.with_raw_response.create(
         model="formant", voice="default", input=TEXT, instructions="like a newsreader"
     )
-    assert "ignored" in answer.headers["x-dimts-note"]
+    assert "instructions" in answer.headers["x-dimts-note"]
 
 
 def test_many_at_once_sound_as_if_alone(server: Any) -> None:
@@ -148,7 +148,7 @@ def test_what_left_makes_room(server: Any) -> None:
         ({"input": "ሰ" * 2001}, 400, "input"),
         ({"input": 5}, 400, "input"),
         ({"input": TEXT, "speeed": 1}, 400, "speeed"),
-        ({"input": TEXT, "speed": 4}, 400, "speed"),
+        ({"input": TEXT, "speed": 5}, 400, "speed"),
         ({"input": TEXT, "speed": "fast"}, 400, "speed"),
         ({"input": TEXT, "seed": -1}, 400, "seed"),
         ({"input": TEXT, "seed": 2**70}, 400, "seed"),

@@ -5,13 +5,14 @@
     send(encoder.finish())
 
 Nothing is ever gone back to, as what was sent cannot be changed; so a wav says that its length is unknown, as
-players take it from a pipe. Files on disk, whose headers are true to the end, are `Wave.save`'s.
+players take it from a pipe. With `file`, a seekable one, the bytes are written there instead, in bounded memory, and
+wav, flac and mp3 (Xing header) carry their true length.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -37,56 +38,73 @@ _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 """Format → container, coder and options of FFmpeg's libraries. A tag at the front or a table of contents would have
 to be gone back to; Ogg keeps a whole second for one page if it is not told otherwise."""
+_SEEKABLE: dict[str, dict[str, str]] = {"mp3": {"write_xing": "1"}}
+"""What changes where the file can be gone back to."""
 BIT_RATES: dict[str, int] = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}
 """Bits a second of mono speech; transparent at 24 kHz."""
 _ENDLESS = 0xFFFFFFFF
 """What a RIFF header says of a length nobody knows yet."""
+_WAV_HEADER_BYTES = 44
 
 
 class AudioEncoder:
     """One sound being sent. Raises AudioError for an unknown format or a coder that refuses."""
 
-    def __init__(self, form: str, rate: int) -> None:
+    def __init__(self, form: str, rate: int, file: BinaryIO | None = None) -> None:
         if form not in STREAMED:
             raise AudioError("audio.unknown_stream_format", form=form, nearest=nearest(form, STREAMED))
         self.form, self.rate = form, rate
-        self._inner: _Bare | _Coder = _Coder(form, rate) if form in _CODERS else _Bare(form, rate)
+        self._inner: _Bare | _Coder = _Coder(form, rate, file) if form in _CODERS else _Bare(form, rate, file)
 
     def push(self, wave: Wave) -> bytes:
-        """The bytes that are certain once `wave` is there; may be none."""
+        """The bytes that are certain once `wave` is there; may be none, and are none with a file."""
         return self._inner.push(wave.resample(self.rate))
 
     def finish(self) -> bytes:
-        """The rest."""
+        """The rest; with a file, none, and its header is completed."""
         return self._inner.finish()
 
 
 class _Bare:
     """Samples as they are, behind a wav header or none."""
 
-    def __init__(self, form: str, rate: int) -> None:
-        self._head = _wav_header(rate) if form == "wav" else b""
+    def __init__(self, form: str, rate: int, file: BinaryIO | None) -> None:
+        self._wav, self._rate, self._file, self._written = form == "wav", rate, file, 0
+        self._head = _wav_header(rate) if self._wav else b""
 
     def push(self, wave: Wave) -> bytes:
-        head, self._head = self._head, b""
-        return head + _whole_numbers(wave).astype("<i2").tobytes()
+        return self._out(_whole_numbers(wave).astype("<i2").tobytes())
 
     def finish(self) -> bytes:
-        head, self._head = self._head, b""
-        return head
+        rest = self._out(b"")
+        if self._file is not None and self._wav:
+            self._file.seek(0)
+            self._file.write(_wav_header(self._rate, self._written - _WAV_HEADER_BYTES))
+            self._file.seek(self._written)
+        return rest
+
+    def _out(self, data: bytes) -> bytes:
+        data, self._head = self._head + data, b""
+        self._written += len(data)
+        if self._file is None:
+            return data
+        self._file.write(data)
+        return b""
 
 
 class _Coder:
     """A coder of FFmpeg's libraries, writing into memory."""
 
-    def __init__(self, form: str, rate: int) -> None:
+    def __init__(self, form: str, rate: int, file: BinaryIO | None) -> None:
         self._library = require("av", "audio")
         container, coder, options = _CODERS[form]
-        self._sink = _Sink()
+        if file is not None:
+            options = {**options, **_SEEKABLE.get(form, {})}
+        self._file, self._sink = file, _Sink()
         self._rate, self._form, self._done = rate, form, 0
         try:
             self._container = self._library.open(
-                self._sink, "w", format=container, options={**options, "flush_packets": "1"}
+                file or self._sink, "w", format=container, options={**options, "flush_packets": "1"}
             )
             self._stream: Any = self._container.add_stream(coder, rate=rate, layout="mono")
             if form in BIT_RATES:
@@ -137,7 +155,8 @@ def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
     return scaled
 
 
-def _wav_header(rate: int) -> bytes:
-    """A header without a length. Layout: RIFF/WAVE file format, Microsoft and IBM, 1991."""
+def _wav_header(rate: int, data_bytes: int | None = None) -> bytes:
+    """A header of 44 bytes, without a length if none is given. Layout: RIFF/WAVE, Microsoft and IBM, 1991."""
+    size = min(data_bytes, _ENDLESS - 36) if data_bytes is not None else _ENDLESS
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", _ENDLESS, b"WAVE") + form + struct.pack("<4sI", b"data", _ENDLESS)
+    return struct.pack("<4sI4s", b"RIFF", min(size + 36, _ENDLESS), b"WAVE") + form + struct.pack("<4sI", b"data", size)

@@ -21,6 +21,15 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
 
 
+_WYOMING = typer.Option(
+    None,
+    "--wyoming",
+    metavar="PORT",
+    help="Also serve the Wyoming protocol (Home Assistant) on this port of this machine; needs dimts[wyoming].",
+    show_default=False,
+)
+
+
 def serve(
     models: list[str] = typer.Argument(
         None,
@@ -64,6 +73,7 @@ def serve(
     lexicon: Path | None = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones."),
     device: str | None = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one."),
     log_text: bool = typer.Option(False, "--log-text", help="Also write the texts that are spoken to the log."),
+    wyoming: int | None = _WYOMING,
     ray: bool = typer.Option(
         False, "--ray", help="Run as a Ray Serve deployment: copies on one machine or many, see [serve.ray]."
     ),
@@ -78,10 +88,10 @@ def serve(
     """
     from dimts.base.plugins import require
 
-    for library in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
+    for library in ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"):
         require(library, "serve")
     flags = {"host": host, "port": port, "api_key_file": api_key_file, "voices_folder": voices_folder, "slots": slots,
-             "queue": queue, "log_text": log_text or None}  # fmt: skip
+             "queue": queue, "wyoming_port": wyoming, "log_text": log_text or None}  # fmt: skip
     settings = settings_of(project, flags, overrides)
     sources = sources_of(models or [], project, lexicon, device, overrides)
 

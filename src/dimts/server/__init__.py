@@ -1,1 +1,1 @@
-"""Speech over HTTP: the interface of OpenAI, many requests in one decoding loop. Imports fastapi where it is built."""
+"""Speech over HTTP, WebSocket and Wyoming: the interface of OpenAI, many requests in one decoding batch."""

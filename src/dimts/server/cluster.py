@@ -1,8 +1,8 @@
-"""The same app on a Ray cluster: copies of it as a Ray Serve deployment, as many as there is to do.
+"""The same app on a Ray cluster: replicas of a Ray Serve deployment, as many as the load asks for.
 
-Each copy has its own models, loops and places; Ray's proxy spreads the requests. What must be the same for all is
-sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices must be reachable from
-every machine.
+Each replica has its own models, schedulers and places; Ray's proxy spreads the requests. What must be the same for
+all is sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices must be reachable
+from every machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dimts.server.models import ModelSource
 from dimts.server.settings import ServeSettings
 
 NAME = "dimts"
-PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+PROXY_TIMEOUTS = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
 """Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin again."""
 
 
@@ -31,23 +31,23 @@ def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Ke
     serve: Any = require("ray.serve", "ray")
     ray = settings.ray
 
-    class Copy:
-        """One copy of the server."""
+    class Replica:
+        """One replica of the server."""
 
         def __init__(self, sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> None:
-            from dimts.server.run import make
+            from dimts.server.run import load_app
 
             log.set_up()
-            self.door = make(sources, settings, keys)
+            self.app = load_app(sources, settings, keys)
 
         def __serve_build_asgi_app__(self) -> Any:
-            return self.door
+            return self.app
 
         async def check_health(self) -> None:
-            """Told to Ray: whether every loop still turns."""
-            for name, loop in self.door.house.loops().items():
-                if not loop.alive:
-                    raise RuntimeError(f"the decoding loop of {name} has ended")
+            """Raise if a decoding scheduler has ended; Ray then replaces the replica."""
+            for name, scheduler in self.app.registry.schedulers().items():
+                if not scheduler.alive:
+                    raise RuntimeError(f"the decoding scheduler of {name} has ended")
 
     options: dict[str, Any] = {
         "name": NAME,
@@ -67,18 +67,18 @@ def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Ke
     else:
         options["num_replicas"] = ray.min_replicas
 
-    return serve.deployment(**options)(serve.ingress()(Copy)).bind(list(sources), settings, keys)
+    return serve.deployment(**options)(serve.ingress()(Replica)).bind(list(sources), settings, keys)
 
 
 def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
-    """Deploy on the Ray that is connected, or on one of this machine; the address once every copy answers.
+    """Deploy on the Ray that is connected, or on one of this machine; the address once every replica answers.
 
-    Raises ConfigError for a wrong key file or a cluster that cannot hold the copies, MissingExtra.
+    Raises ConfigError for a wrong key file or a cluster that cannot hold the replicas, MissingExtra.
     """
     ray: Any = require("ray", "ray")
     serve: Any = require("ray.serve", "ray")
     keys = Keys.read(settings.keys) if settings.keys else Keys()
-    for name, seconds in PATIENCE.items():
+    for name, seconds in PROXY_TIMEOUTS.items():
         os.environ.setdefault(name, seconds)
     if not ray.is_initialized():
         ray.init(address="auto" if _cluster_runs() else None, log_to_driver=True, include_dashboard=False)
@@ -93,11 +93,13 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
     return f"http://{settings.host}:{settings.port}"
 
 
-def serve(sources: Sequence[ModelSource], settings: ServeSettings, told: Callable[[str], None]) -> None:
+def serve(sources: Sequence[ModelSource], settings: ServeSettings, on_ready: Callable[[str], None]) -> None:
     """Deploy and wait for a signal; then take the deployment down, its running requests finishing first."""
     if settings.port == 0:
         raise ConfigError("server.ray_needs_port")
-    told(start(sources, settings))
+    if settings.wyoming_port:
+        raise ConfigError("server.wyoming_on_ray")
+    on_ready(start(sources, settings))
     over = threading.Event()
     for sig in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sig, lambda *_: over.set())

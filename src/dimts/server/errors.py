@@ -1,14 +1,16 @@
 """Every failure → the shape OpenAI's clients know: {"error": {message, type, param, code}} and a status.
 
-What a person can mend is 4xx with its remedy; 5xx is our bug, or a server that is full or going down.
+4xx is what the client can mend, with its remedy; 5xx is a fault of the server, or a server that is full or stopping.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from dimts.base.errors import DimtsError, MissingExtra
+from dimts.base.http import Send
 from dimts.base.messages import Message
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -23,8 +25,8 @@ class ApiError(Exception):
     ) -> None:  # fmt: skip
         super().__init__(message)
         self.status, self.message, self.param = status, message, param
-        self.code = code or message.code.removeprefix("server.")
-        """The body's `code`: that of the message, without "server." before it."""
+        self.code = code or message.code.removeprefix("server.").removeprefix("base.")
+        """The body's `code`: that of the message, without "server." or "base." before it."""
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
@@ -33,7 +35,20 @@ class ApiError(Exception):
         text = str(DimtsError(self.message))
         return {"error": {"message": text, "type": kind, "param": self.param, "code": self.code}}
 
+    def encoded(self) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """Body and headers as ASGI sends them."""
+        body = json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "replace")
+        headers = {"content-type": "application/json", "content-length": str(len(body)), **self.headers}
+        return body, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
 
 def error_response(error: DimtsError, param: str | None = None) -> ApiError:
     """Map an error of dimts to an HTTP error: 503 for a library that is not installed here, else 400."""
     return ApiError(503 if isinstance(error, MissingExtra) else 400, error.message, param=param)
+
+
+async def send_error(send: Send, error: ApiError) -> None:
+    """Send an HTTP error (ASGI 3)."""
+    body, headers = error.encoded()
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,8 +1,8 @@
-"""Requests for speech → threads that speak, bytes that flow: a bounded number of them, each with its own end.
+"""Requests for speech → jobs: a bounded number of threads that make sound, and bytes handed to the event loop.
 
-    speech = desk.take(...)             429 when all places are taken, 503 when the server is going down
-    async for data in speech: send      bytes as they are made
-    speech.leave()                      whatever happens: its slots are free at once
+    job = pool.take(work, …)            429 when all places are taken, 503 when the server is shutting down
+    while data := await job.next(): …   bytes as they are made
+    job.leave()                         in any case: its place and its decoding slots are free
 
 The thread makes the sound and waits where the client is slow; the event loop only hands bytes on.
 """
@@ -26,32 +26,37 @@ from dimts.server.settings import ServeSettings
 if TYPE_CHECKING:
     from dimts.xtts.scheduler import Session
 
-_BLOCKS = 16
+_QUEUED_PIECES = 16
 """Pieces that may wait for a slow client."""
-_MEMORY = 0.9
-"""How much of the usual length of a request is remembered from one to the next."""
+_DECAY = 0.9
+"""Weight of the past in the running mean of seconds a letter."""
+_SECONDS_PER_LETTER = 0.05
+"""Seconds a request takes for a letter of its text, before one was measured."""
 
 Work = Callable[["SpeechJob"], Iterator[bytes]]
-"""Makes the bytes of a request, in its thread; asks `speech.check()` between pieces."""
+"""Makes the bytes of a request, in its thread; calls `job.check()` between pieces."""
 
 
 class JobCancelled(Exception):
-    """The speech was given up: the client left or stalled, it took too long, or the server goes down."""
+    """The job was cancelled: the client left or stalled, it took too long, or the server shuts down."""
 
 
 class SpeechJob:
-    """One request being spoken."""
+    """One request that is being spoken."""
 
-    def __init__(self, desk: RequestPool, guest: Session | None) -> None:
-        self._desk, self.guest, self.settings = desk, guest, desk.settings
+    def __init__(self, pool: RequestPool, session: Session | None, owner: str, letters: int) -> None:
+        self._pool, self.session, self.owner, self.letters = pool, session, owner, letters
+        self.settings = pool.settings
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_BLOCKS)
-        self._gone = threading.Event()
+        self._free = threading.Semaphore(_QUEUED_PIECES)
+        self._cancelled = threading.Event()
         self.closing = False
-        """No further sentence may begin."""
+        """Whether no further sentence may begin."""
         self.begun = False
         """Whether some sound was made."""
+        self.size: int | None = None
+        """Bytes of the whole answer, where they are known before the first leaves."""
         self.why = ""
         """Why it was cancelled: "stalled", "timeout", "left" or "shutdown"; empty if it was not."""
         self.taken = time.monotonic()
@@ -59,8 +64,8 @@ class SpeechJob:
     # In the thread
 
     def check(self) -> None:
-        """Raise Ended if nobody wants the rest. Asked between sentences where there is no loop that would know."""
-        if self._gone.is_set() or (self.closing and self.guest is None):
+        """Raise JobCancelled if nobody wants the rest. For engines without a session, which would know."""
+        if self._cancelled.is_set() or (self.closing and self.session is None):
             raise JobCancelled
 
     def run(self, work: Work) -> None:
@@ -72,29 +77,29 @@ class SpeechJob:
                 self._hand_over(data)
         except Exception as error:  # noqa: BLE001 (raised again where the bytes are awaited)
             outcome = error
-        self._tell(outcome)
+        self._put(outcome)
 
     def _hand_over(self, data: bytes) -> None:
-        if self._gone.is_set():
+        if self._cancelled.is_set():
             raise JobCancelled
-        if not self._room.acquire(timeout=self._desk.settings.stall_seconds):
+        if not self._free.acquire(timeout=self.settings.stall_seconds):
             self.why = self.why or "stalled"
             raise JobCancelled
-        self._tell(data)
+        self._put(data)
 
-    def _tell(self, item: bytes | Exception | None) -> None:
+    def _put(self, item: bytes | Exception | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._ready.put_nowait, item)
-        except RuntimeError:  # the event loop has ended: nobody listens
-            self._gone.set()
+        except RuntimeError:  # the event loop has ended
+            self._cancelled.set()
 
     # In the event loop
 
     async def next(self) -> bytes | None:
-        """The next piece, None after the last. Raises what the work raised: DimtsError, Ended, or a bug."""
+        """The next piece, None after the last. Raises what the work raised: DimtsError, JobCancelled, or a bug."""
         item = await self._ready.get()
         if isinstance(item, bytes):
-            self._room.release()
+            self._free.release()
             return item
         if item is not None:
             if _by_scheduler(item):
@@ -102,89 +107,101 @@ class SpeechJob:
             raise item
         return None
 
-    def last(self) -> None:
+    def finish_sentence(self) -> None:
         """Let the sentence at work be the last."""
         self.closing = True
         self.why = self.why or "shutdown"
-        if self.guest is not None:
-            self.guest.last()
+        if self.session is not None:
+            self.session.last()
 
     def leave(self, why: str = "") -> None:
-        """Give it up, or put it away when it is over."""
+        """Cancel it, or put it away when it is over."""
         self.why = self.why or why
-        self._gone.set()
-        self._room.release()
-        if self.guest is not None:
-            self.guest.leave()
-        self._desk.done(self)
+        self._cancelled.set()
+        self._free.release()
+        if self.session is not None:
+            self.session.leave()
+        self._pool.done(self)
 
 
 class RequestPool:
-    """Takes requests in, up to a number; knows who is being served."""
+    """The jobs at work, up to a number in all and a number for each key."""
 
-    def __init__(self, settings: ServeSettings) -> None:
-        self.settings = settings
-        self._pool = ThreadPoolExecutor(settings.places, thread_name_prefix="speech")
-        self.taken: set[SpeechJob] = set()
+    def __init__(self, settings: ServeSettings, places_per_key: int) -> None:
+        self.settings, self.places_per_key = settings, places_per_key
+        self._threads = ThreadPoolExecutor(settings.places, thread_name_prefix="speech")
+        self.jobs: set[SpeechJob] = set()
         self.stopping = False
-        self._usual_seconds = 2.0
+        self._seconds_per_letter = _SECONDS_PER_LETTER
 
     def __len__(self) -> int:
-        """Requests being served."""
-        return len(self.taken)
+        """Jobs at work."""
+        return len(self.jobs)
 
-    def take(self, guest: Session | None, work: Work) -> SpeechJob:
-        """Begin a request. Refused: 429 when it is full, 503 when it goes down."""
+    def take(self, work: Work, session: Session | None = None, *, owner: str = "", letters: int = 1) -> SpeechJob:
+        """Begin a job of a key's `owner`, for a text of so many letters.
+
+        Raises ApiError: 503 when the server shuts down, 429 when all places, or all of this key, are taken.
+        """
         if self.stopping:
             raise ApiError(503, Message("server.shutting_down"), headers={"retry-after": "5"})
-        if len(self.taken) >= self.settings.places:
-            seconds = self.retry_after()
-            raise ApiError(
-                429,
-                Message("server.queue_full", places=self.settings.places, seconds=seconds),
-                headers={"retry-after": str(seconds)},
-            )
-        speech = SpeechJob(self, guest)
-        self.taken.add(speech)
-        self._pool.submit(speech.run, work)
-        return speech
+        own = [job for job in self.jobs if job.owner == owner]
+        if len(self.jobs) >= self.settings.places:
+            raise self._full("server.queue_full", self.settings.places, self.jobs)
+        if len(own) >= self.places_per_key:
+            raise self._full("server.key_places_taken", self.places_per_key, own)
+        job = SpeechJob(self, session, owner, letters)
+        self.jobs.add(job)
+        self._threads.submit(job.run, work)
+        return job
 
-    def done(self, speech: SpeechJob) -> None:
-        """A request is over, however it ended."""
-        if speech in self.taken:
-            self.taken.remove(speech)
-            seconds = time.monotonic() - speech.taken
-            self._usual_seconds = _MEMORY * self._usual_seconds + (1 - _MEMORY) * seconds
+    def _full(self, code: str, places: int, jobs: set[SpeechJob] | list[SpeechJob]) -> ApiError:
+        seconds = self.seconds_until_free(jobs)
+        return ApiError(429, Message(code, places=places, seconds=seconds), headers={"retry-after": str(seconds)})
 
-    def retry_after(self) -> int:
-        """Seconds after which a place should be free, whole and at least 1."""
-        return max(1, math.ceil(self._usual_seconds / max(self.settings.slots, 1)))
+    def done(self, job: SpeechJob) -> None:
+        """Free the place of a job that is over, however it ended."""
+        if job in self.jobs:
+            self.jobs.remove(job)
+            if not job.why:
+                rate = (time.monotonic() - job.taken) / max(job.letters, 1)
+                self._seconds_per_letter = _DECAY * self._seconds_per_letter + (1 - _DECAY) * rate
+
+    def seconds_until_free(self, jobs: set[SpeechJob] | list[SpeechJob] | None = None) -> int:
+        """Whole seconds, at least 1, after which the first of `jobs` should have ended: expected from their letters.
+
+        A job that is older than its letters let expect is taken to need a tenth of its age more.
+        """
+        now = time.monotonic()
+        left = [max(job.letters * self._seconds_per_letter - (now - job.taken), (now - job.taken) / 10)
+                for job in (self.jobs if jobs is None else jobs)]  # fmt: skip
+        return max(1, math.ceil(min(left, default=1.0)))
 
     def stop(self) -> None:
-        """Take nobody in any more; whose first sentence still waits for a slot is sent away."""
+        """Take no further job; cancel those whose first sentence still waits for a decoding slot."""
         self.stopping = True
-        for speech in list(self.taken):
-            if speech.guest is not None and not speech.begun and not speech.guest.speaking:
-                speech.last()
+        for job in list(self.jobs):
+            if job.session is not None and not job.begun and not job.session.speaking:
+                job.finish_sentence()
 
     def finish(self) -> None:
-        """Let every request end with the sentence it is saying."""
-        for speech in list(self.taken):
-            speech.last()
+        """Let every job end with the sentence at work."""
+        for job in list(self.jobs):
+            job.finish_sentence()
 
     def close(self, *, wait: bool = True) -> None:
-        """Give up what is left, and end the threads."""
-        for speech in list(self.taken):
-            speech.leave("shutdown")
-        self._pool.shutdown(wait=wait, cancel_futures=True)
+        """Cancel what is left, and end the threads."""
+        for job in list(self.jobs):
+            job.leave("shutdown")
+        self._threads.shutdown(wait=wait, cancel_futures=True)
 
 
-def answer(error: Exception, speech: SpeechJob) -> ApiError | None:
-    """What a client is told that has heard nothing yet; None for a bug of ours."""
+def to_api_error(error: Exception, job: SpeechJob) -> ApiError | None:
+    """Map what ended a job before its first byte to an HTTP error; None for a bug."""
     if isinstance(error, DimtsError):
         return error_response(error, param="input")
     if isinstance(error, JobCancelled):
-        return ApiError(503, _cancelled(speech), headers={"retry-after": "5"})
+        return ApiError(503, _reason(job), headers={"retry-after": "5"})
     return error if isinstance(error, ApiError) else None
 
 
@@ -194,10 +211,9 @@ def _by_scheduler(error: Exception) -> bool:
     return scheduler is not None and isinstance(error, scheduler.Cancelled)
 
 
-def _cancelled(speech: SpeechJob) -> Message:
-    settings = speech.settings
-    if speech.why == "stalled":
-        return Message("server.client_stalled", seconds=settings.stall_seconds)
-    if speech.why == "timeout":
-        return Message("server.request_timeout", seconds=settings.request_seconds)
-    return Message("server.client_left" if speech.why == "left" else "server.shutting_down")
+def _reason(job: SpeechJob) -> Message:
+    if job.why == "stalled":
+        return Message("server.client_stalled", seconds=job.settings.stall_seconds)
+    if job.why == "timeout":
+        return Message("server.request_timeout", seconds=job.settings.request_seconds)
+    return Message("server.client_left" if job.why == "left" else "server.shutting_down")

@@ -1,4 +1,4 @@
-"""What happened → one JSON object a line on standard error. No text that is spoken, no key, no address."""
+"""The log: one JSON object a line on standard error. It holds no text that is spoken, no key, no address."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ class _Json(logging.Formatter):
         return json.dumps(row, ensure_ascii=False, default=str)
 
 
+class _WithoutDenials(logging.Filter):
+    """Drops the line of uvicorn 0.54 that takes a refused WebSocket for an application that never answered."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "ASGI callable returned without completing handshake."
+
+
 def set_up() -> None:
-    """Send our log and uvicorn's to standard error as JSON."""
+    """Send the log of dimts and uvicorn to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
+    handler.addFilter(_WithoutDenials())
     for name, level in (("dimts.server", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -1,6 +1,6 @@
-"""Memory of a server that runs for weeks: what many threads have freed goes back to the system.
+"""Memory of a server that runs for weeks: pages that many threads have freed are returned to the system.
 
-Sentences of many requests leave holes between each other's tensors. glibc keeps such pages, so a busy server grows
+Tensors of many requests leave holes between each other. glibc keeps such pages, so a busy server grows
 for many minutes although what it uses stays the same (measured: from 1.29 to 1.39 GB within five).
 """
 
@@ -18,7 +18,7 @@ _SECONDS = 10.0
 """Between two times; one takes about 0.1 s of a core on a busy server, and hardly anything on an idle one."""
 
 
-def give_back() -> bool:
+def trim() -> bool:
     """Return free pages of the heaps to the system; False where the C library cannot."""
     if sys.platform != "linux":
         return False
@@ -30,13 +30,13 @@ def give_back() -> bool:
 
 
 @functools.cache
-def stay_small() -> threading.Thread | None:
-    """Let all threads share two heaps, and give back what is free every ten seconds; once per process.
+def limit_heaps() -> threading.Thread | None:
+    """Let all threads share two heaps, and return what is free every ten seconds; once per process.
 
     By itself glibc gives each thread a heap of its own, and what one has freed no other can use. None where the C
     library is another one, which is left as it is.
     """
-    if not give_back():
+    if not trim():
         return None
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
@@ -48,4 +48,4 @@ def stay_small() -> threading.Thread | None:
 def _again() -> None:
     pause = threading.Event()
     while not pause.wait(_SECONDS):
-        give_back()
+        trim()

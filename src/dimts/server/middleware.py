@@ -1,162 +1,215 @@
-"""Before the app: a name for every request, who it is from, how large it may be; and a line in the log after it.
+"""Access middleware: an id for each request, its key, limits of size and number; a line in the log after it.
 
-Without keys only this machine may come in, and only by its own name: a page of another site that a browser on this
-machine has open can neither ask for it by a name of its own, nor send forms to it.
+Without keys only this machine may use the server, and only by its own name: a page of another site that a browser on
+this machine shows can neither ask for it by a name of its own, nor send forms to it.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
+import math
 import re
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
-from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
+from dimts.base.http import (
+    LOCAL_HOSTS,
+    MEGABYTE,
+    App,
+    AsgiMessage,
+    Receive,
+    Scope,
+    Send,
+    access_fault,
+    drain_request,
+    headers_of,
+    limit_body,
+    with_headers,
+)
 from dimts.base.messages import Message
 from dimts.server import log
-from dimts.server.errors import ApiError
+from dimts.server.errors import ApiError, send_error
 from dimts.server.jobs import RequestPool
 from dimts.server.keys import Keys
 from dimts.server.metrics import Metrics
 from dimts.server.models import ModelRegistry
-from dimts.server.settings import LOCAL, MEGABYTE, ServeSettings
+from dimts.server.rate_limit import RateLimit
+from dimts.server.settings import ServeSettings
 
-OPEN = ("/health", "/docs", "/openapi.json")
-"""What may be read without a key: that the server lives, and what it understands."""
+OPEN_PATHS = ("/health", "/docs", "/openapi.json")
+"""Paths that need no key and count against no limit."""
+WEBSOCKET_PATH = "/v1/audio/speech/ws"
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+_EXPOSED = ("x-request-id", "retry-after", "x-dimts-model", "x-dimts-voice", "x-dimts-seed", "x-dimts-note")
+_CONTEXT = "dimts.context"
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request, as the door sees it; the app adds what the log should know."""
+    """What is known of one request; the app adds what the log should hold."""
 
     id: str
     owner: str = ""
     """Name of its key; "" where none is needed."""
     facts: dict[str, Any] = field(default_factory=dict)
+    """Fields of its line in the log."""
     began: float = field(default_factory=time.monotonic)
     status: int = 0
-    whole: bool = False
+    complete: bool = False
     """Whether the answer was sent to its end."""
+
+
+def request_context(scope: Scope) -> RequestContext:
+    """The context that the middleware has put into a request's scope."""
+    found: RequestContext = scope[_CONTEXT]
+    return found
+
+
+def internal_error(context: RequestContext) -> ApiError:
+    """The answer to a request that met a bug."""
+    return ApiError(500, Message("server.internal_error", request=context.id))
 
 
 class AccessMiddleware:
     """The ASGI application around the app."""
 
     def __init__(
-        self, app: App, settings: ServeSettings, keys: Keys, metrics: Metrics, desk: RequestPool, house: ModelRegistry
-    ) -> None:
+        self, app: App, settings: ServeSettings, keys: Keys, metrics: Metrics, pool: RequestPool,
+        registry: ModelRegistry,
+    ) -> None:  # fmt: skip
         self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
-        self.desk, self.house = desk, house
-        self.names = frozenset() if keys or settings.host not in LOCAL else frozenset(LOCAL)
-        """Host names by which it may be asked for; empty: any."""
+        self.pool, self.registry = pool, registry
+        self.hosts = frozenset() if keys or settings.host not in LOCAL_HOSTS else frozenset(LOCAL_HOSTS)
+        """Host names that may be asked for; empty: any."""
+        self._rate = RateLimit(settings.requests_per_minute)
+        self._entry: App = self._http
+        if settings.origins:
+            self._entry = CORSMiddleware(
+                self._http, allow_origins=settings.origins, allow_methods=("*",), allow_headers=("*",),
+                expose_headers=_EXPOSED,
+            )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3)."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
-            return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        wished = headers.get("x-request-id", "")
-        visit = RequestContext(wished if _REQUEST_ID.fullmatch(wished) else secrets.token_hex(8))
-        scope["dimts.visit"] = visit
+        if scope["type"] == "http":
+            await self._entry(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        context = self._context(headers)
+        # the app answers HEAD as GET; the server below leaves the body out
+        scope = {**scope, _CONTEXT: context, **({"method": "GET"} if scope["method"] == "HEAD" else {})}
 
         async def sending(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
-                visit.status = message["status"]
-                own = [(b"x-request-id", visit.id.encode()), *_HEADERS]
-                message = {**message, "headers": [*message.get("headers", ()), *own]}
-            await send(message)
+                context.status = message["status"]
+            async with asyncio.timeout(self.settings.stall_seconds):
+                await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                visit.whole = True
+                context.complete = True
 
+        answer = with_headers(sending, [(b"x-request-id", context.id.encode()), *_HEADERS])
         limit = self._limit(scope["path"])
         try:
-            refused = self._refused(scope, headers, visit, limit)
-            if refused is not None:
-                await reply(drain_request(receive, sending), refused)
+            fault = self._fault(scope["path"], headers, context, limit)
+            if fault is not None:
+                await send_error(drain_request(receive, answer), fault)
             else:
-                await self.app(scope, _limited(receive, limit), sending)
-        except Exception as error:  # noqa: BLE001 (a bug of ours: written down, and told without its details)
-            if visit.status != 200:
-                log.note("bug", level=logging.ERROR, error=error, request=visit.id, path=_known(scope))
-            if not visit.status:
-                await reply(sending, bug(visit))
+                # FastAPI lets only its own exception through while it reads a body
+                body = limit_body(receive, limit, lambda: HTTPException(413, _too_large(limit)))
+                await self.app(scope, body, answer)
+        except Exception as error:  # noqa: BLE001 (a bug: written down, and answered without its details)
+            if context.status != 200:
+                log.note("bug", level=logging.ERROR, error=error, request=context.id, path=_route(scope))
+            if not context.status:
+                await send_error(answer, internal_error(context))
             # else too late for an answer: the connection is broken off, so that nobody takes it for whole
         finally:
-            self._write_down(visit, scope)
+            self._write_down(context, scope)
 
-    def _refused(self, scope: Scope, headers: Mapping[str, str], visit: RequestContext, limit: int) -> ApiError | None:
-        """Why a request goes no further; else `visit` knows who it is from."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname if _plain(headers.get("host", "")) else ""
-        if self.names and host not in self.names:
-            return ApiError(421, Message("server.wrong_host"))
-        origin = headers.get("origin", "")
-        if self.names and origin and (not _plain(origin) or urlsplit(origin).netloc != headers.get("host", "")):
-            return ApiError(403, Message("server.foreign_origin"))
-        if self.keys and scope["path"] not in OPEN:
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        context = self._context(headers)
+        scope = {**scope, _CONTEXT: context}
+        fault = self._fault(scope["path"], headers, context, self._limit(scope["path"]))
+        if fault is None and scope["path"] != WEBSOCKET_PATH:
+            fault = ApiError(404, Message("server.path_not_found"))
+        try:
+            if fault is not None:
+                context.status = fault.status
+                await _deny(scope, receive, send, fault)
+            else:
+                context.status = 101
+                await self.app(scope, receive, send)
+            context.complete = True
+        finally:
+            self._write_down(context, scope)
+
+    def _context(self, headers: Mapping[str, str]) -> RequestContext:
+        given = headers.get("x-request-id", "")
+        return RequestContext(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
+
+    def _fault(self, path: str, headers: Mapping[str, str], context: RequestContext, limit: int) -> ApiError | None:
+        """Why a request goes no further; else `context` knows whose key it carries."""
+        if self.hosts and (fault := access_fault(headers, self.hosts, self.settings.origins)):
+            return ApiError(*fault)
+        if self.keys and path not in OPEN_PATHS:
             owner = self.keys.owner(headers.get("authorization", ""))
             if owner is None:
                 return ApiError(401, Message("server.invalid_api_key"), headers={"www-authenticate": "Bearer"})
-            visit.owner = owner
+            context.owner = owner
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
             return _too_large(limit)
+        wait = 0.0 if path in OPEN_PATHS else self._rate.wait_seconds(context.owner, time.monotonic())
+        if wait:
+            seconds = math.ceil(wait)
+            message = Message("server.rate_limited", requests=self.settings.requests_per_minute, seconds=seconds)
+            return ApiError(429, message, headers={"retry-after": str(seconds)})
         return None
 
     def _limit(self, path: str) -> int:
-        large = path.rstrip("/") == "/v1/voices"
-        return int(MEGABYTE * (self.settings.max_upload_megabytes if large else self.settings.max_body_megabytes))
+        upload = path.rstrip("/") in ("/v1/voices", "/v1/audio/voices")
+        return int(MEGABYTE * (self.settings.max_upload_megabytes if upload else self.settings.max_body_megabytes))
 
-    def _write_down(self, visit: RequestContext, scope: Scope) -> None:
-        path, seconds = _known(scope), time.monotonic() - visit.began
-        self.metrics.requests.labels(path, str(visit.status)).inc()
+    def _write_down(self, context: RequestContext, scope: Scope) -> None:
+        path, seconds = _route(scope), time.monotonic() - context.began
+        self.metrics.requests.labels(path, str(context.status)).inc()
         self.metrics.seconds.labels(path).observe(seconds)
-        if path in OPEN or path == "/metrics":
+        if path in OPEN_PATHS or path == "/metrics":
             return
-        facts: dict[str, Any] = {"request": visit.id, "path": path, "status": visit.status}
-        facts |= {"seconds": round(seconds, 4), **({"key": visit.owner} if visit.owner else {}), **visit.facts}
-        if not visit.whole:
+        facts: dict[str, Any] = {"request": context.id, "path": path, "status": context.status}
+        facts |= {"seconds": round(seconds, 4), **({"key": context.owner} if context.owner else {}), **context.facts}
+        if not context.complete:
             facts["whole"] = False
         log.note("request", **facts)
 
 
-def request_context(scope: Scope) -> RequestContext:
-    """What the door knows of a request."""
-    found: RequestContext = scope["dimts.visit"]
-    return found
-
-
-def bug(visit: RequestContext) -> ApiError:
-    """What is said of an error of ours."""
-    return ApiError(500, Message("server.internal_error", request=visit.id))
-
-
-async def reply(send: Send, refused: ApiError) -> None:
-    """Send a refusal."""
-    body = json.dumps(refused.body(), ensure_ascii=False).encode("utf-8", "replace")
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **refused.headers}
-    await send(
-        {
-            "type": "http.response.start",
-            "status": refused.status,
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+async def _deny(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
+    """Refuse a WebSocket with an HTTP error where the server can send one, else with 403."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body, headers = error.encoded()
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 def _too_large(limit: int) -> ApiError:
@@ -164,30 +217,7 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, message, headers={"connection": "close"})
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    taken = 0
-
-    async def counting() -> AsgiMessage:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise HTTPException(413, _too_large(limit))  # FastAPI lets only this kind through
-        return message
-
-    return counting
-
-
-def _known(scope: Scope) -> str:
+def _route(scope: Scope) -> str:
     """The path as it stands in the API, so that nobody can fill log and figures with paths of their own."""
     route = scope.get("route")
     return str(getattr(route, "path", "other"))
-
-
-def _plain(text: str) -> bool:
-    """Whether a header can be taken apart as an address."""
-    try:
-        urlsplit(text if "//" in text else f"//{text}")
-    except ValueError:
-        return False
-    return True

@@ -1,11 +1,12 @@
-"""What a server speaks with: models by name, each with its voices, its front end, and one loop for all requests."""
+"""The models of a server by name, each with its voices, its front end, and one decoding scheduler for all requests."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dimts.audio.formant import variants
 from dimts.base.errors import ConfigError
@@ -15,7 +16,7 @@ from dimts.base.progress import Progress
 from dimts.server.errors import ApiError
 from dimts.server.settings import ServeSettings
 from dimts.server.voice_store import VoiceStore
-from dimts.speak import FORMANT, Speaker, SpeakSettings
+from dimts.speak import FASTEST, FORMANT, SLOWEST, Speaker, SpeakSettings
 from dimts.text.frontend import FrontendSettings
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """The name by which every model's first voice can be asked for."""
+OPENAI_MODELS = re.compile(r"(tts-1|tts-1-hd|gpt-4o-mini-tts)(-\d{4}(-\d\d-\d\d)?)?")
+"""Names of OpenAI's models for speech, dated or not: the first model answers to them."""
+OPENAI_VOICES = frozenset({
+    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
+})  # fmt: skip
+"""Names of OpenAI's voices, which clients send by default: the model's first voice answers to them."""
 PHRASE_FAULTS = frozenset({"speak.phrase_cut", "speak.phrase_kept", "speak.phrase_said_again"})
 """Codes of the events that report a phrase which went wrong."""
 TOGETHER = 4
@@ -43,65 +50,82 @@ class ModelSource:
 
     @property
     def name(self) -> str:
-        """What requests call it."""
+        """The name that requests give."""
         return FORMANT if self.where == FORMANT else Path(self.where).resolve().name
 
 
-class LoadedModel:
-    """One model."""
+class ChosenVoice(NamedTuple):
+    """A voice of a model, as a request asked for it."""
 
-    def __init__(self, name: str, speaker: Speaker, loop: DecodingScheduler | None) -> None:
-        self.name, self.speaker, self.loop = name, speaker, loop
-        self.cuts: Callable[[], None] = lambda: None
+    name: str
+    voice: str | Voice
+    note: Message | None = None
+    """Set where another voice answers than the one that was named."""
+
+
+class LoadedModel:
+    """One model in memory."""
+
+    def __init__(self, name: str, speaker: Speaker, scheduler: DecodingScheduler | None) -> None:
+        self.name, self.speaker, self.scheduler = name, speaker, scheduler
+        self.on_phrase_fault: Callable[[], None] = lambda: None
         """Called for every attempt at a phrase that went wrong."""
 
     @classmethod
     def load(cls, source: ModelSource, slots: int, watch: Callable[[float, int], None] | None = None) -> LoadedModel:
-        """Load a model and start its loop. Raises ConfigError, CheckpointError, MissingExtra."""
-        served: LoadedModel
+        """Load a model and start its scheduler. Raises ConfigError, CheckpointError, MissingExtra."""
+        loaded: LoadedModel
 
         def on_progress(progress: Progress) -> None:  # its parameters hold text of people: only counted
             if progress.message is not None and progress.message.code in PHRASE_FAULTS:
-                served.cuts()
+                loaded.on_phrase_fault()
 
         speaker = Speaker.load(
             source.where, source.settings, frontend=source.frontend, lexicon=source.lexicon, device=source.device,
             on_progress=on_progress,
         )  # fmt: skip
-        loop = None
+        scheduler = None
         if source.where != FORMANT:
             from dimts.xtts.scheduler import DecodingScheduler
 
-            loop = DecodingScheduler(speaker.engine.model.gpt, slots, watch)  # type: ignore[attr-defined]
-        served = cls(source.name, speaker, loop)
-        return served
+            scheduler = DecodingScheduler(speaker.engine.model.gpt, slots, watch)  # type: ignore[attr-defined]
+        loaded = cls(source.name, speaker, scheduler)
+        return loaded
 
-    def names(self) -> list[str]:
-        """Its own voices; the first speaks where none is asked for."""
-        return list(self.speaker.voices) if self.loop is not None else [DEFAULT, *variants()]
+    def session(self) -> Session | None:
+        """A session of one request with the scheduler; None for the formant voice."""
+        return self.scheduler.guest() if self.scheduler is not None else None
+
+    def voices(self) -> list[str]:
+        """Names of its own voices; the first speaks where none is asked for."""
+        return list(self.speaker.voices) if self.scheduler is not None else [DEFAULT, *variants()]
 
     def kind(self, voice: str) -> Literal["built-in", "variant"]:
         """What one of its voices is."""
-        return "built-in" if self.loop is not None or voice == DEFAULT else "variant"
+        return "built-in" if self.scheduler is not None or voice == DEFAULT else "variant"
 
-    def speaking(
-        self, voice: str | Voice, guest: Session | None, *, speed: float, seed: int | None, whole: bool
+    def tempo(self, speed: float) -> float:
+        """The speaker's rate for a request's `speed`, within what the voice can do."""
+        return min(max(self.speaker.settings.rate * speed, SLOWEST), FASTEST)
+
+    def speaker_for(
+        self, voice: str | Voice, session: Session | None, *, speed: float, seed: int | None, whole: bool
     ) -> tuple[Speaker, Voice | str | None]:
         """A speaker for one request, and the voice to give it."""
-        changes: dict[str, Any] = {"rate": self.speaker.settings.rate * speed}
+        changes: dict[str, Any] = {"rate": self.tempo(speed)}
         if seed is not None:
             changes["seed"] = seed
-        if self.loop is None:
+        if self.scheduler is None:
             if isinstance(voice, str) and voice not in ("", DEFAULT):
                 changes["formant"] = replace(self.speaker.settings.formant, variant=voice)
             return self.speaker.using(**changes), None
         if whole:
-            changes["together"] = min(TOGETHER, self.loop.slots)
+            changes["together"] = min(TOGETHER, self.scheduler.slots)
         speaker = self.speaker.using(**changes)
-        if guest is not None:
-            engine = speaker.engine.joining(guest)  # type: ignore[attr-defined]
+        if session is not None:
+            engine = speaker.engine.joining(session)  # type: ignore[attr-defined]
             speaker = Speaker(engine, speaker.frontend, speaker.settings)
-        return speaker, (self.names()[0] if self.names() else None) if voice in ("", DEFAULT) else voice
+        return speaker, voice
 
 
 class ModelRegistry:
@@ -109,13 +133,13 @@ class ModelRegistry:
 
     def __init__(self, models: Iterable[LoadedModel], settings: ServeSettings) -> None:
         self.models: dict[str, LoadedModel] = {}
-        for served in models:
-            if served.name in self.models:
-                raise ConfigError("server.duplicate_model", name=served.name)
-            self.models[served.name] = served
+        for model in models:
+            if model.name in self.models:
+                raise ConfigError("server.duplicate_model", name=model.name)
+            self.models[model.name] = model
         self._aliases = settings.model_aliases
         self._voice_aliases = settings.voice_aliases
-        self.shelf = VoiceStore(Path(settings.voices_folder)) if settings.voices_folder else None
+        self.store = VoiceStore(Path(settings.voices_folder)) if settings.voices_folder else None
 
     @property
     def first(self) -> LoadedModel:
@@ -123,48 +147,47 @@ class ModelRegistry:
         return next(iter(self.models.values()))
 
     def model(self, name: str) -> LoadedModel:
-        """A model by its name or an alias. Refused (404) for an unknown one."""
+        """A model by its name or an alias. Raises ApiError (404) for an unknown one."""
         name = self._aliases.get(name, name)
-        if not name:
+        if name in self.models:
+            return self.models[name]
+        if not name or OPENAI_MODELS.fullmatch(name):
             return self.first
-        if name not in self.models:
-            message = Message("server.model_not_found", name=_shown(name), nearest=nearest(name, self.models))
-            raise ApiError(404, message, param="model")
-        return self.models[name]
+        message = Message("server.model_not_found", name=_shown(name), nearest=nearest(name, self.models))
+        raise ApiError(404, message, param="model")
 
-    def voice(self, served: LoadedModel, name: str, owner: str) -> tuple[str, str | Voice]:
-        """A voice of a model by name or id: what it is called, and the voice. Refused (404) for an unknown one."""
-        name = self._voice_aliases.get(name, name)
-        own = served.names()
-        if name in ("", DEFAULT):
-            if not own:
-                raise ApiError(404, Message("server.model_without_voice", model=served.name), param="voice")
-            return own[0], own[0]
+    def voice(self, model: LoadedModel, name: str, owner: str) -> ChosenVoice:
+        """A voice of a model by name or id, as the key `owner` may use it. Raises ApiError (404) for an unknown one."""
+        asked, name = name, self._voice_aliases.get(name, name)
+        own = model.voices()
         if name in own:
-            return name, name
-        uploaded = self.shelf.find(name, served.name, owner) if self.shelf else None
-        if self.shelf is None or uploaded is None:
-            message = Message(
-                "server.voice_not_found", model=served.name, name=_shown(name), nearest=nearest(name, own)
-            )
-            raise ApiError(404, message, param="voice")
-        return uploaded.name, self.shelf.voice(uploaded)
+            return ChosenVoice(name, name)
+        uploaded = self.store.find(name, model.name, owner) if self.store and name else None
+        if self.store is not None and uploaded is not None:
+            return ChosenVoice(uploaded.name, self.store.voice(uploaded))
+        if name in ("", DEFAULT) or name in OPENAI_VOICES:
+            if not own:
+                raise ApiError(404, Message("server.model_without_voice", model=model.name), param="voice")
+            note = Message("server.voice_replaced", name=asked, voice=own[0]) if name in OPENAI_VOICES else None
+            return ChosenVoice(own[0], own[0], note)
+        known = nearest(name, own)
+        message = Message("server.voice_not_found", model=model.name, name=_shown(name), nearest=known)
+        raise ApiError(404, message, param="voice")
 
     def gauges(self) -> Iterator[tuple[str, str, str, float]]:
-        """Figures of the loops."""
-        for name, served in self.models.items():
-            if served.loop is not None:
-                yield "slots_taken", "Sentences in the loop", name, served.loop.speaking
-                yield "sentences_waiting", "Sentences that wait for a slot", name, served.loop.waiting
+        """Figures of the schedulers."""
+        for name, scheduler in self.schedulers().items():
+            yield "slots_taken", "Sentences that are being decoded", name, scheduler.speaking
+            yield "sentences_waiting", "Sentences that wait for a slot", name, scheduler.waiting
 
-    def loops(self) -> Mapping[str, DecodingScheduler]:
-        """The decoding loops by model."""
-        return {name: served.loop for name, served in self.models.items() if served.loop is not None}
+    def schedulers(self) -> Mapping[str, DecodingScheduler]:
+        """The decoding schedulers by model."""
+        return {name: model.scheduler for name, model in self.models.items() if model.scheduler is not None}
 
     def close(self) -> None:
-        """End every loop."""
-        for loop in self.loops().values():
-            loop.close()
+        """End every scheduler."""
+        for scheduler in self.schedulers().values():
+            scheduler.close()
 
 
 def _shown(name: str) -> str:

@@ -1,15 +1,21 @@
-"""What requests and answers look like: the interface of OpenAI, and what ours adds."""
+"""Bodies of requests and answers: the interface of OpenAI, and what dimts adds."""
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from dimts.speak import FASTEST, SLOWEST
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 LARGEST_SEED = 2**63 - 1
+
+
+HARMLESS = frozenset({"user", "language", "lang_code", "instructions", "metadata", "extra_body"})
+"""Fields that clients send and that have no effect here."""
+AMHARIC = frozenset({"", "am", "amh", "am-et", "am_et", "amharic", "auto"})
+"""Values of `language` and `lang_code` that are as they should be."""
 
 
 class _Strict(BaseModel):
@@ -22,8 +28,14 @@ class VoiceId(_Strict):
     id: str = Field(max_length=200, description="As /v1/voices lists it.", examples=["voice_9f2c"])
 
 
-class SpeechRequest(_Strict):
-    """A text to be spoken."""
+class SpeechRequest(BaseModel):
+    """A text to be spoken.
+
+    null counts as left out. A field that is not known is accepted, and X-Dimts-Note says that it has no effect, unless
+    its name looks like a known one misspelt.
+    """
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     input: str = Field(min_length=1, description="Amharic text, or the SSML subset of dimts.", examples=["ሰላም ለዓለም።"])
     model: str = Field("", max_length=200, description="One of /v1/models; empty: the first.", examples=["formant"])
@@ -31,8 +43,12 @@ class SpeechRequest(_Strict):
         "", description="Name or {id} of one of /v1/voices; empty: the model's first.", examples=["default"]
     )
     response_format: Format = Field("mp3", description="pcm is 24 kHz, 16 bit, mono, little-endian.")
-    speed: float = Field(1.0, ge=SLOWEST, le=FASTEST, description="Tempo; the pitch stays.")
-    instructions: str | None = Field(None, description="Accepted and ignored; X-Dimts-Note says so.")
+    speed: float = Field(
+        1.0, ge=0.25, le=4.0, description="Tempo; the pitch stays. X-Dimts-Note says what was used where a voice "
+        "cannot be as slow or as fast.",
+    )  # fmt: skip
+    instructions: str | None = Field(None, description="Accepted, without effect.")
+    language: str | None = Field(None, description="Accepted, without effect: everything is read as Amharic.")
     stream_format: Literal["audio", "sse"] = Field("audio", description="sse: events with base64 pieces.")
     stream: bool = Field(
         True,
@@ -42,12 +58,33 @@ class SpeechRequest(_Strict):
         None, ge=0, le=LARGEST_SEED, description="Same seed, same sound; X-Dimts-Seed says which was used."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = {name: value for name, value in data.items() if value is not None}
+        for name in data.keys() - cls.model_fields.keys() - HARMLESS:
+            if close := difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.75):
+                raise PydanticCustomError("unknown_field", close[0], {"field": name, "nearest": close[0]})
+        return data
+
+    def without_effect(self) -> list[str]:
+        """Names of the fields of this request that change nothing, sorted."""
+        given = dict(self.model_extra or {})
+        given |= {"instructions": self.instructions or "", "language": self.language or ""}
+        languages = ("language", "lang_code")
+        return sorted(
+            name for name, value in given.items()
+            if value not in ("", {}, []) and not (name in languages and str(value).lower() in AMHARIC)
+        )  # fmt: skip
+
 
 class TextRequest(_Strict):
-    """A text to be read, not spoken."""
+    """A text for the front end."""
 
     input: str = Field(min_length=1, description="Amharic text.", examples=["በ2017 ዓ.ም 10 ብር"])
-    model: str = Field("", max_length=200, description="Whose front end reads it; empty: that of the first model.")
+    model: str = Field("", max_length=200, description="Model whose front end reads it; empty: the first.")
 
 
 class NormalisedResponse(BaseModel):
@@ -58,17 +95,19 @@ class NormalisedResponse(BaseModel):
     text: str = Field(description="Every number, date and sign in words.")
 
 
-class Phones(BaseModel):
+class PhonesResponse(BaseModel):
     """A text in phones."""
 
     object: Literal["phones"] = "phones"
     model: str
     phones: str = Field(description='IPA by spaces, words by " # ", a line for each line of the text.')
-    phrases: list[dict[str, Any]] = Field(description="Each breath with its words, who said so and what was refused.")
+    phrases: list[dict[str, Any]] = Field(
+        description="Each phrase with its words, the backend that answered, and what was refused."
+    )
 
 
 class ModelObject(BaseModel):
-    """Something that speaks."""
+    """A model."""
 
     id: str
     object: Literal["model"] = "model"
@@ -77,7 +116,7 @@ class ModelObject(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All of them."""
+    """All models."""
 
     object: Literal["list"] = "list"
     data: list[ModelObject]
@@ -96,14 +135,14 @@ class VoiceRow(BaseModel):
 
 
 class VoiceList(BaseModel):
-    """All of them."""
+    """All voices."""
 
     object: Literal["list"] = "list"
     data: list[VoiceRow]
 
 
-class Deleted(BaseModel):
-    """A voice that is gone."""
+class DeletedVoice(BaseModel):
+    """A voice that was deleted."""
 
     id: str
     object: Literal["voice.deleted"] = "voice.deleted"
@@ -111,18 +150,18 @@ class Deleted(BaseModel):
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """State of the server."""
 
     status: Literal["ok", "stopping"]
     version: str
     models: list[str]
     requests: int = Field(description="Requests being spoken or waiting.")
-    places: int = Field(description="How many of them are taken in.")
-    slots: int = Field(description="Sentences that one loop decodes together.")
-    speaking: dict[str, int] = Field(description="Sentences in the loop of each model.")
-    waiting: dict[str, int] = Field(description="Sentences waiting for that loop.")
+    places: int = Field(description="Requests that are taken in at once.")
+    slots: int = Field(description="Sentences that are decoded together.")
+    speaking: dict[str, int] = Field(description="Sentences being decoded, by model.")
+    waiting: dict[str, int] = Field(description="Sentences waiting to be decoded, by model.")
     repeatable: dict[str, bool] = Field(
-        description="Whether a sentence is the same to the last bit whoever speaks beside it."
+        description="Whether a sentence is the same to the last bit whatever is decoded beside it."
     )
 
 

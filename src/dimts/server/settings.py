@@ -1,17 +1,16 @@
-"""[serve] of dimts.toml: limits of the server, and who may come in."""
+"""[serve] of dimts.toml: where the server listens, its limits, and which keys and sites may use it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dimts.base.errors import ConfigError
+from dimts.base.http import LOCAL_HOSTS
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
-MEGABYTE = 1_000_000
-OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-"""Names that clients of OpenAI send without being asked."""
+_ORIGIN = re.compile(r"https?://[^/\s*]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +60,77 @@ class ServeSettings:
     XTTS v2 in float32, 1 MB at the tiny size)."""
     queue: int = 32
     """Requests that may wait beyond the slots; the next one is answered with 429 and a time to come back."""
+    places_per_key: int = 0
+    """Requests of one API key that are taken in at once; 0: half of all places."""
+    requests_per_minute: int = 0
+    """Requests of one API key a minute, the next ones are answered with 429; 0: no limit."""
+    voices_per_key: int = 100
+    """Voices that one API key may have uploaded."""
     max_letters: int = 20_000
     """Longest text of one request."""
+    max_speech_seconds: float = 3600.0
+    """Longest sound of one request; a text that would be longer is refused."""
+    max_read_seconds: float = 20.0
+    """A text for /v1/normalise or /v1/phones that takes longer is given up."""
     max_body_megabytes: float = 1.0
     """Largest request, but for uploads."""
     max_upload_megabytes: float = 25.0
     """Largest uploaded recording."""
     max_reference_seconds: float = 120.0
     """Longest uploaded recording."""
+    head_seconds: float = 10.0
+    """The head of a request must have come by then, else its connection is closed."""
+    body_seconds: float = 120.0
+    """The body of a request must have come by then, else its connection is closed."""
     first_sound_seconds: float = 60.0
     """A request without a sound by then is given up with 503."""
     request_seconds: float = 900.0
-    """A request that takes longer is cut off."""
+    """A request that takes longer is broken off."""
     stall_seconds: float = 30.0
-    """A client that takes nothing for this long is given up."""
+    """A client that takes nothing of its answer for this long is cut off, and its place is free."""
+    idle_seconds: float = 300.0
+    """A WebSocket or Wyoming client that sends nothing for this long is cut off."""
     grace_seconds: float = 60.0
     """After SIGTERM requests may go on for this long; then each ends with the sentence it is saying."""
     torch_threads: int = 0
     """Threads of one matrix product; 0: half of the cores, so that sentences and sound are made side by side."""
     log_text: bool = False
     """Also write the texts that are spoken to the log."""
-    model_aliases: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(OPENAI_MODELS, ""), hash=False)
-    """Other names of models; "" is the first that is served."""
+    model_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Other names of models, beside those of OpenAI's; "" is the first that is served."""
     voice_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Other names of voices, e.g. {alloy = "abebe"}."""
+    """Other names of voices, e.g. {alloy = "abebe"}; OpenAI's names else mean the model's first voice."""
+    origins: tuple[str, ...] = ()
+    """Sites whose pages may use this server from a browser (CORS), e.g. ["https://app.example"]; ["*"]: all."""
+    xtts_api: bool = False
+    """Also answer under the paths of xtts-api-server: /speakers, /tts_to_audio/, /tts_stream."""
+    wyoming_port: int = 0
+    """TCP port for the Wyoming protocol (Home Assistant), which knows no keys; 0: off."""
+    wyoming_host: str = "127.0.0.1"
+    """Address to listen on for the Wyoming protocol."""
     ray: RayServeSettings = field(default_factory=RayServeSettings)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError("server.port_out_of_range", port=self.port)
+        if not 0 <= self.wyoming_port <= 65535:
+            raise ConfigError("server.port_out_of_range", port=self.wyoming_port)
         for name in ("slots", "max_letters"):
             if getattr(self, name) < 1:
                 raise ConfigError("server.setting_below_one", name=name, value=getattr(self, name))
-        for name in ("queue", "grace_seconds", "torch_threads"):
+        for name in ("queue", "grace_seconds", "torch_threads", "places_per_key", "requests_per_minute",
+                     "voices_per_key"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ConfigError("server.setting_negative", name=name, value=getattr(self, name))
-        for name in ("max_body_megabytes", "max_upload_megabytes", "max_reference_seconds", "first_sound_seconds",
-                     "request_seconds", "stall_seconds"):  # fmt: skip
+        for name in ("max_body_megabytes", "max_upload_megabytes", "max_reference_seconds", "max_speech_seconds",
+                     "max_read_seconds", "head_seconds", "body_seconds", "first_sound_seconds", "request_seconds",
+                     "stall_seconds", "idle_seconds"):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise ConfigError("server.setting_not_positive", name=name, value=getattr(self, name))
-        if self.host not in LOCAL and not self.api_key_file:
+        for origin in self.origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigError("server.not_an_origin", origin=origin)
+        if self.host not in LOCAL_HOSTS and not self.api_key_file:
             raise ConfigError("server.needs_key_file", host=self.host)
 
     @property

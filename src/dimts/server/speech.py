@@ -1,4 +1,4 @@
-"""POST /v1/audio/speech: a request → its speaker, a place at the desk, and sound that flows while it is made."""
+"""Speech for a request: its model, voice and settings; a job that makes the sound; an answer that is sent meanwhile."""
 
 from __future__ import annotations
 
@@ -6,150 +6,221 @@ import asyncio
 import base64
 import json
 import logging
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import Request
 from starlette.responses import Response
 
 from dimts.audio.encode import STREAMED, AudioEncoder
-from dimts.audio.wave import FORMATS, Wave, join
+from dimts.audio.wave import Wave
 from dimts.base.errors import SynthesisError
+from dimts.base.http import Receive, Scope, Send
 from dimts.base.messages import Message
 from dimts.server import log
 from dimts.server.errors import ApiError
-from dimts.server.jobs import JobCancelled, RequestPool, SpeechJob, answer
+from dimts.server.jobs import JobCancelled, RequestPool, SpeechJob, to_api_error
 from dimts.server.metrics import Metrics
 from dimts.server.middleware import RequestContext, request_context
-from dimts.server.models import ModelRegistry
+from dimts.server.models import LoadedModel, ModelRegistry
 from dimts.server.schema import SpeechRequest
 from dimts.server.settings import ServeSettings
 from dimts.speak import RATE, Speaker
+from dimts.text.phrases import breaths
 
 T = TypeVar("T")
-_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+BLOCK_BYTES = 1 << 16
+"""Bytes that are handed to the connection at once: a client must take one within `stall_seconds`."""
+_MEMORY_BYTES = 8_000_000
+"""A whole sound beyond this size is kept on disk until it is sent."""
+_SHORT_LETTERS = 160
+"""A text of the formant voice up to this length (some 20 s of sound, made in about 0.3 s) is finished before its first
+byte leaves, so that wav and flac carry their true length: many readers of flac refuse a file without one."""
+_LENGTH_IN_HEADER = ("wav", "flac")
+_MIN_SECONDS_PER_LETTER = 0.05
+"""Seconds that a spoken letter takes at the very least, to refuse a text before any of it is spoken."""
+_LETTERS_OF_A_PAUSE, _PAUSE_SECONDS = 7, 60.0
+"""The shortest mark for the longest pause: [ቆይታ60]."""
 
 
-class Speaking:
-    """Answers requests for speech."""
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One request for speech: what speaks, and how."""
 
-    def __init__(self, house: ModelRegistry, desk: RequestPool, metrics: Metrics, settings: ServeSettings) -> None:
-        self.house, self.desk, self.metrics, self.settings = house, desk, metrics, settings
+    text: str
+    form: str
+    whole: bool
+    model: LoadedModel
+    voice_name: str
+    speaker: Speaker
+    voice: Any
+    session: Any
+    notes: tuple[Message, ...]
+    """What of the request has no effect."""
 
-    async def answer(self, body: SpeechRequest, request: Request) -> Response:
-        """The answer, whose first sound is there already. Raises Refused and DimtsError before any of it is sent."""
-        visit = request_context(request.scope)
-        served = self.house.model(body.model)
-        if len(body.input) > self.settings.max_letters:
-            message = Message("server.text_too_long", letters=len(body.input), max_letters=self.settings.max_letters)
-            raise ApiError(400, message, param="input")
-        wished = body.voice if isinstance(body.voice, str) else body.voice.id
-        called, voice = self.house.voice(served, wished, visit.owner)
-        guest = served.loop.guest() if served.loop is not None else None
-        whole = not body.stream
-        speaker, chosen = served.speaking(voice, guest, speed=body.speed, seed=body.seed, whole=whole)
-        sent = _Sent(self.metrics, served.name, visit)
-
-        def work(speech: SpeechJob) -> Iterator[bytes]:
-            make = _whole if whole else _streamed
-            for wave, data in make(speech, speaker, body.input, chosen, body.response_format):
-                sent.sound(wave)
-                if data:
-                    yield data
-
-        visit.facts |= {"model": served.name, "voice": called, "letters": len(body.input), "format":
-                        body.response_format, "stream": body.stream}  # fmt: skip
-        if self.settings.log_text:
-            visit.facts["text"] = body.input
-        speech = self.desk.take(guest, work)
-        self.metrics.letters.labels(served.name).inc(len(body.input))
-        deadline = speech.taken + self.settings.request_seconds
-        try:
-            first = await _unless_left(
-                asyncio.wait_for(speech.next(), min(self.settings.first_sound_seconds, self.settings.request_seconds)),
-                request.receive,
-            )
-        except BaseException as error:
-            raise self._given_up(error, speech, sent) from error
-        headers = {
-            "x-dimts-model": quote(served.name),
-            "x-dimts-voice": quote(called),
-            "x-dimts-seed": str(speaker.settings.seed),
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that say what was used."""
+        found = {
+            "x-dimts-model": quote(self.model.name),
+            "x-dimts-voice": quote(self.voice_name),
+            "x-dimts-seed": str(self.speaker.settings.seed),
+            "x-accel-buffering": "no",
         }
-        if body.instructions:
-            headers["x-dimts-note"] = Message("server.instructions_ignored").text("en")
-        pieces = self._pieces(first, speech, deadline)
-        if body.stream_format == "sse":
-            pieces, media_type = _events(pieces, len(body.input), sent), "text/event-stream"
-        else:
-            media_type = STREAMED[body.response_format]
-        if whole and body.stream_format == "audio":
-            headers["content-length"] = str(len(first or b""))
-        return _Flowing(pieces, speech, sent, headers, media_type)
-
-    def _given_up(self, error: BaseException, speech: SpeechJob, sent: _Sent) -> BaseException:
-        """The refusal of a request that has heard nothing yet; its place is free."""
-        if isinstance(error, TimeoutError):
-            speech.leave("timeout")
-            sent.end("timeout")
-            message = Message("server.first_sound_timeout", seconds=self.settings.first_sound_seconds)
-            return ApiError(503, message, headers={"retry-after": str(self.desk.retry_after())})
-        if isinstance(error, _Left):
-            speech.leave("left")
-            sent.end("left")
-            return ApiError(499, Message("server.client_left"))  # nobody reads it but the log
-        speech.leave("" if isinstance(error, Exception) else "left")
-        known = answer(error, speech) if isinstance(error, Exception) else None
-        sent.end(speech.why or ("refused" if known else "bug"))
-        return known or error
-
-    async def _pieces(self, first: bytes | None, speech: SpeechJob, deadline: float) -> AsyncIterator[bytes]:
-        piece = first
-        while piece is not None:
-            yield piece
-            try:
-                piece = await asyncio.wait_for(speech.next(), max(deadline - time.monotonic(), 0.001))
-            except TimeoutError:
-                speech.leave("timeout")
-                raise JobCancelled from None
+        if self.notes:
+            text = "; ".join(note.line("en") for note in self.notes)
+            found["x-dimts-note"] = text.encode("ascii", "replace").decode()
+        return found
 
 
-class _Sent:
-    """What was sent of one request, for the log and the figures."""
+class SpeechRecord:
+    """Figures of one request for the log and for Prometheus."""
 
-    def __init__(self, metrics: Metrics, model: str, visit: RequestContext) -> None:
-        self._metrics, self._model, self._visit = metrics, model, visit
+    def __init__(self, metrics: Metrics, model: str, context: RequestContext) -> None:
+        self._metrics, self._model, self._context = metrics, model, context
         self.seconds = 0.0
         self._ended = False
 
-    def sound(self, wave: Wave) -> None:
-        """Some sound was made."""
-        if not self.seconds:
-            waited = time.monotonic() - self._visit.began
-            self._visit.facts["first_sound_seconds"] = round(waited, 4)
+    def add(self, wave: Wave) -> None:
+        """Count some sound."""
+        if not self.seconds and len(wave.samples):
+            waited = time.monotonic() - self._context.began
+            self._context.facts["first_sound_seconds"] = round(waited, 4)
             self._metrics.first_sound.labels(self._model).observe(waited)
         self.seconds += wave.seconds
 
     def end(self, how: str) -> None:
-        """It is over."""
+        """Write down how it ended; once."""
         if self._ended:
             return
         self._ended = True
-        self._visit.facts |= {"ended": how, "speech_seconds": round(self.seconds, 3)}
+        self._context.facts |= {"ended": how, "speech_seconds": round(self.seconds, 3)}
         self._metrics.ended.labels(self._model, how).inc()
         self._metrics.spoken.labels(self._model).inc(self.seconds)
 
 
-class _Flowing(Response):
+class SpeechService:
+    """Answers requests for speech, whatever protocol they come by."""
+
+    def __init__(self, registry: ModelRegistry, pool: RequestPool, metrics: Metrics, settings: ServeSettings) -> None:
+        self.registry, self.pool, self.metrics, self.settings = registry, pool, metrics, settings
+
+    def utterance(self, body: SpeechRequest, owner: str) -> Utterance:
+        """Look up what a request of the key `owner` names. Raises ApiError for what is not there or too long."""
+        model = self.registry.model(body.model)
+        check_length(body.input, self.settings)
+        chosen = self.registry.voice(model, body.voice if isinstance(body.voice, str) else body.voice.id, owner)
+        notes = [chosen.note] if chosen.note is not None else []
+        used = model.tempo(body.speed) / model.speaker.settings.rate
+        if abs(used - body.speed) > 1e-9:
+            notes.append(Message("server.speed_limited", speed=body.speed, used=used))
+        if fields := body.without_effect():
+            notes.append(Message("server.fields_without_effect", fields=tuple(fields)))
+        session = model.session()
+        speaker, voice = model.speaker_for(
+            chosen.voice, session, speed=body.speed, seed=body.seed, whole=not body.stream
+        )
+        return Utterance(body.input, body.response_format, not body.stream, model, chosen.name, speaker, voice, session,
+                         tuple(notes))  # fmt: skip
+
+    def begin(
+        self, said: Utterance, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
+    ) -> tuple[SpeechJob, SpeechRecord]:
+        """Begin a job for an utterance; `encoder` goes on over several. Raises ApiError as `RequestPool.take` does."""
+        record = SpeechRecord(self.metrics, said.model.name, context)
+        context.facts |= {"model": said.model.name, "voice": said.voice_name, "letters": len(said.text),
+                          "format": said.form, "stream": not said.whole}  # fmt: skip
+        if self.settings.log_text:
+            context.facts["text"] = said.text
+        limit = self.settings.max_speech_seconds
+
+        def work(job: SpeechJob) -> Iterator[bytes]:
+            _check_pauses(said, limit)
+            waves = _counted(_waves(said, job), limit, record)
+            if said.whole:
+                pieces = _whole(job, waves, said.form)
+            elif encoder is not None:
+                pieces = _encoded(job, waves, encoder, finish=False)
+            else:
+                pieces = _streamed(job, waves, said)
+            yield from pieces
+
+        job = self.pool.take(work, said.session, owner=owner, letters=len(said.text))
+        self.metrics.letters.labels(said.model.name).inc(len(said.text))
+        return job, record
+
+    async def answer(self, body: SpeechRequest, scope: Scope, receive: Receive) -> Response:
+        """The answer over HTTP, whose first sound is there already. Raises ApiError before any of it is sent."""
+        context = request_context(scope)
+        said = self.utterance(body, context.owner)
+        job, record = self.begin(said, context.owner, context)
+        first = await self.first(job, record, receive)
+        headers = said.headers
+        pieces = self.pieces(first, job)
+        if body.stream_format == "sse":
+            pieces, media_type = _events(pieces, len(body.input), record), "text/event-stream"
+        else:
+            media_type = STREAMED[body.response_format]
+            if job.size is not None:
+                headers["content-length"] = str(job.size)
+        return SpeechResponse(pieces, job, record, headers, media_type)
+
+    async def first(self, job: SpeechJob, record: SpeechRecord, receive: Receive | None = None) -> bytes | None:
+        """The first bytes of a job. Raises ApiError, its place being free, if there are none in time."""
+        seconds = min(self.settings.first_sound_seconds, self.settings.request_seconds)
+        waiting = asyncio.wait_for(job.next(), seconds)
+        try:
+            return await (waiting if receive is None else until_disconnect(waiting, receive))
+        except BaseException as error:
+            raise self._refusal(error, job, record) from error
+
+    def _refusal(self, error: BaseException, job: SpeechJob, record: SpeechRecord) -> BaseException:
+        if isinstance(error, TimeoutError):
+            job.leave("timeout")
+            record.end("timeout")
+            message = Message("server.first_sound_timeout", seconds=self.settings.first_sound_seconds)
+            return ApiError(503, message, headers={"retry-after": str(self.pool.seconds_until_free())})
+        if isinstance(error, ClientDisconnected):
+            job.leave("left")
+            record.end("left")
+            return ApiError(499, Message("server.client_left"))  # for the log only
+        job.leave("" if isinstance(error, Exception) else "left")
+        known = to_api_error(error, job) if isinstance(error, Exception) else None
+        record.end(job.why or ("refused" if known else "bug"))
+        return known or error
+
+    async def pieces(self, first: bytes | None, job: SpeechJob) -> AsyncIterator[bytes]:
+        """All bytes of a job in blocks of `BLOCK_BYTES` at most. Raises JobCancelled when it takes too long."""
+        deadline = job.taken + self.settings.request_seconds
+        piece = first
+        while piece is not None:
+            for start in range(0, len(piece), BLOCK_BYTES):
+                yield piece[start : start + BLOCK_BYTES]
+            try:
+                piece = await asyncio.wait_for(job.next(), max(deadline - time.monotonic(), 0.001))
+            except TimeoutError:
+                job.leave("timeout")
+                raise JobCancelled from None
+
+
+def check_length(text: str, settings: ServeSettings) -> None:
+    """Raise ApiError (400) for a text that is too long."""
+    if len(text) > settings.max_letters:
+        message = Message("server.text_too_long", letters=len(text), max_letters=settings.max_letters)
+        raise ApiError(400, message, param="input")
+
+
+class SpeechResponse(Response):
     """An answer that is sent while it is made, and stops being made as soon as nobody takes it."""
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], speech: SpeechJob, sent: _Sent, headers: dict[str, str], media_type: str
-    ) -> None:
-        self._pieces, self._speech, self._sent = pieces, speech, sent
+        self, pieces: AsyncIterator[bytes], job: SpeechJob, record: SpeechRecord, headers: dict[str, str],
+        media_type: str,
+    ) -> None:  # fmt: skip
+        self._pieces, self._job, self._record = pieces, job, record
         self.status_code, self.background, self.media_type = 200, None, media_type
         self.init_headers(headers)
         self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length" or pair[1] != b"0"]
@@ -158,35 +229,44 @@ class _Flowing(Response):
         """Send it (ASGI 3). Raises what broke it off, so that the connection is broken off too."""
         how = "done"
         try:
-            await _unless_left(self._send(send), receive)
-        except (_Left, asyncio.CancelledError, OSError) as error:
-            how = self._speech.why or "left"
-            if isinstance(error, asyncio.CancelledError):
+            await until_disconnect(self._send(send), receive)
+        except (ClientDisconnected, asyncio.CancelledError, OSError) as error:
+            how = self._job.why or "left"
+            if isinstance(error, asyncio.CancelledError | TimeoutError):
+                how = self._job.why = "stalled" if isinstance(error, TimeoutError) else how
                 raise
         except JobCancelled:
-            how = self._speech.why or "ended"
+            how = self._job.why or "ended"
+            raise
+        except ApiError:
+            how = "too_long"
             raise
         except Exception as error:
             how = "failed"
             log.note("speech failed", level=logging.ERROR, error=error, request=request_context(scope).id)
             raise
         finally:
-            self._speech.leave()
-            self._sent.end(how)
+            self._job.leave()
+            self._record.end(how)
 
-    async def _send(self, send: _Send) -> None:
+    async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        size = self._job.size if "content-length" in self.headers else None
+        sent = 0
         async for piece in self._pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            sent += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": sent != size})
+            if sent == size:  # the client may leave now
+                return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class _Left(Exception):
-    """The client has gone."""
+class ClientDisconnected(Exception):
+    """The client has closed the connection."""
 
 
-async def _unless_left(doing: Awaitable[T], receive: _Receive) -> T:
-    """The result of `doing`, unless the client goes first: then `doing` is cancelled and _Left raised."""
+async def until_disconnect(doing: Awaitable[T], receive: Receive) -> T:
+    """The result of `doing`; if the client leaves first, `doing` is cancelled. Raises ClientDisconnected."""
 
     async def gone() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -197,56 +277,99 @@ async def _unless_left(doing: Awaitable[T], receive: _Receive) -> T:
         await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
-        raise _Left
+        raise ClientDisconnected
     finally:
         for task in (work, leaving):
             task.cancel()
         await asyncio.gather(work, leaving, return_exceptions=True)
 
 
-def _streamed(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: str) -> Iterator[tuple[Wave, bytes]]:
-    """Each wave as it is made, and the bytes that are certain with it."""
-    encoder = AudioEncoder(form, RATE)
-    said = False
-    try:
-        for wave in speaker.stream(text, voice):
-            said = True
-            yield wave, encoder.push(wave)
-            speech.check()
-    except Exception:
-        if speech.closing and said:  # the last sentence, to its last frame
-            yield Wave.silence(0.0, RATE), encoder.finish()
-        raise
-    if not said:
-        raise SynthesisError("server.nothing_spoken")
-    yield Wave.silence(0.0, RATE), encoder.finish()
-
-
-def _whole(speech: SpeechJob, speaker: Speaker, text: str, voice: Any, form: str) -> Iterator[tuple[Wave, bytes]]:
-    """All of it at once, with a header that says how long it is."""
-    pieces: list[Wave] = []
-    for said in speaker.perform(text, voice):
-        pieces += [said.wave, Wave.silence(said.pause, RATE)]
-        speech.check()
-    wave = join(pieces)
-    if not len(wave.samples):
-        raise SynthesisError("server.nothing_spoken")
-    if form in FORMATS and form in ("wav", "flac"):
-        yield wave, wave.encode(form)
+def _check_pauses(said: Utterance, limit: float) -> None:
+    """Raise ApiError (400) for a text whose pauses and letters must take longer than `limit` seconds."""
+    if len(said.text) * _PAUSE_SECONDS / _LETTERS_OF_A_PAUSE <= limit:
         return
-    encoder = AudioEncoder(form, RATE)
-    yield wave, encoder.push(wave) + encoder.finish()
+    frontend, rate, seconds = said.speaker.frontend, said.speaker.settings.rate, 0.0
+    for breath in breaths(said.text, frontend.normaliser, frontend.settings.phrases):
+        seconds += (breath.pause_seconds + len(breath.spoken) * _MIN_SECONDS_PER_LETTER) / rate
+        if seconds > limit:
+            raise _too_long(limit)
 
 
-async def _events(pieces: AsyncIterator[bytes], letters: int, sent: _Sent) -> AsyncIterator[bytes]:
+def _too_long(limit: float) -> ApiError:
+    return ApiError(400, Message("server.speech_too_long", seconds=limit), param="input")
+
+
+def _waves(said: Utterance, job: SpeechJob) -> Iterator[Wave]:
+    """The sound of an utterance: streamed, or phrase by phrase where a phrase that failed may be spoken again."""
+    if not said.whole:
+        yield from said.speaker.stream(said.text, said.voice)
+        return
+    for phrase in said.speaker.perform(said.text, said.voice):
+        yield phrase.wave
+        yield Wave.silence(phrase.pause, RATE)
+        job.check()
+
+
+def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Iterator[Wave]:
+    """The waves, counted; raises ApiError (400) beyond `limit` seconds, and SynthesisError if there are none."""
+    for wave in waves:
+        record.add(wave)
+        if record.seconds > limit:
+            raise _too_long(limit)
+        if len(wave.samples):
+            yield wave
+    if not record.seconds:
+        raise SynthesisError("server.nothing_spoken")
+
+
+def _streamed(job: SpeechJob, waves: Iterator[Wave], said: Utterance) -> Iterator[bytes]:
+    """Bytes as they are certain; a short text of the formant voice is finished first."""
+    if said.form in _LENGTH_IN_HEADER and said.model.scheduler is None and len(said.text) <= _SHORT_LETTERS:
+        yield from _whole(job, waves, said.form)
+        return
+    yield from _encoded(job, waves, AudioEncoder(said.form, RATE), finish=True)
+
+
+def _encoded(job: SpeechJob, waves: Iterator[Wave], encoder: AudioEncoder, *, finish: bool) -> Iterator[bytes]:
+    begun = False
+    try:
+        for wave in waves:
+            begun = True
+            if data := encoder.push(wave):
+                yield data
+            job.check()
+    except Exception:
+        if job.closing and begun and finish:  # the last sentence, to its last frame
+            yield encoder.finish()
+        raise
+    if finish and (data := encoder.finish()):
+        yield data
+
+
+def _whole(job: SpeechJob, waves: Iterator[Wave], form: str) -> Iterator[bytes]:
+    """All bytes once the whole is encoded, with its length in `job.size`; large ones wait on disk."""
+    with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
+        encoder = AudioEncoder(form, RATE, file)  # type: ignore[arg-type]
+        for wave in waves:
+            encoder.push(wave)
+            job.check()
+        encoder.finish()
+        job.size = file.seek(0, 2)
+        file.seek(0)
+        while data := file.read(BLOCK_BYTES):
+            yield data
+
+
+async def _events(pieces: AsyncIterator[bytes], letters: int, record: SpeechRecord) -> AsyncIterator[bytes]:
     """Server-sent events as OpenAI's clients know them: deltas in base64, then what it took."""
     try:
         async for piece in pieces:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode()})
-    except JobCancelled:
-        yield _event({"type": "error", "error": ApiError(503, Message("server.stream_broken")).body()["error"]})
+    except (JobCancelled, ApiError) as error:
+        shown = error if isinstance(error, ApiError) else ApiError(503, Message("server.stream_broken"))
+        yield _event({"type": "error", "error": shown.body()["error"]})
         raise
-    usage = {"input_tokens": letters, "output_tokens": round(sent.seconds * 1000), "total_tokens": 0}
+    usage = {"input_tokens": letters, "output_tokens": round(record.seconds * 1000), "total_tokens": 0}
     usage["total_tokens"] = usage["input_tokens"] + usage["output_tokens"]
     yield _event({"type": "speech.audio.done", "usage": usage})
 

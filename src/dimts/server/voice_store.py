@@ -1,6 +1,6 @@
 """Uploaded voices: a recording and the speaker's consent → a voice that its uploader may use, and delete.
 
-    <folder>/voice_<hex>.voice   what the model knows of the speaker, with the consent inside
+    <folder>/voice_<hex>.voice   latents and timbre of the speaker, with the consent inside
     <folder>/voice_<hex>.json    name, model, owner, consent, time, hash of the recording
 
 The recording itself is not kept. A voice is there when its JSON is, so it is written last and removed first; every
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from dimts.xtts.voice import Voice
 
 _ID = re.compile(r"voice_[0-9a-f]{16}")
-LEAST_SECONDS = 1.0
-"""Less tells nothing of a voice."""
+MIN_SECONDS = 1.0
+"""Shortest recording that a voice is made from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Uploaded:
-    """What is known of an uploaded voice."""
+class UploadedVoice:
+    """An uploaded voice: everything but the voice itself."""
 
     id: str
     name: str
@@ -58,16 +58,16 @@ class VoiceStore:
         self.folder = folder
         self._loaded: dict[str, Voice] = {}
 
-    def all(self, owner: str) -> Iterator[Uploaded]:
+    def all(self, owner: str) -> Iterator[UploadedVoice]:
         """The voices of an owner, by name."""
         found = (self._read(path) for path in self.folder.glob("voice_*.json")) if self.folder.is_dir() else ()
         yield from sorted((one for one in found if one and one.owner == owner), key=lambda one: (one.name, one.id))
 
-    def find(self, name: str, model: str, owner: str) -> Uploaded | None:
+    def find(self, name: str, model: str, owner: str) -> UploadedVoice | None:
         """A voice of an owner and a model, by id or name."""
         return next((one for one in self.all(owner) if one.model == model and name in (one.id, one.name)), None)
 
-    def voice(self, uploaded: Uploaded) -> Voice:
+    def voice(self, uploaded: UploadedVoice) -> Voice:
         """The voice itself. Raises CheckpointError if its file is damaged."""
         from dimts.xtts.voice import Voice
 
@@ -75,8 +75,8 @@ class VoiceStore:
             self._loaded[uploaded.id] = Voice.load(self.folder / f"{uploaded.id}.voice")
         return self._loaded[uploaded.id]
 
-    def add(self, speaker: Speaker, recording: Path, uploaded: Uploaded, max_seconds: float) -> Uploaded:
-        """Listen to a recording and keep the voice. Raises AudioError, and SynthesisError for the formant voice."""
+    def add(self, speaker: Speaker, recording: Path, uploaded: UploadedVoice, max_seconds: float) -> UploadedVoice:
+        """Make a voice from a recording and keep it. Raises AudioError, and SynthesisError for the formant voice."""
         with tempfile.TemporaryDirectory() as folder:
             plain = _limited(recording, max_seconds).save(Path(folder) / "reference.wav")
             voice = speaker.listen(plain)
@@ -97,12 +97,12 @@ class VoiceStore:
         self._loaded.pop(found.id, None)
         return True
 
-    def _read(self, path: Path) -> Uploaded | None:
-        """None for a file that is none of ours, or was deleted this moment."""
+    def _read(self, path: Path) -> UploadedVoice | None:
+        """None for another kind of file, or one that was deleted this moment."""
         if not _ID.fullmatch(path.stem):
             return None
         try:
-            found = Uploaded(**json.loads(path.read_text(encoding="utf-8")))
+            found = UploadedVoice(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
         return found if found.id == path.stem else None
@@ -123,6 +123,6 @@ def _limited(recording: Path, max_seconds: float) -> Wave:
         parameters = {name: "file" if value == str(recording) else value
                       for name, value in error.message.parameters.items()}  # fmt: skip
         raise AudioError(error.code, **parameters) from error
-    if count < LEAST_SECONDS * rate:
+    if count < MIN_SECONDS * rate:
         raise AudioError("server.recording_too_short", seconds=count / rate)
     return Wave(np.concatenate(pieces), rate)
