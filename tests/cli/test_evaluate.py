@@ -127,10 +127,10 @@ def test_a_recogniser_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(
         train_recogniser, "formant_rate", lambda recogniser, sentences: train_recogniser.Edits(same=1, wrong=1)
     )
-    code, out = command("train-recogniser", "--out", tmp_path / "frontend.safetensors", "--steps", "1")
+    code, out = command("train-recogniser", "--out", tmp_path / "recogniser.safetensors", "--steps", "1")
     assert code == 0
     assert "50.0 % phone errors" in out
-    assert PhoneRecogniser.load(tmp_path / "frontend.safetensors").notes["steps"] == 1
+    assert PhoneRecogniser.load(tmp_path / "recogniser.safetensors").notes["steps"] == 1
 
 
 @pytest.mark.parametrize(

@@ -196,9 +196,9 @@ def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path, monkeypat
         return draw.standard_normal((40, 80)).astype(np.float32), ("a", "b", "a")
 
     monkeypatch.setattr(room._Source, "_heard", heard)
-    frontend = PhoneRecogniser(Network(SMALL, len(LABELS)), {}).save(tmp_path / "frontend.safetensors")
+    initial = PhoneRecogniser(Network(SMALL, len(LABELS)), {}).save(tmp_path / "initial.safetensors")
     settings = TrainRecogniserSettings(steps=4, batch=3, fresh=2, remembered=5, width=32, blocks=1)
-    whole = train_recogniser(tmp_path / "whole.safetensors", None, settings, frontend=frontend)
+    whole = train_recogniser(tmp_path / "whole.safetensors", None, settings, initial=initial)
 
     class Broken(Exception):
         pass
@@ -210,14 +210,14 @@ def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(room._Source, "_heard", break_off)
     with pytest.raises(Broken):
-        train_recogniser(tmp_path / "broken.safetensors", None, settings, frontend=frontend)
+        train_recogniser(tmp_path / "broken.safetensors", None, settings, initial=initial)
     assert (tmp_path / "broken.part").exists()
     monkeypatch.setattr(room._Source, "_heard", heard)
     with pytest.raises(CheckpointError, match="other settings"):
-        train_recogniser(tmp_path / "broken.safetensors", None, replace(settings, steps=5), frontend=frontend)
-    again = train_recogniser(tmp_path / "broken.safetensors", None, settings, frontend=frontend)
+        train_recogniser(tmp_path / "broken.safetensors", None, replace(settings, steps=5), initial=initial)
+    again = train_recogniser(tmp_path / "broken.safetensors", None, settings, initial=initial)
     assert not (tmp_path / "broken.part").exists()
-    begun = PhoneRecogniser.load(frontend).network.state_dict()
+    begun = PhoneRecogniser.load(initial).network.state_dict()
     for name, tensor in whole.network.state_dict().items():
         torch.testing.assert_close(again.network.state_dict()[name], tensor, atol=1e-5, rtol=1e-4)
         if name.startswith("frontend."):

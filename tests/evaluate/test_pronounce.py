@@ -28,7 +28,7 @@ def gold(tmp_path: Path) -> Gold:
 def test_a_list_with_alternatives_and_rows_that_cannot_be_read(gold: Gold) -> None:
     assert list(gold.words) == ["ገና", "ልክ", "አለ"]
     assert len(gold.words["ገና"]) == 2
-    assert [row.split(":")[0] for row in gold.unreadable] == ["row 6", "row 7"]
+    assert [row.parameters["row"] for row in gold.unreadable] == [6, 7]
     assert gold.words["አለ"] == (("a", "l", "ə"),), "an initial glottal stop is not scored"
 
 
