@@ -139,3 +139,20 @@ def test_english_words_of_the_table_read_in_any_case_but_short_capitals_are_lett
 def test_long_chains_of_numbers_are_read_number_by_number() -> None:
     for sign in ("-", ":", "/"):
         assert READ.spoken(sign.join("123456789")) == "አንድ ሁለት ሦስት አራት አምስት ስድስት ሰባት ስምንት ዘጠኝ"
+
+
+def test_spans_cover_the_text_as_it_was_given() -> None:
+    for given in ("cafe\u0301 ሰላም 5", "ሰ\u135fላም cafe\u0301s 10%", "\u1112\u1161\u11ab 5 ሰላም", "e\u0301\u0302 1/2"):
+        whole = READ(given)
+        assert whole.written == given
+        assert "".join(span.written for span in whole.spans) == given
+        assert all(given[span.start : span.end] == span.written for span in whole.spans)
+    number = next(span for span in READ("cafe\u0301 5").spans if span.kind == "number")
+    assert (number.start, number.end) == (6, 7)
+
+
+def test_letters_of_extended_b_have_phones() -> None:
+    from dimts.text.frontend import phones
+
+    assert phones("\U0001e7e3ላ") == phones("ⷓላ") == "h ɨ j a l a"
+    assert phones("\U0001e7f0ላ") == phones("ቊላ")

@@ -19,7 +19,7 @@ VOWEL_LENGTH_MARKS = "\u135d\u135e"
 SIXTH_ORDER = 6
 LABIAL_A, LABIAL_E, LABIAL_I, LABIAL_EE, LABIAL_SIXTH = 8, 9, 10, 11, 12
 """Orders of the labiovelar columns: Cʷa ሏ ቋ, Cʷə ቈ, Cʷi ቊ, Cʷe ቌ, Cʷɨ ቍ."""
-BLOCKS = ((0x1200, 0x137F), (0x1380, 0x139F), (0x2D80, 0x2DDF), (0xAB00, 0xAB2F))
+BLOCKS = ((0x1200, 0x137F), (0x1380, 0x139F), (0x2D80, 0x2DDF), (0xAB00, 0xAB2F), (0x1E7E0, 0x1E7FF))
 
 
 @dataclass(frozen=True, slots=True)

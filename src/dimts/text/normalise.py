@@ -110,7 +110,7 @@ class Normalised:
     """A text and its spoken form, with every span between them."""
 
     written: str
-    """The text that was read, in NFC."""
+    """The text as it was given."""
     spoken: str
     spans: tuple[Span, ...]
 

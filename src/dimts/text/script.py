@@ -1,7 +1,7 @@
 """Raw Unicode → clean text of one script: NFC, one kind of space, ASCII digits, no invisible signs.
 
-All changes but the removal of invisible signs keep the length, so that spans still point into the
-text that was given; `Clean.place` maps back where signs were removed.
+All changes but composition and the removal of invisible signs keep the length, so that spans still point into the
+text that was given; `Clean.place` maps back where the length has changed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dimts.text.reading import FIDEL
@@ -44,7 +45,9 @@ class Clean:
 
 def clean(raw: str) -> Clean:
     """NFC; every space a plain one; digits of all scripts ASCII; full-width signs plain; invisible signs gone."""
-    written = raw if unicodedata.is_normalized("NFC", raw) else unicodedata.normalize("NFC", raw)
+    if not unicodedata.is_normalized("NFC", raw):
+        return _composed(raw)
+    written = raw
     if _USUAL.search(written) is None and not _CONTROL.search(written):
         return Clean(written, written)
     text = _USUAL.sub(_replace, written)
@@ -53,6 +56,31 @@ def clean(raw: str) -> Clean:
         return Clean(written, text)
     kept = array("q", (index for index, char in enumerate(text) if char != _GONE))
     return Clean(written, text.replace(_GONE, ""), kept)
+
+
+def _composed(raw: str) -> Clean:
+    """`clean` of a text that is not in NFC, with places in the text as it was given."""
+    whole = unicodedata.normalize("NFC", raw)
+    pieces: list[str] = []
+    origins = array("q")
+    for start, cluster in _clusters(raw):
+        piece = unicodedata.normalize("NFC", cluster)
+        pieces.append(piece)
+        origins.extend([start] * len(piece))
+    if "".join(pieces) != whole:  # letters that compose although none of them is a mark, as in Hangul
+        origins = array("q", (min(at, len(raw) - 1) for at in range(len(whole))))
+    inner = clean(whole)
+    places = origins if inner.places is None else array("q", (origins[at] for at in inner.places))
+    return Clean(raw, inner.text, places)
+
+
+def _clusters(raw: str) -> Iterator[tuple[int, str]]:
+    """Each character with the combining marks behind it, and where it begins."""
+    start = 0
+    for at in range(1, len(raw) + 1):
+        if at == len(raw) or not unicodedata.combining(raw[at]):
+            yield start, raw[start:at]
+            start = at
 
 
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f`]")
