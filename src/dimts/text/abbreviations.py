@@ -1,8 +1,8 @@
 """Amharic abbreviations with strokes and points → words, with the prefixes and suffixes written on them.
 
 The table `tables/abbreviations.tsv` decides; what it does not know is read by this rule:
-English letter names joined by points are said one by one (ዩ.ኤስ → ዩ ኤስ); three or more single
-letters form one word, as newsreaders say them (ኢ.ዜ.ማ → ኢዜማ); all other parts are said as words.
+English letter names joined by points are read one by one (ዩ.ኤስ → ዩ ኤስ); three or more single
+letters form one word, as newsreaders read them (ኢ.ዜ.ማ → ኢዜማ); all other parts are read as words.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
     start = at - len(word)
     if text[at] == "." and (spaced := _SPACED.match(text, start)) and " " in spaced.group():
         parts = [part.strip() for part in spaced.group().rstrip(".").split(".")]
-        if said := _known(parts):
-            return Found(start, spaced.end(), "abbreviation", said[0], f"the table: {said[1]}")
+        if wording := _known(parts):
+            return Found(start, spaced.end(), "abbreviation", wording[0], f"the table: {wording[1]}")
     chain = _CHAIN.match(text, start)
     if chain is None or chain.end() <= at:
         return _single(text, start, at, word)
     parts = [part for part in re.split("[./]", chain.group()) if part]
     end = chain.end() if chain.group()[-1] == "." or text[chain.end() - 1] not in "./" else chain.end() - 1
     for count in range(len(parts), 1, -1):
-        if said := _known(parts[:count], stroke="/" in chain.group()):
+        if wording := _known(parts[:count], stroke="/" in chain.group()):
             stop = _end_of(text, start, parts[:count])
             if count == len(parts):
                 stop = end
-            return Found(start, stop, "abbreviation", said[0], f"the table: {said[1]}")
+            return Found(start, stop, "abbreviation", wording[0], f"the table: {wording[1]}")
     if "/" in chain.group() and (both := _both_genders(parts)):
         return Found(start, end, "abbreviation", both, "a masculine form and the ending of the feminine")
     return Found(start, end, "abbreviation", _unknown(parts, "/" in chain.group()), "not in the table: by the rule")
@@ -94,20 +94,20 @@ def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     written = found.group(1)
     prefix = found.group()[: -len(written)]
-    said = _known(list(written) if written[0] in "እዕ" else [written])
-    if said is None:
+    wording = _known(list(written) if written[0] in "እዕ" else [written])
+    if wording is None:
         return None
-    return Found(at, found.end(), "abbreviation", _prefixed(prefix, *said), f"the table: {said[1]}")
+    return Found(at, found.end(), "abbreviation", _prefixed(prefix, *wording), f"the table: {wording[1]}")
 
 
 def _single(text: str, start: int, at: int, word: str) -> Found | None:
     """ቁ. 5 → ቁጥር አምስት: one part with a point, before a number, or before a word where its row ends in a point."""
     if text[at] != "." or not _SINGLE.match(text, start):
         return None
-    said = _known([word])
-    if said is None or not re.match(rf"\. ?[\d፩-፼{FIDEL if said[1].endswith('.') else ''}]", text[at : at + 3]):
+    wording = _known([word])
+    if wording is None or not re.match(rf"\. ?[\d፩-፼{FIDEL if wording[1].endswith('.') else ''}]", text[at : at + 3]):
         return None
-    return Found(start, at + 1, "abbreviation", said[0], f"the table: {said[1]}")
+    return Found(start, at + 1, "abbreviation", wording[0], f"the table: {wording[1]}")
 
 
 def _end_of(text: str, start: int, parts: list[str]) -> int:
@@ -255,7 +255,7 @@ def _letter_names() -> frozenset[str]:
 _AS = "እንደ "
 _LETTER_ENDINGS = ("", "ን", "ና", "ም", "ንና", "ንም", "ስ")
 _WORD_OF_LETTERS = 3
-"""So many single letters with points are said as one word."""
+"""So many single letters with points are read as one word."""
 
 
 def _unknown(parts: list[str], stroke: bool) -> str:

@@ -1,6 +1,6 @@
 """Times of day and durations → words, on the Ethiopian twelve-hour clock as written.
 
-Hours are said as they stand, whatever ከጠዋቱ or ከምሽቱ is beside them; only a.m./p.m. marks a western
+Hours are read as they stand, whatever ከጠዋቱ or ከምሽቱ is beside them; only a.m./p.m. marks a western
 clock, which is moved by six hours. Half past is ተኩል, a quarter past ከሩብ, a quarter to ሩብ ጉዳይ.
 """
 
@@ -75,10 +75,10 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
         hour, part = shift(hour)
         why = "a twenty-four-hour time, moved by six hours to the Ethiopian clock"
     end = after.end() if (after := _HOUR_AFTER.match(text, end)) else end
-    said = say(hour, minute, to_next=not prefix)
+    wording = say(hour, minute, to_next=not prefix)
     if part and not prefix and not _DAY_PART.search(behind(text, at)):
-        said = f"{part} {said}"
-    return end, said, why
+        wording = f"{part} {wording}"
+    return end, wording, why
 
 
 def shift(hour: int) -> tuple[int, str]:
@@ -90,14 +90,14 @@ def shift(hour: int) -> tuple[int, str]:
 
 def say(hour: int, minute: int, *, to_next: bool = True) -> str:
     """4, 45 → ለአምስት ሰዓት ሩብ ጉዳይ, or አራት ሰዓት ከአርባ አምስት ደቂቃ where a prefix forbids ለ."""
-    said = f"{numbers.cardinal(hour)} {_HOUR}"
+    wording = f"{numbers.cardinal(hour)} {_HOUR}"
     if minute == 0:
-        return said
+        return wording
     if minute == 15:
-        return f"{said} ከሩብ"
+        return f"{wording} ከሩብ"
     if minute == 30:
-        return f"{said} ተኩል"
+        return f"{wording} ተኩል"
     if minute == 45 and to_next:
         following = hour % 12 + 1 if hour <= 12 else (hour + 1) % HOURS_OF_DAY
         return f"ለ{numbers.cardinal(following)} {_HOUR} ሩብ ጉዳይ"
-    return f"{said} ከ{numbers.cardinal(minute)} ደቂቃ"
+    return f"{wording} ከ{numbers.cardinal(minute)} ደቂቃ"

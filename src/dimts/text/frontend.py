@@ -1,4 +1,6 @@
-"""Text → Phrases: normalised, cut into breaths, every word pronounced. The wing's only door.
+"""Turn text into phrases: normalise it, cut it into breath groups, pronounce every word.
+
+Other packages import the text front end from here.
 
 `Phrase.spelling` is all that a voice model reads, in training and in speaking; the settings below decide
 it and travel with every checkpoint.
@@ -66,7 +68,7 @@ MARKS = {"።": ".", "፣": ",", "፤": ";", "፥": ":", "፦": ":", "፧": "?"}
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """What is said in one breath."""
+    """A breath group with its words, its stop and the silence after it."""
 
     written: str
     spoken: str
@@ -160,7 +162,7 @@ def _shared(settings: FrontendSettings | None) -> Frontend:
 
 
 def phonemise(text: str, settings: FrontendSettings | None = None) -> list[Phrase]:
-    """The phrases of `text` with their words and phones, and who said so and why."""
+    """The phrases of `text` with their words and phones, and for each word the backend that was accepted."""
     return list(_shared(settings)(text))
 
 

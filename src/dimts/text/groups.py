@@ -1,4 +1,4 @@
-"""Numbers joined by one and the same sign → words, where the sign is not said: 4-3-3, 40/60, 737-800, 20-20-20."""
+"""Numbers joined by one and the same sign → words, where the sign is not read: 4-3-3, 40/60, 737-800, 20-20-20."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def chain(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def group(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Formations, pairs that make a hundred, types of aircraft, rules of three numbers: the sign is not said."""
-    found, why = _plain_group(text, at), "numbers joined by a sign that is not said"
+    """Formations, pairs that make a hundred, types of aircraft, rules of three numbers: the sign is not read."""
+    found, why = _plain_group(text, at), "numbers joined by a sign that is not read"
     if found is None:
         return None
     end, words = found
@@ -69,8 +69,8 @@ def _pair(text: str, at: int) -> tuple[int, str] | None:
     suffix = word_at(text, found.end())
     if suffix and is_suffix(suffix):
         return None
-    if said := _ALWAYS.get(found.group()):
-        return found.end(), said
+    if wording := _ALWAYS.get(found.group()):
+        return found.end(), wording
     first, sign, second = int(found.group(1)), found.group(2), int(found.group(3))
     if sign == "/" and _PRESSURE.match(text, at) and _PRESSURE_NEAR.search(text[max(0, at - 30) : at + 40]):
         return found.end(), f"{numbers.cardinal(first)} በ{numbers.cardinal(second)}"

@@ -63,16 +63,16 @@ def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 def say_address(written: str) -> str:
     """ena.et → ኢ ኤን ኤ ነጥብ ኢ ቲ."""
-    said = []
+    wording = []
     for label in re.findall(r"[A-Za-z]+|\d+|[^A-Za-z\d]", written):
         if label.isdigit():
-            said.append(numbers.digits(label) if len(label) > 4 or label[0] == "0" else numbers.cardinal(int(label)))
+            wording.append(numbers.digits(label) if len(label) > 4 or label[0] == "0" else numbers.cardinal(int(label)))
         elif label.isalpha():
             known = _names().get(label.lower())
-            said.append(known or (spell_out(label) if len(label) <= _SHORT_LABEL else transliterate(label)))
+            wording.append(known or (spell_out(label) if len(label) <= _SHORT_LABEL else transliterate(label)))
         elif label in _SIGNS:
-            said.append(_SIGNS[label])
-    return " ".join(said)
+            wording.append(_SIGNS[label])
+    return " ".join(wording)
 
 
 def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -101,17 +101,17 @@ def mention(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def _split_tag(tag: str, reading: Reading) -> str:
-    said = []
+    wording = []
     for part in re.findall(rf"[{FIDEL}]+|[፩-፼]+|\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[{LATIN}]+", tag):
         if part.isdigit() and part.isascii():
-            said.append(numbers.decimal(part))
+            wording.append(numbers.decimal(part))
         elif "፩" <= part[0] <= "፼":
-            said.append(numbers.ethiopic(part))
+            wording.append(numbers.ethiopic(part))
         elif part[0] >= "ሀ" or not part[0].isalpha():
-            said.append(part)
+            wording.append(part)
         else:
-            said.append(say(part, reading))
-    return " ".join(said)
+            wording.append(say(part, reading))
+    return " ".join(wording)
 
 
 def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -167,7 +167,7 @@ def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -
 
 
 def say(written: str, reading: Reading) -> str:
-    """A Latin word as it is said under the settings; a very long one in the pieces that a text would be read in."""
+    """A Latin word as it is read under the settings; a very long one in the pieces that a text would be read in."""
     pieces = (written[at : at + _LONGEST_WORD] for at in range(0, len(written), _LONGEST_WORD))
     return " ".join(_say(piece, reading).spoken for piece in pieces)
 
@@ -249,7 +249,7 @@ def _lower(name: str) -> dict[str, str]:
 
 
 def is_acronym(written: str) -> bool:
-    """Whether a Latin word is said letter by letter: capitals, at most six or without a vowel."""
+    """Whether a Latin word is read letter by letter: capitals, at most six or without a vowel."""
     plain = written.isascii() and written.isalpha()
     if not plain:
         return False
@@ -324,9 +324,9 @@ def transliterate(written: str) -> str:
             phones.append("i")
             at += 1
         elif rest[:1] == char and char not in _VOWELS:
-            at += 1  # doubled consonants are said once
+            at += 1  # doubled consonants are read once
         else:
-            pattern, said = next(rule for rule in _BY_FIRST[char] if letters.startswith(rule[0], at))
-            phones += said.split()
+            pattern, wording = next(rule for rule in _BY_FIRST[char] if letters.startswith(rule[0], at))
+            phones += wording.split()
             at += len(pattern)
     return to_fidel(phones)

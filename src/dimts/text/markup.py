@@ -83,7 +83,7 @@ def read_phones(written: str) -> tuple[str, ...] | None:
 def ssml(text: str, at: int, floor: int, reading: Reading, read: Callable[[str], str]) -> Found | None:
     """One tag, or one whole element of say-as, sub, phoneme; `read` reads the text inside."""
     if comment := _COMMENT.match(text, at):
-        return Found(at, comment.end(), "markup", "", "a comment or declaration: not said")
+        return Found(at, comment.end(), "markup", "", "a comment or declaration: not read")
     found = _TAG.match(text, at)
     if found is None:
         return None
@@ -123,15 +123,15 @@ def _whole_element(
 ) -> Found:
     plain = html.unescape(re.sub("<[^<>]*>", " ", inside))
     if name == "sub":
-        return Found(start, end, "sub", read(values.get("alias", plain)), "a sub tag: its alias is said")
+        return Found(start, end, "sub", read(values.get("alias", plain)), "a sub tag: its alias is read")
     if name == "phoneme":
         phones = read_phones(values.get("ph", ""))
         if phones is None:
             return Found(
                 start, end, "sub", read(plain), "a phoneme tag with signs that are no phones: its text is read"
             )
-        said = read(plain)
-        spoken = said if said and " " not in said else to_fidel(phones)
+        wording = read(plain)
+        spoken = wording if wording and " " not in wording else to_fidel(phones)
         return Found(start, end, "phones", spoken, "a phoneme tag", " ".join(phones))
     how = values.get("interpret-as", "").lower()
     spoken, why = say_as(how, plain.strip(), values.get("format", ""), read)
@@ -144,8 +144,8 @@ def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tup
     compact = re.sub(r"[\s,]", "", written)
     if how in ("digits", "telephone", "number-digits"):
         plus = "ፕላስ " if compact.startswith("+") else ""
-        said = numbers.digits(_ascii(compact))
-        return (plus + said, why) if said else (read(written), f"{why} without digits: read as it is")
+        wording = numbers.digits(_ascii(compact))
+        return (plus + wording, why) if wording else (read(written), f"{why} without digits: read as it is")
     if how in ("characters", "spell-out", "verbatim"):
         return " ".join(filter(None, (_character(char) for char in compact))), why
     if re.fullmatch(r"\d{1,18}", compact, re.ASCII):
@@ -156,8 +156,8 @@ def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tup
             return numbers.ordinal(value), why
         if how == "year" or (how == "date" and form == "y"):
             return numbers.year(value), why
-    if how == "date" and form in ("ymd", "dmy", "mdy") and (said := _date(written, form)):
-        return said, f"{why} {form}"
+    if how == "date" and form in ("ymd", "dmy", "mdy") and (wording := _date(written, form)):
+        return wording, f"{why} {form}"
     return read(written), why if how in _PLAIN_KINDS else f"{why} is not known: read as it is"
 
 
@@ -212,5 +212,5 @@ def entity(text: str, at: int, floor: int, reading: Reading, read: Callable[[str
     if found is None:
         return None
     char = html.unescape(found.group())
-    said = "" if char.isspace() or char in "<>&\"'" else read(char)
-    return Found(at, found.end(), "markup", "እና" if char == "&" else said, "a character written as an entity")
+    wording = "" if char.isspace() or char in "<>&\"'" else read(char)
+    return Found(at, found.end(), "markup", "እና" if char == "&" else wording, "a character written as an entity")

@@ -92,7 +92,7 @@ def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: s
 
 
 def _swallow_code(text: str, end: int, sign: str) -> int:
-    """$100 USD, $5 ዶላር: the currency written twice is said once."""
+    """$100 USD, $5 ዶላር: the currency written twice is read once."""
     again = _money_after().match(text, end)
     return again.end() if again and _name(again.group(1)).endswith(_name(sign).rpartition(" ")[2]) else end
 

@@ -1,8 +1,8 @@
-"""Written → spoken: one pass over the text that stops only at signs which need reading.
+"""Turn written text into its spoken form: one pass that stops only at signs which need reading.
 
 Words in plain fidel are never touched; every digit, stroke, point, Latin letter or other sign is
 offered to the steps below, in their order, and the first that knows it answers. The spans of the
-answer cover the whole text, so nothing is lost unseen; normalising a spoken form changes nothing.
+answer cover the whole text, so nothing is lost; normalising a spoken form changes nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ STEPS: tuple[StepInfo, ...] = (
     StepInfo("addresses", "web and e-mail addresses", "www.ena.et", latin.say_address("www.ena.et")),
     StepInfo("hashtags", "#tags and @names", "#ኢትዮጵያ", "ኢትዮጵያ"),
     StepInfo("verses", "chapter and verse after a book or a sura", "ማቴ. 5፥3", "ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት"),
-    StepInfo("groups", "numbers whose sign is not said: formations, halves of a hundred", "50/50", "ሃምሳ ሃምሳ"),
+    StepInfo("groups", "numbers whose sign is not read: formations, halves of a hundred", "50/50", "ሃምሳ ሃምሳ"),
     StepInfo("telephone", "telephone and account numbers, digit by digit", "0911", "ዜሮ ዘጠኝ አንድ አንድ"),
     StepInfo("dates", "dates in digits, of either calendar", "12/01/2016", "መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት"),
     StepInfo("times", "times of day and durations", "2:30", "ሁለት ሰዓት ተኩል"),
@@ -89,7 +89,7 @@ class NormaliseSettings:
     calendar: Literal["ethiopian", "gregorian"] = "ethiopian"
     """Calendar of a date like 12/01/2016 that says nothing of its era."""
     western_clock: Literal["written", "ethiopian"] = "written"
-    """Times after 12 o'clock (14:30): said as written, or moved by six hours to the Ethiopian clock."""
+    """Times after 12 o'clock (14:30): read as written, or moved by six hours to the Ethiopian clock."""
     latin: Literal["read", "spell", "hand_on", "drop"] = "read"
     """Latin words that are no acronym and in no table: by rule, letter by letter, as [lang=en] words, or not at all."""
     emoji: Literal["drop", "read"] = "drop"

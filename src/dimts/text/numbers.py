@@ -20,7 +20,7 @@ MAGNITUDES = ("", THOUSAND, "ሚሊዮን", "ቢሊዮን", "ትሪሊዮን", "
 """Word of each group of three digits, from the right."""
 POINT, MINUS = "ነጥብ", "አሉታዊ"
 LARGEST = 1000 ** len(MAGNITUDES) - 1
-"""Above this, numbers are said digit by digit."""
+"""Above this, numbers are read digit by digit."""
 CENTURY_YEARS = range(1100, 2000)
 """Years that are counted in hundreds: 1974 is አስራ ዘጠኝ መቶ ሰባ አራት."""
 
@@ -53,10 +53,10 @@ def cardinal(number: int) -> str:
         group = number // 1000**power % 1000
         if not group:
             continue
-        said = _below_thousand(group)
-        if words and said.startswith(HUNDRED):  # መቶ inside a number keeps its one: አንድ ሺህ አንድ መቶ
-            said = f"{ONES[1]} {said}"
-        words.append(f"{said} {MAGNITUDES[power]}" if power else said)
+        wording = _below_thousand(group)
+        if words and wording.startswith(HUNDRED):  # መቶ inside a number keeps its one: አንድ ሺህ አንድ መቶ
+            wording = f"{ONES[1]} {wording}"
+        words.append(f"{wording} {MAGNITUDES[power]}" if power else wording)
     return " ".join(words)
 
 
@@ -97,8 +97,8 @@ def decimal(text: str) -> str:
     whole, dot, fraction = text.replace(",", "").partition(".")
     if len(whole) > 1 and whole[0] == "0" and not dot:
         return digits(whole)
-    said = whole_number(whole)
-    return f"{said} {POINT} {digits(fraction)}" if fraction else said
+    wording = whole_number(whole)
+    return f"{wording} {POINT} {digits(fraction)}" if fraction else wording
 
 
 def whole_number(text: str) -> str:

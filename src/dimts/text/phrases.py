@@ -1,4 +1,4 @@
-"""Text → breaths: what a speaker says before pausing, cut at stops, at clause borders, under a limit.
+"""Cut text into breath groups: at stops, at clause borders, and under a limit of length.
 
 Sentences end at ። ? ! and at line ends, but not inside a quotation; ፤ ፣ ፦ and brackets are borders of
 clauses. A breath that would last too long is cut at the best border in it: a mark, then a word that
@@ -41,7 +41,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Breath:
-    """What is said without a pause, the stop at its end, and the silence after it."""
+    """Words spoken without a pause, the stop at their end, and the silence after it."""
 
     written: str
     spoken: str
@@ -63,7 +63,7 @@ class PhraseSettings:
     syllables_per_second: float = 5.5
     """Speed of a calm Amharic reader; every letter that is not of the sixth order is a syllable, others half of one."""
     min_words: int = 2
-    """A clause of fewer words is joined to its neighbour, not said alone."""
+    """A clause of fewer words is joined to its neighbour."""
     sentence_pause_seconds: float = 0.55
     """Pause at the end of a sentence."""
     clause_pause_seconds: float = 0.25

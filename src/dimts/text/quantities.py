@@ -71,7 +71,7 @@ _FIDEL_ZERO = re.compile(r"\d[\dዐ]{0,15}ዐ\d{0,15}(?![ሀ-ፚ\d])")
 
 
 class Amount(NamedTuple):
-    """A number and what follows it directly: where it ends, how it is said, why."""
+    """A number and what follows it directly: where it ends, how it is read, why."""
 
     end: int
     words: str
@@ -136,8 +136,8 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
         plain = int(written.replace(",", "")) if len(written) <= 20 else None
         words = numbers.year(plain) if year and plain is not None else numbers.decimal(written)
         kind = "ordinal" if is_ordinal(suffix) else "year" if year else "number"
-        said = with_suffix(words, suffix, numbers.ordinal_of)
-        return Amount(suffix_at + len(suffix), said, kind, f"a numeral with the suffix -{suffix}")
+        wording = with_suffix(words, suffix, numbers.ordinal_of)
+        return Amount(suffix_at + len(suffix), wording, kind, f"a numeral with the suffix -{suffix}")
     if year:
         return Amount(end, numbers.year(int(written)), "year", "a number where a year is expected")
     kind = "decimal" if "." in written else "number"
@@ -229,8 +229,8 @@ def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Rea
     if (magnitude := _MAGNITUDE.match(text, end)) and not _RESOLUTION.match(text, end - 1):
         name = LATIN_MAGNITUDES[next(filter(None, magnitude.groups()))]
         plus = text[magnitude.end() : magnitude.end() + 1] == "+"
-        said = f"ከ{words} {name} በላይ" if plus else f"{words} {name}"
-        return Amount(magnitude.end() + plus, said, kind, f"{magnitude.group()} after a number")
+        wording = f"ከ{words} {name} በላይ" if plus else f"{words} {name}"
+        return Amount(magnitude.end() + plus, wording, kind, f"{magnitude.group()} after a number")
     if "units" in reading.off:
         return Amount(end, words, kind, why)
     if (inch := _INCH.match(text, end)) and not _closes_quotation(text, end):

@@ -1,4 +1,4 @@
-"""What a reading step sees and says: the text around a sign, and the span it takes.
+"""Define what a reading step gets and returns: the text around a sign, and the span it takes.
 
 A step is asked at one sign of the text (`at`) and may reach back as far as `floor`, where the last
 span ended. It answers with a Found, or None to let the next step try.
@@ -81,7 +81,7 @@ class Span:
 
 
 class Found(NamedTuple):
-    """The answer of a step: text[start:end] is a `kind`, said as `spoken`."""
+    """The answer of a step: text[start:end] is a `kind`, read as `spoken`."""
 
     start: int
     end: int
@@ -177,7 +177,7 @@ def is_suffix(word: str) -> bool:
 def with_suffix(words: str, suffix: str, ordinal_of: Callable[[str], str]) -> str:
     """Number words with what is written on the numeral: ሦስት + ቱም → ሦስቱም, አስር + ው → አስሩ, ዘጠኝ + ኛ → ዘጠነኛ.
 
-    The definite -u is written with the last letter of the word said (5ቱ, 41ዱ, 10ሩ), so it replaces that letter.
+    The definite -u is written with the last letter of the number word (5ቱ, 41ዱ, 10ሩ), so it replaces that letter.
     """
     if not suffix:
         return words

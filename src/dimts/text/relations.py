@@ -178,8 +178,10 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             words = f"{prefix}{numbers.cardinal(whole)} {mixed(above, below)}"
             return Found(start, found.end(), "fraction", words, "a whole number and a fraction")
     if paper := _PAPER.match(text, at):
-        said = f" {STROKE} ".join(numbers.decimal(part) for part in paper.group().split("/"))
-        return Found(start, paper.end(), "number", prefix + said, "three or more numbers with strokes: a file number")
+        wording = f" {STROKE} ".join(numbers.decimal(part) for part in paper.group().split("/"))
+        return Found(
+            start, paper.end(), "number", prefix + wording, "three or more numbers with strokes: a file number"
+        )
     found = _FRACTION.match(text, at)
     if found is None:
         return None
@@ -193,10 +195,10 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         or _NUMBERED.search(behind(text, start))
     ):
         if len(found.group(1)) == 4 and len(found.group(2)) <= 2:
-            said = f"{numbers.year(above)} {numbers.decimal(found.group(2))}"  # 2015/16: a school or budget year
-            return Found(start, found.end(), "year", prefix + said, "a year that runs into the next")
-        said = f"{numbers.decimal(found.group(1))} {STROKE} {numbers.decimal(found.group(2))}"
-        return Found(start, found.end(), "number", prefix + said, "a numbered paper, not a fraction")
+            wording = f"{numbers.year(above)} {numbers.decimal(found.group(2))}"  # 2015/16: a school or budget year
+            return Found(start, found.end(), "year", prefix + wording, "a year that runs into the next")
+        wording = f"{numbers.decimal(found.group(1))} {STROKE} {numbers.decimal(found.group(2))}"
+        return Found(start, found.end(), "number", prefix + wording, "a numbered paper, not a fraction")
     suffix = word_at(text, found.end())
     words = numbers.fraction(above, below)
     end = found.end()
@@ -230,7 +232,7 @@ _OPERATORS = {
     "+": "ሲደመር", "-": "ሲቀነስ", "−": "ሲቀነስ", "–": "ሲቀነስ", "×": "ሲባዛ በ", "*": "ሲባዛ በ", "x": "ሲባዛ በ", "X": "ሲባዛ በ",
     "÷": "ሲካፈል ለ", "/": "ሲካፈል ለ", "=": "እኩል ይሆናል", "≈": "በግምት እኩል ይሆናል", "±": "ሲደመር ወይም ሲቀነስ",
 }  # fmt: skip
-"""How an operator is said; one that ends in a one-letter prefix is written on the number after it."""
+"""How an operator is read; one that ends in a one-letter prefix is written on the number after it."""
 _COMPARISONS = {"<": "ያንሳል", ">": "ይበልጣል", "≤": "ያንሳል ወይም እኩል ይሆናል", "≥": "ይበልጣል ወይም እኩል ይሆናል", "≠": "ይለያል"}
 """Verbs that stand after the second number, which takes ከ: 10 > 5 → አስር ከአምስት ይበልጣል."""
 _PREFIXED = ("በ", "ለ", "ከ")
@@ -279,8 +281,8 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
             words.append(held + numbers.MINUS)
             held = ""
         else:
-            said = " በ" if size else _OPERATORS[sign]
-            head, _, tail = said.rpartition(" ")
-            words += [said] if tail not in _PREFIXED else [head] if head else []
+            wording = " በ" if size else _OPERATORS[sign]
+            head, _, tail = wording.rpartition(" ")
+            words += [wording] if tail not in _PREFIXED else [head] if head else []
             held, number_seen = (tail if tail in _PREFIXED else ""), False
     return Found(start, found.end(), "math", " ".join(words), "numbers with signs of arithmetic")

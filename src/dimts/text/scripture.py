@@ -64,7 +64,7 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """ማቴ. 5፥3-12 → ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት እስከ አስራ ሁለት; also 2ቆሮ 5:17, መዝ. ፳፫፥፩, ሱራ አል-በቀራ 2:255."""
     if numbered := _after_number().match(text, at):
         found = _REFERENCE.match(text, numbered.end())
-        words = _said(found) if found else None
+        words = _wording(found) if found else None
         if found and words:
             start, prefix = prefix_of(text, at, floor)
             book, _ = _books()[0][fold_homophones(numbered.group("book"))]
@@ -72,7 +72,7 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             spoken = f"{prefix}{ordinal} {book}{numbered.group('kind')} {words}"
             return Found(start, found.end(), "verse", spoken, "a numbered book, chapter and verse")
     found = _REFERENCE.match(text, at)
-    if found is None or (words := _said(found)) is None:
+    if found is None or (words := _wording(found)) is None:
         return None
     left = behind(text, at)
     left = left[: len(left) - len(earlier.group())] if (earlier := _EARLIER.search(left)) else left
@@ -94,7 +94,7 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """ዘፍ. 1፥1, asked at the point: the whole reference, with the book in full."""
     found = _REFERENCE.match(text, at + 1 + text.startswith(" ", at + 1))
-    words = _said(found) if found else None
+    words = _wording(found) if found else None
     book = _before().search(behind(text, at) + ".") if words else None
     if found is None or book is None or not is_prefix_or_none(book.group("prefix")):
         return None
@@ -121,7 +121,7 @@ def _meant(book: re.Match[str], reference: re.Match[str], text: str, left: str) 
     return grade == "name" and not _TIME_AFTER.match(text, reference.end())
 
 
-def _said(found: re.Match[str]) -> str | None:
+def _wording(found: re.Match[str]) -> str | None:
     chapter, _, first, last, last_verse, others = found.groups()
     if not _value(chapter) or not _value(first):
         return None

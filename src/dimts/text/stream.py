@@ -85,15 +85,15 @@ def normalise_stream(
     """The spoken form of blocks, in their order, one line for each line; `jobs` processes work on it."""
     spoken = _one_by_one(source, settings) if jobs <= 1 else _side_by_side(source, settings, jobs)
     open_line = False  # whether the last part of a long line still waits for more
-    for block, said in spoken:
+    for block, wording in spoken:
         if not block.ends_line:
-            said = said.strip(" ")
-            yield f" {said}" if open_line and said else said
-            open_line = open_line or bool(said)
+            wording = wording.strip(" ")
+            yield f" {wording}" if open_line and wording else wording
+            open_line = open_line or bool(wording)
             continue
-        joint = " " if open_line and said and not said.startswith("\n") else ""
+        joint = " " if open_line and wording and not wording.startswith("\n") else ""
         open_line = False
-        yield joint + said
+        yield joint + wording
 
 
 def _one_by_one(source: Iterable[TextBlock], settings: NormaliseSettings | None) -> Iterator[tuple[TextBlock, str]]:

@@ -80,7 +80,7 @@ def stop(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Quotation marks and brackets are not said; an apostrophe inside a word joins it (ከ'ኔ → ከኔ)."""
+    """Quotation marks and brackets are not read; an apostrophe inside a word joins it (ከ'ኔ → ከኔ)."""
     char = text[at]
     if char == "'":
         left = word_before(text, at, floor)
@@ -88,14 +88,14 @@ def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         if left and found:
             return Found(at - len(left), found.end(), "elision", left + found.group(1), "an apostrophe inside a word")
     if char in QUOTES:
-        return Found(at, at + 1, "quote", "", "a quotation mark is not said")
+        return Found(at, at + 1, "quote", "", "a quotation mark is not read")
     if char in BRACKETS:
-        return Found(at, at + 1, "bracket", "", "a bracket is not said")
+        return Found(at, at + 1, "bracket", "", "a bracket is not read")
     return None
 
 
 def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """A hyphen inside a word is not said; between spaces it is a break."""
+    """A hyphen inside a word is not read; between spaces it is a break."""
     end = at
     while end < len(text) and text[end] in _DASHES:
         end += 1
@@ -104,7 +104,7 @@ def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if end == at + 1 and text[end : end + 1] == " " and _LISTED.search(behind(text, at)):
         return Found(at, end, "mark", COMMA, "a stroke or dash after a number in a list")
     inside = at > 0 and end < len(text) and text[at - 1] not in " \n" and text[end] not in " \n"
-    return Found(at, end, "hyphen" if inside else "dash", "", "a hyphen is not said" if inside else "a dash: a break")
+    return Found(at, end, "hyphen" if inside else "dash", "", "a hyphen is not read" if inside else "a dash: a break")
 
 
 def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -113,7 +113,7 @@ def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     if text[at + 1 : at + 2] == " " and _LISTED.search(behind(text, at)):
         return Found(at, at + 1, "mark", COMMA, "a stroke or dash after a number in a list")
-    return Found(at, at + 1, "bracket", "", "a stroke is not said")
+    return Found(at, at + 1, "bracket", "", "a stroke is not read")
 
 
 def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -166,12 +166,12 @@ def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if unicodedata.category(char) not in ("So", "Sk") or char in _WORDS:
         return None
     name = pairs("emoji").get(char) if reading.emoji == "read" else None
-    why = "an emoji: its name" if name else "an emoji or picture: not said"
+    why = "an emoji: its name" if name else "an emoji or picture: not read"
     return Found(at, at + 1, "emoji", name or "", why)
 
 
 def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
-    """Whatever is left: a sign with a name, or one that is not said."""
+    """Whatever is left: a sign with a name, or one that is not read."""
     char = text[at]
     if char in _WORDS and not (char.isalpha() and _beside_letters(text, at)):
         if char == "+" and at and text[at - 1] not in " \n":
@@ -184,8 +184,8 @@ def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
         end = at + 1
         while end < len(text) and _is_foreign(text[end]):
             end += 1
-        return Found(at, end, "foreign", "", "letters of another script: not said")
-    return Found(at, at + 1, "sign", "", f"{unicodedata.name(char, 'a sign without a name').lower()}: not said")
+        return Found(at, end, "foreign", "", "letters of another script: not read")
+    return Found(at, at + 1, "sign", "", f"{unicodedata.name(char, 'a sign without a name').lower()}: not read")
 
 
 def _beside_letters(text: str, at: int) -> bool:

@@ -49,17 +49,17 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """0911-23-45-67, +251 911 234567, (011) 551 7700; after ስልክ or ሂሳብ ቁጥር any number: digit by digit."""
     if text[at] == "(":
         found = _AREA.match(text, at)
-        return _said(text, at, found.end(), "", "an area code in brackets") if found else None
+        return _read_out(text, at, found.end(), "", "an area code in brackets") if found else None
     if text[at] in "+0" and (found := _INTERNATIONAL.match(text, at)):
         start, prefix = prefix_of(text, at, floor)
-        return _said(text, start, found.end(), prefix, "an international telephone number", at)
+        return _read_out(text, start, found.end(), prefix, "an international telephone number", at)
     if text[at] == "+":
         return None
     found, why = _by_shape(text, at)
     if found is None:
         return keyed(text, at, floor, reading)
     start, prefix = prefix_of(text, at, floor)
-    return _said(text, start, found.end(), prefix, why, at)
+    return _read_out(text, start, found.end(), prefix, why, at)
 
 
 def _by_shape(text: str, at: int) -> tuple[re.Match[str] | None, str]:
@@ -93,7 +93,7 @@ def keyed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found is None:
         return None
     start, prefix = prefix_of(text, at, floor)
-    return _said(text, start, found.end(), prefix, why, at)
+    return _read_out(text, start, found.end(), prefix, why, at)
 
 
 _PUNCTUATION = " .:፡፦-"
@@ -112,7 +112,7 @@ def service_code(text: str, at: int, floor: int, reading: Reading) -> Found | No
     return Found(start, found.end(), "phone", prefix + words, "a service code")
 
 
-def _said(text: str, start: int, end: int, prefix: str, why: str, at: int | None = None) -> Found:
+def _read_out(text: str, start: int, end: int, prefix: str, why: str, at: int | None = None) -> Found:
     written = text[start if at is None else at : end]
     plus = f"{PLUS} " if "+" in written else ""
     return Found(start, end, "phone", f"{prefix}{plus}{numbers.digits(written)}", why)

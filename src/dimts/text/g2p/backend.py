@@ -1,4 +1,4 @@
-"""What a backend is: words of a phrase → their phones. And what becomes of its answers."""
+"""Define what a backend is, words → phones, and what is kept of its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dimts.base.issue import Issue
 
 @runtime_checkable
 class Backend(Protocol):
-    """Whatever can say how Amharic words sound. It may raise, and an empty answer means "I do not know".
+    """A source of pronunciations of Amharic words. It may raise; an empty answer means that it does not know the word.
 
     Third parties register a class (no arguments) as an entry point of the group `dimts.g2p`.
     """
@@ -19,7 +19,7 @@ class Backend(Protocol):
     name: str
     """Stands in `Word.by`."""
     marks_length: bool
-    """Whether its answers tell long consonants from short ones; if not, the judge asks for more."""
+    """Whether its answers tell long consonants from short ones; if not, the judge accepts fewer of them."""
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         """One answer for each word, in order."""
@@ -41,21 +41,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word, how it sounds, and who said so."""
+    """One word with its phones and the backend that gave them."""
 
     written: str
-    """As in the user's text."""
+    """The word as it is written in the text."""
     spoken: str
     """After normalisation."""
     phones: tuple[str, ...]
     by: str
-    """The backend that was believed; "user" for phones given in the text or the user's lexicon."""
+    """The backend whose answer was accepted; "user" for phones given in the text or the user's lexicon."""
     score: float
-    """How far the judge believes it, 0 to 1."""
+    """Probability that the answer is right as the judge sees it, 0 to 1."""
     doubts: tuple[Issue, ...] = ()
-    """What still speaks against it: empty unless every answer was doubted."""
+    """Doubts that remain: empty unless every answer was doubted."""
     refused: tuple[Refusal, ...] = ()
-    """The answers that came before and were not believed."""
+    """The answers of earlier backends that were not accepted."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

@@ -77,7 +77,7 @@ class ChainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is remembered of a word."""
+    """The answer that is kept for a word."""
 
     phones: tuple[str, ...]
     by: str
@@ -122,7 +122,7 @@ _ENGLISH = "espeak-en"
 
 
 class Chain:
-    """The backends of one front end, and what they have said so far. May be shared by threads."""
+    """The backends of one front end and the answers they have given. May be shared by threads."""
 
     def __init__(self, settings: ChainSettings | None = None, lexicon: Path | None = None) -> None:
         """Raises ConfigError for an unknown backend or a lexicon that cannot be read."""
@@ -132,7 +132,7 @@ class Chain:
         self.rules = Rules(self.settings.rules)
         self._links = [self._link(name) for name in self.settings.backends]
         self._english = GuardedBackend(_ENGLISH, English, self.settings.max_seconds)
-        self._said: dict[str, Answer] = {}
+        self._answers: dict[str, Answer] = {}
         self._english_words: dict[str, tuple[str, ...]] = {}
         self._words = 0
         self._passed_over: Counter[tuple[str, str]] = Counter()
@@ -156,17 +156,17 @@ class Chain:
 
         Raises PronunciationError if a word stays without a believable answer and settings ask for that.
         """
-        said = self._said
+        known = self._answers
         context = self.rules.in_context(spoken)
-        new = [word for word in dict.fromkeys(spoken) if word not in said]
+        new = [word for word in dict.fromkeys(spoken) if word not in known]
         if new:
             answers = self._ask(new)
-            if len(said) + len(new) > _KEPT_WORDS:  # begin anew; another thread may still read the old one
-                said = self._said = {word: said[word] for word in spoken if word in said}
-            said.update(answers)
+            if len(known) + len(new) > _KEPT_WORDS:  # start a new dictionary; another thread may still read the old one
+                known = self._answers = {word: known[word] for word in spoken if word in known}
+            known.update(answers)
         out = []
         for at, word in enumerate(spoken):
-            found = said[word]
+            found = known[word]
             if at in context and found.by != "user":
                 found = self._in_context(word, context[at], found)
             out.append(found.word(written[at] if written else word, word))

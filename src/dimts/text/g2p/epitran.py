@@ -1,4 +1,4 @@
-"""Words → phones by Epitran (Mortensen et al. 2018), three of its Amharic modes. Says nothing of length.
+"""Words → phones by Epitran (Mortensen et al. 2018), three of its Amharic modes. Its answers carry no consonant length.
 
 Epitran's constructor reads panphon's feature table three times through pandas (5–7 s), and Amharic
 needs none of it: what is asked for here is its map, its rules, and their order, which take 0.1 s.

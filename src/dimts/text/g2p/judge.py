@@ -1,7 +1,7 @@
-"""An answer for a fidel word → how far to believe it, and every reason not to.
+"""Weigh an answer for a fidel word: the probability that it is right, and every doubt.
 
 Two kinds of reasons. The letters say which consonants and vowels there are: an answer that drops, adds or
-changes one is wrong, whoever gave it. Length and ɨ are not written: there our own evidence speaks (marks,
+changes one is wrong, whichever backend gave it. Length and ɨ are not written: there our own evidence decides (marks,
 tables, morphology, the model, the syllable template), as far as it is sure. A backend that cannot tell
 long from short is refused wherever a consonant is long; one that can is contradicted only by what is
 certain. The limits are calibrated on gold (benchmarks/judge.py, docs/decisions/0041-judge.md).
@@ -26,7 +26,7 @@ class EvidenceSettings:
     """[text.g2p.evidence]: limits of the judge "evidence", which holds answers against all we know of a word."""
 
     min_vowel_share: float = 1.0
-    """Share of the vowels the fidel writes (orders 1 to 5 and 7) that must be heard, in order."""
+    """Share of the vowels the fidel writes (orders 1 to 5 and 7) that must occur in the answer, in order."""
     max_skeleton_distance: int = 0
     """How many consonants and vowels may differ from the fidel (ʔ and assimilated n aside)."""
     max_phones_per_letter: float = 3.0
@@ -72,15 +72,15 @@ class SanitySettings:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the judge says of one answer."""
+    """The judge's verdict on one answer."""
 
     score: float
-    """0 to 1: the chance that it is right, as far as can be seen."""
+    """0 to 1: the probability that it is right."""
     doubts: tuple[Issue, ...]
 
     @property
     def believed(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether there is no doubt."""
         return not self.doubts
 
 
@@ -110,7 +110,7 @@ def judge(
     if doubts or evidence is None:
         return Judgement(0.0 if doubts else 1.0, tuple(doubts))
     if not marks_length and max(evidence.chances, default=0.0) > settings.likely_length:
-        # whoever cannot say long is out wherever something is: no need to look further
+        # an answer without length fails wherever a consonant is long
         missing = _against_lengths(evidence, [False] * len(evidence.reading), marks_length, settings)
         return Judgement(min(_likelihood(evidence, [False] * len(evidence.reading)), _DOUBTED), tuple(missing))
     doubts += _against_letters(evidence, phones, settings)
@@ -313,7 +313,7 @@ def _tolerant(sounds: Sequence[str]) -> list[str]:
 
 
 def _elided(consonants: Sequence[str], vowels: Sequence[str]) -> int:
-    """How many vowels may be swallowed by a following ʔa."""
+    """Number of vowels that a following ʔa may elide."""
     return sum(
         vowels[at - 1] == "ə" and consonants[at] == "ʔ" and vowels[at] == "a" for at in range(1, len(consonants))
     )

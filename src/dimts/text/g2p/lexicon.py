@@ -129,7 +129,7 @@ def problems(entry: Entry) -> list[str]:
 
 
 class Lexicon:
-    """The backend of a user lexicon: says what it holds, and nothing else. Letters that sound alike are one."""
+    """The backend of a user lexicon: it answers for its own words only. Letters of one sound count as one."""
 
     name = "user"
     marks_length = True

@@ -1,4 +1,4 @@
-"""Fidel word → phones, by our own knowledge of Amharic: the backend that always works.
+"""Pronounce a fidel word from tables, morphology and a length model: the backend that needs nothing installed.
 
 Which consonants are long is decided first, by the first source that knows: marks in the text, the
 tables, morphology, a small sequence model. Then `syllables` puts in ɨ. Every answer can say why.
@@ -150,8 +150,8 @@ class Rules:
         for _, other in found:  # what the tables do not agree on, or list both ways, is not sure
             for marked in (other.lengths[code], *other.others.get(code, ())):
                 chances = tuple(
-                    chance if long == said else (_DISPUTED if said else 1.0 - _DISPUTED)
-                    for chance, long, said in zip(chances, lengths_of(marked), lengths, strict=False)
+                    chance if long == is_long else (_DISPUTED if is_long else 1.0 - _DISPUTED)
+                    for chance, long, is_long in zip(chances, lengths_of(marked), lengths, strict=False)
                 )
         if code in table.phones:
             return RulesAnswer(table.phones[code], lengths, chances, "lexicon", reading)

@@ -80,7 +80,7 @@ def _margin(run: Sequence[str], initial: bool, final: bool) -> float:
     size = len(run) + sum(phone.endswith(LONG) for phone in run)
     if initial:
         if len(run) == 2 == size and _rank(run[0]) <= _OBSTRUENT and run[1] in ("r", "l"):
-            return _INSERTED + _SOFT  # krəmt for kɨrəmt is heard, but not what we say
+            return _INSERTED + _SOFT  # krəmt for kɨrəmt is pronounced so by some; we keep the ɨ
         return _ILLEGAL * (size - 1) if len(run) > 1 else 0.0
     if size > 2:
         return _ILLEGAL * (size - 2)

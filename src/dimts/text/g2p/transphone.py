@@ -1,4 +1,4 @@
-"""Words → phones by Transphone (Li et al. 2022), a multilingual network. Says nothing of length.
+"""Pronounce words by Transphone (Li et al. 2022), a multilingual network without consonant length.
 
 Its two sets of files are not in its package; left alone it fetches them from the internet in the
 middle of a sentence. Here it runs only when they are on disk, in its own cache or in a folder given,
