@@ -48,7 +48,7 @@ class FormantEngine:
     def wholes(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times]]:
         """Each phrase with the times of its phones. SynthesisError if a recording's voice is asked for."""
         if voice is not None:
-            raise SynthesisError("speak.formant_voice_speak_like")
+            raise SynthesisError("speak.formant_takes_no_voice")
         spoken = {}
         for number, phrase in phrases.items():
             said = self._at(phrase.rate).speak_timed([word.phones for word in phrase.words], phrase.mark)
@@ -57,4 +57,4 @@ class FormantEngine:
 
     def listen(self, paths: Sequence[Path]) -> Voice:
         """Refused: SynthesisError."""
-        raise SynthesisError("speak.formant_voice_learn_recording")
+        raise SynthesisError("speak.formant_cannot_clone")

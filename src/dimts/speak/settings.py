@@ -62,9 +62,9 @@ class SpeakSettings:
 
     def __post_init__(self) -> None:
         if not SLOWEST <= self.rate <= FASTEST:
-            raise ConfigError("speak.speak_rate_out_range", rate=self.rate, slowest=SLOWEST, fastest=FASTEST)
+            raise ConfigError("speak.rate_out_of_range", rate=self.rate, slowest=SLOWEST, fastest=FASTEST)
         if self.seed < 0:
-            raise ConfigError("speak.speak_seed_negative", seed=self.seed)
+            raise ConfigError("speak.seed_negative", seed=self.seed)
         for name, least in (("retries", 0), ("max_stretch", 1.0), ("together", 1)):
             if not getattr(self, name) >= least:
-                raise ConfigError("speak.speak_too_small", name=name, getattr=getattr(self, name), least=least)
+                raise ConfigError("speak.setting_too_small", name=name, value=getattr(self, name), least=least)

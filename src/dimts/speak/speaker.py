@@ -129,7 +129,7 @@ class Speaker:
                 yield waiting[0], waiting.pop(0).pause_seconds / self.settings.rate
         if not amharic:
             shown = " ".join(text.split())[:40]
-            raise TextError("speak.no_amharic_read", shown=shown)
+            raise TextError("speak.no_amharic", text=shown)
         last = waiting[0]
         yield last, 0.0 if last.words else last.pause_seconds / self.settings.rate
 
@@ -138,7 +138,7 @@ class Speaker:
             return voice
         if voice not in self.voices:
             raise SynthesisError(
-                "speak.no_voice", engine=self.engine.name, voice=voice, nearest=nearest(voice, self.voices)
+                "speak.unknown_voice", engine=self.engine.name, voice=voice, nearest=nearest(voice, self.voices)
             )
         return self.voices[voice]
 
@@ -155,7 +155,7 @@ def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
         return from_table(FrontendSettings, settings, "text")
     except ConfigError as error:
         made_with = note.get("version", "another version")
-        raise CheckpointError("speak.voice_s_front_end", made_with=made_with, error=error.message) from error
+        raise CheckpointError("speak.front_end_unknown", version=made_with, reason=error.message) from error
 
 
 def _is_amharic(phrase: Phrase) -> bool:

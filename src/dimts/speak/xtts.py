@@ -117,7 +117,7 @@ class XttsEngine:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             model = bundle.model.to(place)
         except (RuntimeError, AssertionError) as error:  # torch's own words for a device that is not there
-            raise ConfigError("speak.device_used", device=device, error=error) from error
+            raise ConfigError("speak.device_unusable", device=device, reason=error) from error
         self.model = prepare_for_inference(model, settings.weights, settings.steps, on_progress)
         self._cores = split_threads(torch.get_num_threads()) if self.model.device.type == "cpu" else None
         """Threads for decoding and for the vocoder, where both can work at once."""
@@ -131,7 +131,7 @@ class XttsEngine:
         """The same model with other settings; nothing is loaded or copied. ConfigError for other weights or steps."""
         for name in ("weights", "steps"):
             if getattr(settings, name) != getattr(self.settings, name):
-                raise ConfigError("speak.speak_chosen_when_voice", name=name)
+                raise ConfigError("speak.setting_fixed_at_load", name=name)
         other = copy.copy(self)
         other.settings, other._generate = settings, _with(self._own, settings)
         return other
@@ -331,7 +331,7 @@ class XttsEngine:
         if len(ids) <= spec.max_text and codes <= spec.max_codes:
             yield phrase, ids
         elif len(phrase.words) < 2:
-            raise SynthesisError("speak.too_long_model", phrase=_shown(phrase))
+            raise SynthesisError("speak.word_too_long", phrase=_shown(phrase))
         else:
             middle = len(phrase.words) // 2
             yield from self._fitting(replace(phrase, words=phrase.words[:middle], mark=""))
@@ -344,7 +344,7 @@ class XttsEngine:
         """
         if voice is None:
             if not self.voices:
-                raise SynthesisError("speak.no_voice_own", name=self.name)
+                raise SynthesisError("speak.no_voice", name=self.name)
             name = next(iter(self.voices))
             if len(self.voices) > 1 and not self._told_of_voice:
                 self._note(0, Message("speak.first_voice_used", voice=name, voices=len(self.voices)))
@@ -369,15 +369,15 @@ def prepare_for_inference(
         model = quantise(model, "dynamic" if steps == "torch" or not has("numba") else "weight")
     elif kept != "float32":
         if place == "cpu":
-            raise ConfigError("speak.speak_weights_many_times", kept=kept)
+            raise ConfigError("speak.weights_slow_on_cpu", weights=kept)
         if kept == "bfloat16" and place == "cuda" and not torch.cuda.is_bf16_supported():
-            raise ConfigError("speak.card_compute_bfloat16")
+            raise ConfigError("speak.no_bfloat16")
         model.gpt.to(getattr(torch, kept))
     reason = cpu_decoder.refusal(model.gpt)
     if steps == "compiled" or (steps == "auto" and not reason):
         cpu_decoder.compile_decoder(model.gpt)
     elif steps == "auto" and place == "cpu":
-        on_progress(Progress("speak", 0, None, "phrases", Message("speak.decoding_takes_twice_long", reason=reason)))
+        on_progress(Progress("speak", 0, None, "phrases", Message("speak.decoding_not_compiled", reason=reason)))
     return model
 
 

@@ -37,9 +37,9 @@ class BeamSettings:
 
     def __post_init__(self) -> None:
         if self.beams < 2:
-            raise ConfigError("xtts.beams_no_search", beams=self.beams)
+            raise ConfigError("xtts.too_few_beams", beams=self.beams)
         if not self.repetition_penalty > 0 or self.max_codes < 0:
-            raise ConfigError("xtts.repetition_penalty_positive_max")
+            raise ConfigError("xtts.beam_settings_wrong")
 
 
 @dataclass(frozen=True)

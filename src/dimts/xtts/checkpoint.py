@@ -68,7 +68,7 @@ class Bundle:
         rows = self.model.spec.text_ids
         if self.vocabulary.size != rows:
             raise CheckpointError(
-                "xtts.gpt_text_embedding_weight_rows_vocabulary", rows=rows, size=self.vocabulary.size
+                "xtts.vocabulary_size_differs", rows=rows, ids=self.vocabulary.size
             )
 
     def require_front_end(self, front_end: Mapping[str, Any]) -> None:
@@ -78,19 +78,19 @@ class Bundle:
         keys = [*dict.fromkeys((*self.front_end, *front_end))]
         differing = next(key for key in keys if self.front_end.get(key) != front_end.get(key))
         raise CheckpointError(
-            "xtts.voice_made_another_front",
-            differing=differing,
-            front_end=self.front_end.get(differing),
-            front_end_2=front_end.get(differing),
+            "xtts.front_end_differs",
+            setting=differing,
+            trained=self.front_end.get(differing),
+            present=front_end.get(differing),
         )
 
     def require_vocabulary(self, fingerprint_: str) -> None:
         """Raise CheckpointError unless ids were made with this bundle's vocabulary."""
         if fingerprint_ != self.vocabulary.fingerprint:
             raise CheckpointError(
-                "xtts.ids_made_vocabulary_model",
-                fingerprint_=fingerprint_[:12],
-                fingerprint=self.vocabulary.fingerprint[:12],
+                "xtts.ids_of_other_vocabulary",
+                found=fingerprint_[:12],
+                expected=self.vocabulary.fingerprint[:12],
             )
 
 
@@ -111,7 +111,7 @@ def load(
     if folder.is_file():
         folder, weights_file = folder.parent, weights_file or folder
     if not folder.is_dir():
-        raise CheckpointError("xtts.no_such_model_folder", folder=folder)
+        raise CheckpointError("xtts.no_such_model", folder=folder)
     if (folder / BUNDLE).is_file():
         if "base" in _read_json(folder / BUNDLE):
             from dimts.xtts.lora_checkpoint import load_adapter  # it stands on this file
@@ -134,7 +134,7 @@ def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False) -> No
         if dvae:
             coding = {key: value for key, value in state.items() if key.startswith("dvae.")}
             if not coding:
-                raise CheckpointError("xtts.model_no_dvae_save")
+                raise CheckpointError("xtts.no_dvae_to_save")
             weights.write_safetensors(target / DVAE, coding, {"format": "dimts"})
         bundle.vocabulary.save(target / VOCABULARY)
         write_text(target / CONFIG, _json(bundle.model.spec.to_coqui(bundle.config)))
@@ -161,19 +161,19 @@ def load_bundle(
     folder = Path(folder)
     note = _read_json(folder / BUNDLE)
     if note.get("format") != BUNDLE_FORMAT:
-        raise CheckpointError("xtts.format", folder=folder / BUNDLE, note=note.get("format"))
+        raise CheckpointError("xtts.format_unknown", path=folder / BUNDLE, format=note.get("format"))
     for key in ("spec", "vocabulary", "front_end", "front_end_sha256", "meta", "voices", "sha256"):
         if key not in note:
-            raise CheckpointError("xtts.lacks", folder=folder / BUNDLE, key=key)
+            raise CheckpointError("xtts.bundle_key_missing", path=folder / BUNDLE, key=key)
     vocabulary = Vocabulary.load(folder / VOCABULARY, **_known(note["vocabulary"]))
     if vocabulary.fingerprint != note["vocabulary"]["fingerprint"]:
-        raise CheckpointError("xtts.not_bundle_s_own", folder=folder / VOCABULARY)
+        raise CheckpointError("xtts.vocabulary_exchanged", path=folder / VOCABULARY)
     if _hashed(note["front_end"]) != note["front_end_sha256"]:
-        raise CheckpointError("xtts.front_end_changed", folder=folder / BUNDLE)
+        raise CheckpointError("xtts.front_end_changed", path=folder / BUNDLE)
     spec = Spec.from_dict(note["spec"])
     if vocabulary.size != spec.text_ids:
         raise CheckpointError(
-            "xtts.gpt_text_embedding_weight", text_ids=spec.text_ids, folder=folder / VOCABULARY, size=vocabulary.size
+            "xtts.vocabulary_size_differs", rows=spec.text_ids, path=folder / VOCABULARY, ids=vocabulary.size
         )
     path = Path(weights_file) if weights_file else folder / MODEL
     state = {weights.ours(key): value for key, value in weights.read(path).items()}
@@ -224,11 +224,11 @@ def load_coqui(
     spec = Spec.from_coqui(config, shapes, start_text=words.start, stop_text=words.stop)
     if words.size != spec.text_ids:
         raise CheckpointError(
-            "xtts.gpt_text_embedding_weight_rows",
-            text_ids=spec.text_ids,
-            folder=folder / CONFIG,
-            vocab=vocab,
-            size=words.size,
+            "xtts.vocabulary_size_differs",
+            rows=spec.text_ids,
+            
+            path=vocab,
+            ids=words.size,
         )
     model = weights.build_from(spec, {weights.ours(key): value for key, value in raw.items()}, str(path), dtype)
     voices = read_speakers(folder / COQUI_SPEAKERS) if (folder / COQUI_SPEAKERS).is_file() else {}
@@ -261,7 +261,7 @@ def read_mel_stats(path: Path | str) -> Tensor:
     """mel_stats.pth → [80]."""
     content = weights.read_pickle(path)
     if not isinstance(content, Tensor) or content.dim() != 1:
-        raise CheckpointError("xtts.holds_no_vector_mel", path=path)
+        raise CheckpointError("xtts.no_mel_stats", path=path)
     return content
 
 
@@ -269,14 +269,14 @@ def read_speakers(path: Path | str) -> dict[str, Voice]:
     """speakers_xtts.pth → {name: Voice}."""
     content = weights.read_pickle(path)
     if not isinstance(content, Mapping):
-        raise CheckpointError("xtts.holds_no_speakers", path=path)
+        raise CheckpointError("xtts.no_speakers", path=path)
     voices = {}
     for name, parts in content.items():
         if not isinstance(parts, Mapping) or not all(isinstance(part, Tensor) for part in parts.values()):
-            raise CheckpointError("xtts.speaker_holds_no_latents", path=path, name=name)
+            raise CheckpointError("xtts.speaker_without_latents", path=path, name=name)
         tensors = list(parts.values())  # coqui reads them by order; the names differ between its files
         if len(tensors) != 2:
-            raise CheckpointError("xtts.speaker_holds_tensors_not", path=path, name=name, tensors_count=len(tensors))
+            raise CheckpointError("xtts.speaker_tensor_count", path=path, name=name, count=len(tensors))
         voices[str(name)] = Voice(
             tensors[0].float(), tensors[1].float(), {"name": str(name), "source": Path(path).name}
         )
@@ -288,7 +288,7 @@ def _read_dvae(folder: Path) -> weights.State:
         if (folder / name).is_file():
             state = weights.read(folder / name)
             return {key if key.startswith("dvae.") else f"dvae.{key}": value for key, value in state.items()}
-    raise CheckpointError("xtts.holds_no", folder=folder, coqui_dvae=COQUI_DVAE)
+    raise CheckpointError("xtts.file_missing", folder=folder, name=COQUI_DVAE)
 
 
 def _find_weights(folder: Path) -> Path:
@@ -296,7 +296,7 @@ def _find_weights(folder: Path) -> Path:
         found = sorted(folder.glob(pattern), key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)])
         if found:
             return found[-1]
-    raise CheckpointError("xtts.holds_no_weights", folder=folder, coqui_weights=tuple(_COQUI_WEIGHTS))
+    raise CheckpointError("xtts.folder_without_weights", folder=folder, names=tuple(_COQUI_WEIGHTS))
 
 
 # Shared
@@ -334,11 +334,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError("xtts.no", path=path.name, path_2=path.parent) from error
+        raise CheckpointError("xtts.file_absent", name=path.name, folder=path.parent) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError("xtts.damaged", path=path, error=error) from error
+        raise CheckpointError("xtts.json_damaged", path=path, reason=error) from error
     if not isinstance(content, dict):
-        raise CheckpointError("xtts.holds_no_table", path=path)
+        raise CheckpointError("xtts.json_no_table", path=path)
     return content
 
 
@@ -357,7 +357,7 @@ def _file_names(voices: Mapping[str, Voice]) -> dict[str, str]:
 def _inside(folder: Path, name: str) -> Path:
     path = folder / name
     if path.parent != folder or name.startswith("."):
-        raise CheckpointError("xtts.voice_file_lies_outside", name=name)
+        raise CheckpointError("xtts.voice_outside_bundle", name=name)
     return path
 
 

@@ -64,7 +64,7 @@ def compile_decoder(gpt: GPT) -> None:
     require("numba", "fast")
     reason = refusal(gpt)
     if reason:
-        raise ConfigError("xtts.decoding_steps_compiled", reason=reason)
+        raise ConfigError("xtts.cannot_compile", reason=reason)
     gpt.fused = CompiledDecoder(gpt)
 
 

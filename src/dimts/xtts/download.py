@@ -101,7 +101,7 @@ def find_base(published: Published = XTTS_V2) -> Path:
         for name in published.files
         if name in lock["files"]
     ):
-        raise DownloadError("xtts.weights_not_looked", published=published.name, folder=folder)
+        raise DownloadError("xtts.not_fetched", name=published.name, folder=folder)
     return folder
 
 
@@ -147,7 +147,7 @@ def fetch(
     folder = folder or folder_of(published)
     if acceptance is None and not accepted(published, folder):
         raise DownloadError(
-            "xtts.published_under_nobody_accepted",
+            "xtts.licence_not_accepted",
             repository=published.repository,
             licence=published.licence.name,
             url=published.licence.url,
@@ -166,7 +166,7 @@ def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str
     """What is wrong with a fetched folder: file name → reason. Reads every byte."""
     lock = read_lock(folder)
     if lock is None:
-        raise DownloadError("xtts.holds_no_fetched_files", folder=folder, lock_file=LOCK_FILE)
+        raise DownloadError("xtts.no_fetched_files", folder=folder, name=LOCK_FILE)
     wrong: dict[str, str] = {}
     for done, (name, facts) in enumerate(lock["files"].items()):
         on_progress(Progress("check", done, len(lock["files"]), "files"))
@@ -239,7 +239,7 @@ def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: 
                     before / 1000000.0,
                     total / 1000000.0,
                     "MB",
-                    message=Message("xtts.from", name=name, where=item.where),
+                    message=Message("xtts.fetching_file", name=name, where=item.where),
                 )
             )
             start = before
@@ -288,7 +288,7 @@ def _one(folder: Path, item: Item, supplier: Supplier, told: Callable[[int], Non
         if part.stat().st_size != item.bytes or not right:
             part.unlink()
             raise DownloadError(
-                "xtts.not_published_checksum_not", item=item.name, where=item.where, sha256=sha256[:12], mark=mark
+                "xtts.checksum_wrong", name=item.name, where=item.where, found=sha256[:12], expected=mark
             )
         os.replace(part, folder / item.name)
     except OSError as error:
@@ -316,7 +316,7 @@ def _make_room(folder: Path, items: Mapping[str, Item]) -> None:
     free = shutil.disk_usage(folder).free
     if missing and missing + min(_SPARE_BYTES, missing) > free:
         raise DownloadError(
-            "xtts.not_enough_room_mb", folder=folder, missing=missing / 1000000.0, free=free / 1000000.0
+            "xtts.disk_too_full", folder=folder, needed_mb=missing / 1000000.0, free_mb=free / 1000000.0
         )
 
 
@@ -341,6 +341,6 @@ def _alone(folder: Path) -> Iterator[None]:
         with lock:
             yield
     except filelock.Timeout as error:
-        raise DownloadError("xtts.another_dimts_fetch_work", folder=folder) from error
+        raise DownloadError("xtts.fetch_running", folder=folder) from error
     except OSError as error:
         raise storage_error(error, folder) or error from error

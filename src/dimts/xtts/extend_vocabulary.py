@@ -115,7 +115,7 @@ def extend_vocabulary(
     """
     settings = settings or ExtendSettings()
     if model.spec.text_ids != old.size:
-        raise CheckpointError("xtts.model_text_ids_vocabulary", text_ids=model.spec.text_ids, size=old.size)
+        raise CheckpointError("xtts.vocabulary_does_not_fit", rows=model.spec.text_ids, ids=old.size)
     added = new.added_to(old)
     near = {token: _near(token, old, sounds or {}) if settings.start == "near" else () for token in added}
     state = dict(model.state_dict())
@@ -127,7 +127,7 @@ def extend_vocabulary(
         fresh = torch.randn((new.size - old.size, *rows.shape[1:]), generator=generator) * spread * settings.noise
         for token, row in added.items():
             if row < old.size:
-                raise CheckpointError("xtts.new_token_old_id", token=token, row=row)
+                raise CheckpointError("xtts.new_token_with_old_id", token=token, id=row)
             ids = [old.tokens[other] for other in near[token]]
             fresh[row - old.size] += rows[ids].mean(dim=0) if ids else mean
         state[name] = torch.cat((rows, fresh)).to(state[name])

@@ -48,13 +48,13 @@ class GenerateSettings:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ConfigError("xtts.temperature_positive", temperature=self.temperature)
+            raise ConfigError("xtts.temperature_not_positive", temperature=self.temperature)
         if not 0 < self.top_p <= 1:
-            raise ConfigError("xtts.top_p_lies_outside", top_p=self.top_p)
+            raise ConfigError("xtts.top_p_out_of_range", top_p=self.top_p)
         if not self.repetition_penalty > 0:
-            raise ConfigError("xtts.repetition_penalty_positive", repetition_penalty=self.repetition_penalty)
+            raise ConfigError("xtts.penalty_not_positive", repetition_penalty=self.repetition_penalty)
         if self.top_k < 0 or self.max_codes < 0:
-            raise ConfigError("xtts.top_k_max_codes")
+            raise ConfigError("xtts.limit_negative")
 
     @classmethod
     def from_coqui(cls, config: dict[str, Any]) -> GenerateSettings:
@@ -147,12 +147,12 @@ class Decoder:
         Raises SynthesisError when all slots are taken, or the text is too long for model or cache.
         """
         if len(self._rows) >= self.slots:
-            raise SynthesisError("xtts.all_slots_speaking", slots=self.slots)
+            raise SynthesisError("xtts.no_free_slot", slots=self.slots)
         settings = settings or GenerateSettings()
         limit = min(settings.max_codes or self.spec.max_codes, self.spec.max_codes)
         needed = LATENTS + len(ids) + 3 + limit
         if needed > self.capacity:
-            raise SynthesisError("xtts.sentence_need_tokens_cache", needed=needed, capacity=self.capacity)
+            raise SynthesisError("xtts.cache_too_small", needed=needed, capacity=self.capacity)
         if generator is None:
             generator = torch.Generator()
             if settings.seed is None:
@@ -233,7 +233,7 @@ def choose(
         logits = torch.where(said, penalised, logits)
     plain = logits.softmax(dim=-1)
     if not torch.isfinite(plain).all():
-        raise SynthesisError("xtts.model_s_answer_not")
+        raise SynthesisError("xtts.logits_not_finite")
     if not settings.sample:
         code = int(logits.argmax())
     else:

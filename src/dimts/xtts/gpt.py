@@ -379,14 +379,14 @@ class GPT(nn.Module):
 
     def _check(self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]) -> None:
         if not len(text_ids) == len(text_lengths) == len(codes) == len(code_lengths) > 0:
-            raise TrainingError("xtts.batch_needs_many_texts")
+            raise TrainingError("xtts.batch_rows_differ")
         if max(text_lengths) > self.spec.max_text:
             raise TrainingError(
-                "xtts.text_ids_longer_model", text_lengths=max(text_lengths), max_text=self.spec.max_text
+                "xtts.training_text_too_long", ids=max(text_lengths), limit=self.spec.max_text
             )
         if max(code_lengths) + STOP_TARGETS > self.spec.audio_positions:
             raise TrainingError(
-                "xtts.clip_codes_longer_model", code_lengths=max(code_lengths), max_codes=self.spec.max_codes
+                "xtts.clip_too_long", codes=max(code_lengths), limit=self.spec.max_codes
             )
 
     # Speaking
@@ -398,7 +398,7 @@ class GPT(nn.Module):
         """
         spec, device = self.spec, self.mel_head.weight.device
         if not 0 < len(ids) <= spec.max_text:
-            raise SynthesisError("xtts.text_ids_model_takes", ids_count=len(ids), max_text=spec.max_text)
+            raise SynthesisError("xtts.text_length_wrong", ids=len(ids), limit=spec.max_text)
         text_in = torch.tensor([spec.start_text, *ids, spec.stop_text], device=device)
         text = self.text_embedding(text_in) + self.text_pos_embedding(torch.arange(len(text_in), device=device))
         first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]

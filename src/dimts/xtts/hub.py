@@ -105,18 +105,18 @@ class FolderSupplier(Supplier):
         super().__init__(published)
         self._source, self._unpinned = source, unpinned
         if not source.is_dir():
-            raise DownloadError("xtts.no_such_folder", source=source)
+            raise DownloadError("xtts.no_such_folder", folder=source)
 
     def describe(self, name: str) -> Item:
         """Measured, and held against the pinned checksum."""
         path = self._source / name
         if not path.is_file():
             wanted = ", ".join(self.published.files)
-            raise DownloadError("xtts.holds_no_2", source=self._source, name=name, wanted=wanted)
+            raise DownloadError("xtts.source_incomplete", folder=self._source, name=name, names=wanted)
         size, sha256 = self.published.files.get(name, (0, ""))
         if sha256 and not self._unpinned:
             if path.stat().st_size != size or fingerprint(path) != sha256:
-                raise DownloadError("xtts.not_published_file_commit", path=path, revision=self.published.revision[:12])
+                raise DownloadError("xtts.source_file_differs", path=path, revision=self.published.revision[:12])
         else:
             size, sha256 = path.stat().st_size, fingerprint(path)
         return Item(name, size, sha256, "", "", str(self._source))
@@ -170,10 +170,10 @@ class HubSupplier(Supplier):
         found = etag if _SHA256.fullmatch(etag) else ""
         blob = etag if _GIT_BLOB.fullmatch(etag) else ""
         if facts.size is None or not (found or blob):
-            raise DownloadError("xtts.tells_neither_size_nor", url=url)
+            raise DownloadError("xtts.no_checksum_given", url=url)
         if sha256 and (facts.size != size or (found and found != sha256)):
             raise DownloadError(
-                "xtts.not_published_bytes_checksum", name=name, url=url, size=facts.size, etag=etag[:12]
+                "xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12]
             )
         return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
 
@@ -183,7 +183,7 @@ class HubSupplier(Supplier):
             answer = self._session.get(item.where, follow_redirects=True, timeout=_METADATA_SECONDS)
             answer.raise_for_status()
         except (self._http.HTTPError, self._errors.OfflineModeIsEnabled) as error:
-            raise DownloadError("xtts.read", where=item.where, error=error) from error
+            raise DownloadError("xtts.download_failed", where=item.where, reason=error) from error
         return bytes(answer.content)
 
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
@@ -209,11 +209,11 @@ class HubSupplier(Supplier):
             stalled = 0 if now > come else stalled + 1
             if stalled >= TRIES_WITHOUT_PROGRESS:
                 raise DownloadError(
-                    "xtts.broke_off_mb",
-                    item=item.name,
-                    now=now / 1000000.0,
-                    bytes=item.bytes / 1000000.0,
-                    problem=problem or "it ended",
+                    "xtts.download_broke_off",
+                    name=item.name,
+                    done_mb=now / 1000000.0,
+                    total_mb=item.bytes / 1000000.0,
+                    reason=problem or "it ended",
                 ) from problem
             time.sleep(WAIT_SECONDS * 2**stalled if stalled else WAIT_SECONDS)
 
@@ -226,7 +226,7 @@ class HubSupplier(Supplier):
                 done = 0 if whole else come
                 for block in answer.iter_bytes(_BLOCK_BYTES):
                     if done + len(block) > item.bytes:
-                        raise DownloadError("xtts.sends_promised", where=item.where)
+                        raise DownloadError("xtts.too_many_bytes", where=item.where)
                     file.write(block)
                     done += len(block)
                     told(done)
@@ -244,16 +244,16 @@ class HubSupplier(Supplier):
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, self._errors.RevisionNotFoundError):
             return DownloadError(
-                "xtts.no_revision", repository=self.published.repository, revision=self.published.revision
+                "xtts.no_such_revision", repository=self.published.repository, revision=self.published.revision
             )
         if isinstance(error, self._errors.RemoteEntryNotFoundError):
-            return DownloadError("xtts.no_file_revision", repository=self.published.repository, name=name)
+            return DownloadError("xtts.not_in_revision", repository=self.published.repository, name=name)
         if status in (401, 403, 404):
-            return DownloadError("xtts.refuses_http", where=where, repository=self.published.repository, status=status)
+            return DownloadError("xtts.hub_refuses", where=where, repository=self.published.repository, status=status)
         if not final:
             return None
-        return DownloadError("xtts.reached", where=where, name=name, error=error)
+        return DownloadError("xtts.unreachable", where=where, name=name, reason=error)
 
     @staticmethod
     def _offline(name: str) -> DownloadError:
-        return DownloadError("xtts.not_yet_hf_hub", name=name)
+        return DownloadError("xtts.offline", name=name)

@@ -50,12 +50,12 @@ class LoraSettings:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise ConfigError("xtts.lora_rank_least", rank=self.rank)
+            raise ConfigError("xtts.lora_rank_too_small", rank=self.rank)
         if not 0 <= self.dropout < 1:
-            raise ConfigError("xtts.lora_dropout_lies_outside", dropout=self.dropout)
+            raise ConfigError("xtts.lora_dropout_out_of_range", dropout=self.dropout)
         if not self.targets or (unknown := sorted(set(self.targets) - set(TARGETS))):
             wrong = unknown[0] if self.targets else "nothing"
-            raise ConfigError("xtts.lora_target_unknown", wrong=wrong, targets=tuple(TARGETS))
+            raise ConfigError("xtts.unknown_lora_target", target=wrong, targets=tuple(TARGETS))
 
 
 class Adapter(nn.Module):
@@ -121,7 +121,7 @@ def attach(model: XTTS, settings: LoraSettings | None = None, seed: int = 1) -> 
     """
     settings = settings or LoraSettings()
     if adapters(model):
-        raise ConfigError("xtts.model_adapters_already")
+        raise ConfigError("xtts.adapters_attached")
     generator = torch.Generator().manual_seed(seed)
     for name, layer in layers(model):
         if name.split(".", 1)[1] in settings.targets:
@@ -167,7 +167,7 @@ def save(model: XTTS, path: Path | str, settings: LoraSettings, extra: Mapping[s
     """Write adapters (and `extra` tensors under our names, e.g. rows of new tokens) apart from the model."""
     found = adapters(model)
     if not found:
-        raise CheckpointError("xtts.model_no_adapters_save")
+        raise CheckpointError("xtts.no_adapters_to_save")
     state: weights.State = {f"extra.{name}": value for name, value in (extra or {}).items()}
     for name, adapter in found.items():
         state.update({f"{name}.{part}": value for part, value in adapter.named_parameters()})
@@ -196,12 +196,12 @@ def swap(model: XTTS, path: Path | str | None) -> dict[str, Tensor]:
             if value is None or value.shape != parameter.shape or not torch.isfinite(value).all():
                 shape = "missing" if value is None else list(value.shape)
                 raise CheckpointError(
-                    "xtts.finite_numbers_needed",
+                    "xtts.adapter_does_not_fit",
                     path=path,
                     name=name,
                     part=part,
-                    shape=shape,
-                    shape_2=list(parameter.shape),
+                    found=shape,
+                    expected=list(parameter.shape),
                 )
         with torch.no_grad():
             for part, parameter in adapter.named_parameters():
@@ -220,4 +220,4 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             meta = json.loads((file.metadata() or {})[_META])
             return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError("xtts.damaged_holds_no_adapters", path=path, error=error) from error
+        raise CheckpointError("xtts.no_adapters_in_file", path=path, reason=error) from error

@@ -66,18 +66,18 @@ def load_adapter(
     folder = Path(folder)
     note: dict[str, Any] = checkpoint._read_json(folder / checkpoint.BUNDLE)
     if wrong := checkpoint.verify_bundle(folder):
-        raise CheckpointError("xtts.not_saved", folder=folder / wrong[0])
+        raise CheckpointError("xtts.bundle_file_changed", path=folder / wrong[0])
     told = note["base"]["folder"]
     where = Path(base) if base else find_base() if told == XTTS_V2.name else Path(told)
     if not where.is_dir():
-        raise CheckpointError("xtts.spoken_beside_weights_not", folder=folder, where=where)
+        raise CheckpointError("xtts.base_missing", folder=folder, base=where)
     found = checkpoint.load(where, dvae=dvae, dtype=dtype)
     state: weights.State = dict(found.model.state_dict())
     spec = Spec.from_dict(note["spec"])
     with torch.no_grad():
         extra = _extra(folder)
         if _untouched(state, extra) != note["base"]["sha256"]:
-            raise CheckpointError("xtts.not_base_trained_beside", where=where, folder=folder)
+            raise CheckpointError("xtts.base_differs", base=where, folder=folder)
         model = weights.build_from(spec, {**state, **extra}, str(folder / ADAPTER), dtype)
         for name, parameter in model.named_parameters():
             if name.startswith("gpt.trunk."):  # the base's file is mapped, and must not be written to

@@ -39,7 +39,7 @@ class LossSettings:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing < 1.0:
-            raise ConfigError("xtts.label_smoothing_lies_outside", label_smoothing=self.label_smoothing)
+            raise ConfigError("xtts.label_smoothing_out_of_range", label_smoothing=self.label_smoothing)
         if self.chunk_tokens < 0:
             raise ConfigError("xtts.chunk_tokens_negative", chunk_tokens=self.chunk_tokens)
 

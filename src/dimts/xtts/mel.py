@@ -84,7 +84,7 @@ def power_mel(wave: Tensor, front: FrontEnd, constants: tuple[Tensor, Tensor] | 
     """
     if wave.shape[-1] <= front.transform // 2:
         least = (front.transform // 2 + 1) / front.rate
-        raise AudioError("xtts.sound_shorter_s", least=least)
+        raise AudioError("xtts.sound_too_short", least_seconds=least)
     taper, bank = constants or _constants(front, wave.device)
     spectrum = torch.stft(
         wave.float(),

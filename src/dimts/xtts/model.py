@@ -131,7 +131,7 @@ class XTTS(nn.Module):
     def codes(self, wave: Tensor) -> Tensor:
         """[B, T] at 22 050 Hz → codes [B, ceil(T / 1024)]. Rows of one call should have one length."""
         if self.dvae is None:
-            raise TrainingError("xtts.model_loaded_without_dvae")
+            raise TrainingError("xtts.no_dvae")
         found = self.dvae.encode(mels.log_mel(wave, mels.DVAE, self.mel_stats))
         return found[:, : self.spec.codes_of(wave.shape[-1])]
 
@@ -143,7 +143,7 @@ class XTTS(nn.Module):
         latents = examples.latents
         if latents is None:
             if examples.mel is None:
-                raise TrainingError("xtts.batch_needs_conditioning_mels")
+                raise TrainingError("xtts.batch_without_conditioning")
             latents = self.conditioning(examples.mel, None if coqui else examples.mel_lengths)
         return self.gpt(  # type: ignore[no-any-return]
             latents,

@@ -93,9 +93,9 @@ def quantise(model: XTTS, way: Way = "dynamic") -> XTTS:
     if way not in WAYS:
         raise ConfigError("xtts.unknown_quantisation", way=way, nearest=nearest(way, WAYS))
     if model.device.type != "cpu":
-        raise ConfigError("xtts.bit_weights_cpus_model", type=model.device.type)
+        raise ConfigError("xtts.int8_needs_cpu", device=model.device.type)
     if any(isinstance(module, Conv1D) and module.adapter is not None for module in model.modules()):
-        raise ConfigError("xtts.model_adapters")
+        raise ConfigError("xtts.adapters_not_merged")
     made = weights.build_from(model.spec, model.state_dict(), "the model", dtype=None)
     for block in made.gpt.trunk.blocks():
         for part in (block.attn, block.mlp):

@@ -255,5 +255,5 @@ def _taken(sentence: _Sentence) -> list[DecodingStep]:
 
 def _whole(steps: list[DecodingStep], spec: Spec) -> GeneratedSentence:
     if not steps:
-        raise SynthesisError("xtts.model_said_nothing")
+        raise SynthesisError("xtts.no_codes")
     return collect(steps, spec)

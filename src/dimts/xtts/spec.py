@@ -81,16 +81,16 @@ class Spec:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise CheckpointError("xtts.width_split_heads", width=self.width, heads=self.heads)
+            raise CheckpointError("xtts.heads_do_not_divide", width=self.width, heads=self.heads)
         for name in ("start_text", "stop_text"):
             if not 0 <= getattr(self, name) < self.text_ids:
                 raise CheckpointError(
-                    "xtts.but_text_ids", name=name, getattr=getattr(self, name), text_ids=self.text_ids
+                    "xtts.text_id_out_of_range", name=name, id=getattr(self, name), count=self.text_ids
                 )
         for name in ("start_audio", "stop_audio"):
             if not 0 <= getattr(self, name) < self.audio_ids:
                 raise CheckpointError(
-                    "xtts.but_audio_ids", name=name, getattr=getattr(self, name), audio_ids=self.audio_ids
+                    "xtts.audio_id_out_of_range", name=name, id=getattr(self, name), count=self.audio_ids
                 )
 
     @property
@@ -143,9 +143,9 @@ class Spec:
         """
         arguments = config.get("model_args")
         if not isinstance(arguments, Mapping) or config.get("model", "xtts") != "xtts":
-            raise CheckpointError("xtts.config_json_describes_no")
+            raise CheckpointError("xtts.config_not_xtts")
         if not arguments.get("gpt_use_perceiver_resampler", True):
-            raise CheckpointError("xtts.config_json_describes_xtts")
+            raise CheckpointError("xtts.config_xtts_v1")
         found: dict[str, Any] = {}
         for name, key in _COQUI_FIELDS.items():
             if arguments.get(key) is not None:
@@ -179,9 +179,9 @@ class Spec:
         """The inverse of `as_dict`; CheckpointError names an unknown or missing size."""
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - names):
-            raise CheckpointError("xtts.unknown_model_size", unknown=unknown[0])
+            raise CheckpointError("xtts.size_unknown", name=unknown[0])
         if missing := sorted(names - set(values)):
-            raise CheckpointError("xtts.model_size_missing", missing=missing[0])
+            raise CheckpointError("xtts.size_missing", name=missing[0])
         sizes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         return cls(**sizes)
 

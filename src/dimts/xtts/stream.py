@@ -45,9 +45,9 @@ class StreamSettings:
 
     def __post_init__(self) -> None:
         if self.first_latents < 1 or self.chunk_latents < 1:
-            raise ConfigError("xtts.first_latents_chunk_latents")
+            raise ConfigError("xtts.chunk_too_small")
         if not self.speed >= LEAST_SPEED:
-            raise ConfigError("xtts.speed_too_slow", speed=self.speed, least_speed=LEAST_SPEED)
+            raise ConfigError("xtts.speed_too_slow", speed=self.speed, least=LEAST_SPEED)
 
 
 class _Stretch:

@@ -50,7 +50,7 @@ class Vocabulary:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError("xtts.read_2", path=path, error=error) from error
+            raise CheckpointError("xtts.vocabulary_unreadable", path=path, reason=error) from error
         return cls.from_text(text, str(path), **known)
 
     @classmethod
@@ -60,10 +60,10 @@ class Vocabulary:
             found = cls(text, **known)
             tokens = found.tokens
         except Exception as error:
-            raise CheckpointError("xtts.no_vocabulary", where=where, error=error) from error
+            raise CheckpointError("xtts.not_a_vocabulary", path=where, reason=error) from error
         for special in SPECIALS:
             if special not in tokens:
-                raise CheckpointError("xtts.lacks_token", where=where, special=special)
+                raise CheckpointError("xtts.special_token_missing", path=where, token=special)
         return found
 
     def save(self, path: Path | str) -> None:
@@ -167,15 +167,15 @@ class Vocabulary:
         tag = f"[{language or self.language}]"
         if tag not in self.tokens:
             known = ", ".join(self.languages) or "none"
-            raise TextError("xtts.vocabulary_no_language", tag=tag, known=known)
+            raise TextError("xtts.language_unknown", tag=tag, languages=known)
         spaced = _apart(text, self._symbols) if self.spelling == "phones" else text
         ids: list[int] = self._tokenizer.encode(
             tag + spaced.replace(" " if self.spelling == "text" else "#", SPACE)
         ).ids
         if reserved := [self._by_id[i] for i in ids[1:] if i in self._reserved]:
-            raise TextError("xtts.spoken", reserved=reserved[0], text=text)
+            raise TextError("xtts.reserved_token", token=reserved[0], text=text)
         if self.tokens[UNKNOWN] in ids:
-            raise TextError("xtts.no_token", repr=tuple(map(repr, self.unknown(text))), text=text)
+            raise TextError("xtts.no_token", characters=tuple(map(repr, self.unknown(text))), text=text)
         return ids
 
     def unknown(self, text: str) -> list[str]:
@@ -244,7 +244,7 @@ class Vocabulary:
         for symbol in symbols:
             if len(self._tokenizer.encode(symbol).ids) != 1:
                 found = " ".join(self._tokenizer.encode(symbol).tokens)
-                raise CheckpointError("xtts.would_read", symbol=symbol, found=found)
+                raise CheckpointError("xtts.symbol_broken_up", symbol=symbol, pieces=found)
         return Vocabulary(self.text, spelling, self.language, tuple(symbols))
 
     def _grown(self, letters: Sequence[str], merges: Sequence[tuple[str, str]], language: str) -> Vocabulary:
@@ -273,7 +273,7 @@ class Vocabulary:
         """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its id."""
         for token, i in older.tokens.items():
             if self.tokens.get(token) != i:
-                raise CheckpointError("xtts.token_id_not", token=token, tokens=self.tokens.get(token), i=i)
+                raise CheckpointError("xtts.token_id_changed", token=token, found=self.tokens.get(token), expected=i)
         added = (token for token in self.tokens if token not in older.tokens)
         return {token: self.tokens[token] for token in sorted(added, key=self.tokens.__getitem__)}
 

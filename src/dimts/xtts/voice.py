@@ -50,7 +50,7 @@ class CloneSettings:
         for name in ("max_reference_seconds", "conditioning_seconds", "chunk_seconds"):
             if not getattr(self, name) >= LEAST_CHUNK_SECONDS:
                 raise ConfigError(
-                    "xtts.too_short", name=name, getattr=getattr(self, name), least_chunk_seconds=LEAST_CHUNK_SECONDS
+                    "xtts.clone_setting_too_short", name=name, seconds=getattr(self, name), least=LEAST_CHUNK_SECONDS
                 )
 
 
@@ -67,12 +67,12 @@ class Voice:
 
     def __post_init__(self) -> None:
         if self.latents.dim() != 3 or self.latents.shape[:2] != (1, LATENTS):
-            raise CheckpointError("xtts.voice_latents_shape", tuple=tuple(self.latents.shape), latents=LATENTS)
+            raise CheckpointError("xtts.latents_shape_wrong", shape=tuple(self.latents.shape), latents=LATENTS)
         if self.timbre.dim() != 3 or self.timbre.shape[0] != 1 or self.timbre.shape[2] != 1:
-            raise CheckpointError("xtts.timbre_shape", tuple=tuple(self.timbre.shape))
+            raise CheckpointError("xtts.embedding_shape_wrong", shape=tuple(self.timbre.shape))
         for name, tensor in (("latents", self.latents), ("timbre", self.timbre)):
             if not torch.isfinite(tensor).all():
-                raise CheckpointError("xtts.voice_s_hold_nan", name=name)
+                raise CheckpointError("xtts.voice_not_finite", name=name)
 
     def to(self, device: torch.device | str) -> Voice:
         """The same voice on another device."""
@@ -83,11 +83,11 @@ class Voice:
         spec = model.spec
         if self.latents.shape[2] != spec.width or self.timbre.shape[1] != spec.timbre_width:
             raise SynthesisError(
-                "xtts.voice_wide_model",
-                shape=self.latents.shape[2],
-                shape_2=self.timbre.shape[1],
-                width=spec.width,
-                timbre_width=spec.timbre_width,
+                "xtts.voice_of_other_size",
+                voice_latent=self.latents.shape[2],
+                voice_embedding=self.timbre.shape[1],
+                model_latent=spec.width,
+                model_embedding=spec.timbre_width,
             )
 
     def save(self, path: Path | str) -> None:
@@ -107,21 +107,21 @@ class Voice:
             with safe_open(path, "pt") as file:
                 names, meta = set(file.keys()), file.metadata() or {}
                 if names != {"latents", "timbre"}:
-                    raise CheckpointError("xtts.no_voice_holds", path=path, names=sorted(names)[:3])
+                    raise CheckpointError("xtts.not_a_voice", path=path, names=sorted(names)[:3])
                 return cls(
                     file.get_tensor("latents").clone(),
                     file.get_tensor("timbre").clone(),
                     json.loads(meta.get(_META, "{}")),
                 )
         except (OSError, SafetensorError, json.JSONDecodeError) as error:
-            raise CheckpointError("xtts.read_voice", path=path, error=error) from error
+            raise CheckpointError("xtts.voice_unreadable", path=path, reason=error) from error
 
     @staticmethod
     def blend(voices: Sequence[tuple[Voice, float]]) -> Voice:
         """A voice between voices, by weights (normalised to 1). ConfigError for none, or weights that sum to 0."""
         total = sum(weight for _, weight in voices)
         if not voices or total <= 0 or any(weight < 0 for _, weight in voices):
-            raise ConfigError("xtts.blend_needs_voices_positive")
+            raise ConfigError("xtts.blend_weights_wrong")
         shares = [weight / total for _, weight in voices]
         latents = torch.stack([voice.latents * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
         timbre = torch.stack([voice.timbre * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
@@ -140,16 +140,16 @@ def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None =
     rate, heard, timbres = model.spec.input_rate, [], []
     for wave in waves:
         if wave.dim() != 1 or not torch.isfinite(wave).all():
-            raise AudioError("xtts.reference_channel_finite_samples")
+            raise AudioError("xtts.reference_not_mono")
         wave = wave[: int(rate * settings.max_reference_seconds)].to(model.device, torch.float32)[None]  # [1, T]
         if wave.shape[1] < LEAST_CHUNK_SECONDS * rate:
-            raise AudioError("xtts.reference_s_too_short", shape=wave.shape[1] / rate)
+            raise AudioError("xtts.reference_too_short", seconds=wave.shape[1] / rate)
         if settings.normalise_peak:
             wave = wave / wave.abs().max().clamp(min=torch.finfo(wave.dtype).tiny) * PEAK
         heard.append(wave)
         timbres.append(model.timbre(mels.resample(wave, rate, TIMBRE_RATE)))
     if not heard:
-        raise AudioError("xtts.no_reference_listen")
+        raise AudioError("xtts.no_reference")
     together = torch.cat(heard, dim=1)[:, : int(rate * settings.conditioning_seconds)]
     chunks = torch.split(together, int(rate * settings.chunk_seconds), dim=1)
     latents = [

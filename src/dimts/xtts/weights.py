@@ -85,11 +85,11 @@ def read(path: Path | str) -> State:
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping):
-        raise CheckpointError("xtts.holds_no_weights_2", path=path)
+        raise CheckpointError("xtts.file_without_weights", path=path)
     state = {}
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError("xtts.no_tensor", path=path, key=key)
+            raise CheckpointError("xtts.not_a_tensor", path=path, key=key)
         state[key] = value
     return tidy(state)
 
@@ -114,7 +114,7 @@ def _read_safetensors(path: Path) -> State:
         with safe_open(path, "pt") as file:
             return tidy({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise CheckpointError("xtts.damaged_no_safetensors_file", path=path, error=error) from error
+        raise CheckpointError("xtts.safetensors_damaged", path=path, reason=error) from error
 
 
 class _StandIn:
@@ -145,7 +145,7 @@ def read_pickle(path: Path | str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True if zipped else None)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         told = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise CheckpointError("xtts.damaged_no_torch_file", path=path, told=told) from error
+        raise CheckpointError("xtts.pickle_damaged", path=path, reason=told) from error
 
 
 def _named_in_pickle(path: Path) -> list[str]:
@@ -222,7 +222,7 @@ def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], 
             raise CheckpointError(code, path=where, key=coquis(key), found=found, expected=wanted)
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise CheckpointError("xtts.holds_nan_infinity", where=where, coquis=coquis(key))
+            raise CheckpointError("xtts.weights_not_finite", path=where, key=coquis(key))
 
 
 def _some(keys: Sequence[str]) -> list[str]:
