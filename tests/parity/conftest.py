@@ -53,9 +53,9 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def bundle(golden: Path) -> Any:
     """The golden checkpoint, loaded as any folder of coqui's is."""
-    from dimts.xtts import checkpoint
+    from dimts.xtts.coqui_checkpoint import load_coqui
 
-    return checkpoint.load_coqui(golden, dvae=True)
+    return load_coqui(golden, dvae=True)
 
 
 @pytest.fixture

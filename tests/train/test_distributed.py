@@ -22,7 +22,7 @@ from dimts.train import runs
 from dimts.train.fine_tune import FineTuneResult, fine_tune
 from dimts.train.settings import BatchSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
-from dimts.xtts.checkpoint import load
+from dimts.xtts.load import load
 
 pytestmark = [pytest.mark.usefixtures("small_engine"), pytest.mark.timeout(1800)]
 MakeProject = Callable[..., Project]

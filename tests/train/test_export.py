@@ -18,7 +18,8 @@ from dimts.base.errors import CheckpointError, ConfigError
 from dimts.base.project import Project
 from dimts.train.fine_tune import fine_tune
 from dimts.train.settings import BatchSettings, TrainLoraSettings, TrainSettings
-from dimts.xtts.checkpoint import load, verify_bundle
+from dimts.xtts.checkpoint import verify_bundle
+from dimts.xtts.load import load
 from dimts.xtts.lora_checkpoint import load_adapter
 from dimts.xtts.model import Examples
 from dimts.xtts.spec import SPECS

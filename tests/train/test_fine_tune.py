@@ -29,7 +29,8 @@ from dimts.train.early_stopping import StopSettings
 from dimts.train.fine_tune import FineTuneResult, fine_tune
 from dimts.train.settings import BatchSettings, ReferenceSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
-from dimts.xtts.checkpoint import load, verify_bundle
+from dimts.xtts.checkpoint import verify_bundle
+from dimts.xtts.load import load
 from dimts.xtts.model import XTTS
 
 pytestmark = pytest.mark.usefixtures("small_engine")

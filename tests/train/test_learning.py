@@ -22,8 +22,8 @@ from dimts.train.early_stopping import StopSettings
 from dimts.train.fine_tune import fine_tune
 from dimts.train.settings import BatchSettings, ReferenceSettings, ScheduleSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
-from dimts.xtts.checkpoint import load
 from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.load import load
 
 MakeProject = Callable[..., Project]
 NEVER = StopSettings(patience=0, divergence_rises=0)

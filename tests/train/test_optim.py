@@ -19,7 +19,7 @@ from dimts.base.errors import ConfigError, MissingExtra
 from dimts.train import optim
 from dimts.train.optim import EMA, EmbeddingRowLR, adamw, choose_kernel, decayed, groups, share_at
 from dimts.train.settings import ScheduleSettings
-from dimts.xtts.checkpoint import load_coqui
+from dimts.xtts.coqui_checkpoint import load_coqui
 from dimts.xtts.loss import LossSettings
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.weights import coquis

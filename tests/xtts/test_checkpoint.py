@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import CheckpointError
-from dimts.xtts import checkpoint, weights
-from dimts.xtts.checkpoint import Bundle
+from dimts.xtts import weights
+from dimts.xtts.checkpoint import Bundle, save_bundle, verify_bundle
+from dimts.xtts.coqui_checkpoint import read_mel_stats, save_coqui
+from dimts.xtts.load import load
 from dimts.xtts.model import XTTS
 from dimts.xtts.vocabulary import Vocabulary
 from dimts.xtts.voice import Voice
@@ -43,46 +45,46 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_bundle_comes_back_and_is_saved_to_the_same_bytes(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_bundle(bundle, tmp_path / "a", dvae=True)
-    again = checkpoint.load(tmp_path / "a", dvae=True)
+    save_bundle(bundle, tmp_path / "a", dvae=True)
+    again = load(tmp_path / "a", dvae=True)
     assert same_state(bundle.model, again.model)
     assert again.model.spec == bundle.model.spec
     assert again.vocabulary.fingerprint == bundle.vocabulary.fingerprint
     assert (again.vocabulary.spelling, again.front_end, again.meta) == ("phones", FRONT_END, bundle.meta)
     assert list(again.voices) == list(bundle.voices)
     assert torch.equal(again.voices["አበበ"].latents, bundle.voices["አበበ"].latents)
-    checkpoint.save_bundle(again, tmp_path / "b", dvae=True)
+    save_bundle(again, tmp_path / "b", dvae=True)
     assert files(tmp_path / "a") == files(tmp_path / "b")
-    assert checkpoint.verify_bundle(tmp_path / "a") == []
+    assert verify_bundle(tmp_path / "a") == []
     assert all(path.parent.name == "voices" for path in (tmp_path / "a").rglob("*.voice"))
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_coqui_folder_comes_back_and_is_saved_to_the_same_bytes(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_coqui(bundle, tmp_path / "a")
+    save_coqui(bundle, tmp_path / "a")
     assert {"model.pth", "config.json", "vocab.json", "dvae.pth", "mel_stats.pth", "speakers_xtts.pth"} <= {
         path.name for path in (tmp_path / "a").iterdir()
     }
-    again = checkpoint.load(tmp_path / "a", dvae=True)
+    again = load(tmp_path / "a", dvae=True)
     assert same_state(bundle.model, again.model)
     assert again.vocabulary.fingerprint == bundle.vocabulary.fingerprint
     assert set(again.voices) == set(bundle.voices)
-    checkpoint.save_coqui(again, tmp_path / "b")
+    save_coqui(again, tmp_path / "b")
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_a_model_that_only_speaks_has_no_dvae(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_bundle(bundle, tmp_path / "a")
-    assert checkpoint.load(tmp_path / "a").model.dvae is None
+    save_bundle(bundle, tmp_path / "a")
+    assert load(tmp_path / "a").model.dvae is None
     with pytest.raises(CheckpointError, match=r"no such weights.*dvae"):
-        checkpoint.load(tmp_path / "a", dvae=True)
+        load(tmp_path / "a", dvae=True)
     with pytest.raises(CheckpointError, match="no DVAE"):
-        checkpoint.save_bundle(checkpoint.load(tmp_path / "a"), tmp_path / "c", dvae=True)
+        save_bundle(load(tmp_path / "a"), tmp_path / "c", dvae=True)
     assert not (tmp_path / "c").exists()
 
 
 def test_a_trainers_checkpoint_with_config_objects_and_optimizer(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_coqui(bundle, tmp_path / "a")
+    save_coqui(bundle, tmp_path / "a")
     state = torch.load(tmp_path / "a" / "model.pth", weights_only=True)["model"]
     coding = torch.load(tmp_path / "a" / "dvae.pth", weights_only=True)
     trainer = {f"xtts.{key}": value for key, value in state.items()}
@@ -104,9 +106,9 @@ def test_a_trainers_checkpoint_with_config_objects_and_optimizer(bundle: Bundle,
     (tmp_path / "a" / "model.pth").unlink()
     (tmp_path / "a" / "dvae.pth").unlink()
     torch.save(content, tmp_path / "a" / "checkpoint_3.pth")
-    again = checkpoint.load(tmp_path / "a", dvae=True)
+    again = load(tmp_path / "a", dvae=True)
     assert same_state(bundle.model, again.model)
-    assert same_state(bundle.model, checkpoint.load(tmp_path / "a" / "checkpoint_3.pth", dvae=True).model)
+    assert same_state(bundle.model, load(tmp_path / "a" / "checkpoint_3.pth", dvae=True).model)
 
 
 def _config_object(module: str, name: str, values: dict[str, object]) -> object:
@@ -197,7 +199,7 @@ def test_a_pickle_with_code_is_refused_by_name_and_never_run(old_format: bool, t
 
 def test_old_format_tensors_are_read(tmp_path: Path) -> None:
     torch.save(torch.arange(80.0), tmp_path / "mel_stats.pth", _use_new_zipfile_serialization=False)
-    assert torch.equal(checkpoint.read_mel_stats(tmp_path / "mel_stats.pth"), torch.arange(80.0))
+    assert torch.equal(read_mel_stats(tmp_path / "mel_stats.pth"), torch.arange(80.0))
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.safetensors"])
@@ -227,31 +229,31 @@ def change_json(path: Path, **values: Any) -> None:
 
 
 def test_exchanged_parts_of_a_bundle_are_noticed(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_bundle(bundle, tmp_path / "a")
+    save_bundle(bundle, tmp_path / "a")
     note = json.loads((tmp_path / "a" / "bundle.json").read_text(encoding="utf-8"))
     change_json(tmp_path / "a" / "bundle.json", front_end={**FRONT_END, "version": "2"})
     with pytest.raises(CheckpointError, match="was changed"):
-        checkpoint.load(tmp_path / "a")
+        load(tmp_path / "a")
     change_json(tmp_path / "a" / "bundle.json", **{**note, "format": 99})
     with pytest.raises(CheckpointError, match="format '99'"):
-        checkpoint.load(tmp_path / "a")
+        load(tmp_path / "a")
     change_json(tmp_path / "a" / "bundle.json", format=1, voices={"x": "../../secret.voice"})
     with pytest.raises(CheckpointError, match="outside the bundle"):
-        checkpoint.load(tmp_path / "a")
+        load(tmp_path / "a")
     change_json(tmp_path / "a" / "bundle.json", **note)
     Vocabulary.for_phones(["ə", "b"]).save(tmp_path / "a" / "vocab.json")
     with pytest.raises(CheckpointError, match=r"vocab\.json"):
-        checkpoint.load(tmp_path / "a")
-    assert checkpoint.verify_bundle(tmp_path / "a") == ["vocab.json"]
+        load(tmp_path / "a")
+    assert verify_bundle(tmp_path / "a") == ["vocab.json"]
 
 
 def test_a_vocabulary_of_another_size_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gpt\.text_embedding\.weight has \d+ rows"):
         replace(bundle, vocabulary=Vocabulary.for_phones(["ə"]))
-    checkpoint.save_coqui(bundle, tmp_path / "a")
+    save_coqui(bundle, tmp_path / "a")
     Vocabulary.for_phones(["ə"]).save(tmp_path / "other.json")
     with pytest.raises(CheckpointError, match=r"gpt\.text_embedding\.weight has \d+ rows"):
-        checkpoint.load(tmp_path / "a", vocabulary=tmp_path / "other.json")
+        load(tmp_path / "a", vocabulary=tmp_path / "other.json")
 
 
 def test_other_front_ends_and_vocabularies_are_refused(bundle: Bundle) -> None:
@@ -268,25 +270,25 @@ def test_other_front_ends_and_vocabularies_are_refused(bundle: Bundle) -> None:
     [("config.json", r"config\.json"), ("vocab.json", r"vocab\.json"), ("model.pth", "holds no weights")],
 )
 def test_folders_that_lack_a_part_are_refused(name: str, message: str, bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_coqui(bundle, tmp_path / "a")
+    save_coqui(bundle, tmp_path / "a")
     (tmp_path / "a" / name).unlink()
     with pytest.raises(CheckpointError, match=message):
-        checkpoint.load(tmp_path / "a")
+        load(tmp_path / "a")
     with pytest.raises(CheckpointError, match="no such model folder"):
-        checkpoint.load(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
 
 
 def test_a_config_of_another_model_is_refused(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_coqui(bundle, tmp_path / "a")
+    save_coqui(bundle, tmp_path / "a")
     change_json(tmp_path / "a" / "config.json", model="vits")
     with pytest.raises(CheckpointError, match="no XTTS model"):
-        checkpoint.load(tmp_path / "a")
+        load(tmp_path / "a")
 
 
 def test_an_interrupted_save_leaves_the_old_bundle(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint.save_bundle(bundle, tmp_path / "a")
+    save_bundle(bundle, tmp_path / "a")
     before = files(tmp_path / "a")
 
     def full(*_: object, **__: object) -> None:
@@ -294,25 +296,25 @@ def test_an_interrupted_save_leaves_the_old_bundle(
 
     monkeypatch.setattr(weights, "save_file", full)
     with pytest.raises(Exception, match="disk is full"):
-        checkpoint.save_bundle(bundle, tmp_path / "a")
+        save_bundle(bundle, tmp_path / "a")
     assert files(tmp_path / "a") == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_sizes_are_read_from_the_tensors(bundle: Bundle, tmp_path: Path) -> None:
-    checkpoint.save_coqui(bundle, tmp_path / "a")
-    assert checkpoint.load(tmp_path / "a", dvae=True).model.spec == bundle.model.spec
+    save_coqui(bundle, tmp_path / "a")
+    assert load(tmp_path / "a", dvae=True).model.spec == bundle.model.spec
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_numbers_may_stay_as_stored(dtype: torch.dtype, bundle: Bundle, tmp_path: Path) -> None:
     state = {key: v.to(dtype) if v.is_floating_point() else v for key, v in bundle.model.state_dict().items()}
-    checkpoint.save_bundle(bundle, tmp_path / "a")
+    save_bundle(bundle, tmp_path / "a")
     weights.write_safetensors(tmp_path / "half.safetensors", state)
-    kept = checkpoint.load(tmp_path / "a", weights_file=tmp_path / "half.safetensors", dtype=None, dvae=False)
+    kept = load(tmp_path / "a", weights_file=tmp_path / "half.safetensors", dtype=None, dvae=False)
     assert kept.model.mel_stats.dtype == dtype
     assert (
-        checkpoint.load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype
+        load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype
         == torch.float32
     )
 

@@ -159,7 +159,7 @@ def _one_voice(speaker: Speaker, name: str) -> Voice:
     file, sign, inside = name.rpartition(".pth:")
     path = Path(f"{file}.pth" if sign else name)
     if path.suffix == ".pth" and path.is_file():
-        from dimts.xtts.checkpoint import read_speakers
+        from dimts.xtts.coqui_checkpoint import read_speakers
 
         voices = read_speakers(path)
         inside = inside if sign else next(iter(voices), "")

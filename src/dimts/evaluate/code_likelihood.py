@@ -46,10 +46,10 @@ def held_out_nll(where: Path | str, recordings: Sequence[tuple[Wave, str]]) -> H
     blank = (math.nan,) * len(recordings)
     if str(where) == FORMANT:
         return HeldOutNLL("", blank, Message("evaluate.formant_has_no_codes"))
-    from dimts.xtts import checkpoint
+    from dimts.xtts.load import load
 
     try:
-        bundle = checkpoint.load(where, dvae=True)
+        bundle = load(where, dvae=True)
     except DimtsError as error:
         return HeldOutNLL("", blank, error.message)
     if bundle.model.dvae is None or not bundle.voices:

@@ -54,9 +54,9 @@ class Speaker:
             return cls(FormantEngine(settings), Frontend(frontend or FORMANT_FRONTEND, lexicon), settings)
         require("torch", "speak")
         from dimts.speak.xtts import XttsEngine
-        from dimts.xtts import checkpoint
+        from dimts.xtts.load import load
 
-        bundle = checkpoint.load(where)
+        bundle = load(where)
         own = frontend_of(bundle.front_end)
         engine = XttsEngine(bundle, Path(where).name, settings, device, on_progress)
         return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)

@@ -29,10 +29,10 @@ from dimts.train.codebook import initialise_from_clips
 from dimts.train.runs import identity
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
-from dimts.xtts.checkpoint import load
 from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, find_base
 from dimts.xtts.extend_vocabulary import ExtendSettings, extend_vocabulary
 from dimts.xtts.gpt import MLP
+from dimts.xtts.load import load
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import SPECS
 from dimts.xtts.vocabulary import Vocabulary

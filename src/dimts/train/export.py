@@ -30,7 +30,9 @@ from dimts.train.metrics import EvaluatedSentence
 from dimts.train.runs import RunFolder
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
-from dimts.xtts.checkpoint import BUNDLE, Bundle, save_bundle, save_coqui
+from dimts.xtts.bundle_files import BUNDLE
+from dimts.xtts.checkpoint import Bundle, save_bundle
+from dimts.xtts.coqui_checkpoint import save_coqui
 from dimts.xtts.download import XTTS_V2, carry_licence
 from dimts.xtts.generate import GenerateSettings, generate
 from dimts.xtts.lora_checkpoint import save_adapter

@@ -24,7 +24,8 @@ from dimts.train.runs import RunFolder
 from dimts.train.settings import TrainSettings
 from dimts.train.snapshot import Checkpoints, load, load_weights
 from dimts.xtts import lora
-from dimts.xtts.checkpoint import BUNDLE, Bundle, save_bundle
+from dimts.xtts.bundle_files import BUNDLE
+from dimts.xtts.checkpoint import Bundle, save_bundle
 
 VOICES = "voices"
 

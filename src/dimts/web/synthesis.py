@@ -149,9 +149,10 @@ def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
 
     from dimts.base.errors import CheckpointError
     from dimts.train.snapshot import load as load_snapshot
-    from dimts.xtts import checkpoint
+    from dimts.xtts.checkpoint import save_bundle
+    from dimts.xtts.load import load
 
-    bundle = checkpoint.load(folder)
+    bundle = load(folder)
     run = project.runs / str(bundle.meta.get("run"))
     snapshot = load_snapshot(run / "checkpoints" / f"step-{step:06d}")
     own = dict(bundle.model.named_parameters())
@@ -162,7 +163,7 @@ def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
-    checkpoint.save_bundle(bundle, made)
+    save_bundle(bundle, made)
 
 
 def _note(project: Project, voice: str) -> dict[str, Any]:

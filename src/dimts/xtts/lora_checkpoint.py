@@ -19,7 +19,22 @@ from torch import Tensor
 
 from dimts.base.errors import CheckpointError
 from dimts.base.files import fingerprint, write_text
-from dimts.xtts import checkpoint, lora, weights
+from dimts.xtts import lora, weights
+from dimts.xtts.bundle_files import (
+    BUNDLE,
+    BUNDLE_FORMAT,
+    CONFIG,
+    VOCABULARY,
+    VOICES,
+    read_json,
+    replace_folder,
+    to_json,
+    vocabulary_arguments,
+    voice_file_names,
+    voice_path,
+)
+from dimts.xtts.checkpoint import Bundle, load_bundle, verify_bundle
+from dimts.xtts.coqui_checkpoint import load_coqui
 from dimts.xtts.download import XTTS_V2, find_base
 from dimts.xtts.spec import Spec
 from dimts.xtts.vocabulary import Vocabulary
@@ -30,7 +45,7 @@ _LEARNT = ("gpt.", "conditioning.")
 
 
 def save_adapter(
-    bundle: checkpoint.Bundle, folder: Path | str, settings: lora.LoraSettings, base: Path | str, learnt: Iterable[str]
+    bundle: Bundle, folder: Path | str, settings: lora.LoraSettings, base: Path | str, learnt: Iterable[str]
 ) -> None:
     """Write the adapters of the bundle's model, not merged yet, and its parameters named in `learnt`.
 
@@ -38,40 +53,41 @@ def save_adapter(
     """
     state = bundle.model.state_dict()
     extra = {name: state[name].clone() for name in learnt}
-    names = checkpoint._file_names(bundle.voices)
-    with checkpoint._folder_aside(folder) as target:
+    names = voice_file_names(bundle.voices)
+    with replace_folder(folder) as target:
         lora.save(bundle.model, target / ADAPTER, settings, extra)
-        bundle.vocabulary.save(target / checkpoint.VOCABULARY)
-        write_text(target / checkpoint.CONFIG, checkpoint._json(bundle.model.spec.to_coqui(bundle.config)))
+        bundle.vocabulary.save(target / VOCABULARY)
+        write_text(target / CONFIG, to_json(bundle.model.spec.to_coqui(bundle.config)))
         for name, file in names.items():
-            bundle.voices[name].save(target / checkpoint.VOICES / file)
+            bundle.voices[name].save(target / VOICES / file)
         note = {
-            "format": checkpoint.BUNDLE_FORMAT,
+            "format": BUNDLE_FORMAT,
             "spec": bundle.model.spec.as_dict(),
-            **checkpoint._note(bundle),
+            **bundle.note(),
             "voices": names,
             "base": {"folder": str(base), "sha256": _untouched(state, extra)},
             "sha256": {file.name: fingerprint(file) for file in sorted(target.iterdir()) if file.is_file()},
         }
-        write_text(target / checkpoint.BUNDLE, checkpoint._json(note))
+        write_text(target / BUNDLE, to_json(note))
 
 
 def load_adapter(
     folder: Path | str, *, base: Path | str | None = None, dvae: bool = False, dtype: torch.dtype | None = torch.float32
-) -> checkpoint.Bundle:
+) -> Bundle:
     """The base with what was learnt; `base` tells where it lies if it was moved.
 
     Raises CheckpointError when the base is not there or another one, or a file of the folder is damaged.
     """
     folder = Path(folder)
-    note: dict[str, Any] = checkpoint._read_json(folder / checkpoint.BUNDLE)
-    if wrong := checkpoint.verify_bundle(folder):
+    note: dict[str, Any] = read_json(folder / BUNDLE)
+    if wrong := verify_bundle(folder):
         raise CheckpointError("xtts.bundle_file_changed", path=folder / wrong[0])
     told = note["base"]["folder"]
     where = Path(base) if base else find_base() if told == XTTS_V2.name else Path(told)
     if not where.is_dir():
         raise CheckpointError("xtts.base_missing", folder=folder, base=where)
-    found = checkpoint.load(where, dvae=dvae, dtype=dtype)
+    load_base = load_bundle if (where / BUNDLE).is_file() else load_coqui
+    found = load_base(where, dvae=dvae, dtype=dtype)
     state: weights.State = dict(found.model.state_dict())
     spec = Spec.from_dict(note["spec"])
     with torch.no_grad():
@@ -84,11 +100,11 @@ def load_adapter(
                 parameter.data = parameter.data.clone()
         lora.swap(model, folder / ADAPTER)
         lora.merge(model, keep=False)
-    vocabulary = Vocabulary.load(folder / checkpoint.VOCABULARY, **checkpoint._known(note["vocabulary"]))
-    places = folder / checkpoint.VOICES
-    voices = {name: Voice.load(checkpoint._inside(places, file)) for name, file in note["voices"].items()}
-    config = checkpoint._read_json(folder / checkpoint.CONFIG)
-    return checkpoint.Bundle(model, vocabulary, note["front_end"], voices, note["meta"], config)
+    vocabulary = Vocabulary.load(folder / VOCABULARY, **vocabulary_arguments(note["vocabulary"]))
+    places = folder / VOICES
+    voices = {name: Voice.load(voice_path(places, file)) for name, file in note["voices"].items()}
+    config = read_json(folder / CONFIG)
+    return Bundle(model, vocabulary, note["front_end"], voices, note["meta"], config)
 
 
 def _extra(folder: Path) -> dict[str, Tensor]:
