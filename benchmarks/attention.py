@@ -20,7 +20,7 @@ def seconds(kind: Kind, rows: SequenceLayout, flat: torch.Tensor, repeats: int) 
     """Best of `repeats` passes forward and backward."""
     best = float("inf")
     for _ in range(repeats + 1):
-        x = rows.scatter(flat, rows.longest).detach().requires_grad_()
+        x = rows.unpack(flat, rows.max_length).detach().requires_grad_()
         if x.is_cuda:
             torch.cuda.synchronize()
         start = time.perf_counter()

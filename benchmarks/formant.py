@@ -66,9 +66,9 @@ def peer() -> Callable[[], float]:
 def main() -> None:
     speaker = Speaker.load("formant")
     wave = speaker.say(TEXT)
-    phrases = [phrase for phrase, _ in speaker.phrases(TEXT)]
+    phrases = [phrase for phrase, _ in speaker.text_phrases(TEXT)]
     other = peer()
-    sound = median(lambda: [list(speaker.engine.chunks(phrase, 0, None)) for phrase in phrases])
+    sound = median(lambda: [list(speaker.engine.stream(phrase, 0, None)) for phrase in phrases])
     result = {
         "speech_seconds": wave.seconds,
         "text_to_wave_times_real_time": wave.seconds / median(lambda: speaker.say(TEXT)),

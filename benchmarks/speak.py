@@ -143,7 +143,7 @@ def worker(folder: Path) -> None:
         chosen = GenerateSettings(max_codes=codes, seed=0, repetition_penalty=PENALTY)
         began, busy, first, first_cpu, samples = time.perf_counter(), time.process_time(), None, 0.0, 0
         steps: Iterator[DecodingStep] = timed(
-            "decode", generate(model.gpt, voice["latents"], job["ids"][:ids], chosen, watch=True)
+            "decode", generate(model.gpt, voice["latents"], job["ids"][:ids], chosen, record_attention=True)
         )
         latents: Iterator[Any] = (step.latent for step in steps)
         if cores:

@@ -33,10 +33,10 @@ class Overtrained:
     def __init__(self, speaker: Speaker, harm: float) -> None:
         self.speaker, self.harm, self.spoken = speaker, harm, 0
 
-    def perform(self, text: str, voice: Any = None) -> Iterator[SynthesisedPhrase]:
+    def phrases(self, text: str, voice: Any = None) -> Iterator[SynthesisedPhrase]:
         self.spoken += 1
         draw = np.random.default_rng(len(text))
-        for said in self.speaker.perform(text):
+        for said in self.speaker.phrases(text):
             wave = said.wave
             if self.harm:
                 wave = add_noise(wave, 24.0 - 18.0 * self.harm, draw)
@@ -51,8 +51,8 @@ class Short:
     def __init__(self, speaker: Speaker) -> None:
         self.speaker = speaker
 
-    def perform(self, text: str, voice: Any = None) -> Iterator[SynthesisedPhrase]:
-        for said in self.speaker.perform(text):
+    def phrases(self, text: str, voice: Any = None) -> Iterator[SynthesisedPhrase]:
+        for said in self.speaker.phrases(text):
             flat = [[phone.removesuffix(LONG) for phone in word.phones] for word in said.phrase.words]
             wave = self.speaker.engine._at(1.0).speak(flat, said.phrase.mark)  # type: ignore[attr-defined]
             yield replace(said, wave=wave)
@@ -69,7 +69,7 @@ def project(tmp_path: Path, speaker: Speaker) -> Project:
     home = Project.create(tmp_path / "abebe", "[project]\nname = 'abebe'\n")
     rows = []
     for number, text in enumerate(SENTENCES[-4:]):
-        said = next(iter(speaker.perform(text)))
+        said = next(iter(speaker.phrases(text)))
         said.wave.save(home.clips / f"{number}.wav")
         rows.append(
             Utterance(

@@ -76,7 +76,7 @@ def test_forward_and_backward(
     noted: Callable[[str, float, float], None],
 ) -> None:
     if reason := refusal(attention, model.device, torch.float32, model.spec.head_width):
-        pytest.skip(reason)
+        pytest.skip(str(reason))
     model.train(entry.startswith("train"))
     model.use_attention(attention)
     model.gpt.use_checkpointing(every)

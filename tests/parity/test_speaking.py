@@ -106,13 +106,13 @@ def test_joining_and_leaving_a_running_loop_disturbs_nobody(model: XTTS, latents
     texts = [ids, ids[:7], ids[:12], ids[3:9]]
     alone = [speak(model, latents, text, settings).codes.tolist() for text in texts]
     decoder, heard = Decoder(model.gpt, 3), {}
-    numbers = [decoder.join(latents, texts[0], settings)]
+    numbers = [decoder.add(latents, texts[0], settings)]
     for turn in range(500):
         if turn in (3, 5):
-            numbers.append(decoder.join(latents, texts[len(numbers)], settings))
+            numbers.append(decoder.add(latents, texts[len(numbers)], settings))
         if turn == 9:
-            decoder.leave(numbers[1])
-            numbers.append(decoder.join(latents, texts[3], settings))
+            decoder.remove(numbers[1])
+            numbers.append(decoder.add(latents, texts[3], settings))
         for step in decoder.step():
             heard.setdefault(step.row, []).append(step.code)
         if not len(decoder):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dimts.speak.degeneration import Fault, examine, running
+from dimts.speak.degeneration import Fault, find_faults, find_running_fault
 from dimts.speak.settings import PHONE_SECONDS
 
 torch = pytest.importorskip("torch")
@@ -81,9 +81,9 @@ class Driven:
         ids = [luck.randrange(4, 120) for _ in range(plan.ids)]
         settings = GenerateSettings(seed=seed, max_codes=len(codes), repetition_penalty=1.0)
         latents = torch.randn(1, 32, self.spec.width, generator=torch.Generator().manual_seed(seed)) * 0.1
-        said = collect(list(generate(self.model.gpt, latents, ids, settings, watch=True)), self.spec)
+        said = collect(list(generate(self.model.gpt, latents, ids, settings, record_attention=True)), self.spec)
         kept = said.codes[:-1] if said.stopped else said.codes
-        return kept.tolist(), monotonic_path(said.gazes), said.stopped
+        return kept.tolist(), monotonic_path(said.attention), said.stopped
 
 
 def well_spoken(luck: random.Random) -> tuple[int, Plan]:
@@ -159,16 +159,16 @@ def test_what_is_planted_is_found_and_what_is_good_is_left(driven: Driven, good:
         assert stopped
         assert codes == plan.codes
         paths += seen is not None
-        found["good"] += bool(examine(codes, phones, RATE, path=seen, stopped=stopped))
-        alone["good"] += bool(examine(codes, phones, RATE, stopped=stopped))
+        found["good"] += bool(find_faults(codes, phones, RATE, path=seen, stopped=stopped))
+        alone["good"] += bool(find_faults(codes, phones, RATE, stopped=stopped))
     for kind, expected in EXPECTED.items():
         for seed in range(bad_each):
             phones, plan = spoilt(kind, luck)
             codes, seen, stopped = driven.speak(plan, seed)
-            kinds = {fault.kind for fault in examine(codes, phones, RATE, path=seen, stopped=stopped)}
+            kinds = {fault.kind for fault in find_faults(codes, phones, RATE, path=seen, stopped=stopped)}
             found[kind] += bool(kinds)
             found[f"{kind}, by its name"] += expected in kinds
-            alone[kind] += bool(examine(codes, phones, RATE, stopped=stopped))
+            alone[kind] += bool(find_faults(codes, phones, RATE, stopped=stopped))
     bad = bad_each * len(EXPECTED)
     print(
         f"false alarms {found['good']}/{good}; found {dict(found)} of {bad_each} each; without attention {dict(alone)}"
@@ -184,9 +184,9 @@ def test_a_phrase_in_progress_is_judged_by_what_has_been_heard() -> None:
     """Too few codes are no fault before the end; a loop is one as soon as it can be told."""
     luck = random.Random(3)
     codes = [luck.randrange(250) for _ in range(12)]
-    assert running(codes, 40, RATE, None) is None
+    assert find_running_fault(codes, 40, RATE, None) is None
     pattern = [1, 2, 3, 4]
-    fault = running([*codes, *pattern * 5], 40, RATE, None)
+    fault = find_running_fault([*codes, *pattern * 5], 40, RATE, None)
     assert fault is not None
     assert fault.kind == "loop"
     assert fault.at == len(codes) + len(pattern)
@@ -198,14 +198,14 @@ def test_each_fault_is_told_in_words() -> None:
     ahead = [i / 30 for i in range(31)]
     again = [*ahead[:28], *ahead[5:14]]
     for kind, faults in {
-        "loop": examine(codes[:38], 20, RATE, path=again),
-        "tail": examine(codes, 20, RATE),
-        "cut": examine(codes[:20], 20, RATE, path=ahead[:15]),
-        "endless": examine(codes[:40], 20, RATE, stopped=False),
+        "loop": find_faults(codes[:38], 20, RATE, path=again),
+        "tail": find_faults(codes, 20, RATE),
+        "cut": find_faults(codes[:20], 20, RATE, path=ahead[:15]),
+        "endless": find_faults(codes[:40], 20, RATE, stopped=False),
     }.items():
         assert [fault.kind for fault in faults] == [kind]
         assert isinstance(faults[0], Fault)
         assert faults[0].reason.code.startswith("speak.fault_")
         assert faults[0].reason.text("am") != faults[0].reason.text("en")
-    assert examine(codes[:35], 20, RATE, path=ahead) == []
-    assert [fault.kind for fault in examine(codes[:12], 20, RATE)] == ["cut"]
+    assert find_faults(codes[:35], 20, RATE, path=ahead) == []
+    assert [fault.kind for fault in find_faults(codes[:12], 20, RATE)] == ["cut"]

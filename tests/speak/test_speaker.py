@@ -95,7 +95,7 @@ def test_the_formant_voice_loads_no_model_library() -> None:
 
 
 def test_pauses_stand_between_sentences_and_none_at_the_end(formant: Speaker) -> None:
-    said = list(formant.perform(TEXT))
+    said = list(formant.phrases(TEXT))
     assert [one.phrase.mark for one in said] == ["።", "?"]
     assert said[0].pause == pytest.approx(said[0].phrase.pause_seconds)
     assert said[0].pause > 0.2
@@ -135,7 +135,7 @@ def test_a_stream_begins_before_the_text_is_read_to_its_end(formant: Speaker) ->
 
 
 def test_times_lie_where_the_words_are(formant: Speaker) -> None:
-    said = list(formant.perform(TEXT))
+    said = list(formant.phrases(TEXT))
     words = [word for one in said for word in one.words]
     assert [word.word for word in words] == ["ሰላም", "ለዓለም", "እንዴት", "ናችሁ"]
     assert all(one.measured for one in said)
@@ -150,7 +150,7 @@ def test_times_lie_where_the_words_are(formant: Speaker) -> None:
 
 
 def test_rate_shortens_speech_and_pauses() -> None:
-    plain, fast = (list(Speaker.load("formant", SpeakSettings(rate=rate)).perform(TEXT)) for rate in (1.0, 1.5))
+    plain, fast = (list(Speaker.load("formant", SpeakSettings(rate=rate)).phrases(TEXT)) for rate in (1.0, 1.5))
     assert plain[0].wave.seconds / fast[0].wave.seconds == pytest.approx(1.5, rel=0.12)
     assert plain[0].pause / fast[0].pause == pytest.approx(1.5)
 
@@ -198,7 +198,7 @@ def test_a_text_with_something_to_say_is_said(text: str, formant: Speaker) -> No
 
 def test_recordings_are_nothing_for_the_formant_voice(formant: Speaker) -> None:
     with pytest.raises(SynthesisError, match="cannot learn"):
-        formant.listen("abebe.wav")
+        formant.clone("abebe.wav")
     with pytest.raises(SynthesisError, match="has no voice 'sara'"):
         formant.say(TEXT, "sara")
 
@@ -219,7 +219,7 @@ def test_settings_come_from_a_table() -> None:
 def test_a_lexicon_of_the_users_comes_first(tmp_path: Path, formant: Speaker) -> None:
     lexicon = tmp_path / "lexicon.tsv"
     lexicon.write_text("ሰላም\tʃ ə lː a m\n", encoding="utf-8")
-    said = next(Speaker.load("formant", lexicon=lexicon).perform("ሰላም"))
+    said = next(Speaker.load("formant", lexicon=lexicon).phrases("ሰላም"))
     assert [phone for phone, _, _ in said.words[0].phones] == ["ʃ", "ə", "lː", "a", "m"]
 
 
@@ -242,7 +242,7 @@ def test_the_same_seed_gives_the_same_samples(bundle: Path, model: Speaker) -> N
 
 
 def test_phrases_of_one_text_are_drawn_apart(model: Speaker) -> None:
-    said = list(model.perform("ሰላም ለዓለም። ሰላም ለዓለም።"))
+    said = list(model.phrases("ሰላም ለዓለም። ሰላም ለዓለም።"))
     assert not np.array_equal(said[0].wave.samples[:2000], said[1].wave.samples[:2000])
 
 
@@ -259,7 +259,7 @@ def test_no_phrase_runs_on_for_ever(bundle: Path) -> None:
     """Random weights hardly ever stop by themselves; each phrase has its limit, and what was done is told."""
     told: list[Progress] = []
     settings = SpeakSettings(retries=1, max_stretch=2.0)
-    said = list(Speaker.load(bundle, settings, device="cpu", on_progress=told.append).perform(TEXT))
+    said = list(Speaker.load(bundle, settings, device="cpu", on_progress=told.append).phrases(TEXT))
     for one in said:
         phones = sum(len(word.phones) for word in one.words)
         assert one.wave.seconds <= 2.0 * 0.085 * phones + 0.8 + 0.1
@@ -316,21 +316,21 @@ def test_weights_that_cannot_be_had_are_refused(bundle: Path, model: Speaker) ->
     with pytest.raises(ConfigError):
         from_table(SpeakSettings, {"weights": "int3"}, "speak")
     with pytest.raises(ConfigError, match="when a voice is loaded"):
-        model.using(weights="int8")
+        model.with_settings(weights="int8")
 
 
 def test_without_the_guard_only_the_limit_holds(bundle: Path) -> None:
     told: list[Progress] = []
     settings = SpeakSettings(retries=0, guard=False)
-    list(Speaker.load(bundle, settings, device="cpu", on_progress=told.append).perform("ሰላም ለዓለም።", "abebe"))
+    list(Speaker.load(bundle, settings, device="cpu", on_progress=told.append).phrases("ሰላም ለዓለም።", "abebe"))
     reason = Message("speak.fault_no_stop")
     assert [one.message for one in told] == [Message("speak.phrase_cut", phrase="ሰላም ለዓለም", reason=reason)]
 
 
 def test_phrases_decoded_together_are_those_decoded_one_by_one(bundle: Path, model: Speaker) -> None:
     text = "ሰላም ለዓለም። እንዴት ናችሁ? በጣም ጥሩ ነው። ዛሬ ፀሐይ ወጣች።"
-    alone = list(model.perform(text))
-    together = list(Speaker.load(bundle, SpeakSettings(retries=0, together=3), device="cpu").perform(text))
+    alone = list(model.phrases(text))
+    together = list(Speaker.load(bundle, SpeakSettings(retries=0, together=3), device="cpu").phrases(text))
     assert [said.phrase.written for said in together] == [said.phrase.written for said in alone]
     for one, other in zip(alone, together, strict=True):
         assert one.start == pytest.approx(other.start)
@@ -353,7 +353,7 @@ def test_voices_differ_by_name_and_by_recording(model: Speaker, tmp_path: Path) 
     abebe, sara = model.say("ሰላም", "abebe"), model.say("ሰላም", "sara")
     assert len(abebe.samples) != len(sara.samples) or not np.array_equal(abebe.samples, sara.samples)
     path = Speaker.load("formant").say(TEXT * 2).save(tmp_path / "reference.flac")
-    heard = model.listen(path)
+    heard = model.clone(path)
     assert heard.meta["source"] == "reference.flac"
     assert model.say("ሰላም", heard).seconds > 0.2
     with pytest.raises(SynthesisError, match="no voice 'abeb'") as caught:
@@ -363,14 +363,14 @@ def test_voices_differ_by_name_and_by_recording(model: Speaker, tmp_path: Path) 
 
 def test_recordings_that_cannot_be_used(model: Speaker, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="no such sound file"):
-        model.listen(tmp_path / "nowhere.wav")
+        model.clone(tmp_path / "nowhere.wav")
     empty = tmp_path / "empty.wav"
     empty.touch()
     with pytest.raises(AudioError, match="empty"):
-        model.listen(empty)
+        model.clone(empty)
     short = Wave.silence(0.1, RATE).save(tmp_path / "short.wav")
     with pytest.raises(AudioError, match="too short"):
-        model.listen(short)
+        model.clone(short)
 
 
 def test_a_long_breath_is_said_in_halves_that_the_model_can_hold(model: Speaker) -> None:
@@ -378,32 +378,32 @@ def test_a_long_breath_is_said_in_halves_that_the_model_can_hold(model: Speaker)
 
     word = Word("ሰላም", "ሰላም", ("s", "ə", "l", "a", "m"), "rules", 1.0)
     phrase = Phrase("ሰላም", "ሰላም", (word,) * 150, "።", 0.5)
-    parts = model.engine.parts(phrase, 3)  # type: ignore[attr-defined]
+    parts = model.engine.utterances(phrase, 3)  # type: ignore[attr-defined]
     assert sum(len(part.phrase.words) for part in parts) == 150
     assert len(parts) >= 2
     assert [part.phrase.mark for part in parts] == [""] * (len(parts) - 1) + ["።"]
-    assert [(part.number, part.place) for part in parts] == [(3, place) for place in range(len(parts))]
+    assert [(part.number, part.part) for part in parts] == [(3, place) for place in range(len(parts))]
     with pytest.raises(SynthesisError, match="too long"):
-        model.engine.parts(replace(phrase, words=(replace(word, phones=("a",) * 5000),)), 0)  # type: ignore[attr-defined]
+        model.engine.utterances(replace(phrase, words=(replace(word, phones=("a",) * 5000),)), 0)  # type: ignore[attr-defined]
 
 
 def test_other_settings_share_the_model(bundle: Path, model: Speaker, formant: Speaker) -> None:
-    other = model.using(seed=1, rate=1.25)
+    other = model.with_settings(seed=1, rate=1.25)
     assert other.engine.model is model.engine.model  # type: ignore[attr-defined]
     settings = SpeakSettings(retries=0, seed=1, rate=1.25)
     np.testing.assert_array_equal(
         other.say(TEXT).samples, Speaker.load(bundle, settings, device="cpu").say(TEXT).samples
     )
     assert model.settings.seed == 0
-    fast = formant.using(rate=1.5).say(TEXT)
+    fast = formant.with_settings(rate=1.5).say(TEXT)
     np.testing.assert_array_equal(fast.samples, Speaker.load("formant", SpeakSettings(rate=1.5)).say(TEXT).samples)
     with pytest.raises(ConfigError):
-        formant.using(rate=9.0)
+        formant.with_settings(rate=9.0)
 
 
 def test_estimated_times_fill_the_audible_part(formant: Speaker) -> None:
     """The estimate is held against what the formant voice measures."""
-    said = next(formant.perform("ሰላም ለዓለም።"))
+    said = next(formant.phrases("ሰላም ለዓለም።"))
     padded = join([Wave.silence(0.4, RATE), said.wave, Wave.silence(0.3, RATE)])
     times = estimate_times(said.phrase, padded)
     assert times[0][0][0] == pytest.approx(0.4, abs=0.06)
@@ -414,7 +414,7 @@ def test_estimated_times_fill_the_audible_part(formant: Speaker) -> None:
 
 
 def test_a_models_times_are_marked_as_estimates(model: Speaker) -> None:
-    said = next(model.perform("ሰላም ለዓለም።"))
+    said = next(model.phrases("ሰላም ለዓለም።"))
     assert not said.measured
     assert said.words[-1].end <= said.wave.seconds + 1e-6
 

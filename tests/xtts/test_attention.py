@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dimts.base.errors import ConfigError, MissingExtra
-from dimts.base.plugins import has
+from dimts.base.errors import ConfigError
+from dimts.xtts import attention
 from dimts.xtts.attention import KINDS, SequenceLayout, attend, attend_cached, refusal
+from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.model import XTTS, Examples
+from dimts.xtts.spec import SPECS
 
 HEADS, WIDTH = 2, 8
 lengths_strategy = st.lists(st.integers(1, 9), min_size=1, max_size=4)
@@ -21,7 +26,7 @@ lengths_strategy = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 def device_for(kind: Any) -> torch.device:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if reason := refusal(kind, device, torch.float16 if kind == "flash" else torch.float32, WIDTH):
-        pytest.skip(reason)
+        pytest.skip(str(reason))
     return device
 
 
@@ -38,7 +43,7 @@ def by_hand(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
 
 
 def rows_of(x: Tensor, rows: SequenceLayout) -> list[Tensor]:
-    return list(torch.split(rows.gather(x), list(rows.lengths)))
+    return list(torch.split(rows.pack(x), list(rows.lengths)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,7 +57,7 @@ def test_padded_and_packed_follow_the_contract(kind: Any, causal: bool, lengths:
     padded = SequenceLayout(tuple(lengths), packed=False, causal=causal)
     flat = [torch.randn(packed.total, HEADS, WIDTH, generator=generator).to(device) for _ in range(3)]
     for rows in (packed, padded):
-        q, k, v = (rows.scatter(x, rows.longest) for x in flat)
+        q, k, v = (rows.unpack(x, rows.max_length) for x in flat)
         found = rows_of(attend(kind, q, k, v, rows), rows)
         parts = zip(*(torch.split(x, lengths) for x in flat), strict=True)
         for mine, (a, b, c) in zip(found, parts, strict=True):
@@ -84,8 +89,8 @@ def test_gradients_equal_those_of_eager(kind: Any) -> None:
     for one, rows in (("eager", SequenceLayout((4, 7), packed=False)), (kind, SequenceLayout((4, 7), packed=True))):
         generator = torch.Generator().manual_seed(3)
         flat = torch.randn(11, HEADS, WIDTH, generator=generator).to(device).requires_grad_()
-        x = rows.scatter(flat, rows.longest)
-        (rows.gather(attend(one, x, x, x, rows)) ** 2).sum().backward()  # type: ignore[arg-type]
+        x = rows.unpack(flat, rows.max_length)
+        (rows.pack(attend(one, x, x, x, rows)) ** 2).sum().backward()  # type: ignore[arg-type]
         found.append(flat.grad)
     assert found[0] is not None
     assert found[1] is not None
@@ -113,16 +118,185 @@ def test_a_cached_query_sees_its_own_rows_keys_only() -> None:
 
 def test_refusals_name_the_reason() -> None:
     cpu = torch.device("cpu")
-    assert refusal("sdpa", cpu, torch.float32, 64) == ""
-    assert "CUDA" in refusal("flash", cpu, torch.bfloat16, 64)
-    assert "CUDA" in refusal("xformers", cpu, torch.bfloat16, 64)
+    assert refusal("sdpa", cpu, torch.float32, 64) is None
+    for kind in ("flash", "xformers"):
+        reason = refusal(kind, cpu, torch.bfloat16, 64)
+        assert reason is not None
+        assert reason.code == "xtts.kernel_needs_cuda"
 
 
-def test_unknown_kinds_and_missing_libraries_are_errors() -> None:
+def test_an_unknown_kind_is_an_error() -> None:
     x = torch.zeros(1, 2, 1, 8)
-    with pytest.raises(ConfigError, match="unknown attention 'flesh'"):
+    with pytest.raises(ConfigError) as caught:
         attend("flesh", x, x, x, None)  # type: ignore[arg-type]
-    for kind, library in (("flash", "flash_attn"), ("xformers", "xformers")):
-        if not has(library):
-            with pytest.raises(MissingExtra, match=library):
-                attend(kind, x, x, x, None)  # type: ignore[arg-type]
+    assert caught.value.code == "xtts.unknown_attention"
+
+
+@pytest.mark.parametrize("kind", ["flash", "xformers"])
+def test_what_a_kernel_refuses_goes_to_sdpa(kind: Any) -> None:
+    """On a processor, and in float32 or with odd heads on a card, a model trained with a kernel still speaks."""
+    generator = torch.Generator().manual_seed(1)
+    layout = SequenceLayout((3, 5), packed=True)
+    x = torch.randn(1, 8, HEADS, WIDTH, generator=generator)
+    assert torch.equal(attend(kind, x, x, x, layout), attend("sdpa", x, x, x, layout))
+
+
+def test_keys_of_other_lengths() -> None:
+    """Row b of the queries sees row b of the keys, whatever their lengths."""
+    generator = torch.Generator().manual_seed(2)
+    asked = SequenceLayout((2, 2, 2), packed=True, causal=False)
+    keys = SequenceLayout((5, 3, 7), packed=True, causal=False)
+    q = torch.randn(asked.total, HEADS, WIDTH, generator=generator)
+    k, v = (torch.randn(keys.total, HEADS, WIDTH, generator=generator) for _ in range(2))
+    for kind in ("eager", "sdpa"):
+        found = attend(kind, q[None], k[None], v[None], asked, keys=keys)  # type: ignore[arg-type]
+        parts = zip(q.split(2), k.split(keys.lengths), v.split(keys.lengths), found[0].split(2), strict=True)
+        for a, b, c, out in parts:
+            assert torch.allclose(out.double(), by_hand(a, b, c, causal=False), atol=1e-5)
+
+
+# Stand-ins with the refusals of the real kernels, so that calls are checked where there is no card
+
+
+def _checked(q: Tensor, k: Tensor, v: Tensor) -> None:
+    for t in (q, k, v):
+        if t.dtype not in (torch.float16, torch.bfloat16):
+            raise RuntimeError("FlashAttention only support fp16 and bf16 data type")
+        if t.stride(-1) != 1:
+            raise RuntimeError("Input tensor must have contiguous last dimension")
+        if t.dim() != 3 or t.shape[-1] % 8 or t.shape[-1] > 256:
+            raise RuntimeError("expected [tokens, heads, width], width a multiple of 8 up to 256")
+    if not q.dtype == k.dtype == v.dtype:
+        raise RuntimeError("query and key must have the same dtype")
+
+
+def _rows(q: Tensor, k: Tensor, v: Tensor, ends_q: Tensor, ends_k: Tensor, sizes: tuple[int, int], causal: bool) -> Any:
+    _checked(q, k, v)
+    for ends, total, size in ((ends_q, len(q), sizes[0]), (ends_k, len(k), sizes[1])):
+        bounds = ends.tolist()
+        if ends.dtype != torch.int32 or not ends.is_contiguous():
+            raise RuntimeError("cu_seqlens must have dtype int32 and be contiguous")
+        if bounds[0] or bounds != sorted(bounds) or bounds[-1] != total or max(ends.diff().tolist()) != size:
+            raise RuntimeError("cu_seqlens do not fit")
+    out = []
+    for a, b, c, d in zip(
+        ends_q.tolist()[:-1], ends_q.tolist()[1:], ends_k.tolist()[:-1], ends_k.tolist()[1:], strict=True
+    ):
+        row = (q[a:b], k[c:d], v[c:d])
+        x = torch.nn.functional.scaled_dot_product_attention(
+            *(t.float().transpose(0, 1)[None] for t in row), is_causal=causal
+        )
+        out.append(x[0].transpose(0, 1).to(q.dtype))
+    return torch.cat(out)
+
+
+class FakeVarlen(ModuleType):
+    calls = 0
+
+    def varlen_attn(
+        self, query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, max_q: int, max_k: int, *,
+        window_size: tuple[int, int] = (-1, -1),
+    ) -> Tensor:  # fmt: skip
+        FakeVarlen.calls += 1
+        assert window_size in ((-1, -1), (-1, 0))
+        out: Tensor = _rows(query, key, value, cu_seq_q, cu_seq_k, (max_q, max_k), window_size == (-1, 0))
+        return out
+
+
+class FakeFlash(ModuleType):
+    calls = 0
+
+    def flash_attn_varlen_func(
+        self, q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int,
+        max_seqlen_k: int, dropout_p: float = 0.0, causal: bool = False,
+    ) -> Tensor:  # fmt: skip
+        FakeFlash.calls += 1
+        assert 0 <= dropout_p < 1
+        out: Tensor = _rows(q, k, v, cu_seqlens_q, cu_seqlens_k, (max_seqlen_q, max_seqlen_k), causal)
+        return out
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of a card on this processor: torch's variable-length attention and flash-attn, as stand-ins."""
+    monkeypatch.setattr(attention, "KERNEL_DEVICES", frozenset({"cpu"}))
+    monkeypatch.setattr(attention, "_installed", lambda library: library != "xformers")
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", FakeVarlen("varlen"))
+    monkeypatch.setitem(sys.modules, "flash_attn", FakeFlash("flash_attn"))
+    FakeVarlen.calls = FakeFlash.calls = 0
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_flash_is_torchs_own_kernel_first(packed: bool, causal: bool, dtype: torch.dtype) -> None:
+    layout = SequenceLayout((4, 1, 6), packed=packed, causal=causal)
+    generator = torch.Generator().manual_seed(3)
+    flat = [torch.randn(layout.total, HEADS, WIDTH, generator=generator).to(dtype) for _ in range(3)]
+    q, k, v = (layout.unpack(x, layout.max_length) for x in flat)
+    found = layout.pack(attend("flash", q, k, v, layout))
+    wanted = layout.pack(attend("eager", q.float(), k.float(), v.float(), layout))
+    assert torch.allclose(found.float(), wanted, atol=0.03)
+    assert (FakeVarlen.calls, FakeFlash.calls) == (1, 0)
+    attend("flash", q, k, v, layout, dropout=0.1)
+    assert (FakeVarlen.calls, FakeFlash.calls) == (1, 1), "torch's kernel has no dropout"
+
+
+@pytest.mark.usefixtures("card")
+def test_flash_without_a_layout_and_packed_sdpa_are_one_call() -> None:
+    x = torch.randn(2, 5, HEADS, WIDTH).to(torch.bfloat16)
+    y = torch.randn(2, 9, HEADS, WIDTH).to(torch.bfloat16)
+    found = attend("flash", x, y, y, None)
+    assert torch.allclose(found.float(), attend("eager", x.float(), y.float(), y.float(), None), atol=0.03)
+    packed = SequenceLayout((4, 3, 3), packed=True)
+    z = torch.randn(1, 10, HEADS, WIDTH).to(torch.bfloat16)
+    attend("sdpa", z, z, z, packed)
+    assert FakeVarlen.calls == 2, "no loop over rows"
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kernel_never_gets_what_it_refuses(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32, mixed types and odd heads go to sdpa whatever was asked for."""
+    if kind == "xformers":
+        monkeypatch.setitem(sys.modules, "xformers.ops", None)  # importing it would be an error
+        monkeypatch.setattr(attention, "KERNEL_DEVICES", frozenset({"cuda"}))
+    layout = SequenceLayout((3, 4), packed=True)
+    for dtype, width in ((torch.float32, 8), (torch.float64, 8), (torch.bfloat16, 12)):
+        x = torch.randn(1, 7, HEADS, width).to(dtype)
+        assert attend(kind, x, x, x, layout).dtype == dtype
+    assert FakeVarlen.calls == FakeFlash.calls == 0
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("kind", ["flash", "sdpa"])
+def test_a_model_trains_codes_and_speaks_with_a_cards_kernels(kind: Any) -> None:
+    """Under autocast the trunk runs the kernel; conditioning outside of autocast and speaking run too."""
+    model = XTTS.build(SPECS["tiny"], 1)
+    model.use_attention(kind)
+    model.gpt.use_dropout(0.1, 0.0)
+    examples = made_examples()
+    with torch.autocast("cpu", torch.bfloat16):
+        model.train()(examples).total.backward()
+    assert FakeVarlen.calls > 0
+    made = FakeVarlen.calls
+    assert examples.mel is not None
+    latents = model.eval().conditioning(examples.mel)
+    steps = list(generate(model.gpt, latents[:1], [5, 6, 7], GenerateSettings(seed=1, max_codes=4)))
+    assert len(steps) > 0
+    assert FakeVarlen.calls == made, "float32 is not for this kernel"
+    half = model.to(torch.bfloat16)
+    assert list(generate(half.gpt, latents[:1], [5, 6, 7], GenerateSettings(seed=1, max_codes=4)))
+
+
+def made_examples() -> Examples:
+    generator = torch.Generator().manual_seed(4)
+    return Examples(
+        torch.randint(4, 100, (2, 9), generator=generator),
+        [9, 6],
+        torch.randint(0, 250, (2, 12), generator=generator),
+        [12, 8],
+        mel=torch.randn(2, 80, 40, generator=generator),
+        mel_lengths=[40, 31],
+    )

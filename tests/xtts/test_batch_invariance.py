@@ -18,7 +18,7 @@ SLOTS = 8
 
 def spoken(model: XTTS, rows: int, jobs: list[tuple[Tensor, list[int], int]], at_once: int) -> list[list[int]]:
     """Codes and latents' bits of each job, joined when there is room, in one loop of `at_once` sentences."""
-    decoder = Decoder(model.gpt, at_once, least_rows=rows)
+    decoder = Decoder(model.gpt, at_once, min_rows=rows)
     waiting = list(enumerate(jobs))
     names: dict[int, int] = {}
     out: list[list[int]] = [[] for _ in jobs]
@@ -26,7 +26,7 @@ def spoken(model: XTTS, rows: int, jobs: list[tuple[Tensor, list[int], int]], at
         while waiting and len(decoder) < at_once:
             place, (latents, ids, seed) = waiting.pop(0)
             settings = GenerateSettings(seed=seed, max_codes=10 + 7 * (seed % 5), temperature=1.3, top_k=0, top_p=1.0)
-            names[decoder.join(latents, ids, settings)] = place
+            names[decoder.add(latents, ids, settings)] = place
         for step in decoder.step():
             out[names[step.row]] += [step.code, *step.latent.view(torch.int32).tolist()]
     return out

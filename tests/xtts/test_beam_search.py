@@ -44,10 +44,10 @@ def log_probabilities(gpt: GPT, latents: Tensor, codes: tuple[int, ...]) -> list
 
     cache = KVCache(SPEC, 1, 64, gpt.text_embedding.weight)
     with torch.no_grad():
-        state = gpt.begin(latents, IDS, cache, 0)
+        state = gpt.prefill(latents, IDS, cache, 0)
         for place, code in enumerate(codes, start=1):
             found.append(float(gpt.mel_head(state).log_softmax(-1)[0, code]))
-            state = gpt.step(torch.tensor([code]), torch.tensor([place]), cache)
+            state = gpt.decode(torch.tensor([code]), torch.tensor([place]), cache)
     return found
 
 

@@ -313,10 +313,7 @@ def test_numbers_may_stay_as_stored(dtype: torch.dtype, bundle: Bundle, tmp_path
     weights.write_safetensors(tmp_path / "half.safetensors", state)
     kept = load(tmp_path / "a", weights_file=tmp_path / "half.safetensors", dtype=None, dvae=False)
     assert kept.model.mel_stats.dtype == dtype
-    assert (
-        load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype
-        == torch.float32
-    )
+    assert load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype == torch.float32
 
 
 def test_building_for_given_weights_does_not_wake_the_compiler() -> None:

@@ -28,7 +28,8 @@ WIDE = GenerateSettings(seed=3, max_codes=25, temperature=1.3, top_k=0, top_p=1.
 def said(model: XTTS, count: int, settings: GenerateSettings = WIDE) -> list[GeneratedSentence]:
     noise = torch.Generator().manual_seed(9)
     voices = [torch.randn(1, 32, model.spec.width, generator=noise) for _ in range(count)]
-    return generate_all(model.gpt, voices, [[7, 8, 9, 10][: 4 - n % 3] for n in range(count)], settings, watch=True)
+    texts = [[7, 8, 9, 10][: 4 - n % 3] for n in range(count)]
+    return generate_all(model.gpt, voices, texts, settings, record_attention=True)
 
 
 @pytest.mark.parametrize("kept", ["float32", "int8"])
@@ -39,12 +40,12 @@ def test_they_say_what_torch_says(model: XTTS, kept: str, count: int) -> None:
     wanted = said(model, count)
     cpu_decoder.compile_decoder(model.gpt)
     found = said(model, count)
-    assert model.gpt.fused is not None
-    assert model.gpt.fused.steps > 0
+    assert model.gpt.compiled is not None
+    assert model.gpt.compiled.steps > 0
     for before, after in zip(wanted, found, strict=True):
         assert torch.equal(before.codes, after.codes)
         torch.testing.assert_close(after.latents, before.latents, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(torch.stack(after.gazes), torch.stack(before.gazes), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(torch.stack(after.attention), torch.stack(before.attention), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kept", ["float32", "int8"])
@@ -62,7 +63,7 @@ def test_neighbours_change_no_bit(model: XTTS, kept: str) -> None:
         decoder = Decoder(model.gpt, slots)
         latents, ids, seed = job
         chosen = GenerateSettings(seed=seed, max_codes=10 + 7 * (seed % 5), temperature=1.3, top_k=0, top_p=1.0)
-        decoder.join(latents, ids, chosen)
+        decoder.add(latents, ids, chosen)
         out: list[int] = []
         while len(decoder):
             for step in decoder.step():
@@ -70,8 +71,8 @@ def test_neighbours_change_no_bit(model: XTTS, kept: str) -> None:
         return out
 
     assert together == [alone(job) for job in jobs]
-    assert model.gpt.fused is not None
-    assert model.gpt.fused.steps > 0
+    assert model.gpt.compiled is not None
+    assert model.gpt.compiled.steps > 0
 
 
 def test_threads_change_no_bit(model: XTTS) -> None:
@@ -87,16 +88,16 @@ def test_threads_change_no_bit(model: XTTS) -> None:
 
 STARTED = """
 import torch
-from dimts.xtts import fused
+from dimts.xtts import cpu_decoder
 from dimts.xtts.generate import GenerateSettings, generate
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import SPECS
 
 torch.set_num_threads(1)
 model = XTTS.build(SPECS["tiny"], 1, dvae=False)
-fused.fuse(model.gpt)
+cpu_decoder.compile_decoder(model.gpt)
 list(generate(model.gpt, torch.zeros(1, 32, model.spec.width), [7, 8], GenerateSettings(seed=1, max_codes=2)))
-print(torch.get_num_threads(), model.gpt.fused.steps)
+print(torch.get_num_threads(), model.gpt.compiled.steps)
 """
 
 
@@ -127,15 +128,15 @@ def test_a_damaged_model_is_noticed(model: XTTS) -> None:
 
 def test_the_setting_takes_effect(model: XTTS, monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
-    assert prepare_for_inference(quantise(model, "weight"), "float32", "torch").gpt.fused is None
-    assert prepare_for_inference(model, "int8", "torch").gpt.fused is None
-    assert prepare_for_inference(model, "int8", "auto").gpt.fused is not None
+    assert prepare_for_inference(quantise(model, "weight"), "float32", "torch").gpt.compiled is None
+    assert prepare_for_inference(model, "int8", "torch").gpt.compiled is None
+    assert prepare_for_inference(model, "int8", "auto").gpt.compiled is not None
     with monkeypatch.context() as patch:
         patch.setattr(cpu_decoder, "has", lambda _: False)
         plain = prepare_for_inference(model, "float32", "auto", lambda progress: notes.append(progress.message))
-    assert plain.gpt.fused is None
+    assert plain.gpt.compiled is None
     assert "pip install 'dimts[fast]'" in notes[0]
-    assert prepare_for_inference(model, "float32", "compiled").gpt.fused is not None
+    assert prepare_for_inference(model, "float32", "compiled").gpt.compiled is not None
 
 
 def test_what_cannot_be_compiled_is_refused(model: XTTS, monkeypatch: pytest.MonkeyPatch) -> None:

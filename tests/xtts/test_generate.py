@@ -64,7 +64,7 @@ def test_seeds_decide_and_rows_draw_alone(model: XTTS, latents: Tensor) -> None:
 def test_the_cache_is_allocated_once(model: XTTS, latents: Tensor) -> None:
     decoder = Decoder(model.gpt, 2)
     where = decoder.cache.keys.data_ptr()
-    decoder.join(latents, [5, 6], replace(GREEDY, max_codes=10))
+    decoder.add(latents, [5, 6], replace(GREEDY, max_codes=10))
     while len(decoder):
         decoder.step()
     assert decoder.cache.keys.data_ptr() == where
@@ -84,11 +84,11 @@ def test_limits_and_the_last_step(model: XTTS, latents: Tensor) -> None:
 
 def test_a_full_or_foreign_loop_is_an_error(model: XTTS, latents: Tensor) -> None:
     decoder = Decoder(model.gpt, 1)
-    decoder.join(latents, [5], GREEDY)
+    decoder.add(latents, [5], GREEDY)
     with pytest.raises(SynthesisError, match="all 1 slots"):
-        decoder.join(latents, [5], GREEDY)
-    decoder.leave(77)
-    decoder.leave(0)
+        decoder.add(latents, [5], GREEDY)
+    decoder.remove(77)
+    decoder.remove(0)
     assert len(decoder) == 0
     assert decoder.step() == []
     with pytest.raises(SynthesisError, match="1 to 60"):
@@ -96,7 +96,7 @@ def test_a_full_or_foreign_loop_is_an_error(model: XTTS, latents: Tensor) -> Non
     with pytest.raises(SynthesisError, match="1 to 60"):
         list(generate(model.gpt, latents, [], GREEDY))
     with pytest.raises(SynthesisError, match="the cache holds"):
-        Decoder(model.gpt, 1, capacity=50).join(latents, [5], GREEDY)
+        Decoder(model.gpt, 1, capacity=50).add(latents, [5], GREEDY)
 
 
 def test_answers_that_are_no_numbers_are_an_error() -> None:

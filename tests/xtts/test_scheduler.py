@@ -46,8 +46,8 @@ def latents(model: XTTS) -> Tensor:
 
 
 def empty(loop: DecodingScheduler) -> None:
-    """Wait until nobody speaks any more: a sentence of another guest goes through the whole loop."""
-    list(loop.guest().say(torch.zeros(1, 32, loop._gpt.spec.width), [5], replace(DRAWN, seed=0, max_codes=1)))
+    """Wait until nobody speaks any more: a sentence of another session goes through the whole loop."""
+    list(loop.session().generate(torch.zeros(1, 32, loop._gpt.spec.width), [5], replace(DRAWN, seed=0, max_codes=1)))
     assert loop.speaking == 0
     assert loop.waiting == 0
 
@@ -60,7 +60,7 @@ def test_each_thread_hears_its_own_sentence_as_if_alone(loop: DecodingScheduler,
     jobs = [([5 + n % 7] * (1 + 5 * n % 23), replace(DRAWN, seed=n, max_codes=20 + n)) for n in range(24)]
 
     def say(job: tuple[list[int], GenerateSettings]) -> tuple[list[int], Tensor]:
-        return said(list(loop.guest().say(latents, *job)))
+        return said(list(loop.session().generate(latents, *job)))
 
     alone = [say(job) for job in jobs]
     with ThreadPoolExecutor(12) as pool:
@@ -69,68 +69,68 @@ def test_each_thread_hears_its_own_sentence_as_if_alone(loop: DecodingScheduler,
         assert codes == codes_alone
         if loop.repeatable:
             assert torch.equal(states, states_alone)
-    whole = loop.guest().say_all([latents] * 24, [ids for ids, _ in jobs], [settings for _, settings in jobs])
+    whole = loop.session().generate_all([latents] * 24, [ids for ids, _ in jobs], [settings for _, settings in jobs])
     assert [sentence.codes.tolist() for sentence in whole] == [codes for codes, _ in alone]
 
 
 def test_whoever_leaves_frees_the_slot(loop: DecodingScheduler, latents: Tensor) -> None:
-    guests = [loop.guest() for _ in range(loop.slots)]
-    running = [guest.say(latents, [5, 6], replace(ENDLESS, seed=n)) for n, guest in enumerate(guests)]
+    sessions = [loop.session() for _ in range(loop.slots)]
+    running = [session.generate(latents, [5, 6], replace(ENDLESS, seed=n)) for n, session in enumerate(sessions)]
     for steps in running:
         next(steps)
     assert loop.speaking == loop.slots
-    waiting = loop.guest()
+    waiting = loop.session()
     with ThreadPoolExecutor(1) as pool:
-        heard = pool.submit(lambda: len(list(waiting.say(latents, [7], replace(DRAWN, seed=1)))))
-        guests[0].leave()
+        heard = pool.submit(lambda: len(list(waiting.generate(latents, [7], replace(DRAWN, seed=1)))))
+        sessions[0].leave()
         assert heard.result(60) == 40
     with pytest.raises(Cancelled):
         list(running[0])
     running[1].close()  # the other way to leave: to stop listening
-    guests[2].leave()
-    guests[3].leave()
+    sessions[2].leave()
+    sessions[3].leave()
     empty(loop)
 
 
 def test_one_who_waits_may_leave_too(loop: DecodingScheduler, latents: Tensor) -> None:
-    guests = [loop.guest() for _ in range(loop.slots)]
-    for guest in guests:
-        next(guest.say(latents, [5], ENDLESS)) if False else None
-    held = [guest.say(latents, [5], replace(ENDLESS, seed=0)) for guest in guests]
+    sessions = [loop.session() for _ in range(loop.slots)]
+    for session in sessions:
+        next(session.generate(latents, [5], ENDLESS)) if False else None
+    held = [session.generate(latents, [5], replace(ENDLESS, seed=0)) for session in sessions]
     for steps in held:
         next(steps)
-    late, begun = loop.guest(), threading.Event()
+    late, begun = loop.session(), threading.Event()
 
     def wait() -> None:
         begun.set()
         with pytest.raises(Cancelled):
-            list(late.say(latents, [5], ENDLESS))
+            list(late.generate(latents, [5], ENDLESS))
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(wait)
         begun.wait()
-        late.leave()
+        late.cancel()
         done.result(60)
-    for guest in guests:
-        guest.leave()
+    for session in sessions:
+        session.cancel()
     empty(loop)
 
 
 def test_the_last_sentence_is_said_to_its_end_and_no_other_begins(loop: DecodingScheduler, latents: Tensor) -> None:
-    guest = loop.guest()
-    steps = guest.say(latents, [5, 6], replace(DRAWN, seed=3))
+    session = loop.session()
+    steps = session.generate(latents, [5, 6], replace(DRAWN, seed=3))
     first = next(steps)
-    guest.last()
+    session.finish()
     assert len([first, *steps]) == 40
     with pytest.raises(Cancelled):
-        next(guest.say(latents, [5, 6], DRAWN))
+        next(session.generate(latents, [5, 6], DRAWN))
 
 
 def test_an_error_is_told_to_whom_it_belongs(loop: DecodingScheduler, latents: Tensor, model: XTTS) -> None:
     with pytest.raises(SynthesisError, match="1 to 60"):
-        list(loop.guest().say(latents, [5] * 61, DRAWN))
+        list(loop.session().generate(latents, [5] * 61, DRAWN))
     broken = model.gpt.mel_head.bias.detach().clone()
-    running = loop.guest().say(latents, [5], replace(ENDLESS, seed=0))
+    running = loop.session().generate(latents, [5], replace(ENDLESS, seed=0))
     next(running)
     with torch.no_grad():
         model.gpt.mel_head.bias.fill_(float("nan"))
@@ -138,15 +138,15 @@ def test_an_error_is_told_to_whom_it_belongs(loop: DecodingScheduler, latents: T
         list(running)
     with torch.no_grad():
         model.gpt.mel_head.bias.copy_(broken)
-    assert len(list(loop.guest().say(latents, [5], replace(DRAWN, seed=0)))) == 40, "and the loop goes on"
+    assert len(list(loop.session().generate(latents, [5], replace(DRAWN, seed=0)))) == 40, "and the loop goes on"
 
 
 def test_at_its_end_nobody_waits_for_ever(model: XTTS, latents: Tensor) -> None:
     loop = DecodingScheduler(model.gpt, 2)
-    running = loop.guest().say(latents, [5], replace(ENDLESS, seed=0))
+    running = loop.session().generate(latents, [5], replace(ENDLESS, seed=0))
     next(running)
     loop.close()
     with pytest.raises(Cancelled):
         list(running)
     with pytest.raises(Cancelled):
-        list(loop.guest().say(latents, [5], DRAWN))
+        list(loop.session().generate(latents, [5], DRAWN))

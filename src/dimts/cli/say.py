@@ -214,7 +214,7 @@ def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timi
     marks: list[Mark] = []
     seconds = 0.0
     with writing(out, RATE) as file:
-        for phrase in _watched(speaker.perform(text, voice), text):
+        for phrase in _watched(speaker.phrases(text, voice), text):
             seconds += _put(file, phrase)
             marks += _marks(phrase)
     show(Message("cli.sound_written", path=out, seconds=seconds, voice=speaker.engine.name))
@@ -380,7 +380,7 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
             else:
                 try:
                     with writing(folder / name, RATE) as file:
-                        seconds = sum(_put(file, phrase) for phrase in speaker.perform(paragraph, voice))
+                        seconds = sum(_put(file, phrase) for phrase in speaker.phrases(paragraph, voice))
                     row = {"file": name, "text": paragraph, "seconds": round(seconds, 3), "key": key}
                     try:
                         with index.open("a", encoding="utf-8") as lines:

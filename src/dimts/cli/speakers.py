@@ -171,6 +171,6 @@ def _one_voice(speaker: Speaker, name: str) -> Voice:
 
         return Voice.load(path)
     if path.exists():
-        return speaker.listen(path)
+        return speaker.clone(path)
     known = nearest(name, speaker.voices) if speaker.voices else Message("cli.name_a_recording")
     raise SynthesisError("cli.no_voice_no_file", engine=speaker.engine.name, name=name, nearest=known)

@@ -49,7 +49,7 @@ class SpokenPhrase(Protocol):
 class SentenceSpeaker(Protocol):
     """Whatever speaks; `dimts.speak.Speaker` is one."""
 
-    def perform(self, text: str, voice: Any = None) -> Iterable[SpokenPhrase]:
+    def phrases(self, text: str, voice: Any = None) -> Iterable[SpokenPhrase]:
         """The phrases of a text, spoken."""
 
 
@@ -155,7 +155,7 @@ def speak_sentences(speaker: SentenceSpeaker, text: str, voice: Any = None) -> S
     pieces: list[Wave] = []
     words: list[tuple[str, ...]] = []
     by: list[str] = []
-    for said in speaker.perform(text, voice):
+    for said in speaker.phrases(text, voice):
         pieces += [said.wave, Wave.silence(said.pause, said.wave.rate)]
         spoken = [word for word in said.phrase.words if word.phones]
         words += [word.phones for word in spoken]
@@ -170,7 +170,7 @@ def sentence_speaker(
 ) -> Callable[[str], list[tuple[Wave, list[tuple[str, ...]]]]]:
     """A speaker as `pairs.try_pairs` wants it: each phrase as its wave and the phones of its words."""
     return lambda text: [
-        (said.wave, [word.phones for word in said.phrase.words if word.phones]) for said in speaker.perform(text, voice)
+        (said.wave, [word.phones for word in said.phrase.words if word.phones]) for said in speaker.phrases(text, voice)
     ]
 
 

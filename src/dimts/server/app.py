@@ -70,7 +70,7 @@ def build(
     for name, model in registry.models.items():
         model.on_phrase_fault = metrics.phrase_faults.labels(name).inc
         if model.scheduler is not None:
-            model.scheduler.watch = _step_observer(metrics, name)
+            model.scheduler.on_step = _step_observer(metrics, name)
     service = SpeechService(registry, pool, metrics, settings)
 
     @contextlib.asynccontextmanager

@@ -112,7 +112,7 @@ class SpeechJob:
         self.closing = True
         self.why = self.why or "shutdown"
         if self.session is not None:
-            self.session.last()
+            self.session.finish()
 
     def leave(self, why: str = "") -> None:
         """Cancel it, or put it away when it is over."""
@@ -120,7 +120,7 @@ class SpeechJob:
         self._cancelled.set()
         self._free.release()
         if self.session is not None:
-            self.session.leave()
+            self.session.cancel()
         self._pool.done(self)
 
 

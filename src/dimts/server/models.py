@@ -94,7 +94,7 @@ class LoadedModel:
 
     def session(self) -> Session | None:
         """A session of one request with the scheduler; None for the formant voice."""
-        return self.scheduler.guest() if self.scheduler is not None else None
+        return self.scheduler.session() if self.scheduler is not None else None
 
     def voices(self) -> list[str]:
         """Names of its own voices; the first speaks where none is asked for."""
@@ -118,12 +118,12 @@ class LoadedModel:
         if self.scheduler is None:
             if isinstance(voice, str) and voice not in ("", DEFAULT):
                 changes["formant"] = replace(self.speaker.settings.formant, variant=voice)
-            return self.speaker.using(**changes), None
+            return self.speaker.with_settings(**changes), None
         if whole:
             changes["together"] = min(TOGETHER, self.scheduler.slots)
-        speaker = self.speaker.using(**changes)
+        speaker = self.speaker.with_settings(**changes)
         if session is not None:
-            engine = speaker.engine.joining(session)  # type: ignore[attr-defined]
+            engine = speaker.engine.with_session(session)  # type: ignore[attr-defined]
             speaker = Speaker(engine, speaker.frontend, speaker.settings)
         return speaker, voice
 

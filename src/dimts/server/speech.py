@@ -304,7 +304,7 @@ def _waves(said: Utterance, job: SpeechJob) -> Iterator[Wave]:
     if not said.whole:
         yield from said.speaker.stream(said.text, said.voice)
         return
-    for phrase in said.speaker.perform(said.text, said.voice):
+    for phrase in said.speaker.phrases(said.text, said.voice):
         yield phrase.wave
         yield Wave.silence(phrase.pause, RATE)
         job.check()

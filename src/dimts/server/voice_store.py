@@ -79,7 +79,7 @@ class VoiceStore:
         """Make a voice from a recording and keep it. Raises AudioError, and SynthesisError for the formant voice."""
         with tempfile.TemporaryDirectory() as folder:
             plain = _limited(recording, max_seconds).save(Path(folder) / "reference.wav")
-            voice = speaker.listen(plain)
+            voice = speaker.clone(plain)
         made = replace(uploaded, id=f"voice_{secrets.token_hex(8)}", created=int(time.time()))
         about = asdict(made)
         with atomic_path(self.folder / f"{made.id}.voice") as temporary:

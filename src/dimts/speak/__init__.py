@@ -1,12 +1,12 @@
 """Text + voice → wave: phrase by phrase, whole or streamed, with natural pauses and the time of every word.
 
-    speaker = Speaker.load("formant")               always there, no model
+    speaker = Speaker.load("formant")               needs no model
     speaker = Speaker.load("runs/abebe/bundle")     a fine-tuned XTTS voice
     speaker.say("ሰላም ለዓለም።").save("selam.wav")
     for wave in speaker.stream(long_text): play(wave.samples, wave.rate)
 
-Whatever speaks, the text takes one way: front end → phrases → sound, joined by the pauses the phrases ask
-for. Nothing is said of a text that holds no Amharic; it is refused before the first sound.
+Every engine works alike: front end → phrases → sound, joined by the pauses the phrases ask for. A text that
+holds no Amharic is refused before the first sound.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Codes of a phrase, where attention looked, and the phrase's phones → what went wrong: loops, tails, cuts.
+"""Find loops, tails and cuts in the codes of a phrase, from the codes, the attention path and the phrase's phones.
 
     loop      codes repeat themselves, or attention jumps back in the text
     tail      sound goes on when the text has been read, or lasts longer than its phones can
-    cut       the model stopped before the end of the text, or sooner than anybody could have said it
+    cut       the model stopped before the end of the text, or sooner than its phones can be spoken
     endless   it did not stop by itself
 
-Attention is used if some head of the model walks along the text (`dimts.xtts.alignment`); else codes and
-duration alone.
+Attention is used if some head of the model follows the text (`dimts.xtts.alignment`); else codes and duration
+alone.
 `dimts.evaluate.faults` finds faults in the finished wave; this finds them before there is one.
 """
 
@@ -25,48 +25,52 @@ Kind = Literal["loop", "tail", "cut", "endless"]
 
 LONGEST_PERIOD_SECONDS = 2.0
 """Loops of a longer pattern are left to attention and duration."""
-HELD_SECONDS = 0.75
-"""One code may be held so long: a pause, a breath."""
-LEAST_LOOP_SECONDS = 0.46
-"""What repeats must last so long, beyond its first time."""
+MAX_HELD_SECONDS = 0.75
+"""Longest run of one code: a pause, a breath."""
+MIN_LOOP_SECONDS = 0.46
+"""Least length of a loop beyond its first period."""
 SURE_LOOP_SECONDS = 1.0
 """An exact repeat of this length is a loop even if it came once."""
-READ = 0.93
-"""From here on the text counts as read."""
+TEXT_END = 0.93
+"""Position in the text, 0 to 1, from which on it counts as read."""
 TAIL_SECONDS = 0.6
-"""The last phones read, a voice may sound so long: a lengthened end, breath, silence."""
+"""Longest sound after the last phones: a lengthened end, breath, silence."""
 SLOW_TEMPO, FAST_TEMPO = 1.6, 0.45
-"""Lengths, over the usual ones of the phones, that no calm reading reaches."""
-UNREAD = 0.85
-"""A model that stops before this place has left out the end."""
-BACK = 0.3
-"""A jump back over this share of the text is a loop."""
-BACK_STEPS = 4
-"""... if attention stays there for so many codes."""
+"""Ratios of a phrase's length to the usual one of its phones that no calm reading reaches."""
+MIN_TEXT_READ = 0.85
+"""Position in the text, 0 to 1, before which a stop leaves out the end."""
+JUMP_BACK = 0.3
+"""Share of the text over which a jump back of attention is a loop, if it lasts `JUMP_STEPS`."""
+JUMP_STEPS = 4
+"""Codes for which attention must stay behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that went wrong."""
+    """One fault of a phrase."""
 
     kind: Kind
     at: int
-    """Code from which on it is wrong; for a cut, the number of codes."""
+    """First wrong code; for a cut, the number of codes."""
     reason: Message
     """What was found, as a clause about the phrase."""
 
 
-def examine(
+def find_faults(
     codes: Sequence[int], phones: int, rate: float, *, path: Sequence[float] | None = None, stopped: bool = True
 ) -> list[Fault]:
-    """What is wrong with the codes of a phrase (STOP left out), the earliest first; empty if nothing is.
+    """Faults in the codes of a phrase (STOP left out), the earliest first.
 
-    `phones` it should have, `rate` codes a second; `path` is the place in the text, 0 to 1, at each code but the
-    first; `stopped` tells whether the model ended by itself.
+    `phones` it should have, `rate` codes a second; `path` is the position in the text, 0 to 1, at each code but the
+    first; `stopped` is whether the model stopped by itself.
     """
-    found = [fault for fault in (_repeats(codes, rate), _back(path, rate), _tail(codes, phones, rate, path)) if fault]
+    found = [
+        fault
+        for fault in (_repeats(codes, rate), _attention_jump(path, rate), _tail(codes, phones, rate, path))
+        if fault
+    ]
     expected = phones * PHONE_SECONDS * rate
-    if stopped and path and max(path) < UNREAD:
+    if stopped and path and max(path) < MIN_TEXT_READ:
         found.append(Fault("cut", len(codes), Message("speak.fault_text_unread", share=float(max(path)))))
     elif stopped and len(codes) < FAST_TEMPO * expected:
         reason = Message("speak.fault_too_short", seconds=len(codes) / rate, phones=phones)
@@ -76,19 +80,19 @@ def examine(
     return sorted(found, key=lambda fault: fault.at)
 
 
-def running(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
-    """What is wrong with a phrase that is still being spoken: a loop or a tail, the earliest."""
+def find_running_fault(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
+    """The earliest loop or tail of a phrase that is still being decoded."""
     kinds = ("loop", "tail")
-    return next((fault for fault in examine(codes, phones, rate, path=path) if fault.kind in kinds), None)
+    return next((fault for fault in find_faults(codes, phones, rate, path=path) if fault.kind in kinds), None)
 
 
 def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
-    """The first pattern that comes again and again."""
+    """The first repeated pattern of codes."""
     line = np.asarray(codes)
     first: Fault | None = None
     for period in range(1, min(round(LONGEST_PERIOD_SECONDS * rate), len(line) - 1) + 1):
         again = line[period:] == line[:-period]
-        needed = HELD_SECONDS * rate if period == 1 else max(LEAST_LOOP_SECONDS * rate, 2 * period)
+        needed = MAX_HELD_SECONDS * rate if period == 1 else max(MIN_LOOP_SECONDS * rate, 2 * period)
         needed = min(needed, SURE_LOOP_SECONDS * rate)
         begin, length = _longest_run(again)
         if length >= needed and (first is None or begin + period < first.at):
@@ -98,7 +102,7 @@ def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
 
 
 def _longest_run(flags: np.ndarray) -> tuple[int, int]:
-    """Where the longest run of True begins, and how long it is."""
+    """(first, length) of the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
     if not len(edges):
         return 0, 0
@@ -107,14 +111,14 @@ def _longest_run(flags: np.ndarray) -> tuple[int, int]:
     return int(edges[::2][longest]), int(lengths[longest])
 
 
-def _back(path: Sequence[float] | None, rate: float) -> Fault | None:
+def _attention_jump(path: Sequence[float] | None, rate: float) -> Fault | None:
     """Attention that jumps back and stays there."""
     if not path:
         return None
     place = np.asarray(path)
-    behind = np.maximum.accumulate(place) - place >= BACK
+    behind = np.maximum.accumulate(place) - place >= JUMP_BACK
     begin, length = _longest_run(behind)
-    if length < BACK_STEPS:
+    if length < JUMP_STEPS:
         return None
     return Fault("loop", begin + 1, Message("speak.fault_text_repeats", start=(begin + 1) / rate))
 
@@ -126,9 +130,9 @@ def _tail(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] 
     if len(codes) > allowed:
         return Fault("tail", round(allowed), Message("speak.fault_too_long", seconds=len(codes) / rate, phones=phones))
     if path:
-        end = next((step for step, place in enumerate(path, start=1) if place >= READ), None)
+        end = next((step for step, place in enumerate(path, start=1) if place >= TEXT_END), None)
         if end is not None:
-            allowed = end + (1 - READ) * usual * SLOW_TEMPO + TAIL_SECONDS * rate
+            allowed = end + (1 - TEXT_END) * usual * SLOW_TEMPO + TAIL_SECONDS * rate
             if len(codes) > allowed:
                 reason = Message("speak.fault_text_finished", seconds=(len(codes) - end) / rate)
                 return Fault("tail", round(allowed), reason)

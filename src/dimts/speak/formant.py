@@ -1,4 +1,4 @@
-"""The formant voice as an engine: phrases → sound and measured times, at once, without a model."""
+"""The formant voice as an engine: phrases → sound and measured times, without a model."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ if TYPE_CHECKING:
 
 
 class FormantEngine:
-    """Speaks by rule; its one voice has variants."""
+    """Rule-based synthesis; its one voice has variants."""
 
     name = "the formant voice"
 
     def __init__(self, settings: SpeakSettings) -> None:
         self._settings = settings
-        self._tempi: dict[float, Formant] = {}
+        self._by_rate: dict[float, Formant] = {}
         self.voices: Mapping[str, Voice] = {}
-        self._at(1.0)  # so that a wrong variant is found now
+        self._at(1.0)  # raises for an unknown variant
 
-    def using(self, settings: SpeakSettings) -> FormantEngine:
+    def with_settings(self, settings: SpeakSettings) -> FormantEngine:
         """The same voice with other settings."""
         return FormantEngine(settings)
 
     def _at(self, rate: float) -> Formant:
-        """The voice at a tempo; kept, as a text has few."""
-        if rate not in self._tempi:
+        """The voice at a tempo, cached."""
+        if rate not in self._by_rate:
             own = self._settings.formant
             tempo = min(max(own.rate * self._settings.rate * rate, SLOWEST), FASTEST)
-            self._tempi[rate] = Formant(replace(own, rate=tempo))
-        return self._tempi[rate]
+            self._by_rate[rate] = Formant(replace(own, rate=tempo))
+        return self._by_rate[rate]
 
-    def chunks(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
-        """The phrase whole: it is there at once."""
-        yield self.wholes({number: phrase}, voice)[number][0]
+    def stream(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
+        """The phrase as one piece."""
+        yield self.synthesise({number: phrase}, voice)[number][0]
 
-    def wholes(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times]]:
+    def synthesise(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times]]:
         """Each phrase with the times of its phones. SynthesisError if a recording's voice is asked for."""
         if voice is not None:
             raise SynthesisError("speak.formant_takes_no_voice")
         spoken = {}
         for number, phrase in phrases.items():
-            said = self._at(phrase.rate).speak_timed([word.phones for word in phrase.words], phrase.mark)
-            spoken[number] = (said.wave, said.times)
+            timed = self._at(phrase.rate).speak_timed([word.phones for word in phrase.words], phrase.mark)
+            spoken[number] = (timed.wave, timed.times)
         return spoken
 
-    def listen(self, paths: Sequence[Path]) -> Voice:
+    def clone(self, paths: Sequence[Path]) -> Voice:
         """Refused: SynthesisError."""
         raise SynthesisError("speak.formant_cannot_clone")

@@ -1,6 +1,6 @@
-"""Two stages of one stream at work at once: the first in a thread of its own, the second where it is asked for.
+"""Run two stages of one stream at once: the first in a thread of its own, the second in the caller's.
 
-Decoding codes waits for memory, the vocoder for arithmetic; on two cores each gets one of its own.
+Decoding codes is bound by memory, the vocoder by arithmetic; on two cores each gets one.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ T = TypeVar("T")
 
 
 def split_threads(threads: int) -> tuple[int, int] | None:
-    """Threads of torch → those of the first and the second stage; None if there is only one to share."""
+    """Threads of torch for the first and the second stage; None if there is only one."""
     return (threads // 2, threads - threads // 2) if threads > 1 else None
 
 
 def run_in_background(items: Iterable[T], threads: int) -> Iterator[T]:
-    """The same items, made in a thread of its own with so many threads of torch. Errors come out here too.
+    """Compute items in a thread of its own with this many threads of torch; its errors are raised here.
 
-    When nobody reads on, the thread ends after the item at work.
+    When the iterator is closed, the thread ends after the current item.
     """
     ready: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
-    left = threading.Event()
+    closed = threading.Event()
 
     def work() -> None:
         torch.set_num_threads(threads)
         try:
             for item in items:
                 ready.put((item,))
-                if left.is_set():
+                if closed.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001  # not lost: raised where it is read
+        except BaseException as error:  # noqa: BLE001  # raised where the items are read
             ready.put(error)
         else:
             ready.put(None)
@@ -48,12 +48,12 @@ def run_in_background(items: Iterable[T], threads: int) -> Iterator[T]:
                 raise found
             yield found[0]
     finally:
-        left.set()
+        closed.set()
         worker.join()
 
 
 def with_threads(items: Iterator[T], threads: int) -> Iterator[T]:
-    """The same items, made here with so many threads of torch; between them the number is as it was."""
+    """Compute items here with this many threads of torch; between them the number is as it was."""
     while True:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)

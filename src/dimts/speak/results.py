@@ -1,4 +1,4 @@
-"""What was said, and when: phrases, words and phones with their times; and what an engine is that says them."""
+"""Results of synthesis: phrases, words and phones with their times; and the protocol of an engine."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from dimts.xtts.voice import Voice
 
 _AUDIBLE_DB = 35.0
-"""Below the loudest frame by more than this, a phrase has not begun, or has ended."""
+"""Frames further below the loudest one are silence before or after a phrase."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenWord:
-    """A word, and when it was said."""
+    """A word with its times."""
 
     word: str
-    """As it was written."""
+    """The word as it was written."""
     start: float
     """Seconds from the beginning of the whole."""
     end: float
@@ -38,7 +38,7 @@ class SpokenWord:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisedPhrase:
-    """One phrase, spoken."""
+    """One synthesised phrase."""
 
     phrase: Phrase
     wave: Wave
@@ -49,7 +49,7 @@ class SynthesisedPhrase:
     """Silence that follows, in seconds; 0 after the last phrase."""
     words: tuple[SpokenWord, ...]
     measured: bool
-    """Whether the times are those of the synthesis itself; else they are spread by the usual lengths of phones."""
+    """Whether the times are those of the synthesis itself; else they are estimated from the usual lengths of phones."""
 
 
 Times = tuple[tuple[tuple[float, float], ...], ...]
@@ -57,33 +57,33 @@ Times = tuple[tuple[tuple[float, float], ...], ...]
 
 
 class Engine(Protocol):
-    """What turns phrases into sound."""
+    """Turns phrases into sound."""
 
     name: str
-    """What people know it by."""
+    """Name shown to users."""
     voices: Mapping[str, Voice]
-    """Voices it brings with it, by name; empty if it has one of its own only."""
+    """Voices of its model, by name; empty for an engine with one voice."""
 
-    def using(self, settings: SpeakSettings) -> Engine:
-        """The same with other settings; a model is shared, not copied."""
+    def with_settings(self, settings: SpeakSettings) -> Engine:
+        """The same engine with other settings; a model is shared, not copied."""
 
-    def chunks(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
-        """Phrase `number` of a text as waves at 24 kHz, the first as soon as it can be."""
+    def stream(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
+        """Phrase `number` of a text as waves at 24 kHz, piece by piece."""
 
-    def wholes(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times | None]]:
-        """Phrases by their numbers → each whole, and the times of its phones if the engine knows them."""
+    def synthesise(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times | None]]:
+        """Each phrase as one wave, and the times of its phones if the engine knows them."""
 
-    def listen(self, paths: Sequence[Path]) -> Voice:
+    def clone(self, paths: Sequence[Path]) -> Voice:
         """A voice like that of the recordings."""
 
 
 def estimate_times(phrase: Phrase, wave: Wave) -> Times:
-    """Likely times of the phones of a phrase: its audible part shared out by the usual lengths of phones."""
+    """Estimate the times of a phrase's phones: its audible part divided by the usual lengths of phones."""
     levels = frame_levels(wave)
-    heard = np.flatnonzero(levels > levels.max() - _AUDIBLE_DB) if len(levels) else np.zeros(0, int)
-    first = float(heard[0]) * HOP_SECONDS if len(heard) else 0.0
-    last = min(float(heard[-1] + 1) * HOP_SECONDS, wave.seconds) if len(heard) else wave.seconds
-    shares = [[_usual(phone) for phone in word.phones] for word in phrase.words]
+    audible = np.flatnonzero(levels > levels.max() - _AUDIBLE_DB) if len(levels) else np.zeros(0, int)
+    first = float(audible[0]) * HOP_SECONDS if len(audible) else 0.0
+    last = min(float(audible[-1] + 1) * HOP_SECONDS, wave.seconds) if len(audible) else wave.seconds
+    shares = [[_relative_length(phone) for phone in word.phones] for word in phrase.words]
     scale = (last - first) / max(sum(map(sum, shares)), 1e-9)
     times, now = [], first
     for word in shares:
@@ -93,7 +93,7 @@ def estimate_times(phrase: Phrase, wave: Wave) -> Times:
     return tuple(times)
 
 
-def _usual(phone: str) -> float:
+def _relative_length(phone: str) -> float:
     """Relative length of a phone; a long consonant lasts about twice a short one, ɨ is the shortest vowel."""
     if phone in VOWELS:
         return 0.7 if phone == "ɨ" else 1.1

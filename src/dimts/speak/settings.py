@@ -1,4 +1,4 @@
-"""[speak] of dimts.toml: how a text is spoken, and the few numbers all voices share."""
+"""[speak] of dimts.toml: how a text is spoken, and the numbers all voices share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RATE = 24_000
 FORMANT_FRONTEND = FrontendSettings(g2p=ChainSettings(backends=("rules",)))
 """The formant voice's own front end: the backend that needs no other library and starts at once."""
 SLOWEST, FASTEST = 0.5, 2.0
-"""Limits of `rate`; further out, speech can no longer be followed."""
+"""Limits of `rate`."""
 PHONE_SECONDS = 0.085
-"""A phone of calm Amharic speech on average (the readers of ALFFA say 11 to 13 a second)."""
+"""Mean length of a phone of calm Amharic speech (the readers of ALFFA speak 11 to 13 a second)."""
 SPARE_SECONDS = 0.8
-"""What a phrase may last beyond its phones: breath, and the model's own silence before and after."""
+"""Allowed length of a phrase beyond its phones: breath, and the model's own silence before and after."""
 
 
 Weights = Literal["auto", "float32", "int8", "bfloat16", "float16"]
@@ -42,13 +42,13 @@ class SpeakSettings:
     top_p: float | None = None
     """Only the likeliest codes that together reach this probability. Unset: what the voice was made with."""
     repetition_penalty: float | None = None
-    """Keeps a model's voice from stammering; 1.0 is none. Unset: what the voice was made with."""
+    """Makes codes that were already chosen less likely; 1.0 is none. Unset: what the voice was made with."""
     max_stretch: float = 2.5
     """A phrase of a model's voice that lasts longer than this many times what its phones should take is stopped."""
     guard: bool = True
     """Whether a model's phrases are checked for loops, tails and cuts while they are spoken."""
     retries: int = 2
-    """How often a phrase that went wrong is said again, with another seed, before it is cut where it goes wrong."""
+    """How often a phrase with a fault is spoken again, with another seed, before it is cut where the fault begins."""
     weights: Weights = "auto"
     """What a model's weights are kept as: float32; int8 (on a CPU: a quarter of the memory, two to three times as
     fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""

@@ -1,4 +1,4 @@
-"""Speaker: a text, one way for all voices: front end → phrases → sound, joined by the pauses the phrases ask for."""
+"""Speaker: text → front end → phrases → sound, joined by the pauses the phrases ask for."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Speaker:
 
         A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
         `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
-        `variant` is short for `settings.formant.variant`. What is retried or cut off while speaking is told
-        to `tell`. Raises ConfigError, CheckpointError, MissingExtra.
+        `variant` is short for `settings.formant.variant`. Phrases that are retried or cut are reported to
+        `on_progress`. Raises ConfigError, CheckpointError, MissingExtra.
         """
         settings = settings or SpeakSettings()
         if variant is not None:
@@ -61,62 +61,60 @@ class Speaker:
         engine = XttsEngine(bundle, Path(where).name, settings, device, on_progress)
         return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
 
-    def using(self, **changes: Any) -> Speaker:
-        """The same speaker with other settings, e.g. `using(rate=1.2, seed=7)`; nothing is loaded again.
+    def with_settings(self, **changes: Any) -> Speaker:
+        """The same speaker with other settings, e.g. `with_settings(rate=1.2, seed=7)`; nothing is loaded again.
 
         Raises ConfigError for a value out of range.
         """
         settings = replace(self.settings, **changes)
-        return Speaker(self.engine.using(settings), self.frontend, settings)
+        return Speaker(self.engine.with_settings(settings), self.frontend, settings)
 
     @property
     def voices(self) -> Mapping[str, Voice]:
         """The voices of its model, by name."""
         return self.engine.voices
 
-    def listen(self, *paths: Path | str) -> Voice:
-        """The voice of one or more recordings of one speaker, for `say` and `stream`.
+    def clone(self, *paths: Path | str) -> Voice:
+        """Clone the voice of one or more recordings of one speaker, for `say` and `stream`.
 
         Raises AudioError for files that cannot be used, SynthesisError if this speaker has one voice only.
         """
-        return self.engine.listen([Path(path) for path in paths])
+        return self.engine.clone([Path(path) for path in paths])
 
     def say(self, text: str, voice: Voice | str | None = None) -> Wave:
         """All of `text` as one wave at 24 kHz; `voice` is a Voice or the name of one of `voices`.
 
-        Raises TextError for a text without Amharic, SynthesisError if there is no voice to say it with.
+        Raises TextError for a text without Amharic, SynthesisError if there is no voice to speak with.
         """
-        return join(
-            piece for said in self.perform(text, voice) for piece in (said.wave, Wave.silence(said.pause, RATE))
-        )
+        return join(piece for one in self.phrases(text, voice) for piece in (one.wave, Wave.silence(one.pause, RATE)))
 
     def stream(self, text: str, voice: Voice | str | None = None) -> Iterator[Wave]:
         """Pieces of `text` as they are ready, none empty. Raises as `say` does.
 
-        As what has been heard cannot be taken back, a phrase that runs on is cut and not tried again.
+        As what was played cannot be taken back, a phrase with a fault is cut and not tried again.
         """
         chosen = self._chosen(voice)
-        for number, (phrase, pause) in enumerate(self.phrases(text)):
+        for number, (phrase, pause) in enumerate(self.text_phrases(text)):
             if any(word.phones for word in phrase.words):
-                yield from self.engine.chunks(phrase, number, chosen)
+                yield from self.engine.stream(phrase, number, chosen)
             if pause:
                 yield Wave.silence(pause, RATE)
 
-    def perform(self, text: str, voice: Voice | str | None = None) -> Iterator[SynthesisedPhrase]:
-        """Phrase by phrase, with the time of every word and phone. Raises as `say` does."""
+    def phrases(self, text: str, voice: Voice | str | None = None) -> Iterator[SynthesisedPhrase]:
+        """Synthesise phrase by phrase, with the times of every word and phone. Raises as `say` does."""
         chosen = self._chosen(voice)
         start = 0.0
-        numbered = enumerate(self.phrases(text))
+        numbered = enumerate(self.text_phrases(text))
         while some := list(itertools.islice(numbered, self.settings.together)):
             speakable = {number: phrase for number, (phrase, _) in some if any(word.phones for word in phrase.words)}
-            spoken = self.engine.wholes(speakable, chosen)
+            spoken = self.engine.synthesise(speakable, chosen)
             for number, (phrase, pause) in some:
                 wave, times = spoken.get(number, (Wave.silence(0.0, RATE), None))
                 words = words_of(phrase, times or estimate_times(phrase, wave), start)
                 yield SynthesisedPhrase(phrase, wave, start, pause, words, times is not None)
                 start += wave.seconds + pause
 
-    def phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:
+    def text_phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:
         """The phrases of `text`, each with the pause after it in seconds (after the last, only one asked for)."""
         if not text.strip():
             raise TextError("speak.text_empty")
@@ -154,8 +152,8 @@ def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
     try:
         return from_table(FrontendSettings, settings, "text")
     except ConfigError as error:
-        made_with = note.get("version", "another version")
-        raise CheckpointError("speak.front_end_unknown", version=made_with, reason=error.message) from error
+        version = note.get("version", "?")
+        raise CheckpointError("speak.front_end_unknown", version=version, reason=error.message) from error
 
 
 def _is_amharic(phrase: Phrase) -> bool:

@@ -1,14 +1,19 @@
 """Queries, keys and values → what each token sees, behind one function with four kinds of kernel.
 
-One mask contract, `Rows`: a batch is rows of tokens, either *padded* (tensors [B, T, H, w], row b holds lengths[b]
-real tokens at its start) or *packed* (tensors [1, N, H, w], the rows one after another without padding). A token sees
-tokens of its own row only, and none after itself if `causal`. What comes out at padding is finite but means nothing.
-No rows at all (`None`) means: every query sees every key.
+One mask contract, `SequenceLayout`: a batch is rows of tokens, either *padded* (tensors [B, T, H, w], row b holds
+lengths[b] real tokens at its start) or *packed* (tensors [1, N, H, w], the rows one after another without padding). A
+token sees tokens of its own row only, and none after itself if `causal`. What comes out at padding is finite but means
+nothing. No layout (`None`) means: every query sees every key.
 
     eager      softmax(q kᵀ) v written out; the reference the others are tested against
-    sdpa       torch's fused kernels, everywhere; a packed batch goes row by row, so no N × N mask is ever made
-    flash      FlashAttention 2 (flash-attn), variable lengths; CUDA from sm_80, float16 or bfloat16
+    sdpa       torch's fused kernels, everywhere; a packed batch goes row by row, so no N × N mask is ever made; on
+               CUDA it is one call of torch's variable-length kernel where that kernel takes the tensors
+    flash      FlashAttention 2 over variable lengths, CUDA from sm_80, float16 or bfloat16: torch's own
+               (torch.nn.attention.varlen), or the wheel flash-attn for dropout of probabilities
     xformers   memory-efficient attention with a block-diagonal bias; CUDA
+
+flash and xformers take some tensors only (`refusal`). What they refuse in a call, e.g. float32 outside of autocast,
+goes to sdpa: a model speaks and is exported with whatever kind it was trained with.
 
 Source of flash: Dao, "FlashAttention-2" (2023).
 """
@@ -17,7 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -27,6 +33,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 from dimts.base.plugins import has, nearest, require
 
 Kind = Literal["eager", "sdpa", "flash", "xformers"]
@@ -35,6 +42,12 @@ FLASH_CAPABILITY = (8, 0)
 """The oldest CUDA compute capability FlashAttention 2 runs on."""
 FLASH_MAX_HEAD = 256
 """The widest head FlashAttention 2 takes."""
+HEAD_MULTIPLE = 8
+"""The kernels of flash and xformers take heads whose width is a multiple of this."""
+KERNEL_DEVICES = frozenset({"cuda"})
+"""Types of device that flash and xformers run on."""
+_HALF = (torch.float16, torch.bfloat16)
+_VARLEN = "torch.nn.attention.varlen"
 
 
 @dataclass(frozen=True)
@@ -46,10 +59,10 @@ class SequenceLayout:
     packed: bool
     """True: one tensor row [1, N, ...]; False: padded [B, T, ...]."""
     causal: bool = True
-    _cumulative: dict[torch.device, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         """Tokens of the longest row."""
         return max(self.lengths)
 
@@ -64,12 +77,17 @@ class SequenceLayout:
         ends = [sum(self.lengths[: i + 1]) for i in range(len(self.lengths))]
         return tuple(zip([0, *ends[:-1]], ends, strict=True))
 
-    def cumulative(self, device: torch.device) -> Tensor:
+    def cu_seqlens(self, device: torch.device) -> Tensor:
         """Cumulative lengths [rows + 1] int32, made once per device."""
-        if device not in self._cumulative:
-            ends = [0, *(end for _, end in self.bounds)]
-            self._cumulative[device] = torch.tensor(ends, dtype=torch.int32, device=device)
-        return self._cumulative[device]
+        ends = [0, *(end for _, end in self.bounds)]
+        found: Tensor = self.once(device, lambda: torch.tensor(ends, dtype=torch.int32, device=device))
+        return found
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What a kernel needs of this layout, made at the first layer that asks for it."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def mask(self, tokens: int, device: torch.device) -> Tensor:
         """True where query i may see key j: [B, 1, T, T] padded, [1, 1, N, N] packed. The contract, spelled out."""
@@ -86,13 +104,13 @@ class SequenceLayout:
             seen = seen & (place[None] <= place[:, None])
         return seen[:, None]
 
-    def gather(self, x: Tensor) -> Tensor:
+    def pack(self, x: Tensor) -> Tensor:
         """Padded [B, T, ...] → packed [N, ...]; a packed tensor [1, N, ...] only loses its first axis."""
         if self.packed:
             return x[0]
         return torch.cat([x[b, :length] for b, length in enumerate(self.lengths)])
 
-    def scatter(self, x: Tensor, tokens: int) -> Tensor:
+    def unpack(self, x: Tensor, tokens: int) -> Tensor:
         """Packed [N, ...] → the layout of these rows: [1, N, ...], or [B, tokens, ...] with zeros as padding."""
         if self.packed:
             return x[None]
@@ -101,54 +119,82 @@ class SequenceLayout:
         return torch.stack([F.pad(part, (*still, 0, tokens - len(part))) for part in parts])
 
 
-def attend(kind: Kind, q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float = 0.0) -> Tensor:
-    """Attention of q over k, v, all [B, T, H, w] (or [1, N, H, w] packed) → the same shape; scale 1/√w.
+def attend(
+    kind: Kind,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: SequenceLayout | None,
+    dropout: float = 0.0,
+    keys: SequenceLayout | None = None,
+) -> Tensor:
+    """Attention of q over k, v, all [B, T, H, w] (or [1, N, H, w] packed) → the shape of q; scale 1/√w.
 
-    `dropout` is applied to the probabilities. Without `rows`, k and v may have another T than q.
+    `dropout` is applied to the probabilities. `keys` is the layout of k and v where it is not that of q (packed, not
+    causal: row b of q sees row b of k). Without `layout`, k and v may have another T than q.
     Raises ConfigError for an unknown kind, MissingExtra if its library is absent.
     """
     if kind not in _KERNELS:
         raise ConfigError("xtts.unknown_attention", kind=kind, nearest=nearest(kind, _KERNELS))
-    if rows is not None and rows.packed and q.shape[1] != rows.total:
-        raise ValueError(f"rows of {rows.total} tokens do not fit a tensor of {q.shape[1]}")
-    return _KERNELS[kind](q, k, v, rows, dropout)
+    if layout is not None and layout.packed and q.shape[1] != layout.total:
+        raise ValueError(f"rows of {layout.total} tokens do not fit a tensor of {q.shape[1]}")
+    if keys is not None and (layout is None or not (layout.packed and keys.packed) or layout.causal or keys.causal):
+        raise ValueError("keys of another layout are for packed rows that are not causal")
+    return _KERNELS[kernel_for(kind, q, k, v)](q, k, v, layout, keys or layout, dropout)
 
 
-def attend_self(kind: Kind, qkv: Tensor, axis: int, rows: SequenceLayout, dropout: float = 0.0) -> Tensor:
+def kernel_for(kind: Kind, *tensors: Tensor) -> Kind:
+    """The kind that takes these tensors: the one asked for, or sdpa where that refuses them."""
+    if kind in ("eager", "sdpa"):
+        return kind
+    first = tensors[0]
+    taken = (
+        first.device.type in KERNEL_DEVICES
+        and all(one.dtype == first.dtype for one in tensors)
+        and first.shape[-1] % HEAD_MULTIPLE == 0
+        and (first.dtype in _HALF or (kind == "xformers" and first.dtype == torch.float32))
+        and (first.shape[-1] <= FLASH_MAX_HEAD or kind == "xformers")
+    )
+    return kind if taken else "sdpa"
+
+
+def attend_self(kind: Kind, qkv: Tensor, axis: int, layout: SequenceLayout, dropout: float = 0.0) -> Tensor:
     """Attention of tokens over those of their own row: all three in one tensor, stacked along `axis` → [B, T, H, w].
 
     On a processor with packed rows, sdpa writes the gradients of all three straight into one tensor: slicing rows and
     unbinding would fill and add a whole tensor for each row.
     """
-    on_processor = kind == "sdpa" and rows.packed and qkv.device.type == "cpu"
-    if on_processor and rows.causal and not dropout and torch.is_grad_enabled():
-        out: Tensor = _PackedRows.apply(qkv, axis, rows)  # type: ignore[no-untyped-call]
+    on_processor = (
+        layout.packed and qkv.device.type == "cpu" and kernel_for(kind, qkv) == "sdpa" and not _varlen_takes(qkv)
+    )
+    if on_processor and layout.causal and not dropout and torch.is_grad_enabled():
+        out: Tensor = _PackedRows.apply(qkv, axis, layout)  # type: ignore[no-untyped-call]
         return out
     q, k, v = qkv.unbind(axis)
-    if rows.packed and not rows.causal and (on_processor or kind == "eager"):
+    if layout.packed and not layout.causal and (on_processor or kind == "eager"):
         # Row by row, as a mask over all rows would be as large as their square. Frames of a voice are much alike, so
         # gradients of their scores are small differences of large numbers: other roundings than these, those of the
         # fused kernels too, were seen to move the losses of recorded optimizer steps by more than 1e-5.
-        split = (torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v))
-        return torch.cat([_eager(a, b, c, None, dropout) for a, b, c in zip(*split, strict=True)], dim=1)
-    return attend(kind, q, k, v, rows, dropout)
+        split = (torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v))
+        return torch.cat([_eager(a, b, c, None, None, dropout) for a, b, c in zip(*split, strict=True)], dim=1)
+    return attend(kind, q, k, v, layout, dropout)
 
 
 class _PackedRows(Function):
     """torch's fused attention for processors, row by row of a packed batch."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, axis: int, rows: SequenceLayout) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, axis: int, layout: SequenceLayout) -> Tensor:
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(axis))  # [1, H, N, w]
         out = torch.empty(1, qkv.shape[1], q.shape[1], q.shape[3], dtype=qkv.dtype)
         sums = []
-        for a, b in rows.bounds:
+        for a, b in layout.bounds:
             seen, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], 0.0, rows.causal
+                q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], 0.0, layout.causal
             )
             out[:, a:b] = seen.transpose(1, 2)
             sums.append(total)
-        ctx.axis, ctx.rows = axis, rows
+        ctx.axis, ctx.layout = axis, layout
         ctx.save_for_backward(qkv, out, *sums)
         return out
 
@@ -158,10 +204,10 @@ class _PackedRows(Function):
         qkv, out, *sums = ctx.saved_tensors
         found = torch.empty_like(qkv)
         parts, target = qkv.unbind(ctx.axis), found.unbind(ctx.axis)
-        for (a, b), total in zip(ctx.rows.bounds, sums, strict=True):
+        for (a, b), total in zip(ctx.layout.bounds, sums, strict=True):
             q, k, v, seen, wanted = (t[:, a:b].transpose(1, 2) for t in (*parts, out, grad))
             gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                wanted, q, k, v, seen, total, 0.0, ctx.rows.causal
+                wanted, q, k, v, seen, total, 0.0, ctx.layout.causal
             )
             for into, gradient in zip(target, gradients, strict=True):
                 into[:, a:b] = gradient.transpose(1, 2)
@@ -172,7 +218,7 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Te
     """One new query per row over a cache: q [B, 1, H, w], k and v [B, T, H, w] → [B, 1, H, w].
 
     Row b sees its first `lengths[b]` keys. Used when codes are decoded one by one, where no kind beats sdpa. On a CPU
-    rows of unlike length are looked at one by one: that is faster than masking, and a row gets bit for bit what it
+    rows of unlike length are computed one by one: that is faster than masking, and a row gets bit for bit what it
     would get alone.
     """
     tokens = k.shape[1]
@@ -186,46 +232,76 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Te
     return _fused(q, k, v, 0.0, causal=False, mask=mask)
 
 
-def refusal(kind: Kind, device: torch.device, dtype: torch.dtype, head_width: int) -> str:
-    """Why this kind cannot run there, in one line; empty if it can. Asks, never tries."""
+def refusal(kind: Kind, device: torch.device, dtype: torch.dtype, head_width: int) -> Message | None:
+    """Why this kind cannot run there; None if it can. Asks, never tries."""
     if kind in ("eager", "sdpa"):
-        return ""
-    library = "flash_attn" if kind == "flash" else "xformers"
-    if device.type != "cuda":
-        return f"{kind} needs a CUDA device, this is {device.type}"
-    if not has(library):
-        return f"{library} is not installed"
+        return None
+    if device.type not in KERNEL_DEVICES:
+        return Message("xtts.kernel_needs_cuda", kind=kind, device=device.type)
+    libraries = ("xformers",) if kind == "xformers" else (_VARLEN, "flash_attn")
+    if not any(_installed(library) for library in libraries):
+        return Message("xtts.kernel_not_installed", library=libraries[-1])
     if kind == "flash":
-        capability = torch.cuda.get_device_capability(device)
-        if capability < FLASH_CAPABILITY:
-            return f"FlashAttention 2 needs compute capability 8.0, this card has {capability[0]}.{capability[1]}"
-        if dtype not in (torch.float16, torch.bfloat16):
-            return f"FlashAttention 2 computes in float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
-        if head_width > FLASH_MAX_HEAD:
-            return f"FlashAttention 2 takes heads up to {FLASH_MAX_HEAD} wide, this model has {head_width}"
-    return ""
+        if device.type == "cuda" and (found := torch.cuda.get_device_capability(device)) < FLASH_CAPABILITY:
+            needed, have = (".".join(map(str, one)) for one in (FLASH_CAPABILITY, found))
+            return Message("xtts.kernel_card_too_old", kind=kind, needed=needed, found=have)
+        if dtype not in _HALF:
+            return Message("xtts.kernel_needs_16_bit", kind=kind, found=str(dtype).removeprefix("torch."))
+    if head_width % HEAD_MULTIPLE or (kind == "flash" and head_width > FLASH_MAX_HEAD):
+        return Message("xtts.kernel_head_width", kind=kind, limit=FLASH_MAX_HEAD, found=head_width)
+    return None
 
 
-def _eager(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
+@cache
+def _installed(library: str) -> bool:
+    return has(library)
+
+
+@cache
+def _runs_flash(device: torch.device) -> bool:
+    return device.type != "cuda" or torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY
+
+
+def _eager(
+    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+) -> Tensor:
+    if layout is not None and keys is not layout and keys is not None:
+        return _row_by_row(_eager, q, k, v, layout, keys, dropout)
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # [B, H, T, w]
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, T, T]
-    if rows is not None:
-        scores = scores.masked_fill(~rows.mask(q.shape[2], q.device), torch.finfo(scores.dtype).min)
+    if layout is not None:
+        scores = scores.masked_fill(~layout.mask(q.shape[2], q.device), torch.finfo(scores.dtype).min)
     weights = F.dropout(scores.float().softmax(dim=-1).to(v.dtype), dropout, training=dropout > 0)
     return (weights @ v).transpose(1, 2)
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
-    if rows is None:
+def _sdpa(
+    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+) -> Tensor:
+    if layout is None or keys is None:
         return _fused(q, k, v, dropout, causal=False)
-    if rows.packed:
-        split = (torch.split(t, list(rows.lengths), dim=1) for t in (q, k, v))  # slices would add up zeros backward
-        parts = [_fused(a, b, c, dropout, causal=rows.causal) for a, b, c in zip(*split, strict=True)]
+    if layout.packed:
+        if not dropout and len(layout.lengths) > 1 and _varlen_takes(q, k, v):
+            return _varlen(q, k, v, layout, keys)
+        if keys is not layout:
+            return _row_by_row(_sdpa, q, k, v, layout, keys, dropout)
+        split = (torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v))  # slices would add up zeros backward
+        parts = [_fused(a, b, c, dropout, causal=layout.causal) for a, b, c in zip(*split, strict=True)]
         return torch.cat(parts, dim=1)
-    if rows.causal:  # padding stands after all real tokens, so none of them sees it
+    if layout.causal:  # padding stands after all real tokens, so none of them sees it
         return _fused(q, k, v, dropout, causal=True)
-    mask = None if min(rows.lengths) == q.shape[1] else rows.mask(q.shape[1], q.device)
+    mask = None if min(layout.lengths) == q.shape[1] else layout.mask(q.shape[1], q.device)
     return _fused(q, k, v, dropout, causal=False, mask=mask)
+
+
+def _row_by_row(
+    kernel: _Kernel, q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout, keys: SequenceLayout, dropout: float
+) -> Tensor:
+    """Packed rows of q over packed rows of k and v of other lengths."""
+    asked = torch.split(q, list(layout.lengths), dim=1)
+    others = (torch.split(t, list(keys.lengths), dim=1) for t in (k, v))
+    rows = zip(asked, *others, strict=True)
+    return torch.cat([kernel(a, b, c, None, None, dropout) for a, b, c in rows], dim=1)
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, *, causal: bool, mask: Tensor | None = None) -> Tensor:
@@ -235,48 +311,74 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, *, causal: bool, mas
     return out.transpose(1, 2)
 
 
-def _flash(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
-    library = require("flash_attn", "flash")
-    if rows is None:
-        out: Tensor = library.flash_attn_func(q, k, v, dropout_p=dropout, causal=False)
-        return out
-    ends = rows.cumulative(q.device)
-    out = library.flash_attn_varlen_func(
-        rows.gather(q),
-        rows.gather(k),
-        rows.gather(v),
-        ends,
-        ends,
-        rows.longest,
-        rows.longest,
-        dropout_p=dropout,
-        causal=rows.causal,
+def _varlen_takes(*tensors: Tensor) -> bool:
+    """Whether torch's variable-length kernel takes these tensors."""
+    return kernel_for("flash", *tensors) == "flash" and _installed(_VARLEN) and _runs_flash(tensors[0].device)
+
+
+def _varlen(q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout, keys: SequenceLayout) -> Tensor:
+    """torch's own FlashAttention over rows of any length; it has no dropout."""
+    library = require(_VARLEN, "train")
+    out: Tensor = library.varlen_attn(
+        layout.pack(q).contiguous(),
+        keys.pack(k).contiguous(),
+        keys.pack(v).contiguous(),
+        layout.cu_seqlens(q.device),
+        keys.cu_seqlens(q.device),
+        layout.max_length,
+        keys.max_length,
+        window_size=(-1, 0) if layout.causal else (-1, -1),
     )  # [N, H, w]
-    return rows.scatter(out, q.shape[1])
+    return layout.unpack(out, q.shape[1])
 
 
-def _xformers(q: Tensor, k: Tensor, v: Tensor, rows: SequenceLayout | None, dropout: float) -> Tensor:
+def _flash(
+    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+) -> Tensor:
+    if layout is None or keys is None:  # as rows of one length each
+        layout = SequenceLayout((q.shape[1],) * q.shape[0], packed=False, causal=False)
+        keys = SequenceLayout((k.shape[1],) * k.shape[0], packed=False, causal=False)
+    if not dropout and _varlen_takes(q, k, v):
+        return _varlen(q, k, v, layout, keys)
+    if not _installed("flash_attn") and _installed(_VARLEN):  # torch's kernel has no dropout
+        return _sdpa(q, k, v, layout, keys, dropout)
+    library = require("flash_attn", "flash")
+    out = library.flash_attn_varlen_func(
+        layout.pack(q).contiguous(),
+        keys.pack(k).contiguous(),
+        keys.pack(v).contiguous(),
+        layout.cu_seqlens(q.device),
+        keys.cu_seqlens(q.device),
+        layout.max_length,
+        keys.max_length,
+        dropout_p=dropout,
+        causal=layout.causal,
+    )  # [N, H, w]
+    return layout.unpack(out, q.shape[1])
+
+
+def _xformers(
+    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+) -> Tensor:
     ops = require("xformers.ops", "xformers")
-    if rows is None:
+    if layout is None or keys is None:
         out: Tensor = ops.memory_efficient_attention(q, k, v, p=dropout)
         return out
-    biases = ops.fmha.attn_bias
-    maker = biases.BlockDiagonalCausalMask if rows.causal else biases.BlockDiagonalMask
+    bias = layout.once(("xformers", keys.lengths), lambda: _block_diagonal(ops, layout, keys))
     out = ops.memory_efficient_attention(
-        rows.gather(q)[None],
-        rows.gather(k)[None],
-        rows.gather(v)[None],
-        attn_bias=maker.from_seqlens(list(rows.lengths)),
-        p=dropout,
+        layout.pack(q)[None], keys.pack(k)[None], keys.pack(v)[None], attn_bias=bias, p=dropout
     )
-    return rows.scatter(out[0], q.shape[1])
+    return layout.unpack(out[0], q.shape[1])
 
 
-_KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, SequenceLayout | None, float], Tensor]] = {
-    "eager": _eager,
-    "sdpa": _sdpa,
-    "flash": _flash,
-    "xformers": _xformers,
-}
+def _block_diagonal(ops: ModuleType, layout: SequenceLayout, keys: SequenceLayout) -> Any:
+    """The bias by which xformers keeps rows apart; made once a batch."""
+    biases = ops.fmha.attn_bias
+    maker = biases.BlockDiagonalCausalMask if layout.causal else biases.BlockDiagonalMask
+    return maker.from_seqlens(list(layout.lengths), None if keys is layout else list(keys.lengths))
+
+
+_Kernel = Callable[[Tensor, Tensor, Tensor, SequenceLayout | None, SequenceLayout | None, float], Tensor]
+_KERNELS: dict[str, _Kernel] = {"eager": _eager, "sdpa": _sdpa, "flash": _flash, "xformers": _xformers}
 KINDS: tuple[Kind, ...] = ("eager", "sdpa", "flash", "xformers")
 """Every kind of attention, the plainest first."""

@@ -1,10 +1,10 @@
-"""A model on this machine → how many rows a batched product needs so that a row never depends on its neighbours.
+"""Batch invariance: measure how many rows a batched product needs here so that a row never depends on its neighbours.
 
 Sentences that are decoded together share their matrix products, and a library may sum a product in another order
 when it has more rows; the last bits differ then, and sooner or later another code is drawn. Libraries choose that
 order by the shape, and from a few rows on usually choose the same one. So it is measured here, bit by bit, on the
-model's own layers: products that are filled up to `least_rows` give each row what it gets alone. Where that never
-holds (8-bit inputs scaled over all rows together, for one), the answer is 0 and must be told.
+model's own layers: products that are padded to `min_rows` give each row what it gets alone. Where that never
+holds (8-bit inputs scaled over all rows together, for one), the answer is 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dimts.xtts.gpt import GPT
 
-FEWEST = (1, 2, 3, 4, 6, 8, 12, 16)
+CANDIDATES = (1, 2, 3, 4, 6, 8, 12, 16)
 """Numbers of rows that are tried, while they are no more than the slots."""
 _TRIALS = 2
 
@@ -28,10 +28,10 @@ def min_invariant_batch(gpt: GPT, slots: int) -> int:
     Takes some dozens of products of each kind of layer. The answer holds for this machine, this model's numbers and
     this count of threads.
     """
-    if gpt.fused is not None:
+    if gpt.compiled is not None:
         return 1  # sums every row by itself, in one order
-    for fewest in sorted({*(n for n in FEWEST if n < slots), slots}):
-        if all(_steady(product, width, fewest, slots, gpt.mel_head.weight) for product, width in _products(gpt)):
+    for fewest in sorted({*(n for n in CANDIDATES if n < slots), slots}):
+        if all(_is_invariant(product, width, fewest, slots, gpt.mel_head.weight) for product, width in _products(gpt)):
             return fewest
     return 0
 
@@ -45,7 +45,7 @@ def _products(gpt: GPT) -> Iterator[tuple[Callable[[Tensor], Tensor], int]]:
     yield lambda x: gpt.mel_head(gpt.final_norm(gpt.trunk.ln_f(x))), width
 
 
-def _steady(product: Callable[[Tensor], Tensor], width: int, fewest: int, slots: int, like: Tensor) -> bool:
+def _is_invariant(product: Callable[[Tensor], Tensor], width: int, fewest: int, slots: int, like: Tensor) -> bool:
     noise = torch.Generator().manual_seed(fewest)
     for _ in range(_TRIALS):
         x = torch.randn(slots, 1, width, generator=noise).to(like)

@@ -31,7 +31,7 @@ class BeamSettings:
     length_penalty: float = 1.0
     """Exponent of the length a score is divided by: above 1 prefers longer sentences, below 1 shorter ones."""
     repetition_penalty: float = 5.0
-    """Log probabilities of codes already said are multiplied by this; 1.0: none."""
+    """Log probabilities of codes already chosen are multiplied by this; 1.0: none."""
     max_codes: int = 0
     """Stop after this many codes; 0: as many as the model can."""
 
@@ -53,18 +53,18 @@ class _Beam:
 def beam_search(
     gpt: GPT, latents: Tensor, ids: Sequence[int], settings: BeamSettings | None = None
 ) -> GeneratedSentence:
-    """Latents [1, L, D] and text ids → the best Sentence. SynthesisError for a text the model cannot take."""
+    """Latents [1, L, D] and text ids → the best sentence. SynthesisError for a text the model cannot take."""
     settings = settings or BeamSettings()
     spec, width = gpt.spec, settings.beams
     limit = min(settings.max_codes or spec.max_codes, spec.max_codes)
     cache = KVCache(spec, width, LATENTS + len(ids) + 3 + limit, gpt.text_embedding.weight)
-    states = gpt.begin(latents.to(gpt.mel_head.weight.device), ids, cache, 0)  # [1, D]
+    states = gpt.prefill(latents.to(gpt.mel_head.weight.device), ids, cache, 0)  # [1, D]
     running, finished = [_Beam(0.0)], list[_Beam]()
     for length in range(1, limit + 1):
         chances = gpt.mel_head(states).float().cpu().log_softmax(dim=-1)  # [beams, V]
         for row, beam in enumerate(running):
-            said = list({PLACEHOLDER, spec.start_audio, *beam.codes})
-            chances[row, said] *= settings.repetition_penalty  # log probabilities are never positive
+            seen = list({PLACEHOLDER, spec.start_audio, *beam.codes})
+            chances[row, seen] *= settings.repetition_penalty  # log probabilities are never positive
         total = chances + torch.tensor([beam.score for beam in running])[:, None]
         best = total.flatten().topk(min(2 * width, total.numel()))
         extended, order = list[_Beam](), list[int]()
@@ -85,7 +85,7 @@ def beam_search(
         running = extended
         _keep(cache, order)
         codes = torch.tensor([beam.codes[-1] for beam in running], device=cache.keys.device)
-        states = gpt.step(codes, torch.full_like(codes, length), cache)
+        states = gpt.decode(codes, torch.full_like(codes, length), cache)
     chosen = finished[0]
     return GeneratedSentence(
         torch.tensor(chosen.codes), torch.stack(chosen.latents), chosen.codes[-1] == spec.stop_audio

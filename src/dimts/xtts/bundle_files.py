@@ -82,7 +82,7 @@ def voice_path(folder: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def replace_folder(folder: Path | str) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder` that takes its place when the block ends, and is removed when it fails."""
+    """Yield a temporary folder that replaces `folder` when the block ends, and is removed when it fails."""
     folder = Path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

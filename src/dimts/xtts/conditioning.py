@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_self
+from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_self, kernel_for
 from dimts.xtts.spec import LATENTS, MEL_BANDS, Spec
 
 BLOCKS = 6
@@ -42,11 +42,11 @@ def norm_groups(channels: int) -> int:
 class Float32GroupNorm(nn.GroupNorm):
     """GroupNorm over each row's frames, computed in float32 whatever comes in."""
 
-    def each(self, x: Tensor, rows: SequenceLayout) -> Tensor:
+    def each(self, x: Tensor, layout: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
         with torch.autocast(x.device.type, enabled=False):
             parts = []
-            for part in torch.split(x.float(), list(rows.lengths)):
+            for part in torch.split(x.float(), list(layout.lengths)):
                 image = part.t()[None, :, None]  # [1, D, 1, F] in the channels-last order: nothing is copied
                 normed = F.group_norm(image, self.num_groups, self.weight.float(), self.bias.float(), self.eps)
                 parts.append(normed[0, :, 0].t())
@@ -64,12 +64,12 @@ class EncoderBlock(nn.Module):
         self.qkv = nn.Conv1d(width, 3 * width, 1)
         self.proj_out = nn.Conv1d(width, width, 1)
 
-    def forward(self, x: Tensor, rows: SequenceLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
-        normed = self.norm.each(x, rows)
+        normed = self.norm.each(x, layout)
         # Channels are split by head first, then into q, k, v inside each head.
         qkv = framewise(self.qkv, normed).view(1, len(x), self.heads, 3, -1)
-        seen = attend_self(self.kind, qkv, 3, rows)[0].flatten(1)
+        seen = attend_self(self.kind, qkv, 3, layout)[0].flatten(1)
         return normed + framewise(self.proj_out, seen)
 
 
@@ -88,14 +88,14 @@ class ConditioningEncoder(nn.Module):
         self.init = nn.Conv1d(MEL_BANDS, spec.width, 1)
         self.attn = nn.ModuleList(EncoderBlock(spec.width, spec.heads) for _ in range(BLOCKS))
 
-    def forward(self, mel: Tensor, rows: SequenceLayout) -> Tensor:
+    def forward(self, mel: Tensor, layout: SequenceLayout) -> Tensor:
         """Packed frames [N, 80] → [N, D]."""
         x: Tensor = framewise(self.init, mel)
         for block in self.attn:
             if self.checkpoint and torch.is_grad_enabled():
-                x = checkpoint(block, x, rows, use_reentrant=False, preserve_rng_state=False)
+                x = checkpoint(block, x, layout, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = block(x, rows)
+                x = block(x, layout)
         return x
 
 
@@ -110,17 +110,19 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(width, 2 * inner, bias=False)
         self.to_out = nn.Linear(inner, width, bias=False)
 
-    def forward(self, latents: Tensor, frames: Tensor, rows: SequenceLayout) -> Tensor:
+    def forward(self, latents: Tensor, frames: Tensor, layout: SequenceLayout) -> Tensor:
         """latents [B, L, D], packed frames [N, D] → [B, L, D]."""
-        # On a processor written out, for the reason told in `attend_self`; 32 queries cost nothing.
-        kind: Kind = "eager" if self.kind == "sdpa" and frames.device.type == "cpu" else self.kind
-        own, others = self.to_kv(latents), torch.split(self.to_kv(frames), list(rows.lengths))
-        seen = []
-        for q, mine, heard in zip(self.to_q(latents).split(1), own, others, strict=True):
-            kv = torch.cat((mine, heard)).view(1, -1, 2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)
-            k, v = kv.unbind(2)  # [1, L + F, H, w] each
-            seen.append(attend(kind, q.view(1, -1, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH), k, v, None))
-        out: Tensor = self.to_out(torch.cat(seen).flatten(2))
+        # On a processor written out, for the reason given in `attend_self`; 32 queries cost nothing.
+        kind: Kind = "eager" if kernel_for(self.kind, frames) == "sdpa" and frames.device.type == "cpu" else self.kind
+        batch, count = latents.shape[:2]
+        own, others = self.to_kv(latents), torch.split(self.to_kv(frames), list(layout.lengths))
+        kv = torch.cat([part for pair in zip(own, others, strict=True) for part in pair])  # [B · L + N, 2 · inner]
+        k, v = kv.view(1, -1, 2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH).unbind(2)  # [1, B · L + N, H, w] each
+        q = self.to_q(latents).view(1, -1, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)
+        asked = SequenceLayout((count,) * batch, packed=True, causal=False)
+        keys = SequenceLayout(tuple(count + length for length in layout.lengths), packed=True, causal=False)
+        seen = attend(kind, q, k, v, asked, keys=keys)
+        out: Tensor = self.to_out(seen.view(batch, count, -1))
         return out
 
 
@@ -164,12 +166,12 @@ class Perceiver(nn.Module):
         self.norm = RMSNorm(spec.width)
         nn.init.normal_(self.latents, std=0.02)
 
-    def forward(self, frames: Tensor, rows: SequenceLayout) -> Tensor:
+    def forward(self, frames: Tensor, layout: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [B, L, D]. No norm before the layers, plain residuals."""
-        latents = self.latents.expand(len(rows.lengths), -1, -1)
+        latents = self.latents.expand(len(layout.lengths), -1, -1)
         for layer in self.layers:
             attention, mlp = cast(nn.ModuleList, layer)
-            latents = attention(latents, frames, rows) + latents
+            latents = attention(latents, frames, layout) + latents
             latents = mlp(latents) + latents
         out: Tensor = self.norm(latents)
         return out
@@ -191,9 +193,9 @@ class Conditioning(nn.Module):
         frames (norms and attention) goes row by row.
         """
         sizes = [mel.shape[-1]] * len(mel) if lengths is None else list(lengths)
-        rows = SequenceLayout(tuple(sizes), packed=True, causal=False)
+        layout = SequenceLayout(tuple(sizes), packed=True, causal=False)
         frames = torch.cat([row[:, :size].t() for row, size in zip(mel, sizes, strict=True)])  # [N, 80]
-        out: Tensor = self.perceiver(self.encoder(frames, rows), rows)
+        out: Tensor = self.perceiver(self.encoder(frames, layout), layout)
         return out
 
     def use_checkpointing(self, on: bool) -> None:

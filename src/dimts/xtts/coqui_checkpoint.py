@@ -1,10 +1,10 @@
 """Folders of coqui's ↔ a Bundle: as published by coqui, written by its trainer, or by `save_coqui`.
 
-    config.json        sizes and defaults
-    model.pth          or a trainer's best_model*.pth, checkpoint_*.pth
-    dvae.pth, mel_stats.pth, speakers_xtts.pth
-    vocab.json
-    dimts.json         what ours adds, ignored by coqui-tts
+config.json        sizes and defaults
+model.pth          or a trainer's best_model*.pth, checkpoint_*.pth
+dvae.pth, mel_stats.pth, speakers_xtts.pth
+vocab.json
+dimts.json         what ours adds, ignored by coqui-tts
 """
 
 from __future__ import annotations
@@ -70,7 +70,6 @@ def load_coqui(
         raise CheckpointError(
             "xtts.vocabulary_size_differs",
             rows=spec.text_ids,
-
             path=vocab,
             ids=words.size,
         )

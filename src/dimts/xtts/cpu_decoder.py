@@ -1,8 +1,8 @@
-"""A GPT on a CPU → decoding steps in one compiled function: fuse(gpt) makes `Decoder` use it.
+"""Compile the decoding steps of a GPT on a CPU into one function: `compile_decoder(gpt)` makes `Decoder` use it.
 
-A step of a sentence is bound by memory: 378 million weights of the official size come by once a code. Layer by layer,
-torch reaches half of what memory gives (its matrix-vector product, and some 750 small operations a step). Compiled
-into one function (`fused_kernel.py`, Numba), a step takes hardly longer than reading the weights does.
+A step of a sentence is bound by memory: the 378 million weights of the official size are read once a code. Layer by
+layer, torch reaches half of the memory's bandwidth (its matrix-vector product, and some 750 small operations a step).
+Compiled into one function (`cpu_decoder_kernel.py`, Numba), a step takes hardly longer than reading the weights does.
 
 Weights are laid out as [layers, out, in] once, and the model's own parameters become views of that, so nothing is
 held twice. A decoder of one sentence sums each row by itself; one of several takes rows four at a time, and every
@@ -17,43 +17,40 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 from dimts.base.plugins import has, require
 from dimts.base.threads import threads_kept
-
-if TYPE_CHECKING:
-    from dimts.xtts.gpt import GPT, KVCache, TransformerBlock
+from dimts.xtts.gpt import GPT, Conv1D, KVCache, TransformerBlock
 
 _COMPILED = threading.Lock()
 """One step at a time: not every threading layer of Numba allows two."""
 log = logging.getLogger(__name__)
 
 
-def refusal(gpt: GPT) -> str:
-    """Why this GPT's steps cannot be compiled here; empty where they can."""
-    from dimts.xtts.gpt import Conv1D
-
+def refusal(gpt: GPT) -> Message | None:
+    """Why this GPT's steps cannot be compiled here; None where they can."""
     if not has("numba"):
-        return "Numba is not installed: pip install 'dimts[fast]'"
-    place = gpt.mel_head.weight.device.type
-    if place != "cpu":
-        return f"the model is on {place}; compiled steps are for CPUs"
+        return Message("xtts.numba_missing")
+    device = gpt.mel_head.weight.device.type
+    if device != "cpu":
+        return Message("xtts.compiled_cpu_only", device=device)
     for block in gpt.trunk.blocks():
         for layer in _layers(block):
             if isinstance(layer, Conv1D):
                 if layer.adapter is not None and not layer.adapter.merged:
-                    return "the model has adapters that are not merged"
+                    return Message("xtts.adapters_not_merged")
                 if layer.weight.dtype != torch.float32:
-                    return f"the weights are {str(layer.weight.dtype).removeprefix('torch.')}, not float32"
+                    return Message("xtts.compiled_weight_type", found=str(layer.weight.dtype).removeprefix("torch."))
             elif not hasattr(layer, "codes"):
-                return f"the weights are packed for torch ({type(layer).__name__})"
-    return ""
+                return Message("xtts.compiled_packed_weights", layer=type(layer).__name__)
+    return None
 
 
 def compile_decoder(gpt: GPT) -> None:
@@ -65,7 +62,7 @@ def compile_decoder(gpt: GPT) -> None:
     reason = refusal(gpt)
     if reason:
         raise ConfigError("xtts.cannot_compile", reason=reason)
-    gpt.fused = CompiledDecoder(gpt)
+    gpt.compiled = CompiledDecoder(gpt)
 
 
 class CompiledDecoder:
@@ -86,7 +83,7 @@ class CompiledDecoder:
         self._arrays = [t.detach().numpy() for t in (self._norms, self._biases, self._scales, *self._weights)]
         self._heads = gpt.spec.heads
         self.steps = 0
-        """Steps taken so far."""
+        """Number of steps taken."""
 
     def trunk(self, x: Tensor, cache: KVCache) -> Tensor:
         """One token [R, D] of each of the first R slots through all layers: [R, D], before the last norm."""
@@ -94,17 +91,16 @@ class CompiledDecoder:
         together = cache.slots > 1
         filled = _filled(x, together)
         layers = len(self._arrays[0])
-        watch = cache.watch
-        spans = np.array(watch.spans[:rows] if watch else [(0, 0)] * rows, np.int64).reshape(rows, 2)
-        gazes = np.zeros((rows, layers, self._heads, 2), np.float32)
+        recorder = cache.recorder
+        spans = np.array(recorder.spans[:rows] if recorder else [(0, 0)] * rows, np.int64).reshape(rows, 2)
+        attention = np.zeros((rows, layers, self._heads, 2), np.float32)
         lengths = np.array(cache.lengths[:rows], np.int64)
         keys, values = cache.by_head()
         with _COMPILED, _Threads() as kernel:
-            kernel.trunk(
-                filled, rows, together, self._eps, *self._arrays, keys.numpy(), values.numpy(), lengths, spans, gazes
-            )
-        if watch is not None:
-            watch.put(torch.from_numpy(gazes).flatten(1, 2))
+            cached = (keys.numpy(), values.numpy(), lengths)
+            kernel.trunk(filled, rows, together, self._eps, *self._arrays, *cached, spans, attention)
+        if recorder is not None:
+            recorder.set(torch.from_numpy(attention).flatten(1, 2))
         self.steps += 1
         return torch.from_numpy(filled[:rows])
 
@@ -119,7 +115,7 @@ class CompiledDecoder:
 
 
 class _Threads:
-    """The compiled functions, with as many threads as torch has; tells when they have to be compiled first."""
+    """The compiled functions, with as many threads as torch has; logs when they have to be compiled first."""
 
     ready = False
 
@@ -128,8 +124,8 @@ class _Threads:
         kernel = importlib.import_module("dimts.xtts.cpu_decoder_kernel")
         with threads_kept():
             numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
-        if not _Threads.ready and not any(Path(kernel.trunk.stats.cache_path).glob("fused_kernel.trunk*.nbi")):
-            log.warning("compiling decoding steps for this processor: some 20 s, once")
+        if not _Threads.ready and not any(Path(kernel.trunk.stats.cache_path).glob("cpu_decoder_kernel.trunk*.nbi")):
+            log.warning("%s", Message("xtts.compiling_decoder"))
         return kernel
 
     def __exit__(self, *_: object) -> None:

@@ -1,8 +1,8 @@
-"""The trunk of one decoding step, compiled by Numba for the processor it runs on. `fused.py` calls it.
+"""The trunk of one decoding step, compiled by Numba for the processor it runs on; `cpu_decoder.py` calls it.
 
-One token of each sentence meets every weight once, so a step takes as long as the weights take to come from memory,
-if nothing else is in the way. Here nothing is: five parallel loops a layer, no allocation between them, each weight
-widened to float32 where it is used. Every row is summed in one order whatever other rows there are.
+One token of each sentence is multiplied by every weight once, so a step can be no faster than reading the weights
+from memory. Five parallel loops a layer, no allocation between them, each weight widened to float32 where it is used.
+Every row is summed in one order whatever other rows there are.
 
     x ─norm─▶ h ─qkv─▶ q k v ─attention over the cache─▶ a ─proj─▶ + x ─norm─▶ h ─fc─gelu─▶ f ─proj─▶ + x
 
@@ -100,8 +100,8 @@ def _attend(q: Array, keys: Array, values: Array, length: int, shares: Array, ou
 
 
 @njit(fastmath=_LOOSE, inline="never")
-def _look(q: Array, keys: Array, first: int, end: int, shares: Array, gaze: Array) -> None:
-    """Where among keys first .. end - 1 the query q [w] looks: gaze [2], place of 0 .. 1 and largest share."""
+def _record(q: Array, keys: Array, first: int, end: int, shares: Array, attention: Array) -> None:
+    """Attention of the query q [w] over keys first .. end - 1: [2], mean position 0 .. 1 and largest weight."""
     scale = np.float32(1 / math.sqrt(q.shape[0]))
     highest = np.float32(-np.inf)
     for t in range(first, end):
@@ -112,8 +112,8 @@ def _look(q: Array, keys: Array, first: int, end: int, shares: Array, gaze: Arra
         share = np.exp(shares[t] - highest)
         total += share
         place += share * np.float32(t - first)
-    gaze[0] = place / total / np.float32(end - first - 1) if end - first > 1 else np.float32(1)
-    gaze[1] = np.float32(1) / total  # the largest is exp(0)
+    attention[0] = place / total / np.float32(end - first - 1) if end - first > 1 else np.float32(1)
+    attention[1] = np.float32(1) / total  # the largest is exp(0)
 
 
 @njit(parallel=True, fastmath=_LOOSE, nogil=True, cache=True)
@@ -133,15 +133,15 @@ def trunk(
     values: Array,
     lengths: Array,
     spans: Array,
-    gazes: Array,
+    attention: Array,
 ) -> None:
     """One token of each sentence through all layers, in place.
 
     x [R', D] float32, of which `rows` are sentences, the others fill up a multiple of ROWS if `together`. norms
     [layers, 4, D]: gain and bias before attention, and before the feed-forward. biases and scales [layers, 9 D], of
     qkv (3 D), mixed (D), wide (4 D), narrow (D). Weights [layers, out, in] int8 or float32. keys and values [layers,
-    slots, H, capacity, w]. lengths [rows]. spans [rows, 2] and gazes [rows, layers, H, 2]; no gaze where a span is
-    empty.
+    slots, H, capacity, w]. lengths [rows]. spans [rows, 2] and attention [rows, layers, H, 2], which is not written
+    where a span is empty.
     """
     padded, width = x.shape
     layers, heads, capacity = keys.shape[0], keys.shape[2], keys.shape[3]
@@ -170,7 +170,7 @@ def trunk(
             asked = q[r, at : at + part]
             _attend(asked, own_keys, own_values, length + 1, shares[index], a[r, at : at + part])
             if spans[r, 1] > spans[r, 0]:
-                _look(asked, own_keys, spans[r, 0], spans[r, 1], shares[index], gazes[r, layer, head])
+                _record(asked, own_keys, spans[r, 0], spans[r, 1], shares[index], attention[r, layer, head])
         for block in prange((width + _BLOCK - 1) // _BLOCK):
             for i in range(block * _BLOCK, min(block * _BLOCK + _BLOCK, width)):
                 _product(mixed[layer], a, y, i, together)

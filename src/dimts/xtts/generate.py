@@ -1,11 +1,11 @@
 """Voice and text ids → codes and latents, one by one, for one sentence or many in one decoding loop.
 
 The cache of keys and values is allocated once. The state that chooses a code *is* the latent the vocoder speaks it
-from, so nothing is computed twice. Sentences join and leave a running loop at any step; each has its own random
-generator, so what it says does not depend on its neighbours beyond the rounding of a batched product.
+from, so nothing is computed twice. Sentences are added and removed at any step; each has its own random
+generator, so its codes do not depend on its neighbours beyond the rounding of a batched product.
 
 Choosing a code is upstream's rule in upstream's order: repetition penalty on raw logits, then (when sampling)
-temperature, top-k, top-p, softmax, one draw. Upstream counts a placeholder id 1 and START as already said, so both
+temperature, top-k, top-p, softmax, one draw. Upstream counts a placeholder id 1 and START as already seen, so both
 are penalised from the first step on; that is kept, as the codes would differ otherwise.
 """
 
@@ -40,7 +40,7 @@ class GenerateSettings:
     top_p: float = 0.85
     """Only the likeliest codes that together reach this probability; 1.0: all."""
     repetition_penalty: float = 5.0
-    """Logits of codes already said are divided (or, if negative, multiplied) by this; 1.0: none."""
+    """Logits of codes already chosen are divided (or, if negative, multiplied) by this; 1.0: none."""
     max_codes: int = 0
     """Stop after this many codes (21.5 per second); 0: as many as the model can."""
     seed: int | None = None
@@ -68,17 +68,17 @@ class DecodingStep:
     """One code of one sentence, and the state that chose it."""
 
     row: int
-    """Which sentence, as `Decoder.join` numbered it."""
+    """Number of the sentence, as `Decoder.add` gave it."""
     code: int
     latent: Tensor
-    """[D], what the vocoder speaks."""
+    """[D], the input of the vocoder."""
     last: bool
     """Nothing follows: the code is STOP, or the limit is reached."""
     probability: float
-    """Of this code before temperature and cuts, after the penalty: how sure the model was."""
-    gaze: Tensor | None = None
-    """Where each head looked while the code was chosen, [heads, 2] as `gaze.py` has it; None if not watched, and
-    for the first code, whose place is the beginning."""
+    """Probability of this code before temperature and cuts, after the penalty, 0 to 1."""
+    attention: Tensor | None = None
+    """Attention over the text while the code was chosen, [heads, 2] as in `alignment.py`; None if it is not recorded,
+    and for the first code."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class GeneratedSentence:
     """[n, D]"""
     stopped: bool
     """Whether the model ended by itself."""
-    gazes: tuple[Tensor, ...] = ()
-    """Of all codes but the first, each [heads, 2]; empty if not watched."""
+    attention: tuple[Tensor, ...] = ()
+    """Attention at all codes but the first, each [heads, 2]; empty if it was not recorded."""
 
 
 @dataclass
@@ -101,41 +101,47 @@ class _Row:
     settings: GenerateSettings
     generator: torch.Generator
     limit: int
-    said: Tensor
-    """[V] bool on the CPU: codes the penalty counts."""
+    seen_codes: Tensor
+    """[V] bool on the CPU: codes that the penalty counts."""
     state: Tensor
     """[D], what the next code is chosen from."""
     count: int = 0
     code: int = -1
-    gaze: Tensor | None = None
+    attention: Tensor | None = None
 
 
 class Decoder:
-    """Sentences being spoken together. Active ones always hold the first slots of the cache.
+    """Decodes several sentences in one loop. Active ones always hold the first slots of the cache.
 
     `slots` sentences at once; `capacity` tokens for the longest (prefix and codes), by default the model's limits.
-    With `least_rows` of `steady.least_rows` a sentence is the same to the last bit whoever speaks beside it. With
-    `watch`, each step also tells where its heads looked.
+    With `min_rows` of `min_invariant_batch` a sentence is the same to the last bit whatever its neighbours. With
+    `record_attention`, each step also holds the attention over the text.
     """
 
     def __init__(
-        self, gpt: GPT, slots: int = 1, capacity: int | None = None, least_rows: int = 1, *, watch: bool = False
+        self,
+        gpt: GPT,
+        slots: int = 1,
+        capacity: int | None = None,
+        min_rows: int = 1,
+        *,
+        record_attention: bool = False,
     ) -> None:
         self.gpt, self.spec = gpt, gpt.spec
         self.capacity = capacity or self.spec.prefix_tokens + self.spec.max_codes
-        self.cache = KVCache(self.spec, slots, self.capacity, gpt.text_embedding.weight, least_rows)
-        if watch:
-            self.cache.watch = AttentionRecorder(slots)
+        self.cache = KVCache(self.spec, slots, self.capacity, gpt.text_embedding.weight, min_rows)
+        if record_attention:
+            self.cache.recorder = AttentionRecorder(slots)
         self.slots = slots
         self._rows: list[_Row] = []
         self._next = 0
 
     def __len__(self) -> int:
-        """Sentences still being spoken."""
+        """Number of sentences still being decoded."""
         return len(self._rows)
 
     @torch.no_grad()
-    def join(
+    def add(
         self,
         latents: Tensor,
         ids: Sequence[int],
@@ -159,36 +165,36 @@ class Decoder:
                 generator.seed()
             else:
                 generator.manual_seed(settings.seed)
-        said = torch.zeros(self.spec.audio_ids, dtype=torch.bool)
-        said[PLACEHOLDER] = said[self.spec.start_audio] = True
-        state = self.gpt.begin(latents.to(self.gpt.mel_head.weight.device), ids, self.cache, len(self._rows))[0]
-        self._rows.append(_Row(self._next, settings, generator, limit, said, state))
+        seen_codes = torch.zeros(self.spec.audio_ids, dtype=torch.bool)
+        seen_codes[PLACEHOLDER] = seen_codes[self.spec.start_audio] = True
+        state = self.gpt.prefill(latents.to(self.gpt.mel_head.weight.device), ids, self.cache, len(self._rows))[0]
+        self._rows.append(_Row(self._next, settings, generator, limit, seen_codes, state))
         self._next += 1
         return self._rows[-1].number
 
-    def leave(self, number: int) -> None:
+    def remove(self, number: int) -> None:
         """Drop a sentence before its end; its slot is free at once. Unknown numbers are ignored."""
         for slot, row in enumerate(self._rows):
             if row.number == number:
                 self._drop(slot)
                 return
 
-    def _drop(self, hole: int) -> None:
-        """Close the hole, keeping rows that have a code to feed before those that just joined."""
-        for slot in (self._moving() - 1, len(self._rows) - 1):
-            if slot > hole:
-                self.cache.move(slot, hole)
-                self._rows[hole], hole = self._rows[slot], slot
+    def _drop(self, gap: int) -> None:
+        """Close the gap, keeping rows that have a code to feed before those that were just added."""
+        for slot in (self._continuing() - 1, len(self._rows) - 1):
+            if slot > gap:
+                self.cache.move(slot, gap)
+                self._rows[gap], gap = self._rows[slot], slot
         self._rows.pop()
         self.cache.lengths[len(self._rows)] = 0
 
-    def _moving(self) -> int:
+    def _continuing(self) -> int:
         """How many rows have chosen a code the model has not read yet; they stand first."""
         return sum(row.count > 0 for row in self._rows)
 
     @torch.no_grad()
     def step(self) -> list[DecodingStep]:
-        """One code of every sentence; those that end have left when this returns."""
+        """One code of every sentence; those that end are removed when this returns."""
         self._advance()
         if not self._rows:
             return []
@@ -196,41 +202,41 @@ class Decoder:
         logits = self.gpt.logits(states, self.cache).float().cpu()  # [R, V]
         out = []
         for slot, row in enumerate(self._rows):
-            row.code, probability = choose(logits[slot], row.said, row.settings, row.generator)
+            row.code, probability = choose(logits[slot], row.seen_codes, row.settings, row.generator)
             row.count += 1
-            row.said[row.code] = True
+            row.seen_codes[row.code] = True
             last = row.code == self.spec.stop_audio or row.count >= row.limit
-            out.append(DecodingStep(row.number, row.code, row.state, last, probability, row.gaze))
+            out.append(DecodingStep(row.number, row.code, row.state, last, probability, row.attention))
         for step in out:
             if step.last:
-                self.leave(step.row)
+                self.remove(step.row)
         return out
 
     def _advance(self) -> None:
-        """Feed the codes chosen last; sentences that just joined have their state already."""
-        rows = self._rows[: self._moving()]
+        """Feed the codes chosen last; sentences that were just added have their state already."""
+        rows = self._rows[: self._continuing()]
         if not rows:
             return
         device = self.cache.keys.device
         codes = torch.tensor([row.code for row in rows], device=device)
-        states = self.gpt.step(codes, torch.tensor([row.count for row in rows], device=device), self.cache)
+        states = self.gpt.decode(codes, torch.tensor([row.count for row in rows], device=device), self.cache)
         for row, state in zip(rows, states.unbind(0), strict=True):
             row.state = state
-        if self.cache.watch is not None:
-            for row, gaze in zip(rows, self.cache.watch.gaze(self.cache.keys), strict=True):
-                row.gaze = gaze
+        if self.cache.recorder is not None:
+            for row, attention in zip(rows, self.cache.recorder.collect(self.cache.keys), strict=True):
+                row.attention = attention
 
 
 def choose(
-    logits: Tensor, said: Tensor, settings: GenerateSettings, generator: torch.Generator | None = None
+    logits: Tensor, seen_codes: Tensor, settings: GenerateSettings, generator: torch.Generator | None = None
 ) -> tuple[int, float]:
-    """One code from logits [V] and the codes already said [V] bool, and its probability before sampling's cuts.
+    """One code from logits [V] and the codes already chosen [V] bool, and its probability before sampling's cuts.
 
     Raises SynthesisError if the logits are not finite.
     """
     if settings.repetition_penalty != 1.0:
         penalised = torch.where(logits < 0, logits * settings.repetition_penalty, logits / settings.repetition_penalty)
-        logits = torch.where(said, penalised, logits)
+        logits = torch.where(seen_codes, penalised, logits)
     plain = logits.softmax(dim=-1)
     if not torch.isfinite(plain).all():
         raise SynthesisError("xtts.logits_not_finite")
@@ -264,13 +270,13 @@ def generate(
     settings: GenerateSettings | None = None,
     generator: torch.Generator | None = None,
     *,
-    watch: bool = False,
+    record_attention: bool = False,
 ) -> Iterator[DecodingStep]:
-    """Speak one sentence: latents [1, L, D] and text ids → Steps as they come; with `watch`, also their gazes."""
+    """Decode one sentence: latents [1, L, D] and text ids → steps as they come."""
     settings = settings or GenerateSettings()
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
-    decoder = Decoder(gpt, 1, LATENTS + len(ids) + 3 + limit, watch=watch)
-    decoder.join(latents, ids, settings, generator)
+    decoder = Decoder(gpt, 1, LATENTS + len(ids) + 3 + limit, record_attention=record_attention)
+    decoder.add(latents, ids, settings, generator)
     while len(decoder):
         yield from decoder.step()
 
@@ -282,9 +288,9 @@ def generate_all(
     settings: GenerateSettings | None = None,
     generators: Sequence[torch.Generator] | None = None,
     *,
-    watch: bool = False,
+    record_attention: bool = False,
 ) -> list[GeneratedSentence]:
-    """Speak sentences together, each [1, L, D] with its ids: one Sentence each, in the order given.
+    """Decode sentences together, each [1, L, D] with its ids: one GeneratedSentence each, in the order given.
 
     With a seed in `settings` and no generators, each sentence is drawn as if alone with that seed.
     """
@@ -292,9 +298,9 @@ def generate_all(
     if not texts:
         return []
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
-    decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, watch=watch)
+    decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, record_attention=record_attention)
     for i, (voice, ids) in enumerate(zip(latents, texts, strict=True)):
-        decoder.join(voice, ids, settings, generators[i] if generators else None)
+        decoder.add(voice, ids, settings, generators[i] if generators else None)
     steps: list[list[DecodingStep]] = [[] for _ in texts]
     while len(decoder):
         for step in decoder.step():
@@ -303,10 +309,10 @@ def generate_all(
 
 
 def collect(steps: Sequence[DecodingStep], spec: Spec) -> GeneratedSentence:
-    """The steps of one sentence, at least one, as a Sentence."""
+    """The steps of one sentence, at least one, as a GeneratedSentence."""
     return GeneratedSentence(
         torch.tensor([step.code for step in steps]),
         torch.stack([step.latent for step in steps]),
         steps[-1].code == spec.stop_audio,
-        tuple(step.gaze for step in steps if step.gaze is not None),
+        tuple(step.attention for step in steps if step.attention is not None),
     )

@@ -1,4 +1,4 @@
-"""Voice latents, text ids and codes → what the model thinks at every token; codes one by one when speaking.
+"""Voice latents, text ids and codes → the model's state at every token; codes one by one when speaking.
 
 One sentence is one causal sequence:
 
@@ -26,7 +26,6 @@ from torch.utils.checkpoint import checkpoint
 from dimts.base.errors import SynthesisError, TrainingError
 from dimts.xtts.alignment import AttentionRecorder
 from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_cached, attend_self
-from dimts.xtts.cpu_decoder import CompiledDecoder
 from dimts.xtts.recompute import LinearParams, dropout, dropout_add, gelu_linear, layernorm_linear
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 
@@ -38,11 +37,11 @@ INIT_SPREAD = 0.02
 class KVCache:
     """Keys and values of sentences being spoken, allocated once: [layers, slots, capacity, H, w] each.
 
-    What one head reads lies together in memory, so these are views of [layers, slots, H, capacity, w].
-    `least_rows` is how many rows the products of a step are filled up to (see `steady.py`).
+    What one head reads is contiguous in memory, so these are views of [layers, slots, H, capacity, w].
+    `min_rows` is the number of rows the products of a step are padded to (see `batch_invariance.py`).
     """
 
-    def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor, least_rows: int = 1) -> None:
+    def __init__(self, spec: Spec, slots: int, capacity: int, like: Tensor, min_rows: int = 1) -> None:
         shape = (spec.layers, slots, spec.heads, capacity, spec.head_width)
         # Zeros, not just any memory: what a mask hides is still multiplied by 0, and 0 · NaN is NaN.
         self._by_head = tuple(torch.zeros(shape, dtype=like.dtype, device=like.device) for _ in range(2))
@@ -50,21 +49,21 @@ class KVCache:
         self.slots = slots
         self.lengths = [0] * slots
         """Tokens of each slot."""
-        self.least_rows = least_rows
-        self.watch: AttentionRecorder | None = None
-        """Sees where in the text each head looks; None: nobody asks."""
+        self.min_rows = min_rows
+        self.recorder: AttentionRecorder | None = None
+        """Records attention over the text; None: it is not recorded."""
 
     def by_head(self) -> tuple[Tensor, Tensor]:
-        """Keys and values as they lie in memory: [layers, slots, H, capacity, w]."""
+        """Keys and values in the order of memory: [layers, slots, H, capacity, w]."""
         keys, values = self._by_head
         return keys, values
 
-    def start(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
+    def write_prefix(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """Put a whole prefix [1, P, H, w] into a slot."""
         self.keys[layer, slot, : k.shape[1]] = k[0]
         self.values[layer, slot, : v.shape[1]] = v[0]
 
-    def extend(self, layer: int, k: Tensor, v: Tensor, write: Tensor | None) -> tuple[Tensor, Tensor]:
+    def append(self, layer: int, k: Tensor, v: Tensor, write: Tensor | None) -> tuple[Tensor, Tensor]:
         """Append one token [R, 1, H, w] to each of the first R slots; all their keys and values [R, T, H, w].
 
         `write` holds the slots' lengths as a tensor where they differ, None where they are all the same.
@@ -86,15 +85,25 @@ class KVCache:
         self.keys[:, target, :length] = self.keys[:, source, :length]
         self.values[:, target, :length] = self.values[:, source, :length]
         self.lengths[target] = length
-        if self.watch is not None:
-            self.watch.move(source, target)
+        if self.recorder is not None:
+            self.recorder.move(source, target)
 
 
-class Beside(Protocol):
-    """What an adapter offers."""
+class AdapterParams(Protocol):
+    """An adapter whose parameters can be joined with those of its layer."""
 
-    def beside(self, weight: Tensor, bias: Tensor) -> LinearParams:
-        """A layer of this weight and bias, and the adapter, in one."""
+    def linear_params(self, weight: Tensor, bias: Tensor) -> LinearParams:
+        """The parameters of a layer with this weight and bias, and of the adapter."""
+
+
+class CompiledSteps(Protocol):
+    """Decoding steps compiled into one function, as `cpu_decoder.CompiledDecoder` has them."""
+
+    def trunk(self, x: Tensor, cache: KVCache) -> Tensor:
+        """One token [R, D] of each of the first R slots through all layers: [R, D], before the last norm."""
+
+    def logits(self, states: Tensor, slots: int) -> Tensor:
+        """States [R, D] of a decoder of `slots` sentences → logits of the codes [R, V]."""
 
 
 class Conv1D(nn.Module):
@@ -117,8 +126,8 @@ class Conv1D(nn.Module):
         return y + added
 
 
-def _product(layer: nn.Module) -> LinearParams | None:
-    """What the lean layers of training need of a layer; None where only its `forward` will do.
+def _linear_params(layer: nn.Module) -> LinearParams | None:
+    """The parameters that `recompute.py` needs of a layer; None where only its `forward` will do.
 
     That is so where the adapter drops some of its input, under autocast, which casts weights, and for 8-bit weights.
     """
@@ -130,7 +139,7 @@ def _product(layer: nn.Module) -> LinearParams | None:
         return LinearParams(layer.weight, layer.bias)
     if layer.adapter.dropout and layer.training:
         return None
-    return cast(Beside, layer.adapter).beside(layer.weight, layer.bias)
+    return cast(AdapterParams, layer.adapter).linear_params(layer.weight, layer.bias)
 
 
 class SelfAttention(nn.Module):
@@ -149,31 +158,31 @@ class SelfAttention(nn.Module):
         qkv: Tensor = self.c_attn(x)
         return qkv.view(*x.shape[:2], 3, self.heads, -1).unbind(2)
 
-    def forward(self, x: Tensor, norm: nn.LayerNorm, rows: SequenceLayout) -> Tensor:
+    def forward(self, x: Tensor, norm: nn.LayerNorm, layout: SequenceLayout) -> Tensor:
         """[B, T, D], not yet normed → [B, T, D]."""
-        product = _product(self.c_attn)
+        product = _linear_params(self.c_attn)
         qkv: Tensor = self.c_attn(norm(x)) if product is None else layernorm_linear(x, norm, product)
         qkv = qkv.view(*x.shape[:2], 3, self.heads, -1)
-        seen = attend_self(self.kind, qkv, 2, rows, self.dropout if self.training else 0.0)
+        seen = attend_self(self.kind, qkv, 2, layout, self.dropout if self.training else 0.0)
         out: Tensor = self.c_proj(seen.flatten(2))
         return out
 
-    def begin(self, x: Tensor, cache: KVCache, layer: int, slot: int) -> Tensor:
-        """A whole prefix [1, P, D] → [1, P, D], remembered in `slot`."""
+    def prefill(self, x: Tensor, cache: KVCache, layer: int, slot: int) -> Tensor:
+        """A whole prefix [1, P, D] → [1, P, D]; its keys and values go into `slot`."""
         q, k, v = self.split(x)
-        cache.start(layer, slot, k, v)
+        cache.write_prefix(layer, slot, k, v)
         seen = attend(self.kind, q, k, v, SequenceLayout((x.shape[1],), packed=False))
         out: Tensor = self.c_proj(seen.flatten(2))
         return out
 
-    def step(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
+    def decode(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
         """One token of each of the first R slots, [R, 1, D] → [R, 1, D]; rows beyond R only fill the products."""
         q, k, v = (part[:rows] for part in self.split(x))
-        keys, values = cache.extend(layer, k, v, write)
-        if cache.watch is not None:
-            cache.watch.see(q)
+        keys, values = cache.append(layer, k, v, write)
+        if cache.recorder is not None:
+            cache.recorder.record_queries(q)
         seen = attend_cached(q, keys, values, [length + 1 for length in cache.lengths[:rows]])
-        out: Tensor = self.c_proj(filled(seen.flatten(2), x.shape[0]))
+        out: Tensor = self.c_proj(pad_rows(seen.flatten(2), x.shape[0]))
         return out
 
 
@@ -190,9 +199,9 @@ class MLP(nn.Module):
         out: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
         return out
 
-    def learn(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    def forward_normed(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         """The same of norm(x), keeping less for the backward pass where that can be; not where it is compiled."""
-        inner, outer = _product(self.c_fc), _product(self.c_proj)
+        inner, outer = _linear_params(self.c_fc), _linear_params(self.c_proj)
         if inner is None or outer is None or self._compiled_call_impl is not None:
             plain: Tensor = self(norm(x))
             return plain
@@ -200,7 +209,7 @@ class MLP(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(norm x), then x + mlp(norm x)."""
+    """One pre-norm block: x + attention(norm x), then x + mlp(norm x)."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -210,21 +219,21 @@ class TransformerBlock(nn.Module):
         self.ln_2 = nn.LayerNorm(spec.width)
         self.mlp = MLP(spec)
 
-    def forward(self, x: Tensor, rows: SequenceLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: SequenceLayout) -> Tensor:
         """[B, T, D] → [B, T, D]."""
         rate = self.dropout if self.training else 0.0
-        x = dropout_add(x, self.attn(x, self.ln_1, rows), rate)
-        return dropout_add(x, self.mlp.learn(x, self.ln_2), rate)
+        x = dropout_add(x, self.attn(x, self.ln_1, layout), rate)
+        return dropout_add(x, self.mlp.forward_normed(x, self.ln_2), rate)
 
-    def begin(self, x: Tensor, cache: KVCache, layer: int, slot: int) -> Tensor:
-        """As SelfAttention.begin."""
-        x = x + self.attn.begin(self.ln_1(x), cache, layer, slot)
+    def prefill(self, x: Tensor, cache: KVCache, layer: int, slot: int) -> Tensor:
+        """As SelfAttention.prefill."""
+        x = x + self.attn.prefill(self.ln_1(x), cache, layer, slot)
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
-    def step(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
-        """As SelfAttention.step."""
-        x = x + self.attn.step(self.ln_1(x), cache, layer, write, rows)
+    def decode(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
+        """As SelfAttention.decode."""
+        x = x + self.attn.decode(self.ln_1(x), cache, layer, write, rows)
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
@@ -247,13 +256,13 @@ class Transformer(nn.Module):
         """The blocks, first to last."""
         return cast("list[TransformerBlock]", list(self.h))
 
-    def forward(self, x: Tensor, rows: SequenceLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: SequenceLayout) -> Tensor:
         """[B, T, D] → [B, T, D]."""
         for index, block in enumerate(self.blocks()):
             if self.checkpoint_every and torch.is_grad_enabled() and index % self.checkpoint_every == 0:
-                x = checkpoint(block, x, rows, use_reentrant=False)
+                x = checkpoint(block, x, layout, use_reentrant=False)
             else:
-                x = block(x, rows)
+                x = block(x, layout)
         out: Tensor = self.ln_f(x)
         return out
 
@@ -284,7 +293,7 @@ class HiddenStates:
     """[Σ(C + 4), D]."""
     audio_targets: Tensor
     """[Σ(C + 4)]: the codes, then four STOPs."""
-    rows: SequenceLayout
+    layout: SequenceLayout
     """How the trunk saw them."""
 
 
@@ -303,8 +312,8 @@ class GPT(nn.Module):
         self.final_norm = nn.LayerNorm(spec.width)
         self.text_head = nn.Linear(spec.width, spec.text_ids)
         self.mel_head = nn.Linear(spec.width, spec.audio_ids)
-        self.fused: CompiledDecoder | None = None
-        """Compiled decoding steps of `fused.py`, once they were asked for."""
+        self.compiled: CompiledSteps | None = None
+        """Compiled decoding steps of `cpu_decoder.py`, once they were asked for."""
         for module in (self.text_embedding, self.mel_embedding, self.text_head, self.mel_head):
             nn.init.normal_(module.weight, std=INIT_SPREAD)
 
@@ -371,28 +380,24 @@ class GPT(nn.Module):
         x = torch.cat([part for triple in triples for part in triple])  # [N, D]
 
         sizes = [n for pair in zip(text_sizes, audio_sizes, strict=True) for n in (LATENTS, *pair)]
-        rows = SequenceLayout(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
-        x = dropout(rows.scatter(x, rows.longest), self.dropout if self.training else 0.0)
-        x = rows.gather(self.final_norm(self.trunk(x, rows)))  # [N, D]
+        layout = SequenceLayout(tuple(sum(sizes[i : i + 3]) for i in range(0, len(sizes), 3)), packed=packed)
+        x = dropout(layout.unpack(x, layout.max_length), self.dropout if self.training else 0.0)
+        x = layout.pack(self.final_norm(self.trunk(x, layout)))  # [N, D]
         parts = torch.split(x, sizes)
-        return HiddenStates(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, rows)
+        return HiddenStates(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, layout)
 
     def _check(self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]) -> None:
         if not len(text_ids) == len(text_lengths) == len(codes) == len(code_lengths) > 0:
             raise TrainingError("xtts.batch_rows_differ")
         if max(text_lengths) > self.spec.max_text:
-            raise TrainingError(
-                "xtts.training_text_too_long", ids=max(text_lengths), limit=self.spec.max_text
-            )
+            raise TrainingError("xtts.training_text_too_long", ids=max(text_lengths), limit=self.spec.max_text)
         if max(code_lengths) + STOP_TARGETS > self.spec.audio_positions:
-            raise TrainingError(
-                "xtts.clip_too_long", codes=max(code_lengths), limit=self.spec.max_codes
-            )
+            raise TrainingError("xtts.clip_too_long", codes=max(code_lengths), limit=self.spec.max_codes)
 
     # Speaking
 
-    def begin(self, latents: Tensor, ids: Sequence[int], cache: KVCache, slot: int) -> Tensor:
-        """Read a voice [1, L, D] and a text into `slot`: the state [1, D] that predicts the first code.
+    def prefill(self, latents: Tensor, ids: Sequence[int], cache: KVCache, slot: int) -> Tensor:
+        """Fill `slot` with a voice [1, L, D] and a text: the state [1, D] that predicts the first code.
 
         Raises SynthesisError for a text beyond the position table.
         """
@@ -404,25 +409,25 @@ class GPT(nn.Module):
         first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
         x = torch.cat((latents[0].to(text.dtype), text, first))[None]  # [1, P, D]
         for layer, block in enumerate(self.trunk.blocks()):
-            x = block.begin(x, cache, layer, slot)
+            x = block.prefill(x, cache, layer, slot)
         cache.lengths[slot] = x.shape[1]
-        if cache.watch is not None:
-            cache.watch.spans[slot] = (LATENTS + 1, LATENTS + 1 + len(ids))
+        if cache.recorder is not None:
+            cache.recorder.spans[slot] = (LATENTS + 1, LATENTS + 1 + len(ids))
         out: Tensor = self.final_norm(self.trunk.ln_f(x[:, -1]))
         return out
 
-    def step(self, codes: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
+    def decode(self, codes: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R, D]."""
         rows = codes.shape[0]
         lengths = cache.lengths[:rows]
         x = self.mel_embedding(codes) + self.mel_pos_embedding(positions)
-        if self.fused is not None:
-            x = self.fused.trunk(x, cache)
+        if self.compiled is not None:
+            x = self.compiled.trunk(x, cache)
         else:
             write = None if min(lengths) == max(lengths) else torch.tensor(lengths, device=codes.device)
-            x = filled(x, cache.least_rows)[:, None]
+            x = pad_rows(x, cache.min_rows)[:, None]
             for layer, block in enumerate(self.trunk.blocks()):
-                x = block.step(x, cache, layer, write, rows)  # [max(R, least), 1, D]
+                x = block.decode(x, cache, layer, write, rows)  # [max(R, least), 1, D]
             x = x[:rows, 0]
         for slot in range(rows):
             cache.lengths[slot] += 1
@@ -431,13 +436,13 @@ class GPT(nn.Module):
 
     def logits(self, states: Tensor, cache: KVCache) -> Tensor:
         """States [R, D] of sentences in `cache` → logits of their next codes [R, V]."""
-        if self.fused is not None:
-            return self.fused.logits(states, cache.slots)
-        out: Tensor = self.mel_head(filled(states, cache.least_rows))
+        if self.compiled is not None:
+            return self.compiled.logits(states, cache.slots)
+        out: Tensor = self.mel_head(pad_rows(states, cache.min_rows))
         return out[: len(states)]
 
 
-def filled(x: Tensor, rows: int) -> Tensor:
+def pad_rows(x: Tensor, rows: int) -> Tensor:
     """[R, ...] → [max(R, rows), ...], with zeros below."""
     missing = rows - x.shape[0]
     return torch.cat((x, x.new_zeros(missing, *x.shape[1:]))) if missing > 0 else x

@@ -172,9 +172,7 @@ class HubSupplier(Supplier):
         if facts.size is None or not (found or blob):
             raise DownloadError("xtts.no_checksum_given", url=url)
         if sha256 and (facts.size != size or (found and found != sha256)):
-            raise DownloadError(
-                "xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12]
-            )
+            raise DownloadError("xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12])
         return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
 
     def read(self, item: Item) -> bytes:

@@ -73,7 +73,7 @@ class Adapter(nn.Module):
         """The layer's weight before merging, kept so that unmerging is exact."""
         self.merged = False
 
-    def beside(self, weight: Tensor, bias: Tensor) -> LinearParams:
+    def linear_params(self, weight: Tensor, bias: Tensor) -> LinearParams:
         """Layer and adapter in one."""
         return LinearParams(weight, bias, self.down, self.up, self.scale)
 

@@ -1,10 +1,10 @@
-"""A model's GPT → the same with 8-bit weights, to speak faster on a CPU: quantise(model) → model.
+"""Quantise the weights of a model's GPT to 8 bits, to speak faster on a CPU: quantise(model) → model.
 
 Each output of a linear layer of the trunk keeps its weights as whole numbers of -127 .. 127 and one scale. The layer
 runs in one of two ways:
 
     weight    inputs stay float32, weights are widened where they are used: closest to float32. With compiled steps
-              (`fused.py`) a step takes as long as reading the 8-bit weights does
+              (`cpu_decoder.py`) a step takes as long as reading the 8-bit weights does
     dynamic   inputs become 8-bit per call, products are whole numbers: the faster one without compiled steps, and
               for many sentences at once
 
@@ -36,7 +36,7 @@ LIMIT = 127
 
 
 class DynamicInt8Conv1D(nn.Module):
-    """Affine with 8-bit weights and inputs made 8-bit at each call."""
+    """Conv1D with 8-bit weights and inputs made 8-bit at each call."""
 
     def __init__(self, layer: Conv1D) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class DynamicInt8Conv1D(nn.Module):
 
 
 class WeightOnlyInt8Conv1D(nn.Module):
-    """Affine with 8-bit weights that are widened where they are used; inputs stay float32."""
+    """Conv1D with 8-bit weights that are widened where they are used; inputs stay float32."""
 
     codes: Tensor
     scale: Tensor

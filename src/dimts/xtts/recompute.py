@@ -1,8 +1,8 @@
-"""Layers of the trunk, each with a backward pass of its own that keeps little and copies nothing.
+"""Layers of the trunk with backward passes of their own that recompute instead of keeping activations.
 
-    norm_affine   LayerNorm, then x W + b (and its adapter): keeps x, not the normed x
-    gelu_affine   tanh gelu, then x W + b (and its adapter): keeps what goes into the gelu, not what comes out
-    drop_add      x + dropout(y): keeps one byte per element
+    layernorm_linear LayerNorm, then x W + b (and its adapter): keeps x, not the normed x
+    gelu_linear   tanh gelu, then x W + b (and its adapter): keeps what goes into the gelu, not what comes out
+    dropout_add   x + dropout(y): keeps one byte per element
 
 What is not kept is computed again in the backward pass, which costs a read and a write of it; the two products a
 layer is made of cost a hundred times that. Values and gradients are those of the plain layers to the last rounding.
@@ -65,13 +65,13 @@ class LinearParams(NamedTuple):
 
 def layernorm_linear(x: Tensor, norm: nn.LayerNorm, product: LinearParams) -> Tensor:
     """[..., in] → [..., out]: the product of the normed x."""
-    out: Tensor = _NormAffine.apply(x, norm.weight, norm.bias, norm.eps, *product)  # type: ignore[no-untyped-call]
+    out: Tensor = _LayerNormLinear.apply(x, norm.weight, norm.bias, norm.eps, *product)  # type: ignore[no-untyped-call]
     return out
 
 
 def gelu_linear(x: Tensor, product: LinearParams) -> Tensor:
     """[..., in] → [..., out]: the product of gelu(x), with the tanh gelu."""
-    out: Tensor = _GeluAffine.apply(x, *product)  # type: ignore[no-untyped-call]
+    out: Tensor = _GeluLinear.apply(x, *product)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -79,7 +79,7 @@ def dropout_add(x: Tensor, y: Tensor, rate: float) -> Tensor:
     """x + dropout(y), both of one shape."""
     if not rate:
         return x + y
-    out: Tensor = _DropAdd.apply(x, y, *dropout_mask(y, rate))  # type: ignore[no-untyped-call]
+    out: Tensor = _DropoutAdd.apply(x, y, *dropout_mask(y, rate))  # type: ignore[no-untyped-call]
     return out
 
 
@@ -106,7 +106,7 @@ def dropout_mask(like: Tensor, rate: float) -> tuple[Tensor, float]:
     return dropped.view(like.shape), _RESOLUTION / (_RESOLUTION - chance)
 
 
-class _NormAffine(Function):
+class _LayerNormLinear(Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -152,7 +152,7 @@ class _NormAffine(Function):
         return (*found, None, *own, None)
 
 
-class _GeluAffine(Function):
+class _GeluLinear(Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -186,7 +186,7 @@ class _GeluAffine(Function):
         return (found, *own, None)
 
 
-class _DropAdd(Function):
+class _DropoutAdd(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, dropped: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
