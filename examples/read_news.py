@@ -13,7 +13,7 @@ TEXT = "ዛሬ መስከረም 5 ቀን 2017 ዓ.ም ነው። በአዲስ አ�
 
 text = Path(sys.argv[1]).read_text("utf-8") if len(sys.argv) > 1 else TEXT
 waves, lines = [], []
-for number, phrase in enumerate(dimts.Speaker.load("formant").perform(text), start=1):
+for number, phrase in enumerate(dimts.Speaker.load("formant").phrases(text), start=1):
     end = phrase.start + len(phrase.wave.samples) / phrase.wave.rate
     times = [
         f"{int(t // 3600):02d}:{int(t // 60) % 60:02d}:{t % 60:06.3f}".replace(".", ",") for t in (phrase.start, end)

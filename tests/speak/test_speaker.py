@@ -197,7 +197,7 @@ def test_a_text_with_something_to_say_is_said(text: str, formant: Speaker) -> No
 
 
 def test_recordings_are_nothing_for_the_formant_voice(formant: Speaker) -> None:
-    with pytest.raises(SynthesisError, match="cannot learn"):
+    with pytest.raises(SynthesisError, match="cannot imitate"):
         formant.clone("abebe.wav")
     with pytest.raises(SynthesisError, match="has no voice 'sara'"):
         formant.say(TEXT, "sara")

@@ -84,7 +84,7 @@ def test_longer_is_preferred_by_a_larger_penalty(gpt: GPT, latents: Tensor) -> N
 
 
 def test_one_beam_is_no_search() -> None:
-    with pytest.raises(ConfigError, match="no search"):
+    with pytest.raises(ConfigError, match="too small for a beam search"):
         BeamSettings(1)
     with pytest.raises(ConfigError, match="positive"):
         BeamSettings(repetition_penalty=0.0)

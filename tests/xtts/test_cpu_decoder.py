@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import ConfigError, MissingExtra, SynthesisError
+from dimts.base.messages import Message
 from dimts.speak.xtts import prepare_for_inference
 from dimts.xtts import cpu_decoder, lora
 from dimts.xtts.batch_invariance import min_invariant_batch
@@ -127,7 +128,7 @@ def test_a_damaged_model_is_noticed(model: XTTS) -> None:
 
 
 def test_the_setting_takes_effect(model: XTTS, monkeypatch: pytest.MonkeyPatch) -> None:
-    notes: list[str] = []
+    notes: list[Message | None] = []
     assert prepare_for_inference(quantise(model, "weight"), "float32", "torch").gpt.compiled is None
     assert prepare_for_inference(model, "int8", "torch").gpt.compiled is None
     assert prepare_for_inference(model, "int8", "auto").gpt.compiled is not None
@@ -135,14 +136,14 @@ def test_the_setting_takes_effect(model: XTTS, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(cpu_decoder, "has", lambda _: False)
         plain = prepare_for_inference(model, "float32", "auto", lambda progress: notes.append(progress.message))
     assert plain.gpt.compiled is None
-    assert "pip install 'dimts[fast]'" in notes[0]
+    assert notes == [Message("speak.decoding_not_compiled", reason=Message("xtts.numba_missing"))]
     assert prepare_for_inference(model, "float32", "compiled").gpt.compiled is not None
 
 
 def test_what_cannot_be_compiled_is_refused(model: XTTS, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="packed for torch"):
         cpu_decoder.compile_decoder(quantise(model, "dynamic").gpt)
-    monkeypatch.setattr(cpu_decoder, "need", _missing)
+    monkeypatch.setattr(cpu_decoder, "require", _missing)
     with pytest.raises(MissingExtra, match="dimts\\[fast\\]"):
         cpu_decoder.compile_decoder(model.gpt)
     monkeypatch.undo()

@@ -82,13 +82,13 @@ def test_whoever_leaves_frees_the_slot(loop: DecodingScheduler, latents: Tensor)
     waiting = loop.session()
     with ThreadPoolExecutor(1) as pool:
         heard = pool.submit(lambda: len(list(waiting.generate(latents, [7], replace(DRAWN, seed=1)))))
-        sessions[0].leave()
+        sessions[0].cancel()
         assert heard.result(60) == 40
     with pytest.raises(Cancelled):
         list(running[0])
     running[1].close()  # the other way to leave: to stop listening
-    sessions[2].leave()
-    sessions[3].leave()
+    sessions[2].cancel()
+    sessions[3].cancel()
     empty(loop)
 
 

@@ -28,7 +28,19 @@ COQUI_MODEL, COQUI_DVAE, COQUI_STATS, COQUI_SPEAKERS, COQUI_NOTE = (
     *("speakers_xtts.pth", "dimts.json"),
 )
 VOICE_SUFFIX = ".voice"
+_LFS = b"version https://git-lfs.github.com/spec/"
+"""How the file begins that Git puts in place of a large one."""
 _SAFE_NAME = re.compile(r"[^\w.-]+")
+
+
+def refuse_placeholder(path: Path) -> None:
+    """Raise CheckpointError for a file that is empty, or a pointer of Git LFS instead of the file."""
+    with path.open("rb") as file:
+        begin = file.read(len(_LFS))
+    if not begin:
+        raise CheckpointError("xtts.empty_file", path=path)
+    if begin == _LFS:
+        raise CheckpointError("xtts.lfs_pointer", path=path)
 
 
 def vocabulary_arguments(note: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +62,8 @@ def to_json(values: Mapping[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; CheckpointError if it is absent, damaged or no object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        refuse_placeholder(path)
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise CheckpointError("xtts.file_absent", name=path.name, folder=path.parent) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

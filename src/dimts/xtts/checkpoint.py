@@ -62,7 +62,7 @@ class Bundle:
     def __post_init__(self) -> None:
         rows = self.model.spec.text_ids
         if self.vocabulary.size != rows:
-            raise CheckpointError("xtts.vocabulary_size_differs", rows=rows, ids=self.vocabulary.size)
+            raise CheckpointError("xtts.vocabulary_does_not_fit", rows=rows, ids=self.vocabulary.size)
 
     def require_front_end(self, front_end: Mapping[str, Any]) -> None:
         """Raise CheckpointError unless `front_end` is the one this bundle was made with; names what differs."""

@@ -65,14 +65,7 @@ def load_coqui(
     if "mel_stats" not in raw and (folder / COQUI_STATS).is_file():
         raw["mel_stats"] = read_mel_stats(folder / COQUI_STATS)
     shapes = {weights.coquis(key): tuple(value.shape) for key, value in raw.items()}
-    spec = Spec.from_coqui(config, shapes, start_text=words.start, stop_text=words.stop)
-    if words.size != spec.text_ids:
-        raise CheckpointError(
-            "xtts.vocabulary_size_differs",
-            rows=spec.text_ids,
-            path=vocab,
-            ids=words.size,
-        )
+    spec = Spec.from_coqui(config, shapes, text_ids=words.size, start_text=words.start, stop_text=words.stop)
     model = weights.build_from(spec, {weights.ours(key): value for key, value in raw.items()}, str(path), dtype)
     voices = read_speakers(folder / COQUI_SPEAKERS) if (folder / COQUI_SPEAKERS).is_file() else {}
     return Bundle(model, words, note.get("front_end", {}), voices, note.get("meta", {}), config)
@@ -120,9 +113,12 @@ def read_speakers(path: Path | str) -> dict[str, Voice]:
         tensors = list(parts.values())  # coqui reads them by order; the names differ between its files
         if len(tensors) != 2:
             raise CheckpointError("xtts.speaker_tensor_count", path=path, name=name, count=len(tensors))
-        voices[str(name)] = Voice(
-            tensors[0].float(), tensors[1].float(), {"name": str(name), "source": Path(path).name}
-        )
+        try:
+            voices[str(name)] = Voice(
+                tensors[0].float(), tensors[1].float(), {"name": str(name), "source": Path(path).name}
+            )
+        except CheckpointError as error:
+            raise CheckpointError("xtts.speaker_damaged", path=path, name=name, reason=error) from error
     return voices
 
 

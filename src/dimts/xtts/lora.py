@@ -194,14 +194,14 @@ def swap(model: XTTS, path: Path | str | None) -> dict[str, Tensor]:
         for part, parameter in adapter.named_parameters():
             value = own[part]
             if value is None or value.shape != parameter.shape or not torch.isfinite(value).all():
-                shape = "missing" if value is None else list(value.shape)
+                found = None if value is None else str(list(value.shape))
                 raise CheckpointError(
                     "xtts.adapter_does_not_fit",
                     path=path,
                     name=name,
                     part=part,
-                    found=shape,
-                    expected=list(parameter.shape),
+                    found=found or "—",
+                    expected=str(list(parameter.shape)),
                 )
         with torch.no_grad():
             for part, parameter in adapter.named_parameters():

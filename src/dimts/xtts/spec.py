@@ -133,13 +133,15 @@ class Spec:
         config: Mapping[str, Any],
         shapes: Mapping[str, Sequence[int]] | None = None,
         *,
+        text_ids: int | None = None,
         start_text: int | None = None,
         stop_text: int | None = None,
     ) -> Spec:
         """Sizes from a coqui config.json, and from tensor shapes under coqui's names where it has no field.
 
-        `start_text`/`stop_text` (from the vocabulary) fill the nulls of the published file.
-        Raises CheckpointError for a config of another kind of model.
+        `text_ids`, `start_text` and `stop_text` are those of the vocabulary and go before what the config says, as in
+        coqui-tts: community files carry stale ones. Raises CheckpointError for a config of another kind of model, or a
+        value that is no whole number.
         """
         arguments = config.get("model_args")
         if not isinstance(arguments, Mapping) or config.get("model", "xtts") != "xtts":
@@ -149,11 +151,9 @@ class Spec:
         found: dict[str, Any] = {}
         for name, key in _COQUI_FIELDS.items():
             if arguments.get(key) is not None:
-                found[name] = arguments[key]
-        if found.get("start_text") is None and start_text is not None:
-            found["start_text"] = start_text
-        if found.get("stop_text") is None and stop_text is not None:
-            found["stop_text"] = stop_text
+                found[name] = _whole_number(key, arguments[key])
+        own = {"text_ids": text_ids, "start_text": start_text, "stop_text": stop_text}
+        found.update({name: value for name, value in own.items() if value is not None})
         found.update(_sizes_from(shapes or {}))
         return cls(**found)
 
@@ -231,8 +231,16 @@ _COQUI_ARGUMENTS: dict[str, Any] = {
 }
 
 
+def _whole_number(key: str, value: object) -> int:
+    """A size of config.json; CheckpointError for anything but a whole number."""
+    whole = value.is_integer() if isinstance(value, float) else isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not isinstance(value, int | float):
+        raise CheckpointError("xtts.config_value_wrong", key=key, value=str(value))
+    return int(value)
+
+
 def _sizes_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Sizes that only the tensors on_progress, from {coqui's key: shape}; empty for what is not there."""
+    """Sizes that only the tensors tell, from {coqui's key: shape}; empty for what is not there."""
     found: dict[str, Any] = {}
     speaker = "hifigan_decoder.speaker_encoder."
     if shape := shapes.get("hifigan_decoder.waveform_decoder.conv_pre.weight"):

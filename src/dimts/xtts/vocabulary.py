@@ -24,11 +24,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from dimts.base.errors import CheckpointError, TextError
 from dimts.base.files import write_text
+from dimts.xtts.bundle_files import refuse_placeholder
 
 Spelling = Literal["text", "phones"]
 
 STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
 SPECIALS = (STOP, UNKNOWN, SPACE, START)
+"""Tokens that a fresh vocabulary begins with; every vocabulary needs all but [UNK]."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path | str, **known: Any) -> Vocabulary:
-        """A vocab.json; CheckpointError if it is none, or lacks START, STOP or [UNK]."""
+        """A vocab.json; CheckpointError if it is none, or lacks START, STOP or [SPACE]."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            refuse_placeholder(path)
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError("xtts.vocabulary_unreadable", path=path, reason=error) from error
         return cls.from_text(text, str(path), **known)
@@ -62,7 +65,7 @@ class Vocabulary:
         except Exception as error:
             raise CheckpointError("xtts.not_a_vocabulary", path=where, reason=error) from error
         for special in SPECIALS:
-            if special not in tokens:
+            if special not in tokens and special != UNKNOWN:
                 raise CheckpointError("xtts.special_token_missing", path=where, token=special)
         return found
 
@@ -174,15 +177,20 @@ class Vocabulary:
         ).ids
         if reserved := [self._by_id[i] for i in ids[1:] if i in self._reserved]:
             raise TextError("xtts.reserved_token", token=reserved[0], text=text)
-        if self.tokens[UNKNOWN] in ids:
+        if self.tokens.get(UNKNOWN) in ids or (self._drops_unknown and self.unknown(text)):
             raise TextError("xtts.no_token", characters=tuple(map(repr, self.unknown(text))), text=text)
         return ids
 
+    @cached_property
+    def _drops_unknown(self) -> bool:
+        """Whether the tokenizer leaves out what it has no token for, instead of [UNK] (community files)."""
+        return json.loads(self.text)["model"].get("unk_token") is None
+
     def unknown(self, text: str) -> list[str]:
         """The characters of `text` no token can be made of, in order, each once."""
-        unknown = self.tokens[UNKNOWN]
-        characters = dict.fromkeys(c for c in text if not c.isspace())
-        return [c for c in characters if unknown in self._tokenizer.encode(c).ids]
+        unknown = self.tokens.get(UNKNOWN)
+        encoded = {c: self._tokenizer.encode(c).ids for c in text if not c.isspace()}
+        return [c for c, ids in encoded.items() if not ids or unknown in ids]
 
     def pieces(self, text: str) -> list[str]:
         """The tokens of `text` without tag, [UNK] where there is none; for looking, not for speaking."""

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from dimts.base.errors import CheckpointError
 from dimts.base.files import atomic_path
+from dimts.xtts.bundle_files import refuse_placeholder
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import Spec
 
@@ -45,7 +46,11 @@ DROPPED_ENDS = (".attn.bias", ".attn.masked_bias")
 """Causal masks that old transformers saved; `attn.c_attn.bias` and its like are kept."""
 OPTIONAL = ("num_batches_tracked", ".torch_spec.", "dvae.discrete_loss.", "codebook.cluster_size", "codebook.embed_avg")
 """Parts of names that a file may lack: constants, counters and training statistics."""
-INERT_ROOTS = ("TTS", "trainer", "coqpit", "numpy", "pathlib", "collections")
+WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
+"""Keys under which trainers keep the tensors; coqui's own is the first."""
+PREFIXES = ("module.", "_orig_mod.", "ds_engine.", "base_model.model.")
+"""Prefixes that DistributedDataParallel, torch.compile, DeepSpeed and PEFT put before the names of a wrapped model."""
+INERT_ROOTS = ("TTS", "trainer", "coqpit", "numpy", "pathlib", "collections", "_codecs")
 """Packages whose objects may lie in a pickle beside the tensors; they are read as stand-ins, never imported."""
 
 _SHOWN = 3
@@ -73,17 +78,19 @@ def coquis(key: str) -> str:
 def read(path: Path | str) -> State:
     """Any weight file → {name: tensor on the CPU, mapped}, under the names of the file, wrappers taken off.
 
-    Wrappers are coqui's {"model": ...} and the trainer's "xtts." prefix; its "dvae." tensors stay, aliases go.
+    Wrappers are those of WRAPPERS and PREFIXES and the trainer's "xtts."; its "dvae." tensors stay, aliases go.
     Raises CheckpointError for a file that is absent, truncated, holds code or holds no tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError("xtts.no_such_weights", path=path)
-    if path.suffix == ".safetensors":
+    refuse_placeholder(path)
+    if path.suffix == ".safetensors" or _is_safetensors(path):
         return _read_safetensors(path)
     content = read_pickle(path)
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
     if not isinstance(content, Mapping):
         raise CheckpointError("xtts.file_without_weights", path=path)
     state = {}
@@ -96,10 +103,11 @@ def read(path: Path | str) -> State:
 
 def tidy(state: Mapping[str, Tensor]) -> State:
     """Trainer prefixes off, aliases dropped, weight norm under its present name."""
-    trainer = any(key.startswith("xtts.") for key in state)
+    names = {key: _unwrapped(key) for key in state}
+    trainer = any(name.startswith("xtts.") for name in names.values())
     out: State = {}
     for key, value in state.items():
-        name = key.removeprefix("xtts.") if trainer else key
+        name = _unwrapped(names[key].removeprefix("xtts.")) if trainer else names[key]
         if name.startswith(DROPPED) or name.endswith(DROPPED_ENDS):
             continue
         for old, new in OLD_NORM_NAMES:
@@ -107,6 +115,26 @@ def tidy(state: Mapping[str, Tensor]) -> State:
                 name = name.removesuffix(old) + new
         out[name] = value
     return out
+
+
+def _unwrapped(name: str) -> str:
+    """A tensor's name without what PREFIXES put before it, or into it where a part of the model was wrapped."""
+    found = True
+    while found:
+        found = False
+        for prefix in PREFIXES:
+            if name.startswith(prefix):
+                name, found = name[len(prefix) :], True
+    for prefix in PREFIXES:
+        name = name.replace(f".{prefix}", ".")
+    return name
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file holds safetensors whatever its name: eight bytes of length, then JSON."""
+    with path.open("rb") as file:
+        begin = file.read(9)
+    return len(begin) == 9 and begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < path.stat().st_size
 
 
 def _read_safetensors(path: Path) -> State:
@@ -123,6 +151,10 @@ class _StandIn:
     def __init__(self, *values: object) -> None:
         self.values = values
 
+    def __setstate__(self, state: object) -> None:
+        """Keep a state of any form, e.g. the tuple of a numpy dtype."""
+        self.values = (*getattr(self, "values", ()), state)
+
 
 def read_pickle(path: Path | str) -> Any:
     """A torch pickle with tensors mapped, by torch's weights-only reader.
@@ -131,6 +163,7 @@ def read_pickle(path: Path | str) -> Any:
     INERT_ROOTS.
     """
     path = Path(path)
+    refuse_placeholder(path)
     zipped = zipfile.is_zipfile(path)
     with path.open("rb") as file:
         if not zipped and file.read(2) == b"PK":
@@ -143,9 +176,9 @@ def read_pickle(path: Path | str) -> Any:
         stand_ins: list[Any] = [(type("StandIn", (_StandIn,), {}), name) for name in named]
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True if zipped else None)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        told = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise CheckpointError("xtts.pickle_damaged", path=path, reason=told) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError("xtts.pickle_damaged", path=path, reason=reason) from error
 
 
 def _named_in_pickle(path: Path) -> list[str]:
