@@ -30,7 +30,7 @@ from dimts.train.settings import (
 )
 from dimts.train.snapshot import Checkpoints
 from dimts.train.snapshot import load as load_snapshot
-from dimts.xtts.checkpoint import load
+from dimts.xtts.load import load
 
 pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
