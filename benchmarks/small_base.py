@@ -27,9 +27,10 @@ from dimts.evaluate.phone_labels import word_labels
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.text.frontend import Frontend
 from dimts.train.synthetic_corpus import PronouncedPhrase, SyntheticCorpus, SyntheticCorpusSettings, read_phrases
-from dimts.xtts.checkpoint import Bundle, load
+from dimts.xtts.checkpoint import Bundle
 from dimts.xtts.generate import GenerateSettings, generate_all
 from dimts.xtts.griffin_lim import griffin_lim
+from dimts.xtts.load import load
 from dimts.xtts.mel import DVAE, log_mel, resample
 from dimts.xtts.model import Examples
 from dimts.xtts.spec import TIMBRE_RATE
