@@ -56,5 +56,5 @@ def test_a_hall_is_noted_and_a_chamber_is_not(takes: list[Wave]) -> None:
     limits = CheckSettings()
     for seconds, noted in ((0.4, False), (2.4, True)):
         measures = {"decay_seconds": measured(takes, seconds)}
-        kinds = {doubt.kind for doubt in check_sound(measures, 3.0, limits)}
+        kinds = {issue.kind for issue in check_sound(measures, 3.0, limits)}
         assert ("reverberant" in kinds) == noted

@@ -80,10 +80,10 @@ def test_each_is_set_aside_and_the_rest_goes_on(project: Project, corpus: Corpus
     rows = rows_of(project)
     for name, (_, kind) in BAD.items():
         row = rows[Path(name).stem]
-        assert row.against == (kind,), name
-        assert all(doubt.message for doubt in row.doubts_against)
+        assert row.rejected_for == (kind,), name
+        assert all(issue.message for issue in row.rejections)
     if table:
-        assert rows["dangling"].against == rows["folder"].against == ("no_audio",)
+        assert rows["dangling"].rejected_for == rows["folder"].rejected_for == ("no_audio",)
 
 
 def test_a_wrong_suffix_does_not_matter(project: Project, corpus: Corpus) -> None:
@@ -99,7 +99,7 @@ def test_a_file_nobody_may_read_is_set_aside(project: Project, corpus: Corpus) -
     folder = corpus(2)
     (folder / "audio" / "s001.wav").chmod(0)
     assert prepare(project, [folder]).kept == 1
-    assert rows_of(project)["s001"].against == ("unreadable",)
+    assert rows_of(project)["s001"].rejected_for == ("unreadable",)
 
 
 def test_a_file_that_vanishes_is_set_aside(project: Project, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_a_file_that_vanishes_is_set_aside(project: Project, corpus: Corpus, mon
             (folder / "audio" / "s002.wav").unlink(missing_ok=True)
 
     assert prepare(project, [folder], on_progress=gone).kept == 2
-    assert rows_of(project)["s002"].against == ("unreadable",)
+    assert rows_of(project)["s002"].rejected_for == ("unreadable",)
 
 
 def test_a_script_of_more_lines_than_are_spoken(project: Project, tmp_path: Path, speech: Any) -> None:
@@ -157,7 +157,7 @@ def test_subtitles_out_of_order_and_overlapping_are_mended_and_said(
     assert prepare(project, [folder]).kept == 5
     rows = Manifest.read(project.manifest)
     assert [row.text for row in rows] == [text for _, _, text in cues]
-    kinds = {doubt.kind for row in rows for doubt in row.doubts}
+    kinds = {issue.kind for row in rows for issue in row.issues}
     assert {"subtitles_out_of_order", "subtitles_backwards"} <= kinds
 
 

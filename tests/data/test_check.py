@@ -1,4 +1,4 @@
-"""Doubts: each measure has its limit, each kind its remedy, and the set its verdict."""
+"""Issues: each measure has its limit, each kind its remedy, and the set its verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dimts.data.check import (
     check_rate,
     check_sound,
     check_text,
-    judged,
+    decide,
     rate_outliers,
     verdict,
 )
@@ -44,11 +44,11 @@ def row(number: int = 0, **more: object) -> Utterance:
 )
 def test_a_measure_beyond_its_limit_is_doubted_once(name: str, value: float, kind: str) -> None:
     assert check_sound(GOOD, 3.0, SETTINGS) == []
-    (doubt,) = check_sound({**GOOD, name: value}, 3.0, SETTINGS)
-    assert (doubt.kind, doubt.measured) == (kind, value)
+    (issue,) = check_sound({**GOOD, name: value}, 3.0, SETTINGS)
+    assert (issue.kind, issue.measured) == (kind, value)
 
 
-def test_what_could_not_be_measured_is_not_doubted() -> None:
+def test_what_could_not_be_measured_is_not_with_issues() -> None:
     assert check_sound({}, 3.0, SETTINGS) == []
 
 
@@ -67,7 +67,7 @@ def test_what_could_not_be_measured_is_not_doubted() -> None:
     ],
 )
 def test_script_and_language_are_judged(text: str, kinds: list[str]) -> None:
-    assert [doubt.kind for doubt in check_text(text, SETTINGS)] == kinds
+    assert [issue.kind for issue in check_text(text, SETTINGS)] == kinds
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_speaking_rate_has_limits(phones: int, seconds: float, doubted: bool) ->
 def test_kinds_can_be_tolerated_and_refused() -> None:
     noisy = replace(
         row(),
-        doubts=(
+        issues=(
             Issue("low_snr", SHORT),
             Issue("noisy", SHORT),
         ),
     )
-    assert judged(noisy, SETTINGS).against == ("low_snr",)
-    assert judged(noisy, CheckSettings(tolerate=("low_snr",))).kept
-    assert judged(noisy, CheckSettings(refuse=("noisy",))).against == ("low_snr", "noisy")
+    assert decide(noisy, SETTINGS).rejected_for == ("low_snr",)
+    assert decide(noisy, CheckSettings(tolerate=("low_snr",))).kept
+    assert decide(noisy, CheckSettings(refuse=("noisy",))).rejected_for == ("low_snr", "noisy")
 
 
 def test_what_has_no_clip_or_text_cannot_be_tolerated_into_the_set() -> None:
-    lost = Utterance(id="a", text="ሰላም", doubts=(Issue("no_audio", SHORT),))
-    assert not judged(lost, CheckSettings(tolerate=("no_audio",))).kept
+    lost = Utterance(id="a", text="ሰላም", issues=(Issue("no_audio", SHORT),))
+    assert not decide(lost, CheckSettings(tolerate=("no_audio",))).kept
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
@@ -123,12 +123,12 @@ def test_the_verdict_says_what_to_do() -> None:
 
 
 def test_doubts_are_counted() -> None:
-    rows = [judged(replace(row(n), doubts=(Issue("noisy", SHORT),)), SETTINGS) for n in range(3)]
+    rows = [decide(replace(row(n), issues=(Issue("noisy", SHORT),)), SETTINGS) for n in range(3)]
     rows.append(
-        judged(
+        decide(
             replace(
                 row(9),
-                doubts=(
+                issues=(
                     Issue("clipped", SHORT),
                     Issue("noisy", SHORT),
                 ),
@@ -136,7 +136,7 @@ def test_doubts_are_counted() -> None:
             SETTINGS,
         )
     )
-    assert verdict(rows).doubts == (("noisy", 4, 0), ("clipped", 1, 1))
+    assert verdict(rows).issues == (("noisy", 4, 0), ("clipped", 1, 1))
 
 
 def test_every_kind_has_a_remedy() -> None:

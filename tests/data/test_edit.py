@@ -34,17 +34,17 @@ def test_decisions_survive_preparing_again_and_a_changed_setting(prepared: Proje
     toml.write_text(toml.read_text(encoding="utf-8") + "[data.check]\nmin_snr_db = 90.0\n", encoding="utf-8")
     prepare(Project.open(prepared.root))
     after = rows(prepared)
-    assert (after["s000"].kept, after["s000"].against) == (False, ("dropped",))
+    assert (after["s000"].kept, after["s000"].rejected_for) == (False, ("dropped",))
     assert after["s001"].text == "ሰላም ለሁሉም ሰው"
     assert (after["s002"].kept, after["s002"].split) == (True, before["s002"].split)
-    assert after["s003"].against == ("low_snr",)
+    assert after["s003"].rejected_for == ("low_snr",)
 
 
 def test_what_is_removed_is_named_and_does_not_come_back(prepared: Project) -> None:
     found = edit.remove(prepared, ["s001"])
     assert ([row.name for row in found.rows], found.kept) == (["s001"], 1)
     prepare(prepared)
-    assert rows(prepared)["s001"].against == ("dropped",)
+    assert rows(prepared)["s001"].rejected_for == ("dropped",)
     assert (prepared.root / found.rows[0].source).is_file()
 
 

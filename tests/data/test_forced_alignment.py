@@ -80,7 +80,7 @@ def test_a_line_nobody_read_is_named_and_the_rest_is_found(
     found = errors(activity, pieces, dict(zip(texts, truth, strict=True)))
     assert np.mean(np.array(found) < 0.1) > 0.9
     (odd,) = [piece for piece in pieces if extra in (piece.text or "")]
-    assert odd.doubts or odd.text != extra or odd.seconds < 1.5
+    assert odd.issues or odd.text != extra or odd.seconds < 1.5
 
 
 def test_a_recording_that_ends_early_names_the_lines_that_are_missing(
@@ -95,13 +95,13 @@ def test_a_recording_that_ends_early_names_the_lines_that_are_missing(
     assert max(found) < 0.15
     missing = [by_text[text] for text in texts[27:] if text in by_text]
     assert len(missing) >= 10
-    assert all([doubt.kind for doubt in piece.doubts] == ["line_without_speech"] for piece in missing)
+    assert all([issue.kind for issue in piece.issues] == ["line_without_speech"] for piece in missing)
 
 
 def test_silence_holds_no_line(tmp_path: Path) -> None:
     path = Wave.silence(3.0, 16_000).save(tmp_path / "silence.wav")
     pieces = align(path, detect_speech(path), lines_of(["ሰላም ለዓለም", "እንዴት ናችሁ"]), Matcher(), SETTINGS)
-    assert [[doubt.kind for doubt in piece.doubts] for piece in pieces] == [["line_without_speech"]] * 2
+    assert [[issue.kind for issue in piece.issues] for piece in pieces] == [["line_without_speech"]] * 2
 
 
 def test_real_speech_is_aligned_with_its_script(shared: Path, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_reader_who_stopped_early(speech: Any, tmp_path: Path, read: int) -> N
     assert np.median(errors(activity, spoken, truth)) < 0.05
     unread = [piece for piece in pieces if not piece.seconds]
     assert {piece.text for piece in unread} >= set(texts[read + 1 :])
-    assert all(piece.doubts[0].kind == "line_without_speech" for piece in unread)
+    assert all(piece.issues[0].kind == "line_without_speech" for piece in unread)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_fast_readers_and_an_early_end(shared: Path, name: str, read: int) -> No
     path = folder / f"{name}.ogg"
     pieces = align(path, detect_speech(path), lines_of(texts), Matcher(), SETTINGS)
     assert [piece.text for piece in pieces if piece.seconds > 0.3] == texts[:read]
-    assert [piece.text for piece in pieces if piece.doubts] == texts[read:]
-    assert {issue.kind for piece in pieces for issue in piece.doubts} <= {"line_without_speech"}
+    assert [piece.text for piece in pieces if piece.issues] == texts[read:]
+    assert {issue.kind for piece in pieces for issue in piece.issues} <= {"line_without_speech"}
 
 
 @pytest.mark.parametrize("pace", [1.0, 1.3])

@@ -17,7 +17,7 @@ from dimts.data.manifest import Manifest, Utterance, line_of, parse
 
 texts = st.text(alphabet='ሀለሐመሠረሰቀበተነ 0123456789።፣"\\\t', max_size=40)
 numbers = st.integers(-(10**9), 10**9).map(lambda number: number / 1000)
-doubts = st.builds(
+issues = st.builds(
     Issue,
     st.sampled_from(["low_snr", "clipped", "leak"]),
     st.builds(lambda value: Message("data.low_snr", value=value), numbers),
@@ -34,8 +34,8 @@ rows = st.builds(
     speaker=texts,
     split=st.sampled_from(["train", "dev", "test"]),
     kept=st.booleans(),
-    doubts=st.lists(doubts, max_size=3).map(tuple),
-    against=st.lists(st.sampled_from(["low_snr", "clipped"]), max_size=2).map(tuple),
+    issues=st.lists(issues, max_size=3).map(tuple),
+    rejected_for=st.lists(st.sampled_from(["low_snr", "clipped"]), max_size=2).map(tuple),
     by=st.sampled_from(["transcript", "subtitle", "script", "whisper", "person", ""]),
     score=st.none() | st.integers(0, 1000).map(lambda number: number / 1000),
     measures=st.dictionaries(st.sampled_from(["snr_db", "bandwidth_hz"]), numbers),
@@ -76,8 +76,8 @@ def test_appending_replaces_a_row_of_the_same_id_in_its_place(tmp_path: Path) ->
         ({"path": ""}, "path"),
         ({"text": ""}, "text"),
         ({"id": ""}, "id"),
-        ({"doubts": [{"kind": "x"}]}, "doubts"),
-        ({"against": "clipped"}, "against"),
+        ({"issues": [{"kind": "x"}]}, "issues"),
+        ({"rejected_for": "clipped"}, "rejected_for"),
         ({"by": "magic"}, "by"),
         ({"measures": {"snr_db": "loud"}}, "measures"),
     ],

@@ -53,7 +53,7 @@ def test_a_clip_with_two_voices_is_set_aside(project: Project, corpus: Any, spee
     mixed(Wave.load(path), speech.said(speech.sentence(31), "f2").wave.resample(Wave.load(path).rate), 0.7).save(path)
     prepare(project, [folder])
     rows = {row.name: row for row in Manifest.read(project.manifest)}
-    assert "overlap" in rows["s026"].against
+    assert "overlap" in rows["s026"].rejected_for
     assert [name for name, row in rows.items() if row.kept] == ["s025", "s027", "s028"]
 
 

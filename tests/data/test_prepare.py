@@ -80,7 +80,7 @@ def test_without_sources_the_projects_own_recordings_are_taken(project: Project,
 
 
 def broken(folder: Path) -> dict[str, str]:
-    """Files that are wrong in every way we know → the kind of doubt each must get."""
+    """Files that are wrong in every way we know → the kind of issue each must get."""
     audio = folder / "audio"
     whole = (audio / "s000.wav").read_bytes()
     rate, tone = 16_000, np.sin(np.arange(32_000) / 20)
@@ -123,14 +123,14 @@ def test_what_is_wrong_is_set_aside_with_its_reason_and_the_rest_goes_on(project
     result = prepare(project, [folder], on_progress=lambda progress: told.append(str(progress.message)))
     rows = rows_of(project)
     assert [rows[f"s{index:03d}"].kept for index in range(4)] == [True] * 4
-    assert {name: rows[name].against[0] for name in kinds} == kinds
-    assert all(doubt.message for name in kinds for doubt in rows[name].doubts_against)
+    assert {name: rows[name].rejected_for[0] for name in kinds} == kinds
+    assert all(issue.message for name in kinds for issue in rows[name].rejections)
     assert result.kept == 4
     assert result.set_aside == len(rows) - 4
     assert sum(result.reasons.values()) >= result.set_aside
     for name in kinds:
         assert any(name in line for line in told), name
-    assert rows["metadata-18"].against == ("transcript_row",)  # its row number
+    assert rows["metadata-18"].rejected_for == ("transcript_row",)  # its row number
 
 
 def test_a_set_of_nothing_usable_is_an_error_that_says_why(project: Project, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_set_of_nothing_usable_is_an_error_that_says_why(project: Project, tmp
     with pytest.raises(DataError, match="1 × unreadable") as caught:
         prepare(project, [folder])
     assert "dimts data check" in caught.value.message.remedy()
-    assert Manifest.read(project.manifest)[0].against == ("unreadable",)
+    assert Manifest.read(project.manifest)[0].rejected_for == ("unreadable",)
 
 
 def test_an_empty_folder_is_an_error_that_says_what_to_put_there(project: Project) -> None:
@@ -222,7 +222,7 @@ def test_the_same_sound_twice_is_kept_once(project: Project, corpus: Corpus, spe
         table.write(f"again\taudio/again.ogg\tabebe\t{speech.sentences[1]}\n")
     prepare(project, [folder])
     rows = rows_of(project)
-    assert rows["again"].against == ("duplicate_audio",)
+    assert rows["again"].rejected_for == ("duplicate_audio",)
     assert rows["s001"].kept
 
 
@@ -240,13 +240,13 @@ def test_a_telephone_recording_is_found(project: Project, corpus: Corpus) -> Non
     Wave.load(path).resample(8000).resample(44_100).save(path)
     prepare(project, [folder])
     rows = rows_of(project)
-    assert rows["s002"].against == ("narrow_band",)
+    assert rows["s002"].rejected_for == ("narrow_band",)
     assert rows["s002"].measures["bandwidth_hz"] == pytest.approx(4000, abs=200)
     assert rows["s000"].measures["bandwidth_hz"] > 7000
 
 
 @pytest.mark.parametrize(("text", "kind"), [("ሰላም", "speaking_rate"), ("ሰላም " * 40, "speaking_rate")])
-def test_a_text_much_longer_or_shorter_than_its_sound_is_doubted(
+def test_a_text_much_longer_or_shorter_than_its_sound_is_with_issues(
     project: Project, corpus: Corpus, text: str, kind: str
 ) -> None:
     folder = corpus(12)
@@ -255,7 +255,7 @@ def test_a_text_much_longer_or_shorter_than_its_sound_is_doubted(
     lines[11] = "\t".join([*lines[11].split("\t")[:3], text])
     table.write_text("\n".join(lines), encoding="utf-8")
     prepare(project, [folder])
-    assert kind in rows_of(project)["s010"].against
+    assert kind in rows_of(project)["s010"].rejected_for
 
 
 def test_limits_are_settings_and_kinds_can_be_tolerated(project: Project, corpus: Corpus) -> None:
@@ -265,7 +265,7 @@ def test_limits_are_settings_and_kinds_can_be_tolerated(project: Project, corpus
         prepare(project, [folder], strict)
     tolerant = PrepareSettings(check=CheckSettings(min_snr_db=90.0, tolerate=("low_snr",)))
     assert prepare(project, [folder], tolerant).kept == 2
-    assert "low_snr" in {doubt.kind for row in Manifest.read(project.manifest) for doubt in row.doubts}
+    assert "low_snr" in {issue.kind for row in Manifest.read(project.manifest) for issue in row.issues}
 
 
 def test_two_runs_at_once_are_refused(project: Project, corpus: Corpus) -> None:

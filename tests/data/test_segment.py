@@ -35,15 +35,15 @@ def test_a_whole_recording_loses_the_silence_around_it(speech: Any) -> None:
     assert piece is not None
     assert 1.0 + one.start_seconds - 0.2 <= piece.start_seconds <= 1.0 + one.start_seconds - 0.05
     assert 1.0 + one.end_seconds + 0.1 <= piece.end_seconds <= 1.0 + one.end_seconds + 0.3
-    assert piece.doubts == ()
+    assert piece.issues == ()
 
 
-def test_a_recording_cut_in_speech_is_doubted(speech: Any) -> None:
+def test_a_recording_cut_in_speech_is_with_issues(speech: Any) -> None:
     one = speech.said(speech.sentences[6])
     for part in (one.wave.cut(0.4, 9.0), one.wave.cut(0.0, one.wave.seconds - 0.4)):
         piece = whole(detect_speech_in(part.samples, part.rate), "x", SETTINGS)
         assert piece is not None
-        assert "cut_in_speech" in {doubt.kind for doubt in piece.doubts}
+        assert "cut_in_speech" in {issue.kind for issue in piece.issues}
 
 
 def test_cues_are_cut_in_the_silences_that_are_meant(take: tuple[Wave, list[tuple[float, float]]]) -> None:
@@ -55,7 +55,7 @@ def test_cues_are_cut_in_the_silences_that_are_meant(take: tuple[Wave, list[tupl
     for piece, (start, end) in zip(pieces, truth, strict=True):
         assert start - 0.3 < piece.start_seconds < start
         assert end < piece.end_seconds < end + 0.4
-        assert piece.doubts == ()
+        assert piece.issues == ()
 
 
 def test_cues_without_a_pause_between_are_taken_together(take: tuple[Wave, list[tuple[float, float]]]) -> None:
@@ -71,12 +71,12 @@ def test_cues_without_a_pause_between_are_taken_together(take: tuple[Wave, list[
     assert pieces[7].end_seconds > end
 
 
-def test_a_cue_where_nobody_speaks_is_doubted(take: tuple[Wave, list[tuple[float, float]]]) -> None:
+def test_a_cue_where_nobody_speaks_is_with_issues(take: tuple[Wave, list[tuple[float, float]]]) -> None:
     wave, truth = take
     gap = (truth[2][1] + 0.05, truth[3][0] - 0.05)
     cues = [Cue("ሀ", *truth[2]), Cue("ባዶ", *gap), Cue("ለ", *truth[3])]
     pieces = by_cues(detect_speech_in(wave.samples, wave.rate), cues, SETTINGS)
-    assert [(piece.text, bool(piece.doubts)) for piece in pieces] == [("ሀ", False), ("ባዶ", True), ("ለ", False)]
+    assert [(piece.text, bool(piece.issues)) for piece in pieces] == [("ሀ", False), ("ባዶ", True), ("ለ", False)]
 
 
 def test_speech_without_a_text_is_cut_at_its_longest_silences(take: tuple[Wave, list[tuple[float, float]]]) -> None:

@@ -74,7 +74,7 @@ def two_voices(tmp_path: Path, speech: Any) -> Path:
 def test_a_second_speaker_is_found_in_a_set_of_one(project: Project, two_voices: Path) -> None:
     prepare(project, [two_voices])
     rows = {row.name: row for row in Manifest.read(project.manifest)}
-    assert {name for name, row in rows.items() if "other_speaker" in row.against} == {"s02", "s06", "s11"}
+    assert {name for name, row in rows.items() if "other_speaker" in row.rejected_for} == {"s02", "s06", "s11"}
     assert all(row.kept for name, row in rows.items() if name not in ("s02", "s06", "s11"))
     prepare(project, [two_voices])
     assert {row.name for row in Manifest.read(project.manifest) if not row.kept} == {"s02", "s06", "s11"}
@@ -95,7 +95,12 @@ def test_strangers_added_later_do_not_push_out_what_is_there(project: Project, c
 def test_half_a_set_of_strangers_is_said_of_the_set() -> None:
     rows = [
         Utterance(
-            id=str(at), path="a", text=str(at), seconds=9.0, kept=at < 70, against=() if at < 70 else ("other_speaker",)
+            id=str(at),
+            path="a",
+            text=str(at),
+            seconds=9.0,
+            kept=at < 70,
+            rejected_for=() if at < 70 else ("other_speaker",),
         )
         for at in range(100)
     ]

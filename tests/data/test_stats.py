@@ -21,7 +21,7 @@ rows = st.lists(
         split=st.sampled_from(["train", "dev", "test"]),
         kept=st.booleans(),
         phones=st.sampled_from(["s ə l a m", "d ə h n a # s ə lː a m", ""]),
-        against=st.sampled_from([(), ("clipped",)]),
+        rejected_for=st.sampled_from([(), ("clipped",)]),
     ),
     max_size=8,
 )

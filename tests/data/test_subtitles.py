@@ -74,7 +74,7 @@ def test_cues_come_out_in_order_and_apart(given_cues: list[Cue]) -> None:
 
 
 def test_what_was_mended_is_told() -> None:
-    mended, doubts = in_order(
+    mended, issues = in_order(
         [Cue("ሐ", 5.0, 6.0), Cue("ሀ", 1.0, 2.0), Cue("ለ", 1.5, 3.0), Cue("መ", 4.0, 3.5), Cue("ሐ", 5.9, 7.0)]
     )
     assert [(cue.text, cue.start_seconds, cue.end_seconds) for cue in mended] == [
@@ -82,7 +82,7 @@ def test_what_was_mended_is_told() -> None:
         ("ለ", 1.5, 3.0),
         ("ሐ", 5.0, 7.0),
     ]
-    assert {doubt.kind for doubt in doubts} == {
+    assert {issue.kind for issue in issues} == {
         "subtitles_out_of_order",
         "subtitles_overlap",
         "subtitles_backwards",
@@ -111,11 +111,11 @@ def test_rolling_captions_are_unrolled() -> None:
 )
 def test_every_kind_of_file_is_read(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    (cue,), doubts = read_subtitles(tmp_path / name)
+    (cue,), issues = read_subtitles(tmp_path / name)
     assert cue.text.endswith("ሰላም")
     assert (cue.start_seconds, cue.end_seconds) == (1.0, 2.0)
     assert cue.speaker == "አበበ"
-    assert {issue.kind for issue in doubts} <= {"subtitles_labels"}
+    assert {issue.kind for issue in issues} <= {"subtitles_labels"}
 
 
 @pytest.mark.parametrize(

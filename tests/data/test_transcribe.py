@@ -24,11 +24,11 @@ from dimts.data.prepare import prepare
 from dimts.data.transcribe import (
     TranscribeSettings,
     Transcript,
-    favourites,
+    check_transcript,
     fetch_weights,
     find_weights,
-    judge,
     most_repeats,
+    repeated_transcripts,
     transcriber,
 )
 
@@ -74,23 +74,23 @@ def test_words_in_a_row_are_counted(text: str, most: int) -> None:
     ],
 )
 def test_what_was_made_up_is_doubted_with_its_reason(heard: Transcript, reason: str | None) -> None:
-    found = judge(heard, 2.0, SETTINGS)
-    assert {doubt.kind for doubt in found} == ({"invented"} if reason else set())
+    found = check_transcript(heard, 2.0, SETTINGS)
+    assert {issue.kind for issue in found} == ({"invented"} if reason else set())
     assert reason is None or reason in {issue.message.code for issue in found}
 
 
 def test_limits_take_effect() -> None:
     guess = Transcript("ዛሬ ጥሩ ቀን ነው", -1.6, 0.9)
-    assert judge(guess, 2.0, replace(SETTINGS, min_log_probability=-2.0, max_no_speech=1.0)) == []
+    assert check_transcript(guess, 2.0, replace(SETTINGS, min_log_probability=-2.0, max_no_speech=1.0)) == []
 
 
-def test_a_phrase_heard_everywhere_is_doubted() -> None:
+def test_a_phrase_heard_everywhere_is_with_issues() -> None:
     def row(number: int, text: str, by: Any = "whisper") -> Utterance:
         return Utterance(id=str(number), text=text, by=by, kept=True)
 
     often = [row(number, "አመሰግናለሁ።") for number in range(3)]
     others = [row(3, "ሰላም"), row(4, "ሰላም"), *(row(number, "አመሰግናለሁ", "transcript") for number in range(5, 9))]
-    assert set(favourites([*often, *others])) == {"0", "1", "2"}
+    assert set(repeated_transcripts([*often, *others])) == {"0", "1", "2"}
 
 
 def untold(folder: Path, speech: Any, count: int) -> Path:
@@ -113,14 +113,14 @@ def test_whisper_itself_is_asked_and_judged(project: Project, tmp_path: Path, sp
     for name in ("u0", "u1"):
         assert rows[name].by == "whisper"
         assert rows[name].text
-        assert {"not_amharic", "invented"} & set(rows[name].against)
+        assert {"not_amharic", "invented"} & set(rows[name].rejected_for)
 
 
 def test_whisper_writes_nothing_believable_into_silence(tiny: str) -> None:
     settings = TranscribeSettings(by="whisper", model=tiny, device="cpu", beams=1)
     noise = np.random.default_rng(0).standard_normal(16_000 * 4).astype(np.float32) * 1e-3
-    heard = transcriber(settings).hear(Wave(noise, 16_000))
-    assert not heard.text or judge(heard, 4.0, settings)
+    heard = transcriber(settings).transcribe(Wave(noise, 16_000))
+    assert not heard.text or check_transcript(heard, 4.0, settings)
 
 
 LOADED = """
@@ -150,7 +150,7 @@ class Knows:
     def __init__(self, settings: TranscribeSettings) -> None:
         self._texts = iter(self.texts)
 
-    def hear(self, wave: Wave) -> Transcript:
+    def transcribe(self, wave: Wave) -> Transcript:
         assert wave.seconds > 0.5
         return Transcript(next(self._texts), -0.3, 0.05)
 
@@ -169,9 +169,9 @@ def test_what_is_believable_is_kept_and_marked(
     rows = {row.name: row for row in Manifest.read(project.manifest)}
     assert [rows[name].kept for name in ("u0", "u1", "u3")] == [True] * 3
     assert (rows["u0"].text, rows["u0"].by) == (right[0], "recogniser")
-    assert "invented" in rows["u2"].against
-    assert rows["u4"].against == ("no_text",)
-    assert rows["u4"].doubts_against[0].message.code == "data.recogniser_silent"
+    assert "invented" in rows["u2"].rejected_for
+    assert rows["u4"].rejected_for == ("no_text",)
+    assert rows["u4"].rejections[0].message.code == "data.recogniser_silent"
 
 
 def test_an_empty_cell_of_a_table_is_heard_too(

@@ -64,7 +64,7 @@ def test_clean_items_are_not_suspected_and_shuffled_texts_are(
     found = prepared(project, table(folder, mixed, voices))
     clean = [found[name].kept for name, _ in mixed[:half]]
     flagged = [
-        bool({"mismatch", "unlike_others", "speaking_rate"} & set(found[name].against)) for name, _ in mixed[half:]
+        bool({"mismatch", "unlike_others", "speaking_rate"} & set(found[name].rejected_for)) for name, _ in mixed[half:]
     ]
     assert np.mean(clean) >= 0.98
     assert np.mean(flagged) >= 0.95
@@ -131,7 +131,7 @@ def test_a_planted_noise_is_measured(project: Project, tmp_path: Path, speech: A
     if snr_db < 10:
         with pytest.raises(DataError, match="none of 8"):
             prepare(project, [folder], heard)
-        assert all({"low_snr", "no_speech"} & set(row.against) for row in Manifest.read(project.manifest))
+        assert all({"low_snr", "no_speech"} & set(row.rejected_for) for row in Manifest.read(project.manifest))
         return
     prepare(project, [folder], heard)
     measured = [row.measures["snr_db"] for row in Manifest.read(project.manifest)]
@@ -153,7 +153,7 @@ def test_planted_copies_are_all_found_and_never_stand_on_two_sides(
         changed.save(folder / "audio" / f"copy{number:03d}.wav")
         copies.append((f"copy{number:03d}", rows[number][1]))
     found = prepared(project, table(folder, rows + copies))
-    assert all(found[name].against == ("duplicate_audio",) for name, _ in copies)
+    assert all(found[name].rejected_for == ("duplicate_audio",) for name, _ in copies)
     assert all(found[name].kept for name, _ in rows)
 
 
@@ -184,7 +184,7 @@ def test_planted_strangers_overlaps_and_copies_are_all_found(
             planted[name] = kind
     (folder / "metadata.tsv").write_text("\n".join(lines), encoding="utf-8")
     found = prepared(project, folder)
-    assert {name: kind for name, kind in planted.items() if kind not in found[name].against} == {}
+    assert {name: kind for name, kind in planted.items() if kind not in found[name].rejected_for} == {}
     clean = [row.kept for name, row in found.items() if name not in planted]
     assert np.mean(clean) >= 0.98
 
@@ -237,10 +237,10 @@ def test_planted_leaks_are_all_found(project: Project, tmp_path: Path, speech: A
         sides = {after[name].split for name in near if after[name].kept}
         between += len(sides) == 2
         if index % 4 == 2 or len(sides) == 2:
-            found = not row.kept and (index % 4 == 2 or row.against == ("leak",))
+            found = not row.kept and (index % 4 == 2 or row.rejected_for == ("leak",))
         else:
             found = not row.kept or {row.split} == sides
-        wrong += [] if found else [(row.name, row.split, row.against, sides)]
+        wrong += [] if found else [(row.name, row.split, row.rejected_for, sides)]
     assert wrong == []
     assert between >= count // 16  # enough of them did stand on two sides
     assert np.mean([after[f"again{index:03d}"].kept for index in range(count) if index % 4 < 2]) >= 0.9

@@ -63,7 +63,7 @@ def test_a_new_text_is_spelt_anew_and_stays(own: Project) -> None:
 def test_a_text_that_cannot_be_read_sets_the_clip_aside(own: Project) -> None:
     fresh = clips.correct(own, first(own).id, "this is English")
     assert not fresh.kept
-    assert "not_amharic" in fresh.against
+    assert "not_amharic" in fresh.rejected_for
     back = clips.correct(own, fresh.id, "ገበሬው ማሳውን በበሬ ያርሳል።")
     assert (back.kept, back.split) == (True, "train")
 
@@ -80,16 +80,16 @@ def test_dropped_and_kept_again(own: Project) -> None:
     row = first(own)
     dropped = clips.drop(own, row.id)
     assert (dropped.kept, dropped.split) == (False, "")
-    assert clips.DROPPED in dropped.doubts
+    assert (dropped.decision, dropped.issues) == ("drop", row.issues)
     prepare(own)
     assert not clips.row_of(own, row.id).kept
     kept = clips.keep(own, row.id)
-    assert (kept.kept, kept.doubts) == (True, row.doubts)
+    assert (kept.kept, kept.issues) == (True, row.issues)
     assert Manifest.read(own.manifest)[0] == kept
 
 
 def test_what_nothing_can_be_learnt_from_is_not_kept(own: Project) -> None:
-    Manifest.append(own.manifest, [Utterance("silent", text="ሰላም", against=("no_audio",))])
+    Manifest.append(own.manifest, [Utterance("silent", text="ሰላም", rejected_for=("no_audio",))])
     with pytest.raises(DataError, match="without sound or text"):
         clips.keep(own, "silent")
 
@@ -116,5 +116,5 @@ def test_a_clip_outside_the_project_is_not_opened(own: Project) -> None:
 
 def test_nothing_prepared_is_an_empty_table(project: Project) -> None:
     assert clips.rows(project) == []
-    with pytest.raises(DataError, match="nothing is prepared"):
+    with pytest.raises(DataError, match="no manifest"):
         clips.drop(project, "x")

@@ -1,4 +1,4 @@
-"""Waves as they come → the bytes of a sound file that is sent while it grows: mp3, opus, aac, flac, wav, pcm.
+"""Encode waves as they come into the bytes of a sound file that is sent while it grows: mp3, opus, aac, flac, wav, pcm.
 
     encoder = Encoder("mp3", 24_000)
     for wave in speaker.stream(text): send(encoder.push(wave))
@@ -37,13 +37,13 @@ _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "flac": ("flac", "flac", {}),
 }
 """Format → container, coder and options of FFmpeg's libraries. A tag at the front or a table of contents would have
-to be gone back to; Ogg keeps a whole second for one page if it is not told otherwise."""
+to be gone back to; Ogg keeps a whole second for one page by default."""
 _SEEKABLE: dict[str, dict[str, str]] = {"mp3": {"write_xing": "1"}}
 """What changes where the file can be gone back to."""
 BIT_RATES: dict[str, int] = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}
 """Bits a second of mono speech; transparent at 24 kHz."""
 _ENDLESS = 0xFFFFFFFF
-"""What a RIFF header says of a length nobody knows yet."""
+"""Size in a RIFF header whose length is not known yet."""
 _WAV_HEADER_BYTES = 44
 
 
@@ -54,7 +54,8 @@ class AudioEncoder:
         if form not in STREAMED:
             raise AudioError("audio.unknown_stream_format", form=form, nearest=nearest(form, STREAMED))
         self.form, self.rate = form, rate
-        self._inner: _Bare | _Coder = _Coder(form, rate, file) if form in _CODERS else _Bare(form, rate, file)
+        encoder = _LibavEncoder if form in _CODERS else _RawEncoder
+        self._inner: _RawEncoder | _LibavEncoder = encoder(form, rate, file)
 
     def push(self, wave: Wave) -> bytes:
         """The bytes that are certain once `wave` is there; may be none, and are none with a file."""
@@ -65,7 +66,7 @@ class AudioEncoder:
         return self._inner.finish()
 
 
-class _Bare:
+class _RawEncoder:
     """Samples as they are, behind a wav header or none."""
 
     def __init__(self, form: str, rate: int, file: BinaryIO | None) -> None:
@@ -92,7 +93,7 @@ class _Bare:
         return b""
 
 
-class _Coder:
+class _LibavEncoder:
     """A coder of FFmpeg's libraries, writing into memory."""
 
     def __init__(self, form: str, rate: int, file: BinaryIO | None) -> None:

@@ -2,7 +2,7 @@
 
     Formant(FormantSettings(variant="f2")).speak([["s", "ə", "l", "a", "m"]], "።").save("selam.wav")
 
-No model, no network, no program to install. It says what it is told: the phones come from outside, as
+No model, no network, no program to install. It speaks the phones it is given, as
 espeak-ng phoneme names, and its own spelling rules are never asked. MNEMONICS is the whole of what it can
 say; any other phone is an AudioError. The same phones and settings give the same samples (but for the noise
 in the variants Reed and caleb, which comes from the C library's generator).
@@ -51,7 +51,7 @@ glottal hold are what its recordings show. ʷ adds a `w`, ː a `:` to the first 
 VOWELS = frozenset("əuiaeɨo")
 LONG, ROUND = "ː", "ʷ"
 _LONG_SPECIAL = {"b": ("b", "b")}
-"""Between vowels a lone b is softened to β; said twice it stays a stop, with a voiced hold before it."""
+"""Between vowels a lone b is softened to β; given twice it stays a stop, with a voiced hold before it."""
 
 MARKS: dict[str, str] = {"።": ".", "፣": ",", "፤": ",", "፥": ",", "፦": ",", "፧": "?", "": "."} | {
     mark: mark for mark in ".,;:?!"
@@ -118,7 +118,7 @@ class FormantSettings:
 
 @dataclass(frozen=True, slots=True)
 class FormantSpeech:
-    """What was said, and when."""
+    """Speech and the times of its phones."""
 
     wave: Wave
     times: tuple[tuple[tuple[float, float], ...], ...]
@@ -270,7 +270,7 @@ class _Event:
 def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[list[tuple[int, int]]]:
     """Samples at which each phone of each word starts and ends, from the library's events.
 
-    The library says a long consonant as one or two phonemes of one name, gives a stop's time at its
+    The library speaks a long consonant as one or two phonemes of one name, gives a stop's time at its
     burst, and that of a vowel before the hold of an ejective is over. Here a hold belongs to the consonant.
     """
     spoken: list[list[_Event]] = [[]]

@@ -1,4 +1,4 @@
-"""Levels of a Wave: offset, loudness, peaks, clipping, silences, noise. Measures, and the plain mends.
+"""Measure and correct levels of a Wave: offset, loudness, peaks, clipping, silences, noise.
 
 Measures are in dB relative to full scale (dBFS, a full-scale sine has a peak of 0 and an RMS of −3),
 loudness in LUFS (ITU-R BS.1770-4). Silence measures as −inf, never as an exception.

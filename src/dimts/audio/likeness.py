@@ -1,4 +1,4 @@
-"""Waves → 256 numbers that tell whose voice it is; two of them → how alike the voices are, −1 to 1.
+"""Embed voices in 256 numbers, and compare two of them: similarity of speakers, −1 to 1.
 
 The voice encoder of Resemblyzer (Resemble AI, Apache-2.0; GE2E loss, Wan et al. 2018): three LSTM layers over 40 mel
 bands, windows of 1.6 s. Its weights lie in weights/, converted to ONNX; mel, level and windows are our own, so that

@@ -70,12 +70,12 @@ class _Decoder(Protocol):
         """Blocks of [C, T] samples."""
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a medium says about itself."""
+    """What the header of a medium states."""
 
     rate: int
     """Samples a second of the original."""
@@ -159,7 +159,7 @@ class Medium:
             raise AudioError("audio.cut_short", path=self.path, seconds=done / self.rate, promised=promised / self.rate)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._decoder.close()
 
     def __enter__(self) -> Medium:

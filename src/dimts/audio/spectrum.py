@@ -1,6 +1,6 @@
-"""Wave → frames, power and mel spectra: what every measure of sound here stands on. numpy only.
+"""Compute frames, power and mel spectra of samples, with numpy.
 
-One transform for all of them; a measure that has its own sizes says so in a `Mel`.
+One transform for all of them; a measure that has its own sizes gives them in a `Mel`.
 """
 
 from __future__ import annotations

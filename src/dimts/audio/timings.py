@@ -1,4 +1,4 @@
-"""Times of phrases, words and phones → SRT, WebVTT, Praat TextGrid or JSON.
+"""Write times of phrases, words and phones as SRT, WebVTT, Praat TextGrid or JSON.
 
     write("talk.srt", [Mark("phrase", "ሰላም ለዓለም", 0.0, 0.95), Mark("word", "ሰላም", 0.01, 0.38), …], seconds=2.4)
 
@@ -24,7 +24,7 @@ _SHORTEST_SECONDS = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A stretch of time and what is said in it."""
+    """A stretch of time and what is spoken in it."""
 
     kind: str
     """ "phrase", "word" or "phone"."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from dimts.data.check import ClipVerdict
+    from dimts.data.check import DatasetVerdict
     from dimts.data.manifest import Utterance
     from dimts.data.stats import Stats
 
@@ -119,9 +119,9 @@ def stats(
 def check(
     project: Path = PROJECT,
     as_json: bool = typer.Option(False, "--json", help="One JSON object instead of lists."),
-    every: bool = typer.Option(False, "--all", help="Every doubt, also of clips that are kept; default: the first."),
+    every: bool = typer.Option(False, "--all", help="Every issue, also of clips that are kept; default: the first."),
 ) -> None:
-    """Every doubt with its reason, and a verdict on the set: fit, fix or unfit. Exit code 1 if unfit."""
+    """Every issue with its reason, and a verdict on the set: fit, fix or unfit. Exit code 1 if unfit."""
     import json
 
     from dimts.base.project import Project
@@ -265,7 +265,7 @@ def set_clip(
     if sum((bool(text), keep, drop)) != 1:
         raise DataError("data.one_decision")
     row = edit.correct(home, identity, text) if text else (edit.keep if keep else edit.drop)(home, identity)
-    print(f"{row.id}\t{row.split or '-'}\t{', '.join(row.against) or 'kept'}\t{row.text}")
+    print(f"{row.id}\t{row.split or '-'}\t{', '.join(row.rejected_for) or 'kept'}\t{row.text}")
 
 
 def remove(
@@ -323,27 +323,27 @@ def _show_stats(found: Stats) -> None:
     print(f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} only once")
 
 
-def _show_verdict(rows: list[Utterance], found: ClipVerdict, *, every: bool) -> None:
+def _show_verdict(rows: list[Utterance], found: DatasetVerdict, *, every: bool) -> None:
     from dimts.data.check import KINDS
 
     print(f"{sum(row.kept for row in rows)} of {len(rows)} utterances kept: {found.fit}")
     for finding in found.findings:
         print(f"  {finding.severity:5s} {finding.message}: {finding.message.remedy()}")
-    for kind, count, against in found.doubts:
+    for kind, count, against in found.issues:
         print()
         aside = f", {against} set aside" if against else ""
         print(f"{kind}: {count}{aside}. {KINDS[kind].remedy}" if kind in KINDS else f"{kind}: {count}{aside}")
         shown = 0
         for row in rows:
-            for doubt in row.doubts:
-                if doubt.kind == kind and (every or shown < _SHOWN):
-                    print(f"  {'–' if kind in row.against else ' '} {row.id}  {doubt.message}")
+            for issue in row.issues:
+                if issue.kind == kind and (every or shown < _SHOWN):
+                    print(f"  {'–' if kind in row.rejected_for else ' '} {row.id}  {issue.message}")
                     shown += 1
         if shown < count:
             print(f"    … and {count - shown} more (--all)")
 
 
-def _verdict_dict(rows: list[Utterance], found: ClipVerdict) -> dict[str, object]:
+def _verdict_dict(rows: list[Utterance], found: DatasetVerdict) -> dict[str, object]:
     return {
         "verdict": found.fit,
         "utterances": len(rows),
@@ -357,15 +357,15 @@ def _verdict_dict(rows: list[Utterance], found: ClipVerdict) -> dict[str, object
             }
             for one in found.findings
         ],
-        "doubts": {kind: {"utterances": count, "set_aside": against} for kind, count, against in found.doubts},
+        "issues": {kind: {"utterances": count, "set_aside": against} for kind, count, against in found.issues},
         "rows": [
             {
                 "id": row.id,
                 "kept": row.kept,
-                "against": list(row.against),
-                "doubts": [one.as_dict() for one in row.doubts],
+                "rejected_for": list(row.rejected_for),
+                "issues": [one.as_dict() for one in row.issues],
             }
             for row in rows
-            if row.doubts or not row.kept
+            if row.issues or not row.kept
         ],
     }

@@ -165,7 +165,7 @@ def write(
 
     kept = [row for row in rows if row.kept]
     aside = [
-        [row.name, f"{row.seconds:.1f} s", "; ".join(f"{doubt.kind}: {doubt}" for doubt in row.doubts_against)]
+        [row.name, f"{row.seconds:.1f} s", "; ".join(f"{issue.kind}: {issue}" for issue in row.rejections)]
         for row in rows
         if not row.kept
     ]

@@ -167,7 +167,7 @@ def _transcribe(home: Project, name: str, model: str) -> Callable[[Wave], str]:
 
     settings = replace(home.settings("data", PrepareSettings).transcribe, by=name)
     made = transcriber(replace(settings, model=model) if model else settings)
-    return lambda wave: made.hear(wave).text
+    return lambda wave: made.transcribe(wave).text
 
 
 def sound(

@@ -1,4 +1,4 @@
-"""Measures of a clip that need its spectrum: how high it reaches, how it rings, and a sketch to know it again."""
+"""Measure a clip's spectrum: how high it reaches, how it rings, and a sketch to know it again."""
 
 from __future__ import annotations
 

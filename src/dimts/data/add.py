@@ -1,4 +1,4 @@
-"""Files, folders and links → the project's recordings/ folder, with the texts that belong to them.
+"""Add files, folders and links to the project's recordings/ folder, with the texts that belong to them.
 
 Local files are copied, so that a project can be moved as a whole; what is there already is not copied again. A
 link is fetched by `youtube`, a Parquet corpus unpacked by `parquet`. Nothing is ever overwritten by something else.

@@ -1,7 +1,7 @@
-"""Doubts about every utterance, and a verdict on the set. A doubt has a kind; a kind says whether it sets aside.
+"""Check every utterance for issues, and judge the set. A kind of issue states whether it sets an utterance aside.
 
-Each limit is a setting with its unit in the name; what was measured stands in the doubt beside what is
-allowed, so that a person can disagree. `tolerate` and `refuse` move kinds from one side to the other.
+Each limit is a setting with its unit in the name; an issue holds what was measured beside what is allowed, so that a
+person can disagree. `tolerate` and `refuse` move kinds from one side to the other.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from dimts.text.ethiopic import is_ethiopic_letter
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of doubt."""
+    """A kind of issue."""
 
-    against: bool
+    rejects: bool
     """Whether an utterance with it is set aside."""
     remedy: Message
     """What a person can do about it."""
@@ -85,8 +85,8 @@ KINDS: dict[str, Kind] = {
     "length_unknown": Kind(False, Message("data.mend_length_unknown")),
     "channels_cancel": Kind(False, Message("data.mend_channels_cancel")),
 }
-"""Every kind of doubt there is, in the order of reports."""
-SET_KINDS = frozenset(
+"""Every kind of issue there is, in the order of reports."""
+DATASET_KINDS = frozenset(
     {"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker", "heard_often"}
 )
 """Kinds that depend on the other utterances; found anew whenever the set changes."""
@@ -94,7 +94,7 @@ SET_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CheckSettings:
-    """[data.check]: when a clip is doubted, and which doubts set it aside."""
+    """[data.check]: limits of the checks, and which issues set a clip aside."""
 
     min_snr_db: float = 10.0
     """Speech over noise below this sets a clip aside."""
@@ -127,9 +127,9 @@ class CheckSettings:
     near_duplicate_likeness: float = 0.96
     """Clips more alike than this are one recording twice."""
     tolerate: tuple[str, ...] = ()
-    """Kinds of doubt that shall not set a clip aside."""
+    """Kinds of issue that shall not set a clip aside."""
     refuse: tuple[str, ...] = ()
-    """Kinds of doubt that shall, though by default they do not."""
+    """Kinds of issue that shall, though by default they do not."""
 
     def __post_init__(self) -> None:
         for name in (*self.tolerate, *self.refuse):
@@ -140,41 +140,41 @@ class CheckSettings:
         if self.speaker_spreads <= 0:
             raise ConfigError("data.speaker_spreads_not_positive", speaker_spreads=self.speaker_spreads)
 
-    def sets_aside(self, kind: str) -> bool:
-        """Whether a doubt of this kind sets an utterance aside."""
-        return kind not in self.tolerate and (kind in self.refuse or KINDS[kind].against)
+    def rejects(self, kind: str) -> bool:
+        """Whether an issue of this kind sets an utterance aside."""
+        return kind not in self.tolerate and (kind in self.refuse or KINDS[kind].rejects)
 
 
-def judged(row: Utterance, settings: CheckSettings) -> Utterance:
-    """The row kept or set aside by its doubts. Without a clip, or without a text, nothing can be kept."""
-    against = tuple(dict.fromkeys(doubt.kind for doubt in row.doubts if settings.sets_aside(doubt.kind)))
+def decide(row: Utterance, settings: CheckSettings) -> Utterance:
+    """Decide by its issues whether a row is kept or set aside. Without a clip or a text nothing can be kept."""
+    rejected = tuple(dict.fromkeys(issue.kind for issue in row.issues if settings.rejects(issue.kind)))
     usable = bool(row.path and row.text and row.seconds > 0)
     if row.decision == "drop":
-        against = ("dropped",)
+        rejected = ("dropped",)
     elif row.decision == "keep" and usable:
-        against = ()
-    if not usable and not against:  # a tolerated kind cannot make a clip out of nothing
-        against = tuple(dict.fromkeys(doubt.kind for doubt in row.doubts)) or ("no_text" if row.path else "no_audio",)
-    return replace(row, against=against, kept=not against, split=row.split if not against else "")
+        rejected = ()
+    if not usable and not rejected:  # a tolerated kind cannot make a clip out of nothing
+        rejected = tuple(dict.fromkeys(issue.kind for issue in row.issues)) or ("no_text" if row.path else "no_audio",)
+    return replace(row, rejected_for=rejected, kept=not rejected, split=row.split if not rejected else "")
 
 
 # --- one utterance --------------------------------------------------------------------------------
 
 
 def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSettings) -> list[Issue]:
-    """Doubts about a clip's sound, from its measures."""
-    doubts = []
+    """Check a clip's sound by its measures."""
+    issues = []
 
     def below(kind: str, code: str, name: str, limit: float) -> bool:
         value = measures.get(name, math.nan)
         if value < limit:
-            doubts.append(Issue(kind, Message(code, value=value), value, limit))
+            issues.append(Issue(kind, Message(code, value=value), value, limit))
         return value < limit
 
     def above(kind: str, code: str, name: str, limit: float) -> None:
         value = measures.get(name, math.nan)
         if value > limit:
-            doubts.append(Issue(kind, Message(code, value=value), value, limit))
+            issues.append(Issue(kind, Message(code, value=value), value, limit))
 
     if not below("low_snr", "data.low_snr", "snr_db", settings.min_snr_db):
         below("noisy", "data.noisy", "snr_db", settings.good_snr_db)
@@ -183,11 +183,11 @@ def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSe
     above("silence_share", "data.silence_share", "silence_share", settings.max_silence_share)
     above("overlap", "data.overlap", "overlap_share", settings.max_overlap_share)
     above("reverberant", "data.reverberant", "decay_seconds", settings.max_decay_seconds)
-    return doubts
+    return issues
 
 
 def check_text(text: str, settings: CheckSettings) -> list[Issue]:
-    """Doubts about what is written: script and language."""
+    """Check what is written: script and language."""
     letters = [char for char in text if char.isalpha()]
     if not letters:
         if any(char.isalnum() for char in text):
@@ -211,7 +211,7 @@ _MIN_GLOTTAL = 2
 
 
 def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> list[Issue]:
-    """Doubts whether so many phones were said in so much speech."""
+    """Check the speaking rate: phones in a second of speech."""
     if speech_seconds <= 0 or not phones:
         return []
     rate = phones / speech_seconds
@@ -222,7 +222,7 @@ def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> l
 
 
 def check_match(score: float, settings: CheckSettings) -> list[Issue]:
-    """Doubts whether the sound says the text, from their match."""
+    """Check whether the sound matches the text, from their score."""
     if score >= settings.min_match:
         return []
     return [Issue("mismatch", Message("data.mismatch", score=score), score, settings.min_match)]
@@ -236,8 +236,8 @@ _MIN_TO_COMPARE = 20
 
 
 def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → doubt, for clips far from their speaker's usual speaking rate."""
-    doubts: dict[str, Issue] = {}
+    """Utterance id → issue, for clips far from their speaker's usual speaking rate."""
+    issues: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
         mine = [row for row in rows if row.speaker == speaker and row.kept and "phones_per_second" in row.measures]
         if len(mine) < _MIN_TO_COMPARE:
@@ -248,8 +248,8 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
         for row, rate in zip(mine, rates, strict=True):
             if abs(rate - middle) > _OUTLIER_SPREADS * spread:
                 message = Message("data.rate_outlier", rate=float(rate), usual=middle)
-                doubts[row.id] = Issue("rate_outlier", message, float(rate), middle)
-    return doubts
+                issues[row.id] = Issue("rate_outlier", message, float(rate), middle)
+    return issues
 
 
 _FAIR_SHARE = 0.35
@@ -258,8 +258,8 @@ comparison differs from voice to voice, by a factor of eight."""
 
 
 def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → doubt, for clips that fit their text far worse than their speaker's others do."""
-    doubts: dict[str, Issue] = {}
+    """Utterance id → issue, for clips that fit their text far worse than their speaker's others do."""
+    issues: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
         mine = [row for row in rows if row.speaker == speaker and row.kept and "match_nearness" in row.measures]
         if len(mine) < _MIN_TO_COMPARE / 2:
@@ -269,8 +269,8 @@ def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
         for row, one in zip(mine, nearness, strict=True):
             if one < limit:
                 message = Message("data.unlike_others", nearness=float(one), usual=limit / _FAIR_SHARE)
-                doubts[row.id] = Issue("unlike_others", message, float(one), limit)
-    return doubts
+                issues[row.id] = Issue("unlike_others", message, float(one), limit)
+    return issues
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,13 +283,13 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipVerdict:
+class DatasetVerdict:
     """Whether a voice can be made of the set."""
 
     fit: Literal["fit", "fix", "unfit"]
-    """fit: train; fix: train, and it would be better to mend this first; unfit: training would be wasted."""
+    """fit: train; fix: train, and it would be better to correct this first; unfit: training would be wasted."""
     findings: tuple[Finding, ...]
-    doubts: tuple[tuple[str, int, int], ...]
+    issues: tuple[tuple[str, int, int], ...]
     """(kind, how many utterances have it, how many are set aside for it), most frequent first."""
 
 
@@ -303,7 +303,7 @@ GOOD_BANDWIDTH_HZ = 9000.0
 GOOD_DISTINCT_SHARE = 0.5
 
 
-def verdict(rows: Sequence[Utterance]) -> ClipVerdict:
+def verdict(rows: Sequence[Utterance]) -> DatasetVerdict:
     """Fit, fix or unfit, and why."""
     kept = [row for row in rows if row.kept]
     findings: list[Finding] = []
@@ -324,7 +324,7 @@ def verdict(rows: Sequence[Utterance]) -> ClipVerdict:
         band = float(np.median([row.measures.get("bandwidth_hz", math.inf) for row in kept]))
         if band < GOOD_BANDWIDTH_HZ:
             find("fix", "data.set_narrow_band", kilohertz=band / 1000)
-        noisy = sum("noisy" in {doubt.kind for doubt in row.doubts} for row in kept) / len(kept)
+        noisy = sum("noisy" in {issue.kind for issue in row.issues} for row in kept) / len(kept)
         if noisy > 0.5:
             find("fix", "data.set_noisy", share=noisy)
         if not all(row.licence for row in kept):
@@ -334,7 +334,7 @@ def verdict(rows: Sequence[Utterance]) -> ClipVerdict:
         distinct = len({row.text for row in kept}) / len(kept)
         if distinct < GOOD_DISTINCT_SHARE and len(kept) >= _MIN_TO_COMPARE:
             find("fix", "data.set_repeats_sentences", share=distinct)
-        strange = sum("other_speaker" in row.against for row in rows) / len(rows)
+        strange = sum("other_speaker" in row.rejected_for for row in rows) / len(rows)
         if strange > MAX_STRANGERS_SHARE:
             find("fix", "data.set_other_speakers", share=strange)
         speakers = Counter(row.speaker for row in kept)
@@ -346,14 +346,14 @@ def verdict(rows: Sequence[Utterance]) -> ClipVerdict:
     worst: Literal["fit", "fix", "unfit"] = "fit"
     if findings:
         worst = "unfit" if any(one.severity == "unfit" for one in findings) else "fix"
-    return ClipVerdict(worst, tuple(findings), doubt_counts(rows))
+    return DatasetVerdict(worst, tuple(findings), issue_counts(rows))
 
 
-def doubt_counts(rows: Sequence[Utterance]) -> tuple[tuple[str, int, int], ...]:
+def issue_counts(rows: Sequence[Utterance]) -> tuple[tuple[str, int, int], ...]:
     """(kind, utterances that have it, utterances set aside for it), most frequent first."""
     having: Counter[str] = Counter()
-    against: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
     for row in rows:
-        having.update({doubt.kind for doubt in row.doubts} | set(row.against))
-        against.update(set(row.against))
-    return tuple((kind, count, against[kind]) for kind, count in having.most_common())
+        having.update({issue.kind for issue in row.issues} | set(row.rejected_for))
+        rejected.update(set(row.rejected_for))
+    return tuple((kind, count, rejected[kind]) for kind, count in having.most_common())

@@ -1,6 +1,6 @@
-"""A clip as it was cut → the clip to train on: mono, no offset, one loudness; each step is recorded.
+"""Clean a clip as it was cut for training: mono, no offset, one loudness; each step is recorded.
 
-The originals are never touched. Noise reduction and vocal separation change voices, so both are off until asked for.
+The originals are never touched. Noise reduction and vocal separation change voices, so both are off by default.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Cleaned:
     steps: tuple[str, ...]
     loudness_lufs: float
     """Before levelling; −inf for silence."""
-    doubts: tuple[Issue, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
 
 def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
     """A cut clip [T] at 22 050 Hz, cleaned and levelled. MissingExtra if a step lacks its library."""
-    steps, doubts = [], []
+    steps, issues = [], []
     if settings.separate:
         wave = voice_of(wave, settings.separate)
         steps.append("vocals by Demucs")
@@ -76,7 +76,7 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
         wave = wave.gain(gain)
         steps.append(f"level {gain:+.1f} dB")
         if wanted - gain > 3.0:
-            doubts.append(
+            issues.append(
                 Issue(
                     "peaky",
                     Message("data.peaky", wanted=wanted - gain, loudness_lufs=settings.loudness_lufs),
@@ -87,7 +87,7 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
     elif (peak := peak_dbfs(wave)) > 0.0:  # a float beyond full scale, which a clip cannot hold
         wave = wave.gain(PEAK_DBFS - peak)
         steps.append(f"level {PEAK_DBFS - peak:+.1f} dB")
-    return Cleaned(wave, tuple(steps), loudness, tuple(doubts))
+    return Cleaned(wave, tuple(steps), loudness, tuple(issues))
 
 
 def denoised(wave: Wave, share: float) -> Wave:

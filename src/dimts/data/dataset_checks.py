@@ -1,4 +1,4 @@
-"""Rows of many recordings → one set: merged with what was there, doubted against each other, split.
+"""Join the rows of many recordings into one set: merged with what was there, compared with each other, split.
 
 What is in the set stays in it: a newcomer is judged by the others, never the other way round.
 """
@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dimts.base.issue import Issue
-from dimts.data.check import SET_KINDS, CheckSettings, judged, match_outliers, rate_outliers
+from dimts.data.check import DATASET_KINDS, CheckSettings, decide, match_outliers, rate_outliers
 from dimts.data.manifest import Split, Utterance
 from dimts.data.speaker_outliers import find_outliers
 from dimts.data.split import SplitSettings, assign, repeated_texts, repeats
-from dimts.data.transcribe import favourites
+from dimts.data.transcribe import repeated_transcripts
 
 
 def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
@@ -56,10 +56,10 @@ def _overlap(new: Utterance, corrected: Utterance) -> bool:
 def check_dataset(
     rows: Sequence[Utterance], check: CheckSettings, split: SplitSettings, *, complete: bool
 ) -> list[Utterance]:
-    """Doubts that depend on the others, and the split."""
+    """Issues that depend on the others, and the split."""
     splits: dict[str, Split] = {row.id: row.split for row in rows}
     rows = [
-        judged(replace(row, doubts=tuple(one for one in row.doubts if one.kind not in SET_KINDS)), check)
+        decide(replace(row, issues=tuple(one for one in row.issues if one.kind not in DATASET_KINDS)), check)
         for row in rows
     ]
     rows = _with(rows, repeats(rows, check.near_duplicate_likeness), check)
@@ -67,8 +67,8 @@ def check_dataset(
     rows = _with(rows, rate_outliers(rows), check)
     odd = match_outliers(rows) if check.match else {}
     odd |= find_outliers(rows, check.speaker_spreads) if check.speaker else {}
-    odd |= favourites(rows)
-    rows = _with(rows, {name: doubt for name, doubt in odd.items() if not splits[name]}, check)  # what is in stays in
+    odd |= repeated_transcripts(rows)
+    rows = _with(rows, {name: issue for name, issue in odd.items() if not splits[name]}, check)  # what is in stays in
     rows = [replace(row, split=splits[row.id]) if row.kept else row for row in rows]
     places = assign(rows, split, complete=complete)
     rows = _with(rows, {name: place for name, place in places.items() if isinstance(place, Issue)}, check)
@@ -83,10 +83,10 @@ def check_dataset(
     return out
 
 
-def _with(rows: Sequence[Utterance], doubts: Mapping[str, Issue], check: CheckSettings) -> list[Utterance]:
+def _with(rows: Sequence[Utterance], issues: Mapping[str, Issue], check: CheckSettings) -> list[Utterance]:
     return [
-        replace(judged(replace(row, doubts=(*row.doubts, doubts[row.id])), check), split=row.split)
-        if row.id in doubts
+        replace(decide(replace(row, issues=(*row.issues, issues[row.id])), check), split=row.split)
+        if row.id in issues
         else row
         for row in rows
     ]

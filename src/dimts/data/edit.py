@@ -14,11 +14,11 @@ from pathlib import Path
 
 from dimts.base.errors import DataError
 from dimts.base.project import Project
-from dimts.data.check import CheckSettings, judged
+from dimts.data.check import CheckSettings, decide
 from dimts.data.context import PrepareSettings
 from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
-from dimts.data.process import described
+from dimts.data.process import describe_text
 
 MAX_LETTERS = 2000
 TEXT_KINDS = frozenset(
@@ -40,9 +40,11 @@ def correct(project: Project, identity: str, text: str) -> Utterance:
     frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
     with _edited(project) as found:
         row = _row(found, identity)
-        rest = tuple(issue for issue in row.doubts if issue.kind not in TEXT_KINDS)
-        fresh = replace(row, text=text, spoken="", spelling="", phones="", doubts=rest, by="person", score=None)
-        fresh, _ = described(replace(fresh, decision=""), frontend, settings.check)
+        if (row.text, row.by, row.decision) == (text, "person", ""):
+            return row
+        rest = tuple(issue for issue in row.issues if issue.kind not in TEXT_KINDS)
+        fresh = replace(row, text=text, spoken="", spelling="", phones="", issues=rest, by="person", score=None)
+        fresh, _ = describe_text(replace(fresh, decision=""), frontend, settings.check)
         found[identity] = _placed(fresh, row, settings.check)
     return found[identity]
 
@@ -68,6 +70,14 @@ def drop(project: Project, identity: str) -> Utterance:
         row = _row(found, identity)
         found[identity] = _placed(replace(row, decision="drop"), row, settings.check)
     return found[identity]
+
+
+def restore(project: Project, before: Utterance) -> Utterance:
+    """Put a row back as it was before a change. DataError for a clip that is no longer there."""
+    with _edited(project) as found:
+        _row(found, before.id)
+        found[before.id] = before
+    return before
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,7 @@ def _matching(project: Project, rows: Sequence[Utterance], names: Sequence[str],
 
 
 def _placed(row: Utterance, before: Utterance, check: CheckSettings) -> Utterance:
-    row = judged(row, check)
+    row = decide(row, check)
     return replace(row, split=before.split or "train") if row.kept else row
 
 

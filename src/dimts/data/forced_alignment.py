@@ -65,7 +65,7 @@ _MIN_OTHER_SECONDS = 0.6
 _REACH_SECONDS = 1.2
 """How far from where the search says a border may be put."""
 _APART_COST = 4.0
-"""Cost of a border a second away from where the search says."""
+"""Cost of a border a second away from where the search places it."""
 _PAUSE_GAIN = 3.0
 """Gain of a border in a silence of a second or more."""
 _KEPT_SECONDS = 300.0
@@ -368,7 +368,7 @@ def at_pace(frames: Features, pace: float) -> Features:
 def _into_silences(activity: SpeechActivity, ends: Sequence[float]) -> list[int | None]:
     """For the beginning and the end of each line: the first speech span behind it; None where lines stay together.
 
-    Chosen together by dynamic programming: near to where the warp says, in long silences, in order.
+    Chosen together by dynamic programming: near to where the search places it, in long silences, in order.
     """
     if not ends:
         return []
@@ -390,7 +390,7 @@ def _into_silences(activity: SpeechActivity, ends: Sequence[float]) -> list[int 
         is_last = number == len(ends) - 1
         together = best + (np.inf if is_last and np.isfinite(here).any() else _TOGETHER_COST)
         out = together <= here
-        # a line's end is never minutes away from where the warp says: what lies beyond is not kept
+        # a line's end is never minutes away from where the search places it: what lies beyond is not kept
         low = min(int(np.searchsorted(before, end - _KEPT_SECONDS)), int(np.argmin(best)))
         high = int(np.searchsorted(before, end + _KEPT_SECONDS, side="right"))
         high = max(high, int(np.argmin(np.minimum(here, together))) + 1)

@@ -1,7 +1,7 @@
 """Keep what is done so far, a line for each recording, so that a run that was cut short goes on.
 
-One writer: the journal is locked, and a second run on the same project is told so. A line that was cut in
-the middle is not believed; that recording is done again.
+One writer: the journal is locked, and a second run on the same project is refused. A line that was cut in
+the middle is not used; that recording is done again.
 """
 
 from __future__ import annotations

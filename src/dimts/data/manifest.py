@@ -1,6 +1,6 @@
 """The manifest: one Utterance a line, JSON, typed and validated; written whole or not at all.
 
-Kept and set-aside utterances stand side by side, each with its doubts, so that nothing vanishes
+Kept and set-aside utterances stand side by side, each with its issues, so that nothing vanishes
 without a reason. Paths are relative to the project, so that a project can be moved.
 """
 
@@ -52,10 +52,10 @@ class Utterance:
     split: Split = ""
     kept: bool = False
     """Whether it is to be trained and evaluated on."""
-    doubts: tuple[Issue, ...] = ()
-    """What was found; `doubts_against` gives those for which it was set aside."""
-    against: tuple[str, ...] = ()
-    """Kinds of the doubts for which it was set aside; empty when kept."""
+    issues: tuple[Issue, ...] = ()
+    """What was found; `rejections` gives those for which it was set aside."""
+    rejected_for: tuple[str, ...] = ()
+    """Kinds of the issues for which it was set aside; empty when kept."""
     decision: Literal["keep", "drop", ""] = ""
     """What a person decided, which stands above the checks."""
     by: By = ""
@@ -87,17 +87,17 @@ class Utterance:
     """Fingerprint of all it was made from: the recording's content, its text, the settings."""
 
     @property
-    def doubts_against(self) -> tuple[Issue, ...]:
-        """The doubts for which it was set aside."""
-        return tuple(doubt for doubt in self.doubts if doubt.kind in self.against)
+    def rejections(self) -> tuple[Issue, ...]:
+        """The issues for which it was set aside."""
+        return tuple(issue for issue in self.issues if issue.kind in self.rejected_for)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, fields that hold their default left out."""
         out: dict[str, Any] = {}
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
-            if one.name == "doubts":
-                value = [doubt.as_dict() for doubt in value]
+            if one.name == "issues":
+                value = [issue.as_dict() for issue in value]
             elif isinstance(value, tuple):
                 value = list(value)
             elif isinstance(value, Mapping):
@@ -211,7 +211,7 @@ def _lines(file: typing.TextIO, path: Path) -> Iterator[str]:
 
 
 def _value(hint: Any, name: str, value: Any) -> Any:
-    if name == "doubts":
+    if name == "issues":
         return tuple(map(Issue.from_dict, value))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None:

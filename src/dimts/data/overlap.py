@@ -1,4 +1,4 @@
-"""A clip → the share of its frames in which two voices (or a voice and music) sound at once.
+"""Measure the share of a clip's frames in which two voices (or a voice and music) sound at once.
 
 Two pitches: the autocorrelation of a frame gives its strongest period; taking that period away (a comb filter) leaves
 little of one voice, but of two it leaves the other, which has a period of its own. After de Cheveigné's cancellation

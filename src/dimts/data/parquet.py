@@ -1,4 +1,4 @@
-"""The manifest ↔ Parquet, with or without the sounds; and Parquet corpora of others → recordings.
+"""Write and read the manifest as Parquet, with or without the sounds; and Parquet corpora of others → recordings.
 
 What is written is what the hub's datasets have: a column `audio` of {bytes, path}, typed columns for all else, rows in
 groups, so that a reader needs no more memory than one. `read` gives back equal rows. Stands on pyarrow (Apache-2.0).
@@ -61,8 +61,8 @@ def read(path: Path) -> Iterator[Utterance]:
         for row in batch.to_pylist():
             number += 1
             row["measures"] = dict(row.get("measures") or ())
-            row["doubts"] = [
-                {**issue, "parameters": _parameters(issue.get("parameters"), path, number)} for issue in row["doubts"]
+            row["issues"] = [
+                {**issue, "parameters": _parameters(issue.get("parameters"), path, number)} for issue in row["issues"]
             ]
             yield parse(json.dumps({name: one for name, one in row.items() if one is not None}), str(path), number)
 
@@ -71,7 +71,7 @@ def _parameters(text: str | None, path: Path, number: int) -> object:
     try:
         return json.loads(text or "{}")
     except ValueError as error:
-        raise ManifestError(str(path), number, "doubts", Message("data.wrong_shape")) from error
+        raise ManifestError(str(path), number, "issues", Message("data.wrong_shape")) from error
 
 
 def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
@@ -151,7 +151,7 @@ def _schema(arrow: Any, with_sounds: bool) -> Any:
     """A column for each field of a row, typed as the field is."""
     text, number = arrow.string(), arrow.float64()
     issue = arrow.struct([(name, text) for name in _ISSUE_TEXTS] + [("measured", number), ("allowed", number)])
-    special = {"doubts": arrow.list_(issue), "measures": arrow.map_(text, number), "score": number}
+    special = {"issues": arrow.list_(issue), "measures": arrow.map_(text, number), "score": number}
     plain = {str: text, float: number, bool: arrow.bool_()}
     fields = []
     for name, hint in typing.get_type_hints(Utterance).items():
@@ -169,9 +169,9 @@ def _schema(arrow: Any, with_sounds: bool) -> Any:
 
 def _plain(row: Utterance, sounds: Path | None) -> dict[str, Any]:
     out = {one.name: getattr(row, one.name) for one in dataclasses.fields(row)}
-    out["doubts"] = [
+    out["issues"] = [
         {**one.as_dict(), "parameters": json.dumps(one.message.as_dict()["parameters"], ensure_ascii=False)}
-        for one in row.doubts
+        for one in row.issues
     ]
     out |= {name: list(value) for name, value in out.items() if isinstance(value, tuple)}
     out["measures"] = list(row.measures.items()) if isinstance(row.measures, Mapping) else []

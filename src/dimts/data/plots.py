@@ -1,4 +1,4 @@
-"""Statistics → one picture: lengths, noise, speaking rate, speakers, phones, and which phones stand beside which.
+"""Draw statistics as one picture: lengths, noise, speaking rate, speakers, phones, and diphones.
 
 Drawn by matplotlib, without a display. Its own font holds IPA but no fidel: speakers named in fidel are numbered.
 """
@@ -25,7 +25,7 @@ _MOST_SPEAKERS = 12
 
 
 def draw(stats: Stats, path: Path) -> Path:
-    """Write the picture; its suffix says the format. DataError for another format or when nothing is kept."""
+    """Write the picture; its suffix chooses the format. DataError for another format or when nothing is kept."""
     if path.suffix.lower() not in FORMATS:
         raise DataError("data.unknown_plot_format", suffix=path.suffix or path.name, formats=tuple(FORMATS))
     if not stats.kept:
@@ -87,7 +87,7 @@ def _phones(axes: Any, stats: Stats) -> None:
     axes.set_ylim(bottom=0.5)
     axes.set_xticks(at, inventory)
     axes.set_xlim(-0.6, len(inventory) - 0.4)
-    axes.set_ylabel("times said", fontsize=9)
+    axes.set_ylabel("occurrences", fontsize=9)
     axes.legend(fontsize=8, frameon=False)
 
 
@@ -107,7 +107,7 @@ def _diphones(axes: Any, stats: Stats, figure: Any) -> None:
     axes.set_xlabel("the phone behind", fontsize=9)
     axes.set_ylabel("the phone before", fontsize=9)
     bar = figure.colorbar(image, ax=axes, shrink=0.6)
-    bar.set_label("times said, log10", fontsize=8)
+    bar.set_label("occurrences, log10", fontsize=8)
 
 
 def _sums(axes: Any, stats: Stats) -> None:
@@ -116,7 +116,7 @@ def _sums(axes: Any, stats: Stats) -> None:
         f"{stats.kept} clips kept, {stats.seconds / 60:.1f} minutes",
         *(f"   {name}: {stats.splits[name]}" for name in ("train", "dev", "test")),
         f"{stats.utterances - stats.kept} set aside",
-        *(f"   {kind}: {count}" for kind, count in stats.against.most_common(10)),
+        *(f"   {kind}: {count}" for kind, count in stats.rejected_for.most_common(10)),
         f"{len(stats.distinct)} different sentences, {stats.words} words",
         f"{len(stats.diphones)} different diphones",
         f"missing phones: {' '.join(stats.missing) or 'none'}",

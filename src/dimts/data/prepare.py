@@ -43,7 +43,7 @@ class Prepared:
     """Utterances to train and evaluate on."""
     set_aside: int
     reasons: Mapping[str, int]
-    """Kind of doubt → utterances set aside for it, most frequent first."""
+    """Kind of issue → utterances set aside for it, most frequent first."""
     seconds: float
     """Of the kept clips together."""
     new: int
@@ -137,7 +137,7 @@ def _worked(
         kept += sum(row.kept for row in rows)
         seconds += sum(row.seconds for row in rows if row.kept)
         messages = [
-            Message("data.set_aside", name=row.name, reasons=tuple(doubt.message for doubt in row.doubts_against))
+            Message("data.set_aside", name=row.name, reasons=tuple(issue.message for issue in row.rejections))
             for row in rows
             if not row.kept and key not in done
         ]
@@ -159,7 +159,7 @@ def _renamed(row: Utterance, seen: Counter[str]) -> Utterance:
 
 def _summary(project: Project, rows: Sequence[Utterance], before: Sequence[Utterance], recordings: int) -> Prepared:
     kept = [row for row in rows if row.kept]
-    reasons = Counter(kind for row in rows for kind in row.against)
+    reasons = Counter(kind for row in rows for kind in row.rejected_for)
     if not kept:
         counted = tuple(f"{count} × {kind}" for kind, count in reasons.most_common(4))
         raise DataError("data.none_kept", count=len(rows), reasons=counted, project=project.root)

@@ -19,7 +19,7 @@ from dimts.base.files import write_bytes
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.data.acoustics import bandwidth_hz, decay_seconds, sketch, spectrogram
-from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text, judged
+from dimts.data.check import CheckSettings, check_match, check_rate, check_sound, check_text, decide
 from dimts.data.clean import RATE as CLIP_RATE
 from dimts.data.clean import clean
 from dimts.data.context import Context, PrepareTools, digest, relative
@@ -29,7 +29,7 @@ from dimts.data.overlap import overlap_share
 from dimts.data.recording import By, Recording
 from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, shorten_pauses, whole
 from dimts.data.speaker_outliers import packed
-from dimts.data.transcribe import TranscribeSettings, judge, transcriber
+from dimts.data.transcribe import TranscribeSettings, check_transcript, transcriber
 from dimts.data.vad import SpeechActivity, detect_speech
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ HEARD_HZ = 16_000
 MIN_PHONES = 6
 """A shorter text is too little to compare with a sound."""
 MIN_VOICE_SECONDS = 2.5
-"""Less speech says too little of whose it is."""
+"""Seconds of speech; less does not tell whose voice it is."""
 
 
 _WITHOUT_SOUND = frozenset({"line_without_speech", "cue_without_speech"})
@@ -65,7 +65,7 @@ def process_recording(recording: Recording, content: str, context: Context, tool
         id=f"{slug(recording.name)}-{key[:10]}",
         text=recording.text,
         speaker=recording.speaker,
-        doubts=recording.notes,
+        issues=recording.notes,
         by=recording.by,
         recording=key,
         name=recording.name,
@@ -78,14 +78,14 @@ def process_recording(recording: Recording, content: str, context: Context, tool
     check = context.settings.check
     to_hear = bool(context.settings.transcribe.by) and is_unwritten(recording)
     if recording.problem is not None and not to_hear:
-        return [judged(replace(base, doubts=(*base.doubts, recording.problem)), check)]
+        return [decide(replace(base, issues=(*base.issues, recording.problem)), check)]
     try:
         activity = detect_speech(recording.path, context.settings.segment.detector)
-        base = replace(base, doubts=(*base.doubts, *activity.issues))
+        base = replace(base, issues=(*base.issues, *activity.issues))
         pieces = segment(recording, activity, context.settings.segment, tools)
         if not pieces:
             silence = Issue("no_speech", Message("data.no_speech", seconds=activity.seconds))
-            return [judged(replace(base, doubts=(*base.doubts, silence)), check)]
+            return [decide(replace(base, issues=(*base.issues, silence)), check)]
         rows = []
         for piece, wave in zip(pieces, cut(recording.path, pieces, CLIP_RATE), strict=True):
             row = replace(
@@ -96,14 +96,14 @@ def process_recording(recording: Recording, content: str, context: Context, tool
                 start_seconds=piece.start_seconds,
                 end_seconds=piece.end_seconds,
                 score=piece.score,
-                doubts=(*base.doubts, *piece.doubts),
+                issues=(*base.issues, *piece.issues),
             )
-            if any(issue.kind in _WITHOUT_SOUND for issue in piece.doubts):  # one cause, one issue
-                rows.append(judged(replace(row, start_seconds=0.0, end_seconds=0.0), check))
+            if any(issue.kind in _WITHOUT_SOUND for issue in piece.issues):  # one cause, one issue
+                rows.append(decide(replace(row, start_seconds=0.0, end_seconds=0.0), check))
                 continue
-            rows.append(judged(process_clip(row, piece, wave, activity, context, tools), check))
+            rows.append(decide(process_clip(row, piece, wave, activity, context, tools), check))
     except AudioError as error:
-        return [judged(replace(base, doubts=(*base.doubts, Issue("unreadable", error.message))), check)]
+        return [decide(replace(base, issues=(*base.issues, Issue("unreadable", error.message))), check)]
     return rows
 
 
@@ -147,7 +147,7 @@ def _words(text: str, frontend: Frontend) -> tuple[tuple[str, ...], ...]:
 def process_clip(
     row: Utterance, piece: Piece, wave: Wave, activity: SpeechActivity, context: Context, tools: PrepareTools
 ) -> Utterance:
-    """A cut piece → its row, measured and doubted, its clip written."""
+    """Process a cut piece into its row, measured and checked, its clip written."""
     settings = context.settings
     start, end = piece.start_seconds, piece.end_seconds
     spoken = [(a - start, b - start) for a, b in activity.spoken(start, end)]
@@ -168,29 +168,29 @@ def process_clip(
         "original_hz": float(activity.rate),
         "overlap_share": overlap_share(plain),
     }
-    doubts = list(cleaned.doubts)
+    issues = list(cleaned.issues)
     seconds = cleaned.wave.seconds
     limits = settings.segment
     if not speech_seconds:
-        doubts.append(Issue("no_speech", Message("data.no_speech_between", start=start, end=end)))
+        issues.append(Issue("no_speech", Message("data.no_speech_between", start=start, end=end)))
     if seconds < limits.min_seconds:
-        doubts.append(Issue("too_short", Message("data.too_short", seconds=seconds), seconds, limits.min_seconds))
+        issues.append(Issue("too_short", Message("data.too_short", seconds=seconds), seconds, limits.min_seconds))
     if seconds > limits.max_seconds:
-        doubts.append(Issue("too_long", Message("data.too_long", seconds=seconds), seconds, limits.max_seconds))
-    doubts += check_sound(measures, seconds, settings.check)
+        issues.append(Issue("too_long", Message("data.too_long", seconds=seconds), seconds, limits.max_seconds))
+    issues += check_sound(measures, seconds, settings.check)
     if not row.text and speech_seconds and settings.transcribe.by:
-        row, heard = _transcribed(row, cleaned.wave, speech_seconds, settings.transcribe, settings.jobs)
-        doubts += heard
-    row, words = described(row, tools.frontend, settings.check)
+        row, found = _transcribed(row, cleaned.wave, speech_seconds, settings.transcribe, settings.jobs)
+        issues += found
+    row, words = describe_text(row, tools.frontend, settings.check)
     phones = sum(map(len, words))
-    doubts += check_rate(phones, speech_seconds, settings.check)
+    issues += check_rate(phones, speech_seconds, settings.check)
     if phones and speech_seconds:
         measures["phones_per_second"] = phones / speech_seconds
         if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
-            said = tools.matcher.match(plain.cut(spoken[0][0], plain.seconds - (piece.seconds - spoken[-1][1])), words)
-            row = replace(row, score=said.score)
-            measures["match_nearness"] = said.nearness
-            doubts += check_match(said.score, settings.check)
+            match = tools.matcher.match(plain.cut(spoken[0][0], plain.seconds - (piece.seconds - spoken[-1][1])), words)
+            row = replace(row, score=match.score)
+            measures["match_nearness"] = match.nearness
+            issues += check_match(match.score, settings.check)
     steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
     voice = ""
     if settings.check.speaker and speech_seconds >= MIN_VOICE_SECONDS:
@@ -200,7 +200,7 @@ def process_clip(
         row,
         path=_save(cleaned.wave, row.name, context.root) if len(cleaned.wave.samples) else "",
         seconds=seconds,
-        doubts=(*row.doubts, *doubts),
+        issues=(*row.issues, *issues),
         cleaned=tuple(steps),
         measures={name: value for name, value in measures.items() if abs(value) < float("inf")},
         sketch=sketch(cleaned.wave, power),
@@ -211,38 +211,38 @@ def process_clip(
 def _transcribed(
     row: Utterance, wave: Wave, speech_seconds: float, settings: TranscribeSettings, jobs: int
 ) -> tuple[Utterance, list[Issue]]:
-    """A row with what the recogniser heard, and the reasons not to believe it."""
+    """Add the recogniser's text to a row; also returns the reasons not to trust it."""
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
-    heard = transcriber(replace(settings, threads=threads)).hear(wave)
-    if not heard.text:
-        return _doubted(row, Issue("no_text", Message("data.recogniser_silent"))), []
+    transcript = transcriber(replace(settings, threads=threads)).transcribe(wave)
+    if not transcript.text:
+        return _with_issues(row, Issue("no_text", Message("data.recogniser_silent"))), []
     by: By = "whisper" if settings.by == "whisper" else "recogniser"
-    return replace(row, text=heard.text, by=by), judge(heard, speech_seconds, settings)
+    return replace(row, text=transcript.text, by=by), check_transcript(transcript, speech_seconds, settings)
 
 
-def described(
+def describe_text(
     row: Utterance, frontend: Frontend, settings: CheckSettings
 ) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
-    """A row with what is spoken and its phones, by the text wing; and the phones of its words."""
+    """Add what is spoken and its phones to a row, by the text front end; also returns the phones of its words."""
     if not row.text:
         missing = Issue("no_text", Message("data.text_missing"))
-        return (row if any(doubt.kind == "no_text" for doubt in row.doubts) else _doubted(row, missing)), ()
-    doubts = check_text(row.text, settings)
-    if any(settings.sets_aside(doubt.kind) for doubt in doubts):
-        return _doubted(row, *doubts), ()
+        return (row if any(issue.kind == "no_text" for issue in row.issues) else _with_issues(row, missing)), ()
+    issues = check_text(row.text, settings)
+    if any(settings.rejects(issue.kind) for issue in issues):
+        return _with_issues(row, *issues), ()
     try:
         phrases = list(frontend(row.text))
     except TextError as error:
-        return _doubted(row, *doubts, Issue("text_unreadable", error.message)), ()
+        return _with_issues(row, *issues, Issue("text_unreadable", error.message)), ()
     words = [word for phrase in phrases for word in phrase.words]
     if not words:
-        return _doubted(row, *doubts, Issue("text_unreadable", Message("data.text_unreadable"))), ()
+        return _with_issues(row, *issues, Issue("text_unreadable", Message("data.text_unreadable"))), ()
     unsure = [word.written for word in words if word.doubts]
     if unsure:
-        doubts.append(Issue("pronunciation", Message("data.pronunciation", unsure=tuple(unsure[:5])), len(unsure), 0))
+        issues.append(Issue("pronunciation", Message("data.pronunciation", unsure=tuple(unsure[:5])), len(unsure), 0))
     return (
         replace(
-            _doubted(row, *doubts),
+            _with_issues(row, *issues),
             spoken=" ".join(filter(None, (phrase.spoken for phrase in phrases))),
             spelling=" ".join(filter(None, (phrase.spelling for phrase in phrases))),
             phones=" # ".join(filter(None, (phrase.phones for phrase in phrases))),
@@ -251,8 +251,8 @@ def described(
     )
 
 
-def _doubted(row: Utterance, *doubts: Issue) -> Utterance:
-    return replace(row, doubts=(*row.doubts, *doubts))
+def _with_issues(row: Utterance, *issues: Issue) -> Utterance:
+    return replace(row, issues=(*row.issues, *issues))
 
 
 def _save(wave: Wave, name: str, root: Path) -> str:

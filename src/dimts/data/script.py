@@ -1,4 +1,4 @@
-"""A corpus of text → a script to record: few sentences that hold every sound, most of them in many neighbourhoods.
+"""Choose a script to record from a corpus of text: few sentences with every sound in many neighbourhoods.
 
 Greedy choice of the sentence that adds most for its length (van Santen and Buchsbaum 1997), by a lazy heap: what a
 sentence adds only shrinks as others are chosen, so a stale best is weighed again before it is believed.
@@ -70,8 +70,8 @@ class Script:
     @property
     def seconds(self) -> float:
         """How long reading it takes, about."""
-        said = sum(phone != _WORD_BORDER for one in self.phones for phone in one)
-        return said / PHONES_PER_SECOND
+        phones = sum(phone != _WORD_BORDER for one in self.phones for phone in one)
+        return phones / PHONES_PER_SECOND
 
 
 def choose(

@@ -1,8 +1,8 @@
-"""Where to cut: speech and cues → pieces whose borders lie in silence; then the cutting itself.
+"""Cut recordings in pieces whose borders lie in silence, by their speech and their cues.
 
 A border is put a margin outside the speech, at the lowest level near there, and never past the middle
 of the silence: what a neighbour says stays with the neighbour. Where there is no silence to cut in,
-neighbouring cues are taken together, or the piece carries a doubt.
+neighbouring cues are taken together, or the piece carries an issue.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Piece:
     text: str | None
     speaker: str = ""
     score: float | None = None
-    doubts: tuple[Issue, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -106,7 +106,7 @@ def between(
     speaker: str = "",
 ) -> Piece:
     """Speech from `start` to `end` with margins, given where the neighbours' speech ends and begins."""
-    doubts = []
+    issues = []
     low = 0.0 if before is None else (before + start) / 2
     high = activity.seconds if after is None else (end + after) / 2
     first = max(low, start - settings.lead_seconds)
@@ -116,14 +116,14 @@ def between(
     if last < high:
         last = activity.quietest(max(end, last - _SEARCH_SECONDS), min(high, last + _SEARCH_SECONDS))
     if start - first < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Issue("cut_in_speech", Message("data.begins_in_speech", first=first), start - first, 0.0))
+        issues.append(Issue("cut_in_speech", Message("data.begins_in_speech", first=first), start - first, 0.0))
     if last - end < MIN_CUT_SILENCE_SECONDS / 4:
-        doubts.append(Issue("cut_in_speech", Message("data.ends_in_speech", last=last), last - end, 0.0))
-    return Piece(first, last, text, speaker, doubts=tuple(doubts))
+        issues.append(Issue("cut_in_speech", Message("data.ends_in_speech", last=last), last - end, 0.0))
+    return Piece(first, last, text, speaker, issues=tuple(issues))
 
 
 def by_silence(activity: SpeechActivity, settings: SegmentSettings) -> list[Piece]:
-    """Speech of which nobody has said what it is → pieces as long as allowed, cut at the longest silences."""
+    """Cut speech without a text in pieces as long as allowed, at the longest silences."""
     groups: list[tuple[int, int]] = []
     todo = [(0, len(activity.speech))] if activity.speech else []
     room = settings.max_seconds - settings.lead_seconds - settings.tail_seconds
@@ -143,10 +143,10 @@ def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSett
     """Timed cues, in order of time → pieces: each border moved into the silence that is meant by it.
 
     Speech spans go to the cue they overlap most. Cues between which nobody pauses are taken together.
-    Speech under no cue stays out; a cue without speech is a piece with a doubt.
+    Speech under no cue stays out; a cue without speech is a piece with an issue.
     """
     spans = activity.speech
-    under = _Under(cues)
+    under = _CueIndex(cues)
     owner: list[int | None] = []
     for start, end in spans:
         overlap = {index: under.shared(index, start, end) for index in under.between(start, end)}
@@ -167,20 +167,20 @@ def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSett
             speakers.pop() if len(speakers) == 1 else "",
         )
         if len(speakers) > 1 or any(cues[index].several_speakers for index in members):
-            piece = replace(piece, doubts=(*piece.doubts, Issue("several_speakers", Message("data.several_speakers"))))
+            piece = replace(piece, issues=(*piece.issues, Issue("several_speakers", Message("data.several_speakers"))))
         pieces.append(piece)
     for index, cue in enumerate(cues):
         if index not in taken:
-            doubt = Issue(
+            issue = Issue(
                 "cue_without_speech", Message("data.cue_without_speech", start_seconds=cue.start_seconds or 0.0)
             )
             pieces.append(
-                Piece(cue.start_seconds or 0.0, cue.end_seconds or 0.0, cue.text, cue.speaker, None, (doubt,))
+                Piece(cue.start_seconds or 0.0, cue.end_seconds or 0.0, cue.text, cue.speaker, None, (issue,))
             )
     return sorted(pieces, key=lambda piece: piece.start_seconds)
 
 
-class _Under:
+class _CueIndex:
     """Cues by time: which of them lie over a stretch of speech, without looking at all of them."""
 
     def __init__(self, cues: Sequence[Cue]) -> None:
@@ -202,7 +202,7 @@ class _Under:
 
 
 def _spanning(
-    activity: SpeechActivity, under: _Under, owner: Sequence[int | None]
+    activity: SpeechActivity, under: _CueIndex, owner: Sequence[int | None]
 ) -> list[tuple[int, int, tuple[int, ...]]]:
     """Speech spans in runs of one owner; a span that reaches into the next cue joins the two."""
     groups: list[tuple[int, int, tuple[int, ...]]] = []

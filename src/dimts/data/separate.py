@@ -1,9 +1,9 @@
-"""A clip with music under it → the voice alone, by Demucs (Défossez et al.; Rouard, Massa, Défossez 2023; MIT).
+"""Separate the voice of a clip from music, by Demucs (Défossez et al.; Rouard, Massa, Défossez 2023; MIT).
 
     weights, once:  hf download adefossez/HTDemucs --local-dir demucs/
     then:           dimts data prepare … --set data.clean.separate=demucs/
 
-What it leaves of a voice is not the voice as it was recorded, so it is off until asked for, and written into every row.
+What it leaves of a voice is not the voice as it was recorded, so it is off by default, and written into every row.
 The weights are safetensors; of the classes their metadata may name, only Demucs' own are built; nothing is unpickled or
 fetched.
 """

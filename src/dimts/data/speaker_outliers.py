@@ -1,4 +1,4 @@
-"""Clips that are said to be of one speaker → those in which somebody else speaks.
+"""Find clips of one speaker in which somebody else speaks.
 
 Each row carries its voice in small (`audio.likeness`, as 256 signed bytes). The speaker is the largest crowd of clips
 that sound like one steady reader, or else the middle of all, its strangers left out in turn. How far from it a clip may
@@ -48,11 +48,11 @@ def unpacked(voices: Sequence[str]) -> Voices:
 
 
 def find_outliers(rows: Sequence[Utterance], spreads: float) -> dict[str, Issue]:
-    """Utterance id → doubt, for kept clips whose voice is not their speaker's.
+    """Utterance id → issue, for kept clips whose voice is not their speaker's.
 
     `spreads`: how many robust standard deviations from the usual a speaker's own clips may be.
     """
-    doubts: dict[str, Issue] = {}
+    issues: dict[str, Issue] = {}
     by_speaker: dict[str, list[Utterance]] = {}
     for row in rows:
         if row.kept and row.voice:
@@ -66,8 +66,8 @@ def find_outliers(rows: Sequence[Utterance], spreads: float) -> dict[str, Issue]
             if one < limit:
                 code = "data.unlike_speaker" if row.speaker else "data.unlike_other_clips"
                 message = Message(code, speaker=row.speaker, similarity=float(one), limit=limit)
-                doubts[row.id] = Issue("other_speaker", message, float(one), limit)
-    return doubts
+                issues[row.id] = Issue("other_speaker", message, float(one), limit)
+    return issues
 
 
 def middle(voices: Voices, spreads: float) -> tuple[Embedding, float]:

@@ -1,4 +1,4 @@
-"""Utterances → train, dev, test; and the repeats among them. Seeded; nothing that has a place ever moves.
+"""Split utterances into train, dev and test, and find repeats. Seeded; nothing that has a place ever moves.
 
 A text goes where its hash falls, so all readings of it go together whatever else is in the set. Stretches of a
 long recording go together too. A newcomer whose text is too like one on another side yields: it is set
@@ -147,7 +147,7 @@ def _fill_dev(
 
 
 def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
-    """Utterance id → doubt, for clips whose sound is there already, the first of each kind excepted.
+    """Utterance id → issue, for clips whose sound is there already, the first of each kind excepted.
 
     Compares sketches of clips of nearly the same length; exact copies and copies of another level,
     codec or rate are found alike.
@@ -158,33 +158,33 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
     order = sorted(range(len(mine)), key=lambda index: mine[index].seconds)
     seconds = np.array([mine[index].seconds for index in order])
     vectors = likeness([mine[index].sketch for index in order])
-    doubts: dict[str, Issue] = {}
+    issues: dict[str, Issue] = {}
     for at, index in enumerate(order):
         limit = seconds[at] * (1 + _LENGTH_SLACK) + _LENGTH_SLACK_SECONDS
         last = int(np.searchsorted(seconds, limit, side="right"))
         alike = vectors[at + 1 : last] @ vectors[at]
         for hit in np.flatnonzero(alike >= near):
             first, second = sorted((index, order[at + 1 + int(hit)]))
-            if mine[second].id not in doubts and mine[first].id not in doubts:
-                doubts[mine[second].id] = Issue(
+            if mine[second].id not in issues and mine[first].id not in issues:
+                issues[mine[second].id] = Issue(
                     "duplicate_audio", Message("data.duplicate_audio", id=mine[first].id), float(alike[hit]), near
                 )
-    return doubts
+    return issues
 
 
 def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → doubt, for a sentence the same speaker has said before in the set."""
+    """Utterance id → issue, for a sentence the same speaker has read before in the set."""
     first: dict[tuple[str, str], str] = {}
-    doubts: dict[str, Issue] = {}
+    issues: dict[str, Issue] = {}
     for row in rows:
         if not row.kept:
             continue
         key = (row.speaker, text_key(row.text))
         if key in first:
-            doubts[row.id] = Issue("duplicate_text", Message("data.duplicate_text", first=first[key]))
+            issues[row.id] = Issue("duplicate_text", Message("data.duplicate_text", first=first[key]))
         else:
             first[key] = row.id
-    return doubts
+    return issues
 
 
 def _near_groups(rows: Sequence[Utterance], near: float) -> list[int]:

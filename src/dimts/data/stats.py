@@ -1,4 +1,4 @@
-"""Manifest → hours, lengths, speakers, phones and diphones covered. Statistics of shards add up.
+"""Count what a manifest holds: hours, lengths, speakers, phones and diphones covered. Statistics of shards add up.
 
 total = Stats.of(first) + Stats.of(second)
 """
@@ -47,16 +47,16 @@ class Stats:
     rates: Counter[int] = field(default_factory=Counter)
     """Bin (of RATE_STEP) → kept clips."""
     phones: Counter[str] = field(default_factory=Counter)
-    """Phone with its length mark → how often it is said."""
+    """Phone with its length mark → occurrences."""
     diphones: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Two phones in a row inside a phrase; "#" is a word border."""
     words: int = 0
     distinct: frozenset[str] = frozenset()
     """Texts, to tell repeats."""
-    against: Counter[str] = field(default_factory=Counter)
-    """Kind of doubt → utterances set aside for it."""
-    doubts: Counter[str] = field(default_factory=Counter)
-    """Kind of doubt → utterances that have it."""
+    rejected_for: Counter[str] = field(default_factory=Counter)
+    """Kind of issue → utterances set aside for it."""
+    issues: Counter[str] = field(default_factory=Counter)
+    """Kind of issue → utterances that have it."""
     by: Counter[str] = field(default_factory=Counter)
     """Where the texts of kept clips come from."""
 
@@ -65,7 +65,7 @@ class Stats:
         """The statistics of some rows; constant memory but for the distinct texts."""
         utterances = kept = words = 0
         seconds = aside = 0.0
-        splits, speakers, phones, against, doubts, by = (Counter[str]() for _ in range(6))
+        splits, speakers, phones, rejected_for, issues, by = (Counter[str]() for _ in range(6))
         split_seconds: dict[str, float] = {}
         speaker_seconds: dict[str, float] = {}
         lengths, snr, rates = (Counter[int]() for _ in range(3))
@@ -73,8 +73,8 @@ class Stats:
         texts: set[str] = set()
         for row in rows:
             utterances += 1
-            against.update(row.against)
-            doubts.update({doubt.kind for doubt in row.doubts})
+            rejected_for.update(row.rejected_for)
+            issues.update({issue.kind for issue in row.issues})
             if not row.kept:
                 aside += row.seconds
                 continue
@@ -112,8 +112,8 @@ class Stats:
             diphones,
             words,
             frozenset(texts),
-            against,
-            doubts,
+            rejected_for,
+            issues,
             by,
         )
 
@@ -134,20 +134,20 @@ class Stats:
             self.diphones + other.diphones,
             self.words + other.words,
             self.distinct | other.distinct,
-            self.against + other.against,
-            self.doubts + other.doubts,
+            self.rejected_for + other.rejected_for,
+            self.issues + other.issues,
             self.by + other.by,
         )
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Phones of Amharic that are never said."""
-        said = {phone.rstrip(LONG) for phone in self.phones}
-        return tuple(phone for phone in (*VOWELS, *CONSONANTS) if phone not in said)
+        """Phones of Amharic that never occur."""
+        present = {phone.rstrip(LONG) for phone in self.phones}
+        return tuple(phone for phone in (*VOWELS, *CONSONANTS) if phone not in present)
 
     @property
     def rare(self) -> tuple[str, ...]:
-        """Phones said, but less often than RARE times."""
+        """Phones that occur, but less often than RARE times."""
         plain: Counter[str] = Counter()
         for phone, count in self.phones.items():
             plain[phone.rstrip(LONG)] += count
@@ -155,7 +155,7 @@ class Stats:
 
     @property
     def long_phones(self) -> tuple[str, ...]:
-        """Consonants that are said long somewhere."""
+        """Consonants that occur long."""
         return tuple(sorted(phone for phone in self.phones if phone.endswith(LONG)))
 
     def length_at(self, share: float) -> float:
@@ -195,13 +195,13 @@ class Stats:
             "sentences": {"distinct": len(self.distinct), "words": self.words, "by": dict(self.by)},
             "phones": {
                 "distinct": len(self.phones),
-                "said": sum(self.phones.values()),
+                "total": sum(self.phones.values()),
                 "counts": dict(self.phones.most_common()),
                 "missing": list(self.missing),
                 "rare": list(self.rare),
                 "long": list(self.long_phones),
             },
             "diphones": {"distinct": len(self.diphones), "once": sum(n == 1 for n in self.diphones.values())},
-            "reasons": dict(self.against.most_common()),
-            "doubts": dict(self.doubts.most_common()),
+            "reasons": dict(self.rejected_for.most_common()),
+            "issues": dict(self.issues.most_common()),
         }

@@ -1,4 +1,4 @@
-"""Text and sound → how well they fit, without a recogniser: the formant voice says the text, and the two are compared.
+"""Measure how well text and sound match, without a recogniser: the formant voice speaks the text, both are compared.
 
 Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto each other
 (dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set against
@@ -38,7 +38,7 @@ _FLOOR_NEPERS = 11.0
 _CONTEXT = 4
 """Frames before and behind that are compared with a frame: ±80 ms, about a phone."""
 KEPT_SECONDS = 3600.0
-"""Of what was said, whose cepstra are kept: an aligned script is read once, not again for each clip. 9 MB."""
+"""Seconds of synthesised speech whose cepstra are kept: a script is synthesised once, not for each clip. 9 MB."""
 DECOYS = 5
 MATCH_AT = 0.12
 """Nearness beyond the decoys of the right text: its median over news read by twelve speakers; a wrong text has 0."""

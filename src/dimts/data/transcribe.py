@@ -1,6 +1,6 @@
-"""A clip nobody has written down → what a recogniser makes of it, and every reason not to believe that.
+"""Transcribe clips without a text, and find every reason not to trust the transcript.
 
-Asked only where there is no text. Recognisers hardly know Amharic, and write something whatever they hear: credits of
+Used only where there is no text. Recognisers hardly know Amharic, and write something for any sound: credits of
 films in silence, one phrase over and over, another script. So each answer is judged, and marked `by` the recogniser.
 Whisper (Radford et al. 2022) runs by faster-whisper (SYSTRAN, MIT); its weights are never fetched unasked.
 """
@@ -53,7 +53,7 @@ class TranscribeSettings:
     min_log_probability: float = -1.0
     """Mean log-probability of a token below which the recogniser was guessing."""
     max_no_speech: float = 0.6
-    """Probability that nobody speaks, by the recogniser, above which its text is not believed."""
+    """Probability that nobody speaks, by the recogniser, above which its text is not used."""
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.threads < 0:
@@ -83,7 +83,7 @@ class Transcript:
 class Transcriber(Protocol):
     """What a plug-in of the group `dimts.transcriber` gives: called with the settings, it makes one of these."""
 
-    def hear(self, wave: Wave) -> Transcript:
+    def transcribe(self, wave: Wave) -> Transcript:
         """The text of a clip of any rate, of at most 30 s."""
         ...
 
@@ -104,8 +104,8 @@ class Whisper:
         self._language = LANGUAGE if self._model.model.is_multilingual else "en"
         self._beams = settings.beams
 
-    def hear(self, wave: Wave) -> Transcript:
-        """One pass at temperature 0; its own thresholds are off, as `judge` has the say."""
+    def transcribe(self, wave: Wave) -> Transcript:
+        """One pass at temperature 0; its own thresholds are off, as `check_transcript` decides."""
         segments, _ = self._model.transcribe(
             wave.resample(RATE).samples,
             language=self._language,
@@ -213,28 +213,32 @@ _MOST_REPEATS = 3
 """Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
 
 
-def judge(heard: Transcript, speech_seconds: float, settings: TranscribeSettings) -> list[Issue]:
+def check_transcript(transcript: Transcript, speech_seconds: float, settings: TranscribeSettings) -> list[Issue]:
     """Every reason to think that a recogniser made its text up. Script and language are for `check_text`."""
     found: list[Issue] = []
 
-    def doubt(message: Message, measured: float | None = None, allowed: float | None = None) -> None:
+    def issue(message: Message, measured: float | None = None, allowed: float | None = None) -> None:
         found.append(Issue("invented", message, measured, allowed))
 
-    if credit := _CREDITS.search(heard.text):
-        doubt(Message("data.film_credit", words=credit.group()))
-    if heard.no_speech > settings.max_no_speech:
-        doubt(Message("data.recogniser_no_speech", chance=heard.no_speech), heard.no_speech, settings.max_no_speech)
-    if heard.log_probability < settings.min_log_probability:
-        doubt(Message("data.recogniser_guessing"), heard.log_probability, settings.min_log_probability)
-    repeats = most_repeats(heard.text)
+    if credit := _CREDITS.search(transcript.text):
+        issue(Message("data.film_credit", words=credit.group()))
+    if transcript.no_speech > settings.max_no_speech:
+        issue(
+            Message("data.recogniser_no_speech", chance=transcript.no_speech),
+            transcript.no_speech,
+            settings.max_no_speech,
+        )
+    if transcript.log_probability < settings.min_log_probability:
+        issue(Message("data.recogniser_guessing"), transcript.log_probability, settings.min_log_probability)
+    repeats = most_repeats(transcript.text)
     if repeats > _MOST_REPEATS:
-        doubt(Message("data.phrase_repeated", times=repeats), repeats, _MOST_REPEATS)
-    letters = sum(char.isalnum() for char in heard.text)
+        issue(Message("data.phrase_repeated", times=repeats), repeats, _MOST_REPEATS)
+    letters = sum(char.isalnum() for char in transcript.text)
     rate = letters / speech_seconds if speech_seconds > 0 else math.inf
     if letters and rate > _MOST_LETTERS_PER_SECOND:
-        doubt(Message("data.too_many_letters", rate=rate), rate, _MOST_LETTERS_PER_SECOND)
+        issue(Message("data.too_many_letters", rate=rate), rate, _MOST_LETTERS_PER_SECOND)
     elif letters and rate < _FEWEST_LETTERS_PER_SECOND:
-        doubt(
+        issue(
             Message("data.too_few_letters", letters=letters, seconds=speech_seconds), rate, _FEWEST_LETTERS_PER_SECOND
         )
     return found
@@ -255,8 +259,8 @@ def most_repeats(text: str) -> int:
     return most
 
 
-def favourites(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → doubt, for a text heard in several clips: the recogniser's phrase for what it cannot hear."""
+def repeated_transcripts(rows: Sequence[Utterance]) -> dict[str, Issue]:
+    """Utterance id → issue, for a text recognised in several clips, as recognisers write for noise."""
     same: dict[str, list[Utterance]] = defaultdict(list)
     for row in rows:
         if row.by in ("whisper", "recogniser") and row.kept:

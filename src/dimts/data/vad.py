@@ -159,8 +159,8 @@ def detect_speech_in(samples: Samples, rate: int, detector: Literal["silero", "l
 def _detected(blocks: Iterator[Samples], rate: int, detector: str) -> SpeechActivity:
     soxr = require("soxr", "audio")
     resampler = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ") if rate != RATE else None
-    analyst = _Analyst(detector)
-    tops = _Tops(rate)
+    analyst = _FrameAnalyser(detector)
+    tops = _ClippingCounter(rate)
     total, sum_ = 0, 0.0
     for block in blocks:
         total += len(block)
@@ -243,7 +243,7 @@ def _refined(loud: npt.NDArray[np.bool_], start: int, end: int) -> tuple[int, in
         elif frame - last >= gap:
             break
     inner = np.flatnonzero(loud[first:last])
-    if not len(inner):  # all of it below the threshold: the detector is believed
+    if not len(inner):  # all of it below the threshold: the detector decides
         return start, end
     return first + int(inner[0]), first + int(inner[-1]) + 1
 
@@ -278,7 +278,7 @@ def _widened(mask: npt.NDArray[np.bool_], frames: int) -> npt.NDArray[np.bool_]:
     return wide
 
 
-class _Analyst:
+class _FrameAnalyser:
     """Samples at 16 kHz, block by block → levels and probabilities of 10 ms frames."""
 
     def __init__(self, detector: str) -> None:
@@ -349,7 +349,7 @@ class _Analyst:
         self._voice.append(np.asarray(voice, np.float32).reshape(-1))
 
 
-class _Tops:
+class _ClippingCounter:
     """Samples at the original rate, block by block → how many lie in flat tops, by 10 ms frame."""
 
     def __init__(self, rate: int) -> None:

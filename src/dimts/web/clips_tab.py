@@ -232,7 +232,7 @@ def _detail(page: TabContext, project: Project, row: Utterance) -> list[Any]:
     seconds = strings("forecast.seconds", seconds=f"{row.seconds:.1f}")
     lines = [
         issue_line(page, issue) + (f" → {page.text(KINDS[issue.kind].remedy)}" if issue.kind in KINDS else "")
-        for issue in row.doubts
+        for issue in row.issues
     ]
     return [
         row.id,
@@ -250,7 +250,7 @@ def issue_line(page: TabContext, issue: Issue) -> str:
 
 
 def _wanted(row: Utterance, which: str) -> bool:
-    return {"kept": row.kept, "aside": not row.kept, "doubted": bool(row.doubts)}.get(which, True)
+    return {"kept": row.kept, "aside": not row.kept, "doubted": bool(row.issues)}.get(which, True)
 
 
 def _kind(page: TabContext, kind: str) -> str:
@@ -259,7 +259,7 @@ def _kind(page: TabContext, kind: str) -> str:
 
 
 def _kinds(page: TabContext, row: Utterance) -> str:
-    return ", ".join(dict.fromkeys(_kind(page, issue.kind) for issue in row.doubts))
+    return ", ".join(dict.fromkeys(_kind(page, issue.kind) for issue in row.issues))
 
 
 def _summary(page: TabContext, rows: Sequence[Utterance]) -> str:
