@@ -53,6 +53,37 @@ def mel_power(samples: Samples, mel: Mel) -> Matrix:
     return banded
 
 
+def windowed_power(samples: Samples, size: int, hop: int) -> Matrix:
+    """[T] → [F, size / 2 + 1] power of Hann windows from the first sample on; a shorter sound is padded."""
+    padded = np.pad(samples, (0, max(0, size - len(samples))))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    power: Matrix = np.square(np.abs(np.fft.rfft(windows * np.hanning(size).astype(np.float32), axis=1)))
+    return power
+
+
+@cache
+def htk_bank(rate: int, size: int, bands: int, low_hz: float, high_hz: float) -> Matrix:
+    """[bands, size / 2 + 1] triangles of height 1 on the mel scale of O'Shaughnessy (1987), as HTK has them."""
+
+    def mel(hertz: float) -> float:
+        return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+    points = 700.0 * (10.0 ** (np.linspace(mel(low_hz), mel(high_hz), bands + 2) / 2595.0) - 1.0)
+    hertz = np.linspace(0, rate / 2, size // 2 + 1)
+    low, middle, high = points[:-2, None], points[1:-1, None], points[2:, None]
+    triangles = np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle))
+    return np.clip(triangles, 0.0, None).astype(np.float32)
+
+
+@cache
+def cosine_transform(rows: int, bands: int) -> Matrix:
+    """[rows, bands] the first rows of the orthonormal DCT-II."""
+    band = (np.arange(bands) + 0.5) / bands
+    matrix = np.cos(np.pi * np.arange(rows)[:, None] * band) * math.sqrt(2.0 / bands)
+    matrix[0] /= math.sqrt(2.0)
+    return matrix.astype(np.float32)
+
+
 @cache
 def bank(mel: Mel) -> Matrix:
     """[transform / 2 + 1, bands] triangles, evenly spaced on Slaney's mel scale (Auditory Toolbox, 1998)."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from dimts.audio.spectrum import windowed_power
 from dimts.audio.wave import Wave
 from dimts.data.vad import HOP_SECONDS, SpeechActivity
 
@@ -30,9 +31,7 @@ _DECAY_REACH_SECONDS = 0.5
 
 def spectrogram(wave: Wave, size: int = _FFT, hop: int = _HOP) -> Spectrum:
     """[F, size/2+1] power; Hann window. A wave shorter than one window is padded."""
-    samples = np.pad(wave.samples, (0, max(0, size - len(wave.samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
-    return np.square(np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1))).astype(np.float32)
+    return windowed_power(wave.samples, size, hop).astype(np.float32)
 
 
 def bandwidth_hz(wave: Wave, power: Spectrum | None = None) -> float:

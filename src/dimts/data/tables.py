@@ -26,7 +26,7 @@ COLUMNS = {
     ],
     "text": [
         *("text", "sentence", "transcript", "transcription", "raw_text", "normalized_text", "raw_transcription"),
-        *("label", "script", "utterance", "translation", "ጽሑፍ"),
+        "ጽሑፍ",
     ],
     "speaker": ["speaker", "speaker_id", "speaker_name", "client_id", "spk", "spk_id", "ተናጋሪ"],
     "id": ["id", "utt_id", "utterance_id", "key", "name", "utt"],

@@ -8,16 +8,15 @@ not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.alignment import warp_costs
 from dimts.audio.formant import Formant, FormantSettings
+from dimts.audio.spectrum import cosine_transform, htk_bank, windowed_power
 from dimts.audio.wave import Wave, join
 from dimts.text.g2p.rules import Rules
 
@@ -131,11 +130,10 @@ def base_features(wave: Wave) -> Features:
 def cepstra(wave: Wave) -> Features:
     """[F, cepstra] of a wave at 16 kHz, a frame each 20 ms."""
     samples = np.pad(wave.samples, (0, max(0, 3 * _WINDOW - len(wave.samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[:: round(HOP_SECONDS * RATE)]
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)))
-    level = np.log(power @ _filters().T + 1e-8)
+    power = windowed_power(samples, _WINDOW, round(HOP_SECONDS * RATE))
+    level = np.log(power @ htk_bank(RATE, _WINDOW, _BANDS, _LOW_HERTZ, _HIGH_HERTZ).T + 1e-8)
     level = np.maximum(level, level.max() - _FLOOR_NEPERS)
-    found: Features = (level @ _cosines().T).astype(np.float32)
+    found: Features = (level @ cosine_transform(_CEPSTRA, _BANDS).T).astype(np.float32)
     return found
 
 
@@ -157,26 +155,3 @@ def stacked(base: Features) -> Features:
     around: Features = base[..., index, :].reshape(*base.shape[:-1], -1)
     around /= np.linalg.norm(around, axis=-1, keepdims=True)
     return around
-
-
-@cache
-def _filters() -> npt.NDArray[np.float32]:
-    """[bands, window/2+1] triangles on the mel scale (O'Shaughnessy 1987)."""
-
-    def mel(hertz: float) -> float:
-        return 2595.0 * math.log10(1.0 + hertz / 700.0)
-
-    points = 700.0 * (10.0 ** (np.linspace(mel(_LOW_HERTZ), mel(_HIGH_HERTZ), _BANDS + 2) / 2595.0) - 1.0)
-    hertz = np.linspace(0, RATE / 2, _WINDOW // 2 + 1)
-    low, middle, high = points[:-2, None], points[1:-1, None], points[2:, None]
-    triangles = np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle))
-    return np.clip(triangles, 0.0, None).astype(np.float32)
-
-
-@cache
-def _cosines() -> npt.NDArray[np.float32]:
-    """[cepstra, bands] the orthonormal DCT-II."""
-    band = (np.arange(_BANDS) + 0.5) / _BANDS
-    rows = np.cos(np.pi * np.arange(_CEPSTRA)[:, None] * band) * math.sqrt(2.0 / _BANDS)
-    rows[0] /= math.sqrt(2.0)
-    return rows.astype(np.float32)
