@@ -199,17 +199,32 @@ def script(
 
 def export(
     project: Path = PROJECT,
-    output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="The .parquet file.", show_default=False),
-    audio: bool = typer.Option(False, "--audio", help="The clips too, so that the file stands alone."),
+    output: Path = typer.Option(
+        ..., "--output", "-o", metavar="PATH", help="The .parquet file; with --as a new folder.", show_default=False
+    ),
+    layout: str = typer.Option(
+        "",
+        "--as",
+        metavar="LAYOUT",
+        help="For another program: ljspeech, piper, f5, xtts-coqui, gpt-sovits, nemo, hf or textgrid; kept clips only.",
+        show_default=False,
+    ),
+    audio: bool = typer.Option(False, "--audio", help="The clips too, so that the Parquet file stands alone."),
     kept: bool = typer.Option(False, "--kept", help="Only what is kept."),
 ) -> None:
-    """The manifest as a Parquet file, typed, as the hub's datasets have it. 'dimts data restore' is the way back."""
+    """The manifest as a Parquet file, typed ('dimts data restore' is the way back), or a folder for another program."""
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
+    from dimts.data.export import export as write_folder
     from dimts.data.manifest import Manifest
     from dimts.data.parquet import write
 
     home = Project.open(project)
+    if layout:
+        with progress_bar() as on_progress:
+            count, tables = write_folder(home, output, layout, on_progress)
+        print(f"{count} clips: {tables[0] if len(tables) == 1 else output}")
+        return
     rows = (row for row in Manifest.rows(home.manifest) if row.kept or not kept)
     with progress_bar() as on_progress:
         count = write(output, rows, home.root if audio else None, on_progress)

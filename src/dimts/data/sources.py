@@ -18,7 +18,7 @@ from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import has
-from dimts.data.labels import audacity_labels, seconds
+from dimts.data.labels import LABELS, audacity_labels, seconds
 from dimts.data.recording import Cue, Recording
 from dimts.data.tables import Cells, Rows, read_kaldi, read_table
 from dimts.data.text_files import is_utf8, name_key, read_text, shown
@@ -170,14 +170,17 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
             elif entry.suffix.lower() in SOUND or entry.is_dir():
                 yield _problem(entry, known, "unreadable", Message("data.name_not_utf8", path=shown(entry)))
         files = [entry for entry in good if _is_file(entry) or (entry.is_symlink() and not entry.exists())]
-        tables = [entry for entry in files if _is_table(entry)]
+        stems = {name_key(entry.stem) for entry in files if entry.suffix.lower() in SOUND}
+        labels = [one for one in files if one.suffix.lower() in LABELS and name_key(one.stem) in stems and _labels(one)]
+        tables = [entry for entry in files if _is_table(entry) and entry not in labels]
         for table in tables:
             if table.name.lower() in NOT_TRANSCRIPTS:
                 continue
             for recording in _from_table(table, known, listing):
                 named.add(recording.path.absolute())
                 yield recording
-        for recording in _loose([entry for entry in files if entry not in tables], named, known):
+        left = [one for one in files if one not in tables and (one.suffix.lower() not in LABELS or one in labels)]
+        for recording in _loose(left, named, known):
             named.add(recording.path.absolute())
             yield recording
         waiting += [(entry, above | {here}) for entry in reversed(good) if _is_folder(entry)]
@@ -221,7 +224,7 @@ def _stem(text: Path) -> str:
 
 def _texts_by_stem(entries: Iterable[Path]) -> dict[str, list[Path]]:
     """The texts of each recording by the key of its stem, the best first: subtitles before plain texts."""
-    order = (*SUBTITLES, *TEXT)
+    order = (*SUBTITLES, *LABELS, *TEXT)
     texts = [entry for entry in entries if entry.suffix.lower() in order]
     # NAME.srt before NAME.am.srt before NAME.am-ET.srt
     texts.sort(key=lambda one: (order.index(one.suffix.lower()), len(one.name), one.name))
@@ -231,6 +234,14 @@ def _texts_by_stem(entries: Iterable[Path]) -> dict[str, list[Path]]:
         if (stem := _stem(text)) != name_key(text.stem):
             out.setdefault(stem, []).append(text)
     return out
+
+
+def _labels(path: Path) -> tuple[Cue, ...] | None:
+    """The cues of a label file; None for a file of another kind, or that cannot be read."""
+    try:
+        return LABELS[path.suffix.lower()](read_text(path))
+    except SourceError:
+        return None
 
 
 def _beside(path: Path) -> list[Path]:
@@ -254,7 +265,8 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     elif suffix in (*TABLE_SUFFIXES, ".json") or _is_table(path):
         yield from _from_table(path, known, _Listing())
     else:
-        yield _with_text(path, _texts_by_stem(_beside(path)).get(name_key(path.stem), []), known)
+        texts = [one for one in _beside(path) if one.suffix.lower() not in LABELS or _labels(one)]
+        yield _with_text(path, _texts_by_stem(texts).get(name_key(path.stem), []), known)
 
 
 def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
@@ -274,6 +286,11 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
     if beside.suffix.lower() in SUBTITLES:
         return _subtitled(base, beside)
     base = replace(base, origin=source.link or beside.name)
+    if beside.suffix.lower() in LABELS:
+        if cues := _labels(beside):
+            return replace(base, cues=cues, by="subtitle")
+        unread = Message("data.no_spoken_text", path=beside.name)
+        return replace(base, problem=Issue("subtitles_unreadable", unread))
     try:
         content = read_text(beside)
     except SourceError as error:
