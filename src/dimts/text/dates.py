@@ -184,8 +184,8 @@ def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, st
             ethiopian = False  # 31/12/2020: no Ethiopian month has 31 days
             if month > len(GREGORIAN_MONTHS):
                 day, month = month, day
-        if len(found.group(4)) == 2 and found.group(2) != "/" and not ETHIOPIAN_AFTER.match(text, found.end()):
-            return None  # 99-99-99 without an era is as likely a code
+        if len(found.group(4)) == 2 and found.group(2) != "/" and not _is_short_date(text, start, at, found):
+            return None  # 99-99-99 alone is as likely a code
     elif (found := _MONTH_YEAR.match(text, at)) and _era(text, start, found.end()):
         month, year = int(found.group(1)), int(found.group(2))
         ethiopian = _is_ethiopian(text, start, found.end(), reading)
@@ -193,6 +193,14 @@ def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, st
     else:
         return None
     return _say(found.end(), year, month, day, ethiopian=ethiopian)
+
+
+def _is_short_date(text: str, start: int, at: int, found: re.Match[str]) -> bool:
+    """Whether 23-4-90 is a date: an era follows, a prefix stands before, or day or month has one digit."""
+    day, month = found.group(1), found.group(3)
+    possible = 1 <= int(month) <= len(MONTHS) and 1 <= int(day) <= _LONGEST_MONTH
+    shown = start < at or len(day) + len(month) < len("0000")
+    return ETHIOPIAN_AFTER.match(text, found.end()) is not None or (possible and shown and found.group(2) == "-")
 
 
 def _exists(year: int, month: int, day: int) -> bool:

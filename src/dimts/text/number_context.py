@@ -36,7 +36,7 @@ _BY = any_spelling(rf"እ(?: ?[./] ?[ኤአጎግ] ?[./] ?አ\.?|(?! ?ኢ){_POIN
 _COUNT = " ?(?:አቆጣጠር|ዘመን አቆጣጠር|ዘመን|አመት|ካላንደር)"
 _WESTERN = (
     rf"(?:(?:[ኤአ]ውሮፓ(?:ውያኑ?)?|ፈረንጆቹ?|ጎርጎሮሳውያኑ?|ጎርጎሪያኑ?|ግሪጎሪያኑ?|ግሪጎሪ){_COUNT}"
-    "|[ኤአ]ውሮፓውያኑ?|ፈረንጆቹ?|ጎርጎሮሳውያኑ?|ግሪጎሪያኑ?)"
+    "|[ኤአ]ውሮፓውያኑ?|ፈረንጆቹ|[በከ]ፈረንጆች|ጎርጎሮሳውያኑ?|ግሪጎሪያኑ?)"
 )
 _TO_NUMBER = " ?(?:ከ|በ|የ|እስከ|ለ)?$"
 GREGORIAN_BEFORE = re.compile(
@@ -60,9 +60,9 @@ ERA_BEFORE = re.compile(
     any_spelling(rf"(?:(?<![{FIDEL}])[በከየለ]?{_BY}|{_WESTERN}|{_ETHIOPIAN}|አቆጣጠር|አመተ ምህረት|አ\.ም\.?)") + _TO_NUMBER
 )
 YEAR_BEFORE = re.compile(
-    any_spelling(r"(?:(?:1[89]|20)\d\d[^\d\n]{0,14}(?:እስከ|እና|ወይም|ና|፣|,)|ኦሎምፒክ|(?:አለም|አፍሪካ) ዋንጫ) ?(?:በ|ከ)?$")
+    any_spelling(r"(?:(?:^| )እስከ|(?:1[89]|20)\d\d[^\d\n]{0,14}(?:እስከ|እና|ወይም|ና|፣|,)|ኦሎምፒክ|(?:አለም|አፍሪካ) ዋንጫ) ?(?:በ|ከ)?$")
 )
-"""A year just before, or an event that is named by its year: 1935 እስከ 1941, የዓለም ዋንጫ 1998."""
+"""A year just before, an event that is named by its year, or እስከ: 1935 እስከ 1941, የዓለም ዋንጫ 1998, እስከ 1983."""
 YEAR_PREFIXES = ("በ", "ከ", "የ", "ለ", "እስከ", "ወደ", "እንደ", "ስለ", "ከነ", "እስከነ")
 MODERN_YEARS = range(1800, 2101)
 """Numbers that are likely to be years when their prefix suits."""

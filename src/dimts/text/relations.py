@@ -17,7 +17,7 @@ _SCALE = re.compile(r"(\d{1,2}) ?[:፡] ?(\d{1,3}(?:[, ]\d{3})+|\d{3,9})(?![\d:.
 _RATIO = re.compile(r"(\d{1,3}) ?[:፡] ?(\d{1,3})(?!\d)")
 _RATIO_NEAR = re.compile(any_spelling(r"(?:ካርታ|ሬሾ|ሬሽዮ|ጥምርታ|ምጥጥን|ስኬል|[Ss]cale|[Rr]atio|ምጣኔ)"))
 _COLON_SCORE = re.compile(r"(\d{1,3})[:፡](\d{1,3})(?!\d)")
-_DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–—] ?(\d{1,2})(?![\d/])(?! ?[=+×÷])")
+_DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–—] ?(\d{1,2})(?![\d/]|[-–—]\d)(?! ?[=+×÷])")
 _SPORT = re.compile(
     any_spelling(
         rf"(?<![{FIDEL}])(?:[በየከለ]|እንደ|ስለ|እየ)?(?:"
@@ -70,7 +70,7 @@ def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 def _is_result(text: str, at: int, floor: int, found: re.Match[str]) -> bool:
     """Whether two small numbers with a dash are the result of a match and no range, sum or date."""
     first, second, end = int(found.group(1)), int(found.group(2)), found.end()
-    if prefix_of(text, at, floor)[1].endswith("ከ") or _FROM_BEFORE.search(behind(text, at)):
+    if prefix_of(text, at, floor)[1].endswith("ከ") or _OPENED.search(behind(text, at)):
         return False
     if text[end : end + 1] in (".", ",") and text[end + 1 : end + 2].isdigit():
         return False
@@ -154,8 +154,12 @@ def _value(written: str) -> float:
     return float(written.replace(",", "").replace("፣", "")[:300])
 
 
+_OPENED = re.compile(
+    any_spelling(r"(?:^| )[ከበ](?:" + MONTH + r"|ገጽ|ቁጥር|አንቀጽ|ምዕራፍ|ክፍል|ቀን|ወረዳ|ቀበሌ|አመት|እድሜ) ?$|(?:^| )ከ $")
+)
+"""A word before two numbers that makes them a range and no result."""
 _FROM_BEFORE = re.compile(
-    any_spelling(r"(?:^| )(?:[ከበየለ]|[ከበ](?:" + MONTH + r"|ገጽ|ቁጥር|አንቀጽ|ምዕራፍ|ክፍል|ቀን|ወረዳ|ቀበሌ|አመት|እድሜ)) ?$")
+    any_spelling(r"(?:^|[ (])(?:[ከበየለ]|[ከበ](?:" + MONTH + r"|ገጽ|ቁጥር|አንቀጽ|ምዕራፍ|ክፍል|ቀን|ወረዳ|ቀበሌ|አመት|እድሜ)) ?$")
 )
 """The word before a range begins it with ከ already: ከመስከረም 1-5."""
 
@@ -245,6 +249,14 @@ _EXPRESSION = re.compile(rf"{_TERM}(?: ?[-+−–×*÷/xX=<>≤≥≠≈±] ?{_T
 _PIECES = re.compile(rf"({NUMBER})|([-+−–×*÷/xX=<>≤≥≠≈±])")
 
 
+def _measured(text: str, end: int) -> bool:
+    """Whether a unit of length follows, abbreviated or in full."""
+    return units().match(text, end) is not None or _LENGTHS.match(text, end) is not None
+
+
+_LENGTHS = re.compile(" ?(?:ሜትር|ሴንቲ|ሳንቲ|ሚሊ|ኪሎ ሜትር|ኢንች|ጫማ|ካሬ|ክንድ)")
+
+
 def _is_size(text: str, found: re.Match[str]) -> bool:
     """Whether numbers with signs of multiplication measure a thing: 20x30, 3×4 ፎቶ, 3 × 4 ሜትር, 3*4 ሜ."""
     written = found.group()
@@ -253,7 +265,7 @@ def _is_size(text: str, found: re.Match[str]) -> bool:
     follows = units().match(text, found.end()) or re.match(rf" [{FIDEL}]", text[found.end() : found.end() + 2])
     if re.search("[^0-9.,xX× ]", written):
         return bool(follows) and not re.search("[^0-9.,xX×*]", written)
-    return " " not in written or units().match(text, found.end()) is not None
+    return " " not in written or _measured(text, found.end())
 
 
 def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None:

@@ -42,6 +42,7 @@ _KEY = re.compile(
 )
 _SPACED = re.compile(r"0\d{1,3}(?:[ \-]\d{1,4}){2,5}(?![\d/])")
 _LOCAL_DIGITS = (9, 10)
+_SHORT_DATE = re.compile(r"(?:0[1-9]|[12]\d|30)-(?:0[1-9]|1[0-3])-\d\d")
 _SEVEN = re.compile(r"\d{3}-\d{2}-\d{2}(?!\d)|\d{2}-\d{2}-\d{2}(?:-\d{2})?(?![\d/])")
 
 
@@ -93,6 +94,8 @@ def keyed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found is None:
         return None
     start, prefix = prefix_of(text, at, floor)
+    if prefix and found.re is _SEVEN and _SHORT_DATE.fullmatch(found.group()):
+        return None  # በ26-02-90: a day
     return _read_out(text, start, found.end(), prefix, why, at)
 
 

@@ -94,13 +94,13 @@ def control(key: str, look: Look, tab: str, **more: Any) -> Control:
 @cache
 def controls() -> tuple[Control, ...]:
     """Every control of the page, in order."""
-    from dimts.text.g2p.chain import BACKENDS
+    from dimts.text.g2p.chain import backend_names
 
     return (
         control("project.name", "text", "voice"),
         control("project.licence", "text", "voice"),
         control("project.consent", "text", "voice"),
-        control("text.g2p.backends", "order", "text", choices=tuple(BACKENDS)),
+        control("text.g2p.backends", "order", "text", choices=backend_names()),
         control("text.g2p.if_all_fail", "choice", "text"),
         control("text.g2p.english", "switch", "text"),
         control("data.speaker", "text", "prepare"),

@@ -162,6 +162,7 @@ def test_entry_points_may_join(backends: ModuleType, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(metadata, "entry_points", lambda group: Points([Point()] if group == "dimts.g2p" else []))
     assert pronounce("stranger", "rules", words=("ሰላም",))[0].by == "stranger"
+    assert chain_room.backend_names()[-1] == "stranger"
 
 
 def test_latin_words_are_said_or_spelt() -> None:

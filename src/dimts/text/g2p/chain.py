@@ -43,6 +43,12 @@ GROUP = "dimts.g2p"
 """Entry points of this group may stand in `ChainSettings.backends` too."""
 
 
+def backend_names() -> tuple[str, ...]:
+    """Every name that may stand in `ChainSettings.backends`: the built-in ones, then those of installed plug-ins."""
+    plugins = metadata.entry_points(group=GROUP).names
+    return (*BACKENDS, *sorted(set(plugins) - set(BACKENDS)))
+
+
 @dataclass(frozen=True)
 class ChainSettings:
     """[text.g2p]: which backends are asked for pronunciations, in which order, and what decides between them."""
