@@ -277,7 +277,7 @@ SPECS: dict[str, Spec] = {
         dvae_code=32,
         dvae_codes=256,
     ),
-    # Speaks faster than real time on two cores with AVX2, and is trained from nothing on a CPU.
+    # Speaks faster than real time on one core with AVX2, and can be trained from nothing on a CPU.
     "small": Spec(
         layers=8,
         width=256,
