@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dimts.xtts.discriminators import HiFiGANDiscriminator, Judgement
+from dimts.xtts.discriminators import DiscriminatorOutput, HiFiGANDiscriminator
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.dvae_training import reconstruct, update_codebook
 from dimts.xtts.gan_loss import discriminator_loss, feature_loss, generator_loss
@@ -41,7 +41,7 @@ def answers() -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def judged() -> tuple[Judgement, Judgement, int]:
+def outputs() -> tuple[DiscriminatorOutput, DiscriminatorOutput, int]:
     model = HiFiGANDiscriminator()
     recorder.fill(model)
     model.eval()
@@ -57,9 +57,9 @@ def _near(found: Tensor | None, wanted: Tensor) -> None:
 
 
 def test_discriminators_have_the_peers_keys_scores_and_features(
-    judged: tuple[Judgement, Judgement, int], answers: dict[str, Tensor]
+    outputs: tuple[DiscriminatorOutput, DiscriminatorOutput, int], answers: dict[str, Tensor]
 ) -> None:
-    _, fake, keys = judged
+    _, fake, keys = outputs
     assert keys == int(answers["keys"])
     for part, (score, features) in enumerate(zip(fake.scores, fake.features, strict=True)):
         _near(recorder.summary(score), answers[f"score.{part}"])
@@ -67,8 +67,10 @@ def test_discriminators_have_the_peers_keys_scores_and_features(
             _near(recorder.summary(feature), answers[f"feature.{part}.{layer}"])
 
 
-def test_gan_losses_are_the_peers(judged: tuple[Judgement, Judgement, int], answers: dict[str, Tensor]) -> None:
-    real, fake, _ = judged
+def test_gan_losses_are_the_peers(
+    outputs: tuple[DiscriminatorOutput, DiscriminatorOutput, int], answers: dict[str, Tensor]
+) -> None:
+    real, fake, _ = outputs
     _near(discriminator_loss(real, fake) / PARTS, answers["discriminator_loss"])
     _near(generator_loss(fake) / PARTS, answers["generator_loss"])
     _near(feature_loss(real, fake) / LAYERS, answers["feature_loss"])

@@ -26,12 +26,14 @@ def _tone(hertz: float, samples: int = 12_000) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["spectrogram", pytest.param("hifigan", marks=pytest.mark.slow)])
 def test_a_discriminator_learns_to_tell_noise_from_tones(kind: Kind) -> None:
-    judge = build_discriminator(kind, seed=1)
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3 if kind == "spectrogram" else 2e-4, betas=(0.8, 0.99))
+    discriminator = build_discriminator(kind, seed=1)
+    optimizer = torch.optim.AdamW(
+        discriminator.parameters(), lr=2e-3 if kind == "spectrogram" else 2e-4, betas=(0.8, 0.99)
+    )
     real = torch.cat([_tone(hertz, 2048) for hertz in (200.0, 700.0)])
     losses = []
     for step in range(12 if kind == "spectrogram" else 4):
-        loss = discriminator_loss(judge(real), judge(_noise(step, 2048)))
+        loss = discriminator_loss(discriminator(real), discriminator(_noise(step, 2048)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -39,7 +41,7 @@ def test_a_discriminator_learns_to_tell_noise_from_tones(kind: Kind) -> None:
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_the_same_seed_gives_the_same_judge_and_leaves_torch_alone() -> None:
+def test_the_same_seed_gives_the_same_discriminator_and_leaves_torch_alone() -> None:
     torch.manual_seed(9)
     expected = torch.rand(1)
     torch.manual_seed(9)
@@ -48,9 +50,9 @@ def test_the_same_seed_gives_the_same_judge_and_leaves_torch_alone() -> None:
     assert all(value.equal(other[name]) for name, value in one.items())
 
 
-def test_losses_of_a_perfect_forgery_and_a_perfect_judge() -> None:
-    judge = build_discriminator("spectrogram", seed=1)
-    real = judge(_noise(1))
+def test_losses_are_0_and_1_at_their_bounds() -> None:
+    discriminator = build_discriminator("spectrogram", seed=1)
+    real = discriminator(_noise(1))
     assert float(feature_loss(real, real).detach()) == 0.0
     certain = type(real)([torch.ones(2, 5)], [[torch.ones(2, 5)]])
     fooled = type(real)([torch.zeros(2, 5)], [[torch.zeros(2, 5)]])
@@ -61,8 +63,8 @@ def test_losses_of_a_perfect_forgery_and_a_perfect_judge() -> None:
 
 def test_feature_loss_teaches_the_generator_alone() -> None:
     real, fake = _noise(1).requires_grad_(True), _noise(2).requires_grad_(True)
-    judge = build_discriminator("spectrogram", seed=1)
-    feature_loss(judge(real), judge(fake)).backward()
+    discriminator = build_discriminator("spectrogram", seed=1)
+    feature_loss(discriminator(real), discriminator(fake)).backward()
     assert real.grad is None
     assert fake.grad is not None
 

@@ -1,7 +1,7 @@
-"""Judge waves as real or generated, for the adversarial training of the vocoder.
+"""Score waves as real or generated, for the adversarial training of the vocoder.
 
     discriminator = build_discriminator("hifigan", seed=1)
-    judgement = discriminator(wave)                  wave [B, T] → scores and feature maps of each part
+    output = discriminator(wave)                     wave [B, T] → scores and feature maps of each part
 
 Multi-period and multi-scale discriminators are those of HiFi-GAN, with coqui's keys below `mpd` and `msd`. On a
 processor they cost many times what the generator costs; `SpectrogramDiscriminator`, a few small convolutions over
@@ -43,20 +43,20 @@ Kind = Literal["hifigan", "spectrogram"]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the parts of a discriminator say of a batch of waves."""
+class DiscriminatorOutput:
+    """Scores and feature maps of a batch of waves."""
 
     scores: list[Tensor]
     """For each part, scores [B, n] of stretches of each wave: 1 for real, 0 for generated."""
     features: list[list[Tensor]]
     """For each part, the outputs of its layers, the scores last."""
 
-    def __add__(self, other: Judgement) -> Judgement:
-        return Judgement(self.scores + other.scores, self.features + other.features)
+    def __add__(self, other: DiscriminatorOutput) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.scores + other.scores, self.features + other.features)
 
 
 class PeriodDiscriminator(nn.Module):
-    """Judge the samples that lie a period apart."""
+    """Score the samples that lie a period apart."""
 
     def __init__(self, period: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class ScaleDiscriminator(nn.Module):
-    """Judge a wave at one rate."""
+    """Score a wave at one rate."""
 
     def __init__(self, *, spectral: bool) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class MultiPeriodDiscriminator(nn.Module):
         super().__init__()
         self.discriminators = nn.ModuleList(PeriodDiscriminator(period) for period in PERIODS)
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """[B, T] → scores and feature maps."""
         return _gathered(part(wave[:, None]) for part in self.discriminators)
 
@@ -111,7 +111,7 @@ class MultiScaleDiscriminator(nn.Module):
         self.discriminators = nn.ModuleList(ScaleDiscriminator(spectral=scale == 0) for scale in range(3))
         self.meanpools = nn.ModuleList(nn.AvgPool1d(4, 2, padding=2) for _ in range(2))
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """[B, T] → scores and feature maps."""
         waves = [wave[:, None]]
         for pool in self.meanpools:
@@ -127,14 +127,14 @@ class HiFiGANDiscriminator(nn.Module):
         self.mpd = MultiPeriodDiscriminator()
         self.msd = MultiScaleDiscriminator()
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """[B, T] → scores and feature maps."""
-        judged: Judgement = self.mpd(wave) + self.msd(wave)
-        return judged
+        output: DiscriminatorOutput = self.mpd(wave) + self.msd(wave)
+        return output
 
 
 class SpectrogramPart(nn.Module):
-    """Judge a complex spectrogram of one resolution."""
+    """Score a complex spectrogram of one resolution."""
 
     window: Tensor
 
@@ -158,13 +158,13 @@ class SpectrogramPart(nn.Module):
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Judge complex spectrograms of three resolutions."""
+    """Score complex spectrograms of three resolutions."""
 
     def __init__(self, channels: int = 16) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList(SpectrogramPart(transform, channels) for transform in TRANSFORMS)
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """[B, T] → scores and feature maps. T must exceed half the longest transform, 512 samples."""
         return _gathered(part(wave) for part in self.discriminators)
 
@@ -186,6 +186,6 @@ def _run(x: Tensor, convs: nn.ModuleList, conv_post: nn.Module) -> tuple[Tensor,
     return score.flatten(1), features
 
 
-def _gathered(parts: Iterable[tuple[Tensor, list[Tensor]]]) -> Judgement:
+def _gathered(parts: Iterable[tuple[Tensor, list[Tensor]]]) -> DiscriminatorOutput:
     pairs = list(parts)
-    return Judgement([score for score, _ in pairs], [features for _, features in pairs])
+    return DiscriminatorOutput([score for score, _ in pairs], [features for _, features in pairs])

@@ -1,6 +1,6 @@
 """Losses that train the vocoder: adversarial, feature matching, log-mel distance, likeness of the speaker.
 
-    total = 45.0 * mel_distance(fake, real) + 2.0 * feature_loss(judged_real, judged_fake) + generator_loss(judged_fake)
+    total = 45.0 * mel_distance(fake, real) + 2.0 * feature_loss(output_real, output_fake) + generator_loss(output_fake)
 
 All are means over what they compare, but feature matching, which is HiFi-GAN's: a sum over the layers of the mean
 distance of each. (coqui-tts takes the mean over layers and multiplies its weight by their number, 54.)
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dimts.xtts.discriminators import Judgement
+from dimts.xtts.discriminators import DiscriminatorOutput
 from dimts.xtts.mel import MEL_FLOOR, FrontEnd, power_mel, resample
 from dimts.xtts.speaker_encoder import SpeakerEncoder
 from dimts.xtts.spec import MEL_BANDS, MEL_HOP, TIMBRE_RATE
@@ -43,7 +43,7 @@ class GeneratorLossSettings:
     """Of the speaker consistency loss; 9.0 in YourTTS."""
 
 
-def discriminator_loss(real: Judgement, fake: Judgement) -> Tensor:
+def discriminator_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
     """Least squares: scores of real waves to 1, of generated ones to 0; summed over the parts."""
     parts = [
         (1.0 - true).square().mean() + false.square().mean()
@@ -52,12 +52,12 @@ def discriminator_loss(real: Judgement, fake: Judgement) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def generator_loss(fake: Judgement) -> Tensor:
+def generator_loss(fake: DiscriminatorOutput) -> Tensor:
     """Least squares: scores of generated waves to 1; summed over the parts."""
     return torch.stack([(1.0 - score).square().mean() for score in fake.scores]).sum()
 
 
-def feature_loss(real: Judgement, fake: Judgement) -> Tensor:
+def feature_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
     """Mean absolute distance of the feature maps, summed over layers and parts. Those of real waves are constants."""
     pairs = zip(real.features, fake.features, strict=True)
     distances = [

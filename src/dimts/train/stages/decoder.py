@@ -24,7 +24,7 @@ from dimts.train.collate import Collator
 from dimts.train.optim import groups
 from dimts.train.stages.stage import Phase, Stage, StageContext, Term, clips_of, loss_share, other_stages
 from dimts.train.tensor_store import TensorStore
-from dimts.xtts.discriminators import Judgement, build_discriminator
+from dimts.xtts.discriminators import DiscriminatorOutput, build_discriminator
 from dimts.xtts.gan_loss import (
     LOSS_MEL,
     discriminator_loss,
@@ -97,8 +97,8 @@ class DecoderStage(Stage):
         if own.discriminators != "none":
             self.discriminator = build_discriminator(own.discriminators, self.settings.seed).to(self.model.device)
             self._module["discriminator"] = self.discriminator
-            judge = Phase("discriminator", groups(self.discriminator, decay), {"discriminator": 1.0}, betas=BETAS)
-            self._phases = (judge, *self._phases)
+            own_phase = Phase("discriminator", groups(self.discriminator, decay), {"discriminator": 1.0}, betas=BETAS)
+            self._phases = (own_phase, *self._phases)
         self._average_loss = torch.ones(1, device=self.model.device)
         """Moving average of the discriminator's loss a part."""
         self._step = 0
@@ -244,7 +244,7 @@ class DecoderStage(Stage):
             batch.generated = self.vocoder.vocode(batch.frames, batch.timbre)
         fake, real, count = batch.generated, batch.waves, len(batch.waves)
         if phase.name == "discriminator":
-            loss = discriminator_loss(self._judge(real), self._judge(fake.detach().float()))
+            loss = discriminator_loss(self._discriminate(real), self._discriminate(fake.detach().float()))
             self._note(loss)
             return {"discriminator": Term(loss, count)}
         with torch.autocast(fake.device.type, enabled=False):
@@ -253,18 +253,18 @@ class DecoderStage(Stage):
         terms |= {"features": Term(zero, count), "adversarial": Term(zero, count)}
         if self.discriminator is not None and self._step >= self.own.discriminator_after:
             with torch.no_grad():
-                judged_real = self._judge(real)
-            judged = self._judge(fake.float())
-            terms["features"] = Term(feature_loss(judged_real, judged), count)
-            terms["adversarial"] = Term(generator_loss(judged), count)
+                output_real = self._discriminate(real)
+            output = self._discriminate(fake.float())
+            terms["features"] = Term(feature_loss(output_real, output), count)
+            terms["adversarial"] = Term(generator_loss(output), count)
         if self.own.speaker_weight:
             terms["speaker"] = self._speaker_term(batch)
         batch.generated = None
         return terms
 
-    def _judge(self, waves: Tensor) -> Judgement:
-        judged: Judgement = self._module["discriminator"](waves)
-        return judged
+    def _discriminate(self, waves: Tensor) -> DiscriminatorOutput:
+        output: DiscriminatorOutput = self._module["discriminator"](waves)
+        return output
 
     def _note(self, loss: Tensor) -> None:
         parts = 8 if self.own.discriminators == "hifigan" else 3
@@ -309,7 +309,7 @@ class DecoderStage(Stage):
         return {
             **self.own_effects(steps),
             "decoder.crop_frames": f"{self._pieces[0] / rate:.3f} s of each clip",
-            "decoder.discriminators": f"{parameters:,} parameters judge",
+            "decoder.discriminators": f"{parameters:,} parameters",
             "decoder.discriminator_after": f"judged in {judged} of {len(steps)} steps",
             "decoder.mel_weight": loss_share(last, "mel", own.mel_weight),
             "decoder.feature_weight": loss_share(last, "features", own.feature_weight),
