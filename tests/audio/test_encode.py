@@ -6,6 +6,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dimts.audio.encode import STREAMED, AudioEncoder
 from dimts.audio.wave import Wave
@@ -103,3 +105,22 @@ def test_an_unknown_format_names_the_nearest() -> None:
     with pytest.raises(AudioError, match="cannot stream") as caught:
         AudioEncoder("mp4", RATE)
     assert "mp3" in caught.value.message.remedy()
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "mp3", "opus"])
+@given(sizes=st.lists(st.integers(0, 30_000), max_size=4))
+@settings(max_examples=8, deadline=None)
+def test_a_file_that_can_be_gone_back_to_says_how_long_it_is(form: str, sizes: list[int]) -> None:
+    import soundfile
+
+    wave, file, first = tone(1.7), io.BytesIO(), 0
+    encoder = AudioEncoder(form, RATE, file)
+    for size in [*sizes, len(wave.samples)]:
+        assert encoder.push(Wave(wave.samples[first : first + size], RATE)) == b""
+        first += size
+    assert encoder.finish() == b""
+    data = file.getvalue()
+    info = soundfile.info(io.BytesIO(data))
+    assert info.frames == pytest.approx(len(wave.samples), abs=0 if form in LOSSLESS else 2500)
+    assert form != "mp3" or b"Xing" in data[:200] or b"Info" in data[:200]
+    assert form != "wav" or int.from_bytes(data[4:8], "little") + 8 == len(data)
