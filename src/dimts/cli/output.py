@@ -19,6 +19,7 @@ EXIT_INTERRUPTED = 130
 Log = Literal["text", "json"]
 Event = Literal["note", "warning", "error"]
 
+_LEADS: dict[Event, str] = {"warning": "cli.warning", "error": "cli.error"}
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_EVENTS = 0.2
 """Least time between two JSON events of one stage that say nothing but how far it is."""
@@ -37,10 +38,10 @@ def show(message: Message, event: Event = "note") -> None:
             {"event": event, **message.as_dict(), "text": message.line(), "remedy": _one_line(message.remedy())}
         )
         return
-    lead = f"{Message(f'cli.{event}').text()}: " if event != "note" else ""
+    lead = f"{Message(_LEADS[event]).text()}: " if event in _LEADS else ""
     print(f"{lead}{message.line()}", file=sys.stderr, flush=True)
     if remedy := _one_line(message.remedy()):
-        print(f"{Message('cli.remedy').text()}: {remedy}", file=sys.stderr, flush=True)
+        print(f"{Message("cli.remedy").text()}: {remedy}", file=sys.stderr, flush=True)
 
 
 def show_error(error: DimtsError) -> None:
