@@ -41,7 +41,7 @@ def show(message: Message, event: Event = "note") -> None:
     lead = f"{Message(_LEADS[event]).text()}: " if event in _LEADS else ""
     print(f"{lead}{message.line()}", file=sys.stderr, flush=True)
     if remedy := _one_line(message.remedy()):
-        print(f"{Message("cli.remedy").text()}: {remedy}", file=sys.stderr, flush=True)
+        print(f"{Message('cli.remedy').text()}: {remedy}", file=sys.stderr, flush=True)
 
 
 def show_error(error: DimtsError) -> None:
