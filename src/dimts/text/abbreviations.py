@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from dimts.text import numbers
 from dimts.text.ethiopic import LABIAL_A, fold_homophones, letter
 from dimts.text.reading import (
+    AMHARIC,
     FIDEL,
     SIXTH,
     Found,
@@ -36,7 +37,7 @@ _SHORT_STARS = tuple(map(fold_homophones, ("ገ", "ወ", "ኃ", "ሀ", "ተ", "�
 """First halves of names and places after which two letters are enough: ገ/ሃና, ምዕ/ሸዋ."""
 WORDS = ("እአአ", "እኤአ", "እጎአ", "እግአ", "እኢአ", "ዶር")
 """Abbreviations without any sign, which are no words: read wherever they stand."""
-_BARE_WORD = re.compile(rf"[በከየለ]?({any_spelling('|'.join(WORDS))})(?![{FIDEL}./])")
+_BARE_WORD = re.compile(rf"[በከየለ]?({any_spelling('|'.join(WORDS))})(?![{AMHARIC}./])")
 
 
 def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | None:

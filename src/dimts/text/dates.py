@@ -21,7 +21,7 @@ from dimts.text.number_context import (
     MONTH_BEFORE,
 )
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import FIDEL, Found, Reading, behind
+from dimts.text.reading import AMHARIC, Found, Reading, behind
 
 MONTHS = (
     "መስከረም", "ጥቅምት", "ኅዳር", "ታኅሣሥ", "ጥር", "የካቲት", "መጋቢት", "ሚያዝያ", "ግንቦት", "ሰኔ", "ሐምሌ", "ነሐሴ", "ጳጉሜ",
@@ -159,7 +159,7 @@ def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
     return Found(start, found.end(), "date", words, "a day and a year after the name of a month")
 
 
-_FROM = re.compile(f"(?<![{FIDEL}])[ከበ]{MONTH} ?$")
+_FROM = re.compile(f"(?<![{AMHARIC}])[ከበ]{MONTH} ?$")
 _LONGEST_MONTH = 31
 _BEGINS = re.compile(r"\d{1,4}[ /.፣,\-–—]|[፩-፴]")
 """How every date in digits begins."""

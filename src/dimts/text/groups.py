@@ -6,7 +6,7 @@ import re
 
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind, is_suffix, word_at
+from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind, is_suffix, word_at
 
 _CHAIN = re.compile(r"\d{1,4}(?:([-–:፡/])\d{1,4})(?:\1\d{1,4}){6,62}(?![\d])")
 """More numbers than any date, telephone number or file number has."""
@@ -24,7 +24,7 @@ _AIRCRAFT = re.compile(r"(7[0-8]7|A3[0-9]0|\d{3})([-–])(\d{1,4})(?![\d]|[-–/
 _MAKERS = re.compile(
     any_spelling(
         "(?:ቦይንግ|ቦኢንግ|ኤርባስ|ድሪምላይነር|ኢምብራየር|ኤምብራየር|ቦምባርዲየር|[Bb]oeing|BOEING|[Aa]irbus|B|A|ኤ)"
-        rf"[{FIDEL}]? ?[-–]?$"
+        rf"[{AMHARIC}]? ?[-–]?$"
     )
 )
 _SEVEN_SERIES = re.compile("7[0-8]7")

@@ -11,7 +11,7 @@ import unicodedata
 from functools import cache
 from typing import NamedTuple
 
-from dimts.text import numbers, romanised
+from dimts.text import numbers
 from dimts.text.phones import to_fidel
 from dimts.text.quantities import prefix_of
 from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at
@@ -221,6 +221,8 @@ def _in_tables(written: str) -> LatinReading | None:
 
 def _sounded_out(written: str, reading: Reading) -> LatinReading:
     """A word that no table knows: its parts, else as romanised Amharic or as English, by its letters."""
+    from dimts.text import romanised  # brings the pronunciation tables with it
+
     if "-" in written:
         parts = [part for part in re.split("[-']", written) if part]
         return LatinReading("latin", " ".join(_say(part, reading).spoken for part in parts), "its parts")

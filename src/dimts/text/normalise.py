@@ -31,7 +31,7 @@ from dimts.text import (
     telephone,
 )
 from dimts.text.ethiopic import fold_homophones, is_ethiopic_letter
-from dimts.text.reading import FIDEL, Found, Reading, Span
+from dimts.text.reading import AMHARIC, FIDEL, Found, Reading, Span
 from dimts.text.script import Clean, clean
 from dimts.text.symbols import MARKS
 
@@ -130,8 +130,8 @@ Bound = Callable[[str, int, int, Reading], Found | None]
 
 _DIGITS = frozenset("0123456789")
 _ALONE = re.compile(
-    rf"[1-9]\d{{0,8}}(?:(?![ለኛ])[{FIDEL}]+(?: (?!ለ)[{FIDEL}]|[።፣፤!?]? ?(?:$|\n))|"
-    rf" (?!ለ)[{FIDEL}]{{2}}(?![./])|[።!?] ?(?:$|\n|[{FIDEL}])|[፣፤] [{FIDEL}]|$|\n)"
+    rf"[1-9]\d{{0,8}}(?:(?![ለኛ])[{AMHARIC}]+(?: (?!ለ)[{AMHARIC}]|[።፣፤!?]? ?(?:$|\n))|"
+    rf" (?!ለ)[{AMHARIC}]{{2}}(?![./])|[።!?] ?(?:$|\n|[{AMHARIC}])|[፣፤] [{AMHARIC}]|$|\n)"
 )
 """A number between words: no sign joins it to anything, so that most steps need not be asked."""
 _STEPS_ALONE: tuple[tuple[str, Bound], ...] = (
@@ -156,7 +156,9 @@ class Normaliser:
             {} if "replace" in chosen.off else {clean(key).text.strip(): value for key, value in chosen.replace.items()}
         )
         self._odd = re.compile(self._pattern())
-        self._odd_and_words = re.compile(rf"(?<![{FIDEL}])[በከየለ]?(?:{_ABBREVIATED})(?![{FIDEL}./])|{self._pattern()}")
+        self._odd_and_words = re.compile(
+            rf"(?<![{AMHARIC}])[በከየለ]?(?:{_ABBREVIATED})(?![{AMHARIC}./])|{self._pattern()}"
+        )
         self._fold = "homophones" not in chosen.off
         self._steps = self._dispatch()
         self._number_alone = tuple(step for name, step in _STEPS_ALONE if name not in self._reading.off)

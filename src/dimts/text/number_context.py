@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dimts.text.reading import FIDEL, any_spelling
+from dimts.text.reading import AMHARIC, any_spelling
 
 MONTH = any_spelling(
     "(?:መስከረም|ጥቅምት|[ህሀ]ዳር|ታ[ህሀ]ሳስ|ጥር|የካቲት|መጋቢት|ሚያዝያ|ሚያዚያ|ግንቦት|ሰኔ|ሀምሌ|ነሀሴ|[ጳጷፓ]ጉሜን?|"
@@ -23,14 +23,14 @@ DAYS_BEFORE = re.compile(rf"{MONTH}(?: ወር)? ?\d{{1,2}}(?: ?ቀን)?{_AND}{{0
 PLURAL = "(?:ዎች|ኦች|[ሆሎሞሮሶሾቆቦቶቾኖኞኮዎዞዮዶጆጎጦጮጾፎ]ች)"
 COUNTED = re.compile(
     any_spelling(
-        rf" ?(?:(?!የ)[{FIDEL}]{{1,20}}{PLURAL}|ብር|ዶላር|ሜትር|ኪሎ|ሰው|ሄክታር|ቶን|ኩንታል|ሊትር|ግራም|ኮፒ|ገጽ|"
+        rf" ?(?:(?!የ)[{AMHARIC}]{{1,20}}{PLURAL}|ብር|ዶላር|ሜትር|ኪሎ|ሰው|ሄክታር|ቶን|ኩንታል|ሊትር|ግራም|ኮፒ|ገጽ|"
         r"ሺህ|ሺ |ሚሊዮን|ጊዜ|በመቶ|ፐርሰንት|ዶላር|ክፍል|አባ|ቀን|አመት|ወር|ሰአት|ደቂቃ|ተማሪ|ነዋሪ|ካሬ|%|[.,/]\d)"
     )
 )
 """What follows a number that counts, and is no year: a plural, a unit, a magnitude."""
-COUNTED_PLURAL = re.compile(rf" (?!የ)[{FIDEL}]{{1,20}}{PLURAL}")
+COUNTED_PLURAL = re.compile(rf" (?!የ)[{AMHARIC}]{{1,20}}{PLURAL}")
 """A plural noun after a number."""
-_POINTLESS = rf"(?:[አኤጎግኢ]አ)(?![{FIDEL}])"
+_POINTLESS = rf"(?:[አኤጎግኢ]አ)(?![{AMHARIC}])"
 _BY = any_spelling(rf"እ(?: ?[./] ?[ኤአጎግ] ?[./] ?አ\.?|(?! ?ኢ){_POINTLESS})")
 """According to the Gregorian calendar, with points, strokes or neither: እ.ኤ.አ, እአአ, እጎአ."""
 _COUNT = " ?(?:አቆጣጠር|ዘመን አቆጣጠር|ዘመን|አመት|ካላንደር)"
@@ -40,24 +40,25 @@ _WESTERN = (
 )
 _TO_NUMBER = " ?(?:ከ|በ|የ|እስከ|ለ)?$"
 GREGORIAN_BEFORE = re.compile(
-    any_spelling(rf"(?:(?<![{FIDEL}])[በከየለ]?{_BY}|{_WESTERN}|G\.?C\.?|GC|AD|CE)") + _TO_NUMBER
+    any_spelling(rf"(?:(?<![{AMHARIC}])[በከየለ]?{_BY}|{_WESTERN}|G\.?C\.?|GC|AD|CE)") + _TO_NUMBER
 )
 """Names of the Gregorian calendar just before a number."""
 GREGORIAN_AFTER = re.compile(any_spelling(rf" ?\(?(?:{_BY}|በ?{_WESTERN}|G\.?C|AD|GC)"))
 ETHIOPIAN_AFTER = re.compile(
     any_spelling(
-        rf" ?\(?(?:አ ?\.? ?/? ?ም(?![{FIDEL}])|አመተ ምህረት|አ\.ም|እ[./]ኢ[./]አ|እኢአ(?![{FIDEL}])|በ?ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C)"
+        rf" ?\(?(?:አ ?\.? ?/? ?ም(?![{AMHARIC}])|አመተ ምህረት|አ\.ም|እ[./]ኢ[./]አ|እኢአ(?![{AMHARIC}])|"
+        rf"በ?ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C)"
     )
 )
-_ETHIOPIAN = any_spelling(rf"(?:(?<![{FIDEL}])[በከየለ]?(?:እ[./]ኢ[./]አ\.?|እኢአ)|ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C\.?)")
+_ETHIOPIAN = any_spelling(rf"(?:(?<![{AMHARIC}])[በከየለ]?(?:እ[./]ኢ[./]አ\.?|እኢአ)|ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C\.?)")
 ERA_AFTER = re.compile(
     any_spelling(
-        rf" ?\(?(?:አ ?\.? ?/?ም(?![{FIDEL}])|አመተ|እ\.ኤ|እ\.አ|እ\.ጎ|እ\.ግ|እ/[ኤአጎግኢ]|እ{_POINTLESS}|ቅ\.ል|G\.?C|E\.?C|AD|BC)"
+        rf" ?\(?(?:አ ?\.? ?/?ም(?![{AMHARIC}])|አመተ|እ\.ኤ|እ\.አ|እ\.ጎ|እ\.ግ|እ/[ኤአጎግኢ]|እ{_POINTLESS}|ቅ\.ል|G\.?C|E\.?C|AD|BC)"
     )
     + r"| ?[ዓዐ][./]ዓ"
 )
 ERA_BEFORE = re.compile(
-    any_spelling(rf"(?:(?<![{FIDEL}])[በከየለ]?{_BY}|{_WESTERN}|{_ETHIOPIAN}|አቆጣጠር|አመተ ምህረት|አ\.ም\.?)") + _TO_NUMBER
+    any_spelling(rf"(?:(?<![{AMHARIC}])[በከየለ]?{_BY}|{_WESTERN}|{_ETHIOPIAN}|አቆጣጠር|አመተ ምህረት|አ\.ም\.?)") + _TO_NUMBER
 )
 YEAR_BEFORE = re.compile(
     any_spelling(r"(?:(?:^| )እስከ|(?:1[89]|20)\d\d[^\d\n]{0,14}(?:እስከ|እና|ወይም|ና|፣|,)|ኦሎምፒክ|(?:አለም|አፍሪካ) ዋንጫ) ?(?:በ|ከ)?$")

@@ -23,6 +23,7 @@ from dimts.text.number_context import (
     YEAR_PREFIXES,
 )
 from dimts.text.reading import (
+    AMHARIC,
     FIDEL,
     Found,
     Reading,
@@ -62,7 +63,7 @@ _EXPONENT = re.compile("[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _NAMED_NUMBER = re.compile(
     any_spelling(
-        rf"(?:(?<![{FIDEL}])[በከየለ]?(?:ኮቪድ|ኮሮና|ሚግ|ሱኮይ|ቦይንግ|ኤርባስ|አፖሎ|አንቶኖቭ|ቡድን|ኤፍ|ኤስ|ቲ|ኤኬ|ኤም|ጂ|ምዕራፍ|ክፍል|ዙር|ቀበሌ|ወረዳ|አንቀጽ|ገጽ|መስመር|ሞዴል|ሻለቃ|ብርጌድ)|"
+        rf"(?:(?<![{AMHARIC}])[በከየለ]?(?:ኮቪድ|ኮሮና|ሚግ|ሱኮይ|ቦይንግ|ኤርባስ|አፖሎ|አንቶኖቭ|ቡድን|ኤፍ|ኤስ|ቲ|ኤኬ|ኤም|ጂ|ምዕራፍ|ክፍል|ዙር|ቀበሌ|ወረዳ|አንቀጽ|ገጽ|መስመር|ሞዴል|ሻለቃ|ብርጌድ)|"
         r"(?<![A-Za-z])(?:[Cc][Oo][Vv][Ii][Dd]|SARS-CoV|[A-Z]{1,3}|[Mm]i[Gg]|Su|Boeing|Airbus|Apollo)) ?$"
     )
 )

@@ -29,6 +29,8 @@ def _ranges(codes: Iterable[int]) -> str:
 
 FIDEL = _ranges({ord(entry.char) for entry in letters()} | set(map(ord, GEMINATION_MARK + VOWEL_LENGTH_MARKS)))
 """Ethiopic letters of all blocks and their combining marks, as the inside of a character class."""
+AMHARIC = "ሀ-\u135f"
+"""The main block alone, for patterns of context: one range compiles a hundred times as fast as `FIDEL`."""
 
 
 def any_spelling(pattern: str) -> str:

@@ -9,7 +9,18 @@ from dimts.text import numbers
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.number_context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, MONTH_BEFORE, YEAR_PREFIXES
 from dimts.text.quantities import DASH, NUMBER, amount_at, prefix_of, units
-from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind, is_suffix, table, with_suffix, word_at
+from dimts.text.reading import (
+    AMHARIC,
+    FIDEL,
+    Found,
+    Reading,
+    any_spelling,
+    behind,
+    is_suffix,
+    table,
+    with_suffix,
+    word_at,
+)
 
 _RANGE = re.compile(rf"({NUMBER})(ኛ|%|°C)? ?{DASH} ?({NUMBER})(?![-–—−~/]?\d)")
 _SCORE = re.compile(rf"(\d{{1,3}}) ?ለ ?(\d{{1,3}})(?![\d.,]?\d)(?![{FIDEL}])")
@@ -20,11 +31,11 @@ _COLON_SCORE = re.compile(r"(\d{1,3})[:፡](\d{1,3})(?!\d)")
 _DASH_SCORE = re.compile(r"(\d{1,2}) ?[-–—] ?(\d{1,2})(?![\d/]|[-–—]\d)(?! ?[=+×÷])")
 _SPORT = re.compile(
     any_spelling(
-        rf"(?<![{FIDEL}])(?:[በየከለ]|እንደ|ስለ|እየ)?(?:"
-        rf"(?:አሸን|ተሸን|ያሸን|ሊያሸን|እንዲያሸን|ስላሸን|ሲያሸን|ሲሸነ|ተሸነ|ሽንፈ|መሸነ|ማሸነ)[{FIDEL}]*|ረታ|ረቷ|ረቱ|ረቶ|ረትቶ|ረትቷል|ተረታ|ተረቱ|ረቷል|መርታት[{FIDEL}]{{0,3}}|"
-        rf"ድል(?:ን|ና|ም|ንም|ሉ|አደረገ)?|ድሉ[ንም]?|አቻ(?:ነት)?|ጎል(?:ን|ና|ም|ሉ)?|ጎሎ?ች?|ጎሎች[{FIDEL}]{{0,3}}|ግብ(?:ን|ና|ም)?|ግቦች[{FIDEL}]{{0,3}}|ግቡ[ንም]?|"
-        rf"ጨዋታ[{FIDEL}]{{0,4}}|ግጥሚያ[{FIDEL}]{{0,4}}|ውጤት(?:ን|ና|ም)?|ውጤቱ[ንም]?|ፍጻሜ|ፍጻሜው|ዋንጫ|ፕሪሚየር|ደርቢ|አጨዋወት)(?![{FIDEL}])|"
-        rf"(?<![{FIDEL}])(?:ተለያዩ|ተለያይተዋል|ተለያይተው|ተለያየ|ተለያይቷል)(?![{FIDEL}])"
+        rf"(?<![{AMHARIC}])(?:[በየከለ]|እንደ|ስለ|እየ)?(?:"
+        rf"(?:አሸን|ተሸን|ያሸን|ሊያሸን|እንዲያሸን|ስላሸን|ሲያሸን|ሲሸነ|ተሸነ|ሽንፈ|መሸነ|ማሸነ)[{AMHARIC}]*|ረታ|ረቷ|ረቱ|ረቶ|ረትቶ|ረትቷል|ተረታ|ተረቱ|ረቷል|መርታት[{AMHARIC}]{{0,3}}|"
+        rf"ድል(?:ን|ና|ም|ንም|ሉ|አደረገ)?|ድሉ[ንም]?|አቻ(?:ነት)?|ጎል(?:ን|ና|ም|ሉ)?|ጎሎ?ች?|ጎሎች[{AMHARIC}]{{0,3}}|ግብ(?:ን|ና|ም)?|ግቦች[{AMHARIC}]{{0,3}}|ግቡ[ንም]?|"
+        rf"ጨዋታ[{AMHARIC}]{{0,4}}|ግጥሚያ[{AMHARIC}]{{0,4}}|ውጤት(?:ን|ና|ም)?|ውጤቱ[ንም]?|ፍጻሜ|ፍጻሜው|ዋንጫ|ፕሪሚየር|ደርቢ|አጨዋወት)(?![{AMHARIC}])|"
+        rf"(?<![{AMHARIC}])(?:ተለያዩ|ተለያይተዋል|ተለያይተው|ተለያየ|ተለያይቷል)(?![{AMHARIC}])"
     )
 )
 """Whole words of sport near a pair of numbers, with prefixes: ድል but not እድል, ግብ but not ግብር."""
@@ -91,8 +102,8 @@ def _is_result(text: str, at: int, floor: int, found: re.Match[str]) -> bool:
 
 
 _HIGHEST_RESULT = 15
-_WORD_LEFT = re.compile(rf"([{FIDEL}A-Za-z]+) ?[(]?$")
-_WORD_RIGHT = re.compile(rf"[)]? ?([{FIDEL}A-Za-z]+)")
+_WORD_LEFT = re.compile(rf"([{AMHARIC}A-Za-z]+) ?[(]?$")
+_WORD_RIGHT = re.compile(rf"[)]? ?([{AMHARIC}A-Za-z]+)")
 
 
 def _word_left(text: str, at: int) -> str:

@@ -13,7 +13,7 @@ from dimts.base.errors import TextError
 from dimts.text import numbers
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind, is_prefix, table
+from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind, is_prefix, table
 
 _N = r"(\d{1,3}|[፩-፻]{1,4})(?![\d፩-፼])"
 _REFERENCE = re.compile(
@@ -23,9 +23,9 @@ _TIME_AFTER = re.compile(any_spelling(" ?(?:ሰአት|ላይ|ገደማ|ሲሆን
 _KIND = any_spelling("(?: ወንጌል| መልእክት| መልዕክት| መጽሐፍ)?")
 _SURA = re.compile(
     any_spelling(
-        rf"(?<![{FIDEL}])(?:[በከየለ])?(?:ቅዱስ )?(?:ሱረት|ሱራ|ሱረ|ሱራት|ቁርአን)[{FIDEL}]{{0,3}}"
-        rf"(?:[ -][{FIDEL}]{{1,9}}){{0,3}} ?\(?$|"
-        rf"(?<![{FIDEL}])[በከየለ]?አ[ልንስርሽድዝጥት][- ][{FIDEL}]{{2,8}} \(?$"
+        rf"(?<![{AMHARIC}])(?:[በከየለ])?(?:ቅዱስ )?(?:ሱረት|ሱራ|ሱረ|ሱራት|ቁርአን)[{AMHARIC}]{{0,3}}"
+        rf"(?:[ -][{AMHARIC}]{{1,9}}){{0,3}} ?\(?$|"
+        rf"(?<![{AMHARIC}])[በከየለ]?አ[ልንስርሽድዝጥት][- ][{AMHARIC}]{{2,8}} \(?$"
     )
 )
 """A sura by its title (ሱረቱ አል-በቀራ), by the Quran, or by a name with the Arabic article."""
@@ -42,7 +42,7 @@ def _books() -> tuple[dict[str, tuple[str, str]], str]:
 def _before() -> re.Pattern[str]:
     """A book just before its chapter, with its ordinal and prefix."""
     return re.compile(
-        rf"(?:^|[^{FIDEL}])(?P<whole>(?P<prefix>[{FIDEL}]{{0,5}}?)(?P<book>{_books()[1]}))"
+        rf"(?:^|[^{AMHARIC}])(?P<whole>(?P<prefix>[{AMHARIC}]{{0,5}}?)(?P<book>{_books()[1]}))"
         rf"(?P<kind>{_KIND})(?P<point>[.፡]?) ?\(?$"
     )
 

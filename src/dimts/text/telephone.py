@@ -6,7 +6,7 @@ import re
 
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import FIDEL, Found, Reading, any_spelling, behind
+from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind
 
 PLUS = "ፕላስ"
 _INTERNATIONAL = re.compile(r"(?:\+ ?|00)\d{1,3}[ \-.]?\(?\d{1,4}\)?(?:[ \-.]?\d{2,4}){1,4}(?!\d)")
@@ -24,7 +24,7 @@ _DIAL_AFTER = re.compile(
 )
 _BANK_BEFORE = re.compile(
     any_spelling(
-        rf"(?:CBE|[Aa]cc(?:ount|t)?(?: ?[Nn]o\.?)?|A/C|IBAN|(?<![{FIDEL}])[በየከለ]?"
+        rf"(?:CBE|[Aa]cc(?:ount|t)?(?: ?[Nn]o\.?)?|A/C|IBAN|(?<![{AMHARIC}])[በየከለ]?"
         "(?:ንግድ ባንክ|አዋሽ|ዳሸን|አቢሲኒያ|ቴሌብር|ሲቢኢ|አካውንት|ሂሳብ|ሂሳብ ቁጥር|ኅብረት ባንክ|ወጋገን))"
         r"[ :፡፦-]{0,3}$"
     )

@@ -121,7 +121,8 @@ def problems(entry: Entry) -> list[str]:
     written, spoken = fidel_skeleton(entry.word), skeleton(entry.phones)
     if written[:1] == ("ʔ",) and spoken[:1] != ("ʔ",):
         written = written[1:]
-    if written != spoken:
+    as_w = fidel_skeleton(entry.word.replace("ዉ", "ው"))  # ዉ is a common spelling of ው
+    if spoken not in (written, as_w):
         found.append(f"the letters say {' '.join(written)}, the phones {' '.join(spoken)}")
     if any(phone.endswith(LONG) and at == 0 for at, phone in enumerate(entry.phones)):
         found.append("a long consonant at the beginning of a word")
