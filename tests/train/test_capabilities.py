@@ -8,6 +8,7 @@ import pytest
 
 from dimts.base.errors import ConfigError
 from dimts.train.capabilities import KINDS, MachineInfo, obstacle, plan_attention, plan_precision
+from dimts.xtts.attention import VARLEN
 
 GIGABYTE = 10**9
 LAPTOP = MachineInfo("cpu", "x86_64", "Linux", 8 * GIGABYTE, cores=2)
@@ -50,6 +51,13 @@ def test_flash_is_refused_with_the_reason(machine: MachineInfo, precision: str, 
     assert choice.name == "sdpa"
     assert reason in choice.refused["flash"]
     assert "attention_fallback" in str(choice)
+
+
+def test_flash_needs_no_wheel_where_torch_has_the_kernel() -> None:
+    own = dataclasses.replace(BARE, wheels=frozenset({VARLEN}))
+    assert plan_attention("auto", own, "bf16", 64).name == "flash"
+    assert plan_attention("auto", own, "float32", 64).name == "sdpa"
+    assert plan_attention("auto", dataclasses.replace(own, capability=(7, 5)), "fp16", 64).name == "sdpa"
 
 
 def test_xformers_needs_its_wheel_and_a_card() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dimts.base.errors import ConfigError
 from dimts.xtts import attention
-from dimts.xtts.attention import KINDS, SequenceLayout, attend, attend_cached, refusal
+from dimts.xtts.attention import KINDS, SequenceLayout, attend, attend_cached, has_varlen, refusal
 from dimts.xtts.generate import GenerateSettings, generate
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.spec import SPECS
@@ -123,6 +123,10 @@ def test_refusals_name_the_reason() -> None:
         reason = refusal(kind, cpu, torch.bfloat16, 64)
         assert reason is not None
         assert reason.code == "xtts.kernel_needs_cuda"
+
+
+def test_this_torch_has_the_kernel_that_is_called() -> None:
+    assert has_varlen()
 
 
 def test_an_unknown_kind_is_an_error() -> None:

@@ -17,7 +17,7 @@ import torch
 
 from dimts.base.errors import ConfigError
 from dimts.base.plugins import has
-from dimts.xtts.attention import FLASH_CAPABILITY, FLASH_MAX_HEAD, Kind
+from dimts.xtts.attention import FLASH_CAPABILITY, FLASH_MAX_HEAD, VARLEN, Kind, has_varlen
 
 Precision = Literal["float32", "bf16", "fp16"]
 KINDS: tuple[Kind, ...] = ("flash", "sdpa", "xformers", "eager")
@@ -49,6 +49,7 @@ class MachineInfo:
         import psutil
 
         wheels = frozenset(name for name in ("flash_attn", "xformers", "bitsandbytes") if has(name))
+        wheels |= {VARLEN} if has_varlen() else frozenset()
         cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count()
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
@@ -135,6 +136,6 @@ def plan_precision(asked: str, machine: MachineInfo) -> Choice:
 
 
 def _missing(wheel: str, machine: MachineInfo) -> str:
-    if wheel in machine.wheels:
+    if wheel in machine.wheels or (wheel == "flash_attn" and VARLEN in machine.wheels):  # torch's own kernel
         return ""
     return f"{wheel} is not installed: pip install {wheel.replace('_', '-')}"

@@ -25,7 +25,7 @@ from dimts.xtts.model import XTTS
 
 _PROBABILITY_DIMENSIONS = 4
 """Attention probabilities are [B, H, T, T]; all else that is dropped has fewer dimensions."""
-_ATTENTION = ("scaled_dot_product", "flash_attn", "efficient_attention", "memory_efficient")
+_ATTENTION = ("scaled_dot_product", "flash_attn", "flash_fwd", "varlen_attn", "efficient_attention", "memory_efficient")
 _STEPPERS = ("_fused_adamw", "_foreach_addcdiv", "addcdiv", "optimizer_update_8bit")
 
 

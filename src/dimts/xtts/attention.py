@@ -20,6 +20,7 @@ Source of flash: Dao, "FlashAttention-2" (2023).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -47,7 +48,8 @@ HEAD_MULTIPLE = 8
 KERNEL_DEVICES = frozenset({"cuda"})
 """Types of device that flash and xformers run on."""
 _HALF = (torch.float16, torch.bfloat16)
-_VARLEN = "torch.nn.attention.varlen"
+VARLEN = "torch.nn.attention.varlen"
+"""Module of torch that holds FlashAttention over rows of any length; recent versions have it."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def refusal(kind: Kind, device: torch.device, dtype: torch.dtype, head_width: in
         return None
     if device.type not in KERNEL_DEVICES:
         return Message("xtts.kernel_needs_cuda", kind=kind, device=device.type)
-    libraries = ("xformers",) if kind == "xformers" else (_VARLEN, "flash_attn")
+    libraries = ("xformers",) if kind == "xformers" else (VARLEN, "flash_attn")
     if not any(_installed(library) for library in libraries):
         return Message("xtts.kernel_not_installed", library=libraries[-1])
     if kind == "flash":
@@ -253,8 +255,14 @@ def refusal(kind: Kind, device: torch.device, dtype: torch.dtype, head_width: in
 
 
 @cache
+def has_varlen() -> bool:
+    """Whether this torch has `varlen_attn` in the form that is called here."""
+    return has(VARLEN) and "window_size" in inspect.signature(require(VARLEN, "train").varlen_attn).parameters
+
+
+@cache
 def _installed(library: str) -> bool:
-    return has(library)
+    return has_varlen() if library == VARLEN else has(library)
 
 
 @cache
@@ -313,12 +321,12 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, *, causal: bool, mas
 
 def _varlen_takes(*tensors: Tensor) -> bool:
     """Whether torch's variable-length kernel takes these tensors."""
-    return kernel_for("flash", *tensors) == "flash" and _installed(_VARLEN) and _runs_flash(tensors[0].device)
+    return kernel_for("flash", *tensors) == "flash" and _installed(VARLEN) and _runs_flash(tensors[0].device)
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout, keys: SequenceLayout) -> Tensor:
     """torch's own FlashAttention over rows of any length; it has no dropout."""
-    library = require(_VARLEN, "train")
+    library = require(VARLEN, "train")
     out: Tensor = library.varlen_attn(
         layout.pack(q).contiguous(),
         keys.pack(k).contiguous(),
@@ -340,7 +348,7 @@ def _flash(
         keys = SequenceLayout((k.shape[1],) * k.shape[0], packed=False, causal=False)
     if not dropout and _varlen_takes(q, k, v):
         return _varlen(q, k, v, layout, keys)
-    if not _installed("flash_attn") and _installed(_VARLEN):  # torch's kernel has no dropout
+    if not _installed("flash_attn") and _installed(VARLEN):  # torch's kernel has no dropout
         return _sdpa(q, k, v, layout, keys, dropout)
     library = require("flash_attn", "flash")
     out = library.flash_attn_varlen_func(
