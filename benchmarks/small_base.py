@@ -32,7 +32,6 @@ from dimts.xtts.generate import GenerateSettings, generate_all
 from dimts.xtts.griffin_lim import griffin_lim
 from dimts.xtts.load import load
 from dimts.xtts.mel import DVAE, log_mel, resample
-from dimts.xtts.model import Examples
 from dimts.xtts.spec import TIMBRE_RATE
 from dimts.xtts.voice import CloneSettings, clone
 
@@ -57,11 +56,9 @@ def waves(
     ids = bundle.vocabulary.encode(clip.spelling)
     other = corpus.clip(seed, speaker).wave.resample(rate).samples.copy()
     voice = clone(model, [torch.from_numpy(other)], CloneSettings(chunk_seconds=3.0))
-    hidden = model.hidden(
-        Examples(torch.tensor([ids]), [len(ids)], codes, [codes.shape[1]], latents=voice.latents)
-    ).audio[None, : codes.shape[1]]
+    states = model.gpt.teacher_forced(voice.latents, ids, codes[0])[None]
     timbre = model.timbre(resample(audio[None], rate, TIMBRE_RATE))
-    yield "resynthesis", _wave(model.vocoder(hidden, timbre)[0], out_rate)
+    yield "resynthesis", _wave(model.vocoder(states, timbre)[0], out_rate)
     settings = GenerateSettings(seed=seed, max_codes=MOST_CODES_PER_PHONE * len(ids), repetition_penalty=2.0)
     said = generate_all(model.gpt, [voice.latents], [ids], settings)[0]
     chosen = said.codes[: len(said.codes) - said.stopped]

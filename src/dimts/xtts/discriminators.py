@@ -71,7 +71,7 @@ class PeriodDiscriminator(nn.Module):
         """[B, 1, T] → scores [B, n] and feature maps."""
         if missing := -wave.shape[-1] % self.period:
             wave = F.pad(wave, (0, missing), "reflect")
-        return _run(wave.unflatten(2, (-1, self.period)), self.convs, self.conv_post)
+        return _run(wave.view(len(wave), 1, -1, self.period), self.convs, self.conv_post)
 
 
 class ScaleDiscriminator(nn.Module):

@@ -401,13 +401,7 @@ class GPT(nn.Module):
 
         Raises SynthesisError for a text beyond the position table.
         """
-        spec, device = self.spec, self.mel_head.weight.device
-        if not 0 < len(ids) <= spec.max_text:
-            raise SynthesisError("xtts.text_length_wrong", ids=len(ids), limit=spec.max_text)
-        text_in = torch.tensor([spec.start_text, *ids, spec.stop_text], device=device)
-        text = self.text_embedding(text_in) + self.text_pos_embedding(torch.arange(len(text_in), device=device))
-        first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
-        x = torch.cat((latents[0].to(text.dtype), text, first))[None]  # [1, P, D]
+        x = self._prefix(latents, ids)
         for layer, block in enumerate(self.trunk.blocks()):
             x = block.prefill(x, cache, layer, slot)
         cache.lengths[slot] = x.shape[1]
@@ -415,6 +409,33 @@ class GPT(nn.Module):
             cache.recorder.spans[slot] = (LATENTS + 1, LATENTS + 1 + len(ids))
         out: Tensor = self.final_norm(self.trunk.ln_f(x[:, -1]))
         return out
+
+    def _prefix(self, latents: Tensor, ids: Sequence[int]) -> Tensor:
+        """Embeddings of a voice [1, L, D], a text with START and STOP, and START of the codes: [1, P, D]."""
+        spec, device = self.spec, self.mel_head.weight.device
+        if not 0 < len(ids) <= spec.max_text:
+            raise SynthesisError("xtts.text_length_wrong", ids=len(ids), limit=spec.max_text)
+        text_in = torch.tensor([spec.start_text, *ids, spec.stop_text], device=device)
+        text = self.text_embedding(text_in) + self.text_pos_embedding(torch.arange(len(text_in), device=device))
+        first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
+        return torch.cat((latents[0].to(text.dtype), text, first))[None]
+
+    def teacher_forced(self, latents: Tensor, ids: Sequence[int], codes: Tensor) -> Tensor:
+        """The states that generating `codes` [C] goes through, each the one that predicts its code: [C, D].
+
+        This is what the vocoder gets when the model speaks. The states of `forward` differ: there, as in the published
+        training, the STOP of the text is no input. Raises SynthesisError for a text, and TrainingError for codes,
+        beyond the position tables.
+        """
+        count = len(codes)
+        if count > self.spec.audio_positions:
+            raise TrainingError("xtts.clip_too_long", codes=count, limit=self.spec.max_codes)
+        prefix = self._prefix(latents, ids)
+        places = torch.arange(1, count, device=codes.device)
+        following = self.mel_embedding(codes[:-1]) + self.mel_pos_embedding(places)
+        x = torch.cat((prefix, following[None]), dim=1)
+        states: Tensor = self.final_norm(self.trunk(x, SequenceLayout((x.shape[1],), packed=False)))
+        return states[0, -count:]
 
     def decode(self, codes: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R, D]."""

@@ -40,7 +40,7 @@ def mel_to_power(log_mel: Tensor, mel_stats: Tensor, front: FrontEnd = DVAE) -> 
     """A power spectrum [transform / 2 + 1, F] whose mel is the given one."""
     bank = filter_bank(front)  # [bins, bands]
     wanted = (log_mel * mel_stats[:, None]).exp()
-    power = (torch.linalg.pinv(bank.t()) @ wanted).clamp(min=_LEAST)
+    power: Tensor = (torch.linalg.pinv(bank.t()) @ wanted).clamp(min=_LEAST)
     heard = bank.sum(dim=1, keepdim=True).clamp(min=_LEAST)
     for _ in range(MAGNITUDE_ITERATIONS):
         power = power * (bank @ (wanted / (bank.t() @ power).clamp(min=_LEAST))) / heard

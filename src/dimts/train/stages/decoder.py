@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -110,7 +110,7 @@ class DecoderStage(Stage):
 
     def _fingerprint(self) -> str:
         """Of everything that decides latents and timbre."""
-        digest = hashlib.sha256(self.engine.coder_name.encode())
+        digest = hashlib.sha256(f"teacher_forced {self.engine.coder_name}".encode())
         for part in (self.model.gpt, self.model.conditioning, self.model.timbre):
             for key, value in sorted(part.state_dict().items()):
                 digest.update(key.encode())
@@ -159,12 +159,14 @@ class DecoderStage(Stage):
 
     @torch.no_grad()
     def _compute(self, clip: TrainingClip) -> tuple[Tensor, Tensor]:
-        """A clip's latents [C, D], teacher-forced, and timbre [d]."""
-        single = Collator([clip], self.data.stores, self.settings.reference, 0, False)
-        hidden = self.model.hidden(single.examples(self.model, [0], None))
+        """A clip's latents [C, D], the states of generating its codes, and timbre [d]."""
+        single = Collator([clip], self.data.stores, self.settings.reference, 0, frozen=True)
+        examples = single.examples(self.model, [0], None)
+        voice = cast(Tensor, examples.latents)  # [1, L, D]; frozen: never None
+        latents = self.model.gpt.teacher_forced(voice, clip.ids, examples.codes[0, : clip.codes])
         audio = self.data.store(clip.key).audio(clip.key)
         heard = resample(audio[None].to(self.model.device), clip.spec.input_rate, TIMBRE_RATE)
-        return hidden.audio[: clip.codes].float().cpu().contiguous(), self.model.timbre(heard)[0, :, 0].float().cpu()
+        return latents.float().cpu().contiguous(), self.model.timbre(heard)[0, :, 0].float().cpu()
 
     def _latents(self, clip: TrainingClip) -> tuple[Tensor, Tensor]:
         if f"latents.{clip.key}" in self._store:
