@@ -37,7 +37,9 @@ _SHORT_STARS = tuple(map(fold_homophones, ("ገ", "ወ", "ኃ", "ሀ", "ተ", "�
 """First halves of names and places after which two letters are enough: ገ/ሃና, ምዕ/ሸዋ."""
 WORDS = ("እአአ", "እኤአ", "እጎአ", "እግአ", "እኢአ", "ዶር")
 """Abbreviations without any sign, which are no words: read wherever they stand."""
-_BARE_WORD = re.compile(rf"[በከየለ]?({any_spelling('|'.join(WORDS))})(?![{AMHARIC}./])")
+_BARE_WORD = re.compile(rf"[በከየለ]?({any_spelling('|'.join(WORDS))})(?![{AMHARIC}])")
+_POINT_BEFORE_NAME = re.compile(rf"\. ?[{AMHARIC}]")
+_BARE_INSIDE = re.compile(rf"(?<![{AMHARIC}])[በከየለ]?(?:{any_spelling('|'.join(WORDS))})(?![{AMHARIC}])")
 
 
 def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -98,7 +100,18 @@ def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     wording = _known(list(written) if written[0] in "እዕ" else [written])
     if wording is None:
         return None
-    return Found(at, found.end(), "abbreviation", _prefixed(prefix, *wording), f"the table: {wording[1]}")
+    end = found.end() + bool(_POINT_BEFORE_NAME.match(text, found.end()) and written[0] not in "እዕ")
+    return Found(at, end, "abbreviation", _prefixed(prefix, *wording), f"the table: {wording[1]}")
+
+
+def expand_bare(spoken: str) -> str:
+    """`spoken` with every bare abbreviation in it read, so that a spoken form reads as itself."""
+    return _BARE_INSIDE.sub(lambda found: _expanded(found.group()), spoken)
+
+
+def _expanded(word: str) -> str:
+    found = bare_word(word, 0, 0, Reading())
+    return found.spoken if found else word
 
 
 def _single(text: str, start: int, at: int, word: str) -> Found | None:

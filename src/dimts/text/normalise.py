@@ -156,9 +156,7 @@ class Normaliser:
             {} if "replace" in chosen.off else {clean(key).text.strip(): value for key, value in chosen.replace.items()}
         )
         self._odd = re.compile(self._pattern())
-        self._odd_and_words = re.compile(
-            rf"(?<![{AMHARIC}])[በከየለ]?(?:{_ABBREVIATED})(?![{AMHARIC}./])|{self._pattern()}"
-        )
+        self._odd_and_words = re.compile(rf"(?<![{AMHARIC}])[በከየለ]?(?:{_ABBREVIATED})(?![{AMHARIC}])|{self._pattern()}")
         self._fold = "homophones" not in chosen.off
         self._steps = self._dispatch()
         self._number_alone = tuple(step for name, step in _STEPS_ALONE if name not in self._reading.off)
@@ -220,6 +218,8 @@ class Normaliser:
                     break
             else:
                 answer = symbols.sign(text, at, position, reading)
+            if bare_words and answer.spoken:
+                answer = answer._replace(spoken=abbreviations.expand_bare(answer.spoken))
             yield answer
             position = answer.end
 
