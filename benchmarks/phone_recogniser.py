@@ -1,12 +1,12 @@
-"""How well the recogniser hears real speakers, before and after it was taught some, and which planted errors it finds.
+"""How well the recogniser hears real speakers, before and after it was taught some, and which injected errors it finds.
 
     PYTHONPATH=. python benchmarks/phone_recogniser.py [--speech FOLDER] [--strangers te] [--thirds 0 1 2] \
         [--keep FOLDER]
 
 A project is made of the speakers whose names do not begin with `--strangers`, but each third clip of those who have
-twelve or more. Errors are planted in these clips, and in half of those of the strangers, where a segmenter taught by
+twelve or more. Errors are injected in these clips, and in half of those of the strangers, where a aligner taught by
 all recordings finds the phones: the best borders that can be had without a hand. For each of the thirds a recogniser is
-taught anew, so that each clip is tried once by one that never heard it. Prints one JSON line; counts are of all thirds
+taught anew, so that each clip is pair_results once by one that never heard it. Prints one JSON line; counts are of all thirds
 together.
 """
 
@@ -21,19 +21,19 @@ from pathlib import Path
 from dimts.base.progress import Progress
 from dimts.evaluate.phone_labels import word_labels
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
-from dimts.evaluate.train_recogniser import TrainRecogniserSettings, held_out, train_recogniser
-from tests.evaluate.planted import Clip, Tally, corpus, project_of, try_real
+from dimts.evaluate.train_recogniser import TrainRecogniserSettings, held_out_per, train_recogniser
+from tests.evaluate.injected import Clip, Tally, corpus, detect_in_recordings, project_of
 
 RATES = ("as heard", "without length", "of classes")
 
 
 def rates(recogniser: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
     recorded = [(lambda wave=wave: wave, [s for word in word_labels(words) for s in word]) for wave, words in clips]
-    return dict(zip(RATES, held_out(recogniser, recorded).values(), strict=True))
+    return dict(zip(RATES, held_out_per(recogniser, recorded).values(), strict=True))
 
 
 def figures(tally: Tally) -> dict[str, object]:
-    found = {error: f"{tally.found[error]} of {tally.planted[error]}" for error in sorted(tally.planted)}
+    found = {error: f"{tally.found[error]} of {tally.injected[error]}" for error in sorted(tally.injected)}
     return {
         "sentences": tally.clean,
         **found,
@@ -81,14 +81,14 @@ def main() -> None:
                 heard.setdefault(f"{name}, clips kept apart", []).append(rates(recogniser, apart))
                 for who, speakers in (("taught", speech.own), ("never taught", speech.foreign)):
                     tally = tallies.setdefault(f"{name}, speakers {who}", Tally())
-                    try_real(recogniser, speakers, speech.planter, tally)
+                    detect_in_recordings(recogniser, speakers, speech.boundaries, tally)
             print({name: figures(tally) for name, tally in tallies.items()}, flush=True)
     out = {
         "benchmark": "recogniser",
         "minutes_taught": minutes,
         "cpu_seconds_to_teach": seconds,
         "phone_errors": heard,
-        "planted": {name: figures(tally) for name, tally in tallies.items()},
+        "injected": {name: figures(tally) for name, tally in tallies.items()},
     }
     print(json.dumps(out, ensure_ascii=False))
 

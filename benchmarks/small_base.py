@@ -97,7 +97,7 @@ def main() -> None:
             wanted = [sign for word in word_labels(phrase.words) for sign in word]
             for stage, wave in waves(bundle, corpus, phrase, number % given.speakers, number):
                 try:
-                    heard = recogniser.hear(wave).phones
+                    heard = recogniser.recognise(wave).phones
                 except AudioError:
                     heard = ()
                 found = per(heard, wanted)

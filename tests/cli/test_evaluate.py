@@ -125,7 +125,7 @@ def test_a_recogniser_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytes
     from dimts.evaluate import train_recogniser
 
     monkeypatch.setattr(
-        train_recogniser, "formant_rate", lambda recogniser, sentences: train_recogniser.Edits(same=1, wrong=1)
+        train_recogniser, "formant_per", lambda recogniser, sentences: train_recogniser.Edits(hits=1, substitutions=1)
     )
     code, out = command("train-recogniser", "--out", tmp_path / "recogniser.safetensors", "--steps", "1")
     assert code == 0

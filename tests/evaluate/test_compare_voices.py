@@ -1,4 +1,4 @@
-"""A project's voices: spoken, measured, ranked in the right order, written up, and gone on with."""
+"""Comparison of voices: synthesis, measurement, ranking, report, and resuming."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
-from dimts.evaluate.compare_voices import CompareVoicesSettings, VoiceComparison, candidates, compare_voices, evaluate
-from dimts.evaluate.measure import sentence_speaker
+from dimts.evaluate.compare_voices import CompareVoicesSettings, VoiceComparison, compare_voices, evaluate, find_voices
+from dimts.evaluate.measure import phrase_speaker
 from dimts.evaluate.metrics import Edits
-from dimts.evaluate.minimal_pairs import PAIRS, try_pairs
+from dimts.evaluate.minimal_pairs import PAIRS, evaluate_pairs
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
-from dimts.evaluate.rank import WEIGHTS, rank, worth
+from dimts.evaluate.rank import WEIGHTS, rank, sentence_score
 from dimts.evaluate.sentences import SENTENCES
 from dimts.evaluate.synthetic_speech import add_noise
 from dimts.speak import Speaker, SynthesisedPhrase
@@ -36,13 +36,13 @@ class Overtrained:
     def phrases(self, text: str, voice: Any = None) -> Iterator[SynthesisedPhrase]:
         self.spoken += 1
         draw = np.random.default_rng(len(text))
-        for said in self.speaker.phrases(text):
-            wave = said.wave
+        for phrase in self.speaker.phrases(text):
+            wave = phrase.wave
             if self.harm:
                 wave = add_noise(wave, 24.0 - 18.0 * self.harm, draw)
             if draw.random() < self.harm * 0.7:
                 wave = wave.cut(0.0, wave.seconds * 0.6)
-            yield replace(said, wave=wave)
+            yield replace(phrase, wave=wave)
 
 
 class Short:
@@ -52,10 +52,10 @@ class Short:
         self.speaker = speaker
 
     def phrases(self, text: str, voice: Any = None) -> Iterator[SynthesisedPhrase]:
-        for said in self.speaker.phrases(text):
-            flat = [[phone.removesuffix(LONG) for phone in word.phones] for word in said.phrase.words]
-            wave = self.speaker.engine._at(1.0).speak(flat, said.phrase.mark)  # type: ignore[attr-defined]
-            yield replace(said, wave=wave)
+        for phrase in self.speaker.phrases(text):
+            flat = [[phone.removesuffix(LONG) for phone in word.phones] for word in phrase.phrase.words]
+            wave = self.speaker.engine._at(1.0).speak(flat, phrase.phrase.mark)  # type: ignore[attr-defined]
+            yield replace(phrase, wave=wave)
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def project(tmp_path: Path, speaker: Speaker) -> Project:
     home = Project.create(tmp_path / "abebe", "[project]\nname = 'abebe'\n")
     rows = []
     for number, text in enumerate(SENTENCES[-4:]):
-        said = next(iter(speaker.phrases(text)))
-        said.wave.save(home.clips / f"{number}.wav")
+        phrase = next(iter(speaker.phrases(text)))
+        phrase.wave.save(home.clips / f"{number}.wav")
         rows.append(
             Utterance(
-                id=f"u{number}", path=f"clips/{number}.wav", text=text, phones=said.phrase.phones,
-                seconds=said.wave.seconds, speaker="a", split="test", kept=True,
+                id=f"u{number}", path=f"clips/{number}.wav", text=text, phones=phrase.phrase.phones,
+                seconds=phrase.wave.seconds, speaker="a", split="test", kept=True,
             )
         )  # fmt: skip
     Manifest.write(home.manifest, rows)
@@ -90,12 +90,12 @@ def test_checkpoints_of_a_run_that_got_worse_are_ranked_in_order(project: Projec
     found = run(project, {name: Overtrained(speaker, harm) for name, harm in harms.items()}, 10)
     assert [one.name for one in found.ranking.order] == ["step-100", "step-200", "step-300", "step-400"]
     assert found.ranking.best.name == "step-100"
-    assert found.ranking.best.worth.low > found.ranking.order[-1].worth.high
+    assert found.ranking.best.score.low > found.ranking.order[-1].score.high
     assert found.ranking.order[-1].fault_counts["noise"] >= 5
     results = json.loads(found.results.read_text(encoding="utf-8"))
     assert results["ranking"]["best"] == "step-100"
     assert len(results["sentences"]["step-400"]) == 10
-    assert {"mcd_db", "per", "likeness", "faults", "heard"} <= set(results["sentences"]["step-400"][0])
+    assert {"mcd_db", "per", "likeness", "faults", "recognised"} <= set(results["sentences"]["step-400"][0])
     compared = [one["mcd_db"] for one in results["sentences"]["step-100"] if one["mcd_db"] is not None]
     assert len(compared) == 4, "one for each clip that has a recording"
     assert max(compared) < 0.5, "the recording is this very voice"
@@ -107,34 +107,36 @@ def test_checkpoints_of_a_run_that_got_worse_are_ranked_in_order(project: Projec
 
 def test_alike_voices_are_not_called_apart(project: Project, speaker: Speaker) -> None:
     found = run(project, {"one": Overtrained(speaker, 0.0), "same": Overtrained(speaker, 0.0)})
-    assert found.ranking.chance == 0.5
+    assert found.ranking.probability == 0.5
     assert not found.ranking.clear
-    assert any(line.code == "evaluate.lead_not_clear" for line in found.ranking.why)
+    assert any(line.code == "evaluate.lead_not_clear" for line in found.ranking.reasons)
 
 
 def test_what_was_spoken_is_not_spoken_again_until_the_voice_changes(project: Project, speaker: Speaker) -> None:
     voice = Overtrained(speaker, 0.0)
     settings = CompareVoicesSettings(most_sentences=3, quality=False, pairs=False)
-    first = compare_voices(project, {"a": voice}, settings, keys={"a": "weights 1"})
+    first = compare_voices(project, {"a": voice}, settings, fingerprints={"a": "weights 1"})
     assert voice.spoken == 3
-    again = compare_voices(project, {"a": voice}, settings, keys={"a": "weights 1"})
+    again = compare_voices(project, {"a": voice}, settings, fingerprints={"a": "weights 1"})
     assert voice.spoken == 3
-    assert [one.examined.heard for one in again.measured["a"]] == [one.examined.heard for one in first.measured["a"]]
-    compare_voices(project, {"a": voice}, settings, keys={"a": "weights 2"})
+    assert [one.examined.recognised for one in again.measured["a"]] == [
+        one.examined.recognised for one in first.measured["a"]
+    ]
+    compare_voices(project, {"a": voice}, settings, fingerprints={"a": "weights 2"})
     assert voice.spoken == 6
 
 
-def test_minimal_pairs_tell_a_voice_with_length_from_one_without(speaker: Speaker) -> None:
+def test_minimal_pairs_distinguish_a_voice_with_length_from_one_without(speaker: Speaker) -> None:
     recogniser = PhoneRecogniser.load()
-    whole = try_pairs(sentence_speaker(speaker), recogniser)
-    flat = try_pairs(
-        sentence_speaker(Short(speaker)), recogniser, [pair for pair in PAIRS if pair.contrast == "length"]
+    whole = evaluate_pairs(phrase_speaker(speaker), recogniser)
+    flat = evaluate_pairs(
+        phrase_speaker(Short(speaker)), recogniser, [pair for pair in PAIRS if pair.contrast == "length"]
     )
-    assert sum(one.told_apart for one in whole) >= 19
-    assert sum(sum(one.right) for one in whole) >= 36
-    assert sum(sum(one.right) for one in flat) <= len(flat) + 2, "of each pair only the short one is heard"
+    assert sum(one.distinguished for one in whole) >= 19
+    assert sum(sum(one.correct) for one in whole) >= 36
+    assert sum(sum(one.correct) for one in flat) <= len(flat) + 2, "of each pair only the short one is recognised"
     with pytest.raises(DataError, match="no single place"):
-        try_pairs(sentence_speaker(speaker), recogniser, frame="አሁን በል።")
+        evaluate_pairs(phrase_speaker(speaker), recogniser, frame="አሁን በል።")
 
 
 def test_a_transcriber_gives_raw_and_amharic_aware_errors_side_by_side(project: Project, speaker: Speaker) -> None:
@@ -151,24 +153,24 @@ def test_a_transcriber_gives_raw_and_amharic_aware_errors_side_by_side(project: 
 
 def test_which_voices_there_are(project: Project) -> None:
     with pytest.raises(ConfigError, match="no voices"):
-        candidates(project)
+        find_voices(project)
     for name in ("b", "a", "a-coqui", "c-coqui"):
         (project.voices / name).mkdir(parents=True)
-    assert list(candidates(project)) == ["a", "b", "c-coqui"]
-    assert candidates(project, ["formant"]) == {"formant": "formant"}
-    assert list(candidates(project, ["x/step-1", "y/step-1", "z"])) == ["x/step-1", "y/step-1", "z"]
+    assert list(find_voices(project)) == ["a", "b", "c-coqui"]
+    assert find_voices(project, ["formant"]) == {"formant": "formant"}
+    assert list(find_voices(project, ["x/step-1", "y/step-1", "z"])) == ["x/step-1", "y/step-1", "z"]
 
 
-def test_the_formant_voice_through_the_front_door(project: Project) -> None:
+def test_the_formant_voice_through_evaluate(project: Project) -> None:
     settings = CompareVoicesSettings(most_sentences=3, quality=True, pairs=False)
     found = evaluate(project, ["formant"], settings)
     assert found.ranking.best.name == "formant"
     assert found.ranking.best.figures["quality"].count == 3
-    assert found.ranking.best.worth.mean > 70
-    assert any(line.code == "evaluate.only_voice" for line in found.ranking.why)
+    assert found.ranking.best.score.mean > 70
+    assert any(line.code == "evaluate.only_voice" for line in found.ranking.reasons)
     assert len(found.recordings) >= 1
     assert any(remark.code == "evaluate.recogniser_untrained" for remark in found.remarks), (
-        "it says that it knows nobody"
+        "the user is informed"
     )
     assert "train-recogniser" in found.report.read_text(encoding="utf-8")
 
@@ -209,16 +211,16 @@ def test_a_ranking_needs_the_same_sentences(project: Project, speaker: Speaker) 
     with pytest.raises(DataError, match="same sentences"):
         rank({})
     assert sum(WEIGHTS.values()) == pytest.approx(1.0)
-    assert all(0.0 <= worth(one) <= 100.0 for one in measured)
+    assert all(0.0 <= sentence_score(one) <= 100.0 for one in measured)
 
 
-def test_babble_is_worth_no_more_for_being_clean_or_alike(project: Project, speaker: Speaker) -> None:
+def test_unintelligible_speech_gains_nothing_from_quality_or_likeness(project: Project, speaker: Speaker) -> None:
     one = run(project, {"a": Overtrained(speaker, 0.0)}).measured["a"][0]
 
-    def heard(wrong: int, likeness: float) -> float:
-        errors = Edits(same=100 - wrong, wrong=wrong)
-        return worth(replace(one, examined=replace(one.examined, errors=errors, likeness=likeness, doubts=())))
+    def score_of(wrong: int, likeness: float) -> float:
+        errors = Edits(hits=100 - wrong, substitutions=wrong)
+        return sentence_score(replace(one, examined=replace(one.examined, errors=errors, likeness=likeness, issues=())))
 
-    assert heard(90, 0.9) == heard(90, 0.6), "nobody is to be heard in it"
-    assert heard(30, 0.9) > heard(30, 0.6)
-    assert heard(10, 0.6) > heard(65, 0.6) > heard(90, 0.9)
+    assert score_of(90, 0.9) == score_of(90, 0.6), "unintelligible speech has no speaker"
+    assert score_of(30, 0.9) > score_of(30, 0.6)
+    assert score_of(10, 0.6) > score_of(65, 0.6) > score_of(90, 0.9)

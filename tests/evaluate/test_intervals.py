@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dimts.evaluate.intervals import bootstrap, chance_better, share, two_way
+from dimts.evaluate.intervals import bootstrap, probability_better, share, two_way
 
 SIMULATED = 400
 
@@ -60,9 +60,9 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_chance_of_being_better() -> None:
-    assert chance_better([1, 2, 3], [2, 3, 4]) == 1.0
-    assert chance_better([1, 2, 3], [1, 2, 3]) == 0.5
-    assert math.isnan(chance_better([], []))
+    assert probability_better([1, 2, 3], [2, 3, 4]) == 1.0
+    assert probability_better([1, 2, 3], [1, 2, 3]) == 0.5
+    assert math.isnan(probability_better([], []))
 
 
 def test_none_of_ten_is_not_surely_none() -> None:

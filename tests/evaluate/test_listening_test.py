@@ -14,7 +14,7 @@ from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.level import loudness_lufs
 from dimts.audio.wave import Wave
 from dimts.base.errors import DataError, ProjectError
-from dimts.evaluate.listening_test import Kit, analyse, make
+from dimts.evaluate.listening_test import ListeningTest, analyse, make
 
 SENTENCES = 8
 
@@ -35,7 +35,7 @@ def voices(tmp_path: Path) -> dict[str, Path]:
     return found
 
 
-def data_of(kit: Kit) -> dict[str, Any]:
+def data_of(kit: ListeningTest) -> dict[str, Any]:
     page = kit.page.read_text(encoding="utf-8")
     found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)
     assert found is not None
@@ -81,7 +81,7 @@ def test_what_cannot_be_asked(tmp_path: Path, voices: dict[str, Path]) -> None:
         make(voices, tmp_path / "kit")
 
 
-def rate(kit: Kit, folder: Path, raters: int, feel: dict[str, float], seed: int) -> list[Path]:
+def rate(kit: ListeningTest, folder: Path, raters: int, feel: dict[str, float], seed: int) -> list[Path]:
     """Simulated raters: each with a taste of their own, each sentence with a difficulty, and chance."""
     draw = np.random.default_rng(seed)
     data, key = data_of(kit), json.loads(kit.key.read_text(encoding="utf-8"))["sounds"]

@@ -1,4 +1,4 @@
-"""Error rates: distances that are distances, and an frontend for Amharic spelling."""
+"""Error rates: distances that are distances, and an ear for Amharic spelling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimts.evaluate.metrics import Edits, align, amharic_cer, cer, edits, heard_letters, per, phone_class, wer
+from dimts.evaluate.metrics import Edits, align, amharic_cer, audible_letters, cer, edits, per, phone_class, wer
 
 WORDS = st.text(alphabet="abcd", max_size=12)
 
@@ -16,8 +16,8 @@ def test_distance_is_symmetrical_and_zero_only_for_the_same(one: str, other: str
     there, back = edits(one, other), edits(other, one)
     assert there.count == back.count
     assert (there.count == 0) == (one == other)
-    assert there.extra - there.missing == len(one) - len(other)
-    assert there.expected == len(other)
+    assert there.insertions - there.deletions == len(one) - len(other)
+    assert there.reference_length == len(other)
 
 
 @given(WORDS, WORDS, WORDS)
@@ -26,18 +26,18 @@ def test_a_detour_is_never_shorter(one: str, two: str, three: str) -> None:
 
 
 @given(WORDS, WORDS)
-def test_an_alignment_uses_every_sign_once_and_in_order(heard: str, expected: str) -> None:
-    steps = align(heard, expected)
-    assert [step.heard for step in steps if step.heard is not None] == list(range(len(heard)))
-    assert [step.expected for step in steps if step.expected is not None] == list(range(len(expected)))
+def test_an_alignment_uses_every_sign_once_and_in_order(hypothesis: str, reference: str) -> None:
+    steps = align(hypothesis, reference)
+    assert [step.hypothesis for step in steps if step.hypothesis is not None] == list(range(len(hypothesis)))
+    assert [step.reference for step in steps if step.reference is not None] == list(range(len(reference)))
     for step in steps:
-        if step.heard is not None and step.expected is not None:
-            assert (step.kind == "same") == (heard[step.heard] == expected[step.expected])
+        if step.hypothesis is not None and step.reference is not None:
+            assert (step.kind == "equal") == (hypothesis[step.hypothesis] == reference[step.reference])
 
 
 def test_counts_and_rate() -> None:
     found = edits("kitten", "sitting")
-    assert found == Edits(same=4, wrong=2, extra=0, missing=1)
+    assert found == Edits(hits=4, substitutions=2, insertions=0, deletions=1)
     assert found.rate == pytest.approx(3 / 7)
     assert edits("abcd", "").rate == 1.0
     assert edits("", "").rate == 0.0
@@ -56,13 +56,13 @@ def test_length_counts_only_when_asked_for() -> None:
 
 
 def test_homophones_and_marks_are_errors_only_for_the_raw_rate() -> None:
-    written, heard = "ኃይል፣ ሠላም ዓለም።", "ሀይል ሰላም አለም"
-    assert cer(heard, written).count == 5
-    assert amharic_cer(heard, written).count == 0
-    assert wer(heard, written).count == 0
+    written, hypothesis = "ኃይል፣ ሠላም ዓለም።", "ሀይል ሰላም አለም"
+    assert cer(hypothesis, written).count == 5
+    assert amharic_cer(hypothesis, written).count == 0
+    assert wer(hypothesis, written).count == 0
     assert amharic_cer("ገና", "ገና፟").count == 0
     assert cer("ገና", "ገና፟").count == 1
-    assert heard_letters("ፀሐይ ወጣች።") == "ጸሀይወጣች"
+    assert audible_letters("ፀሐይ ወጣች።") == "ጸሀይወጣች"
 
 
 def test_what_sounds_different_stays_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Errors planted in the recordings of real speakers are found by a recogniser that was taught these speakers."""
+"""Errors injected in the recordings of real speakers are found by a recogniser that was taught these speakers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
-from tests.evaluate.planted import WANTED, Tally, corpus, project_of, try_real
+from tests.evaluate.injected import WANTED, Tally, corpus, detect_in_recordings, project_of
 
 RECALL, FALSE_ALARMS = 0.95, 0.05
 
@@ -16,7 +16,7 @@ RECALL, FALSE_ALARMS = 0.95, 0.05
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_taught_recognisers_find_what_is_planted_in_real_speech(shared: Path, tmp_path: Path) -> None:
-    """Three recognisers, so that each clip is tried once, by the one that never heard it."""
+    """Three recognisers, so that each clip is pair_results once, by the one that never heard it."""
     tally = Tally()
     for first in (0, 1, 2):
         speech = corpus(shared / "speech" / "alffa", first=first)
@@ -24,8 +24,10 @@ def test_taught_recognisers_find_what_is_planted_in_real_speech(shared: Path, tm
         train_recogniser(
             tmp_path / f"{first}.safetensors", home, TrainRecogniserSettings(steps=300, from_scratch=False)
         )
-        try_real(PhoneRecogniser.load(tmp_path / f"{first}.safetensors"), speech.own, speech.planter, tally)
-    print({error: f"{tally.found[error]} of {tally.planted[error]}" for error in WANTED})
+        detect_in_recordings(
+            PhoneRecogniser.load(tmp_path / f"{first}.safetensors"), speech.own, speech.boundaries, tally
+        )
+    print({error: f"{tally.found[error]} of {tally.injected[error]}" for error in WANTED})
     print(f"false alarms: {tally.false_alarms} of {tally.clean}: {tally.alarms}; missed: {tally.missed}")
     assert tally.clean > 100
     assert tally.false_alarms / tally.clean <= FALSE_ALARMS, tally.alarms

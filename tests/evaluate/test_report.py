@@ -28,8 +28,8 @@ def test_an_interval_stands_under_its_mean() -> None:
 def test_a_voice_without_codes_says_so(tmp_path: Path) -> None:
     silence = Wave.silence(1.0, 24_000)
     formant = held_out_nll("formant", [(silence, "ሰላም")])
-    assert formant.why_not is not None
-    assert formant.why_not.code == "evaluate.formant_has_no_codes"
+    assert formant.reason is not None
+    assert formant.reason.code == "evaluate.formant_has_no_codes"
     found = held_out_nll(tmp_path / "nothing", [(silence, "ሰላም")])
     assert found.codebook == ""
-    assert found.why_not
+    assert found.reason

@@ -1,4 +1,4 @@
-"""dimts evaluate …: which voice is best and why; listening tests; pronunciation; a recogniser of one's own."""
+"""dimts evaluate …: comparison of voices, listening tests, scores of pronunciation, training of the recogniser."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Is the voice right, alike, clean, and which checkpoint is best? 'dimts evaluate PROJECT' answers; "
-        "the commands below do the rest.",
+        help="Measure voices and find the best checkpoint: 'dimts evaluate PROJECT'; the commands below are for "
+        "single waves, pronunciation and listening tests.",
     )
     group.command(_DEFAULT)(project)
     group.command("sound")(sound)
@@ -74,7 +74,7 @@ _RUN = typer.Option(
 _SENTENCES = typer.Option(
     None,
     "--sentences",
-    help="A text file to say, a sentence a line. Default: the list that comes with dimts.",
+    help="A text file to speak, a sentence a line. Default: the list that comes with dimts.",
     show_default=False,
 )
 _LIMIT = typer.Option(40, "--limit", min=1, help="Most sentences, held-out clips among them.")
@@ -107,11 +107,11 @@ def project(
     transcriber_model: str = _TRANSCRIBER_MODEL,
     as_json: bool = JSON,
 ) -> None:
-    """Let every voice of a project say one list; measure, rank, and write evaluation/report.html and results.json.
+    """Speak the same sentences with every voice of a project, measure and rank them, and write a report.
 
-    Measured are phone errors (by a recogniser of our own), faults (cut, repeated, made up, noise), likeness to the
-    speaker, DNSMOS, and, for held-out clips, distortion and melody against the recording. Sentences spoken before by
-    an unchanged voice are not spoken again.
+    Measured are phone errors (by the phone recogniser), faults (cut, repeated, invented, noise), likeness to the
+    speaker, DNSMOS, and, for held-out clips, distortion and pitch correlation with the recording. The report is
+    evaluation/report.html, with results.json beside it. Sentences spoken before by an unchanged voice are reused.
     """
     import json
 
@@ -149,7 +149,7 @@ def project(
     if as_json:
         print(json.dumps(found.ranking.as_dict(), ensure_ascii=False, indent=1))
         return
-    for line in found.ranking.why:
+    for line in found.ranking.reasons:
         print(line)
     if found.pairs:
         print(f"minimal pairs: {pairs_line(found.pairs)}")
@@ -159,7 +159,7 @@ def project(
 
 
 def _transcribe(home: Project, name: str, model: str) -> Callable[[Wave], str]:
-    """A wave to fidel, by the recogniser of that name. ConfigError, MissingExtra, DataError as it raises them."""
+    """Load a transcriber by name. Raises ConfigError, MissingExtra and DataError as it does."""
     from dataclasses import replace
 
     from dimts.data.context import PrepareSettings
@@ -173,18 +173,21 @@ def _transcribe(home: Project, name: str, model: str) -> Callable[[Wave], str]:
 def sound(
     wave: Path = typer.Argument(..., help="A sound file of one sentence.", show_default=False),
     text: str = typer.Option(
-        ..., "--text", help="What should be said in it, in fidel (phones between strokes: /səlam/).", show_default=False
+        ..., "--text", help="Its text in fidel (phones between strokes: /səlam/).", show_default=False
     ),
     reference: list[Path] = typer.Option(
         None, "--reference", help="A recording of the speaker; may be repeated.", show_default=False
     ),
     same: Path = typer.Option(
-        None, "--same", help="A recording of the very sentence, for distortion and melody.", show_default=False
+        None,
+        "--same",
+        help="A recording of the same sentence, for distortion and pitch correlation.",
+        show_default=False,
     ),
     recogniser: Path = RECOGNISER,
     as_json: bool = JSON,
 ) -> None:
-    """Everything about one sound: what is heard in it, what is wrong with it, how clean and how alike it is.
+    """Measure one sound: recognised phones, faults, quality and likeness to the speaker.
 
     Exit code 1 if a fault was found.
     """
@@ -200,23 +203,23 @@ def sound(
     from dimts.text.frontend import phonemise
 
     words = [word for phrase in phonemise(text) for word in phrase.words if word.phones]
-    performed = SpokenSentence(
+    spoken = SpokenSentence(
         Wave.load(wave), tuple(word.phones for word in words), tuple(word.by for word in words), math.nan
     )
     voice = profile([Wave.load(path) for path in reference]) if reference else None
     model = PhoneRecogniser.load(recogniser)
-    if not model.knows_people:
+    if not model.trained_on_recordings:
         show(Message("evaluate.recogniser_untrained", project="PROJECT"), "warning")
     tools = MeasuringTools(model, voice)
-    found = measure(EvaluationSentence(wave.stem, text, Wave.load(same) if same else None), performed, tools)
+    found = measure(EvaluationSentence(wave.stem, text, Wave.load(same) if same else None), spoken, tools)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
     else:
         for name, value in found.as_dict().items():
             if value is not None and name not in ("faults", "name"):
                 print(f"{name:20s} {value}")
-        for doubt in found.faults:
-            print(f"fault                {doubt.kind}: {doubt.message}")
+        for issue in found.faults:
+            print(f"fault                {issue.kind}: {issue.message}")
     if found.faults:
         raise typer.Exit(1)
 
@@ -230,12 +233,12 @@ def pronunciation(
         show_default=False,
     ),
     lexicon: Path = typer.Option(
-        None, "--lexicon", help="A lexicon of one's own for the chain (word TAB phones).", show_default=False
+        None, "--lexicon", help="A lexicon for the chain (word TAB phones).", show_default=False
     ),
     mistakes: int = typer.Option(0, "--mistakes", min=0, help="Also show so many wrong words of each."),
     as_json: bool = JSON,
 ) -> None:
-    """Words and phones that G2P backends get wrong against a gold list, and F1 of long consonants and of ɨ.
+    """Score G2P backends against a gold list: word and phone error rates, and F1 of long consonants and of ɨ.
 
     Several rows of a word are alternatives; the nearest counts. An initial ʔ is not scored.
     """
@@ -255,31 +258,29 @@ def pronunciation(
         content = [
             {
                 **one.as_dict(),
-                "mistakes": [[word, " ".join(said), " ".join(right)] for word, said, right in one.mistakes],
+                "mistakes": [[word, " ".join(answer), " ".join(expected)] for word, answer, expected in one.mistakes],
             }
             for one in found
         ]
         print(json.dumps(content, ensure_ascii=False, indent=1))
         return
     print(f"{len(known.words)} words, rates in per cent")
-    print(
-        f"{'backend':14s} {'WER':>6s} {'PER':>6s} {'WER-l':>6s} {'PER-l':>6s} {'F1 ː':>6s} {'F1 ɨ':>6s} {'silent':>6s}"
-    )
+    print(f"{'backend':14s} {'WER':>6s} {'PER':>6s} {'WER-l':>6s} {'PER-l':>6s} {'F1 ː':>6s} {'F1 ɨ':>6s} {'none':>6s}")
     for one in found:
         rates = (one.wer, one.phones.rate, one.wer_without_length, one.phones_without_length.rate)
         scores = " ".join(f"{100 * rate:6.2f}" for rate in (*rates, one.gemination.f1, one.epenthesis.f1))
         print(f"{one.name:14s} {scores} {one.unanswered:6d}")
-    print("-l: length left out; silent: words without an answer, counted as wrong")
+    print("-l: without length; none: words without an answer, counted as wrong")
     for one in found:
-        for word, said, right in one.mistakes[:mistakes]:
-            print(f"{one.name}\t{word}\t{' '.join(said) or '–'}\t{' '.join(right)}")
+        for word, answer, expected in one.mistakes[:mistakes]:
+            print(f"{one.name}\t{word}\t{' '.join(answer) or '–'}\t{' '.join(expected)}")
 
 
 def train_recogniser_command(
     project: Path | None = typer.Argument(
         None,
         metavar="[PROJECT]",
-        help="A project whose clips it is to learn from; without one it learns from formant voices alone.",
+        help="A project whose clips are the training data; without one, formant voices alone are.",
         show_default=False,
     ),
     out: Path | None = typer.Option(
@@ -293,13 +294,13 @@ def train_recogniser_command(
     from_scratch: bool = typer.Option(
         False,
         "--from-scratch",
-        help="Take only the frontend of the recogniser that comes with dimts; all else learns anew.",
+        help="Begin with random weights, but for the front end of the recogniser that comes with dimts.",
     ),
 ) -> None:
-    """Train the phone recogniser that listens to voices. Ctrl-C loses nothing: the same command goes on.
+    """Train the phone recogniser on a speaker. Ctrl-C loses nothing: the same command resumes.
 
-    Half of what it hears are the project's training clips, the rest invented words by formant voices. How well it
-    hears clips of the splits dev and test, and unknown formant voices, is measured at the end and kept in the file.
+    Half of the training data are the project's training clips, the rest random words by formant voices. The phone error
+    rate on clips of the splits dev and test, and on unseen formant voices, is measured at the end and kept in the file.
     """
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
@@ -318,7 +319,7 @@ def train_recogniser_command(
     for name, value in made.notes.items():
         if name.startswith("per_"):
             print(f"{name.removeprefix('per_').replace('_', ' ')}: {100 * value:.1f} % phone errors")
-    print(f"borders and lengths of phones: from {made.notes['borders_from']}")
+    print(f"aligner: {made.notes['aligner_trained_on']}")
     print(where)
 
 
@@ -338,8 +339,8 @@ def listen(
 ) -> None:
     """Make a blind listening test: a folder with a page that runs from a USB stick, without a server.
 
-    Raters open index.html, hear, answer, and save a JSON file, which 'dimts evaluate opinions' reads. Which sound is
-    whose stands in OUT-key.json beside the folder: keep it, do not hand it on.
+    Raters open index.html, listen, answer and save a JSON file, which 'dimts evaluate opinions' reads. The key,
+    OUT-key.json beside the folder, maps sounds to voices: raters must not have it.
     """
     from dimts.evaluate.listening_test import make
 
@@ -353,7 +354,7 @@ def opinions(
     answers: list[Path] = typer.Argument(..., help="The JSON files that raters saved.", show_default=False),
     as_json: bool = JSON,
 ) -> None:
-    """What raters said: means and 95 % intervals over raters and sentences, and which lead is clear."""
+    """Analyse a listening test: means and 95 % intervals over raters and sentences, and which leads are clear."""
     import json
 
     from dimts.evaluate.listening_test import analyse

@@ -1,4 +1,4 @@
-"""Figures of `dimts evaluate` as scorers of training, which knows nothing of evaluation: `train.best_by = "per"`."""
+"""Figures of `dimts evaluate` as metrics of training (`train.best_by = "per"`), which does not import evaluation."""
 
 from __future__ import annotations
 
@@ -23,38 +23,40 @@ _MORE_IS_BETTER = {
     "pitch_correlation": True,
 }
 _PROFILE = ("likeness", "faults")
-"""Figures that need to know the speaker's voice."""
+"""Figures that need an embedding of the speaker."""
 
 
 @dataclass(slots=True)
 class Figure:
-    """The mean of one figure over the sentences spoken; nan where it could be measured of none."""
+    """The mean of one figure over the sentences spoken; nan where it could not be measured."""
 
     name: str
+    """Name of the figure in `rank.FIGURES`."""
     project: Project
+    """Project whose recogniser is used."""
     _tools: Any = field(default=None, init=False)
 
     @property
     def lower_is_better(self) -> bool:
-        """True of errors."""
+        """Whether lower values are better."""
         return not _MORE_IS_BETTER[self.name]
 
     def __call__(self, spoken: Sequence[EvaluatedSentence]) -> float:
-        """Measure every sentence; one in which nothing can be heard counts as the figure says."""
+        """Measure every sentence and return the mean of the finite values."""
         from dimts.evaluate.measure import EvaluationSentence, SpokenSentence, measure
         from dimts.evaluate.rank import FIGURES
 
         if not spoken:
             return math.nan
-        tools = self._tools = self._tools or self._ready(spoken)
+        tools = self._tools = self._tools or self._load_tools(spoken)
         found = []
         for one in spoken:
-            performed = SpokenSentence(one.wave, one.words, (), math.nan)
-            found.append(measure(EvaluationSentence(one.name, one.text, one.reference), performed, tools))
+            measurable = SpokenSentence(one.wave, one.words, (), math.nan)
+            found.append(measure(EvaluationSentence(one.name, one.text, one.reference), measurable, tools))
         numbers = [value for one in found if math.isfinite(value := FIGURES[self.name][1](one))]
         return sum(numbers) / len(numbers) if numbers else math.nan
 
-    def _ready(self, spoken: Sequence[EvaluatedSentence]) -> Any:
+    def _load_tools(self, spoken: Sequence[EvaluatedSentence]) -> Any:
         from dimts.audio.likeness import profile
         from dimts.evaluate.compare_voices import RECOGNISER_FILE
         from dimts.evaluate.measure import MeasuringTools
@@ -68,4 +70,4 @@ class Figure:
 
 
 SCORERS: dict[str, Callable[[Project], Metric]] = {name: partial(Figure, name) for name in _MORE_IS_BETTER}
-"""What `train.best_by` may name besides the loss."""
+"""Metrics that `train.best_by` may name besides the loss."""

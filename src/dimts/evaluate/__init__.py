@@ -1,1 +1,1 @@
-"""Measuring voices and front ends, and writing it up."""
+"""Evaluation of voices and front ends, with reports."""

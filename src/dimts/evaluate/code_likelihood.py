@@ -1,9 +1,9 @@
-"""A voice's model and recordings it never learnt → how far each surprises it, as a share of what ignorance would be.
+"""Negative log-likelihood that a voice's model gives to held-out recordings, relative to that of a uniform model.
 
-XTTS speaks by guessing codes one after another; for a recording and its text, the mean −ln of the chance it gave to
-the codes that came is what its training lowers. On recordings it was not taught with this falls while it learns how
-the speaker speaks and rises again when it learns the clips by heart, so it tells a run that went on for too long,
-even where nothing can be heard yet. It compares only between voices with the same codebook.
+XTTS predicts audio codes autoregressively; training minimises the mean negative log-likelihood of the codes of a
+recording given its text. On recordings outside the training data it falls while the model learns the speaker and rises
+again when it overfits, so it detects a run that was too long even where speech is not yet intelligible. Values compare
+only between voices with the same codebook.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutNLL:
-    """How one voice foresees recordings."""
+    """Negative log-likelihoods of recordings under the model of one voice."""
 
     codebook: str
-    """Fingerprint of what makes codes; "" where the voice makes none."""
-    surprise: tuple[float, ...]
-    """For each recording: mean −ln chance of its codes, over ln(number of codes), which is what a model that knows
-    nothing has; nan where it could not be asked."""
-    why_not: Message | None = None
-    """The reason, where it could not."""
+    """Fingerprint of the DVAE encoder and codebook; "" where the voice has none."""
+    nll: tuple[float, ...]
+    """For each recording: mean negative log-likelihood of its codes over ln(number of codes), so that a uniform model
+    has 1; nan where it could not be computed."""
+    reason: Message | None = None
+    """Why there is no likelihood at all; None where there is."""
 
 
 def held_out_nll(where: Path | str, recordings: Sequence[tuple[Wave, str]]) -> HeldOutNLL:
-    """Ask the voice in folder `where` about recordings, each with its text in fidel.
+    """Compute the likelihood of recordings, each with its text in fidel, under the voice in folder `where`.
 
-    The formant voice, and bundles saved without the part that makes codes, cannot be asked; the answer says so.
+    The formant voice, and bundles saved without a DVAE, have no likelihood: `reason` says so.
     """
     blank = (math.nan,) * len(recordings)
     if str(where) == FORMANT:
@@ -55,11 +55,11 @@ def held_out_nll(where: Path | str, recordings: Sequence[tuple[Wave, str]]) -> H
     if bundle.model.dvae is None or not bundle.voices:
         return HeldOutNLL("", blank, Message("evaluate.no_dvae_or_voice"))
     frontend = Frontend(frontend_of(bundle.front_end) or FrontendSettings())
-    surprise = tuple(_surprise(bundle, frontend, wave, text) for wave, text in recordings)
-    return HeldOutNLL(_codebook(bundle), surprise)
+    nll = tuple(_relative_nll(bundle, frontend, wave, text) for wave, text in recordings)
+    return HeldOutNLL(_codebook(bundle), nll)
 
 
-def _surprise(bundle: Bundle, frontend: Frontend, wave: Wave, text: str) -> float:
+def _relative_nll(bundle: Bundle, frontend: Frontend, wave: Wave, text: str) -> float:
     import torch
 
     from dimts.xtts.model import Examples
@@ -79,7 +79,7 @@ def _surprise(bundle: Bundle, frontend: Frontend, wave: Wave, text: str) -> floa
 
 def _codebook(bundle: Bundle) -> str:
     digest = hashlib.sha256()
-    assert bundle.model.dvae is not None  # noqa: S101 # asked before
+    assert bundle.model.dvae is not None  # noqa: S101 # checked by the caller
     for name, value in sorted(bundle.model.dvae.state_dict().items()):
         if name.startswith("encoder.") or name == "codebook.embed":
             digest.update(value.detach().float().cpu().numpy().tobytes())

@@ -1,6 +1,6 @@
-"""Errors put into speech on purpose, to know that they are found: what detectors and metrics are tested on.
+"""Injects known errors into speech, to test detectors and metrics.
 
-Every function takes a wave (and the times of its phones) and gives back one with a single, known error.
+Every function takes a wave (and the times of its phones) and returns one with a single, known error.
 """
 
 from __future__ import annotations
@@ -22,57 +22,57 @@ _FADE_SECONDS = 0.008
 
 
 def wrong_word(words: Words, rng: random.Random, others: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The sentence with one of its words, of at least four phones, replaced by another that shares little with it."""
+    """Replace one word of at least four phones by another that shares few phones with it."""
     places = [place for place, word in enumerate(words) if len(word) >= 4] or [0]
     place = rng.choice(places)
     different = [word for word in others if len(word) >= 4 and len(set(word) & set(words[place])) <= len(word) // 3]
     return [rng.choice(different) if at == place else word for at, word in enumerate(words)]
 
 
-def cut(spoken: FormantSpeech, share: float) -> Wave:
-    """The end gone: only `share` of the phones are left."""
+def cut_end(spoken: FormantSpeech, share: float) -> Wave:
+    """Cut off the end, so that `share` of the phones is left."""
     flat = [time for word in spoken.times for time in word]
     return _faded(spoken.wave.cut(0.0, flat[max(1, round(share * len(flat))) - 1][1]))
 
 
-def loop(spoken: FormantSpeech, first: int, last: int, times: int = 2) -> Wave:
-    """Words `first` to `last` (without it) said `times` times."""
+def repeat_words(spoken: FormantSpeech, first: int, last: int, times: int = 2) -> Wave:
+    """Repeat the words from `first` up to but not including `last`, so that they occur `times` times."""
     start, end = spoken.times[first][0][0], spoken.times[last - 1][-1][1]
     piece = spoken.wave.cut(start, end)
     rest = spoken.wave.cut(end, spoken.wave.seconds)
     return _joined([spoken.wave.cut(0.0, end), *[piece] * (times - 1), rest])
 
 
-def babble(spoken: FormantSpeech, more: Wave) -> Wave:
-    """Something, `more`, said behind the end that is not in the text."""
+def append_words(spoken: FormantSpeech, more: Wave) -> Wave:
+    """Append the wave `more` after a pause."""
     return _joined([spoken.wave, Wave.silence(0.15, spoken.wave.rate), more])
 
 
-def located(wave: Wave, words: Words, segmenter: HMMAligner) -> FormantSpeech:
-    """A recording with the times of its phones, as a segmenter finds them.
+def align_recording(wave: Wave, words: Words, aligner: HMMAligner) -> FormantSpeech:
+    """Align a recording with the phones of its words.
 
-    A ʔ that begins a word takes no time. AudioError if the wave is too short for the words.
+    A ʔ that begins a word gets zero duration. AudioError if the wave is too short for the words.
     """
-    placed = iter(segmenter.segment(wave, [word for word in word_labels(words) if word]))
+    aligned = iter(aligner.align(wave, [word for word in word_labels(words) if word]))
     times, at = [], 0.0
-    for word, heard in zip(words, word_labels(words), strict=True):
-        unheard = len(phone_labels(word)) - len(heard)
+    for word, labels in zip(words, word_labels(words), strict=True):
+        omitted = len(phone_labels(word)) - len(labels)
         one = []
         for place, phone in enumerate(word):
-            if place < unheard:
+            if place < omitted:
                 one.append((at, at))
                 continue
-            parts = [next(placed) for _ in phone_labels([phone])]  # Cʷ is heard as two
+            parts = [next(aligned) for _ in phone_labels([phone])]  # Cʷ has two labels
             one.append((parts[0].start, parts[-1].end))
             at = parts[-1].end
         times.append(tuple(one))
     return FormantSpeech(wave, tuple(times))
 
 
-def halve(spoken: FormantSpeech, words: Words) -> Wave:
-    """Every long consonant shortened to half its time: its middle half is cut out.
+def halve_long_consonants(spoken: FormantSpeech, words: Words) -> Wave:
+    """Shorten every long consonant to half its duration by removing its middle half.
 
-    Not the very last phone: where the silence follows, the length of a consonant cannot be heard.
+    The last phone is left as it is: before silence, the duration of a stop is undefined.
     """
     pieces: list[Wave] = []
     at = 0.0
@@ -88,7 +88,7 @@ def halve(spoken: FormantSpeech, words: Words) -> Wave:
 
 
 def _joined(waves: Sequence[Wave]) -> Wave:
-    """One after another, each border faded over 8 ms."""
+    """Concatenate with cross-fades of 8 ms."""
     size = round(_FADE_SECONDS * waves[0].rate)
     out = waves[0].samples.copy()
     for wave in waves[1:]:

@@ -1,14 +1,13 @@
-"""A wave and what should be said in it → what is wrong with it: one `Examined`, with a Doubt for every fault found.
+"""Detects faults of a spoken sentence: `examine` returns measurements, evidence and an Issue for each fault.
 
     examined = examine(wave, words, recogniser, profile)
-    examined.doubts        cut, loop, extra, wrong_word, short_consonants, other_voice, noise, pause
+    examined.issues        cut, loop, extra, wrong_word, short_consonants, other_voice, noise, pause
 
-The commonest complaints about neural voices: the end is cut off, a piece is said twice, something is said that is
-not in the text. Each is asked of the recogniser's chances, not of what it would have written: how much likelier is the
-text without its end, how much of what was said belongs to no phone, how much likelier are other signs within a word;
-length is asked of the borders of phones (segmenter.py, lengths.py).
-So a recogniser that is unsure cries no wolf. Thresholds were set on planted errors (docs/evaluation.md); `calibrated`
-raises them to what recordings of the speaker need.
+The commonest faults of neural voices are a truncated end, repetitions and speech that is not in the text. Each is
+tested by a likelihood ratio from the recogniser's posteriors rather than by its decoding: of the text without its end,
+of additional labels between those of the text, of other labels in place of a word. Length is tested by phone durations
+(hmm_aligner.py, gemination.py). So an uncertain recogniser raises few false alarms. Default thresholds were set on
+injected errors (docs/evaluation.md); `calibrate` raises them to what recordings of the speaker need.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ from dimts.text.phones import short
 
 @dataclass(frozen=True, slots=True)
 class FaultSettings:
-    """From where on something is a fault. Evidence is in natural logarithms of likelihoods."""
+    """Thresholds of the faults. Evidence is a log-likelihood ratio, natural logarithm."""
 
     cut_evidence: float = 4.0
-    """By which the text without its end is likelier than the whole, for each sign of that end."""
+    """Log-likelihood ratio of the text without its end to the whole text, for each label of that end."""
     extra_evidence: float = 12.0
-    """By which something was said, rather than nothing, between two phones or beyond the ends."""
+    """Log-likelihood ratio of additional labels at one position to none."""
     word_excess: float = 3.7
-    """By which something else is likelier than a word, for each sign of it and two more."""
+    """Log-likelihood ratio of other labels to those of a word, divided by their number plus two."""
     short_evidence: float = 1.0
-    """By which "all long consonants last half their time" is likelier than "they last as long as usual"."""
+    """Log-likelihood ratio of half to full duration, summed over the long consonants of the sentence."""
     likeness: float = 0.80
-    """Likeness to the voice below which it is another's."""
+    """Cosine similarity to the speaker's embedding below which the voice counts as another's."""
     snr_db: float = 17.0
-    """Speech over noise (see `floor_snr_db`), below which it is noisy."""
+    """Signal-to-noise ratio (see `floor_snr_db`) in dB, below which the sentence is noisy."""
     pause_seconds: float = 2.0
-    """A silence within a phrase that is longer has lost its way."""
+    """Longest silence within a sentence that is no fault."""
 
     def __post_init__(self) -> None:
         evidence = (self.cut_evidence, self.extra_evidence, self.word_excess, self.short_evidence)
@@ -60,55 +59,62 @@ class FaultSettings:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How much speaks for each fault, whatever the thresholds say."""
+    """Log-likelihood ratios of the faults of a sentence, before thresholds."""
 
     cut: float
-    """For each sign of the end that seems to be missing."""
+    """Ratio of the text without its end to the whole text, for each missing label."""
     missing: int
-    """How many these are."""
+    """Number of labels missing at the end."""
     extra: float
-    """Of the place where most was said that belongs to no phone."""
-    extra_said: tuple[str, ...]
-    """What seems to have been said there."""
+    """Ratio of additional labels at the likeliest position to none."""
+    extra_labels: tuple[str, ...]
+    """Greedy decoding of the additional labels."""
     extra_kind: str
-    """loop: much the same stands beside it; extra: it does not."""
+    """"loop" if the additional labels repeat their neighbours, else "extra"."""
     short: Mapping[int, float]
-    """Place of a long consonant → what speaks for half its time (lengths.py)."""
+    """Ratio of half to full duration by position of the long consonant (gemination.py)."""
 
     @property
     def shortened(self) -> float:
-        """What speaks for all of them having half their time; 0 where there is none."""
+        """Sum of the ratios of all long consonants; 0 if there is none."""
         return sum(self.short.values())
 
 
 @dataclass(frozen=True, slots=True)
-class HeardWord:
-    """One expected word and how well it was heard."""
+class RecognisedWord:
+    """An expected word and the labels recognised for it."""
 
     expected: tuple[str, ...]
-    heard: tuple[str, ...]
+    """Labels of the word."""
+    recognised: tuple[str, ...]
+    """Greedy decoding of the frames aligned to the word."""
     error: float
-    """Share of its signs that are wrong or missing."""
+    """Share of its labels that are substituted or deleted, 0 to 1."""
     excess: float
-    """By how much, in natural log, anything else is likelier there than it, for each sign and two more."""
+    """Log-likelihood ratio of other labels to those of the word, divided by their number plus two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """All that was found in one wave."""
+    """Measurements, evidence and faults of one spoken sentence."""
 
     expected: tuple[str, ...]
-    heard: tuple[str, ...]
+    """Labels of the text."""
+    recognised: tuple[str, ...]
+    """Greedy decoding of the wave."""
     errors: Edits
-    """Phone errors, length counted."""
+    """Phone errors, with length."""
     errors_without_length: Edits
-    words: tuple[HeardWord, ...]
+    """Phone errors, long consonants counted as short ones."""
+    words: tuple[RecognisedWord, ...]
     evidence: Evidence
     prosody: Prosody
     likeness: float
-    """To the voice it should be; nan where none was given."""
+    """Cosine similarity to the speaker's embedding; nan without one."""
     snr_db: float
-    doubts: tuple[Issue, ...]
+    """Signal-to-noise ratio in dB (see `floor_snr_db`)."""
+    issues: tuple[Issue, ...]
+    """Faults found by the thresholds."""
 
 
 def examine(
@@ -118,93 +124,96 @@ def examine(
     profile: Embedding | None = None,
     settings: FaultSettings | None = None,
 ) -> Examined:
-    """Listen to `wave`, in which `words` (phones) should be said by the voice of `profile`.
+    """Compare `wave` with the phones of `words`, spoken by the speaker of embedding `profile`.
 
-    Silence is examined too: everything is missing. AudioError if there are no phones to expect.
+    A silent wave has the fault "cut". AudioError if `words` hold no phones.
     """
     settings = settings or FaultSettings()
-    spelt = [word for word in word_labels(words) if word]
-    expected = tuple(sign for word in spelt for sign in word)
+    labels = [word for word in word_labels(words) if word]
+    expected = tuple(label for word in labels for label in word)
     if not expected:
         raise AudioError("evaluate.no_words")
     if wave.seconds < 2 * _SHORTEST_SECONDS or not np.any(wave.samples):
-        return _silence(wave, spelt, expected)
-    heard = recogniser.hear(wave)
-    found, evidence = _weigh(heard, spelt, expected, _short(wave, spelt, recogniser))
-    spoken = prosody(wave, expected)
+        return _silence(wave, labels, expected)
+    posteriors = recogniser.recognise(wave)
+    found, evidence = _evidence(posteriors, labels, expected, _short(wave, labels, recogniser))
+    phones, spoken = posteriors.phones, prosody(wave, expected)
     snr = floor_snr_db(wave)
-    alike = likeness(embed(wave), profile) if profile is not None else math.nan
+    similarity = likeness(embed(wave), profile) if profile is not None else math.nan
     examined = Examined(
-        expected, heard.phones, per(heard.phones, expected), per(heard.phones, expected, length=False), found, evidence,
-        spoken, alike, snr, (),
+        expected, phones, per(phones, expected), per(phones, expected, length=False), found, evidence, spoken,
+        similarity, snr, (),
     )  # fmt: skip
-    return judged(examined, settings)
+    return with_thresholds(examined, settings)
 
 
-def judged(examined: Examined, settings: FaultSettings) -> Examined:
-    """The same, its doubts by other thresholds."""
-    if not examined.heard and math.isinf(examined.evidence.cut):
-        return examined  # silence is a fault by any
-    return replace(examined, doubts=tuple(_doubts(examined, settings)))
+def with_thresholds(examined: Examined, settings: FaultSettings) -> Examined:
+    """Return `examined` with issues by other thresholds."""
+    if not examined.recognised and math.isinf(examined.evidence.cut):
+        return examined  # silence is a fault by any thresholds
+    return replace(examined, issues=tuple(_issues(examined, settings)))
 
 
-def calibrated(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSettings:
-    """The thresholds for a speaker of whom `clean` are recordings without faults.
+def calibrate(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSettings:
+    """Adapt the thresholds to a speaker, from recordings `clean` without faults.
 
-    Each is moved to where the recordings alone would cross it in about one of a hundred (mean and deviation, as there
-    are few of them; of what is asked of the text, without the oddest tenth, whose text may be wrong; of lengths and
-    likeness, which lie far from normal, to where one of twenty crosses it). None is made stricter than in `settings`
-    but that of likeness, up to where hardly any stranger was found: a steady reader is told from others better than
-    most. Under five recordings nothing is moved.
+    Each is moved to where about 1 % of the recordings cross it: by mean and standard deviation, as there are few; for
+    evidence on the text, without the most extreme tenth, whose text may be wrong; for durations and likeness, whose
+    distributions are not normal, to the 95 % quantile. Only the threshold of likeness may become stricter than in
+    `settings`, up to 0.83, which hardly any other speaker exceeds. With under five recordings nothing is changed.
     """
     if len(clean) < _LEAST_CLEAN:
         return settings
 
-    def highest(values: Iterable[float], usual: float, odd: float = 0.0) -> float:
+    def highest(values: Iterable[float], default: float, outliers: float = 0.0) -> float:
         known = sorted(value for value in values if math.isfinite(value))
         if len(known) < _LEAST_CLEAN:
-            return usual
-        known = known[: len(known) - math.ceil(odd * len(known))]
-        return max(usual, float(np.mean(known) + _ONE_IN_A_HUNDRED * np.std(known, ddof=1)))
+            return default
+        known = known[: len(known) - math.ceil(outliers * len(known))]
+        return max(default, float(np.mean(known) + _ONE_IN_A_HUNDRED * np.std(known, ddof=1)))
 
     words = (max(word.excess for word in one.words) for one in clean)
     return replace(
         settings,
-        cut_evidence=highest((one.evidence.cut for one in clean), settings.cut_evidence, _ODD_SHARE),
-        extra_evidence=highest((one.evidence.extra for one in clean), settings.extra_evidence, _ODD_SHARE),
-        word_excess=highest(words, settings.word_excess, _ODD_SHARE),
-        short_evidence=_over_most(
+        cut_evidence=highest((one.evidence.cut for one in clean), settings.cut_evidence, _OUTLIER_SHARE),
+        extra_evidence=highest((one.evidence.extra for one in clean), settings.extra_evidence, _OUTLIER_SHARE),
+        word_excess=highest(words, settings.word_excess, _OUTLIER_SHARE),
+        short_evidence=_upper_quantile(
             [one.evidence.shortened for one in clean if one.evidence.short], settings.short_evidence
         ),
-        likeness=_least_alike([one.likeness for one in clean], settings.likeness),
+        likeness=_likeness_threshold([one.likeness for one in clean], settings.likeness),
         snr_db=-highest((-one.snr_db for one in clean), -settings.snr_db),
         pause_seconds=highest((_longest_pause(one.prosody) for one in clean), settings.pause_seconds),
     )
 
 
-def _over_most(values: Sequence[float], usual: float) -> float:
-    return max(usual, float(np.quantile(values, _MOST))) if len(values) >= _LEAST_CLEAN else usual
+def _upper_quantile(values: Sequence[float], default: float) -> float:
+    return max(default, float(np.quantile(values, _MOST))) if len(values) >= _LEAST_CLEAN else default
 
 
-def _least_alike(values: Sequence[float], usual: float) -> float:
+def _likeness_threshold(values: Sequence[float], default: float) -> float:
     known = [value for value in values if math.isfinite(value)]
-    return min(float(np.quantile(known, 1.0 - _MOST)), max(_STRANGEST, usual)) if len(known) >= _LEAST_CLEAN else usual
+    return (
+        min(float(np.quantile(known, 1.0 - _MOST)), max(_OTHER_SPEAKERS, default))
+        if len(known) >= _LEAST_CLEAN
+        else default
+    )
 
 
-_STRANGEST = 0.83
-"""Likeness under which 98.7 % of the strangers lie (docs/evaluation.md)."""
+_OTHER_SPEAKERS = 0.83
+"""Likeness that 98.7 % of sentences of other speakers do not reach (docs/evaluation.md)."""
 _LEAST_CLEAN = 5
 _MOST = 0.95
-_ODD_SHARE = 0.1
+_OUTLIER_SHARE = 0.1
 _ONE_IN_A_HUNDRED = 2.33
-"""Deviations above the mean."""
+"""Standard deviations above the mean that 1 % of a normal distribution exceed."""
 
 
 def floor_snr_db(wave: Wave) -> float:
-    """Loud half of the frames over the quietest twentieth, dB; nan for silence, inf over digital silence.
+    """Estimate the SNR in dB: the louder half of the frames over the quietest twentieth.
 
-    A voice leaves closures and gaps in which nothing but the noise is left, even where it makes no pause, so the
-    quietest frames tell the noise (after the minimum statistics of Martin 2001).
+    Speech has closures and gaps that hold nothing but noise, even without pauses, so the quietest frames estimate the
+    noise floor (after the minimum statistics of Martin 2001). nan for silence, inf over digital silence.
     """
     levels = frame_levels(high_pass(wave)).astype(np.float64)
     if len(levels) < _LEAST_FRAMES or levels.max() <= _SILENT_DBFS:
@@ -219,54 +228,57 @@ _LEAST_FRAMES, _SILENT_DBFS = 20, -100.0
 _SHORTEST_SECONDS = 0.05
 
 
-def _silence(wave: Wave, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...]) -> Examined:
-    nothing = Edits(missing=len(expected))
+def _silence(wave: Wave, labels: Sequence[tuple[str, ...]], expected: tuple[str, ...]) -> Examined:
+    nothing = Edits(deletions=len(expected))
     return Examined(
-        expected, (), nothing, nothing, tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt),
+        expected, (), nothing, nothing, tuple(RecognisedWord(word, (), 1.0, math.inf) for word in labels),
         Evidence(math.inf, len(expected), 0.0, (), "extra", {}),
         Prosody(wave.seconds, math.nan, (), wave.seconds, 0.0, math.nan, math.nan), math.nan, math.nan,
-        (Issue('cut', Message('evaluate.nothing_spoken', expected_count=len(expected)), float(len(expected)), 0.0),),
+        (Issue("cut", Message("evaluate.nothing_spoken", expected_count=len(expected)), float(len(expected)), 0.0),),
     )  # fmt: skip
 
 
-def _weigh(
-    heard: Posteriors, spelt: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
-) -> tuple[tuple[HeardWord, ...], Evidence]:
-    """Each word, and what speaks for faults."""
+def _evidence(
+    posteriors: Posteriors, labels: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
+) -> tuple[tuple[RecognisedWord, ...], Evidence]:
+    """Score each word and the faults."""
     try:
-        ways = AlternativeScorer(heard, expected)
+        scorer = AlternativeScorer(posteriors, expected)
     except AudioError:  # shorter than the sentence can be
-        missing, cut = _cut(heard.costs_of_beginnings(expected))
-        unheard = tuple(HeardWord(word, (), 1.0, math.inf) for word in spelt)
-        return unheard, Evidence(cut, missing, 0.0, (), "extra", shortness)
-    missing, cut = _cut(ways.costs)
-    path, best = heard.path(expected), heard.chances.argmax(axis=1)
-    words: list[HeardWord] = []
+        missing, cut = _cut(posteriors.prefix_nlls(expected))
+        missing_words = tuple(RecognisedWord(word, (), 1.0, math.inf) for word in labels)
+        return missing_words, Evidence(cut, missing, 0.0, (), "extra", shortness)
+    missing, cut = _cut(scorer.prefix_nlls)
+    path, best = posteriors.path(expected), posteriors.log_probs.argmax(axis=1)
+    words: list[RecognisedWord] = []
     first = 0
-    for word in spelt:
+    for word in labels:
         last = first + len(word)
-        said = greedy_decode(best[(path >= 2 * first + 1) & (path <= 2 * last - 1)])
+        recognised = greedy_decode(best[(path >= 2 * first + 1) & (path <= 2 * last - 1)])
         good = sum(
-            step.kind == "same" for step in align([short(sign) for sign in said], [short(sign) for sign in word])
+            step.kind == "equal"
+            for step in align([short(label) for label in recognised], [short(label) for label in word])
         )
-        other = ways.instead(first, last)
-        words.append(HeardWord(word, said, 1.0 - good / len(word), other.evidence / (len(word) + _MORE_SIGNS)))
+        other = scorer.substitution(first, last)
+        words.append(
+            RecognisedWord(word, recognised, 1.0 - good / len(word), other.evidence / (len(word) + _MORE_LABELS))
+        )
         first = last
-    more = ways.besides()
-    kind = "loop" if _repeats(more.said, expected[: more.place], expected[more.place :]) else "extra"
-    return tuple(words), Evidence(cut, missing, more.evidence, more.said, kind, shortness)
+    more = scorer.insertion()
+    kind = "loop" if _repeats(more.labels, expected[: more.position], expected[more.position :]) else "extra"
+    return tuple(words), Evidence(cut, missing, more.evidence, more.labels, kind, shortness)
 
 
-_MORE_SIGNS = 2
-"""That a word is counted longer by, as short ones are the sooner misheard."""
+_MORE_LABELS = 2
+"""Added to the number of labels of a word, as short words are misrecognised more often."""
 
 
-def _cut(costs: npt.NDArray[np.float64]) -> tuple[int, float]:
-    """How many signs of the end are missing, if any are, and by how much that is likelier for each of them."""
-    whole = len(costs) - 1
-    if not math.isfinite(costs[whole]):
-        return whole - int(np.argmin(costs)), math.inf
-    gains = {gone: (costs[whole] - costs[whole - gone]) / gone for gone in range(_LEAST_MISSING, whole)}
+def _cut(nlls: npt.NDArray[np.float64]) -> tuple[int, float]:
+    """Find the likeliest number of labels missing at the end, and the log-likelihood ratio for each of them."""
+    whole = len(nlls) - 1
+    if not math.isfinite(nlls[whole]):
+        return whole - int(np.argmin(nlls)), math.inf
+    gains = {gone: (nlls[whole] - nlls[whole - gone]) / gone for gone in range(_LEAST_MISSING, whole)}
     if not gains:
         return 0, 0.0
     gone = max(gains, key=lambda gone: (gains[gone], gone))
@@ -274,53 +286,53 @@ def _cut(costs: npt.NDArray[np.float64]) -> tuple[int, float]:
 
 
 _LEAST_MISSING = 4
-"""An end of fewer signs may have been swallowed as people do."""
+"""Least number of labels of a missing end; speakers reduce shorter ones."""
 
 
-def _repeats(said: Sequence[str], before: Sequence[str], after: Sequence[str]) -> bool:
-    """Whether what was said too much is much the same as what stands beside it, length apart."""
-    flat = [short(sign) for sign in said]
-    for beside in (before[-len(said) - 2 :], after[: len(said) + 2]):
-        same = sum(step.kind == "same" for step in align(flat, [short(sign) for sign in beside]))
-        if said and same >= 0.6 * len(said):
+def _repeats(labels: Sequence[str], before: Sequence[str], after: Sequence[str]) -> bool:
+    """Return whether additional labels repeat 60 % of those before or after them, length ignored."""
+    flat = [short(label) for label in labels]
+    for beside in (before[-len(labels) - 2 :], after[: len(labels) + 2]):
+        same = sum(step.kind == "equal" for step in align(flat, [short(label) for label in beside]))
+        if labels and same >= 0.6 * len(labels):
             return True
     return False
 
 
-def _short(wave: Wave, spelt: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser) -> dict[int, float]:
-    """Long consonants → what speaks for half their time; none where the wave is too short for all that is asked."""
+def _short(wave: Wave, labels: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser) -> dict[int, float]:
+    """Score the durations of long consonants; empty if the wave is too short for the text."""
     try:
-        placed = recogniser.segmenter.segment(wave, spelt)
-    except AudioError:  # is a cut
+        aligned = recogniser.aligner.align(wave, labels)
+    except AudioError:  # reported as a cut
         return {}
-    return recogniser.segmenter.lengths.evidence(placed)
+    return recogniser.aligner.gemination.evidence(aligned)
 
 
-def _doubts(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
+def _issues(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
     evidence, expected = one.evidence, one.expected
     if evidence.cut > settings.cut_evidence:
         lost = " ".join(expected[-evidence.missing :])
         yield Issue("cut", Message("evaluate.end_missing", lost=lost), evidence.cut, settings.cut_evidence)
     if evidence.extra > settings.extra_evidence:
         code = "evaluate.extra_repeated" if evidence.extra_kind == "loop" else "evaluate.extra_invented"
-        message = Message(code, said=" ".join(evidence.extra_said))
+        message = Message(code, phones=" ".join(evidence.extra_labels))
         yield Issue(evidence.extra_kind, message, evidence.extra, settings.extra_evidence)
     for word in one.words:
         if word.excess > settings.word_excess:
             expected_phones = " ".join(word.expected)
             message = Message("evaluate.word_missing", expected=expected_phones)
-            if word.heard:
-                message = Message("evaluate.wrong_word", found=" ".join(word.heard), expected=expected_phones)
+            if word.recognised:
+                message = Message("evaluate.wrong_word", found=" ".join(word.recognised), expected=expected_phones)
             yield Issue("wrong_word", message, word.excess, settings.word_excess)
     if evidence.shortened > settings.short_evidence:
-        said = ", ".join(
+        consonants = ", ".join(
             f"{expected[place]} in {' '.join(expected[max(0, place - 2) : place + 3])}"
             for place, margin in evidence.short.items()
             if margin > 0
         )
         yield Issue(
             "short_consonants",
-            Message("evaluate.short_consonants", said=said),
+            Message("evaluate.short_consonants", consonants=consonants),
             evidence.shortened,
             settings.short_evidence,
         )

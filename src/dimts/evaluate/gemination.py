@@ -1,11 +1,11 @@
-"""Phones and their times → whether the long consonants of a sentence were said long.
+"""Scores gemination: whether the long consonants of aligned sentences have the durations of long consonants.
 
-    lengths = Lengths.fit(sentences)        # of a speaker, segmented (segmenter.py)
-    lengths.evidence(sentence)              # place of each long consonant → how much speaks for "half its time"
+    scorer = GeminationScorer.fit(sentences)    # aligned sentences of a speaker (hmm_aligner.py)
+    scorer.evidence(sentence)                   # log-likelihood ratio of "shortened" for each long consonant
 
-Speakers differ, tempo differs, tʃː is longer than rː: each consonant is measured against what is usual for it, for
-this speaker, at this tempo. One alone tells little, as people's own vary by a third; all of a sentence's together
-tell (`sum`).
+Durations depend on speaker, tempo and consonant: each is compared with the mean of its label for this speaker at the
+tempo of the sentence. A single consonant gives weak evidence, as durations vary by a third within a speaker; the sum
+over a sentence is reliable.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from dimts.text.phones import LONG, is_vowel
 
 @dataclass(frozen=True, slots=True)
 class GeminationScorer:
-    """How long the long consonants of some speakers last."""
+    """Log-normal model of the durations of long consonants."""
 
     means: Mapping[str, float]
-    """Long sign → mean of ln seconds, the tempo of the sentence taken out."""
-    usual: float
-    """The same of any long sign."""
-    of_tempo: float
-    """How much of a sentence's tempo, the mean ln seconds of its other phones, a long consonant's follows."""
+    """Mean of ln seconds by long label, corrected for tempo."""
+    mean: float
+    """Mean of ln seconds over all long labels, corrected for tempo."""
+    tempo_slope: float
+    """Regression slope of a long consonant's ln seconds on the tempo, the mean ln seconds of the other phones."""
     spread: float
-    """Standard deviation within signs, robust."""
-    short_below: float
-    """By how much in ln the short consonants are shorter."""
+    """Robust standard deviation of ln seconds within labels."""
+    short_offset: float
+    """Difference of mean ln seconds between long and short consonants."""
 
     @classmethod
     def fit(cls, sentences: Sequence[Sequence[AlignedPhone]]) -> GeminationScorer:
-        """From segmented sentences. ConfigError if there is hardly a long consonant in them."""
+        """Fit the model to aligned sentences. ConfigError if they hold under ten long consonants."""
         long: list[tuple[str, float, float]] = []
         shorts: list[float] = []
         for sentence in sentences:
             tempo = _tempo(sentence)
             for one in sentence[:-1]:
-                if one.sign.endswith(LONG):
-                    long.append((one.sign, _log_seconds(one), tempo))
-                elif not is_vowel(one.sign):
+                if one.label.endswith(LONG):
+                    long.append((one.label, _log_seconds(one), tempo))
+                elif not is_vowel(one.label):
                     shorts.append(_log_seconds(one) - tempo)
         if len(long) < _LEAST_LONG or not shorts:
             raise ConfigError("evaluate.too_few_long_consonants", long_count=len(long))
@@ -57,45 +57,49 @@ class GeminationScorer:
             slope = float(np.clip(np.cov(tempi, logs)[0, 1] / np.var(tempi, ddof=1), 0.0, 1.0))
         left = logs - slope * tempi
         usual = float(left.mean())
-        by_sign: dict[str, list[float]] = defaultdict(list)
-        for (sign, _, _), value in zip(long, left, strict=True):
-            by_sign[sign].append(value)
-        means = {sign: (sum(some) + _SHARED * usual) / (len(some) + _SHARED) for sign, some in by_sign.items()}
-        apart = np.array([value - means[sign] for (sign, _, _), value in zip(long, left, strict=True)])
+        by_label: dict[str, list[float]] = defaultdict(list)
+        for (label, _, _), value in zip(long, left, strict=True):
+            by_label[label].append(value)
+        means = {label: (sum(some) + _SHARED * usual) / (len(some) + _SHARED) for label, some in by_label.items()}
+        apart = np.array([value - means[label] for (label, _, _), value in zip(long, left, strict=True)])
         low, middle, high = np.percentile(apart, (25, 50, 75))
-        means = {sign: float(value + middle) for sign, value in means.items()}
+        means = {label: float(value + middle) for label, value in means.items()}
         below = float((logs - tempi).mean() - np.mean(shorts))
         return cls(means, usual + float(middle), slope, max(float(high - low) / _QUARTILES, _LEAST_SPREAD), below)
 
     def evidence(self, sentence: Sequence[AlignedPhone]) -> dict[int, float]:
-        """Place of each long consonant but the last sign → ln of how much likelier half its time is than all of it.
+        """Compute, by position, the log-likelihood ratio of half to full duration of each long consonant but a last one.
 
-        Some of what the text has long is said short by people too, or is the front end's error: that tells little.
+        The likelihoods include a share of consonants that speakers shorten or the front end marked long by mistake.
         """
         tempo = _tempo(sentence)
         found = {}
         for place, one in enumerate(sentence[:-1]):
-            if one.sign.endswith(LONG):
-                off = _log_seconds(one) - self.of_tempo * tempo - self.means.get(one.sign, self.usual)
-                found[place] = float(np.clip(self._chance(off, -math.log(2)) - self._chance(off, 0.0), -_MOST, _MOST))
+            if one.label.endswith(LONG):
+                off = _log_seconds(one) - self.tempo_slope * tempo - self.means.get(one.label, self.mean)
+                found[place] = float(
+                    np.clip(self._log_density(off, -math.log(2)) - self._log_density(off, 0.0), -_MOST, _MOST)
+                )
         return found
 
-    def _chance(self, off: float, centre: float) -> float:
-        """ln density of `off` around `centre`, a share of it lying lower, as much as short consonants do."""
-        said = (1 - _SAID_SHORT) * _normal(off - centre, self.spread)
-        return math.log(said + _SAID_SHORT * _normal(off - centre + self.short_below, _WIDER * self.spread) + 1e-12)
+    def _log_density(self, off: float, centre: float) -> float:
+        """Log density of deviation `off` from `centre`: a mixture with a share of shortened consonants."""
+        density = (1 - _SHORTENED_SHARE) * _normal(off - centre, self.spread)
+        return math.log(
+            density + _SHORTENED_SHARE * _normal(off - centre + self.short_offset, _WIDER * self.spread) + 1e-12
+        )
 
 
 _MOST = 3.0
-"""As one may have been misplaced, it never speaks for more than 1 in 20."""
+"""Limit of a single log-likelihood ratio, ln 20, as an alignment may be wrong."""
 _SHORTEST_SECONDS = 0.01
 _LEAST_LONG = 10
 _SHARED = 5.0
-"""As many consonants of any kind are added to those of a sign."""
+"""Pseudo-count of the mean over all labels in the mean of a label."""
 _QUARTILES = 1.349
-"""Between the quartiles of a normal distribution, in standard deviations."""
+"""Interquartile range of the normal distribution, in standard deviations."""
 _LEAST_SPREAD = 0.2
-_SAID_SHORT = 0.15
+_SHORTENED_SHARE = 0.15
 _WIDER = 1.25
 
 
@@ -108,6 +112,6 @@ def _log_seconds(one: AlignedPhone) -> float:
 
 
 def _tempo(sentence: Sequence[AlignedPhone]) -> float:
-    """Mean ln seconds of the phones of a sentence but the long ones, whose length is in question."""
-    plain = [one for one in sentence if not one.sign.endswith(LONG)] or sentence
+    """Mean ln seconds of the phones of a sentence that are not long."""
+    plain = [one for one in sentence if not one.label.endswith(LONG)] or sentence
     return float(np.mean([_log_seconds(one) for one in plain]))

@@ -1,8 +1,7 @@
-"""Figures of some sentences and some people → how far the truth may be from their mean.
+"""Confidence intervals of means over sentences and raters.
 
-Two methods: the bootstrap over sentences, for what a machine measures (Efron 1979; the percentile interval), and the
-two-way interval, where the same people heard the same sentences: neither raters nor sentences are counted as if they
-were more than they are (variance after Cameron, Gelbach and Miller 2011, t quantiles by the smaller of the two).
+Two methods: the percentile bootstrap over sentences for objective measures (Efron 1979), and the two-way clustered
+interval for ratings, in which raters and sentences are crossed random effects (variance after Cameron, Gelbach and Miller 2011, t quantiles by the smaller of the two).
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import numpy.typing as npt
 
 LEVEL = 0.95
 DRAWS = 2000
-"""Bootstrap samples; the ends of the interval are then steady to a few per cent of its width."""
+"""Number of bootstrap samples; the Monte Carlo error of the limits is then a few per cent of the width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and where the truth lies with a confidence of 95 %."""
+    """A mean with its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -36,16 +35,16 @@ class Interval:
         return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """For JSON; what is not known is null."""
+        """Return JSON values; nan and infinity become null."""
         low, high = (value if math.isfinite(value) else None for value in (self.low, self.high))
         return {"mean": self.mean if math.isfinite(self.mean) else None, "low": low, "high": high, "count": self.count}
 
 
-NOTHING = Interval(math.nan, math.nan, math.nan, 0)
+UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def bootstrap(values: Sequence[float], weights: Sequence[float] | None = None, seed: int = 1) -> Interval:
-    """The mean of figures, one for each sentence, drawn again with replacement; nan values are left out.
+    """Compute the mean and its bootstrap interval over sentences; nan values are left out.
 
     With `weights` it is Σ value·weight / Σ weight, as for an error rate over sentences of different length.
     """
@@ -54,7 +53,7 @@ def bootstrap(values: Sequence[float], weights: Sequence[float] | None = None, s
     kept = np.isfinite(data) & (weight > 0)
     data, weight = data[kept], weight[kept]
     if not len(data):
-        return NOTHING
+        return UNKNOWN
     mean = float(np.average(data, weights=weight))
     if len(data) == 1:
         return Interval(mean, math.nan, math.nan, 1)
@@ -65,11 +64,11 @@ def bootstrap(values: Sequence[float], weights: Sequence[float] | None = None, s
 
 
 def share(found: int, count: int) -> Interval:
-    """`found` of `count` as a share, with Wilson's interval of 1927: none of ten is not surely none of all."""
+    """Compute the proportion `found` of `count` with Wilson's interval (1927)."""
     from scipy import stats
 
     if not count:
-        return NOTHING
+        return UNKNOWN
     z = float(stats.norm.ppf((1 + LEVEL) / 2))
     part = found / count
     middle = (part + z * z / (2 * count)) / (1 + z * z / count)
@@ -77,8 +76,8 @@ def share(found: int, count: int) -> Interval:
     return Interval(part, max(0.0, middle - half), min(1.0, middle + half), count)
 
 
-def chance_better(one: Sequence[float], other: Sequence[float], seed: int = 1) -> float:
-    """The share of bootstrap samples of the sentences in which `one` has the lower mean (paired; ties count half)."""
+def probability_better(one: Sequence[float], other: Sequence[float], seed: int = 1) -> float:
+    """Compute the share of paired bootstrap samples in which `one` has the lower mean; ties count half."""
     difference = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
     difference = difference[np.isfinite(difference)]
     if not len(difference):
@@ -89,25 +88,25 @@ def chance_better(one: Sequence[float], other: Sequence[float], seed: int = 1) -
 
 
 def two_way(values: npt.NDArray[np.float64]) -> Interval:
-    """[raters, sentences] opinions, nan where one did not hear the other → their mean and its interval.
+    """Compute the mean and interval of ratings [raters, sentences], nan where there is none.
 
     With a single rater or a single sentence there is no interval, only a mean.
     """
     from scipy import stats
 
-    heard = np.isfinite(values)
-    count = int(heard.sum())
+    rated = np.isfinite(values)
+    count = int(rated.sum())
     if not count:
-        return NOTHING
-    mean = float(values[heard].mean())
-    rest = np.where(heard, values - mean, 0.0)
-    raters, sentences = int(heard.any(axis=1).sum()), int(heard.any(axis=0).sum())
+        return UNKNOWN
+    mean = float(values[rated].mean())
+    rest = np.where(rated, values - mean, 0.0)
+    raters, sentences = int(rated.any(axis=1).sum()), int(rated.any(axis=0).sum())
     if min(raters, sentences) < 2:
         return Interval(mean, math.nan, math.nan, count)
     by_rater = raters / (raters - 1) * float(np.square(rest.sum(axis=1)).sum())
     by_sentence = sentences / (sentences - 1) * float(np.square(rest.sum(axis=0)).sum())
     alone = count / (count - 1) * float(np.square(rest).sum())
-    # where neither matters, the sum falls below what independent opinions would give: never go under either part
+    # with small cluster effects the sum may fall below the variance of either part
     variance = max(by_rater + by_sentence - alone, by_rater, by_sentence) / count**2
     half = float(stats.t.ppf((1 + LEVEL) / 2, min(raters, sentences) - 1)) * math.sqrt(variance)
     return Interval(mean, mean - half, mean + half, count)

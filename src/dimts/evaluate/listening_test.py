@@ -1,11 +1,11 @@
-"""Folders of spoken sentences → a blind listening test that runs from a USB stick; its answers → figures.
+"""Makes blind listening tests (MOS or AB) as a folder of HTML and sounds, and analyses their ratings.
 
-    kit = make({"old": folder, "new": folder}, out, "ab")     out/index.html, out/sounds/, and out-key.json beside it
+    test = make({"old": folder, "new": folder}, out, "ab")    out/index.html, out/sounds/, and out-key.json beside it
     analyse(out-key.json, [the JSON files that came back])
 
-Sounds have random names; which voice is behind which stands only in the key, which is not part of the kit. Every
-rater gets an order and sides of their own. The page needs no server and no network; answers are kept in the browser
-until they are saved as a JSON file.
+Sounds have random names; only the key, which is not in the folder, maps them to voices. Every rater gets a different
+order and different sides. The page needs no server and no network; answers are kept in the browser until they are
+saved as a JSON file.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ SCORES = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
-    """A listening test as written."""
+class ListeningTest:
+    """Files of a listening test."""
 
     page: Path
+    """Path of index.html."""
     key: Path
-    """Which sound is whose: keep it, do not hand it on."""
+    """Path of the key, which maps sounds to voices; raters must not have it."""
     trials: int
-    """Opinions that one rater gives."""
+    """Number of answers from each rater."""
 
 
 def make(
@@ -56,12 +57,11 @@ def make(
     title: str = "Listening test",
     most_sentences: int = 20,
     seed: int = 1,
-) -> Kit:
-    """Write the test of `voices` (name → folder of sounds; a sound's name is its sentence) into the folder `out`.
+) -> ListeningTest:
+    """Write a test of `voices` (folder of sounds by name; sounds of one sentence have one file name) to the folder `out`.
 
-    Only sentences that every voice says are used. All sounds are brought to the same loudness, as the louder one is
-    liked better. A file sentences.json in or above a voice's folder (sound name → text) gives the texts shown.
-    Raises DataError: under two voices for "ab", or no sentence in common; ProjectError if `out` is taken.
+    Only sentences that every voice has are used. All sounds are normalised in loudness, as raters prefer louder ones. A file sentences.json in or above a voice's folder (text by sound name) gives the texts shown.
+    Raises DataError: under two voices for "ab", or no sentence in common; ProjectError if `out` holds a test.
     """
     out = Path(out)
     if (out / "index.html").exists():
@@ -94,7 +94,7 @@ def make(
     key_path = out.with_name(f"{out.name}-key.json")
     content = {"kind": KIND_MARK, "test": number, "ask": kind, "voices": list(voices), "sounds": key}
     write_text(key_path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-    return Kit(out / "index.html", key_path, len(trials))
+    return ListeningTest(out / "index.html", key_path, len(trials))
 
 
 def _sounds(folder: Path) -> dict[str, Path]:
@@ -129,18 +129,20 @@ def _ab(
 
 # ---------------------------------------------------------------- analysis
 @dataclass(frozen=True, slots=True)
-class Opinions:
-    """What the raters said."""
+class ListeningTestResults:
+    """Mean ratings of a listening test."""
 
     ask: Kind
+    """Kind of the test."""
     raters: int
+    """Number of raters."""
     scores: Mapping[str, Interval]
-    """MOS: voice → mean opinion. AB: voice → share of its comparisons won (no preference is half)."""
+    """By voice: mean opinion score (MOS), or share of comparisons won, no preference counting half (AB)."""
     differences: Mapping[tuple[str, str], Interval]
-    """Pair → MOS: first minus second. AB: share of preferences for the first, minus one half."""
+    """By pair of voices: first minus second (MOS), or share of preferences for the first minus one half (AB)."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return JSON values."""
         return {
             "ask": self.ask,
             "raters": self.raters,
@@ -149,7 +151,7 @@ class Opinions:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the lines of a text summary."""
         out = [f"{self.raters} raters" if self.raters > 1 else "1 rater: intervals need two or more"]
         out += [f"{voice}: {one}" for voice, one in sorted(self.scores.items(), key=lambda item: -item[1].mean)]
         for (a, b), one in self.differences.items():
@@ -159,10 +161,10 @@ class Opinions:
         return out
 
 
-def analyse(key: Path | str, answers: Sequence[Path | str]) -> Opinions:
-    """Means and 95 % intervals over raters and sentences. Raises DataError naming a file that does not belong.
+def analyse(key: Path | str, answers: Sequence[Path | str]) -> ListeningTestResults:
+    """Compute means and 95 % intervals over raters and sentences. DataError names a file of another test.
 
-    A rater who answered twice counts once, the fuller file; unanswered trials are left out.
+    Of two files of a rater the one with more answers counts; unanswered trials are left out.
     """
     known = _read(Path(key))
     ask: Kind = known["ask"]
@@ -189,7 +191,7 @@ def analyse(key: Path | str, answers: Sequence[Path | str]) -> Opinions:
             table[:] = single[pair[0]] - single[pair[1]]
     else:
         single = {voice: _won(voice, tables) for voice in voices}
-    return Opinions(
+    return ListeningTestResults(
         ask,
         len(names),
         {voice: two_way(table) for voice, table in single.items()},
@@ -202,7 +204,7 @@ def _pairs(voices: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _won(voice: str, tables: Mapping[tuple[str, str], Any]) -> Any:
-    """[raters, sentences] mean share won by a voice over all it was compared with."""
+    """Compute [raters, sentences] the mean share of comparisons that a voice won."""
     mine = [table if pair[0] == voice else -table for pair, table in tables.items() if voice in pair]
     stack = np.stack(mine) + 0.5
     counts = np.isfinite(stack).sum(axis=0)
@@ -221,15 +223,15 @@ def _enter(
     where: str,
 ) -> None:
     try:
-        heard = [sounds[name] for name in answer["sounds"]]
-        column = sentences.index(heard[0]["sentence"])
+        rated = [sounds[name] for name in answer["sounds"]]
+        column = sentences.index(rated[0]["sentence"])
         if ask == "mos":
             if answer["score"] not in SCORES:
                 raise ValueError(f"a score of {answer['score']!r}")
-            single[heard[0]["voice"]][row, column] = answer["score"]
+            single[rated[0]["voice"]][row, column] = answer["score"]
             return
         value = {"first": 0.5, "second": -0.5, "none": 0.0}[answer["choice"]]
-        pair = (heard[0]["voice"], heard[1]["voice"])
+        pair = (rated[0]["voice"], rated[1]["voice"])
         if pair in tables:
             tables[pair][row, column] = value
         else:

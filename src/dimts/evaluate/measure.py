@@ -1,17 +1,17 @@
-"""A fixed list of sentences + a voice → every sentence spoken and measured: one `Measured` each.
+"""Speaks the sentences of an evaluation and measures each: `measure` returns a MeasuredSentence.
 
-    performed = perform(speaker, sentence)
-    measured = measure(sentence, performed, tools)
+    spoken = speak_sentence(speaker, text)
+    measured = measure(sentence, spoken, tools)
 
-What is measured depends on what there is: likeness needs recordings of the speaker, distortion and melody a
-recording of the very sentence, character errors a recogniser of the user's. What could not be measured is nan.
+Likeness needs recordings of the speaker, distortion and pitch correlation a recording of the same sentence, character
+errors a speech recogniser. What could not be measured is nan.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,93 +27,96 @@ from dimts.evaluate.sound import mcd_db, pitch_correlation
 from dimts.text.frontend import Phrase
 
 Transcriber = Callable[[Wave], str]
-"""Any speech recogniser of the user's: a wave to fidel."""
+"""Function from a wave to its transcript in fidel."""
 
 
 class SpokenPhrase(Protocol):
-    """One phrase, spoken: what `Speaker.perform` gives."""
+    """A phrase and its wave, as `Speaker.phrases` yields them."""
 
     @property
     def phrase(self) -> Phrase:
-        """What was said."""
+        """The phrase with its words and phones."""
 
     @property
     def wave(self) -> Wave:
-        """How."""
+        """The synthesised wave."""
 
     @property
     def pause(self) -> float:
-        """Seconds of silence after it."""
+        """Seconds of silence after the phrase."""
 
 
 class SentenceSpeaker(Protocol):
-    """Whatever speaks; `dimts.speak.Speaker` is one."""
+    """Protocol of a synthesiser; `dimts.speak.Speaker` implements it."""
 
     def phrases(self, text: str, voice: Any = None) -> Iterable[SpokenPhrase]:
-        """The phrases of a text, spoken."""
+        """Synthesise the phrases of a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSentence:
-    """One line of the list."""
+    """A sentence to speak and measure."""
 
     name: str
-    """Stands in file names."""
+    """Identifier, used in file names."""
     text: str
+    """Text in fidel."""
     reference: Wave | None = None
-    """The speaker's own recording of it."""
+    """Recording of the sentence by the speaker, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenSentence:
-    """A sentence as a voice said it."""
+    """A sentence as spoken by a voice."""
 
     wave: Wave
     words: tuple[tuple[str, ...], ...]
-    """The phones of each word, as its front end had them."""
+    """Phones of each word, by the voice's front end."""
     answered_by: tuple[str, ...]
-    """The backend of each word."""
+    """G2P backend of each word."""
     seconds: float
-    """What it took to speak; nan if it was spoken before."""
+    """Seconds of synthesis; nan if the wave was read from an earlier evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuringTools:
-    """What to measure with."""
+    """Models and settings of the measurements."""
 
     recogniser: PhoneRecogniser
     profile: Embedding | None = None
-    """The voice it should be."""
+    """Speaker embedding to compare with."""
     faults: FaultSettings = field(default_factory=FaultSettings)
     quality: bool = True
+    """Whether DNSMOS is computed."""
     transcribe: Transcriber | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSentence:
-    """Everything measured of one spoken sentence."""
+    """All measurements of one spoken sentence."""
 
     name: str
     text: str
     examined: Examined
     quality: Quality | None
     mcd_db: float
-    """To the speaker's own recording; nan without one."""
+    """Mel-cepstral distortion to the recording of the sentence in dB; nan without one."""
     pitch_correlation: float
+    """Correlation of log F0 with the recording of the sentence; nan without one."""
     transcript: str | None
     cer: Edits
     amharic_cer: Edits
-    seconds_to_speak: float
-    surprise: float = math.nan
-    """How far the recording of the sentence surprises the voice's model (foresight.py); nan where not asked."""
+    synthesis_seconds: float
+    nll: float = math.nan
+    """Relative negative log-likelihood of the sentence's recording (code_likelihood.py); nan where not computed."""
 
     @property
     def faults(self) -> tuple[Issue, ...]:
-        """What is wrong with it."""
-        return self.examined.doubts
+        """Faults of the sentence."""
+        return self.examined.issues
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; nan is null."""
+        """Return JSON values; nan becomes null."""
         found = self.examined
         numbers = {
             "per": found.errors.rate,
@@ -124,7 +127,7 @@ class MeasuredSentence:
             "quality_signal": self.quality.signal if self.quality else math.nan,
             "quality_background": self.quality.background if self.quality else math.nan,
             "mcd_db": self.mcd_db,
-            "surprise": self.surprise,
+            "nll": self.nll,
             "pitch_correlation": self.pitch_correlation,
             "seconds": found.prosody.seconds,
             "phones_per_second": found.prosody.phones_per_second,
@@ -132,32 +135,32 @@ class MeasuredSentence:
             "pause_seconds": sum(end - start for start, end in found.prosody.pauses),
             "pitch_hz": found.prosody.pitch_hz,
             "pitch_semitones": found.prosody.pitch_semitones,
-            "seconds_to_speak": self.seconds_to_speak,
+            "synthesis_seconds": self.synthesis_seconds,
         }
         out: dict[str, Any] = {"name": self.name, "text": self.text}
         out |= {key: round(value, 4) if math.isfinite(value) else None for key, value in numbers.items()}
-        out |= {"heard": " ".join(found.heard), "expected": " ".join(found.expected)}
+        out |= {"recognised": " ".join(found.recognised), "expected": " ".join(found.expected)}
         if self.transcript is not None:
             out |= {"transcript": self.transcript, "cer": self.cer.rate, "amharic_cer": self.amharic_cer.rate}
-        return out | {"faults": [_plain(doubt) for doubt in self.faults]}
+        return out | {"faults": [_plain(issue) for issue in self.faults]}
 
 
-def _plain(doubt: Issue) -> dict[str, Any]:
-    """For JSON, which knows no infinity: a word that cannot have been said at all is infinitely unlikely."""
+def _plain(issue: Issue) -> dict[str, Any]:
+    """Return JSON values without infinite ones, which impossible words have."""
     return {
-        key: value for key, value in doubt.as_dict().items() if not isinstance(value, float) or math.isfinite(value)
+        key: value for key, value in issue.as_dict().items() if not isinstance(value, float) or math.isfinite(value)
     }
 
 
-def speak_sentences(speaker: SentenceSpeaker, text: str, voice: Any = None) -> SpokenSentence:
-    """Say one sentence, pauses and all. Raises as the speaker does."""
+def speak_sentence(speaker: SentenceSpeaker, text: str, voice: Any = None) -> SpokenSentence:
+    """Speak one sentence, with its pauses. AudioError if it has no phones; other errors are the speaker's."""
     begun = time.perf_counter()
     pieces: list[Wave] = []
     words: list[tuple[str, ...]] = []
     by: list[str] = []
-    for said in speaker.phrases(text, voice):
-        pieces += [said.wave, Wave.silence(said.pause, said.wave.rate)]
-        spoken = [word for word in said.phrase.words if word.phones]
+    for phrase in speaker.phrases(text, voice):
+        pieces += [phrase.wave, Wave.silence(phrase.pause, phrase.wave.rate)]
+        spoken = [word for word in phrase.phrase.words if word.phones]
         words += [word.phones for word in spoken]
         by += [word.by for word in spoken]
     if not words:
@@ -165,37 +168,32 @@ def speak_sentences(speaker: SentenceSpeaker, text: str, voice: Any = None) -> S
     return SpokenSentence(join(pieces), tuple(words), tuple(by), time.perf_counter() - begun)
 
 
-def sentence_speaker(
+def phrase_speaker(
     speaker: SentenceSpeaker, voice: Any = None
 ) -> Callable[[str], list[tuple[Wave, list[tuple[str, ...]]]]]:
-    """A speaker as `pairs.try_pairs` wants it: each phrase as its wave and the phones of its words."""
+    """Adapt a speaker to `minimal_pairs.evaluate_pairs`: a text to the wave and the phones of each phrase."""
     return lambda text: [
-        (said.wave, [word.phones for word in said.phrase.words if word.phones]) for said in speaker.phrases(text, voice)
+        (one.wave, [word.phones for word in one.phrase.words if word.phones]) for one in speaker.phrases(text, voice)
     ]
 
 
-def measure(sentence: EvaluationSentence, performed: SpokenSentence, tools: MeasuringTools) -> MeasuredSentence:
-    """All figures of one spoken sentence."""
-    wave = performed.wave
-    examined = examine(wave, performed.words, tools.recogniser, tools.profile, tools.faults)
-    heard = bool(examined.heard)
-    reference = sentence.reference if heard else None
+def measure(sentence: EvaluationSentence, spoken: SpokenSentence, tools: MeasuringTools) -> MeasuredSentence:
+    """Measure one spoken sentence."""
+    wave = spoken.wave
+    examined = examine(wave, spoken.words, tools.recogniser, tools.profile, tools.faults)
+    speech = bool(examined.recognised)
+    reference = sentence.reference if speech else None
     transcript = tools.transcribe(wave) if tools.transcribe else None
     nothing = Edits()
     return MeasuredSentence(
         sentence.name,
         sentence.text,
         examined,
-        quality(wave) if tools.quality and heard else None,
+        quality(wave) if tools.quality and speech else None,
         mcd_db(wave, reference) if reference is not None else math.nan,
         pitch_correlation(wave, reference) if reference is not None else math.nan,
         transcript,
         cer(transcript, sentence.text) if transcript is not None else nothing,
         amharic_cer(transcript, sentence.text) if transcript is not None else nothing,
-        performed.seconds,
+        spoken.seconds,
     )
-
-
-def faulty(measured: Sequence[MeasuredSentence]) -> float:
-    """Share of sentences with any fault; nan for none."""
-    return sum(bool(one.faults) for one in measured) / len(measured) if measured else math.nan

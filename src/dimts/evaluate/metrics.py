@@ -1,7 +1,7 @@
-"""Two sequences → how far apart: error rates of characters and phones, each with its parts. No sound here.
+"""Error rates of characters and phones by Levenshtein alignment, with their parts.
 
-Amharic-aware: writing has several letters for one sound and does not write length. A recogniser that
-writes ሀይል for ኃይል has heard rightly, so two rates stand side by side: raw, and with homophones folded.
+Amharic script has several letters for one sound and does not write length. A recogniser that writes ሀይል for ኃይል is
+right, so there are two character error rates: raw, and Amharic-aware, with homophones folded.
 """
 
 from __future__ import annotations
@@ -16,106 +16,111 @@ from dimts.text.phones import CONSONANTS, ROUND, is_vowel, short
 
 T = TypeVar("T")
 
-Kind = Literal["same", "wrong", "extra", "missing"]
+Kind = Literal["equal", "substitute", "insert", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """Counts of an alignment; they add up over sentences."""
+    """Counts of an alignment, which can be added over sentences."""
 
-    same: int = 0
-    wrong: int = 0
-    extra: int = 0
-    """Heard, though not expected."""
-    missing: int = 0
+    hits: int = 0
+    """Elements that are equal."""
+    substitutions: int = 0
+    """Elements of the reference that are replaced by another."""
+    insertions: int = 0
+    """Elements of the hypothesis that are not in the reference."""
+    deletions: int = 0
+    """Elements of the reference that are not in the hypothesis."""
 
     @property
-    def expected(self) -> int:
-        """Length of what was expected."""
-        return self.same + self.wrong + self.missing
+    def reference_length(self) -> int:
+        """Length of the reference."""
+        return self.hits + self.substitutions + self.deletions
 
     @property
     def count(self) -> int:
         """The Levenshtein distance."""
-        return self.wrong + self.extra + self.missing
+        return self.substitutions + self.insertions + self.deletions
 
     @property
     def rate(self) -> float:
-        """Edits for each one expected; may be above 1. Nothing expected: 0 if nothing came, else 1."""
-        return self.count / self.expected if self.expected else float(self.extra > 0)
+        """Edits over the length of the reference; may be above 1. Empty reference: 0 without insertions, else 1."""
+        return self.count / self.reference_length if self.reference_length else float(self.insertions > 0)
 
     def __add__(self, other: Edits) -> Edits:
         return Edits(
-            self.same + other.same,
-            self.wrong + other.wrong,
-            self.extra + other.extra,
-            self.missing + other.missing,
+            self.hits + other.hits,
+            self.substitutions + other.substitutions,
+            self.insertions + other.insertions,
+            self.deletions + other.deletions,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class EditStep:
-    """One place of an alignment: positions in what was heard and what was expected; None where there is none."""
+    """One step of an alignment: indices into hypothesis and reference; None where there is no element."""
 
     kind: Kind
-    heard: int | None
-    expected: int | None
+    hypothesis: int | None
+    reference: int | None
 
 
-def align(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None = None) -> list[EditStep]:
-    """The cheapest way from `expected` to `heard` (Levenshtein 1966). `cost` of taking one for another is at most 2."""
-    table = _table(heard, expected, cost)
+def align(
+    hypothesis: Sequence[T], reference: Sequence[T], cost: Callable[[T, T], float] | None = None
+) -> list[EditStep]:
+    """Align by least cost (Levenshtein 1966). `cost` of a substitution is at most 2; without it, 1."""
+    table = _table(hypothesis, reference, cost)
     steps: list[EditStep] = []
-    row, column = len(expected), len(heard)
+    row, column = len(reference), len(hypothesis)
     while row or column:
         value = table[row][column]
         if row and column:
-            one, two = heard[column - 1], expected[row - 1]
+            one, two = hypothesis[column - 1], reference[row - 1]
             change = 0.0 if one == two else (cost(one, two) if cost else 1.0)
             if value == table[row - 1][column - 1] + change:
                 row, column = row - 1, column - 1
-                steps.append(EditStep("same" if one == two else "wrong", column, row))
+                steps.append(EditStep("equal" if one == two else "substitute", column, row))
                 continue
         if row and value == table[row - 1][column] + 1:
             row -= 1
-            steps.append(EditStep("missing", None, row))
+            steps.append(EditStep("delete", None, row))
         else:
             column -= 1
-            steps.append(EditStep("extra", column, None))
+            steps.append(EditStep("insert", column, None))
     return steps[::-1]
 
 
-def _table(heard: Sequence[T], expected: Sequence[T], cost: Callable[[T, T], float] | None) -> list[list[float]]:
-    """[E + 1, H + 1] the cheapest way from each beginning of `expected` to each of `heard`."""
-    rows, columns = len(expected) + 1, len(heard) + 1
+def _table(hypothesis: Sequence[T], reference: Sequence[T], cost: Callable[[T, T], float] | None) -> list[list[float]]:
+    """Compute [R + 1, H + 1] the least cost between each prefix of `reference` and each of `hypothesis`."""
+    rows, columns = len(reference) + 1, len(hypothesis) + 1
     table = [[0.0] * columns for _ in range(rows)]
     for row in range(rows):
         table[row][0] = float(row)
     table[0] = [float(column) for column in range(columns)]
     for row in range(1, rows):
-        above, here, wanted = table[row - 1], table[row], expected[row - 1]
+        above, here, expected = table[row - 1], table[row], reference[row - 1]
         for column in range(1, columns):
-            other = heard[column - 1]
-            change = 0.0 if other == wanted else (cost(other, wanted) if cost else 1.0)
+            other = hypothesis[column - 1]
+            change = 0.0 if other == expected else (cost(other, expected) if cost else 1.0)
             here[column] = min(above[column - 1] + change, above[column] + 1, here[column - 1] + 1)
     return table
 
 
-def edits(heard: Sequence[T], expected: Sequence[T]) -> Edits:
-    """The alignment in counts."""
-    kinds = [step.kind for step in align(heard, expected)]
-    return Edits(kinds.count("same"), kinds.count("wrong"), kinds.count("extra"), kinds.count("missing"))
+def edits(hypothesis: Sequence[T], reference: Sequence[T]) -> Edits:
+    """Count the steps of the alignment."""
+    kinds = [step.kind for step in align(hypothesis, reference)]
+    return Edits(kinds.count("equal"), kinds.count("substitute"), kinds.count("insert"), kinds.count("delete"))
 
 
-def per(heard: Sequence[str], expected: Sequence[str], *, length: bool = True) -> Edits:
-    """Phone errors; without `length`, mː for m is none."""
+def per(hypothesis: Sequence[str], reference: Sequence[str], *, length: bool = True) -> Edits:
+    """Count phone errors; without `length`, mː for m is no error."""
     if not length:
-        heard, expected = [short(phone) for phone in heard], [short(phone) for phone in expected]
-    return edits(heard, expected)
+        hypothesis, reference = [short(phone) for phone in hypothesis], [short(phone) for phone in reference]
+    return edits(hypothesis, reference)
 
 
 def phone_class(phone: str) -> str:
-    """What kind of sound a phone is: vowel, or its manner with voice or ejection; what survives a strange voice.
+    """Return the class of a phone: vowel, ejective, or manner with voicing.
 
     >>> phone_class("tʼː"), phone_class("d"), phone_class("ɨ")
     ('ejective', 'voiced stop', 'vowel')
@@ -130,23 +135,23 @@ def phone_class(phone: str) -> str:
     return known.manner if sonorous else f"{'voiced' if known.voiced else 'voiceless'} {known.manner}"
 
 
-def cer(heard: str, expected: str) -> Edits:
-    """Character errors as every project counts them: NFC, runs of spaces as one, marks counted."""
-    return edits(_plain(heard), _plain(expected))
+def cer(hypothesis: str, reference: str) -> Edits:
+    """Count raw character errors: NFC, runs of spaces as one, gemination marks and punctuation included."""
+    return edits(_plain(hypothesis), _plain(reference))
 
 
-def amharic_cer(heard: str, expected: str) -> Edits:
-    """Character errors that can be heard: homophones folded, length marks and punctuation left out."""
-    return edits(heard_letters(heard), heard_letters(expected))
+def amharic_cer(hypothesis: str, reference: str) -> Edits:
+    """Count character errors with homophones folded, without length marks, punctuation and spaces."""
+    return edits(audible_letters(hypothesis), audible_letters(reference))
 
 
-def wer(heard: str, expected: str) -> Edits:
-    """Word errors, Amharic-aware."""
-    return edits(_audible(heard).split(), _audible(expected).split())
+def wer(hypothesis: str, reference: str) -> Edits:
+    """Count word errors with homophones folded, without length marks and punctuation."""
+    return edits(_audible(hypothesis).split(), _audible(reference).split())
 
 
-def heard_letters(text: str) -> str:
-    """What of a text can be heard: ሠ as ሰ, ኃ as ሀ, no gemination marks, no punctuation, no spaces."""
+def audible_letters(text: str) -> str:
+    """Normalise to letters that differ in sound: ሠ to ሰ, ኃ to ሀ, no gemination marks, punctuation or spaces."""
     return "".join(_audible(text).split())
 
 

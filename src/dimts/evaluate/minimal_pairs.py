@@ -1,9 +1,9 @@
-"""Words that differ in one sound only, spoken both ways: does the voice tell them apart, and is the right one heard?
+"""Tests a voice with minimal pairs: are two words that differ in one sound distinguished, and is each recognised?
 
-Length of consonants and ejectives tell Amharic words apart, and length is not written: a voice that loses it says
-another word. Every pair is said in one frame, its phones given between strokes (/ɡənːa/), and the recogniser
-compares how likely the two readings are.
-Pairs after Leslau, Reference Grammar of Amharic (1995), and the FSI Amharic Basic Course (1964).
+Consonant length and ejection distinguish Amharic words, and length is not written: a voice that loses it speaks another
+word. Each word is spoken in one carrier sentence, its phones given between strokes (/ɡənːa/), and the recogniser compares the
+likelihoods of the two readings. Pairs after Leslau, Reference Grammar of Amharic (1995), and the FSI Amharic Basic
+Course (1964).
 """
 
 from __future__ import annotations
@@ -22,25 +22,28 @@ Contrast = Literal["length", "ejection"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two words, one difference."""
+class MinimalPair:
+    """Two words that differ in one sound."""
 
     contrast: Contrast
     one: str
-    """IPA, as it stands between the strokes."""
+    """Phones of the first word in IPA, as between the strokes."""
     other: str
+    """Phones of the second word in IPA."""
     written: tuple[str, str]
-    meant: tuple[str, str]
+    """Both words in fidel."""
+    meanings: tuple[str, str]
+    """English glosses of both words."""
 
 
-def _pairs() -> tuple[Pair, ...]:
+def _pairs() -> tuple[MinimalPair, ...]:
     rows = """
         length|ʔalə|ʔalːə|አለ|አለ፟|he said|there is
         length|ɡəna|ɡənːa|ገና|ገና፟|still, yet|Christmas
         length|wana|wanːa|ዋና|ዋና፟|swimming|main
         length|səfi|səfːi|ሰፊ|ሰፊ፟|tailor|wide
         length|səba|səbːa|ሰባ|ሰባ፟|seventy|he grew fat
-        length|ləɡa|ləɡːa|ለጋ|ለጋ፟|fresh|he hit a ball
+        length|ləɡa|ləɡːa|ለጋ|ለጋ፟|new_per_step|he hit a ball
         length|ʃɨfta|ʃɨfːɨta|ሽፍታ|ሽፍ፟ታ|bandit|rash
         length|jɨmətal|jɨmːətːal|ይመታል|ይመ፟ታ፟ል|he hits|he is hit
         length|jɨbəlal|jɨbːəlːal|ይበላል|ይበ፟ላ፟ል|he eats|it is eaten
@@ -58,60 +61,60 @@ def _pairs() -> tuple[Pair, ...]:
     """
     found = []
     for row in filter(None, map(str.strip, rows.splitlines())):
-        contrast, one, other, first, second, meant, meant_too = row.split("|")
+        contrast, one, other, first, second, gloss, other_gloss = row.split("|")
         kind: Contrast = "length" if contrast == "length" else "ejection"
-        found.append(Pair(kind, one, other, (first, second), (meant, meant_too)))
+        found.append(MinimalPair(kind, one, other, (first, second), (gloss, other_gloss)))
     return tuple(found)
 
 
 PAIRS = _pairs()
 FRAME = "አሁን {} በል።"
-"""What every word is said in: "now say …"."""
+"""Carrier sentence, "now say …"."""
 
-Perform = Callable[[str], Iterable[tuple[Wave, Sequence[Sequence[str]]]]]
-"""Text → for each phrase its wave and the phones of its words; made of a Speaker by `report.performer`."""
+SpeakPhrases = Callable[[str], Iterable[tuple[Wave, Sequence[Sequence[str]]]]]
+"""Function from a text to the wave and the phones of the words of each phrase; see `measure.phrase_speaker`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One pair as one voice says it."""
+class PairResult:
+    """Result of one minimal pair for one voice."""
 
-    pair: Pair
+    pair: MinimalPair
     margins: tuple[float, float]
-    """For each of the two: the natural log by which the recogniser finds it likelier than the other; > 0 is right."""
+    """Log-likelihood ratio of each word, when spoken, to the other; above 0 it is recognised correctly."""
 
     @property
-    def right(self) -> tuple[bool, bool]:
-        """Whether each of the two was recognised."""
+    def correct(self) -> tuple[bool, bool]:
+        """Whether each word is recognised correctly."""
         return self.margins[0] > 0, self.margins[1] > 0
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the two sound different at all: the evidence moves the right way from the one to the other."""
+    def distinguished(self) -> bool:
+        """Whether the two words differ in the right direction: the sum of the ratios is above 0."""
         return self.margins[0] + self.margins[1] > 0
 
 
-def try_pairs(
-    perform: Perform, recogniser: PhoneRecogniser, pairs: Sequence[Pair] = PAIRS, frame: str = FRAME
-) -> list[Tried]:
-    """Say every pair both ways and listen. DataError for a frame without a place for the word."""
+def evaluate_pairs(
+    speak: SpeakPhrases, recogniser: PhoneRecogniser, pairs: Sequence[MinimalPair] = PAIRS, frame: str = FRAME
+) -> list[PairResult]:
+    """Speak both words of every pair and score them. DataError for a carrier sentence without one {} for the word."""
     if frame.count("{}") != 1:
         raise DataError("evaluate.frame_without_slot", frame=frame)
-    return [Tried(pair, _margins(perform, recogniser, pair, frame)) for pair in pairs]
+    return [PairResult(pair, _margins(speak, recogniser, pair, frame)) for pair in pairs]
 
 
-def _margins(perform: Perform, recogniser: PhoneRecogniser, pair: Pair, frame: str) -> tuple[float, float]:
+def _margins(speak: SpeakPhrases, recogniser: PhoneRecogniser, pair: MinimalPair, frame: str) -> tuple[float, float]:
     readings = (from_ipa(pair.one), from_ipa(pair.other))
     found = []
     for mine, others in (readings, readings[::-1]):
         written = "".join(mine)
-        for wave, words in perform(frame.format(f"/{written}/")):
+        for wave, words in speak(frame.format(f"/{written}/")):
             if tuple(mine) not in [tuple(word) for word in words]:
                 continue
-            heard = recogniser.hear(wave)
-            right = _flat(words)
-            wrong = _flat([others if tuple(word) == mine else word for word in words])
-            found.append(heard.cost(wrong) - heard.cost(right))
+            posteriors = recogniser.recognise(wave)
+            spoken = _flat(words)
+            exchanged = _flat([others if tuple(word) == mine else word for word in words])
+            found.append(posteriors.nll(exchanged) - posteriors.nll(spoken))
             break
         else:
             raise DataError("evaluate.inline_phones_refused", written=written)
@@ -119,4 +122,4 @@ def _margins(perform: Perform, recogniser: PhoneRecogniser, pair: Pair, frame: s
 
 
 def _flat(words: Sequence[Sequence[str]]) -> list[str]:
-    return [sign for word in word_labels(words) for sign in word]
+    return [label for word in word_labels(words) for label in word]

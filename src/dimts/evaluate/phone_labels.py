@@ -1,4 +1,4 @@
-"""Labels of the phone recogniser and the frames it sees: phones → labels, wave → log-mel frames, CTC paths.
+"""Labels and features of the phone recogniser: phones to labels, waves to log-mel frames, Viterbi paths.
 
 A label is a phone of text/phones.py with ʷ written as a following w, as they sound the same. ʔ at the start of a word
 is not expected, as Amharic does not distinguish it from a vowel onset there.
@@ -18,22 +18,22 @@ from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
 from dimts.text.phones import CONSONANTS, LONG, ROUND, VOWELS, WORD_MARK, is_vowel
 
-LABELS = ("", *VOWELS, *(sign for phone in CONSONANTS for sign in (phone, phone + LONG)))
-"""What it can write; "" is CTC's blank."""
+LABELS = ("", *VOWELS, *(label for phone in CONSONANTS for label in (phone, phone + LONG)))
+"""All labels of the recogniser; "" is the CTC blank."""
 MEL = Mel(rate=16_000, transform=400, window=400, hop=160, bands=80, low_hz=0.0, high_hz=8000.0)
-"""Whisper's, whose first layers listen here."""
+"""Mel spectrogram of Whisper, whose first layers are the front end."""
 FRAME_SECONDS = 0.020
-"""One answer."""
+"""Duration of one output frame of the network."""
 _RANGE, _TOP, _SHIFT, _SCALE = 8.0, 1.5, 4.0, 4.0
-"""Decades from the floor to the loudest, where the loudest is laid, and Whisper's (x + 4) / 4."""
+"""Dynamic range in decades, level of the maximum, and Whisper's (x + 4) / 4."""
 _SHORTEST_SECONDS = 0.05
 IMPOSSIBLE = -1e30
-"""Logarithm of a probability of nothing, finite so that sums of it stay numbers."""
-_NUMBERS = {sign: number for number, sign in enumerate(LABELS)}
+"""Logarithm of probability zero; finite, so that sums stay numbers."""
+_NUMBERS = {label: number for number, label in enumerate(LABELS)}
 
 
 def phone_labels(phones: Iterable[str]) -> tuple[str, ...]:
-    """Phones as the recogniser writes them: Cʷ as C w, words run together.
+    """Convert phones to the recogniser's labels: Cʷ to C w, word marks removed.
 
     >>> phone_labels(["kʼʷː", "a", "#", "l"])
     ('kʼː', 'w', 'a', 'l')
@@ -51,47 +51,48 @@ def phone_labels(phones: Iterable[str]) -> tuple[str, ...]:
 
 
 def word_labels(words: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The same for each word, ʔ before a vowel at its start left out."""
+    """Convert each word to labels, without a ʔ before a vowel at its start."""
     return [
         phone_labels(word[1:] if len(word) > 1 and word[0] == "ʔ" and is_vowel(word[1]) else word) for word in words
     ]
 
 
 def features(wave: Wave) -> Matrix:
-    """What the network sees: [F, 80] log-mel at 100 frames a second, the loudest place always at the same value.
+    """Compute [F, 80] log-mel features at 100 frames a second, their maximum normalised to a fixed value.
 
-    Loudness and offset are thereby gone. AudioError for a wave under 50 ms.
+    They do not depend on level or offset. AudioError for a wave under 50 ms.
     """
     if wave.seconds < _SHORTEST_SECONDS:
         raise AudioError("evaluate.wave_too_short", seconds=wave.seconds)
     power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL)
     level = np.log10(np.maximum(power, 1e-20))
     level = np.maximum(level - level.max(), -_RANGE)
-    seen: Matrix = ((level + _TOP + _SHIFT) / _SCALE).astype(np.float32)
-    return seen
+    normalised: Matrix = ((level + _TOP + _SHIFT) / _SCALE).astype(np.float32)
+    return normalised
 
 
 @dataclass(frozen=True, slots=True)
 class AlignedPhone:
-    """One sign in time."""
+    """A label with its times."""
 
-    sign: str
+    label: str
     start: float
+    """Seconds from the start of the wave."""
     end: float
-    """Seconds."""
-    chance: float
-    """Mean chance of the sign over its frames, by the recogniser."""
+    """Seconds from the start of the wave."""
+    probability: float
+    """Mean posterior probability of the label over its frames, 0 to 1."""
 
 
 def viterbi_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """[N] the state of each frame along the likeliest way (Viterbi 1967).
+    """Find the most likely state sequence [N] (Viterbi 1967).
 
-    `steps` [N, S] ln of the chance of each state in each frame. A way begins in the first state or the second, ends in
-    the last or the last but one, and stays, goes on by one, or, where `skip` [S], comes from two before. AudioError if
-    there are too few frames for it.
+    `steps` [N, S] are log probabilities of each state in each frame. A path begins in the first or the second state,
+    ends in the last or the last but one, and stays, advances by one, or, into states with `skip` [S], by two.
+    AudioError if there are too few frames for it.
     """
     count = steps.shape[1]
-    state = np.full(count + 2, IMPOSSIBLE)  # two more in front, from which nothing comes
+    state = np.full(count + 2, IMPOSSIBLE)  # padded by two unreachable states in front
     state[2:4] = steps[0, :2]
     back = np.zeros(steps.shape, np.int8)
     for at in range(1, len(steps)):
@@ -111,13 +112,13 @@ def viterbi_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) ->
 
 
 def greedy_decode(best: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """The likeliest sign of each frame, [N] numbers → signs, repetitions and blanks taken out."""
+    """Merge repetitions and remove blanks of the most probable label of each frame ([N] indices)."""
     turns = np.flatnonzero(np.diff(best, prepend=-1))
     return tuple(LABELS[best[at]] for at in turns if best[at])
 
 
-def label_index(sign: str) -> int:
-    """Its place in SIGNS. AudioError for a sign the recogniser does not have."""
-    if sign not in _NUMBERS or not sign:
-        raise AudioError("evaluate.unknown_label", sign=sign, signs=" ".join(LABELS[1:]))
-    return _NUMBERS[sign]
+def label_index(label: str) -> int:
+    """Return the index of a label in LABELS. AudioError for one that is not in it."""
+    if label not in _NUMBERS or not label:
+        raise AudioError("evaluate.unknown_label", label=label, labels=" ".join(LABELS[1:]))
+    return _NUMBERS[label]

@@ -1,9 +1,9 @@
-"""The recogniser's network: log-mel → log chances of phones. A borrowed frontend, conformer blocks, one linear layer.
+"""The network of the phone recogniser: Whisper's first layers, conformer blocks and a linear layer with log-softmax.
 
-The frontend is the beginning of a network that has heard 680 000 hours of people: two convolutions and the first
-transformer layers of OpenAI's Whisper (Radford et al. 2022, arXiv 2212.04356; MIT). What follows is ours: conformer
-blocks after Gulati et al. 2020 (arXiv 2005.08100), small, with layer norm for batch norm, so that one wave alone is
-heard as it is in a batch. Whisper's words are left behind: there is no language model, it writes what it hears.
+The front end is the two convolutions and the first transformer layers of OpenAI's Whisper (Radford et al. 2022, arXiv
+2212.04356; MIT), trained on 680 000 hours of speech. The conformer blocks follow Gulati et al. 2020 (arXiv
+2005.08100), with layer norm in place of batch norm, so that results do not depend on the other waves of a batch.
+Whisper's decoder is not used: there is no language model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """Sizes."""
+    """Sizes of the network."""
 
     bands: int = 80
     frontend_width: int = 384
@@ -29,17 +29,17 @@ class NetworkSpec:
     blocks: int = 2
     heads: int = 4
     kernel: int = 15
-    """Frames (of 20 ms) that one block's convolution sees."""
+    """Kernel size of a block's convolution, in frames of 20 ms."""
     expansion: int = 2
     dropout: float = 0.1
 
 
 STRIDE = 2
-"""Frames of log-mel to one answer."""
+"""Frames of log-mel for each output frame."""
 
 
 class Network(nn.Module):
-    """[B, F, bands] log-mel → [B, ceil(F / 2), phones] log chances, blank first."""
+    """Maps log-mel [B, F, bands] to log probabilities [B, ceil(F / 2), labels], blank first."""
 
     def __init__(self, spec: NetworkSpec, outputs: int) -> None:
         super().__init__()
@@ -51,26 +51,26 @@ class Network(nn.Module):
         self.out = nn.Linear(spec.width, outputs)
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Tensor:
-        """`lengths` [B]: frames of each that are sound; the rest is padding and is not looked at."""
-        return self.judge(*self.frontend(mels, lengths))
+        """Compute log probabilities; `lengths` [B] are valid frames, the rest is padding and has no effect."""
+        return self.classify(*self.frontend(mels, lengths))
 
-    def judge(self, states: Tensor, real: Tensor) -> Tensor:
-        """What the frontend gave, [B, N, front-end width] and [B, N] → [B, N, phones] log chances."""
+    def classify(self, states: Tensor, real: Tensor) -> Tensor:
+        """Map front-end states [B, N, front-end width] and their mask [B, N] to log probabilities [B, N, labels]."""
         x = self.join(self.norm(states))
         for block in self.blocks:
             x = block(x, real)
         logits: Tensor = self.out(x)
         return logits.log_softmax(-1)
 
-    def own(self) -> Iterator[nn.Parameter]:
-        """What is not the ear's: all that learns."""
+    def trainable_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield all parameters but those of the frozen front end."""
         for name, parameter in self.named_parameters():
             if not name.startswith("frontend."):
                 yield parameter
 
 
 class WhisperFrontEnd(nn.Module):
-    """[B, F, bands] → states [B, ceil(F / 2), front-end width], and which of them are sound [B, ceil(F / 2)]."""
+    """Maps log-mel [B, F, bands] to states [B, ceil(F / 2), front-end width] and their mask [B, ceil(F / 2)]."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -78,11 +78,11 @@ class WhisperFrontEnd(nn.Module):
         self.first = nn.Conv1d(spec.bands, spec.frontend_width, 3, padding=1)
         self.second = nn.Conv1d(spec.frontend_width, spec.frontend_width, 3, stride=STRIDE, padding=1)
         self.layers = nn.ModuleList(
-            Layer(spec.frontend_width, spec.frontend_heads) for _ in range(spec.frontend_layers)
+            EncoderLayer(spec.frontend_width, spec.frontend_heads) for _ in range(spec.frontend_layers)
         )
 
     def forward(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """`lengths` [B]: frames of each that are sound."""
+        """Compute states and mask; `lengths` [B] are valid frames."""
         real = torch.arange(mels.shape[1], device=mels.device)[None] < lengths[:, None]  # [B, F]
         x = F.gelu(self.first((mels * real[..., None]).transpose(1, 2)))  # [B, width, F]
         x = F.gelu(self.second(x * real[:, None])).transpose(1, 2)  # [B, ceil(F/2), width]
@@ -93,8 +93,8 @@ class WhisperFrontEnd(nn.Module):
         return x, real
 
 
-class Layer(nn.Module):
-    """Attention, then a feed-forward, each beside a straight way (pre-norm)."""
+class EncoderLayer(nn.Module):
+    """A pre-norm transformer layer: self-attention and feed-forward, each with a residual connection."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -111,29 +111,29 @@ class Layer(nn.Module):
         )
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """[B, N, width] → the same."""
+        """Apply the layer to [B, N, width] with mask [B, N]."""
         x = x + self.join(attention(self.attend(self.attend_norm(x)), self.heads, real))
         out: Tensor = x + self.narrow(F.gelu(self.widen(self.feed_norm(x))))
         return out
 
 
 def sinusoids(count: int, width: int) -> Tensor:
-    """Sines and cosines that tell where a frame stands, [count, width] (Vaswani et al. 2017, as Whisper has them)."""
+    """Compute sinusoidal positional embeddings [count, width] (Vaswani et al. 2017; Whisper's layout)."""
     speeds = torch.exp(-math.log(10_000.0) / (width // 2 - 1) * torch.arange(width // 2))
     angles = torch.arange(count)[:, None] * speeds[None]
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
 def attention(mixed: Tensor, heads: int, real: Tensor) -> Tensor:
-    """Queries, keys and values in one, [B, N, 3 · width] → [B, N, width]; places that are no sound are not seen."""
+    """Attend with queries, keys and values in one, [B, N, 3 · width], masked by `real` [B, N]; gives [B, N, width]."""
     many, count, width = mixed.shape
-    asked, keys, values = mixed.view(many, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    seen = F.scaled_dot_product_attention(asked, keys, values, attn_mask=real[:, None, None])
-    return seen.transpose(1, 2).reshape(many, count, width // 3)
+    queries, keys, values = mixed.view(many, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=real[:, None, None])
+    return attended.transpose(1, 2).reshape(many, count, width // 3)
 
 
 class ConformerBlock(nn.Module):
-    """Half a feed-forward, attention, convolution, the other half."""
+    """A conformer block: half-step feed-forward, self-attention, convolution, half-step feed-forward."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class ConformerBlock(nn.Module):
         self.drop = nn.Dropout(spec.dropout)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """[B, N, width] and which of its places are sound [B, N] → [B, N, width]."""
+        """Apply the block to [B, N, width] with mask [B, N]."""
         x = x + 0.5 * self.before(x)
         x = x + self.drop(self.join(attention(self.attend(self.attend_norm(x)), self.heads, real)))
         x = x + self.drop(self._convolution(self.convolve_norm(x), real))

@@ -1,12 +1,10 @@
-"""Wave → the phones that are heard in it, each with its time and chance: our own small recogniser.
+"""A CTC phone recogniser: log posteriors of phone labels for each frame of a wave, and their likelihoods and times.
 
-    heard = Recogniser.load().hear(wave)
-    heard.phones, heard.cost(phones), heard.align(phones)
+    posteriors = PhoneRecogniser.load().recognise(wave)
+    posteriors.phones, posteriors.nll(phones), posteriors.align(phones)
 
-It knows no words, so it does not put right what a voice says wrong. Its signs are the phones of
-text/phones.py with ʷ written as a following w, as they sound the same; ʔ at the start of a word is not
-expected, as Amharic does not tell it from nothing there. The shipped weights and what they were taught
-on are described in weights/phone_recogniser.md.
+It has no language model, so it does not correct mispronunciations. Its labels are those of phone_labels.py. The
+shipped weights and their training data are described in weights/phone_recogniser.md.
 """
 
 from __future__ import annotations
@@ -50,123 +48,126 @@ _KIND = "dimts phone recogniser"
 
 @dataclass(frozen=True, eq=False)
 class Posteriors:
-    """What was heard in one wave."""
+    """Log posteriors of the phone labels in each frame of one wave."""
 
-    chances: Matrix
-    """[N, signs] natural logarithms of chances, blank first; a frame is 20 ms."""
+    log_probs: Matrix
+    """[N, labels] natural logarithms of posterior probabilities, blank first; a frame is 20 ms."""
 
     @cached_property
-    def placed(self) -> tuple[AlignedPhone, ...]:
-        """The likeliest sign of each frame, repetitions and blanks taken out."""
-        best = self.chances.argmax(axis=1)
+    def decoded(self) -> tuple[AlignedPhone, ...]:
+        """Labels of the greedy CTC decoding (repetitions merged, blanks removed), each with its time."""
+        best = self.log_probs.argmax(axis=1)
         out: list[AlignedPhone] = []
         first = 0
         for at in range(1, len(best) + 1):
             if at == len(best) or best[at] != best[first]:
                 number = int(best[first])
                 if number:
-                    chance = float(np.exp(self.chances[first:at, number]).mean())
-                    out.append(AlignedPhone(LABELS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, chance))
+                    probability = float(np.exp(self.log_probs[first:at, number]).mean())
+                    out.append(AlignedPhone(LABELS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, probability))
                 first = at
         return tuple(out)
 
     @property
     def phones(self) -> tuple[str, ...]:
-        """What was said, as signs."""
-        return tuple(one.sign for one in self.placed)
+        """Labels of the greedy CTC decoding."""
+        return tuple(one.label for one in self.decoded)
 
-    def cost(self, phones: Sequence[str]) -> float:
-        """−ln of the chance that `phones` were said, over all their timings (CTC; Graves et al. 2006); inf: never."""
-        return float(self.costs_of_beginnings(phones)[-1])
+    def nll(self, phones: Sequence[str]) -> float:
+        """Negative log-likelihood of `phones`, summed over alignments (CTC; Graves et al. 2006); inf if impossible."""
+        return float(self.prefix_nlls(phones)[-1])
 
-    def costs_of_beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
-        """[S + 1] the cost of nothing, of the first phone alone, of the first two … of all; each as `cost` gives it."""
-        return _costs(self.beginnings(phones)[-1])
+    def prefix_nlls(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[S + 1] negative log-likelihoods of the first 0, 1, … S phones, each as `nll` gives it."""
+        return _nlls(self.prefix_log_probs(phones)[-1])
 
-    def beginnings(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
-        """[N + 1, S + 1] ln of the chance that after n frames the first s phones, and no more, have been said."""
+    def prefix_log_probs(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[N + 1, S + 1] forward log probabilities: the first n frames emit exactly the first s phones."""
         path = _with_blanks(phones)
-        steps = self.chances[:, path].astype(np.float64)  # [N, 2 S + 1]
-        skip = _may_skip(path)
-        said = np.full((len(steps) + 1, len(phones) + 1), IMPOSSIBLE)
-        said[0, 0] = 0.0
-        state = np.full(len(path) + 2, IMPOSSIBLE)  # two more in front, from which nothing comes
+        steps = self.log_probs[:, path].astype(np.float64)  # [N, 2 S + 1]
+        skip = _skippable(path)
+        forward = np.full((len(steps) + 1, len(phones) + 1), IMPOSSIBLE)
+        forward[0, 0] = 0.0
+        state = np.full(len(path) + 2, IMPOSSIBLE)  # padded by two unreachable states in front
         for now, step in enumerate(steps):
             if now:
                 two = np.where(skip, state[:-2], IMPOSSIBLE)
                 state[2:] = np.logaddexp(np.logaddexp(state[2:], state[1:-1]), two) + step
             else:
                 state[2:4] = step[:2]
-            said[now + 1] = np.logaddexp(state[2::2], state[1::2])  # after the blank, or without it
-        return said
+            forward[now + 1] = np.logaddexp(state[2::2], state[1::2])  # after the blank, or without it
+        return forward
 
     def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
-        """[N] the likeliest timing: 2 k + 1 in a frame of phone k, 2 k in a blank before. AudioError if too short."""
+        """[N] the Viterbi path: 2 k + 1 in frames of phone k, 2 k in the blank before it. AudioError if too short."""
         path = _with_blanks(phones)
-        return viterbi_path(self.chances[:, path].astype(np.float64), _may_skip(path))
+        return viterbi_path(self.log_probs[:, path].astype(np.float64), _skippable(path))
 
     def align(self, phones: Sequence[str]) -> tuple[AlignedPhone, ...]:
-        """Where each of `phones` was said, by the likeliest timing. AudioError if the wave is too short for them."""
-        taken = self.path(phones)
-        placed = []
-        for number, sign in enumerate(phones):
-            rows = np.flatnonzero(taken == 2 * number + 1)
-            chance = float(np.exp(self.chances[rows, label_index(sign)]).mean())
-            placed.append(AlignedPhone(sign, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, chance))
-        return tuple(placed)
+        """Align `phones` by the Viterbi path. AudioError if the wave is too short for them."""
+        path = self.path(phones)
+        aligned = []
+        for number, label in enumerate(phones):
+            rows = np.flatnonzero(path == 2 * number + 1)
+            probability = float(np.exp(self.log_probs[rows, label_index(label)]).mean())
+            aligned.append(AlignedPhone(label, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, probability))
+        return tuple(aligned)
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """What was said where the text asks for something else, or for nothing."""
+    """A stretch of a wave that other labels explain better than those of the text."""
 
     evidence: float
-    """ln of how much likelier it is that anything at all was said there than what the text asks for."""
-    place: int
-    """How many phones of the text stand before it."""
-    said: tuple[str, ...]
-    """What it seems to be."""
+    """Log-likelihood ratio of the best labels of the stretch to those of the text."""
+    position: int
+    """Number of labels of the text before the stretch."""
+    labels: tuple[str, ...]
+    """Greedy decoding of the stretch."""
 
 
 class AlternativeScorer:
-    """All timings of a text in one wave, where in one stretch anything may be said instead.
+    """Scores alternatives to a text in one wave: one stretch of the wave may hold any labels.
 
-    What comes before that stretch and what comes after it is summed over its timings as CTC does; within, the
-    likeliest sign of each frame counts; the stretch is as long as is likeliest.
+    The labels before and after the stretch are summed over their alignments as in CTC; within it the most probable
+    label of each frame counts; its limits are the most likely ones.
     """
 
-    def __init__(self, heard: Posteriors, phones: Sequence[str]) -> None:
-        """AudioError if the wave is too short for `phones`."""
-        self._heard = heard
-        backwards = Posteriors(heard.chances[::-1])
-        before, after = heard.beginnings(phones), backwards.beginnings(phones[::-1])[::-1, ::-1]  # [N + 1, S + 1]
+    def __init__(self, posteriors: Posteriors, phones: Sequence[str]) -> None:
+        """Compute the forward and backward log probabilities. AudioError if the wave is too short for `phones`."""
+        self._posteriors = posteriors
+        backwards = Posteriors(posteriors.log_probs[::-1])
+        before, after = (
+            posteriors.prefix_log_probs(phones),
+            backwards.prefix_log_probs(phones[::-1])[::-1, ::-1],
+        )  # [N + 1, S + 1]
         self._whole = float(before[-1, -1])
-        self.costs = _costs(before[-1])
-        """As `Heard.costs_of_beginnings`."""
+        self.prefix_nlls = _nlls(before[-1])
+        """[S + 1] as `Posteriors.prefix_nlls` gives them."""
         if self._whole <= IMPOSSIBLE / 2:
             raise AudioError("evaluate.too_short_for_phones", phones_count=len(phones))
-        anything = np.concatenate(([0.0], np.cumsum(heard.chances.max(axis=1), dtype=np.float64)))[:, None]
+        anything = np.concatenate(([0.0], np.cumsum(posteriors.log_probs.max(axis=1), dtype=np.float64)))[:, None]
         self._begun = before - anything
-        self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # begun at the best frame so far
+        self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # from the best start so far
         self._after = after
 
-    def instead(self, first: int, last: int) -> Alternative:
-        """Something else than the phones from `first` to `last` (without it)."""
+    def substitution(self, first: int, last: int) -> Alternative:
+        """Score other labels in place of those from `first` up to but not including `last`."""
         ends = self._through[:, first] + self._after[:, last]
         end = int(ends.argmax())
         start = int(self._begun[: end + 1, first].argmax())
-        said = greedy_decode(self._heard.chances[start:end].argmax(axis=1))
-        return Alternative(float(ends[end]) - self._whole, first, said)
+        labels = greedy_decode(self._posteriors.log_probs[start:end].argmax(axis=1))
+        return Alternative(float(ends[end]) - self._whole, first, labels)
 
-    def besides(self) -> Alternative:
-        """Something between two phones or beyond the ends, where most speaks for it."""
-        place = int((self._through + self._after).max(axis=0).argmax())
-        return self.instead(place, place)
+    def insertion(self) -> Alternative:
+        """Score additional labels between two of the text, or before or after all, at the likeliest position."""
+        position = int((self._through + self._after).max(axis=0).argmax())
+        return self.substitution(position, position)
 
 
-def _costs(chances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """−ln of chances that are given by their ln."""
-    found: npt.NDArray[np.float64] = np.where(chances > IMPOSSIBLE / 2, -chances, math.inf)
+def _nlls(log_probs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Negate log probabilities; inf for impossible ones."""
+    found: npt.NDArray[np.float64] = np.where(log_probs > IMPOSSIBLE / 2, -log_probs, math.inf)
     return found
 
 
@@ -177,39 +178,39 @@ def _with_blanks(phones: Sequence[str]) -> list[int]:
     return path
 
 
-def _may_skip(path: list[int]) -> Any:
-    """Where the blank before may be left out: between two different signs."""
-    return np.array([at >= 2 and sign != 0 and sign != path[at - 2] for at, sign in enumerate(path)])
+def _skippable(path: list[int]) -> Any:
+    """Find the states whose preceding blank may be skipped: those between two different labels."""
+    return np.array([at >= 2 and label != 0 and label != path[at - 2] for at, label in enumerate(path)])
 
 
 class PhoneRecogniser:
-    """A recogniser ready to hear; on the CPU, in about 1/40 of the sound's length."""
+    """A phone recogniser; on one CPU core it takes about 1/40 of the wave's duration."""
 
     def __init__(
-        self, network: Network, notes: dict[str, Any] | None = None, segmenter: HMMAligner | None = None
+        self, network: Network, notes: dict[str, Any] | None = None, aligner: HMMAligner | None = None
     ) -> None:
         self.network = network.eval()
         self.notes = notes or {}
-        """What it was taught on, and how well it hears."""
-        self._segmenter = segmenter
+        """Training data and settings, and phone error rates on held-out data."""
+        self._aligner = aligner
 
     @property
-    def knows_people(self) -> bool:
-        """Whether it was taught by recordings, and not by formant voices alone."""
+    def trained_on_recordings(self) -> bool:
+        """True if recordings were in the training data, False if formant voices alone were."""
         return bool(self.notes.get("real_clips", 0))
 
     @property
-    def segmenter(self) -> HMMAligner:
-        """What finds the borders of phones. CheckpointError for a recogniser without one, of an older make."""
-        if self._segmenter is None:
+    def aligner(self) -> HMMAligner:
+        """The aligner that finds phone boundaries. CheckpointError for a recogniser without one."""
+        if self._aligner is None:
             raise CheckpointError("evaluate.recogniser_without_aligner")
-        return self._segmenter
+        return self._aligner
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> PhoneRecogniser:
-        """The shipped recogniser, or one from a file that `train-recogniser` wrote.
+        """Load the shipped recogniser, or one from a file that `train-recogniser` wrote.
 
-        Raises CheckpointError for a file that is none, MissingExtra without torch or safetensors.
+        Raises CheckpointError for any other file, MissingExtra without torch or safetensors.
         """
         path = Path(path) if path is not None else WEIGHTS
         safetensors = require("safetensors", "evaluate")
@@ -227,16 +228,16 @@ class PhoneRecogniser:
         if notes.get("kind") != _KIND or json.loads(notes.get("labels", "[]")) != list(LABELS):
             raise CheckpointError("evaluate.recogniser_old", path=path)
         network = Network(NetworkSpec(**json.loads(notes["spec"])), len(LABELS))
-        borders = {name: state.pop(name) for name in list(state) if name.startswith(_BORDERS)}
+        aligner_tensors = {name: state.pop(name) for name in list(state) if name.startswith(_ALIGNER_PREFIX)}
         try:
             network.load_state_dict(_unpacked(state))
-            segmenter = _segmenter(borders, notes[_LENGTHS]) if borders else None
+            aligner = _load_aligner(aligner_tensors, notes[_GEMINATION]) if aligner_tensors else None
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError("evaluate.recogniser_misfit", path=path, error=error) from error
-        return cls(network, json.loads(notes.get("notes", "{}")), segmenter)
+        return cls(network, json.loads(notes.get("notes", "{}")), aligner)
 
     def save(self, path: Path | str) -> Path:
-        """One safetensors file: matrices in 8 bits with a scale for each row, vectors in half precision."""
+        """Write one safetensors file: matrices in 8 bits with a scale for each row, vectors in half precision."""
         torch = require("torch", "evaluate")
         torch_files = require("safetensors.torch", "evaluate")
         path = Path(path)
@@ -247,42 +248,42 @@ class PhoneRecogniser:
             "spec": json.dumps(asdict(self.network.spec)),
             "notes": json.dumps(self.notes, ensure_ascii=False, sort_keys=True),
         }
-        if self._segmenter is not None:
-            state |= {_BORDERS + name: torch.from_numpy(some) for name, some in self._segmenter.tensors().items()}
-            notes[_LENGTHS] = json.dumps(asdict(self._segmenter.lengths), ensure_ascii=False)
+        if self._aligner is not None:
+            state |= {_ALIGNER_PREFIX + name: torch.from_numpy(one) for name, one in self._aligner.tensors().items()}
+            notes[_GEMINATION] = json.dumps(asdict(self._aligner.gemination), ensure_ascii=False)
         with atomic_path(path) as temporary:
             torch_files.save_file(state, str(temporary), metadata=notes)
         return path
 
-    def hear(self, wave: Wave) -> Posteriors:
-        """Listen to one wave of any rate. AudioError if it is under 50 ms."""
+    def recognise(self, wave: Wave) -> Posteriors:
+        """Compute the posteriors of one wave of any sample rate. AudioError if it is under 50 ms."""
         torch = require("torch", "evaluate")
         mels = torch.from_numpy(features(wave))
         with torch.inference_mode():
-            chances = self.network(mels[None], torch.tensor([len(mels)]))[0]
-        return Posteriors(chances.numpy())
+            log_probs = self.network(mels[None], torch.tensor([len(mels)]))[0]
+        return Posteriors(log_probs.numpy())
 
 
-_BORDERS, _LENGTHS = "segmenter.", "lengths"
-"""What the tensors' names begin with, and the entry that belongs to them."""
+_ALIGNER_PREFIX, _GEMINATION = "aligner.", "gemination"
+"""Prefix of the aligner's tensors, and name of its entry in the file's metadata."""
 
 
-def _segmenter(tensors: Mapping[str, Tensor], lengths: str) -> HMMAligner:
+def _load_aligner(tensors: Mapping[str, Tensor], gemination: str) -> HMMAligner:
     from dimts.evaluate.gemination import GeminationScorer
     from dimts.evaluate.hmm_aligner import HMMAligner
 
-    arrays = {name.removeprefix(_BORDERS): tensor.numpy() for name, tensor in tensors.items()}
-    return HMMAligner.of(arrays, GeminationScorer(**json.loads(lengths)))
+    arrays = {name.removeprefix(_ALIGNER_PREFIX): tensor.numpy() for name, tensor in tensors.items()}
+    return HMMAligner.from_tensors(arrays, GeminationScorer(**json.loads(gemination)))
 
 
 _ROW_SCALE = ".scale"
 _MOST = 127
 _EXACT = ~0xFF
-"""Bits of a scale that are kept: 127 times 16 bits is exact, so packing again gives the same to the last bit."""
+"""Mask of the bits of a scale that are kept: 127 times 16 bits is exact, so packing again gives identical tensors."""
 
 
 def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are stored: [rows, …] int8 beside their scales [rows]; vectors in half precision."""
+    """Quantise weights for storage: [rows, …] int8 with their scales [rows]; vectors in half precision."""
     import torch
 
     out: dict[str, Tensor] = {}
@@ -300,7 +301,7 @@ def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `_packed`, but for the rounding."""
+    """Dequantise what `_packed` gave."""
     import torch
 
     return {

@@ -1,6 +1,6 @@
-"""Figures → SVG or PNG text that a page can embed. Drawn with matplotlib, without a display.
+"""Draws plots as SVG or PNG text for HTML pages, with matplotlib and without a display.
 
-Matplotlib would need a font for Ethiopic letters; the page has one, so names stand in the SVG as text.
+Matplotlib would need a font with Ethiopic letters; the page has one, so names are text in the SVG.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _png(figure: Any) -> str:
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> str:
-    """Named lines of (x, y) points → SVG."""
+    """Draw named lines of (x, y) points as SVG."""
     figure, axes = _figure(6.4, 2.8)
     for colour, (name, points) in zip(_SERIES * len(series), series.items(), strict=False):
         if points:
@@ -60,7 +60,7 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_
 
 
 def histogram(values: Sequence[float], x_label: str, y_label: str) -> str:
-    """Values → SVG with at most 24 bars."""
+    """Draw a histogram of at most 24 bars as SVG."""
     figure, axes = _figure(6.4, 2.4)
     axes.hist(values, bins=min(24, max(4, len(values) // 3)), color=_SERIES[0], edgecolor="white")
     axes.set_xlabel(x_label, fontsize=9)
@@ -69,9 +69,9 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> str:
 
 
 def ranges(rows: Sequence[tuple[str, float, float, float]], x_label: str) -> str:
-    """(name, value, low, high) each as a dot with its interval, the first on top → SVG; nan ends draw no line.
+    """Draw each (name, value, low, high) as a dot with its interval, the first on top, as SVG; nan limits draw no line.
 
-    Names are laid out in letters the drawing font has and written in their own, which the page's fonts have.
+    Labels are laid out with stand-ins that the drawing font has, then replaced by the names.
     """
     figure, axes = _figure(6.4, 0.7 + 0.35 * len(rows))
     for place, (_, value, low, high) in enumerate(reversed(rows)):
@@ -91,7 +91,10 @@ def ranges(rows: Sequence[tuple[str, float, float, float]], x_label: str) -> str
 
 
 def spectrogram(samples: npt.NDArray[np.float32], rate: int) -> str:
-    """Samples [T] at `rate` Hz → PNG data URI, 0–8 kHz, 70 dB deep (23 ms Hann windows, 5.8 ms hop)."""
+    """Draw samples [T] at `rate` Hz as a spectrogram of 0–8 kHz and 70 dB, a PNG data URI.
+
+    Windows are 23 ms Hann, the hop is 5.8 ms.
+    """
     window = int(0.0232 * rate)
     hop = max(1, window // 4)
     padded = np.pad(samples.astype(np.float64), (0, max(0, window - len(samples))))

@@ -1,7 +1,7 @@
-"""A G2P backend or a whole chain against a gold list: how many words and phones are right, and what goes wrong.
+"""Scores a G2P backend or the whole chain against a gold list: word and phone error rates, gemination and epenthesis F1.
 
 The list has `word TAB phones` on each line; several rows of a word are alternatives, of which the nearest counts.
-Both sides are read by `phones.from_ipa`, so that no notation gains; ʔ before a vowel at the start of a word is not
+Both sides are read by `phones.from_ipa`, so that notation makes no difference; ʔ before a vowel at the start of a word is not
 scored, and Cʷ is C w. Gemination and ɨ are counted by consonant: F1 of "is long" over all consonants, F1 of "ɨ
 follows" over those that no other vowel follows.
 """
@@ -22,19 +22,20 @@ from dimts.text.frontend import BACKENDS, Chain, ChainSettings
 from dimts.text.phones import LONG, from_ipa, is_vowel, short
 
 Phones = tuple[str, ...]
-Say = Callable[[Sequence[str]], Sequence[Phones]]
-"""Words → their phones; () where there is no answer."""
+Pronounce = Callable[[Sequence[str]], Sequence[Phones]]
+"""Function from words to their phones; () for a word without an answer."""
 
 CHAIN = "chain"
-"""The name of all backends together, as the front end asks them."""
+"""Name of the whole chain of backends."""
 _GROUP = "dimts.g2p"
 
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A list of words with their right pronunciations."""
+    """Words with their reference pronunciations."""
 
     words: Mapping[str, tuple[Phones, ...]]
+    """Alternative pronunciations by word."""
     unreadable: tuple[Message, ...] = ()
     """Rows that were skipped, each with its reason."""
 
@@ -70,51 +71,63 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of a yes-or-no question: F1 and its parts."""
+    """Counts of a binary decision, with F1."""
 
-    hits: int = 0
-    false: int = 0
-    missed: int = 0
+    true_positives: int = 0
+    false_positives: int = 0
+    false_negatives: int = 0
 
     @property
     def f1(self) -> float:
-        """2 hits / (2 hits + false + missed); 1 where there was nothing to find and nothing was."""
-        total = 2 * self.hits + self.false + self.missed
-        return 2 * self.hits / total if total else 1.0
+        """F1 score, 0 to 1; 1 if there are neither positives nor errors."""
+        total = 2 * self.true_positives + self.false_positives + self.false_negatives
+        return 2 * self.true_positives / total if total else 1.0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.hits + other.hits, self.false + other.false, self.missed + other.missed)
+        return Counts(
+            self.true_positives + other.true_positives,
+            self.false_positives + other.false_positives,
+            self.false_negatives + other.false_negatives,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One backend on one list."""
+    """Scores of one backend on one gold list."""
 
     name: str
+    """Name of the backend."""
     words: int
+    """Number of words in the list."""
     unanswered: int
+    """Number of words without an answer."""
     wrong: int
-    """Words that are not right in every phone; those without an answer are among them."""
+    """Number of words with any phone error, those without an answer included."""
     wrong_without_length: int
+    """Number of words with any phone error when long consonants count as short ones."""
     phones: Edits
+    """Phone errors."""
     phones_without_length: Edits
+    """Phone errors when long consonants count as short ones."""
     gemination: Counts
+    """Decisions on the length of consonants."""
     epenthesis: Counts
+    """Decisions on ɨ after consonants."""
     mistakes: tuple[tuple[str, Phones, Phones], ...]
-    """(word, answer, nearest gold)."""
+    """Word, answer and nearest gold pronunciation of each wrong word."""
 
     @property
     def wer(self) -> float:
-        """Share of words with any mistake."""
+        """Share of words with any error, 0 to 1."""
         return self.wrong / self.words
 
     @property
     def wer_without_length(self) -> float:
-        """The same, long consonants counted as short ones."""
+        """Share of words with any error when long consonants count as short ones, 0 to 1."""
         return self.wrong_without_length / self.words
 
     def as_dict(self) -> dict[str, float | int | str]:
-        """For JSON, rates as shares of 1."""
+        """Return JSON values; rates are shares of 1."""
         return {
             "name": self.name,
             "words": self.words,
@@ -128,27 +141,27 @@ class Scores:
         }
 
 
-def backend(name: str, settings: ChainSettings | None = None, lexicon: Path | None = None) -> Say:
-    """What `name` says: a backend of the chain by name or entry point, or "chain" for all of them in turn.
+def backend(name: str, settings: ChainSettings | None = None, lexicon: Path | None = None) -> Pronounce:
+    """Load a backend by name or entry point, or "chain" for all of them in turn.
 
-    Raises ConfigError for an unknown name (the nearest is told), MissingExtra for a backend that is not installed.
+    Raises ConfigError for an unknown name, with the nearest one, MissingExtra for a backend that is not installed.
     """
     if name == CHAIN:
         chain = Chain(settings, lexicon)
         return lambda words: [word.phones for word in chain.words(list(words))]
     made = resolve(name, BACKENDS, _GROUP)()
 
-    def say(words: Sequence[str]) -> Sequence[Phones]:
+    def pronounce(words: Sequence[str]) -> Sequence[Phones]:
         found: Sequence[Phones] = made.phones(list(words))
         return found
 
-    return say
+    return pronounce
 
 
-def score(name: str, say: Say, gold: Gold) -> Scores:
-    """Ask for every word of the list, and count."""
+def score(name: str, pronounce: Pronounce, gold: Gold) -> Scores:
+    """Score a backend on every word of a gold list."""
     words = list(gold.words)
-    answers = [_scored(phones) for phones in say(words)]
+    answers = [_scored(phones) for phones in pronounce(words)]
     strict, plain = Edits(), Edits()
     gemination, epenthesis = Counts(), Counts()
     wrong = wrong_plain = 0
@@ -182,14 +195,16 @@ def _plain(phones: Phones) -> Phones:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A sign without ɨ, and what belongs to it."""
+    """A phone other than ɨ, with the decisions on it."""
 
-    sign: str
+    label: str
+    """Phone without its length."""
     long: bool
+    """Whether it is long."""
     followed: bool
-    """By ɨ."""
+    """Whether ɨ follows."""
     open: bool
-    """A consonant that no other vowel follows: here ɨ can stand or not."""
+    """Whether it is a consonant that no other vowel follows, after which ɨ is optional."""
 
 
 def _slots(phones: Phones) -> list[_Slot]:
@@ -204,12 +219,12 @@ def _slots(phones: Phones) -> list[_Slot]:
 
 
 def _compare(answer: Phones, gold: Phones) -> tuple[Counts, Counts]:
-    said, right = _slots(answer), _slots(gold)
+    found, expected = _slots(answer), _slots(gold)
     lengths, vowels = Counts(), Counts()
-    for step in align([slot.sign for slot in said], [slot.sign for slot in right]):
-        mine = said[step.heard] if step.heard is not None else None
-        true = right[step.expected] if step.expected is not None else None
-        if all(slot is None or is_vowel(slot.sign) for slot in (mine, true)):
+    for step in align([slot.label for slot in found], [slot.label for slot in expected]):
+        mine = found[step.hypothesis] if step.hypothesis is not None else None
+        true = expected[step.reference] if step.reference is not None else None
+        if all(slot is None or is_vowel(slot.label) for slot in (mine, true)):
             continue
         long, should = bool(mine and mine.long), bool(true and true.long)
         lengths += Counts(long and should, long and not should, should and not long)

@@ -1,8 +1,8 @@
-"""Wave → how clean it would be judged to be, 1 to 5: DNSMOS P.835 (Reddy, Gopal, Cutler 2022), by its own network.
+"""Predicts speech quality, 1 to 5, with DNSMOS P.835 (Reddy, Gopal, Cutler 2022) and its published network.
 
 The network comes in the wheel `speechmos` (Microsoft, MIT) and is run by onnxruntime; the package itself is not
-imported, as that would need librosa. DNSMOS was taught on noisy English speech: compare voices with it, do not
-quote it as a mean opinion score of Amharic recognisers.
+imported, as it needs librosa. DNSMOS was trained on noisy English speech: use it to compare voices, not as a mean opinion
+score of Amharic listeners.
 """
 
 from __future__ import annotations
@@ -21,27 +21,30 @@ from dimts.base.plugins import require
 
 RATE = 16_000
 _SECONDS = 9.01
-"""What the network takes; shorter sounds are repeated, as its authors do."""
+"""Input duration of the network; shorter waves are repeated, as in the authors' code."""
 _MODEL = Path("dnsmos_models") / "sig_bak_ovr.onnx"
 _CURVES = {
     "signal": (-0.08397278, 1.22083953, 0.0052439),
     "background": (-0.13166888, 1.60915514, -0.39604546),
     "overall": (-0.06766283, 1.11546468, 0.04602535),
 }
-"""From the network's scale to that of people: a x² + b x + c, published with it."""
+"""Published polynomials a x² + b x + c from the network's output to the rating scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Three opinions, 1 (bad) to 5 (excellent)."""
+    """Predicted ratings of P.835."""
 
     signal: float
+    """Quality of the speech signal, 1 (bad) to 5 (excellent)."""
     background: float
+    """Quality of the background, 1 (very intrusive noise) to 5 (no noise)."""
     overall: float
+    """Overall quality, 1 (bad) to 5 (excellent)."""
 
 
 def quality(wave: Wave) -> Quality:
-    """DNSMOS of a wave. AudioError for an empty one, MissingExtra without speechmos or onnxruntime."""
+    """Compute DNSMOS of a wave. AudioError for an empty one, MissingExtra without speechmos or onnxruntime."""
     samples = np.clip(wave.resample(RATE).samples, -1.0, 1.0)
     if not len(samples):
         raise AudioError("evaluate.silent_wave")
@@ -66,5 +69,5 @@ def _session() -> Any:
     onnxruntime = require("onnxruntime", "evaluate")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not eat the machine
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads use no CPU
     return onnxruntime.InferenceSession(str(Path(places[0]) / _MODEL), options, providers=["CPUExecutionProvider"])

@@ -1,18 +1,18 @@
-"""Voices, measured on the same sentences → which is best, how sure that is, and why.
+"""Ranks voices measured on the same sentences, with intervals and reasons.
 
-Each sentence gets one figure, its worth from 0 to 100, so that voices can be compared sentence by sentence:
+Each sentence gets a score from 0 to 100, so that voices can be compared sentence by sentence:
 
-    45 %    intelligible     phone error rate, none counts 1 and 0.7 counts 0, which is babble to the recogniser
-    15 %    without faults   nothing cut, repeated, made up, swallowed
-    15 %    alike            likeness to the speaker, 0.5 counts 0 and 0.9 counts 1
-    15 %    foreseen         how far the speaker's own recording of it surprises the model (foresight.py): none
-                             counts 1, a half 1/2, as much as a model that knows nothing 1/4, and so on
-    10 %    clean            DNSMOS overall, 1 counts 0 and 4 counts 1
+    45 %    intelligibility  phone error rate; 0 scores 1, 0.7 and more, which is chance, scores 0
+    15 %    no faults        1 without a fault, else 0
+    15 %    similarity       likeness to the speaker; 0.5 scores 0, 0.9 scores 1
+    15 %    likelihood       relative negative log-likelihood of the speaker's recording (code_likelihood.py); 0 scores
+                             1, a half scores 1/2, 1 (a uniform model) scores 1/4, and so on
+    10 %    quality          DNSMOS overall; 1 scores 0, 4 scores 1
 
-Babble that is free of faults, sounds like the speaker or is clean is not better for it: those three parts count only
-as far as something can be understood, wholly from six phone errors in ten on. What could not be measured is left out
-and the rest scaled up. The voice with the highest mean is best; it is called clear when it wins in 95 % of bootstrap
-samples of the sentences, else the report says that it is not.
+Unintelligible speech gains nothing from other properties: no faults, similarity and quality count in proportion to
+intelligibility, fully from a phone error rate of 0.6 down. Parts that could not be measured are left out and the
+weights rescaled. The voice with the highest mean is best; its lead is clear if it wins in 95 % of the bootstrap
+samples of the sentences, otherwise the ranking says that it is not.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ import numpy as np
 
 from dimts.base.errors import DataError
 from dimts.base.messages import Message
-from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, chance_better, share
+from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, probability_better, share
 from dimts.evaluate.measure import MeasuredSentence
 
-WEIGHTS = {"intelligible": 0.45, "faultless": 0.15, "alike": 0.15, "foreseen": 0.15, "clean": 0.1}
-_BABBLE = 0.7
-"""Phone errors of a sound that is not the sentence; above it differences are chance."""
-_UNDERSTOOD = 0.15
-"""Of the intelligible part, from which on the other parts count wholly: a phone error rate of 0.6."""
-_HALVED = 0.5
-_LIKE = (0.5, 0.9)
-_CLEAN = (1.0, 4.0)
-_EVEN = 0.02
-"""A part in which two voices differ by less than this is no reason."""
+WEIGHTS = {"intelligibility": 0.45, "no_faults": 0.15, "similarity": 0.15, "likelihood": 0.15, "quality": 0.1}
+_CHANCE_ERRORS = 0.7
+"""Phone error rate of unrelated speech; differences above it are chance."""
+_FULL_CREDIT = 0.15
+"""Intelligibility from which the other parts count fully: a phone error rate of 0.6."""
+_LIKELIHOOD_BASE = 0.5
+_SIMILARITY = (0.5, 0.9)
+_QUALITY = (1.0, 4.0)
+_LEAST_DIFFERENCE = 0.02
+"""Least difference of a part that is named as a reason."""
 
 Figure = Callable[[MeasuredSentence], float]
 
@@ -49,9 +49,9 @@ FIGURES: dict[str, tuple[str, Figure, int]] = {
     "likeness": ("likeness", lambda one: one.examined.likeness, 1),
     "quality": ("DNSMOS", lambda one: one.quality.overall if one.quality else math.nan, 1),
     "snr_db": ("SNR dB", lambda one: min(one.examined.snr_db, _MOST_DB), 1),
-    "surprise": ("surprise", lambda one: one.surprise, -1),
+    "nll": ("NLL", lambda one: one.nll, -1),
     "mcd_db": ("MCD dB", lambda one: one.mcd_db, -1),
-    "pitch_correlation": ("melody", lambda one: one.pitch_correlation, 1),
+    "pitch_correlation": ("pitch correlation", lambda one: one.pitch_correlation, 1),
     "phones_per_second": ("phones/s", lambda one: one.examined.prosody.phones_per_second, 0),
     "cer": ("CER", lambda one: one.cer.rate if one.transcript is not None else math.nan, -1),
     "amharic_cer": (
@@ -60,27 +60,27 @@ FIGURES: dict[str, tuple[str, Figure, int]] = {
         -1,
     ),
 }
-"""Name → title, how it is read off, and whether more is better (1), less (−1), or neither (0)."""
+"""By name: title, function of a measured sentence, and whether higher is better (1), lower (−1), or neither (0)."""
 _MOST_DB = 60.0
-"""Digital silence between words would make a mean infinite."""
+"""Limit of the SNR in a mean, as digital silence between words makes it infinite."""
 
 
 def parts(one: MeasuredSentence) -> dict[str, float]:
-    """The parts of a sentence's worth, each 0 to 1; nan where it could not be measured."""
-    like, clean = one.examined.likeness, one.quality.overall if one.quality else math.nan
-    intelligible = 1.0 - min(1.0, one.examined.errors.rate / _BABBLE)
-    understood = min(1.0, intelligible / _UNDERSTOOD)
+    """Compute the parts of a sentence's score, each 0 to 1; nan where it could not be measured."""
+    similarity, quality = one.examined.likeness, one.quality.overall if one.quality else math.nan
+    intelligible = 1.0 - min(1.0, one.examined.errors.rate / _CHANCE_ERRORS)
+    credit = min(1.0, intelligible / _FULL_CREDIT)
     return {
-        "intelligible": intelligible,
-        "faultless": understood * (not one.faults),
-        "alike": understood * _between(like, *_LIKE),
-        "foreseen": _HALVED ** (one.surprise / 0.5),
-        "clean": understood * _between(clean, *_CLEAN),
+        "intelligibility": intelligible,
+        "no_faults": credit * (not one.faults),
+        "similarity": credit * _between(similarity, *_SIMILARITY),
+        "likelihood": _LIKELIHOOD_BASE ** (one.nll / 0.5),
+        "quality": credit * _between(quality, *_QUALITY),
     }
 
 
-def worth(one: MeasuredSentence) -> float:
-    """A sentence's worth, 0 to 100."""
+def sentence_score(one: MeasuredSentence) -> float:
+    """Compute the score of a sentence, 0 to 100."""
     known = {name: value for name, value in parts(one).items() if not math.isnan(value)}
     return 100.0 * sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
 
@@ -90,22 +90,25 @@ def _between(value: float, low: float, high: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One voice in the order."""
+class RankedVoice:
+    """A voice in a ranking."""
 
     name: str
-    worth: Interval
+    """Name of the voice."""
+    score: Interval
+    """Mean score of the sentences, 0 to 100."""
     figures: Mapping[str, Interval]
-    """One for each of FIGURES that could be measured."""
+    """Mean and interval of each of FIGURES that could be measured."""
     parts: Mapping[str, float]
+    """Mean of each part of the score, 0 to 1."""
     fault_counts: Mapping[str, int]
-    """Kind of fault → sentences that have it."""
+    """Number of sentences by kind of fault."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return JSON values."""
         return {
             "name": self.name,
-            "worth": self.worth.as_dict(),
+            "score": self.score.as_dict(),
             "figures": {name: one.as_dict() for name, one in self.figures.items()},
             "parts": {name: round(value, 4) for name, value in self.parts.items() if not math.isnan(value)},
             "faults": dict(self.fault_counts),
@@ -114,58 +117,60 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """All voices, the best first."""
+    """Voices in order, the best first."""
 
-    order: tuple[Standing, ...]
-    chance: float
-    """That the first is better than the second; nan with one voice."""
-    why: tuple[Message, ...]
-    """Lines for people."""
+    order: tuple[RankedVoice, ...]
+    """All voices, the best first."""
+    probability: float
+    """Probability that the first voice is better than the second, by bootstrap; nan with one voice."""
+    reasons: tuple[Message, ...]
+    """Messages that explain the ranking."""
 
     @property
-    def best(self) -> Standing:
-        """The winner."""
+    def best(self) -> RankedVoice:
+        """The voice with the highest mean score."""
         return self.order[0]
 
     @property
     def clear(self) -> bool:
-        """Whether other sentences would hardly change the winner."""
-        return self.chance >= LEVEL
+        """Whether the best voice wins in 95 % of the bootstrap samples."""
+        return self.probability >= LEVEL
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return JSON values."""
         return {
             "best": self.best.name,
             "clear": self.clear,
-            "chance_better_than_second": None if math.isnan(self.chance) else round(self.chance, 4),
-            "why": [one.as_dict() | {"text": one.line("en")} for one in self.why],
+            "chance_better_than_second": None if math.isnan(self.probability) else round(self.probability, 4),
+            "reasons": [one.as_dict() | {"text": one.line("en")} for one in self.reasons],
             "order": [one.as_dict() for one in self.order],
         }
 
 
 def rank(voices: Mapping[str, Sequence[MeasuredSentence]]) -> Ranking:
-    """Order voices that said the same sentences. DataError for none, or for voices with unlike lists."""
+    """Rank voices measured on the same sentences. DataError for none, or for voices with different lists."""
     lists = {tuple(one.name for one in measured) for measured in voices.values()}
     if len(lists) != 1 or not next(iter(lists)):
         raise DataError("evaluate.no_common_sentences")
-    standings = sorted((_stand(name, measured) for name, measured in voices.items()), key=lambda one: -one.worth.mean)
-    if len(standings) == 1:
-        only = standings[0]
+    ranked = sorted((_ranked(name, measured) for name, measured in voices.items()), key=lambda one: -one.score.mean)
+    if len(ranked) == 1:
+        only = ranked[0]
         return Ranking(
             (only,),
             math.nan,
-            (Message("evaluate.only_voice", name=only.name, score=str(only.worth)), _faults_line(only)),
+            (Message("evaluate.only_voice", name=only.name, score=str(only.score)), _faults_line(only)),
         )
-    first, second = standings[:2]
-    # chance_better asks for the lower mean
-    chance = chance_better([-worth(one) for one in voices[first.name]], [-worth(one) for one in voices[second.name]])
-    return Ranking(tuple(standings), chance, tuple(_why(first, second, chance)))
+    first, second = ranked[:2]
+    # probability_better prefers the lower mean
+    best, other = ([-sentence_score(one) for one in voices[name]] for name in (first.name, second.name))
+    probability = probability_better(best, other)
+    return Ranking(tuple(ranked), probability, tuple(_reasons(first, second, probability)))
 
 
-def _stand(name: str, measured: Sequence[MeasuredSentence]) -> Standing:
+def _ranked(name: str, measured: Sequence[MeasuredSentence]) -> RankedVoice:
     figures = {}
     for key, (_, read, _) in FIGURES.items():
-        weights = [float(one.examined.errors.expected) for one in measured] if key.startswith("per") else None
+        weights = [float(one.examined.errors.reference_length) for one in measured] if key.startswith("per") else None
         if key == "faults":
             found = share(sum(bool(one.faults) for one in measured), len(measured))
         else:
@@ -179,20 +184,20 @@ def _stand(name: str, measured: Sequence[MeasuredSentence]) -> Standing:
         means[part] = float(np.mean(known)) if known else math.nan
     counts: dict[str, int] = {}
     for one in measured:
-        for kind in dict.fromkeys(doubt.kind for doubt in one.faults):
+        for kind in dict.fromkeys(issue.kind for issue in one.faults):
             counts[kind] = counts.get(kind, 0) + 1
     ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
-    return Standing(name, bootstrap([worth(one) for one in measured]), figures, means, ordered)
+    return RankedVoice(name, bootstrap([sentence_score(one) for one in measured]), figures, means, ordered)
 
 
-def _why(first: Standing, second: Standing, chance: float) -> list[Message]:
+def _reasons(first: RankedVoice, second: RankedVoice, probability: float) -> list[Message]:
     lines = [
         Message(
             "evaluate.best_voice",
             name=first.name,
-            score=str(first.worth),
+            score=str(first.score),
             second=second.name,
-            second_score=str(second.worth),
+            second_score=str(second.score),
         )
     ]
     gains = {
@@ -200,24 +205,33 @@ def _why(first: Standing, second: Standing, chance: float) -> list[Message]:
         for name in WEIGHTS
         if not math.isnan(first.parts[name] - second.parts[name])
     }
-    words = {
-        name: f"{name} {100 * first.parts[name]:.0f} against {100 * second.parts[name]:.0f}"
+    compared = [
+        (gains[name], Message(_PART_CODES[name], first=100 * first.parts[name], second=100 * second.parts[name]))
         for name in sorted(gains, key=lambda name: -abs(gains[name]))
-        if abs(first.parts[name] - second.parts[name]) >= _EVEN
-    }
-    ahead = [text for name, text in words.items() if gains[name] > 0]
-    behind = [text for name, text in words.items() if gains[name] < 0]
-    if ahead:
-        lines.append(Message("evaluate.ahead_in", parts=ahead))
-    if behind:
-        lines.append(Message("evaluate.behind_in", parts=behind))
-    code = "evaluate.lead_clear" if chance >= LEVEL else "evaluate.lead_not_clear"
-    lines.append(Message(code, chance=100 * chance))
+        if abs(first.parts[name] - second.parts[name]) >= _LEAST_DIFFERENCE
+    ]
+    better = tuple(message for gain, message in compared if gain > 0)
+    worse = tuple(message for gain, message in compared if gain < 0)
+    if better:
+        lines.append(Message("evaluate.better_in", parts=better))
+    if worse:
+        lines.append(Message("evaluate.worse_in", parts=worse))
+    code = "evaluate.lead_clear" if probability >= LEVEL else "evaluate.lead_not_clear"
+    lines.append(Message(code, percent=100 * probability))
     lines.append(_faults_line(first))
     return lines
 
 
-def _faults_line(one: Standing) -> Message:
+_PART_CODES = {
+    "intelligibility": "evaluate.part_intelligibility",
+    "no_faults": "evaluate.part_no_faults",
+    "similarity": "evaluate.part_similarity",
+    "likelihood": "evaluate.part_likelihood",
+    "quality": "evaluate.part_quality",
+}
+
+
+def _faults_line(one: RankedVoice) -> Message:
     found = [f"{kind} {count}" for kind, count in one.fault_counts.items()]
     if not found:
         return Message("evaluate.no_faults_of", name=one.name)

@@ -1,6 +1,6 @@
-"""What was measured and spoken → one HTML file that opens anywhere: players, plots, tables inside it.
+"""Writes an evaluation as one self-contained HTML file with players, plots and tables.
 
-Knows nothing of how the parts were made; every text from outside is escaped.
+It is independent of how its parts were made; all text from outside is escaped.
 """
 
 from __future__ import annotations
@@ -42,44 +42,51 @@ figcaption, .quiet { color: var(--quiet); font-size: .88rem; }
 
 @dataclass(frozen=True, slots=True)
 class ReportSample:
-    """One sentence and the waves in which voices said it."""
+    """One sentence and its waves by voice."""
 
     written: str
+    """Text in fidel."""
     phones: str
     """IPA, words separated by " # "."""
     answered_by: str
-    """Which G2P backends answered, e.g. "rules 5, lexicon 1"."""
+    """G2P backends of the words, e.g. "rules 5, lexicon 1"."""
     waves: Mapping[str, Wave]
-    """Voice name → wave."""
+    """Wave by name of the voice."""
     remarks: Sequence[str] = ()
-    """Lines under the sentence, e.g. what is wrong with it."""
+    """Lines below the sentence, e.g. its faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a report shows; empty parts are left out."""
+    """Content of a report; empty parts are left out."""
 
     title: str
+    """Title of the page."""
     notes: Sequence[str] = ()
+    """Lines at the top."""
     facts: Mapping[str, str] = field(default_factory=dict)
+    """Values by name, in a table below the notes."""
     summary: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
-    """Tables that come before the sentences: heading → rows, the first of which is the head."""
+    """Tables before the sentences: rows by heading, the first of which is the head."""
     figures: Mapping[str, str] = field(default_factory=dict)
-    """Heading → SVG, after the summary."""
+    """SVG by heading, after the summary."""
     spoken_heading: str = "Spoken"
+    """Heading of the sentences."""
     spoken: Sequence[ReportSample] = ()
+    """Sentences with their waves."""
     losses: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    """Curve name → (step, loss) points."""
+    """Points (step, loss) by name of the curve."""
     clip_seconds: Sequence[float] = ()
+    """Durations of the clips in seconds."""
     tables: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
-    """Heading → rows, the first of which is the head."""
+    """Tables at the end: rows by heading, the first of which is the head."""
 
     def write(self, path: Path | str) -> None:
-        """Write the page, whole or not at all."""
+        """Write the page atomically."""
         write_text(path, self.html())
 
     def html(self) -> str:
-        """The page as text."""
+        """Render the page as HTML."""
         parts = [f"<h1>{_escape(self.title)}</h1>"]
         if self.notes:
             parts.append(f'<div class="note">{"".join(f"<p>{_escape(note)}</p>" for note in self.notes)}</div>')
@@ -120,7 +127,7 @@ _INTERVAL = re.compile(r"(\S+) (\[.+\])")
 
 
 def _cell(text: str) -> str:
-    """A mean and its interval stand one above the other."""
+    """Render a cell; an interval goes below its mean."""
     found = _INTERVAL.fullmatch(text)
     if not found:
         return _escape(text)
@@ -150,7 +157,7 @@ def _audio(wave: Wave) -> str:
 
 
 def losses(log: Path | str) -> dict[str, list[tuple[float, float]]]:
-    """The loss curves of a run's log.jsonl: curve name → (step, loss) points."""
+    """Read the loss curves of a run's log.jsonl: points (step, loss) by name."""
     found: dict[str, list[tuple[float, float]]] = {"training": [], "dev": []}
     for line in Path(log).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

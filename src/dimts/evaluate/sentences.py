@@ -1,13 +1,13 @@
-"""Amharic sentences of our own, for demonstrations and for comparing voices on the same ground.
+"""Amharic sentences written for dimts, for demonstrations and comparisons of voices.
 
-Everyday prose that together holds every ejective, long and short consonants, ɨ in most places,
+They are everyday prose and together contain every ejective, long and short consonants, ɨ in most places,
 and the labialised consonants. Apache-2.0 like the code.
 """
 
 from __future__ import annotations
 
 GREETINGS = ("ሰላም ለዓለም። እንዴት ናችሁ?", "ዛሬ አየሩ በጣም ጥሩ ነው።", "አዲስ አበባ የኢትዮጵያ ዋና ከተማ ናት።")
-"""What a new voice says first."""
+"""Sentences for the first demonstration of a voice."""
 
 SENTENCES = (
     "ልጆቹ ወደ ትምህርት ቤት ሄዱ።",
@@ -35,4 +35,4 @@ SENTENCES = (
     "ሹፌሩ መንገዱን ስቶ ወደ ገጠር ወጣ።",
     "እህቴ ትናንት አራት ብርቱካን ገዛች።",
 )
-"""Two dozen sentences to prepare, train on and compare with."""
+"""Two dozen sentences for preparation, training and comparison."""

@@ -1,11 +1,10 @@
-"""Two waves of one sentence → how alike they sound; one wave → its melody, tempo and pauses.
+"""Compares two waves of one sentence (mel-cepstral distortion, pitch) and measures pitch, tempo and pauses of one.
 
 Mel-cepstral distortion after dynamic time warping, as here defined: mel-cepstra c1–c13 (c0, the loudness, left out)
 of the levels in dB of 80 Slaney bands at 24 kHz, 50 ms Hann windows, 12.5 ms hop; frames over 40 dB under the
 loudest are silence and left out at both ends; frames warped by the steps (1,1), (1,0), (0,1). The cepstra are scaled
 so that ‖c − c′‖ is the root mean square difference of the smoothed levels over the bands, which is what Kubichek's
 10 / ln 10 · √(2 Σ Δc²) of 1993 measures on SPTK's cepstra; MCD is its mean over the warping path, in dB,
-
 so identical waves have 0. Values compare only with values of the same definition.
 """
 
@@ -33,49 +32,49 @@ PITCH_HOP_SECONDS = 0.010
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 _PITCH_WINDOW_SECONDS = 0.040
 _YIN_THRESHOLD = 0.15
-"""Of de Cheveigné and Kawahara 2002, who recommend 0.1 to 0.15."""
+"""Threshold of de Cheveigné and Kawahara 2002, who recommend 0.1 to 0.15."""
 _VOICED_BELOW = 0.3
-"""A frame whose best dip is above this is unvoiced."""
+"""Value of the deepest dip above which a frame is unvoiced."""
 _INAUDIBLE = 1e-5
-"""Of full scale (−100 dBFS)."""
+"""Amplitude of −100 dBFS, below which a frame is silent."""
 PAUSE_SECONDS = 0.15
-"""A shorter silence is a closure."""
+"""Least duration of a pause in seconds; shorter silences are closures."""
 
 Array = npt.NDArray[np.float64]
 
 
 def cepstra(wave: Wave) -> Array:
-    """[F, 13] mel-cepstra in dB, 80 frames a second, the silent ends cut off."""
+    """Compute [F, 13] mel-cepstra in dB at 80 frames a second, without silence at the ends."""
     from scipy import fft
 
     power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL).astype(np.float64)
     level = 10.0 * np.log10(np.maximum(power, max(float(power.max()) * _FLOOR, 1e-20)))  # [F, 80] dB
     loud = level.max(axis=1)
-    heard = np.flatnonzero(loud > loud.max() - _QUIET_DB)
-    level = level[heard[0] : heard[-1] + 1]
+    audible = np.flatnonzero(loud > loud.max() - _QUIET_DB)
+    level = level[audible[0] : audible[-1] + 1]
     cosines: Array = fft.dct(level, type=2, norm="ortho", axis=1)[:, 1 : CEPSTRA + 1]
     return cosines / math.sqrt(MEL.bands)
 
 
 @dataclass(frozen=True, slots=True)
-class Warp:
-    """A warping path and what it costs."""
+class DTWPath:
+    """A warping path and its mean distance."""
 
     pairs: npt.NDArray[np.intp]
-    """[P, 2] frames of the one and of the other, from the first to the last."""
+    """[P, 2] frame indices of both sequences, from the first to the last."""
     mean: float
-    """Mean distance along the path."""
+    """Mean Euclidean distance along the path."""
 
 
-def warp(one: Array, other: Array) -> Warp:
-    """Dynamic time warping of [F, D] to [G, D] (Sakoe and Chiba 1978, symmetric steps without weights)."""
+def dtw(one: Array, other: Array) -> DTWPath:
+    """Align [F, D] and [G, D] by dynamic time warping (Sakoe and Chiba 1978, symmetric steps without weights)."""
     distance = np.sqrt(
         np.maximum(np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0)
     )
     rows, columns = distance.shape
     total = np.full((rows + 1, columns + 1), np.inf)
     total[0, 0] = 0.0
-    # along anti-diagonals, so that numpy does the work: a cell needs only the two diagonals before its own
+    # along anti-diagonals, vectorised: a cell depends only on the two previous diagonals
     for diagonal in range(2, rows + columns + 1):
         row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
         column = diagonal - row
@@ -87,25 +86,25 @@ def warp(one: Array, other: Array) -> Warp:
         steps = ((row - 1, column - 1), (row - 1, column), (row, column - 1))
         path.append(min(steps, key=lambda step: total[step]))
     pairs = np.array(path[::-1]) - 1
-    return Warp(pairs, float(distance[pairs[:, 0], pairs[:, 1]].mean()))
+    return DTWPath(pairs, float(distance[pairs[:, 0], pairs[:, 1]].mean()))
 
 
 def mcd_db(wave: Wave, reference: Wave) -> float:
-    """Mel-cepstral distortion after warping, dB (see the module); 0 for the same wave, about 4–8 for other voices.
+    """Compute mel-cepstral distortion after warping in dB (see the module); 0 for the same wave, about 4–8 for other voices.
 
-    AudioError for a wave that holds nothing.
+    AudioError for a silent wave.
     """
     for one in (wave, reference):
         if not len(one.samples) or not np.any(one.samples):
             raise AudioError("evaluate.silent_wave")
-    return warp(cepstra(wave), cepstra(reference)).mean
+    return dtw(cepstra(wave), cepstra(reference)).mean
 
 
 def pitch(wave: Wave) -> Array:
-    """[F] fundamental frequency in Hz, 100 frames a second, nan where unvoiced: YIN (de Cheveigné, Kawahara 2002).
+    """Estimate [F] F0 in Hz at 100 frames a second, nan where unvoiced, with YIN (de Cheveigné, Kawahara 2002).
 
-    Difference function by FFT, cumulative mean normalised, first dip under 0.15 or else the deepest, refined by a
-    parabola; steps over an octave against the median of the neighbours are unvoiced.
+    The difference function is computed by FFT and normalised by its cumulative mean; the lag is its first dip under
+    0.15, or else the deepest, refined by a parabola; steps over an octave against the median of the neighbours are unvoiced.
     """
     from scipy import fft, signal
 
@@ -156,8 +155,8 @@ def _dip(row: Array, shortest: int, longest: int) -> float:
 
 
 def pitch_correlation(wave: Wave, reference: Wave) -> float:
-    """Pearson's correlation of log F0 over the frames voiced in both, warped by their cepstra; nan under 10 frames."""
-    path = warp(cepstra(wave), cepstra(reference)).pairs
+    """Compute Pearson's correlation of log F0 over the frames voiced in both, warped by their cepstra; nan under 10 frames."""
+    path = dtw(cepstra(wave), cepstra(reference)).pairs
     one, other = _contour(wave)[path[:, 0]], _contour(reference)[path[:, 1]]
     both = np.isfinite(one) & np.isfinite(other)
     if both.sum() < 10 or one[both].std() < 1e-9 or other[both].std() < 1e-9:
@@ -166,37 +165,38 @@ def pitch_correlation(wave: Wave, reference: Wave) -> float:
 
 
 def _contour(wave: Wave) -> Array:
-    """log F0 at the times of `cepstra`."""
+    """Compute log F0 at the frames of `cepstra`."""
     curve = np.log(pitch(wave))
     power = mel_power(high_pass(wave.resample(MEL.rate)).samples, MEL)
     loud = 10.0 * np.log10(np.maximum(power, max(float(power.max()) * _FLOOR, 1e-20))).max(axis=1)
-    heard = np.flatnonzero(loud > loud.max() - _QUIET_DB)
-    times = np.arange(heard[0], heard[-1] + 1) * MEL.hop / MEL.rate
+    audible = np.flatnonzero(loud > loud.max() - _QUIET_DB)
+    times = np.arange(audible[0], audible[-1] + 1) * MEL.hop / MEL.rate
     contour: Array = curve[np.minimum(np.round(times / PITCH_HOP_SECONDS).astype(int), len(curve) - 1)]
     return contour
 
 
 @dataclass(frozen=True, slots=True)
 class Prosody:
-    """How a wave is spoken."""
+    """Tempo, pauses and pitch of a wave."""
 
     seconds: float
+    """Duration of the wave."""
     phones_per_second: float
-    """Of the time that is spoken, pauses left out; nan if nothing is."""
+    """Articulation rate, pauses left out; nan without speech."""
     pauses: tuple[tuple[float, float], ...]
-    """(start, end) of silences between words, seconds; those at the ends are not among them."""
+    """Start and end of silences within the sentence, in seconds."""
     lead_seconds: float
-    """Silence before the first sound."""
+    """Seconds of silence at the start."""
     trail_seconds: float
-    """Silence after the last."""
+    """Seconds of silence at the end."""
     pitch_hz: float
-    """Median; nan if nothing is voiced."""
+    """Median F0 in Hz; nan if nothing is voiced."""
     pitch_semitones: float
-    """Spread: between the 10th and the 90th percentile."""
+    """Range of F0 between the 10th and the 90th percentile, in semitones."""
 
 
 def prosody(wave: Wave, phones: Sequence[str]) -> Prosody:
-    """Tempo, pauses and pitch of a wave in which `phones` are said."""
+    """Measure tempo, pauses and pitch of a wave that holds `phones`."""
     clean = high_pass(wave)
     quiet = silences(clean, PAUSE_SECONDS) if len(wave.samples) else []
     edge = 0.03

@@ -1,9 +1,9 @@
-"""What the recogniser is taught on: invented words in many formant voices, spoilt as real rooms and microphones do.
+"""Generates training data of the recogniser: random words by many formant voices, with augmentation.
 
-    for wave, phones in lessons(random.Random(1), LessonSettings()): ...
+    for wave, labels in synthetic_utterances(random.Random(1), SyntheticSpeechSettings()): ...
 
-The words obey Amharic's syllables but are no words, so that nothing but the sound tells what was said. Everything
-is drawn from one seeded generator: the same seed gives the same lessons.
+The words follow Amharic phonotactics but are not in its lexicon, so that the network cannot learn a language model.
+All randomness comes from one generator: the same seed gives the same utterances.
 """
 
 from __future__ import annotations
@@ -23,36 +23,40 @@ from dimts.text.phones import CONSONANTS, LONG, ROUND
 Words = list[tuple[str, ...]]
 
 HELD_OUT_VARIANTS = ("f2", "m3", "Andy", "klatt2", "linda", "Henrique")
-"""Voices that are never taught with, so that hearing a new voice can be measured."""
-_UNTAUGHT = ("whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm",
+"""Voices kept out of training, to measure the error rate on unseen voices."""
+_EXCLUDED_VARIANTS = ("whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm",
              "Reed", "caleb")  # fmt: skip
-"""Not like anybody's voice, or, the last two, never twice alike."""
+"""Variants unlike human voices and, the last two, not deterministic."""
 
 _VOWELS = {"ə": 28, "a": 24, "ɨ": 18, "u": 9, "i": 8, "e": 8, "o": 8}
 _COMMON = dict.fromkeys(CONSONANTS, 3) | dict.fromkeys("lmnrtbsdkjw", 7) | {"p": 1, "pʼ": 1, "v": 1, "ʔ": 1}
-"""Consonants by rough frequency; the rare ones are drawn often enough to be learnt."""
+"""Sampling weights of consonants, after their rough frequency, with rare ones oversampled."""
 _ROUNDED = ("k", "ɡ", "kʼ", "h", "b", "m", "f", "s", "t", "l", "r", "tʼ")
 _CODAS = [phone for phone in CONSONANTS if phone not in ("ʔ", "h", "p", "pʼ", "v")]
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSpeechSettings:
-    """How the lessons are made."""
+    """Settings of the synthetic utterances."""
 
     most_words: int = 5
+    """Maximum number of words of an utterance."""
     long_share: float = 0.24
-    """Of the consonants between vowels, that are long."""
+    """Share of consonants between vowels that are long, 0 to 1."""
     rounded_share: float = 0.03
+    """Share of labialised consonants, 0 to 1."""
     coda_share: float = 0.3
-    spoil_share: float = 0.85
-    """Of the waves, that get noise, a room, a microphone."""
+    """Share of syllables with a coda, 0 to 1."""
+    augmented_share: float = 0.85
+    """Share of waves that are augmented, 0 to 1."""
     slowest: float = 0.7
+    """Lowest speaking rate; 1.0 is about eleven phones a second."""
     fastest: float = 1.45
-    """Limits of the rate, 1.0 is about eleven phones a second."""
+    """Highest speaking rate; 1.0 is about eleven phones a second."""
 
 
-def invent(rng: random.Random, settings: SyntheticSpeechSettings) -> Words:
-    """A few words of legal syllables."""
+def random_words(rng: random.Random, settings: SyntheticSpeechSettings) -> Words:
+    """Draw 1 to `most_words` words of legal syllables."""
     return [_word(rng, settings) for _ in range(rng.randint(1, settings.most_words))]
 
 
@@ -78,21 +82,27 @@ def _word(rng: random.Random, settings: SyntheticSpeechSettings) -> tuple[str, .
     return tuple(phones)
 
 
-def taught_variants() -> list[str]:
-    """The formant voices to teach with; the plain one is ""."""
-    kept = [name for name in variants() if name not in HELD_OUT_VARIANTS and not any(odd in name for odd in _UNTAUGHT)]
+def training_variants() -> list[str]:
+    """List the formant variants used in training; the plain one is ""."""
+    kept = [
+        name
+        for name in variants()
+        if name not in HELD_OUT_VARIANTS and not any(odd in name for odd in _EXCLUDED_VARIANTS)
+    ]
     return ["", *kept]
 
 
-_SHORTENINGS = (0.8, 1.2)
-"""Range of the length of the voice's own vocal tract over the speaker's."""
+_VOCAL_TRACT_RATIOS = (0.8, 1.2)
+"""Range of the vocal tract length, relative to that of the voice."""
 
 
-def lessons(rng: random.Random, settings: SyntheticSpeechSettings) -> Iterator[tuple[Wave, tuple[str, ...]]]:
-    """Without end: a wave at 16 kHz, and the signs said in it."""
-    names = taught_variants()
+def synthetic_utterances(
+    rng: random.Random, settings: SyntheticSpeechSettings
+) -> Iterator[tuple[Wave, tuple[str, ...]]]:
+    """Yield utterances without end: a wave at 16 kHz and its labels."""
+    names = training_variants()
     while True:
-        words = invent(rng, settings)
+        words = random_words(rng, settings)
         voice = Formant(
             FormantSettings(
                 rate=rng.uniform(settings.slowest, settings.fastest),
@@ -101,32 +111,35 @@ def lessons(rng: random.Random, settings: SyntheticSpeechSettings) -> Iterator[t
             )
         )
         wave = voice.speak(words, rng.choice("።፣?"))
-        wave = change_vocal_tract(wave, 1 / rng.uniform(*_SHORTENINGS), MEL.rate)
-        if rng.random() < settings.spoil_share:
-            wave = spoil(wave, rng)
-        yield wave, tuple(sign for word in words for sign in phone_labels(word))
+        wave = change_vocal_tract(wave, 1 / rng.uniform(*_VOCAL_TRACT_RATIOS), MEL.rate)
+        if rng.random() < settings.augmented_share:
+            wave = augment(wave, rng)
+        yield wave, tuple(label for word in words for label in phone_labels(word))
 
 
-def spoil(wave: Wave, rng: random.Random) -> Wave:
-    """Breath, silence around it, a room, a microphone, a codec's grain, noise at 3 to 40 dB; each only sometimes."""
+def augment(wave: Wave, rng: random.Random) -> Wave:
+    """Apply each augmentation with its probability.
+
+    These are aspiration, silence at both ends, reverberation, equalisation, quantisation, and noise at 3 to 40 dB.
+    """
     draw = np.random.default_rng(rng.getrandbits(32))
     samples = wave.samples
     if rng.random() < 0.4:
-        samples = _breathe(samples, wave.rate, rng.uniform(0.1, 0.9), draw)
+        samples = _add_aspiration(samples, wave.rate, rng.uniform(0.1, 0.9), draw)
     samples = np.pad(samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate)))
     if rng.random() < 0.5:
-        samples = _room(samples, wave.rate, rng, draw)
+        samples = _reverberate(samples, wave.rate, rng, draw)
     if rng.random() < 0.7:
-        samples = _microphone(samples, wave.rate, rng)
+        samples = _equalise(samples, wave.rate, rng)
     if rng.random() < 0.2:
-        samples = _coarse(samples, rng.choice((5, 6, 7, 8)))
+        samples = _quantise(samples, rng.choice((5, 6, 7, 8)))
     if rng.random() < 0.8:
         samples = add_noise(Wave(samples, wave.rate), rng.uniform(3, 40), draw, rng.choice((0.0, 0.5, 1.0))).samples
     return Wave(samples.astype(np.float32), wave.rate)
 
 
 def add_noise(wave: Wave, snr_db: float, draw: np.random.Generator, slope: float = 0.5) -> Wave:
-    """Noise whose power falls with frequency as f^(−2·slope) (0 white, 0.5 pink, 1 brown), `snr_db` under the wave."""
+    """Add noise at `snr_db` with power falling as f^(−2·slope): 0 is white, 0.5 pink, 1 brown."""
     from scipy import fft
 
     count = len(wave.samples)
@@ -139,8 +152,8 @@ def add_noise(wave: Wave, snr_db: float, draw: np.random.Generator, slope: float
     return Wave((wave.samples + noise).astype(np.float32), wave.rate)
 
 
-def _breathe(samples: np.ndarray, rate: int, share: float, draw: np.random.Generator) -> np.ndarray:
-    """The buzz of the vocal folds replaced by noise to `share`, the throat's resonances kept (LPC; Makhoul 1975)."""
+def _add_aspiration(samples: np.ndarray, rate: int, share: float, draw: np.random.Generator) -> np.ndarray:
+    """Replace `share` of the voiced excitation by noise, with the same LPC envelope (Makhoul 1975)."""
     from scipy import fft, linalg
 
     size = round(_LPC_SECONDS * rate)
@@ -152,11 +165,11 @@ def _breathe(samples: np.ndarray, rate: int, share: float, draw: np.random.Gener
     lags = fft.irfft(np.abs(fft.rfft(frames, length)) ** 2, length)[:, : _LPC_ORDER + 1]
     lags[:, 0] = lags[:, 0] * 1.0001 + _LPC_QUIET
     matrices = lags[:, np.abs(np.subtract.outer(np.arange(_LPC_ORDER), np.arange(_LPC_ORDER)))]
-    throats = -linalg.solve(matrices, lags[:, 1:, None], assume_a="pos")[..., 0]  # [N, order]
-    throats = np.concatenate((np.ones((len(throats), 1)), throats), axis=1)
-    left = np.maximum((throats * lags).sum(axis=1), 0.0)  # energy of what the throat does not explain
+    predictors = -linalg.solve(matrices, lags[:, 1:, None], assume_a="pos")[..., 0]  # [N, order]
+    predictors = np.concatenate((np.ones((len(predictors), 1)), predictors), axis=1)
+    left = np.maximum((predictors * lags).sum(axis=1), 0.0)  # energy of the prediction residual
     noise = draw.standard_normal(frames.shape) * window * np.sqrt(left / np.sum(window**2))[:, None]
-    breath = fft.irfft(fft.rfft(noise, length) / fft.rfft(throats, length), length)[:, :size]
+    breath = fft.irfft(fft.rfft(noise, length) / fft.rfft(predictors, length), length)[:, :size]
     mixed = (1 - share) * frames + share * breath
     out = np.zeros(len(padded) + size)
     for number, frame in enumerate(mixed):
@@ -168,8 +181,8 @@ def _breathe(samples: np.ndarray, rate: int, share: float, draw: np.random.Gener
 _LPC_ORDER, _LPC_SECONDS, _LPC_QUIET = 18, 0.032, 1e-7
 
 
-def _coarse(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Kept in a few bits on a μ-law curve, as telephones and poor codecs do."""
+def _quantise(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Quantise to `bits` bits on a μ-law curve."""
     top = max(float(np.abs(samples).max()), 1e-9)
     bent = np.sign(samples) * np.log1p(255.0 * np.abs(samples) / top) / np.log(256.0)
     steps = 2.0 ** (bits - 1)
@@ -179,8 +192,8 @@ def _coarse(samples: np.ndarray, bits: int) -> np.ndarray:
     return grained
 
 
-def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:
-    """Exponentially dying noise after the direct sound."""
+def _reverberate(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Generator) -> np.ndarray:
+    """Convolve with a direct path and exponentially decaying noise."""
     from scipy import signal
 
     seconds = rng.uniform(0.08, 0.5)
@@ -192,8 +205,8 @@ def _room(samples: np.ndarray, rate: int, rng: random.Random, draw: np.random.Ge
     return wet.astype(np.float32)
 
 
-def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:
-    """A smooth random colouring of ±12 dB, and sometimes nothing above a limit."""
+def _equalise(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:
+    """Apply a smooth random frequency response of ±12 dB, at times with a low-pass filter."""
     from scipy import fft
 
     size = fft.next_fast_len(max(len(samples), 2), real=True)
@@ -207,8 +220,9 @@ def _microphone(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarra
     return coloured.astype(np.float32)
 
 
-def said_by(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
-    """Sentences spoken plainly by one voice, with their signs: for tests of hearing."""
+def synthesise(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
+    """Speak sentences with one voice, without augmentation; each wave with its labels."""
     return [
-        (voice.speak(words, mark), tuple(sign for word in words for sign in phone_labels(word))) for words in sentences
+        (voice.speak(words, mark), tuple(label for word in words for label in phone_labels(word)))
+        for words in sentences
     ]

@@ -1,10 +1,10 @@
-"""Lessons and recordings → a recogniser. Under half an hour on two old cores; can be stopped and gone on with.
+"""Trains the phone recogniser on synthetic utterances and recordings; resumable, under half an hour on two old cores.
 
-Without recordings it learns from the formant voices alone. With a project's, half of what it hears is real, each
-time in another room, at another tempo and pitch: that is how it comes to understand the speakers whose voice is to be
-judged. Clips of the splits dev and test are never taught with; how well it hears them is measured at the end and kept
-in the file. The front end (phone_network.py) is frozen: it was trained on more people than any project holds. So each
-wave goes through it once, and what it gave is learnt from several times, each time with other gaps.
+Without recordings it is trained on formant voices alone. With a project's, half of each batch is recordings, each time
+with another reverberation, tempo and vocal tract length. Clips of the splits dev and test are not used in training; the
+phone error rate on them is measured at the end and kept in the file. The front end (phone_network.py) is frozen, as it
+was trained on more speakers than any project has: each wave passes through it once, and its output is used in several
+steps, each time with another masking.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.synthetic_speech import (
     HELD_OUT_VARIANTS,
     SyntheticSpeechSettings,
-    invent,
-    lessons,
-    said_by,
-    spoil,
-    taught_variants,
+    augment,
+    random_words,
+    synthesise,
+    synthetic_utterances,
+    training_variants,
 )
 from dimts.text.phones import WORD_MARK
 
@@ -50,68 +50,72 @@ if TYPE_CHECKING:
 
     from dimts.evaluate.phone_network import Network, WhisperFrontEnd
 
-Lesson = tuple["Tensor", tuple[int, ...]]
-"""What the frontend gave, [N, front-end width] in half precision, and the numbers of the signs said."""
+TrainingSample = tuple["Tensor", tuple[int, ...]]
+"""Output of the front end, [N, front-end width] in half precision, and the indices of the labels."""
 Recorded = tuple[Callable[[], Wave], tuple[str, ...]]
-"""How to read a clip, and the signs said in it."""
-_BORDER_WAVES, _BORDER_SECONDS = 1200, 1800.0
-"""Of formant voices, or of recordings at the most, that the segmenter learns from."""
-_BORDER_MIXTURES = 16
-"""Gaussians a state for these many voices."""
-_BORDER_LEAST_SECONDS = 60.0
-"""Of recordings; from fewer it learns nothing that the formant voices have not taught it better."""
+"""A function that reads a clip, and the labels of the clip."""
+_ALIGNER_WAVES, _ALIGNER_SECONDS = 1200, 1800.0
+"""Training data of the aligner: waves of formant voices, or at most so many seconds of recordings."""
+_ALIGNER_MIXTURES = 16
+"""Gaussians a state of the aligner of formant voices."""
+_ALIGNER_LEAST_SECONDS = 60.0
+"""Least seconds of recordings to train an aligner on; with fewer the initial one is better."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRecogniserSettings:
-    """How the recogniser is trained."""
+    """Settings of the training of the recogniser."""
 
     steps: int = 800
+    """Optimiser steps."""
     batch: int = 16
-    """Waves a step."""
-    fresh: int = 3
-    """New lessons a step; the others of the batch come from the last `remembered`."""
-    remembered: int = 2400
+    """Batch size, in waves."""
+    new_per_step: int = 3
+    """New waves a step; the rest of the batch is drawn from the last `buffer_size`."""
+    buffer_size: int = 2400
+    """Number of the newest waves that batches are drawn from."""
     learning_rate: float = 2e-3
-    """At its height; it rises for the first 8 % and falls as a cosine."""
+    """Peak learning rate, after warm-up over 8 % of the steps and before cosine decay."""
     real_share: float = 0.5
-    """Of each batch, if there are recordings."""
+    """Share of recordings in a batch, 0 to 1, if there are any."""
     width: int = 128
+    """Width of the conformer blocks."""
     blocks: int = 2
+    """Number of conformer blocks."""
     seed: int = 1
     from_scratch: bool = True
-    """All but the frontend begins with random weights; False: all goes on from where it is."""
+    """Whether all weights but those of the front end begin random; False continues from the initial ones."""
     max_seconds: float = 12.0
-    """Longer recordings are left out."""
-    lessons: SyntheticSpeechSettings = field(default_factory=SyntheticSpeechSettings)
+    """Duration above which recordings are not used in training."""
+    synthetic: SyntheticSpeechSettings = field(default_factory=SyntheticSpeechSettings)
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.fresh) < 1 or self.remembered < self.batch:
+        if min(self.steps, self.batch, self.new_per_step) < 1 or self.buffer_size < self.batch:
             raise ConfigError("evaluate.too_few_steps")
         if not 0.0 <= self.real_share <= 1.0:
             raise ConfigError("evaluate.real_share_out_of_range", real_share=self.real_share)
 
 
 _SEEDS = 1_000_003
-_WARM_SHARE = 0.08
-_EASY_SHARE = 0.2
+_WARM_UP_SHARE = 0.08
+_CURRICULUM_SHARE = 0.2
 _WEIGHT_DECAY = 0.01
 _CLIP_NORM = 2.0
-_KEPT = 0.995
-"""Of the averaged weights at each step; the average is what is saved."""
+_EMA_DECAY = 0.995
+"""Decay of the exponential moving average of the weights, which is what is saved."""
 _MASK_FRAMES = 6
 _SAVE_EVERY = 100
-_TELL_EVERY = 10
+_REPORT_EVERY = 10
 
 
 def utterance_words(row: Utterance) -> list[tuple[str, ...]]:
-    """The signs that should be heard in each word of a clip."""
+    """Return the expected labels of each word of a clip."""
     return [word for word in word_labels(word.split() for word in row.phones.split(f" {WORD_MARK} ")) if word]
 
 
-def utterance_signs(row: Utterance) -> tuple[str, ...]:
-    """What should be heard in a clip."""
-    return tuple(sign for word in utterance_words(row) for sign in word)
+def utterance_labels(row: Utterance) -> tuple[str, ...]:
+    """Return the expected labels of a clip."""
+    return tuple(label for word in utterance_words(row) for label in word)
 
 
 def train_recogniser(
@@ -124,9 +128,9 @@ def train_recogniser(
 ) -> PhoneRecogniser:
     """Train a recogniser and write it to `out`; with a project, on its kept training clips too.
 
-    `initial` is the recogniser file whose weights it begins with; none: the shipped one. What was begun lies in
-    `out` + ".part" and is gone on with; settings must be the same. Raises ConfigError for a project without clips to
-    learn from.
+    `initial` is the recogniser file whose weights it begins with; None: the shipped one. An interrupted training is
+    resumed from `out` with the suffix .part if its settings are the same, else CheckpointError. Raises ConfigError for a
+    project without clips for training.
     """
     settings = settings or TrainRecogniserSettings()
     require("torch", "evaluate")
@@ -135,37 +139,37 @@ def train_recogniser(
     real = [row for row in rows if row.split == "train" and row.seconds <= settings.max_seconds]
     if project and not real:
         raise ConfigError("evaluate.no_kept_clips", project=project.root)
-    recordings = [(partial(_clip, project, row), utterance_signs(row)) for row in real]
-    begun = PhoneRecogniser.load(initial)
-    network, taught = _train(out, settings, recordings, begun.network, on_progress)
+    recordings = [(partial(_clip, project, row), utterance_labels(row)) for row in real]
+    start = PhoneRecogniser.load(initial)
+    network, steps = _train(out, settings, recordings, start.network, on_progress)
     on_progress(Progress("recogniser_borders", 0, 1, "fits"))
-    borders, borders_from = _borders(begun, project, real, settings.seed)
+    aligner, aligner_data = _fit_aligner(start, project, real, settings.seed)
     on_progress(Progress("recogniser_borders", 1, 1, "fits"))
     held = [row for row in rows if row.split in ("dev", "test")]
     notes = {
         "trained_on": _description(settings, real),
         "real_clips": len(real),
         "settings": asdict(settings),
-        "steps": taught,
-        "borders_from": borders_from,
-        "per_formant_held_out_voices": round(formant_rate(PhoneRecogniser(network), 24).rate, 4),
+        "steps": steps,
+        "aligner_trained_on": aligner_data,
+        "per_formant_held_out_voices": round(formant_per(PhoneRecogniser(network), 24).rate, 4),
     }
-    recogniser = PhoneRecogniser(network, notes, borders)
+    recogniser = PhoneRecogniser(network, notes, aligner)
     if project and held:
-        notes |= held_out(recogniser, [(partial(_clip, project, row), utterance_signs(row)) for row in held])
+        notes |= held_out_per(recogniser, [(partial(_clip, project, row), utterance_labels(row)) for row in held])
     recogniser.save(out)
     out.with_suffix(".part").unlink(missing_ok=True)
     return recogniser
 
 
-def held_out(recogniser: PhoneRecogniser, clips: Sequence[Recorded]) -> dict[str, float]:
-    """Phone error rates on clips it was not taught with: as they are, without length, and of classes of phones."""
+def held_out_per(recogniser: PhoneRecogniser, clips: Sequence[Recorded]) -> dict[str, float]:
+    """Measure phone error rates on held-out clips: of labels, without length, and of classes of phones."""
     total, plain, classes = Edits(), Edits(), Edits()
-    for read, said in clips:
-        heard = recogniser.hear(read()).phones
-        total += per(heard, said)
-        plain += per(heard, said, length=False)
-        classes += edits([phone_class(sign) for sign in heard], [phone_class(sign) for sign in said])
+    for read, expected in clips:
+        phones = recogniser.recognise(read()).phones
+        total += per(phones, expected)
+        plain += per(phones, expected, length=False)
+        classes += edits([phone_class(label) for label in phones], [phone_class(label) for label in expected])
     return {
         "per_held_out_clips": round(total.rate, 4),
         "per_held_out_clips_without_length": round(plain.rate, 4),
@@ -173,14 +177,14 @@ def held_out(recogniser: PhoneRecogniser, clips: Sequence[Recorded]) -> dict[str
     }
 
 
-def formant_rate(recogniser: PhoneRecogniser, sentences: int, seed: int = 7) -> Edits:
-    """How many signs it gets wrong on invented sentences by formant voices it was never taught with."""
+def formant_per(recogniser: PhoneRecogniser, sentences: int, seed: int = 7) -> Edits:
+    """Measure the phone errors on random words by the formant voices kept out of training."""
     rng = random.Random(seed)
     total = Edits()
     for number in range(sentences):
         voice = Formant(FormantSettings(variant=HELD_OUT_VARIANTS[number % len(HELD_OUT_VARIANTS)]))
-        for wave, said in said_by(voice, [invent(rng, SyntheticSpeechSettings())]):
-            total += edits(recogniser.hear(wave).phones, said)
+        for wave, labels in synthesise(voice, [random_words(rng, SyntheticSpeechSettings())]):
+            total += edits(recogniser.recognise(wave).phones, labels)
     return total
 
 
@@ -190,49 +194,52 @@ def _clip(project: Project | None, row: Utterance) -> Wave:
 
 
 def _description(settings: TrainRecogniserSettings, real: Sequence[Utterance]) -> str:
-    count = settings.batch + settings.fresh * (settings.steps - 1)
-    said = f"{count} waves of invented words by formant voices"
-    if real:
-        minutes = sum(row.seconds for row in real) / 60
-        said = f"{settings.real_share:.0%} of {count} waves from {len(real)} clips"
-        said += f" ({minutes:.1f} min), the rest invented words by formant voices"
-    return said
+    count = settings.batch + settings.new_per_step * (settings.steps - 1)
+    if not real:
+        return f"{count} waves of random words by formant voices"
+    minutes = sum(row.seconds for row in real) / 60
+    return (
+        f"{settings.real_share:.0%} of {count} waves from {len(real)} clips ({minutes:.1f} min), the rest random words by "
+        "formant voices"
+    )
 
 
-def _borders(
-    begun: PhoneRecogniser, project: Project | None, rows: Sequence[Utterance], seed: int
+def _fit_aligner(
+    initial: PhoneRecogniser, project: Project | None, rows: Sequence[Utterance], seed: int
 ) -> tuple[HMMAligner, str]:
-    """What finds the borders of phones, and what it was taught by."""
+    """Train the aligner; return it with a description of its training data."""
     if project is None:
-        return formant_segmenter(seed), f"{_BORDER_WAVES} waves of invented words by formant voices"
+        return formant_aligner(seed), f"{_ALIGNER_WAVES} waves of random words by formant voices"
     seconds = sum(row.seconds for row in rows)
-    if seconds < _BORDER_LEAST_SECONDS:
-        return begun.segmenter, f"the recogniser it began with ({seconds:.0f} s of recordings are too few)"
-    step = max(1.0, seconds / _BORDER_SECONDS)
+    if seconds < _ALIGNER_LEAST_SECONDS:
+        return initial.aligner, f"the initial recogniser's data ({seconds:.0f} s of recordings are too few)"
+    step = max(1.0, seconds / _ALIGNER_SECONDS)
     chosen = [rows[math.floor(at * step)] for at in range(math.ceil(len(rows) / step))]
     try:
         found = HMMAligner.fit([(_clip(project, row), utterance_words(row)) for row in chosen])
     except ConfigError as error:
-        return begun.segmenter, f"the recogniser it began with ({error})"
+        return initial.aligner, f"the initial recogniser's data ({error.message.line('en')})"
     return found, f"{sum(row.seconds for row in chosen) / 60:.1f} min of the recordings"
 
 
-def formant_segmenter(seed: int) -> HMMAligner:
-    """Taught by formant voices, which tell their borders themselves."""
+def formant_aligner(seed: int) -> HMMAligner:
+    """Train an aligner on formant voices, whose phone boundaries are known."""
     rng, settings = random.Random(f"{seed} borders"), SyntheticSpeechSettings()
-    names, clips, known = taught_variants(), [], []
-    for _ in range(_BORDER_WAVES):
-        words = invent(rng, settings)
+    names, clips, boundaries = training_variants(), [], []
+    for _ in range(_ALIGNER_WAVES):
+        words = random_words(rng, settings)
         rate = rng.uniform(settings.slowest, settings.fastest)
         voice = Formant(FormantSettings(rate=rate, pitch=rng.uniform(0.7, 1.5), variant=rng.choice(names)))
         spoken = voice.speak_timed(words, "።")
         clips.append((spoken.wave, [phone_labels(word) for word in words]))
-        known.append([part for word, times in zip(words, spoken.times, strict=True) for part in _parts(word, times)])
-    return HMMAligner.fit(clips, known, _BORDER_MIXTURES)
+        boundaries.append(
+            [part for word, times in zip(words, spoken.times, strict=True) for part in _parts(word, times)]
+        )
+    return HMMAligner.fit(clips, boundaries, _ALIGNER_MIXTURES)
 
 
 def _parts(word: Sequence[str], times: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Times of phones → of signs: Cʷ, which is heard as two, is parted in its middle."""
+    """Convert times of phones to times of labels: Cʷ, which has two, is divided in the middle."""
     for phone, (start, end) in zip(word, times, strict=True):
         edges = np.linspace(start, end, len(phone_labels([phone])) + 1)
         yield from ((float(first), float(last)) for first, last in itertools.pairwise(edges))
@@ -242,7 +249,7 @@ def _train(
     out: Path,
     settings: TrainRecogniserSettings,
     recordings: Sequence[Recorded],
-    begun: Network,
+    initial: Network,
     on_progress: ProgressCallback,
 ) -> tuple[Network, int]:
     import torch
@@ -250,141 +257,146 @@ def _train(
     from dimts.evaluate.phone_network import Network
 
     torch.manual_seed(settings.seed)
-    network = begun
+    network = initial
     if settings.from_scratch:
-        network = Network(replace(begun.spec, width=settings.width, blocks=settings.blocks), len(LABELS))
-        network.frontend.load_state_dict(begun.frontend.state_dict())
+        network = Network(replace(initial.spec, width=settings.width, blocks=settings.blocks), len(LABELS))
+        network.frontend.load_state_dict(initial.frontend.state_dict())
     network.train()
     network.frontend.requires_grad_(False)
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(
-        list(network.own()), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+        list(network.trainable_parameters()), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
     source = _Source(settings, recordings, network.frontend)
     part = out.with_suffix(".part")
     done = _resume(part, settings, network, mean, optimizer)
     losses: list[float] = []
     for step in range(done, settings.steps):
-        torch.manual_seed(_SEEDS * settings.seed + step)  # dropout, too, is the step's own
+        torch.manual_seed(_SEEDS * settings.seed + step)  # so that dropout is reproducible after resuming
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _slope(step / settings.steps)
+            group["lr"] = settings.learning_rate * _learning_rate_factor(step / settings.steps)
         loss = _loss(network, source.batch(step))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
         optimizer.step()
-        kept = min(_KEPT, (step + 1) / (step + 10))
+        decay = min(_EMA_DECAY, (step + 1) / (step + 10))
         with torch.no_grad():
-            for old, new in zip(mean.own(), network.own(), strict=True):
-                old.lerp_(new, 1 - kept)
+            for old, new in zip(mean.trainable_parameters(), network.trainable_parameters(), strict=True):
+                old.lerp_(new, 1 - decay)
         losses.append(loss.item())
-        if (step + 1) % _TELL_EVERY == 0 or step + 1 == settings.steps:
-            recent = float(np.mean(losses[-_TELL_EVERY:]))
+        if (step + 1) % _REPORT_EVERY == 0 or step + 1 == settings.steps:
+            recent = float(np.mean(losses[-_REPORT_EVERY:]))
             on_progress(Progress("recogniser", step + 1, settings.steps, "steps", values={"loss": recent}))
         if (step + 1) % _SAVE_EVERY == 0:
             _save_part(part, settings, step + 1, network, mean, optimizer)
     return mean.eval(), settings.steps
 
 
-def _slope(part: float) -> float:
+def _learning_rate_factor(part: float) -> float:
+    """Warm up linearly, then decay as a cosine; `part` of the training is done, 0 to 1."""
     return (
-        part / _WARM_SHARE + 1e-2
-        if part < _WARM_SHARE
-        else 0.5 + 0.5 * math.cos(math.pi * (part - _WARM_SHARE) / (1 - _WARM_SHARE))
+        part / _WARM_UP_SHARE + 1e-2
+        if part < _WARM_UP_SHARE
+        else 0.5 + 0.5 * math.cos(math.pi * (part - _WARM_UP_SHARE) / (1 - _WARM_UP_SHARE))
     )
 
 
 class _Source:
-    """The lessons, by number: each is made of its own seed, so that a resumed run sees the same."""
+    """Training samples by index, each from its own seed, so that a resumed run uses the same."""
 
     def __init__(
         self, settings: TrainRecogniserSettings, recordings: Sequence[Recorded], frontend: WhisperFrontEnd
     ) -> None:
         self.settings, self.recordings, self.frontend = settings, recordings, frontend
-        self.total = settings.batch + settings.fresh * (settings.steps - 1)
-        self._kept: dict[int, Lesson] = {}
+        self.total = settings.batch + settings.new_per_step * (settings.steps - 1)
+        self._kept: dict[int, TrainingSample] = {}
 
-    def batch(self, step: int) -> list[Lesson]:
-        """The newest lessons of a step, and some of those before."""
+    def batch(self, step: int) -> list[TrainingSample]:
+        """Return the new samples of a step, and some of the buffer."""
         import torch
 
         settings, rng = self.settings, random.Random(f"{self.settings.seed} {step}")
-        made = settings.batch + settings.fresh * step
-        oldest = max(0, made - settings.remembered)
-        newest = list(range(made - (settings.fresh if step else settings.batch), made))
+        made = settings.batch + settings.new_per_step * step
+        oldest = max(0, made - settings.buffer_size)
+        newest = list(range(made - (settings.new_per_step if step else settings.batch), made))
         chosen = newest[-settings.batch :]
         chosen += [rng.randrange(oldest, made) for _ in range(settings.batch - len(chosen))]
         for number in [number for number in self._kept if number < oldest]:
             del self._kept[number]
         out = []
         for number in chosen:
-            states, said = self._lesson(number)
-            out.append((_mask(rng, states.float()) * (torch.rand(states.shape[1]) > _DEAF_SHARE), said))
+            states, labels = self._sample(number)
+            out.append((_mask(rng, states.float()) * (torch.rand(states.shape[1]) > _CHANNEL_DROPOUT), labels))
         return out
 
-    def _lesson(self, number: int) -> Lesson:
+    def _sample(self, number: int) -> TrainingSample:
         import torch
 
         if number not in self._kept:
-            mels, said = self._heard(number, random.Random(f"{self.settings.seed} lesson {number}"))
+            mels, labels = self._features(number, random.Random(f"{self.settings.seed} sample {number}"))
             with torch.no_grad():
                 states, _ = self.frontend(torch.from_numpy(mels)[None], torch.tensor([len(mels)]))
-            self._kept[number] = states[0].half(), tuple(LABELS.index(sign) for sign in said)
+            self._kept[number] = states[0].half(), tuple(LABELS.index(label) for label in labels)
         return self._kept[number]
 
-    def _heard(self, number: int, rng: random.Random) -> tuple[np.ndarray, Sequence[str]]:
-        """Features [F, bands] and the signs said."""
+    def _features(self, number: int, rng: random.Random) -> tuple[np.ndarray, Sequence[str]]:
+        """Make the features [F, bands] and labels of a sample."""
         settings = self.settings
         if self.recordings and rng.random() < settings.real_share:
-            read, said = self.recordings[rng.randrange(len(self.recordings))]
+            read, labels = self.recordings[rng.randrange(len(self.recordings))]
             wave = read().resample(MEL.rate)
-            if rng.random() < _CHANGED_SHARE:
-                wave = spoil(change_vocal_tract(wave, 1 / rng.uniform(*_SHORTENINGS), MEL.rate), rng)
+            if rng.random() < _AUGMENTED_SHARE:
+                wave = augment(change_vocal_tract(wave, 1 / rng.uniform(*_VOCAL_TRACT_RATIOS), MEL.rate), rng)
         else:
-            # clean and short first: CTC finds its feet sooner
-            ease = min(1.0, number / max(1.0, _EASY_SHARE * self.total)) if settings.from_scratch else 1.0
-            made = settings.lessons
-            words = min(made.most_words, 2 + round(ease * made.most_words))
-            wave, said = next(lessons(rng, replace(made, spoil_share=ease * made.spoil_share, most_words=words)))
-        return _hurry(rng, features(wave), len(said)), said
+            # curriculum: clean and short utterances first, so that CTC converges sooner
+            difficulty = min(1.0, number / max(1.0, _CURRICULUM_SHARE * self.total)) if settings.from_scratch else 1.0
+            made = settings.synthetic
+            words = min(made.most_words, 2 + round(difficulty * made.most_words))
+            wave, labels = next(
+                synthetic_utterances(
+                    rng, replace(made, augmented_share=difficulty * made.augmented_share, most_words=words)
+                )
+            )
+        return _warp_time(rng, features(wave), len(labels)), labels
 
 
-_CHANGED_SHARE = 0.6
-"""Of the real clips, that are heard as by another vocal tract, in another room."""
-_SHORTENINGS = (0.9, 1.1)
-_DEAF_SHARE = 0.1
-"""Of the ear's channels, that are silent for a lesson."""
-_HURRIED_SHARE, _HURRY_FRAMES, _HURRY, _PACE = 0.6, 20, 0.3, 0.15
-_LEAST_FRAMES_A_SIGN = 4
+_AUGMENTED_SHARE = 0.6
+"""Share of recordings that are augmented, 0 to 1."""
+_VOCAL_TRACT_RATIOS = (0.9, 1.1)
+_CHANNEL_DROPOUT = 0.1
+"""Share of front-end channels that are zeroed in a sample."""
+_WARPED_SHARE, _WARP_FRAMES, _WARP, _RATE = 0.6, 20, 0.3, 0.15
+_LEAST_FRAMES_A_LABEL = 4
 
 
-def _hurry(rng: random.Random, mels: np.ndarray, signs: int) -> np.ndarray:
-    """Now faster, now slower, by up to exp(±0.3) within every 0.2 s, as people are and formant voices are not."""
+def _warp_time(rng: random.Random, mels: np.ndarray, labels: int) -> np.ndarray:
+    """Vary the tempo within features [F, bands] by factors of up to exp(±0.3) every 0.2 s."""
     count = len(mels)
-    if rng.random() >= _HURRIED_SHARE or count < 2:
+    if rng.random() >= _WARPED_SHARE or count < 2:
         return mels
-    turns = max(1, count // _HURRY_FRAMES) + 1
-    pace = np.exp(rng.uniform(-_PACE, _PACE) + np.array([rng.uniform(-_HURRY, _HURRY) for _ in range(turns)]))
+    turns = max(1, count // _WARP_FRAMES) + 1
+    pace = np.exp(rng.uniform(-_RATE, _RATE) + np.array([rng.uniform(-_WARP, _WARP) for _ in range(turns)]))
     slowness = 1.0 / np.interp(np.arange(count - 1), np.linspace(0, count - 1, turns), pace)
     times = np.concatenate(([0.0], np.cumsum(slowness)))
     old = np.interp(np.arange(0.0, times[-1]), times, np.arange(count))
     before = np.minimum(old.astype(int), count - 2)
-    if len(before) < _LEAST_FRAMES_A_SIGN * signs:
-        return mels  # no room for all that is said
+    if len(before) < _LEAST_FRAMES_A_LABEL * labels:
+        return mels  # too short for CTC
     share = (old - before)[:, None].astype(np.float32)
     warped: np.ndarray = mels[before] * (1 - share) + mels[before + 1] * share
     return warped
 
 
 def _mask(rng: random.Random, states: Tensor) -> Tensor:
-    """A few stretches of time blanked (SpecAugment; Park et al. 2019)."""
+    """Mask a few stretches of time (SpecAugment; Park et al. 2019)."""
     for _ in range(max(1, len(states) // 75)):
         at = rng.randrange(max(1, len(states)))
         states[at : at + rng.randint(0, _MASK_FRAMES)] = 0.0
     return states
 
 
-def _loss(network: Network, batch: list[Lesson]) -> Tensor:
+def _loss(network: Network, batch: list[TrainingSample]) -> Tensor:
     import torch
     from torch.nn import functional as F
 
@@ -392,10 +404,10 @@ def _loss(network: Network, batch: list[Lesson]) -> Tensor:
         [states for states, _ in batch], batch_first=True
     )  # [B, N, front-end width]
     lengths = torch.tensor([len(states) for states, _ in batch])
-    chances = network.judge(states, torch.arange(states.shape[1])[None] < lengths[:, None])  # [B, N, signs]
-    said = torch.tensor([sign for _, signs in batch for sign in signs])
-    counts = torch.tensor([len(signs) for _, signs in batch])
-    total = F.ctc_loss(chances.transpose(0, 1), said, lengths, counts, reduction="sum", zero_infinity=True)
+    log_probs = network.classify(states, torch.arange(states.shape[1])[None] < lengths[:, None])  # [B, N, labels]
+    targets = torch.tensor([label for _, labels in batch for label in labels])
+    counts = torch.tensor([len(labels) for _, labels in batch])
+    total = F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, counts, reduction="sum", zero_infinity=True)
     return total / counts.sum()
 
 

@@ -1,4 +1,4 @@
-"""Sentences with and without planted errors, by several formant voices: what the detectors are tried on."""
+"""Sentences with and without injected errors, by several formant voices: what the detectors are pair_results on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dimts.audio.wave import Wave
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.evaluate import error_injection
-from dimts.evaluate.faults import Examined, FaultSettings, calibrated, examine, judged
+from dimts.evaluate.faults import Examined, FaultSettings, calibrate, examine, with_thresholds
 from dimts.evaluate.hmm_aligner import HMMAligner
 from dimts.evaluate.phone_labels import word_labels
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
@@ -41,14 +41,14 @@ WANTED = {
     "other voice": {"other_voice"},
     "noise at 10 dB": {"noise"},
 }
-"""Planted error → the doubts that find it."""
+"""Planted error → the issues that find it."""
 
 
 @dataclass
 class Tally:
-    """How often each planted error was found, and what was found where none was."""
+    """How often each injected error was found, and what was found where none was."""
 
-    planted: Counter[str] = field(default_factory=Counter)
+    injected: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     clean: int = 0
     alarms: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Tally:
     missed: list[str] = field(default_factory=list)
 
     def recall(self, error: str) -> float:
-        return self.found[error] / self.planted[error]
+        return self.found[error] / self.injected[error]
 
 
 @cache
@@ -72,8 +72,8 @@ def profile_of(variant: str) -> Embedding:
     return profile([voice.speak(words, "።") for words in sentences()[:6]])
 
 
-def try_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
-    """`count` clean sentences and, of each, one with every planted error."""
+def detect_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
+    """`count` clean sentences and, of each, one with every injected error."""
     rng, tally = random.Random(seed), Tally()
     everything = [word for words in sentences() for word in words]
     for number in range(count):
@@ -84,36 +84,36 @@ def try_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
         spoken = voice.speak_timed(words, "።")
         clean = examine(spoken.wave, words, recogniser, profile_of(variant))
         tally.clean += 1
-        tally.false_alarms += bool(clean.doubts)
-        tally.alarms += [f"{variant}: {doubt.kind}: {doubt.message}" for doubt in clean.doubts]
-        for error, wave in planted(rng, voice, spoken, words, everything, others).items():
+        tally.false_alarms += bool(clean.issues)
+        tally.alarms += [f"{variant}: {issue.kind}: {issue.message}" for issue in clean.issues]
+        for error, wave in injected(rng, voice, spoken, words, everything, others).items():
             found = examine(wave, words, recogniser, profile_of(variant))
-            tally.planted[error] += 1
+            tally.injected[error] += 1
             tally.found[error] += bool(kinds(found) & WANTED[error])
     return tally
 
 
-def planted(
+def injected(
     rng: random.Random, voice: Formant, spoken: FormantSpeech, words: Words, everything: Words, others: tuple[str, ...]
 ) -> dict[str, Wave]:
     first, last = _some_words(rng, words)
     out = {
         "wrong word": voice.speak(error_injection.wrong_word(words, rng, everything), "።"),
-        "cut": error_injection.cut(spoken, rng.uniform(0.4, 0.8)),
-        "loop": error_injection.loop(spoken, first, last, rng.choice((2, 3))),
-        "said after the end": error_injection.babble(
+        "cut": error_injection.cut_end(spoken, rng.uniform(0.4, 0.8)),
+        "loop": error_injection.repeat_words(spoken, first, last, rng.choice((2, 3))),
+        "said after the end": error_injection.append_words(
             spoken, voice.speak([rng.choice([w for w in everything if len(w) >= 4])])
         ),
         "other voice": Formant(FormantSettings(variant=rng.choice(others))).speak(words, "።"),
         "noise at 10 dB": add_noise(spoken.wave, 10.0, np.random.default_rng(rng.getrandbits(32))),
     }
     if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
-        out["halved length"] = error_injection.halve(spoken, words)
+        out["halved length"] = error_injection.halve_long_consonants(spoken, words)
     return out
 
 
 def kinds(found: Examined) -> set[str]:
-    return {doubt.kind for doubt in found.doubts}
+    return {issue.kind for issue in found.issues}
 
 
 Clip = tuple[Wave, Words]
@@ -129,10 +129,12 @@ class Speaker:
     apart: Sequence[Clip]
 
 
-def try_real(recogniser: PhoneRecogniser, speakers: Sequence[Speaker], planter: HMMAligner, tally: Tally) -> None:
+def detect_in_recordings(
+    recogniser: PhoneRecogniser, speakers: Sequence[Speaker], boundaries: HMMAligner, tally: Tally
+) -> None:
     """The same with real speakers, added to `tally`: every clip kept apart, once clean and once with each error.
 
-    Thresholds for a clip come from all others of the speaker that were kept apart. Errors are planted where `planter`,
+    Thresholds for a clip come from all others of the speaker that were kept apart. Errors are injected where `boundaries`,
     which is not the recogniser's own, finds the phones. A wrong word is a right recording whose text asks for another
     word. Another voice: each speaker against all clips of the others.
     """
@@ -143,18 +145,18 @@ def try_real(recogniser: PhoneRecogniser, speakers: Sequence[Speaker], planter: 
         voice = profile([wave for wave, _ in speaker.known[:_PROFILE_CLIPS]])
         clean = [examine(wave, words, recogniser, voice) for wave, words in speaker.apart]
         thresholds = [
-            calibrated(FaultSettings(), [*clean[:number], *clean[number + 1 :]]) for number in range(len(clean))
+            calibrate(FaultSettings(), [*clean[:number], *clean[number + 1 :]]) for number in range(len(clean))
         ]
         for number in range(len(speaker.apart)):
             limits = thresholds[number]
-            unspoilt = judged(clean[number], limits)
+            unspoilt = with_thresholds(clean[number], limits)
             tally.clean += 1
-            tally.false_alarms += bool(unspoilt.doubts)
-            tally.alarms += [f"{speaker.name}: {doubt.kind}: {doubt.message}" for doubt in unspoilt.doubts]
-            changed = planted_in(rng, speaker.apart, number, planter, everything)
+            tally.false_alarms += bool(unspoilt.issues)
+            tally.alarms += [f"{speaker.name}: {issue.kind}: {issue.message}" for issue in unspoilt.issues]
+            changed = injected_in(rng, speaker.apart, number, boundaries, everything)
             for error, (spoilt, asked) in changed.items():
                 found = examine(spoilt, asked, recogniser, voice, limits)
-                tally.planted[error] += 1
+                tally.injected[error] += 1
                 hit = bool(kinds(found) & WANTED[error])
                 tally.found[error] += hit
                 if not hit:
@@ -163,34 +165,34 @@ def try_real(recogniser: PhoneRecogniser, speakers: Sequence[Speaker], planter: 
             if other == speaker.name:
                 continue
             for number, embedding in enumerate(embeddings):
-                tally.planted["other voice"] += 1
+                tally.injected["other voice"] += 1
                 tally.found["other voice"] += likeness(embedding, voice) < thresholds[number % len(thresholds)].likeness
 
 
 _PROFILE_CLIPS = 10
 
 
-def planted_in(
-    rng: random.Random, clips: Sequence[Clip], number: int, planter: HMMAligner, everything: Words
+def injected_in(
+    rng: random.Random, clips: Sequence[Clip], number: int, boundaries: HMMAligner, everything: Words
 ) -> dict[str, tuple[Wave, Sequence[Sequence[str]]]]:
     """Planted error → a clip with it, and what it should say."""
     wave, words = clips[number]
-    spoken = error_injection.located(wave, words, planter)
+    spoken = error_injection.align_recording(wave, words, boundaries)
     first, last = _some_words(rng, words)
     other, other_words = clips[number - 1]
-    there = error_injection.located(other, other_words, planter)
+    there = error_injection.align_recording(other, other_words, boundaries)
     place = rng.choice([at for at, word in enumerate(other_words) if len(word) >= 4])
     piece = other.cut(there.times[place][0][0], there.times[place][-1][1])
     end = Wave(wave.samples[: round(spoken.times[-1][-1][1] * wave.rate)], wave.rate)
     changed: dict[str, tuple[Wave, Sequence[Sequence[str]]]] = {
         "wrong word": (wave, error_injection.wrong_word(words, rng, everything)),
-        "cut": (error_injection.cut(spoken, rng.uniform(0.4, 0.8)), words),
-        "loop": (error_injection.loop(spoken, first, last, rng.choice((2, 3))), words),
-        "said after the end": (error_injection.babble(replace(spoken, wave=end), piece), words),
+        "cut": (error_injection.cut_end(spoken, rng.uniform(0.4, 0.8)), words),
+        "loop": (error_injection.repeat_words(spoken, first, last, rng.choice((2, 3))), words),
+        "said after the end": (error_injection.append_words(replace(spoken, wave=end), piece), words),
         "noise at 10 dB": (add_noise(wave, 10.0, np.random.default_rng(number)), words),
     }
     if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
-        changed["halved length"] = error_injection.halve(spoken, words), words
+        changed["halved length"] = error_injection.halve_long_consonants(spoken, words), words
     return changed
 
 
@@ -225,7 +227,7 @@ def real_clips(folder: Path, speakers: Sequence[str] = ()) -> dict[str, list[Cli
 
 
 LEAST_CLIPS = 12
-"""Of a speaker in whose recordings errors are planted."""
+"""Of a speaker in whose recordings errors are injected."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ class Corpus:
     """Speakers it is never taught."""
     strangers: list[Clip]
     """All that these say, and others with too few clips to plant errors in."""
-    planter: HMMAligner
+    boundaries: HMMAligner
     """Taught by all recordings: the best borders that can be had without a hand."""
 
 
