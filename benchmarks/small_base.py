@@ -1,11 +1,11 @@
-"""Share of phones that the recogniser hears wrong after each stage of a voice, on sentences of formant speakers.
-
+"""Phone error rate after each stage of a voice, on sentences of formant speakers.
     python benchmarks/small_base.py VOICE --texts sentences.txt
 
 original: the formant speech itself. mel: its mel through Griffin-Lim. codes: its DVAE codes, decoded, through
-Griffin-Lim. resynthesis: its codes through GPT (teacher-forced) and vocoder. gpt: codes that the GPT chose for the
-text, decoded, through Griffin-Lim. voice: what the voice says. Each speaker's voice is cloned from another sentence of
-the same speaker. VOICE needs its DVAE beside it. Prints one JSON line; a row a sentence with --rows.
+Griffin-Lim. resynthesis: its codes through GPT (teacher-forced) and vocoder. gpt: codes that the GPT chose
+for the text, decoded, through Griffin-Lim. voice: what the voice says. Each speaker's voice is cloned from
+another sentence of the same speaker. VOICE needs its DVAE beside it. Prints one JSON line; a row a sentence
+with --rows.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ def main() -> None:
             wanted = [sign for word in word_labels(phrase.words) for sign in word]
             for stage, wave in waves(bundle, corpus, phrase, number % given.speakers, number):
                 try:
-                    heard = recogniser.recognise(wave).phones
+                    phones = recogniser.recognise(wave).phones
                 except AudioError:
-                    heard = ()
-                found = per(heard, wanted)
+                    phones = ()
+                found = per(phones, wanted)
                 total[stage] = total[stage] + found if stage in total else found
                 shares[stage].append(round(found.rate, 3))
                 if given.rows:
-                    print(number, stage, f"{found.rate:.2f}", "".join(heard), "|", "".join(wanted))
+                    print(number, stage, f"{found.rate:.2f}", "".join(phones), "|", "".join(wanted))
     rates = {stage: round(edits.rate, 4) for stage, edits in total.items()}
     print(json.dumps({"sentences": min(given.sentences, len(phrases)), "phone_errors": rates}))
 

@@ -1,4 +1,4 @@
-"""Sentences with and without injected errors, by several formant voices: what the detectors are pair_results on."""
+"""Sentences with and without injected errors, by formant voices and real speakers, to test the detectors on."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from dimts.text.frontend import Frontend
 Words = list[tuple[str, ...]]
 
 LOW, HIGH = ("", "m3", "Henrique"), ("f2", "linda", "klatt2")
-"""Voices, all but the first never taught to the recogniser; those of one group sound alike to the voice encoder too."""
+"""Variants, all but the first outside the recogniser's training data; those of a group have similar embeddings."""
 WANTED = {
     "wrong word": {"wrong_word"},
     "cut": {"cut"},
     "loop": {"loop", "extra"},
-    "said after the end": {"extra", "loop"},
+    "words after the end": {"extra", "loop"},
     "halved length": {"short_consonants"},
     "other voice": {"other_voice"},
     "noise at 10 dB": {"noise"},
 }
-"""Planted error → the issues that find it."""
+"""Issues that detect each injected error."""
 
 
 @dataclass
 class Tally:
-    """How often each injected error was found, and what was found where none was."""
+    """Detections of each injected error, and false alarms."""
 
     injected: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ def profile_of(variant: str) -> Embedding:
 
 
 def detect_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
-    """`count` clean sentences and, of each, one with every injected error."""
+    """Examine `count` clean sentences and, of each, one with every injected error."""
     rng, tally = random.Random(seed), Tally()
     everything = [word for words in sentences() for word in words]
     for number in range(count):
@@ -101,7 +101,7 @@ def injected(
         "wrong word": voice.speak(error_injection.wrong_word(words, rng, everything), "።"),
         "cut": error_injection.cut_end(spoken, rng.uniform(0.4, 0.8)),
         "loop": error_injection.repeat_words(spoken, first, last, rng.choice((2, 3))),
-        "said after the end": error_injection.append_words(
+        "words after the end": error_injection.append_words(
             spoken, voice.speak([rng.choice([w for w in everything if len(w) >= 4])])
         ),
         "other voice": Formant(FormantSettings(variant=rng.choice(others))).speak(words, "።"),
@@ -122,38 +122,38 @@ Clip = tuple[Wave, Words]
 
 @dataclass(frozen=True)
 class Speaker:
-    """A real speaker: recordings to know the voice by, and others, kept apart, to plant errors in."""
+    """A real speaker: recordings for the embedding, and held-out ones to inject errors into."""
 
     name: str
     known: Sequence[Clip]
-    apart: Sequence[Clip]
+    held_out: Sequence[Clip]
 
 
 def detect_in_recordings(
-    recogniser: PhoneRecogniser, speakers: Sequence[Speaker], boundaries: HMMAligner, tally: Tally
+    recogniser: PhoneRecogniser, speakers: Sequence[Speaker], aligner: HMMAligner, tally: Tally
 ) -> None:
-    """The same with real speakers, added to `tally`: every clip kept apart, once clean and once with each error.
+    """Examine every held-out clip of real speakers, clean and with each error; add the results to `tally`.
 
-    Thresholds for a clip come from all others of the speaker that were kept apart. Errors are injected where `boundaries`,
-    which is not the recogniser's own, finds the phones. A wrong word is a right recording whose text asks for another
-    word. Another voice: each speaker against all clips of the others.
+    Thresholds for a clip come from the other held-out clips of the speaker. Errors are injected at the boundaries of
+    `aligner`, which is not the recogniser's own. A wrong word is a clean recording with another word in its text.
+    Another voice: each speaker against all clips of the others.
     """
     rng = random.Random(11)
-    everything = [word for one in speakers for _, words in one.apart for word in words if len(word) >= 4]
-    voices = {one.name: [embed(wave) for wave, _ in one.apart] for one in speakers}
+    everything = [word for one in speakers for _, words in one.held_out for word in words if len(word) >= 4]
+    voices = {one.name: [embed(wave) for wave, _ in one.held_out] for one in speakers}
     for speaker in speakers:
         voice = profile([wave for wave, _ in speaker.known[:_PROFILE_CLIPS]])
-        clean = [examine(wave, words, recogniser, voice) for wave, words in speaker.apart]
+        clean = [examine(wave, words, recogniser, voice) for wave, words in speaker.held_out]
         thresholds = [
             calibrate(FaultSettings(), [*clean[:number], *clean[number + 1 :]]) for number in range(len(clean))
         ]
-        for number in range(len(speaker.apart)):
+        for number in range(len(speaker.held_out)):
             limits = thresholds[number]
             unspoilt = with_thresholds(clean[number], limits)
             tally.clean += 1
             tally.false_alarms += bool(unspoilt.issues)
             tally.alarms += [f"{speaker.name}: {issue.kind}: {issue.message}" for issue in unspoilt.issues]
-            changed = injected_in(rng, speaker.apart, number, boundaries, everything)
+            changed = injected_in(rng, speaker.held_out, number, aligner, everything)
             for error, (spoilt, asked) in changed.items():
                 found = examine(spoilt, asked, recogniser, voice, limits)
                 tally.injected[error] += 1
@@ -173,14 +173,14 @@ _PROFILE_CLIPS = 10
 
 
 def injected_in(
-    rng: random.Random, clips: Sequence[Clip], number: int, boundaries: HMMAligner, everything: Words
+    rng: random.Random, clips: Sequence[Clip], number: int, aligner: HMMAligner, everything: Words
 ) -> dict[str, tuple[Wave, Sequence[Sequence[str]]]]:
-    """Planted error → a clip with it, and what it should say."""
+    """Return a clip and its text for each injected error."""
     wave, words = clips[number]
-    spoken = error_injection.align_recording(wave, words, boundaries)
+    spoken = error_injection.align_recording(wave, words, aligner)
     first, last = _some_words(rng, words)
     other, other_words = clips[number - 1]
-    there = error_injection.align_recording(other, other_words, boundaries)
+    there = error_injection.align_recording(other, other_words, aligner)
     place = rng.choice([at for at, word in enumerate(other_words) if len(word) >= 4])
     piece = other.cut(there.times[place][0][0], there.times[place][-1][1])
     end = Wave(wave.samples[: round(spoken.times[-1][-1][1] * wave.rate)], wave.rate)
@@ -188,7 +188,7 @@ def injected_in(
         "wrong word": (wave, error_injection.wrong_word(words, rng, everything)),
         "cut": (error_injection.cut_end(spoken, rng.uniform(0.4, 0.8)), words),
         "loop": (error_injection.repeat_words(spoken, first, last, rng.choice((2, 3))), words),
-        "said after the end": (error_injection.append_words(replace(spoken, wave=end), piece), words),
+        "words after the end": (error_injection.append_words(replace(spoken, wave=end), piece), words),
         "noise at 10 dB": (add_noise(wave, 10.0, np.random.default_rng(number)), words),
     }
     if any(phone.endswith("ː") for phone in [phone for word in words for phone in word][:-1]):
@@ -197,7 +197,7 @@ def injected_in(
 
 
 def spelt(words: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """As the recogniser writes them."""
+    """Convert words to labels of the recogniser."""
     return [word for word in word_labels(words) if word]
 
 
@@ -227,51 +227,52 @@ def real_clips(folder: Path, speakers: Sequence[str] = ()) -> dict[str, list[Cli
 
 
 LEAST_CLIPS = 12
-"""Of a speaker in whose recordings errors are injected."""
+"""Least number of clips of a speaker into whose recordings errors are injected."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Real recordings, parted for teaching a recogniser and trying it."""
+    """Real recordings, split for training and testing a recogniser."""
 
-    taught: dict[str, list[Clip]]
-    own: list[Speaker]
-    """Speakers it is taught, each third clip kept apart."""
-    foreign: list[Speaker]
-    """Speakers it is never taught."""
-    strangers: list[Clip]
-    """All that these say, and others with too few clips to plant errors in."""
-    boundaries: HMMAligner
-    """Taught by all recordings: the best borders that can be had without a hand."""
+    training: dict[str, list[Clip]]
+    """Training clips by speaker."""
+    seen: list[Speaker]
+    """Speakers of the training data, each third clip held out."""
+    unseen: list[Speaker]
+    """Speakers outside the training data."""
+    unseen_clips: list[Clip]
+    """All clips of speakers outside the training data, those with few clips included."""
+    aligner: HMMAligner
+    """Aligner trained on all recordings, as there is no manual alignment."""
 
 
-def corpus(folder: Path, strangers: str = "te", first: int = 0) -> Corpus:
-    """Speakers whose names begin with `strangers` are never taught; of the others each third clip is not.
+def corpus(folder: Path, unseen: str = "te", first: int = 0) -> Corpus:
+    """Read a corpus; speakers whose names begin with `unseen` and each third clip of the others are held out.
 
     `first`, 0 to 2, is where these thirds begin.
     """
     every = real_clips(folder)
     enough = {name: clips for name, clips in every.items() if len(clips) >= LEAST_CLIPS}
-    foreign = {name: clips for name, clips in every.items() if name.startswith(strangers)}
-    taught = {
+    others = {name: clips for name, clips in every.items() if name.startswith(unseen)}
+    training = {
         name: [clip for number, clip in enumerate(clips) if number % 3 != first] if name in enough else clips
         for name, clips in every.items()
-        if name not in foreign
+        if name not in others
     }
     return Corpus(
-        taught,
-        [Speaker(name, taught[name], clips[first::3]) for name, clips in enough.items() if name in taught],
-        [Speaker(name, clips[1::2], clips[::2]) for name, clips in enough.items() if name in foreign],
-        [clip for clips in foreign.values() for clip in clips],
+        training,
+        [Speaker(name, training[name], clips[first::3]) for name, clips in enough.items() if name in training],
+        [Speaker(name, clips[1::2], clips[::2]) for name, clips in enough.items() if name in others],
+        [clip for clips in others.values() for clip in clips],
         HMMAligner.fit([(wave, spelt(words)) for clips in every.values() for wave, words in clips]),
     )
 
 
-def project_of(folder: Path, taught: dict[str, list[Clip]]) -> Project:
+def project_of(folder: Path, training: dict[str, list[Clip]]) -> Project:
     """A project whose training clips these are."""
     home = Project.create(folder, "[project]\n")
     rows = []
-    for speaker, clips in taught.items():
+    for speaker, clips in training.items():
         for number, (wave, words) in enumerate(clips):
             name = f"{speaker}-{number}"
             wave.save(home.clips / f"{name}.wav")

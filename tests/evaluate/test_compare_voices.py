@@ -169,9 +169,7 @@ def test_the_formant_voice_through_evaluate(project: Project) -> None:
     assert found.ranking.best.score.mean > 70
     assert any(line.code == "evaluate.only_voice" for line in found.ranking.reasons)
     assert len(found.recordings) >= 1
-    assert any(remark.code == "evaluate.recogniser_untrained" for remark in found.remarks), (
-        "the user is informed"
-    )
+    assert any(remark.code == "evaluate.recogniser_untrained" for remark in found.remarks), "the user is informed"
     assert "train-recogniser" in found.report.read_text(encoding="utf-8")
 
 

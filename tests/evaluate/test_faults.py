@@ -34,7 +34,9 @@ def test_detectors_on_a_few_planted_errors(recogniser: PhoneRecogniser) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_detectors_find_19_of_20_planted_errors_and_raise_false_alarms_in_at_most_1_of_20(recogniser: PhoneRecogniser) -> None:
+def test_detectors_find_19_of_20_planted_errors_and_raise_false_alarms_in_at_most_1_of_20(
+    recogniser: PhoneRecogniser,
+) -> None:
     tally = detect_all(recogniser, 100, seed=2024)
     print({error: f"{tally.found[error]} of {tally.injected[error]}" for error in WANTED})
     print(f"false alarms: {tally.false_alarms} of {tally.clean}: {tally.alarms}")

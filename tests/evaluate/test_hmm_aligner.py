@@ -33,8 +33,8 @@ def shipped() -> HMMAligner:
 def own() -> HMMAligner:
     """Trained on one formant voice from a flat start, without boundaries."""
     rng, voice = random.Random(4), Formant(FormantSettings(variant="m3"))
-    sentences_ = [random_words(rng, SyntheticSpeechSettings()) for _ in range(60)]
-    return HMMAligner.fit([(voice.speak(words, "።"), [phone_labels(word) for word in words]) for words in said_])
+    utterances = [random_words(rng, SyntheticSpeechSettings()) for _ in range(60)]
+    return HMMAligner.fit([(voice.speak(words, "።"), [phone_labels(word) for word in words]) for words in utterances])
 
 
 def off(aligner: HMMAligner, variant: str, count: int) -> np.ndarray:

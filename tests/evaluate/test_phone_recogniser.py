@@ -123,7 +123,9 @@ def test_scores_are_the_maximum_over_all_stretches(spoken: list[str], frames: in
 
     def best(before: list[str], after: list[str]) -> float:
         return max(
-            log_prob(0, start, before) + float(posteriors.log_probs[start:end].max(axis=1).sum()) + log_prob(end, frames, after)
+            log_prob(0, start, before)
+            + float(posteriors.log_probs[start:end].max(axis=1).sum())
+            + log_prob(end, frames, after)
             for start in range(frames + 1)
             for end in range(start, frames + 1)
         )
@@ -198,8 +200,12 @@ def test_synthetic_utterances_follow_their_seed_and_use_no_held_out_voice() -> N
     assert all(phone in inventory() for word in words for phone in word)
 
 
-def test_an_interrupted_training_ends_like_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(training, "_ALIGNER_WAVES", 20)
+    monkeypatch.setattr(training, "_ALIGNER_MIXTURES", 1)
     monkeypatch.setattr(training, "formant_per", lambda recogniser, sentences: training.Edits(hits=1))
 
     def features_of(source: Any, number: int, rng: random.Random) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -251,7 +257,9 @@ def test_time_warping_varies_the_tempo_and_keeps_everything() -> None:
 def test_aspiration_removes_voicing_and_keeps_the_formants() -> None:
     wave = Formant(FormantSettings()).speak([("s", "a", "l", "a", "m")]).resample(16_000)
     draw = np.random.default_rng(1)
-    np.testing.assert_allclose(synthetic_speech._add_aspiration(wave.samples, 16_000, 0.0, draw), wave.samples, atol=1e-5)
+    np.testing.assert_allclose(
+        synthetic_speech._add_aspiration(wave.samples, 16_000, 0.0, draw), wave.samples, atol=1e-5
+    )
     whispered = Wave(synthetic_speech._add_aspiration(wave.samples, 16_000, 1.0, draw), 16_000)
     assert np.isfinite(pitch(wave)).mean() > 2 * np.isfinite(pitch(whispered)).mean(), "hardly anything is voiced"
     both = features(wave), features(whispered)

@@ -1,4 +1,4 @@
-"""dimts evaluate …: comparison of voices, listening tests, scores of pronunciation, training of the recogniser."""
+"""dimts evaluate …: comparison of voices, listening tests, pronunciation, training of the recogniser."""
 
 from __future__ import annotations
 
@@ -109,9 +109,10 @@ def project(
 ) -> None:
     """Speak the same sentences with every voice of a project, measure and rank them, and write a report.
 
-    Measured are phone errors (by the phone recogniser), faults (cut, repeated, invented, noise), likeness to the
-    speaker, DNSMOS, and, for held-out clips, distortion and pitch correlation with the recording. The report is
-    evaluation/report.html, with results.json beside it. Sentences spoken before by an unchanged voice are reused.
+    Measured are phone errors (by the phone recogniser), faults (cut, repeated, invented, noise), likeness to
+    the speaker, DNSMOS, and, for held-out clips, distortion and pitch correlation with the recording. The
+    report is evaluation/report.html, with results.json beside it. Sentences spoken before by an unchanged
+    voice are reused.
     """
     import json
 
@@ -299,8 +300,9 @@ def train_recogniser_command(
 ) -> None:
     """Train the phone recogniser on a speaker. Ctrl-C loses nothing: the same command resumes.
 
-    Half of the training data are the project's training clips, the rest random words by formant voices. The phone error
-    rate on clips of the splits dev and test, and on unseen formant voices, is measured at the end and kept in the file.
+    Half of the training data are the project's training clips, the rest random words by formant voices. The
+    phone error rate on clips of the splits dev and test, and on unseen formant voices, is measured at the end
+    and kept in the file.
     """
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
@@ -339,8 +341,8 @@ def listen(
 ) -> None:
     """Make a blind listening test: a folder with a page that runs from a USB stick, without a server.
 
-    Raters open index.html, listen, answer and save a JSON file, which 'dimts evaluate opinions' reads. The key,
-    OUT-key.json beside the folder, maps sounds to voices: raters must not have it.
+    Raters open index.html, listen, answer and save a JSON file, which 'dimts evaluate opinions' reads. The
+    key, OUT-key.json beside the folder, maps sounds to voices: raters must not have it.
     """
     from dimts.evaluate.listening_test import make
 
@@ -354,7 +356,7 @@ def opinions(
     answers: list[Path] = typer.Argument(..., help="The JSON files that raters saved.", show_default=False),
     as_json: bool = JSON,
 ) -> None:
-    """Analyse a listening test: means and 95 % intervals over raters and sentences, and which leads are clear."""
+    """Analyse a listening test: means and 95 % intervals over raters and sentences, and clear leads."""
     import json
 
     from dimts.evaluate.listening_test import analyse

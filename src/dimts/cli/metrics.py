@@ -1,4 +1,4 @@
-"""Figures of `dimts evaluate` as metrics of training (`train.best_by = "per"`), which does not import evaluation."""
+"""Metrics of training (`train.best_by = "per"`) from the figures of `dimts evaluate`."""
 
 from __future__ import annotations
 

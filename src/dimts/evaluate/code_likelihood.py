@@ -1,9 +1,8 @@
-"""Negative log-likelihood that a voice's model gives to held-out recordings, relative to that of a uniform model.
-
-XTTS predicts audio codes autoregressively; training minimises the mean negative log-likelihood of the codes of a
-recording given its text. On recordings outside the training data it falls while the model learns the speaker and rises
-again when it overfits, so it detects a run that was too long even where speech is not yet intelligible. Values compare
-only between voices with the same codebook.
+"""Relative negative log-likelihood of held-out recordings under the model of a voice.
+XTTS predicts audio codes autoregressively; training minimises the mean negative log-likelihood of the codes
+of a recording given its text. On recordings outside the training data it falls while the model learns the
+speaker and rises again when it overfits, so it detects a run that was too long even where speech is not yet
+intelligible. Values compare only between voices with the same codebook.
 """
 
 from __future__ import annotations
@@ -32,8 +31,9 @@ class HeldOutNLL:
     codebook: str
     """Fingerprint of the DVAE encoder and codebook; "" where the voice has none."""
     nll: tuple[float, ...]
-    """For each recording: mean negative log-likelihood of its codes over ln(number of codes), so that a uniform model
-    has 1; nan where it could not be computed."""
+    """For each recording: mean negative log-likelihood of its codes over ln(number of codes), so that a
+    uniform model has 1; nan where it could not be computed.
+    """
     reason: Message | None = None
     """Why there is no likelihood at all; None where there is."""
 

@@ -2,9 +2,9 @@
 
     evaluation/  report.html results.json spoken/<voice>/*.wav spoken/sentences.json
 
-The sentences are the package's own and some of the project's held-out clips, for which there is a reference recording;
-the recordings themselves are measured too and show the best attainable figures. Sentences that an unchanged voice has
-spoken before are not synthesised again, so an interrupted evaluation resumes.
+The sentences are the package's own and some of the project's held-out clips, for which there is a reference
+recording; the recordings themselves are measured too and show the best attainable figures. Sentences that an
+unchanged voice has spoken before are not synthesised again, so an interrupted evaluation resumes.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ def evaluate(
 ) -> VoiceComparison:
     """Compare the voices of a project and write the report.
 
-    `voices` are folders of voices or "formant"; without any, all below voices/. `sentences` replace the package's own.
-    `recogniser` is a file of train-recogniser; None: the project's own, else the shipped one. `log` is the log.jsonl of
-    the run whose snapshots the voices are, for its loss curves. Raises ConfigError if there is no voice, and the errors
-    of synthesis.
+    `voices` are folders of voices or "formant"; without any, all below voices/. `sentences` replace the
+    package's own. `recogniser` is a file of train-recogniser; None: the project's own, else the shipped one.
+    `log` is the log.jsonl of the run whose snapshots the voices are, for its loss curves. Raises ConfigError
+    if there is no voice, and the errors of synthesis.
     """
     settings = settings or CompareVoicesSettings()
     voice_folders = find_voices(project, voices)
@@ -135,7 +135,7 @@ def evaluate(
 
 
 def find_voices(project: Project, voices: Sequence[str] = ()) -> dict[str, str]:
-    """Find voices: folder by name. ConfigError if there are none; voices of one name are named by their paths."""
+    """Find voices, folder by name; those of one name are named by their paths. ConfigError if there are none."""
     if voices:
         alike = Counter(Path(voice).name for voice in voices)
         return {voice if alike[Path(voice).name] > 1 else Path(voice).name: voice for voice in voices}
@@ -167,8 +167,8 @@ def compare_voices(
 ) -> VoiceComparison:
     """Compare loaded speakers, as `evaluate` does.
 
-    With `fingerprints` by name, sentences spoken before by an unchanged voice are reused; with `voice_folders` by name,
-    the likelihoods of the recordings are compared.
+    With `fingerprints` by name, sentences spoken before by an unchanged voice are reused; with
+    `voice_folders` by name, the likelihoods of the recordings are compared.
     """
     settings = settings or CompareVoicesSettings()
     own = project.root / RECOGNISER_FILE

@@ -3,11 +3,12 @@
     examined = examine(wave, words, recogniser, profile)
     examined.issues        cut, loop, extra, wrong_word, short_consonants, other_voice, noise, pause
 
-The commonest faults of neural voices are a truncated end, repetitions and speech that is not in the text. Each is
-tested by a likelihood ratio from the recogniser's posteriors rather than by its decoding: of the text without its end,
-of additional labels between those of the text, of other labels in place of a word. Length is tested by phone durations
-(hmm_aligner.py, gemination.py). So an uncertain recogniser raises few false alarms. Default thresholds were set on
-injected errors (docs/evaluation.md); `calibrate` raises them to what recordings of the speaker need.
+The commonest faults of neural voices are a truncated end, repetitions and speech that is not in the text.
+Each is tested by a likelihood ratio from the recogniser's posteriors rather than by its decoding: of the text
+without its end, of additional labels between those of the text, of other labels in place of a word. Length is
+tested by phone durations (hmm_aligner.py, gemination.py). So an uncertain recogniser raises few false alarms.
+Default thresholds were set on injected errors (docs/evaluation.md); `calibrate` raises them to what
+recordings of the speaker need.
 """
 
 from __future__ import annotations
@@ -157,10 +158,11 @@ def with_thresholds(examined: Examined, settings: FaultSettings) -> Examined:
 def calibrate(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSettings:
     """Adapt the thresholds to a speaker, from recordings `clean` without faults.
 
-    Each is moved to where about 1 % of the recordings cross it: by mean and standard deviation, as there are few; for
-    evidence on the text, without the most extreme tenth, whose text may be wrong; for durations and likeness, whose
-    distributions are not normal, to the 95 % quantile. Only the threshold of likeness may become stricter than in
-    `settings`, up to 0.83, which hardly any other speaker exceeds. With under five recordings nothing is changed.
+    Each is moved to where about 1 % of the recordings cross it: by mean and standard deviation, as there are
+    few; for evidence on the text, without the most extreme tenth, whose text may be wrong; for durations and
+    likeness, whose distributions are not normal, to the 95 % quantile. Only the threshold of likeness may
+    become stricter than in `settings`, up to 0.83, which hardly any other speaker exceeds. With under five
+    recordings nothing is changed.
     """
     if len(clean) < _LEAST_CLEAN:
         return settings
@@ -212,8 +214,9 @@ _ONE_IN_A_HUNDRED = 2.33
 def floor_snr_db(wave: Wave) -> float:
     """Estimate the SNR in dB: the louder half of the frames over the quietest twentieth.
 
-    Speech has closures and gaps that hold nothing but noise, even without pauses, so the quietest frames estimate the
-    noise floor (after the minimum statistics of Martin 2001). nan for silence, inf over digital silence.
+    Speech has closures and gaps that hold nothing but noise, even without pauses, so the quietest frames
+    estimate the noise floor (after the minimum statistics of Martin 2001). nan for silence, inf over digital
+    silence.
     """
     levels = frame_levels(high_pass(wave)).astype(np.float64)
     if len(levels) < _LEAST_FRAMES or levels.max() <= _SILENT_DBFS:

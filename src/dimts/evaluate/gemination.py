@@ -3,9 +3,9 @@
     scorer = GeminationScorer.fit(sentences)    # aligned sentences of a speaker (hmm_aligner.py)
     scorer.evidence(sentence)                   # log-likelihood ratio of "shortened" for each long consonant
 
-Durations depend on speaker, tempo and consonant: each is compared with the mean of its label for this speaker at the
-tempo of the sentence. A single consonant gives weak evidence, as durations vary by a third within a speaker; the sum
-over a sentence is reliable.
+Durations depend on speaker, tempo and consonant: each is compared with the mean of its label for this speaker
+at the tempo of the sentence. A single consonant gives weak evidence, as durations vary by a third within a
+speaker; the sum over a sentence is reliable.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class GeminationScorer:
     mean: float
     """Mean of ln seconds over all long labels, corrected for tempo."""
     tempo_slope: float
-    """Regression slope of a long consonant's ln seconds on the tempo, the mean ln seconds of the other phones."""
+    """Regression slope of a long consonant's ln seconds on the tempo (mean ln seconds of other phones)."""
     spread: float
     """Robust standard deviation of ln seconds within labels."""
     short_offset: float
@@ -68,9 +68,11 @@ class GeminationScorer:
         return cls(means, usual + float(middle), slope, max(float(high - low) / _QUARTILES, _LEAST_SPREAD), below)
 
     def evidence(self, sentence: Sequence[AlignedPhone]) -> dict[int, float]:
-        """Compute, by position, the log-likelihood ratio of half to full duration of each long consonant but a last one.
+        """Compute, by position, the log-likelihood ratio of half to full duration of each long consonant but
+        a last one.
 
-        The likelihoods include a share of consonants that speakers shorten or the front end marked long by mistake.
+        The likelihoods include a share of consonants that speakers shorten or the front end marked long by
+        mistake.
         """
         tempo = _tempo(sentence)
         found = {}

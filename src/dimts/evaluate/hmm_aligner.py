@@ -3,10 +3,10 @@
     aligner = HMMAligner.fit(clips)             # waves and the labels of their words
     aligned = aligner.align(wave, words)
 
-CTC gives the order of labels but no boundaries. Boundaries come from hidden Markov models of three states a phone
-with Gaussian mixtures over cepstra, trained by Viterbi training from a flat start (Young et al., The HTK Book, ch. 8).
-A phone and its long counterpart share their states, so that they differ in duration alone. Training on ten minutes of
-a speaker takes half a minute.
+CTC gives the order of labels but no boundaries. Boundaries come from hidden Markov models of three states a
+phone with Gaussian mixtures over cepstra, trained by Viterbi training from a flat start (Young et al., The
+HTK Book, ch. 8). A phone and its long counterpart share their states, so that they differ in duration alone.
+Training on ten minutes of a speaker takes half a minute.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class HMMAligner:
     ) -> HMMAligner:
         """Train on waves and the labels of their words; clips too short for their labels are skipped.
 
-        `boundaries` are start and end of every label of each clip, in seconds, where a synthesiser gives them.
-        `mixtures` is the number of Gaussians a state; many voices need more. ConfigError if no clip is left, or too
-        few long consonants.
+        `boundaries` are start and end of every label of each clip, in seconds, where a synthesiser gives
+        them. `mixtures` is the number of Gaussians a state; many voices need more. ConfigError if no clip is
+        left, or too few long consonants.
         """
         clip_frames, chains, labels, paths = [], [], [], []
         for number, (wave, words) in enumerate(clips):
@@ -113,7 +113,7 @@ class HMMAligner:
         return cls(*models, GeminationScorer.fit(aligned))
 
     def align(self, wave: Wave, words: Words) -> tuple[AlignedPhone, ...]:
-        """Align the labels of `words`, with optional silence between words. AudioError if the wave is too short."""
+        """Align the labels of `words`, silence between words optional. AudioError if the wave is too short."""
         chain = _chain(words)
         path = _path((self.means, self.variances, self.log_weights), cepstra(wave), chain)
         return _aligned(chain[path, 1], _flat(words))
@@ -148,7 +148,7 @@ def _flat(words: Words) -> list[str]:
 
 
 def _chain(words: Words) -> Whole:
-    """Build the chain [S, 2] of states: index of the state, and position of the label, −1 for optional silence."""
+    """Build the chain [S, 2]: index of the state, and position of its label, −1 for optional silence."""
     states, place = [(0, -1)], 0
     for word in words:
         for label in word:
@@ -257,7 +257,7 @@ def _by_unit(frames: Floats, states: Whole) -> list[Floats]:
 
 
 def _estimated(group: Floats, shares: Floats, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Estimate means and variances [K, D] from frames [N, D] with shares [N, K] and a prior of `_PRIOR_FRAMES`."""
+    """Estimate means and variances [K, D] from frames [N, D] with shares [N, K] and the prior."""
     total = shares.sum(axis=0)[:, None] + _PRIOR_FRAMES
     means = (shares.T @ group + _PRIOR_FRAMES * mean) / total
     return means, (shares.T @ group**2 + _PRIOR_FRAMES * (variance + mean**2)) / total - means**2

@@ -1,7 +1,8 @@
 """Confidence intervals of means over sentences and raters.
 
-Two methods: the percentile bootstrap over sentences for objective measures (Efron 1979), and the two-way clustered
-interval for ratings, in which raters and sentences are crossed random effects (variance after Cameron, Gelbach and Miller 2011, t quantiles by the smaller of the two).
+Two methods: the percentile bootstrap over sentences for objective measures (Efron 1979), and the two-way
+clustered interval for ratings, in which raters and sentences are crossed random effects (variance after
+Cameron, Gelbach and Miller 2011, t quantiles by the smaller of the two).
 """
 
 from __future__ import annotations

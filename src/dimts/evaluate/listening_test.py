@@ -3,9 +3,9 @@
     test = make({"old": folder, "new": folder}, out, "ab")    out/index.html, out/sounds/, and out-key.json beside it
     analyse(out-key.json, [the JSON files that came back])
 
-Sounds have random names; only the key, which is not in the folder, maps them to voices. Every rater gets a different
-order and different sides. The page needs no server and no network; answers are kept in the browser until they are
-saved as a JSON file.
+Sounds have random names; only the key, which is not in the folder, maps them to voices. Every rater gets a
+different order and different sides. The page needs no server and no network; answers are kept in the browser
+until they are saved as a JSON file.
 """
 
 from __future__ import annotations
@@ -58,10 +58,13 @@ def make(
     most_sentences: int = 20,
     seed: int = 1,
 ) -> ListeningTest:
-    """Write a test of `voices` (folder of sounds by name; sounds of one sentence have one file name) to the folder `out`.
+    """Write a test of `voices` (folder of sounds by name; sounds of one sentence have one file name) to the
+    folder `out`.
 
-    Only sentences that every voice has are used. All sounds are normalised in loudness, as raters prefer louder ones. A file sentences.json in or above a voice's folder (text by sound name) gives the texts shown.
-    Raises DataError: under two voices for "ab", or no sentence in common; ProjectError if `out` holds a test.
+    Only sentences that every voice has are used. All sounds are normalised in loudness, as raters prefer
+    louder ones. A file sentences.json in or above a voice's folder (text by sound name) gives the texts
+    shown. Raises DataError: under two voices for "ab", or no sentence in common; ProjectError if `out` holds
+    a test.
     """
     out = Path(out)
     if (out / "index.html").exists():

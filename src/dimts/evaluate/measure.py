@@ -3,8 +3,8 @@
     spoken = speak_sentence(speaker, text)
     measured = measure(sentence, spoken, tools)
 
-Likeness needs recordings of the speaker, distortion and pitch correlation a recording of the same sentence, character
-errors a speech recogniser. What could not be measured is nan.
+Likeness needs recordings of the speaker, distortion and pitch correlation a recording of the same sentence,
+character errors a speech recogniser. What could not be measured is nan.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class MeasuredSentence:
     amharic_cer: Edits
     synthesis_seconds: float
     nll: float = math.nan
-    """Relative negative log-likelihood of the sentence's recording (code_likelihood.py); nan where not computed."""
+    """Relative negative log-likelihood of the recording (code_likelihood.py); nan where not computed."""
 
     @property
     def faults(self) -> tuple[Issue, ...]:

@@ -1,7 +1,7 @@
 """Error rates of characters and phones by Levenshtein alignment, with their parts.
 
-Amharic script has several letters for one sound and does not write length. A recogniser that writes ሀይል for ኃይል is
-right, so there are two character error rates: raw, and Amharic-aware, with homophones folded.
+Amharic script has several letters for one sound and does not write length. A recogniser that writes ሀይል for
+ኃይል is right, so there are two character error rates: raw, and Amharic-aware, with homophones folded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Edits:
 
     @property
     def rate(self) -> float:
-        """Edits over the length of the reference; may be above 1. Empty reference: 0 without insertions, else 1."""
+        """Edits over the length of the reference, may exceed 1; for an empty one 0 without insertions, else 1."""
         return self.count / self.reference_length if self.reference_length else float(self.insertions > 0)
 
     def __add__(self, other: Edits) -> Edits:

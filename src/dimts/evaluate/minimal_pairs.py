@@ -1,9 +1,8 @@
-"""Tests a voice with minimal pairs: are two words that differ in one sound distinguished, and is each recognised?
-
-Consonant length and ejection distinguish Amharic words, and length is not written: a voice that loses it speaks another
-word. Each word is spoken in one carrier sentence, its phones given between strokes (/ɡənːa/), and the recogniser compares the
-likelihoods of the two readings. Pairs after Leslau, Reference Grammar of Amharic (1995), and the FSI Amharic Basic
-Course (1964).
+"""Tests whether a voice distinguishes the words of minimal pairs, and whether each is recognised.
+Consonant length and ejection distinguish Amharic words, and length is not written: a voice that loses it
+speaks another word. Each word is spoken in one carrier sentence, its phones given between strokes (/ɡənːa/),
+and the recogniser compares the likelihoods of the two readings. Pairs after Leslau, Reference Grammar of
+Amharic (1995), and the FSI Amharic Basic Course (1964).
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class PairResult:
 def evaluate_pairs(
     speak: SpeakPhrases, recogniser: PhoneRecogniser, pairs: Sequence[MinimalPair] = PAIRS, frame: str = FRAME
 ) -> list[PairResult]:
-    """Speak both words of every pair and score them. DataError for a carrier sentence without one {} for the word."""
+    """Speak and score both words of every pair. DataError for a carrier sentence without one {} for the word."""
     if frame.count("{}") != 1:
         raise DataError("evaluate.frame_without_slot", frame=frame)
     return [PairResult(pair, _margins(speak, recogniser, pair, frame)) for pair in pairs]

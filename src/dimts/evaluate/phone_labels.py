@@ -1,7 +1,7 @@
 """Labels and features of the phone recogniser: phones to labels, waves to log-mel frames, Viterbi paths.
 
-A label is a phone of text/phones.py with ʷ written as a following w, as they sound the same. ʔ at the start of a word
-is not expected, as Amharic does not distinguish it from a vowel onset there.
+A label is a phone of text/phones.py with ʷ written as a following w, as they sound the same. ʔ at the start
+of a word is not expected, as Amharic does not distinguish it from a vowel onset there.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ class AlignedPhone:
 def viterbi_path(steps: npt.NDArray[np.float64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Find the most likely state sequence [N] (Viterbi 1967).
 
-    `steps` [N, S] are log probabilities of each state in each frame. A path begins in the first or the second state,
-    ends in the last or the last but one, and stays, advances by one, or, into states with `skip` [S], by two.
-    AudioError if there are too few frames for it.
+    `steps` [N, S] are log probabilities of each state in each frame. A path begins in the first or the second
+    state, ends in the last or the last but one, and stays, advances by one, or, into states with `skip` [S],
+    by two. AudioError if there are too few frames for it.
     """
     count = steps.shape[1]
     state = np.full(count + 2, IMPOSSIBLE)  # padded by two unreachable states in front

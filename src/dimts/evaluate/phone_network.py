@@ -1,9 +1,8 @@
-"""The network of the phone recogniser: Whisper's first layers, conformer blocks and a linear layer with log-softmax.
-
-The front end is the two convolutions and the first transformer layers of OpenAI's Whisper (Radford et al. 2022, arXiv
-2212.04356; MIT), trained on 680 000 hours of speech. The conformer blocks follow Gulati et al. 2020 (arXiv
-2005.08100), with layer norm in place of batch norm, so that results do not depend on the other waves of a batch.
-Whisper's decoder is not used: there is no language model.
+"""The network of the phone recogniser: Whisper's first layers, conformer blocks and a linear layer.
+The front end is the two convolutions and the first transformer layers of OpenAI's Whisper (Radford et al.
+2022, arXiv 2212.04356; MIT), trained on 680 000 hours of speech. The conformer blocks follow Gulati et al.
+2020 (arXiv 2005.08100), with layer norm in place of batch norm, so that results do not depend on the other
+waves of a batch. Whisper's decoder is not used: there is no language model.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Network(nn.Module):
         return self.classify(*self.frontend(mels, lengths))
 
     def classify(self, states: Tensor, real: Tensor) -> Tensor:
-        """Map front-end states [B, N, front-end width] and their mask [B, N] to log probabilities [B, N, labels]."""
+        """Map front-end states [B, N, width] and their mask [B, N] to log probabilities [B, N, labels]."""
         x = self.join(self.norm(states))
         for block in self.blocks:
             x = block(x, real)
@@ -125,7 +124,7 @@ def sinusoids(count: int, width: int) -> Tensor:
 
 
 def attention(mixed: Tensor, heads: int, real: Tensor) -> Tensor:
-    """Attend with queries, keys and values in one, [B, N, 3 · width], masked by `real` [B, N]; gives [B, N, width]."""
+    """Attend with queries, keys and values in one [B, N, 3 · width] and mask [B, N]; gives [B, N, width]."""
     many, count, width = mixed.shape
     queries, keys, values = mixed.view(many, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
     attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=real[:, None, None])

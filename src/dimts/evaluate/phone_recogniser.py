@@ -1,10 +1,9 @@
-"""A CTC phone recogniser: log posteriors of phone labels for each frame of a wave, and their likelihoods and times.
-
+"""A CTC phone recogniser: log posteriors of phone labels, likelihoods of phone sequences, alignments.
     posteriors = PhoneRecogniser.load().recognise(wave)
     posteriors.phones, posteriors.nll(phones), posteriors.align(phones)
 
-It has no language model, so it does not correct mispronunciations. Its labels are those of phone_labels.py. The
-shipped weights and their training data are described in weights/phone_recogniser.md.
+It has no language model, so it does not correct mispronunciations. Its labels are those of phone_labels.py.
+The shipped weights and their training data are described in weights/phone_recogniser.md.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Posteriors:
         return tuple(one.label for one in self.decoded)
 
     def nll(self, phones: Sequence[str]) -> float:
-        """Negative log-likelihood of `phones`, summed over alignments (CTC; Graves et al. 2006); inf if impossible."""
+        """Negative log-likelihood of `phones` by CTC (Graves et al. 2006); inf if there are too few frames."""
         return float(self.prefix_nlls(phones)[-1])
 
     def prefix_nlls(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -99,7 +98,7 @@ class Posteriors:
         return forward
 
     def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
-        """[N] the Viterbi path: 2 k + 1 in frames of phone k, 2 k in the blank before it. AudioError if too short."""
+        """Find the Viterbi path [N]: 2 k + 1 in phone k, 2 k in the blank before it. AudioError if too short."""
         path = _with_blanks(phones)
         return viterbi_path(self.log_probs[:, path].astype(np.float64), _skippable(path))
 
@@ -129,12 +128,12 @@ class Alternative:
 class AlternativeScorer:
     """Scores alternatives to a text in one wave: one stretch of the wave may hold any labels.
 
-    The labels before and after the stretch are summed over their alignments as in CTC; within it the most probable
-    label of each frame counts; its limits are the most likely ones.
+    The labels before and after the stretch are summed over their alignments as in CTC; within it the most
+    probable label of each frame counts; its limits are the most likely ones.
     """
 
     def __init__(self, posteriors: Posteriors, phones: Sequence[str]) -> None:
-        """Compute the forward and backward log probabilities. AudioError if the wave is too short for `phones`."""
+        """Compute forward and backward log probabilities. AudioError if the wave is too short for `phones`."""
         self._posteriors = posteriors
         backwards = Posteriors(posteriors.log_probs[::-1])
         before, after = (
@@ -237,7 +236,7 @@ class PhoneRecogniser:
         return cls(network, json.loads(notes.get("notes", "{}")), aligner)
 
     def save(self, path: Path | str) -> Path:
-        """Write one safetensors file: matrices in 8 bits with a scale for each row, vectors in half precision."""
+        """Write one safetensors file: matrices in int8 with a scale for each row, vectors in float16."""
         torch = require("torch", "evaluate")
         torch_files = require("safetensors.torch", "evaluate")
         path = Path(path)
@@ -279,7 +278,7 @@ def _load_aligner(tensors: Mapping[str, Tensor], gemination: str) -> HMMAligner:
 _ROW_SCALE = ".scale"
 _MOST = 127
 _EXACT = ~0xFF
-"""Mask of the bits of a scale that are kept: 127 times 16 bits is exact, so packing again gives identical tensors."""
+"""Mask of the kept bits of a scale: 127 times 16 bits is exact, so packing again gives equal tensors."""
 
 
 def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -69,7 +69,8 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> str:
 
 
 def ranges(rows: Sequence[tuple[str, float, float, float]], x_label: str) -> str:
-    """Draw each (name, value, low, high) as a dot with its interval, the first on top, as SVG; nan limits draw no line.
+    """Draw each (name, value, low, high) as a dot with its interval, the first on top, as SVG; nan limits
+    draw no line.
 
     Labels are laid out with stand-ins that the drawing font has, then replaced by the names.
     """

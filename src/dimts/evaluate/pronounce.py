@@ -1,9 +1,8 @@
-"""Scores a G2P backend or the whole chain against a gold list: word and phone error rates, gemination and epenthesis F1.
-
-The list has `word TAB phones` on each line; several rows of a word are alternatives, of which the nearest counts.
-Both sides are read by `phones.from_ipa`, so that notation makes no difference; ʔ before a vowel at the start of a word is not
-scored, and Cʷ is C w. Gemination and ɨ are counted by consonant: F1 of "is long" over all consonants, F1 of "ɨ
-follows" over those that no other vowel follows.
+"""Scores a G2P backend or the whole chain against a gold list: WER, PER, F1 of gemination and epenthesis.
+The list has `word TAB phones` on each line; several rows of a word are alternatives, of which the nearest
+counts. Both sides are read by `phones.from_ipa`, so that notation makes no difference; ʔ before a vowel at
+the start of a word is not scored, and Cʷ is C w. Gemination and ɨ are counted by consonant: F1 of "is long"
+over all consonants, F1 of "ɨ follows" over those that no other vowel follows.
 """
 
 from __future__ import annotations
@@ -144,7 +143,8 @@ class Scores:
 def backend(name: str, settings: ChainSettings | None = None, lexicon: Path | None = None) -> Pronounce:
     """Load a backend by name or entry point, or "chain" for all of them in turn.
 
-    Raises ConfigError for an unknown name, with the nearest one, MissingExtra for a backend that is not installed.
+    Raises ConfigError for an unknown name, with the nearest one, MissingExtra for a backend that is not
+    installed.
     """
     if name == CHAIN:
         chain = Chain(settings, lexicon)

@@ -9,10 +9,10 @@ Each sentence gets a score from 0 to 100, so that voices can be compared sentenc
                              1, a half scores 1/2, 1 (a uniform model) scores 1/4, and so on
     10 %    quality          DNSMOS overall; 1 scores 0, 4 scores 1
 
-Unintelligible speech gains nothing from other properties: no faults, similarity and quality count in proportion to
-intelligibility, fully from a phone error rate of 0.6 down. Parts that could not be measured are left out and the
-weights rescaled. The voice with the highest mean is best; its lead is clear if it wins in 95 % of the bootstrap
-samples of the sentences, otherwise the ranking says that it is not.
+Unintelligible speech gains nothing from other properties: no faults, similarity and quality count in
+proportion to intelligibility, fully from a phone error rate of 0.6 down. Parts that could not be measured are
+left out and the weights rescaled. The voice with the highest mean is best; its lead is clear if it wins in 95
+% of the bootstrap samples of the sentences, otherwise the ranking says that it is not.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ FIGURES: dict[str, tuple[str, Figure, int]] = {
         -1,
     ),
 }
-"""By name: title, function of a measured sentence, and whether higher is better (1), lower (−1), or neither (0)."""
+"""By name: title, function of a measured sentence, and 1 if higher is better, −1 if lower is, else 0."""
 _MOST_DB = 60.0
 """Limit of the SNR in a mean, as digital silence between words makes it infinite."""
 

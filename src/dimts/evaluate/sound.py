@@ -1,11 +1,10 @@
-"""Compares two waves of one sentence (mel-cepstral distortion, pitch) and measures pitch, tempo and pauses of one.
-
-Mel-cepstral distortion after dynamic time warping, as here defined: mel-cepstra c1–c13 (c0, the loudness, left out)
-of the levels in dB of 80 Slaney bands at 24 kHz, 50 ms Hann windows, 12.5 ms hop; frames over 40 dB under the
-loudest are silence and left out at both ends; frames warped by the steps (1,1), (1,0), (0,1). The cepstra are scaled
-so that ‖c − c′‖ is the root mean square difference of the smoothed levels over the bands, which is what Kubichek's
-10 / ln 10 · √(2 Σ Δc²) of 1993 measures on SPTK's cepstra; MCD is its mean over the warping path, in dB,
-so identical waves have 0. Values compare only with values of the same definition.
+"""Mel-cepstral distortion and pitch correlation of two waves; pitch, tempo and pauses of one.
+Mel-cepstral distortion after dynamic time warping, as here defined: mel-cepstra c1–c13 (c0, the loudness,
+left out) of the levels in dB of 80 Slaney bands at 24 kHz, 50 ms Hann windows, 12.5 ms hop; frames over 40 dB
+under the loudest are silence and left out at both ends; frames warped by the steps (1,1), (1,0), (0,1). The
+cepstra are scaled so that ‖c − c′‖ is the root mean square difference of the smoothed levels over the bands,
+which is what Kubichek's 10 / ln 10 · √(2 Σ Δc²) of 1993 measures on SPTK's cepstra; MCD is its mean over the
+warping path, in dB, so identical waves have 0. Values compare only with values of the same definition.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class DTWPath:
 
 
 def dtw(one: Array, other: Array) -> DTWPath:
-    """Align [F, D] and [G, D] by dynamic time warping (Sakoe and Chiba 1978, symmetric steps without weights)."""
+    """Align [F, D] and [G, D] by DTW (Sakoe and Chiba 1978, symmetric steps without weights)."""
     distance = np.sqrt(
         np.maximum(np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0)
     )
@@ -90,7 +89,8 @@ def dtw(one: Array, other: Array) -> DTWPath:
 
 
 def mcd_db(wave: Wave, reference: Wave) -> float:
-    """Compute mel-cepstral distortion after warping in dB (see the module); 0 for the same wave, about 4–8 for other voices.
+    """Compute mel-cepstral distortion after warping in dB (see the module); 0 for the same wave, about 4–8
+    for other voices.
 
     AudioError for a silent wave.
     """
@@ -101,10 +101,12 @@ def mcd_db(wave: Wave, reference: Wave) -> float:
 
 
 def pitch(wave: Wave) -> Array:
-    """Estimate [F] F0 in Hz at 100 frames a second, nan where unvoiced, with YIN (de Cheveigné, Kawahara 2002).
+    """Estimate [F] F0 in Hz at 100 frames a second, nan where unvoiced, with YIN (de Cheveigné, Kawahara
+    2002).
 
-    The difference function is computed by FFT and normalised by its cumulative mean; the lag is its first dip under
-    0.15, or else the deepest, refined by a parabola; steps over an octave against the median of the neighbours are unvoiced.
+    The difference function is computed by FFT and normalised by its cumulative mean; the lag is its first dip
+    under 0.15, or else the deepest, refined by a parabola; steps over an octave against the median of the
+    neighbours are unvoiced.
     """
     from scipy import fft, signal
 
@@ -155,7 +157,7 @@ def _dip(row: Array, shortest: int, longest: int) -> float:
 
 
 def pitch_correlation(wave: Wave, reference: Wave) -> float:
-    """Compute Pearson's correlation of log F0 over the frames voiced in both, warped by their cepstra; nan under 10 frames."""
+    """Correlate log F0 (Pearson) over frames voiced in both waves after DTW; nan under 10 frames."""
     path = dtw(cepstra(wave), cepstra(reference)).pairs
     one, other = _contour(wave)[path[:, 0]], _contour(reference)[path[:, 1]]
     both = np.isfinite(one) & np.isfinite(other)

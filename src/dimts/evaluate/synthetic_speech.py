@@ -2,8 +2,8 @@
 
     for wave, labels in synthetic_utterances(random.Random(1), SyntheticSpeechSettings()): ...
 
-The words follow Amharic phonotactics but are not in its lexicon, so that the network cannot learn a language model.
-All randomness comes from one generator: the same seed gives the same utterances.
+The words follow Amharic phonotactics but are not in its lexicon, so that the network cannot learn a language
+model. All randomness comes from one generator: the same seed gives the same utterances.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ Words = list[tuple[str, ...]]
 
 HELD_OUT_VARIANTS = ("f2", "m3", "Andy", "klatt2", "linda", "Henrique")
 """Voices kept out of training, to measure the error rate on unseen voices."""
-_EXCLUDED_VARIANTS = ("whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm",
-             "Reed", "caleb")  # fmt: skip
+_EXCLUDED_VARIANTS = (
+    "whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm", "Reed",
+    "caleb",
+)  # fmt: skip
 """Variants unlike human voices and, the last two, not deterministic."""
 
 _VOWELS = {"ə": 28, "a": 24, "ɨ": 18, "u": 9, "i": 8, "e": 8, "o": 8}
@@ -120,7 +122,8 @@ def synthetic_utterances(
 def augment(wave: Wave, rng: random.Random) -> Wave:
     """Apply each augmentation with its probability.
 
-    These are aspiration, silence at both ends, reverberation, equalisation, quantisation, and noise at 3 to 40 dB.
+    These are aspiration, silence at both ends, reverberation, equalisation, quantisation, and noise at 3 to
+    40 dB.
     """
     draw = np.random.default_rng(rng.getrandbits(32))
     samples = wave.samples

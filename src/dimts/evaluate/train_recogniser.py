@@ -1,10 +1,9 @@
-"""Trains the phone recogniser on synthetic utterances and recordings; resumable, under half an hour on two old cores.
-
-Without recordings it is trained on formant voices alone. With a project's, half of each batch is recordings, each time
-with another reverberation, tempo and vocal tract length. Clips of the splits dev and test are not used in training; the
-phone error rate on them is measured at the end and kept in the file. The front end (phone_network.py) is frozen, as it
-was trained on more speakers than any project has: each wave passes through it once, and its output is used in several
-steps, each time with another masking.
+"""Trains the phone recogniser on synthetic utterances and recordings, resumably.
+Without recordings it is trained on formant voices alone. With a project's, half of each batch is recordings,
+each time with another reverberation, tempo and vocal tract length. Clips of the splits dev and test are not
+used in training; the phone error rate on them is measured at the end and kept in the file. The front end
+(phone_network.py) is frozen, as it was trained on more speakers than any project has: each wave passes
+through it once, and its output is used in several steps, each time with another masking.
 """
 
 from __future__ import annotations
@@ -128,9 +127,9 @@ def train_recogniser(
 ) -> PhoneRecogniser:
     """Train a recogniser and write it to `out`; with a project, on its kept training clips too.
 
-    `initial` is the recogniser file whose weights it begins with; None: the shipped one. An interrupted training is
-    resumed from `out` with the suffix .part if its settings are the same, else CheckpointError. Raises ConfigError for a
-    project without clips for training.
+    `initial` is the recogniser file whose weights it begins with; None: the shipped one. An interrupted
+    training is resumed from `out` with the suffix .part if its settings are the same, else CheckpointError.
+    Raises ConfigError for a project without clips for training.
     """
     settings = settings or TrainRecogniserSettings()
     require("torch", "evaluate")
@@ -199,8 +198,8 @@ def _description(settings: TrainRecogniserSettings, real: Sequence[Utterance]) -
         return f"{count} waves of random words by formant voices"
     minutes = sum(row.seconds for row in real) / 60
     return (
-        f"{settings.real_share:.0%} of {count} waves from {len(real)} clips ({minutes:.1f} min), the rest random words by "
-        "formant voices"
+        f"{settings.real_share:.0%} of {count} waves from {len(real)} clips ({minutes:.1f} min), "
+        "the rest random words by formant voices"
     )
 
 
