@@ -118,7 +118,7 @@ def project(
 
     from dimts.base.errors import DataError
     from dimts.base.project import Project
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, show
     from dimts.evaluate.compare_voices import CompareVoicesSettings, evaluate, pairs_line
 
     home = Project.open(project)
@@ -147,6 +147,8 @@ def project(
             log=log,
             on_progress=on_progress,
         )
+    for remark in found.remarks:
+        show(remark, "warning")
     if as_json:
         print(json.dumps(found.ranking.as_dict(), ensure_ascii=False, indent=1))
         return
@@ -154,8 +156,6 @@ def project(
         print(line)
     if found.pairs:
         print(f"minimal pairs: {pairs_line(found.pairs)}")
-    for remark in found.remarks:
-        print(remark)
     print(found.report)
 
 

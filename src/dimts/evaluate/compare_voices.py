@@ -213,7 +213,8 @@ def compare_voices(
     }
     write_text(folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     page = _page(project, ranking, measured, spoken, recordings, pair_results, lines, on_progress)
-    page = replace(page, notes=[*page.notes, *(one.line() for one in remarks)], losses=losses(log) if log else {})
+    notes = [*page.notes, *(f"{one.line()} ({one.remedy()})" if one.remedy() else one.line() for one in remarks)]
+    page = replace(page, notes=notes, losses=losses(log) if log else {})
     page.write(folder / "report.html")
     return VoiceComparison(
         ranking, measured, recordings, pair_results, folder / "report.html", folder / "results.json", remarks
