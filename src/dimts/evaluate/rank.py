@@ -141,7 +141,7 @@ class Ranking:
         return {
             "best": self.best.name,
             "clear": self.clear,
-            "chance_better_than_second": None if math.isnan(self.probability) else round(self.probability, 4),
+            "probability_better_than_second": None if math.isnan(self.probability) else round(self.probability, 4),
             "reasons": [one.as_dict() | {"text": one.line("en")} for one in self.reasons],
             "order": [one.as_dict() for one in self.order],
         }
