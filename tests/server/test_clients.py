@@ -1,14 +1,12 @@
-"""Real clients at their defaults, each in a fresh environment of its own, pinned by hash: sound comes.
+"""Real clients at their defaults, in a fresh environment of their own, pinned by hash: sound comes.
 
-The environments are made from `clients/*.txt` (pip) and `clients/package-lock.json` (npm), which needs the network.
+The environment is made from `clients/package-lock.json` by npm, which needs the network.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ from .conftest import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1200)]
 CLIENTS = Path(__file__).parent / "clients"
-MIN_BYTES = {"openai_npm.mjs": 2000, "vercel_ai.mjs": 2000, "litellm": 2000, "pipecat": 24_000}
-"""The least that a second of speech takes: mp3 at 64 kbit/s, or PCM."""
+MIN_BYTES = {"openai_npm.mjs": 2000, "vercel_ai.mjs": 2000}
+"""The least that a second of speech takes: mp3 at 64 kbit/s."""
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +49,3 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("script", ["openai_npm.mjs", "vercel_ai.mjs"])
 def test_npm_clients(formant: Any, node_modules: Path, script: str) -> None:
     assert len(sound("node", script, formant.address, cwd=node_modules)) > MIN_BYTES[script]
-
-
-@pytest.mark.skipif(sys.platform != "linux" or sys.version_info[:2] != (3, 11), reason="the hashes are of its wheels")
-@pytest.mark.parametrize("name", ["litellm", "pipecat"])
-def test_python_clients(formant: Any, tmp_path: Path, name: str) -> None:
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env/bin/python"
-    install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", CLIENTS / f"{name}.txt"]
-    subprocess.run([python, *map(str, install)], check=True, timeout=900)
-    assert len(sound(python, CLIENTS / f"{name}_client.py", formant.address, cwd=tmp_path)) > MIN_BYTES[name]
