@@ -62,7 +62,7 @@ def test_check_lists_doubts_and_judges(home_of_voice: Path, capsys: pytest.Captu
     assert main(["data", "check", str(home_of_voice), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["verdict"] == "unfit"
-    assert found["doubts"]["unreadable"] == {"utterances": 1, "set_aside": 1}
+    assert found["issues"]["unreadable"] == {"utterances": 1, "set_aside": 1}
 
 
 def test_settings_can_be_given_for_one_run(home_of_voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,3 +106,22 @@ def test_recordings_are_brought_in(home_of_voice: Path, tmp_path: Path, capsys: 
     assert "1 files added" in capsys.readouterr().out
     assert (home_of_voice / "recordings" / "new.wav").is_file()
     assert main(["data", "add", str(home_of_voice), str(tmp_path / "none.wav")]) == 2
+
+
+def test_a_person_decides_and_exports(home_of_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from dimts.data.manifest import Manifest
+
+    main(["data", "prepare", str(home_of_voice)])
+    first, second, *_ = (row.id for row in Manifest.read(home_of_voice / "manifest.jsonl") if row.kept)
+    capsys.readouterr()
+    assert main(["data", "set", str(home_of_voice), first, "--drop"]) == 0
+    assert "dropped" in capsys.readouterr().out
+    assert main(["data", "set", str(home_of_voice), first]) == 2
+    assert "--keep" in capsys.readouterr().err
+    assert main(["data", "remove", str(home_of_voice), second]) == 0
+    assert "1 utterances removed; 1 of them were kept" in capsys.readouterr().out
+    assert main(["data", "remove", str(home_of_voice)]) == 2
+    capsys.readouterr()
+    assert main(["data", "export", str(home_of_voice), "-o", str(tmp_path / "out"), "--as", "ljspeech"]) == 0
+    assert "1 clips" in capsys.readouterr().out
+    assert len((tmp_path / "out" / "metadata.csv").read_text(encoding="utf-8").splitlines()) == 1

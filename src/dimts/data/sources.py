@@ -121,7 +121,7 @@ class _Listing:
             except (OSError, ValueError):  # no such folder, or a name that no file can have
                 entries = []
             for entry in entries:
-                if entry.suffix.lower() in SOUND:
+                if entry.suffix.lower() in SOUND and _is_file(entry):
                     names.setdefault(name_key(entry.name), entry)
                     stems.setdefault(name_key(entry.stem), entry)
             self._folders[folder] = (names, stems)
