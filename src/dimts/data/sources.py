@@ -418,9 +418,10 @@ def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str,
         problem = Issue("no_audio", Message("data.row_without_sound", path=path.name, row=number, given=given[:200]))
     elif not text:
         problem = Issue("no_text", Message("data.row_without_text", path=path.name, row=number))
-    missing = f"{path.stem}-{number}" if len(given.encode()) > 200 else Path(given.replace("\\", "/")).name
+    long = len(given.encode("utf-8", "replace")) > 200
+    missing = f"{path.stem}-{number}" if long else Path(given.replace("\\", "/")).name
     return Recording(
-        sound or path.parent / (missing or f"{path.stem}-{number}"),
+        sound or path.parent / (missing if long else given.replace("\0", "")),
         row.get("id") or Path(missing).stem or f"{path.stem}-{number}",
         cues=(Cue(text),) if text else (),
         by="transcript" if text else "",
