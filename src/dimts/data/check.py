@@ -116,9 +116,9 @@ class CheckSettings:
     """Share of the letters that must be Ethiopic."""
     match: bool = True
     """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
-    min_match: float = 0.31
+    min_match: float = 0.33
     """How well text and sound must match: 0 is a wrong text, 1 the right one, by their usual figures. Of real read
-    speech 1 % lies below, of wrong texts of the same speaker and length 6 % above."""
+    speech 2 % lies below, of wrong texts of the same speaker and length 5 % above."""
     speaker: bool = True
     """Compare every clip's voice with the other clips of its speaker."""
     speaker_spreads: float = 3.5
