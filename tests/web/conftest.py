@@ -132,8 +132,8 @@ def open_page() -> Iterator[Callable[..., Any]]:
     with sync.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
 
-        def opened(address: str, locale: str = "am-ET", width: int = 1280) -> Any:
-            context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale)
+        def opened(address: str, locale: str = "am-ET", width: int = 1280, **more: Any) -> Any:
+            context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale, **more)
             page = context.new_page()
             page.set_default_timeout(LONG)
             page.goto(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import threading
 from pathlib import Path
@@ -36,13 +37,18 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 def ask(
-    app: PageAccessMiddleware, path: str, *, headers: dict[str, str] | None = None, body: tuple[bytes, ...] = (b"",)
+    app: PageAccessMiddleware,
+    path: str,
+    *,
+    headers: dict[str, str] | None = None,
+    body: tuple[bytes, ...] = (b"",),
+    client: str = "127.0.0.1",
 ) -> Answer:
     """One request; status 0 when nothing was answered."""
     given = {"host": "127.0.0.1:7860", **(headers or {})}
     path, _, query = path.partition("?")
     scope = {
-        "type": "http", "path": path, "query_string": query.encode(), "method": "POST",
+        "type": "http", "path": path, "query_string": query.encode(), "method": "POST", "client": (client, 1),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
     }  # fmt: skip
     parts = list(body)
@@ -242,3 +248,60 @@ def test_what_gradio_keeps_stays_in_the_folder(workspace: Workspace, monkeypatch
     assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(workspace.root.resolve())
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     assert workspace.cache.stat().st_mode & 0o077 == 0
+
+
+async def place(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with what the application behind the middleware is told of the request's place."""
+    del receive
+    headers = sorted(name.decode() for name, _ in scope["headers"] if name.startswith(b"x-forwarded"))
+    body = json.dumps([scope["path"], scope["root_path"], scope["scheme"], headers]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+FORWARDED = {"x-forwarded-prefix": "/tts", "x-forwarded-proto": "https", "x-forwarded-host": "evil.example"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "client", "headers", "seen"),
+    [
+        (WebSettings(root_path="/tts"), "127.0.0.1", {}, ["/tts/am/", "/tts", "http", []]),
+        (WebSettings(), "127.0.0.1", FORWARDED, ["/am/", "", "http", []]),
+        (WebSettings(proxies=("127.0.0.1",)), "127.0.0.1", FORWARDED,
+         ["/tts/am/", "/tts", "https", ["x-forwarded-proto"]]),
+        (WebSettings(proxies=("10.0.0.1",)), "127.0.0.1", FORWARDED, ["/am/", "", "http", []]),
+        (WebSettings(proxies=("127.0.0.1",)), "127.0.0.1", {**FORWARDED, "x-forwarded-prefix": "/\"><script>"},
+         ["/am/", "", "https", ["x-forwarded-proto"]]),
+    ],
+)  # fmt: skip
+def test_a_prefix_is_believed_from_the_settings_or_a_named_proxy_alone(
+    workspace: Workspace, settings: WebSettings, client: str, headers: dict[str, str], seen: list[Any]
+) -> None:
+    app = PageAccessMiddleware(workspace, settings, names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, place))
+    status, _, body = ask(app, "/am/", headers=headers, client=client)
+    assert status == 200
+    assert json.loads(body) == seen
+
+
+def test_a_redirect_stays_below_the_prefix(workspace: Workspace) -> None:
+    app = PageAccessMiddleware(workspace, WebSettings(root_path="/tts"), inner=dict.fromkeys(LANGUAGES, echo))
+    assert ask(app, "/", headers={"accept-language": "am"})[1]["location"] == "/tts/am/"
+    assert ask(app, "/tts/am")[1]["location"] == "/tts/am/"  # of a proxy that leaves the prefix there
+
+
+def test_a_named_host_is_answered_and_needs_passwords(tmp_path: Path, workspace: Workspace) -> None:
+    with pytest.raises(ConfigError) as caught:
+        WebSettings(names=("voice.example.org",))
+    assert caught.value.code == "web.password_file_needed"
+    settings = WebSettings(names=("voice.example.org",), auth=tmp_path / "users")
+    app = PageAccessMiddleware(workspace, settings, {}, settings.allowed_hosts, dict.fromkeys(LANGUAGES, echo))
+    assert ask(app, "/am/", headers={"host": "voice.example.org"})[0] == 200
+    assert ask(app, "/am/", headers={"host": "evil.example"})[0] == 421
+    assert ask(app, "/am/", headers={"host": "voice.example.org", "origin": "https://voice.example.org"})[0] == 200
+
+
+@pytest.mark.parametrize("root_path", ["tts", "/tts/", "/a b", "/<x>"])
+def test_a_wrong_root_path_is_refused(root_path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        WebSettings(root_path=root_path)
+    assert caught.value.code == "web.root_path_wrong"

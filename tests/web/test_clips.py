@@ -88,6 +88,22 @@ def test_dropped_and_kept_again(own: Project) -> None:
     assert Manifest.read(own.manifest)[0] == kept
 
 
+def test_a_change_is_undone_whole(own: Project) -> None:
+    row = first(own)
+    clips.correct(own, row.id, "ገበሬው ማሳውን በ3 በሬ ያርሳል።")
+    assert clips.restore(own, row) == row
+    assert clips.rows(own)[0] == row
+    with pytest.raises(DataError):
+        clips.restore(own, Utterance("gone", text="ሰላም"))
+
+
+def test_saving_the_same_text_again_writes_nothing(own: Project) -> None:
+    row = clips.correct(own, first(own).id, "ገበሬው ማሳውን በ3 በሬ ያርሳል።")
+    before = own.manifest.stat().st_mtime_ns
+    assert clips.correct(own, row.id, row.text or "") == row
+    assert own.manifest.stat().st_mtime_ns == before
+
+
 def test_what_nothing_can_be_learnt_from_is_not_kept(own: Project) -> None:
     Manifest.append(own.manifest, [Utterance("silent", text="ሰላም", rejected_for=("no_audio",))])
     with pytest.raises(DataError, match="without sound or text"):

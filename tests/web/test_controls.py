@@ -87,3 +87,20 @@ def test_numbers_are_numbers(one: Control) -> None:
 def test_an_unknown_key_has_no_control() -> None:
     with pytest.raises(ConfigError, match="no control"):
         by_key("train.batches.replay")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("train.steps", -1, "web.value_too_small"),
+        ("data.jobs", 65, "web.value_too_large"),
+        ("speak.rate", 9.0, "web.value_too_large"),
+        ("train.steps", 1.5, "web.not_whole"),
+        ("train.steps", None, "web.value_empty"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_by_a_message_in_both_languages(key: str, value: object, code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        by_key(key).taken(value)
+    assert caught.value.code == code
+    assert caught.value.message.text("am") != caught.value.message.text("en")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,53 @@ def test_one_at_a_time_and_the_next_waits(jobs: Jobs) -> None:
     jobs.stop(first.id, now=True)
     until(lambda: jobs.get(second.id).state == "running")
     assert jobs.get(first.id).state == "stopped"
+
+
+@pytest.mark.usefixtures("sleeper")
+@pytest.mark.parametrize("kind", ["train", "train_new"])
+def test_a_second_training_is_refused_while_one_runs_or_waits(jobs: Jobs, kind: str) -> None:
+    jobs.start("train")
+    with pytest.raises(DataError) as caught:
+        jobs.start(kind)
+    assert caught.value.code == "web.training_already"
+    assert [job.kind for job in jobs.all()] == ["train"]
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_two_presses_at_once_start_one_training(jobs: Jobs) -> None:
+    def press(_: int) -> str:
+        try:
+            return jobs.start("train").kind
+        except DataError as error:
+            return error.code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(press, range(4))) == ["train"] + ["web.training_already"] * 3
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_pausing_a_training_keeps_what_waits_behind_it_waiting(jobs: Jobs) -> None:
+    training, waiting = jobs.start("train"), jobs.start("prepare")
+    until(lambda: jobs.get(training.id).state == "running" and jobs.log(jobs.get(training.id)))
+    runner = psutil.Process(jobs.get(training.id).runner)
+    assert jobs.pause() is not None
+    until(lambda: jobs.get(training.id).over)
+    runner.wait(timeout=DEADLINE_SECONDS)  # it leaves, although a job waits
+    assert jobs.get(waiting.id).state == "queued"
+    assert jobs.pause() is None
+    jobs.start("cost")  # whatever is started next lets the queue go on
+    until(lambda: jobs.get(waiting.id).state == "running")
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_a_job_is_removed_from_a_paused_queue(jobs: Jobs) -> None:
+    training, waiting = jobs.start("train"), jobs.start("prepare")
+    until(lambda: jobs.get(training.id).state == "running" and jobs.log(jobs.get(training.id)))
+    jobs.pause()
+    until(lambda: jobs.get(training.id).over)
+    jobs.stop(waiting.id)
+    until(lambda: jobs.get(waiting.id).state == "stopped")
+    assert jobs.waiting() == []
 
 
 @pytest.mark.usefixtures("sleeper")

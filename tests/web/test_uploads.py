@@ -13,7 +13,7 @@ from dimts.base.errors import ProjectError
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.data.prepare import prepare
-from dimts.web.uploads import MAX_BATCH, Upload, keep_take, receive, safe_name
+from dimts.web.uploads import MAX_BATCH, Upload, discard, keep_take, receive, safe_name
 from dimts.web.uploads import recordings as listed
 
 LIMIT = 10_000_000
@@ -181,3 +181,15 @@ def test_a_broken_take_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="empty"):
         keep_take(project, take, "  ", tmp_path, LIMIT)
     assert listed(project) == []
+
+
+def test_what_is_stored_is_deleted_from_the_cache_and_nothing_else(tmp_path: Path) -> None:
+    cache, other = tmp_path / ".web", tmp_path / "mine.wav"
+    cache.mkdir()
+    upload, link = cache / "a.wav", cache / "b.wav"
+    upload.write_bytes(b"1")
+    other.write_bytes(b"2")
+    link.symlink_to(other)
+    discard([upload, other, link, cache / "gone.wav"], cache)
+    assert not upload.exists()
+    assert other.exists()
