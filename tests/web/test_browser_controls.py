@@ -181,15 +181,17 @@ def test_the_whole_way_by_keyboard_alone(
     drive.shows(page, "#speak-status .good", "seconds of speech")
 
 
-@pytest.mark.parametrize("language", ["am", "en"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(
+    ("language", "width", "scheme"),
+    [("am", 1280, "light"), ("am", 1280, "dark"), ("am", 360, "light"), ("en", 1280, "light"), ("en", 360, "dark")],
+)
 def test_readers_of_all_kinds(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], language: str, width: int
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], language: str, width: int, scheme: str
 ) -> None:
     if not AXE.is_file():
         pytest.skip(f"no axe-core at {AXE} (tools/browser.sh installs it; or set DIMTS_AXE)")
-    page = open_page(serve().address, {"am": "am-ET", "en": "en-US"}[language], width)
-    page.wait_for_timeout(1500)
+    page = open_page(serve().address, {"am": "am-ET", "en": "en-US"}[language], width, color_scheme=scheme)
+    page.wait_for_function("document.querySelector('#tabs') && !document.querySelector('#tabs').inert")
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = []
     for name in ("text", "prepare", "train", "speak", "compare", "system"):

@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "prepare": ("data", "prepare", "{project}"),
     "train": ("train", "{project}"),
     "train_new": ("train", "{project}", "--new"),
+    "fetch_base": ("fetch", "--accept-licence"),
+    "fetch_recogniser": ("data", "fetch", "large-v3"),
     "cost": ("train", "{project}", "--dry-run", "--json"),
 }
 """Kind of job → arguments of `dimts`; of a browser's words only checked links get into them (`links.py`)."""

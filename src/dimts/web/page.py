@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.progress import Progress
-from dimts.web import compare_tab, events, prepare_tab, run_view, speak_tab, system_tab, text_tab, train_tab
+from dimts.web import compare_tab, events, prepare_tab, run_view, speak_tab, steps, system_tab, text_tab, train_tab
 from dimts.web.components import SETTINGS_SECONDS, TabContext, escaped, notice
 from dimts.web.jobs import Job, Jobs
 from dimts.web.settings import WebSettings
@@ -30,6 +30,7 @@ def build(language: str, workspace: Workspace, streams: Streams, speakers: Speak
         gr.HTML(_header(strings), elem_id="top")
         timer, settings_timer = gr.Timer(TICK_SECONDS), gr.Timer(SETTINGS_SECONDS)
         none = _project(page)
+        buttons = steps.build(page, timer)
         _job(page, timer)
         page.problem = gr.HTML(elem_id="settings-problem")
         page.filled = gr.HTML(elem_id="filled")
@@ -46,6 +47,7 @@ def build(language: str, workspace: Workspace, streams: Streams, speakers: Speak
                 with gr.Tab(strings(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
                 page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')")
+        steps.bind(buttons, shown)
         page.bind(settings_timer)
         _open(page, blocks, none, shown, [name for name, _ in tabs])
     return blocks

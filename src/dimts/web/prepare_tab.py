@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.project import Project
-from dimts.web import clips_tab, recording_session, uploads
+from dimts.web import clips_tab, downloads, recording_session, uploads
 from dimts.web.clips_tab import issue_line
 from dimts.web.components import TabContext, notice
 from dimts.web.jobs import Jobs
@@ -31,6 +31,8 @@ def build(page: TabContext) -> None:
     gr.Markdown(f"### {strings('prepare.cut')}")
     with gr.Accordion(strings("prepare.settings"), open=False):
         page.controls("prepare")
+    with gr.Accordion(strings("fetch.recogniser"), open=False):
+        downloads.build(page, "fetch_recogniser", downloads.recogniser_weights)
     start = gr.Button(strings("prepare.start"), variant="primary", elem_id="prepare-start")
     status = gr.HTML(elem_id="prepare-job")
 

@@ -125,7 +125,7 @@ header.top { display: flex; justify-content: space-between; align-items: baselin
 header.top h1 { margin: 0 !important; font-size: 1rem; font-weight: 400; }
 header.top .mark { font-size: 1.7rem; font-weight: 700; color: var(--color-accent); margin-right: 6px; }
 header.top strong { font-size: 1.15rem; }
-header.top .claim { color: var(--body-text-color-subdued); margin-left: 10px; }
+header.top .claim { color: var(--body-text-color-subdued); margin-left: 10px; font-size: 1rem; font-weight: 400; }
 header.top a { color: var(--color-accent); text-decoration: underline; white-space: nowrap; padding: 6px; }
 #top { padding: 0; }
 .gradio-container .html-container { padding: 0 !important; }
@@ -143,11 +143,20 @@ header.top a { color: var(--color-accent); text-decoration: underline; white-spa
   background: var(--background-fill-primary); }
 #job progress { display: block; width: 100%; height: 8px; accent-color: #14795c; }
 #filled { display: none; }
+.step-state h2 { font-size: 1rem !important; margin: 0 !important; }
+.step-state p { margin: 2px 0 0 !important; color: var(--body-text-color); }
+.step-state.done h2 span[aria-hidden] { color: #14795c; }
+.dark .step-state.done h2 span[aria-hidden] { color: #81cfb0; }
+.step-state.next h2 { text-decoration: underline; text-underline-offset: 4px; }
+.hidden-text { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 #tabs[inert] { opacity: .55; }
 .wrong input, .wrong textarea { outline: 2px solid #b3261e !important; }
 .wrong [class*=info], .wrong [class*=info] * { color: var(--wrong) !important; }
 :root { --wrong: #a3221b; }
 .dark { --wrong: #ff9a8f; }
+.dark button[role=tab][aria-selected=true] { color: #81cfb0 !important; }
+.dark header.top a, .dark header.top .mark, .dark #fetch-base-info a, .dark #fetch-recogniser-info a {
+  color: #81cfb0; }
 #job .notice { border-radius: 0; margin: 0 !important; padding: 12px 14px; font-weight: 600; }
 p.notice { margin: 4px 0 !important; padding: 8px 12px; border-radius: 8px;
   background: var(--background-fill-secondary); color: var(--body-text-color); overflow-wrap: anywhere; }
@@ -235,5 +244,7 @@ def theme() -> gr.themes.Base:
         button_large_text_size="*text_md",
         button_large_padding="10px 16px",
         button_large_text_weight="600",
-        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        link_text_color_dark="#81cfb0",
     )

@@ -9,7 +9,7 @@ import gradio as gr
 
 from dimts.base.plugins import require
 from dimts.base.project import Project
-from dimts.web import forecast, project_settings, run_view
+from dimts.web import downloads, forecast, project_settings, run_view
 from dimts.web.components import TabContext, notice, sound
 from dimts.web.controls import of_tab
 from dimts.web.jobs import Jobs
@@ -28,6 +28,8 @@ def build(page: TabContext, timer: Any) -> None:
                         max_lines=8, elem_id="train-usable")  # fmt: skip
     with gr.Accordion(strings("train.more"), open=False):
         page.controls("train_more")
+    with gr.Accordion(strings("fetch.base"), open=False):
+        downloads.build(page, "fetch_base", downloads.base_weights)
     _actions(page)
     gr.Markdown(f"### {strings('train.run')}")
     _run(page, timer)
