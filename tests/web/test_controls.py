@@ -63,7 +63,8 @@ def test_choices_come_from_the_settings(one: Control) -> None:
         return
     assert len(one.options) >= 2
     for option in one.options:
-        assert one.taken([option] if one.look == "order" else option)
+        given = [option] if one.look == "order" else option
+        assert one.taken(given) == given
     for wrong in ("../../etc/passwd", 3, None, ["<b>"]):
         with pytest.raises(ConfigError):
             one.taken(wrong)
