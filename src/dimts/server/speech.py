@@ -47,7 +47,7 @@ _LETTERS_OF_A_PAUSE, _PAUSE_SECONDS = 7, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class SpeechTask:
     """One request for speech: what speaks, and how."""
 
     text: str
@@ -108,7 +108,7 @@ class SpeechService:
     def __init__(self, registry: ModelRegistry, pool: RequestPool, metrics: Metrics, settings: ServeSettings) -> None:
         self.registry, self.pool, self.metrics, self.settings = registry, pool, metrics, settings
 
-    def utterance(self, body: SpeechRequest, owner: str) -> Utterance:
+    def utterance(self, body: SpeechRequest, owner: str) -> SpeechTask:
         """Look up what a request of the key `owner` names. Raises ApiError for what is not there or too long."""
         model = self.registry.model(body.model)
         check_length(body.input, self.settings)
@@ -123,11 +123,11 @@ class SpeechService:
         speaker, voice = model.speaker_for(
             chosen.voice, session, speed=body.speed, seed=body.seed, whole=not body.stream
         )
-        return Utterance(body.input, body.response_format, not body.stream, model, chosen.name, speaker, voice, session,
+        return SpeechTask(body.input, body.response_format, not body.stream, model, chosen.name, speaker, voice, session,
                          tuple(notes))  # fmt: skip
 
     def begin(
-        self, said: Utterance, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
+        self, said: SpeechTask, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
     ) -> tuple[SpeechJob, SpeechRecord]:
         """Begin a job for an utterance; `encoder` goes on over several. Raises ApiError as `RequestPool.take` does."""
         record = SpeechRecord(self.metrics, said.model.name, context)
@@ -284,7 +284,7 @@ async def until_disconnect(doing: Awaitable[T], receive: Receive) -> T:
         await asyncio.gather(work, leaving, return_exceptions=True)
 
 
-def _check_pauses(said: Utterance, limit: float) -> None:
+def _check_pauses(said: SpeechTask, limit: float) -> None:
     """Raise ApiError (400) for a text whose pauses and letters must take longer than `limit` seconds."""
     if len(said.text) * _PAUSE_SECONDS / _LETTERS_OF_A_PAUSE <= limit:
         return
@@ -299,7 +299,7 @@ def _too_long(limit: float) -> ApiError:
     return ApiError(400, Message("server.speech_too_long", seconds=limit), param="input")
 
 
-def _waves(said: Utterance, job: SpeechJob) -> Iterator[Wave]:
+def _waves(said: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
     """The sound of an utterance: streamed, or phrase by phrase where a phrase that failed may be spoken again."""
     if not said.whole:
         yield from said.speaker.stream(said.text, said.voice)
@@ -322,7 +322,7 @@ def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Itera
         raise SynthesisError("server.nothing_spoken")
 
 
-def _streamed(job: SpeechJob, waves: Iterator[Wave], said: Utterance) -> Iterator[bytes]:
+def _streamed(job: SpeechJob, waves: Iterator[Wave], said: SpeechTask) -> Iterator[bytes]:
     """Bytes as they are certain; a short text of the formant voice is finished first."""
     if said.form in _LENGTH_IN_HEADER and said.model.scheduler is None and len(said.text) <= _SHORT_LETTERS:
         yield from _whole(job, waves, said.form)

@@ -46,7 +46,7 @@ _Event = tuple[int, Tensor | int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class PhraseSegment:
     """A phrase, or as much of it as the model can hold."""
 
     number: int
@@ -62,7 +62,7 @@ class Attempt:
     """An utterance being decoded: how often it was tried, and the attempt whose fault came latest."""
 
     index: int
-    utterance: Utterance
+    utterance: PhraseSegment
     retry: int = 0
     best: GeneratedSentence | None = None
     fault: Fault | None = None
@@ -189,7 +189,7 @@ class XttsEngine:
         waves = [torch.from_numpy(Wave.load(path, rate).samples) for path in paths]
         return voices.clone(self.model, waves, source=", ".join(path.name for path in paths))
 
-    def _checked_latents(self, utterance: Utterance, voice: Voice) -> Iterator[Tensor]:
+    def _checked_latents(self, utterance: PhraseSegment, voice: Voice) -> Iterator[Tensor]:
         """Latents of one attempt, a few at a time once they are checked, to its end or to where a fault begins."""
         steps: list[DecodingStep] = []
         given = 0
@@ -217,7 +217,7 @@ class XttsEngine:
                 self._report_fault("speak.phrase_cut" if cut else "speak.phrase_kept", utterance, fault)
                 return
 
-    def _decode(self, utterances: Sequence[Utterance], voice: Voice) -> Iterator[_Event]:
+    def _decode(self, utterances: Sequence[PhraseSegment], voice: Voice) -> Iterator[_Event]:
         """Decode utterances in one loop, each until an attempt has no fault or no retry is left."""
         if self._session is not None:
             yield from self._decode_in_session(utterances, voice, self._session)
@@ -248,7 +248,9 @@ class XttsEngine:
                 if again:
                     add(attempt)
 
-    def _decode_in_session(self, utterances: Sequence[Utterance], voice: Voice, session: Session) -> Iterator[_Event]:
+    def _decode_in_session(
+        self, utterances: Sequence[PhraseSegment], voice: Voice, session: Session
+    ) -> Iterator[_Event]:
         """As `_decode`, by a scheduler that others share."""
         waiting = [Attempt(index, utterance) for index, utterance in enumerate(utterances)]
         while waiting:
@@ -295,7 +297,7 @@ class XttsEngine:
         yield attempt.index, keep
         return False
 
-    def _running_fault(self, utterance: Utterance, steps: Sequence[DecodingStep]) -> Fault | None:
+    def _running_fault(self, utterance: PhraseSegment, steps: Sequence[DecodingStep]) -> Fault | None:
         """The first fault of an utterance that is still being decoded."""
         if not self.settings.guard:
             return None
@@ -303,7 +305,7 @@ class XttsEngine:
         codes = [step.code for step in steps]
         return find_running_fault(codes, _phones(utterance), self.model.spec.codes_per_second, path)
 
-    def _fault(self, utterance: Utterance, sentence: GeneratedSentence, *, cut_short: bool) -> Fault | None:
+    def _fault(self, utterance: PhraseSegment, sentence: GeneratedSentence, *, cut_short: bool) -> Fault | None:
         """The first fault of an utterance; without the guard only that it did not stop."""
         codes = sentence.codes[:-1] if sentence.stopped else sentence.codes
         if not self.settings.guard:
@@ -317,14 +319,14 @@ class XttsEngine:
         )
         return found[0] if found else None
 
-    def _report_fault(self, code: str, utterance: Utterance, fault: Fault, **parameters: int) -> None:
+    def _report_fault(self, code: str, utterance: PhraseSegment, fault: Fault, **parameters: int) -> None:
         message = Message(code, phrase=_shown(utterance.phrase), reason=fault.reason, **parameters)
         self._report(utterance.number, message)
 
     def _report(self, number: int, message: Message) -> None:
         self._on_progress(Progress("speak", number, None, "phrases", message))
 
-    def generate_settings(self, utterance: Utterance, retry: int = 0) -> GenerateSettings:
+    def generate_settings(self, utterance: PhraseSegment, retry: int = 0) -> GenerateSettings:
         """How the codes of an utterance are chosen: a seed for each attempt, and no more codes than it can need."""
         seconds = self.settings.max_stretch * PHONE_SECONDS * _phones(utterance) + SPARE_SECONDS
         entropy = (self.settings.seed, utterance.number, utterance.part, retry)
@@ -332,12 +334,12 @@ class XttsEngine:
         codes = min(math.ceil(seconds * self.model.spec.codes_per_second), self.model.spec.max_codes)
         return replace(self._generate, seed=int(seed >> np.uint64(1)), max_codes=codes)
 
-    def utterances(self, phrase: Phrase, number: int) -> list[Utterance]:
+    def utterances(self, phrase: Phrase, number: int) -> list[PhraseSegment]:
         """Phrase `number` of a text as utterances that the model can hold, usually one.
 
         Raises SynthesisError for a single word that is too long.
         """
-        return [Utterance(number, part, own, ids) for part, (own, ids) in enumerate(self._fitting(phrase))]
+        return [PhraseSegment(number, part, own, ids) for part, (own, ids) in enumerate(self._fitting(phrase))]
 
     def _fitting(self, phrase: Phrase) -> Iterator[tuple[Phrase, list[int]]]:
         """The phrase with its ids, in halves where the model cannot hold it whole."""
@@ -420,7 +422,7 @@ def _vocoded(events: Iterator[_Event], vocodings: Sequence[Vocoding]) -> Iterato
         yield index, event
 
 
-def _phones(utterance: Utterance) -> int:
+def _phones(utterance: PhraseSegment) -> int:
     return sum(len(word.phones) for word in utterance.phrase.words)
 
 

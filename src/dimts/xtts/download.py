@@ -238,7 +238,7 @@ def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: 
                     "fetch",
                     before / 1000000.0,
                     total / 1000000.0,
-                    "MB",
+                    "mb",
                     message=Message("xtts.fetching_file", name=name, where=item.where),
                 )
             )
