@@ -231,7 +231,7 @@ def proxied(workspace: Workspace, tmp_path: Path) -> Iterator[str]:
     yield f"https://localhost:{port}/tts/"
     for process in (nginx, page):
         process.terminate()
-        process.wait(timeout=60)
+        process.communicate(timeout=60)
 
 
 def test_the_page_works_behind_nginx_below_a_path_with_https_and_a_password(
