@@ -207,6 +207,29 @@ def test_other_settings_begin_a_new_run_and_say_so(make_project: MakeProject) ->
     assert len(list(project.runs.glob("2*"))) == 2
 
 
+def test_what_changes_no_numbers_goes_on_with_the_run(make_project: MakeProject) -> None:
+    whole = fine_tune(make_project("whole"), SHORT)
+    project = make_project("changed")
+    with pytest.raises(_Crash):
+        fine_tune(project, SHORT, _breaking_at(3))
+    told: list[Progress] = []
+    other = dataclasses.replace(SHORT, keep=3, save_every=3, attention="sdpa", batches=BatchSettings(seconds=4))
+    again = fine_tune(project, other, told.append)
+    assert again.losses == whole.losses
+    assert len(list(project.runs.glob("2*"))) == 1
+    assert "train.settings_changed" in _codes(told)
+    line = next(line for line in runs.read_log(again.log) if line["kind"] == "settings")
+    assert (line["step"], line["changed"]["keep"]) == (2, [2.0, 3.0])
+
+
+def test_a_run_that_has_ended_can_be_lengthened(make_project: MakeProject) -> None:
+    project = make_project()
+    first = fine_tune(project, SHORT)
+    longer = fine_tune(project, dataclasses.replace(SHORT, steps=9))
+    assert (longer.folder, longer.steps, longer.losses[:6]) == (first.folder, 9, first.losses)
+    assert fine_tune(project, dataclasses.replace(SHORT, steps=9)).folder != first.folder  # the same again is a new run
+
+
 @pytest.mark.parametrize(
     ("attention", "packing", "checkpointing"),
     [

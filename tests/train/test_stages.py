@@ -296,3 +296,48 @@ def test_a_step_that_is_not_finite_is_given_up_in_any_stage(
         fine_tune(project, _settings("dvae", steps=20))
     folder = next(project.runs.glob("2*"))
     assert json.loads((folder / "bad_batch.json").read_text())["clips"]
+
+
+@pytest.mark.parametrize("stage", ["gpt", "decoder"])
+def test_a_rejected_step_leaves_the_gradient_scaler_usable(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    from dimts.train import distributed
+    from dimts.train import fine_tune as module
+    from dimts.train.capabilities import Choice
+    from dimts.train.stages.stage import Term
+    from dimts.train.trainer import Trainer
+
+    scalers: list[torch.amp.GradScaler] = []
+
+    def scaled(**_: object) -> Accelerator:
+        accelerator = Accelerator(cpu=True, mixed_precision="bf16")  # fp16 is for cards; its scaler runs on a CPU too
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        AcceleratorState._shared_state["_mixed_precision"] = "fp16"
+        scalers.append(accelerator.scaler)
+        return accelerator
+
+    monkeypatch.setattr(distributed, "Accelerator", scaled)
+    monkeypatch.setattr(module, "plan_precision", lambda asked, machine: Choice("fp16", "simulated", {}))
+    backward = Trainer._backward
+
+    def poisoned(self: Trainer, *args: Any) -> Any:
+        stage, before = self.stage, self.stage.losses
+        if self.stats.steps == 2:
+            stage.losses = lambda phase, batch: {  # type: ignore[method-assign]
+                name: Term(term.mean * float("nan"), term.count) for name, term in before(phase, batch).items()
+            }
+        try:
+            return backward(self, *args)
+        finally:
+            stage.losses = before  # type: ignore[method-assign]
+
+    monkeypatch.setattr(Trainer, "_backward", poisoned)
+    run = fine_tune(make_project(), _settings(stage))
+    steps = [line for line in runs.read_log(run.log) if line["kind"] == "step"]
+    assert [step["skipped"] for step in steps] == [0, 0, 1, 1, 1, 1]
+    assert scalers[0].get_scale() <= 512.0
+    AcceleratorState._reset_state()

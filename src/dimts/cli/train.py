@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from dimts.base.messages import Message
+from dimts.cli.groups import DefaultGroup
 from dimts.cli.output import show
 
 if TYPE_CHECKING:
@@ -19,9 +21,19 @@ if TYPE_CHECKING:
     from dimts.train.settings import TrainSettings
 
 
+class _Group(DefaultGroup):
+    default = "run"
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command `train`."""
-    app.command("train")(train)
+    """Add the group `train`."""
+    group = typer.Typer(
+        cls=_Group, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, help=train.__doc__
+    )
+    group.command("run")(train)
+    group.command("export")(export)
+    group.command("clean")(clean)
+    app.add_typer(group, name="train")
 
 
 def train(
@@ -70,6 +82,8 @@ def train(
     Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit for
     bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/options.json.
     Several processes: torchrun --nproc-per-node N -m dimts train PROJECT, or --ray.
+
+    `dimts train export` makes a voice from any checkpoint, `dimts train clean` frees the disk.
     """
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
@@ -145,6 +159,49 @@ def _run(
             return [fine_tune(project, chosen, on_progress, new=new, scorers=SCORERS)]
         except OSError as error:
             raise storage_error(error) or error from error
+
+
+def export(
+    project: Path = typer.Argument(..., metavar="PROJECT", help="The project folder.", show_default=False),
+    run: str = typer.Option("last", "--run", metavar="RUN", help="A folder below PROJECT/runs, or 'last'."),
+    checkpoint: int = typer.Option(
+        0, "--checkpoint", metavar="N", min=0, help="Step of the checkpoint; 0: the best one, else the last."
+    ),
+) -> None:
+    """Make a voice from any checkpoint of a run, below voices/. How many there are is train.keep."""
+    from dimts.base.project import Project
+    from dimts.train.export_snapshots import export_checkpoint, find_run
+
+    opened = Project.open(project)
+    print(export_checkpoint(opened, find_run(opened, run), checkpoint or None))
+
+
+def clean(
+    project: Path = typer.Argument(..., metavar="PROJECT", help="The project folder.", show_default=False),
+    keep: int = typer.Option(1, "--keep", help="Newest runs whose best checkpoint stays."),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+) -> None:
+    """Remove checkpoints of runs that have ended, after saying what that frees. Voices, logs and reports stay."""
+    from dimts.base.project import Project
+    from dimts.train.clean import plan_cleaning
+
+    opened = Project.open(project)
+    plan = plan_cleaning(opened, keep=keep)
+    if not plan.folders:
+        show(Message("train.clean_nothing", project=opened.root))
+        return
+    for folder, size in plan.folders:
+        show(Message("train.clean_frees", folder=folder, megabytes=size / 1e6))
+    if not yes and not _agreed():
+        show(Message("train.clean_asked", megabytes=plan.bytes / 1e6))
+        return
+    plan.remove()
+    show(Message("train.clean_freed", megabytes=plan.bytes / 1e6))
+
+
+def _agreed() -> bool:
+    """Whether a person at a terminal says yes."""
+    return sys.stdin.isatty() and input("? [y/N] ").strip().lower() in ("y", "yes", "አዎ")
 
 
 def _show_forecast(found: Forecast, *, as_json: bool) -> None:

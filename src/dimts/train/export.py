@@ -60,7 +60,7 @@ def export(
     """Write the voice as it is now, by default below voices/; returns its folder. An older one is replaced, whole."""
     owner = project.settings("project", ProjectSettings)
     name = owner.name or project.root.resolve().name
-    where = where or project.voices / (_SAFE_NAME.sub("-", name).strip("-.") or "voice")
+    where = where or project.voices / voice_name(name)
     on_progress(Progress("save", 0, 1, "voices"))
     meta = {
         "name": name,
@@ -102,6 +102,11 @@ def export(
         save_coqui(bundle, where.with_name(f"{where.name}-coqui"))
     on_progress(Progress("save", 1, 1, "voices"))
     return where
+
+
+def voice_name(name: str) -> str:
+    """Return a name as that of a voice's folder."""
+    return _SAFE_NAME.sub("-", name).strip("-.") or "voice"
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

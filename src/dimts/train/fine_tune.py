@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,14 +34,17 @@ from dimts.train.latent_cache import latents_plan
 from dimts.train.metrics import LOSS, Metrics, metric_for
 from dimts.train.option_report import option_report
 from dimts.train.probe import OptionRow, as_json
+from dimts.train.run_identity import changed_settings, run_identity
 from dimts.train.sampler import total_steps
-from dimts.train.settings import RayTrainSettings, TrainSettings
+from dimts.train.settings import TrainSettings
 from dimts.train.snapshot import Checkpoints, load
 from dimts.train.stages import stage_class
 from dimts.train.stages.stage import Stage, StageContext
 from dimts.train.track import Tracker, require_tracker
 from dimts.train.trainer import Trainer
 
+ALL_STEPS = "all steps taken"
+"""How a run ends that nothing stopped."""
 MODEL_FOLDER = "model"
 """Folder of a run that holds what it made, where that is no voice to speak with yet."""
 
@@ -105,50 +108,66 @@ def fine_tune(
     alone = runs.run_lock(project) if processes.main and place is None else contextlib.nullcontext()
     with Interrupt() as interrupt, alone:
         engine, attention, data, compiled = _load(project, settings, machine, precision, processes, on_progress)
-        made_of = _made_of(settings, engine.name, data.name, processes)
-        if reuse and (done := _ended(project, made_of)) is not None:
+        sampler = data.sampler(settings, processes.count)
+        total = total_steps(sampler, settings.steps, settings.epochs)
+        made_of = run_identity(settings, engine.name, data, processes.count)
+        if reuse and (done := _ended(project, made_of, total)) is not None:
             message = Message("train.stage_done", stage=settings.stage, run=done.folder.name)
             on_progress(Progress("train", done.steps, done.steps, "steps", message))
             return done
-        sampler = data.sampler(settings, processes.count)
-        total = total_steps(sampler, settings.steps, settings.epochs)
         stage = kind(StageContext(project, settings, engine, data, sampler, total))
         training = Trainer(stage, processes, scorer)
         with processes.first_alone():
             stage.prepare(on_progress)
-        folder = _open_run(project, settings, engine.name, data.name, made_of, processes, on_progress, new=new)
-        checkpoints = Checkpoints(folder.checkpoints, settings.keep)
-        if last := checkpoints.last():
-            training.restore(load(last))
-            message = Message("train.going", folder=folder.root.name)
-            on_progress(Progress("train", stage.stats.steps, total, "steps", message))
+        folder = _open_run(stage, made_of, engine.name, processes, on_progress, new=new)
         plan = _plan(machine, precision, attention, training, compiled)
-        if processes.main:
-            folder.write("plan.json", plan)
-        for line in (*engine.remarks, *data.remarks):
-            on_progress(Progress("train", stage.stats.steps, total, "steps", line))
-        tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
-        log = runs.Log(folder.log, stage.stats.steps) if processes.main else None
-        started = time.monotonic()
-        try:
-            ended = _steps(training, folder, checkpoints, log, tracker, interrupt, on_progress)
-        finally:
-            training.probe.detach()
-            tracker.close()
-            if log is not None:
-                log.close()
-        seconds = time.monotonic() - started
-        lines = runs.read_log(folder.log)
-        bundle = _finish(training, checkpoints, lines, folder, ended, into, on_progress)
-        facts = option_report(training, lines, plan, tracker, checkpoints) if processes.main else []
-        if processes.main:
-            folder.write("options.json", as_json(facts))
-        processes.wait()
-        losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
-        dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
-        return FineTuneResult(
-            folder.root, folder.log, bundle, stage.stats.steps, seconds, losses, dev, ended, tuple(facts)
-        )
+        return _run(training, folder, plan, into, interrupt, on_progress)
+
+
+def _run(
+    training: Trainer,
+    folder: runs.RunFolder,
+    plan: dict[str, Any],
+    into: str,
+    interrupt: Interrupt,
+    on_progress: ProgressCallback,
+) -> FineTuneResult:
+    """Go on from the last checkpoint to the end, write the voice and the option report."""
+    stage, settings, processes, stats = training.stage, training.settings, training.processes, training.stats
+    checkpoints = Checkpoints(folder.checkpoints, settings.keep)
+
+    def say(message: Message) -> None:
+        on_progress(Progress("train", stats.steps, training.total, "steps", message))
+
+    if last := checkpoints.last():
+        training.restore(load(last))
+        say(Message("train.going", folder=folder.root.name))
+    if processes.main:
+        folder.write("plan.json", plan)
+    for message in (*stage.engine.remarks, *stage.data.remarks):
+        say(message)
+    tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
+    log = runs.Log(folder.log, stats.steps) if processes.main else None
+    if log is not None:
+        _note_changes(folder, training, log, on_progress)
+    started = time.monotonic()
+    try:
+        ended = _steps(training, folder, checkpoints, log, tracker, interrupt, on_progress)
+    finally:
+        training.probe.detach()
+        tracker.close()
+        if log is not None:
+            log.close()
+    seconds = time.monotonic() - started
+    lines = runs.read_log(folder.log)
+    bundle = _finish(training, checkpoints, lines, folder, ended, into, on_progress)
+    rows = option_report(training, lines, plan, tracker, checkpoints) if processes.main else []
+    if processes.main:
+        folder.write("options.json", as_json(rows))
+    processes.wait()
+    losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
+    dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
+    return FineTuneResult(folder.root, folder.log, bundle, stats.steps, seconds, losses, dev, ended, tuple(rows))
 
 
 def _check_hearable(settings: TrainSettings, kind: type[Stage]) -> None:
@@ -287,42 +306,53 @@ def _steps(
             save()
             folder.unpause()
             return "paused"
-    return "all steps taken"
+    return ALL_STEPS
 
 
 _SHOWN = ("loss", "dev_loss", "audio_seconds_per_second")
 
 
 def _open_run(
-    project: Project,
-    settings: TrainSettings,
-    engine: str,
-    data: str,
-    made_of: str,
-    processes: Processes,
-    on_progress: ProgressCallback,
-    *,
-    new: bool,
+    stage: Stage, made_of: str, engine: str, processes: Processes, on_progress: ProgressCallback, *, new: bool
 ) -> runs.RunFolder:
-    """The run to go on with, or a new one."""
+    """The run to go on with, or a new one. A run that has ended can be lengthened."""
+    project, settings = stage.project, stage.settings
     with processes.first_alone():
-        folder, why = (None, "") if new and processes.main else runs.find(project, made_of)
-        if why:
-            on_progress(Progress("train", 0, None, "steps", Message("train.new_run_begins", run=why)))
+        folder, other = (None, "") if new and processes.main else runs.find(project, made_of)
+        if other:
+            on_progress(Progress("train", 0, None, "steps", Message("train.new_run_begins", run=other)))
+        if folder is None and not (new and processes.main):
+            folder = runs.find_ended(project, made_of, newest=True)
+            if folder is not None and not _steps_taken(folder) < stage.total_steps:
+                folder = None
         if folder is None:
-            folder = runs.create(project, made_of, settings=to_dict(settings), engine=engine, data=data)
+            folder = runs.create(project, made_of, settings=to_dict(settings), engine=engine, data=stage.data.name)
+        folder.reopen()
         folder.unpause()
     return folder
 
 
-def _made_of(settings: TrainSettings, engine: str, data: str, processes: Processes) -> str:
-    """Fingerprint of all that decides a run."""
-    parts = settings.batches.accumulate * processes.count
-    return runs.identity(settings=_lasting(settings), engine=engine, data=data, parts=parts)
+def _steps_taken(folder: runs.RunFolder) -> float:
+    """Steps at a run's last checkpoint; infinity where it has none to go on from."""
+    last = Checkpoints(folder.checkpoints, 1).last()
+    return math.inf if last is None else int(last.name.rpartition("-")[2])
 
 
-def _ended(project: Project, made_of: str) -> FineTuneResult | None:
-    """The newest run of the same that has ended, if what it made is still there."""
+def _note_changes(folder: runs.RunFolder, training: Trainer, log: runs.Log, on_progress: ProgressCallback) -> None:
+    """Write down which settings differ from those of the session before."""
+    settings, stats = training.settings, training.stats
+    changed = changed_settings(folder.info().get("settings", {}), settings)
+    if not changed or not stats.steps:
+        return
+    log.write("settings", stats.steps, changed=changed)
+    folder.update(settings=to_dict(settings))
+    told = [f"{name}: {before} → {now}" for name, (before, now) in changed.items()]
+    message = Message("train.settings_changed", step=stats.steps, changed=told)
+    on_progress(Progress("train", stats.steps, training.total, "steps", message))
+
+
+def _ended(project: Project, made_of: str, steps: int) -> FineTuneResult | None:
+    """The newest run of the same that has ended with so many steps, if what it made is still there."""
     folder = runs.find_ended(project, made_of)
     if folder is None:
         return None
@@ -333,22 +363,9 @@ def _ended(project: Project, made_of: str) -> FineTuneResult | None:
     lines = runs.read_log(folder.log)
     losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
     dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
+    if info["ended"] == ALL_STEPS and len(losses) < steps:
+        return None
     return FineTuneResult(folder.root, folder.log, bundle, len(losses), 0.0, losses, dev, info["ended"])
-
-
-def _lasting(settings: TrainSettings) -> dict[str, Any]:
-    """What must stay the same for a run to be gone on with: not how many processes share its steps, nor how."""
-    alike = replace(settings, sharding="off", ray=RayTrainSettings(), batches=replace(settings.batches, accumulate=1))
-    same: dict[str, Any] = _as_floats(to_dict(alike))  # 8 and 8.0 are one setting
-    for name in {"base", "speaker", "dvae", "decoder"} - {settings.stage}:  # the base has a fingerprint of its own
-        del same[name]
-    return same
-
-
-def _as_floats(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_floats(entry) for key, entry in value.items()}
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _plan(

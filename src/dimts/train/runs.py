@@ -53,9 +53,18 @@ class RunFolder:
         content: dict[str, Any] = json.loads((self.root / _RUN).read_text(encoding="utf-8"))
         return content
 
+    def update(self, **values: Any) -> None:
+        """Change what run.json says."""
+        self.write(_RUN, {**self.info(), **values})
+
     def end(self, how: str, **more: Any) -> None:
         """Write down that the run is over, and why."""
-        self.write(_RUN, {**self.info(), "ended": how, **more})
+        self.update(ended=how, **more)
+
+    def reopen(self) -> None:
+        """Forget that the run has ended, as it is to be lengthened."""
+        if self.info().get("ended"):
+            self.update(ended="")
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """A JSON file of the run, whole or not at all."""
@@ -124,8 +133,8 @@ def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
     return None, ""
 
 
-def find_ended(project: Project, made_of: str) -> RunFolder | None:
-    """Return the newest run made of the same that has ended."""
+def find_ended(project: Project, made_of: str, *, newest: bool = False) -> RunFolder | None:
+    """Return the newest run made of the same that has ended; with `newest`, only where it is the newest of all."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
         try:
@@ -134,6 +143,8 @@ def find_ended(project: Project, made_of: str) -> RunFolder | None:
             continue
         if info.get("ended") and info.get("made_of") == made_of:
             return folder
+        if newest:
+            return None
     return None
 
 

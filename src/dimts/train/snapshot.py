@@ -158,6 +158,16 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
         parameter.copy_(shard_like(weights[name], parameter))
 
 
+@torch.no_grad()
+def load_snapshot(model: torch.nn.Module, snapshot: Snapshot) -> None:
+    """Load what a voice needs of a snapshot: the averaged weights where there are such, and the model's buffers."""
+    load_weights(model, snapshot.average or snapshot.weights)
+    state = model.state_dict()
+    for name, value in snapshot.extras.items():
+        if name in state:
+            state[name].copy_(value)
+
+
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """An optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers become tensors."""
     found: dict[str, torch.Tensor] = {}

@@ -164,6 +164,8 @@ class Trainer:
             values.update({f"loss_{name}": value for name, value in terms.items()})
             norm = self._clip(phase)
             if not self._accepts(terms, norm, step, batch, folder):
+                if self.processes.accelerator.scaler is not None:  # its state of this step would refuse the next one
+                    self.processes.accelerator.scaler.update()
                 break
             with self.stage.around_optimizer(phase):
                 self.optimizers[phase.name].step()
