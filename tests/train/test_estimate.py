@@ -8,15 +8,17 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from dimts.base.errors import ConfigError, DataError
+from dimts.base.errors import ConfigError, DataError, DimtsError
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train.estimate import CARD_SHARE, CARDS, CONTEXT_BYTES, PROCESS_BYTES, forecast
+from dimts.train.fine_tune import fine_tune
 from dimts.train.memory_trace import MEBIBYTE, BatchShape, StepCost, cost_of
-from dimts.train.settings import BatchSettings, TrainSettings
+from dimts.train.settings import BatchSettings, DvaeStageSettings, TrainSettings
 from dimts.xtts.spec import SPECS, Spec
 
 MakeProject = Callable[..., Project]
@@ -132,3 +134,33 @@ def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(size: str, cha
     done = subprocess.run([sys.executable, "-c", _MEASURE, told], capture_output=True, text=True, check=True)
     measured = int(done.stdout)
     assert predicted == pytest.approx(measured, rel=0.15), f"{predicted / MEBIBYTE:.0f} {measured / MEBIBYTE:.0f} MiB"
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"sharding": "full"}, "there is one"),
+        ({"best_by": "beauty"}, "beauty"),
+        ({"tracker": "trackio"}, "trackio"),
+        ({"optimizer": "8bit"}, "bitsandbytes"),
+        ({"stage": "dvae", "dvae": DvaeStageSettings(autoencoder_steps=1), "sample_every": 2}, "makes none"),
+    ],
+)
+def test_the_forecast_refuses_what_the_run_refuses(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], match: str
+) -> None:
+    for module in ("optim", "track"):  # as if the optional wheels were not installed
+        monkeypatch.setattr(f"dimts.train.{module}.has", lambda name: False)
+    project, settings = make_project(), dataclasses.replace(TrainSettings(steps=2), **changes)
+    for refuses in (forecast, fine_tune):
+        with pytest.raises(DimtsError, match=match):
+            refuses(project, settings)
+
+
+def test_the_forecast_counts_the_disk(make_project: Callable[..., Project]) -> None:
+    project, settings = make_project(), TrainSettings(steps=3, save_every=1, keep=2, batches=BatchSettings(seconds=4))
+    found = forecast(project, settings)
+    run = fine_tune(project, settings)
+    assert run.bundle is not None
+    kept = sum(path.stat().st_size for root in (run.folder, run.bundle) for path in root.rglob("*.safetensors"))
+    assert 0.6 * found.disk_bytes < kept <= found.disk_bytes * 1.05

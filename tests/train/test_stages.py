@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from dimts.base.errors import ConfigError, DataError
+from dimts.base.errors import ConfigError, DataError, DimtsError
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
@@ -237,6 +237,25 @@ def test_what_a_stage_cannot_use_is_one_line(make_project: MakeProject) -> None:
         DecoderStageSettings(crop_frames=1)
     with pytest.raises(ConfigError, match=r"train\.speaker"):
         SpeakerStageSettings(crop_seconds=0.1)
+
+
+@pytest.mark.parametrize("stage", ["speaker", "dvae", "decoder"])
+def test_silence_low_rates_and_too_little_speech_are_one_line_each(make_project: MakeProject, stage: str) -> None:
+    from dimts.audio.wave import Wave
+
+    project = make_project()
+    rows = Manifest.read(project.manifest)
+    low = [dataclasses.replace(row, measures={"original_hz": 8000.0}) if row is rows[1] else row for row in rows]
+    Manifest.write(project.manifest, low)
+    with pytest.raises(DataError, match=f"clip {rows[1].id}: .*8000 samples per second, below 16000"):
+        fine_tune(project, _settings(stage))
+    Manifest.write(project.manifest, rows[:1] + rows[-1:])
+    with pytest.raises(DataError, match=r"needs \d+ s of speech, and there are 1\.2 s|two speakers"):
+        fine_tune(project, _settings(stage))
+    Manifest.write(project.manifest, rows)
+    Wave.silence(1.5, 22_050).save(project.root / rows[2].path)
+    with pytest.raises(DimtsError, match=f"clip {rows[2].id}: silent throughout"):
+        fine_tune(project, _settings(stage))
 
 
 def test_a_base_whose_dvae_is_newer_than_its_gpt_is_refused(make_project: MakeProject) -> None:

@@ -140,9 +140,10 @@ def _run(
     with progress_bar() as on_progress:
         try:
             if dry_run:
+                from dimts.cli.metrics import SCORERS
                 from dimts.train.estimate import forecast
 
-                _show_forecast(forecast(project, chosen, on_progress), as_json=as_json)
+                _show_forecast(forecast(project, chosen, on_progress, scorers=SCORERS), as_json=as_json)
                 return []
             from dimts.cli.metrics import SCORERS
 

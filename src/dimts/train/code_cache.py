@@ -41,6 +41,8 @@ _SHARD_SECONDS = 300.0
 _KEY_LETTERS = 16
 INPUT_RATE = 22_050
 """Samples per second of cached sound."""
+SILENCE = 1e-4
+"""A clip whose samples all lie below holds no sound: less than four steps of 16 bits."""
 _MEMO = "fingerprints.json"
 
 
@@ -203,6 +205,8 @@ def _audio_of(path: Path, spec: Spec) -> Tensor:
     samples = Wave.load(path, spec.input_rate).samples
     if not np.isfinite(samples).all():
         raise AudioError("train.holds_samples_not_numbers", path=path.name)
+    if not (np.abs(samples) > SILENCE).any():
+        raise AudioError("train.silent_clip")
     return torch.from_numpy(samples.copy())
 
 

@@ -23,10 +23,11 @@ from dimts.train.generated_clips import ClipList, GeneratedClips, GeneratedSampl
 from dimts.train.runs import identity
 from dimts.train.sampler import Sampler
 from dimts.train.settings import TrainSettings
-from dimts.xtts.spec import Spec
 
 SECONDS_PER_FORWARD_RANDOM, SECONDS_PER_FORWARD = 12.0, 40.0
 """Speech per forward pass when train.batches.seconds is 0: for an engine made on the spot, and for a base."""
+LEAST_RATE = 16_000
+"""Samples per second below which a recording teaches speaker encoder, DVAE and vocoder a band that is not there."""
 _SHORTEST_SECONDS = 0.5
 """Shorter clips have no room for a crop that shows a voice."""
 
@@ -201,7 +202,7 @@ def _clips(
     on_progress: ProgressCallback,
 ) -> tuple[CodeStore, list[tuple[TrainingClip, Utterance]], list[Message]]:
     skip = settings.batches.unusable == "skip"
-    spec, remarks = engine.model.spec, list[Message]()
+    remarks = list[Message]()
 
     def heard(progress: Progress) -> None:
         if progress.message:
@@ -214,7 +215,7 @@ def _clips(
         if row.id not in keys:
             continue
         try:
-            clips.append((_clip(row, keys[row.id], store, engine, spec), row))
+            clips.append((_clip(row, keys[row.id], store, engine, settings.stage), row))
         except DimtsError as error:
             if not skip:
                 raise DataError("train.clip_unusable", clip=row.id, reason=error) from error
@@ -223,7 +224,8 @@ def _clips(
     return store, clips, remarks
 
 
-def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, spec: Spec) -> TrainingClip:
+def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, stage: str) -> TrainingClip:
+    spec = engine.model.spec
     ids = engine.vocabulary.encode(engine.spell(row))
     samples = store.samples(key)
     clip = TrainingClip(row.id, key, tuple(ids), samples, spec.codes_of(samples), spec, row.speaker, top_hz=_top(row))
@@ -232,6 +234,9 @@ def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, sp
         raise DataError("train.clip_too_long", seconds=clip.seconds, limit=most)
     if len(ids) > spec.max_text:
         raise DataError("train.text_too_long", ids=len(ids), limit=spec.max_text)
+    rate = row.measures.get("original_hz", 0.0)
+    if stage != "gpt" and 0 < rate < LEAST_RATE:
+        raise DataError("train.low_rate_clip", rate=rate, needed=LEAST_RATE)
     if clip.seconds < _SHORTEST_SECONDS:
         raise DataError("train.clip_too_short", seconds=clip.seconds, limit=_SHORTEST_SECONDS)
     return clip

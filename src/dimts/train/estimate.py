@@ -6,6 +6,7 @@ at which this machine was seen to multiply, or a card's published rate, at the s
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,13 @@ from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.train.base_model import TrainableModel, load_base
-from dimts.train.capabilities import Choice, MachineInfo, plan_attention, plan_precision
+from dimts.train.capabilities import Choice, MachineInfo, plan_attention
 from dimts.train.dataset import SECONDS_PER_FORWARD, SECONDS_PER_FORWARD_RANDOM
+from dimts.train.distributed import Processes
 from dimts.train.latent_cache import latents_plan
 from dimts.train.memory_trace import MEBIBYTE, BatchShape, StepCost, cost_of
+from dimts.train.metrics import Metrics
+from dimts.train.preflight import preflight
 from dimts.train.sampler import Row, Sampler
 from dimts.train.settings import TrainSettings
 from dimts.xtts.spec import LATENTS, STOP_TARGETS
@@ -82,6 +86,10 @@ class Forecast:
     process_bytes: int
     """Predicted peak of the whole process on a processor, or of the card."""
     available_bytes: int
+    disk_bytes: int
+    """Checkpoints and the voice that a run keeps, without the codes."""
+    free_disk_bytes: int
+    """Free space where the project lies."""
     step_seconds: float
     trainable: int
     parameters: int
@@ -98,6 +106,8 @@ class Forecast:
             "memory      " + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
             f"here        peak {_gigabytes(self.process_bytes)} of {_gigabytes(self.available_bytes)}; "
             f"{self.step_seconds:.2f} s per step, {_duration(self.step_seconds * self.steps_per_epoch)} per epoch",
+            f"disk        {_gigabytes(self.disk_bytes)} for checkpoints and voice, "
+            f"{_gigabytes(self.free_disk_bytes)} free",
             "",
             f"{'card':<18} {'fits':<5} {'peak':>9} {'largest batch':>15} {'per epoch':>10}",
         ]
@@ -111,7 +121,11 @@ class Forecast:
 
 
 def forecast(
-    project: Project | Path | str, settings: TrainSettings | None = None, on_progress: ProgressCallback = ignore
+    project: Project | Path | str,
+    settings: TrainSettings | None = None,
+    on_progress: ProgressCallback = ignore,
+    *,
+    scorers: Metrics | None = None,
 ) -> Forecast:
     """What `fine_tune` would take with these settings; nothing is trained or written.
 
@@ -119,10 +133,11 @@ def forecast(
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
+    machine = MachineInfo.look()
+    precision, _ = preflight(project, settings, machine, scorers)
+    Processes(precision.name, machine, settings.sharding)
     if settings.stage != "gpt":
         raise ConfigError("train.no_forecast_of_stage", stage=settings.stage)
-    machine = MachineInfo.look()
-    precision = plan_precision(settings.precision, machine)
     engine = load_base(project, settings, rows := Manifest.read(project.manifest), on_progress, write=False)
     head = engine.model.spec.head_width
     attention = plan_attention(
@@ -161,11 +176,22 @@ def forecast(
         cost,
         here + cost.peak,
         machine.memory_bytes,
+        _disk(settings, trainable, engine),
+        shutil.disk_usage(project.root).free,
         flops_per_second * total / len(steps) / rate,
         trainable,
         sum(parameter.numel() for _, parameter in engine.model.trained()),
         cards,
     )
+
+
+def _disk(settings: TrainSettings, trainable: int, engine: TrainableModel) -> int:
+    """Bytes of the checkpoints that are kept, the best and one that is being written among them, and of the voice."""
+    moments = 2 if settings.optimizer == "8bit" else 8
+    checkpoint = trainable * (4 + moments + (4 if settings.ema else 0))
+    voice = sum(tensor.numel() * tensor.element_size() for tensor in engine.model.state_dict().values())
+    voices = 1 + settings.coqui_folder
+    return int(checkpoint * (settings.keep + 2) + voice * voices)
 
 
 def _shape(row: Utterance, settings: TrainSettings, engine: TrainableModel) -> BatchShape:

@@ -17,22 +17,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dimts.base.config import to_dict
-from dimts.base.errors import ConfigError
+from dimts.base.errors import DataError
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train import runs
 from dimts.train.base_model import TrainableModel, configure, load_base
-from dimts.train.capabilities import Choice, MachineInfo, plan_attention, plan_precision
+from dimts.train.capabilities import Choice, MachineInfo, plan_attention
 from dimts.train.dataset import TrainingSet, load_training_set
 from dimts.train.distributed import ClusterInfo, Processes
 from dimts.train.export import adapter_folder, export, read_meta
 from dimts.train.fsdp import shard
 from dimts.train.interrupt import Abandoned, Interrupt
 from dimts.train.latent_cache import latents_plan
-from dimts.train.metrics import LOSS, Metrics, metric_for
+from dimts.train.metrics import Metrics
 from dimts.train.option_report import option_report
+from dimts.train.preflight import preflight
 from dimts.train.probe import OptionRow, as_json
 from dimts.train.run_identity import changed_settings, run_identity
 from dimts.train.sampler import total_steps
@@ -40,7 +41,7 @@ from dimts.train.settings import TrainSettings
 from dimts.train.snapshot import Checkpoints, load
 from dimts.train.stages import stage_class
 from dimts.train.stages.stage import Stage, StageContext
-from dimts.train.track import Tracker, require_tracker
+from dimts.train.track import Tracker
 from dimts.train.trainer import Trainer
 
 ALL_STEPS = "all steps taken"
@@ -97,11 +98,8 @@ def fine_tune(
     settings = settings or project.settings("train", TrainSettings)
     settings = settings.for_stage(settings.stage)
     machine = MachineInfo.look()
-    precision = plan_precision(settings.precision, machine)
+    precision, scorer = preflight(project, settings, machine, scorers)
     kind = stage_class(settings.stage)
-    scorer = metric_for(settings.best_by, project, scorers)
-    _check_hearable(settings, kind)
-    require_tracker(settings.tracker)
     processes = Processes(precision.name, machine, settings.sharding, place)
     if not processes.main:
         on_progress = ignore
@@ -116,6 +114,7 @@ def fine_tune(
             on_progress(Progress("train", done.steps, done.steps, "steps", message))
             return done
         stage = kind(StageContext(project, settings, engine, data, sampler, total))
+        _check_speech(stage)
         training = Trainer(stage, processes, scorer)
         with processes.first_alone():
             stage.prepare(on_progress)
@@ -170,11 +169,11 @@ def _run(
     return FineTuneResult(folder.root, folder.log, bundle, stats.steps, seconds, losses, dev, ended, tuple(rows))
 
 
-def _check_hearable(settings: TrainSettings, kind: type[Stage]) -> None:
-    """Raise ConfigError for samples or metrics of speech in a stage that cannot be heard."""
-    for option, value in (("best_by", settings.best_by != LOSS), ("sample_every", settings.sample_every > 0)):
-        if value and not kind.speaks:
-            raise ConfigError("train.stage_makes_no_speech", option=option, stage=kind.name)
+def _check_speech(stage: Stage) -> None:
+    """Raise DataError for less speech than the stage can learn from."""
+    seconds, needed = sum(clip.seconds for clip in stage.data.train), stage.needed_seconds()
+    if seconds < needed and not stage.data.generated_per_part:
+        raise DataError("train.too_little_speech", stage=stage.name, seconds=seconds, needed=needed)
 
 
 def _load(

@@ -25,6 +25,8 @@ from dimts.xtts.model import XTTS
 
 _PROBABILITY_DIMENSIONS = 4
 """Attention probabilities are [B, H, T, T]; all else that is dropped has fewer dimensions."""
+_SAMPLED = 4096
+"""Values of each parameter whose change is measured."""
 _ATTENTION = ("scaled_dot_product", "flash_attn", "flash_fwd", "varlen_attn", "efficient_attention", "memory_efficient")
 _STEPPERS = ("_fused_adamw", "_foreach_addcdiv", "addcdiv", "optimizer_update_8bit")
 
@@ -84,7 +86,7 @@ class Probe:
     largest_logits: int = 0
     """Most rows of code logits that existed at once in that step."""
     moved: dict[str, float] = field(default_factory=dict)
-    """Parameter → root mean square of its change in that step."""
+    """Parameter → root mean square of its change in that step, over a sample of its values."""
     moved_rows: tuple[float, float] = (0.0, 0.0)
     """The same of the text embedding's rows: those of the base, those added."""
     dropped: Counter[tuple[float, bool]] = field(default_factory=Counter)
@@ -130,7 +132,9 @@ class Probe:
         model, old_rows = engine.model, engine.old_rows
         self.saved_bytes.clear()
         self.kernels.clear()
-        before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        before = {name: _sample(p).clone() for name, p in model.named_parameters() if p.requires_grad}
+        table = model.gpt.text_embedding.weight
+        old_table = table.detach().clone() if table.requires_grad else None
         whole = (*model.parameters(), *module.parameters())
         own = {local_tensor(parameter).untyped_storage().data_ptr() for parameter in whole}
         seen: set[int] = set()
@@ -153,12 +157,12 @@ class Probe:
             hook.remove()
         parameters = dict(model.named_parameters())
         for name, old in before.items():
-            change = (parameters[name].detach() - old).pow(2)
-            self.moved[name] = float(full_tensor(change.sum()) / change.numel()) ** 0.5
-            if name == "gpt.text_embedding.weight":
-                rows = full_tensor(change)
-                parts = [float(part.mean().sqrt()) if len(part) else 0.0 for part in (rows[:old_rows], rows[old_rows:])]
-                self.moved_rows = (parts[0], parts[1])
+            change = (_sample(parameters[name]) - old).pow(2)
+            self.moved[name] = float(change.mean()) ** 0.5 if change.numel() else 0.0
+        if old_table is not None:
+            rows = full_tensor((model.gpt.text_embedding.weight.detach() - old_table).pow(2))
+            parts = [float(part.mean().sqrt()) if len(part) else 0.0 for part in (rows[:old_rows], rows[old_rows:])]
+            self.moved_rows = (parts[0], parts[1])
 
     @property
     def padding_share(self) -> float:
@@ -190,6 +194,12 @@ class Probe:
             "conditioning_runs": self.conditioning_runs,
             "conditioning_frames": self.conditioning_frames,
         }
+
+
+def _sample(parameter: Tensor) -> Tensor:
+    """At most _SAMPLED values of this process's part of a parameter, evenly spread: whole copies cost gigabytes."""
+    flat = local_tensor(parameter.detach()).flatten()
+    return flat[:: max(1, -(-len(flat) // _SAMPLED))]
 
 
 def _adding_to(own: set[int]) -> Callable[[nn.Module, Any], None]:

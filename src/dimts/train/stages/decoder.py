@@ -52,6 +52,7 @@ _BAND_STEP_HZ = 500.0
 _WINNING_LOSS = 0.01
 """Loss of one part of the discriminator, least squares of real and generated, below which it wins outright."""
 _AVERAGED_STEPS = 50
+LEAST_SECONDS = 5.0
 _PER_SHARD = 64
 
 
@@ -133,6 +134,10 @@ class DecoderStage(Stage):
     def usual_learning_rate(self) -> float:
         """2e-4 for random weights, 1e-4 for a base."""
         return RATE_OF_RANDOM_WEIGHTS if "decoder" not in self.engine.learnt else RATE_OF_A_BASE
+
+    def needed_seconds(self) -> float:
+        """A few clips."""
+        return LEAST_SECONDS
 
     def extras(self) -> dict[str, Tensor]:
         """The discriminators, and the moving average of their loss."""

@@ -90,6 +90,11 @@ class DvaeStage(Stage):
         """5e-4 for random weights, 5e-5 for a base."""
         return RATE_OF_RANDOM_WEIGHTS if self.starts_random else RATE_OF_A_BASE
 
+    def needed_seconds(self) -> float:
+        """For new weights, half as many code vectors as there are codes."""
+        codes = self.dvae.codebook.embed.shape[1]
+        return codes / self.model.spec.codes_per_second / 2 if self.starts_random else 0.0
+
     def extras(self) -> dict[str, Tensor]:
         """The codebook with its averages, and the mel statistics."""
         codebook = {f"dvae.codebook.{name}": buffer for name, buffer in self.dvae.codebook.named_buffers()}

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dimts.train.probe import Probe
 
 RATE = 1e-3
+LEAST_SECONDS = 5.0
 _PER_SHARD = 256
 _KEPT = 4096
 """Teacher's vectors of generated clips kept in memory."""
@@ -92,6 +93,10 @@ class SpeakerStage(Stage):
     def usual_learning_rate(self) -> float:
         """1e-3."""
         return RATE
+
+    def needed_seconds(self) -> float:
+        """A few clips."""
+        return LEAST_SECONDS
 
     def extras(self) -> dict[str, Tensor]:
         """Running statistics of the norms, and the linear map."""

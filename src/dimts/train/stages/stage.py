@@ -113,6 +113,10 @@ class Stage(ABC):
     def usual_learning_rate(self) -> float:
         """Learning rate when the settings name none."""
 
+    def needed_seconds(self) -> float:
+        """Seconds of speech below which the stage has nothing to learn from."""
+        return 0.0
+
     def active(self, phase: Phase, step: int) -> bool:
         """Whether a phase is part of the 0-based step `step`."""
         return True
