@@ -176,7 +176,7 @@ def forecast(
         cost,
         here + cost.peak,
         machine.memory_bytes,
-        _disk(settings, trainable, engine),
+        disk_bytes(settings, trainable, engine),
         shutil.disk_usage(project.root).free,
         flops_per_second * total / len(steps) / rate,
         trainable,
@@ -185,7 +185,7 @@ def forecast(
     )
 
 
-def _disk(settings: TrainSettings, trainable: int, engine: TrainableModel) -> int:
+def disk_bytes(settings: TrainSettings, trainable: int, engine: TrainableModel) -> int:
     """Bytes of the checkpoints that are kept, the best and one that is being written among them, and of the voice."""
     moments = 2 if settings.optimizer == "8bit" else 8
     checkpoint = trainable * (4 + moments + (4 if settings.ema else 0))
