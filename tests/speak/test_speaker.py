@@ -310,7 +310,7 @@ def test_eight_bit_weights_speak(bundle: Path, model: Speaker) -> None:
 
 def test_weights_that_cannot_be_had_are_refused(bundle: Path, model: Speaker) -> None:
     for kept in ("bfloat16", "float16"):
-        with pytest.raises(ConfigError, match="slower than float32 on a CPU") as caught:
+        with pytest.raises(ConfigError, match="slower than float32") as caught:
             Speaker.load(bundle, from_table(SpeakSettings, {"weights": kept}, "speak"), device="cpu")
         assert "int8" in caught.value.message.remedy()
     with pytest.raises(ConfigError):
