@@ -167,4 +167,4 @@ def test_the_forecast_counts_the_disk(make_project: Callable[..., Project]) -> N
     run = fine_tune(project, settings)
     assert run.bundle is not None
     kept = sum(path.stat().st_size for root in (run.folder, run.bundle) for path in root.rglob("*.safetensors"))
-    assert 0.6 * found < kept <= found * 1.05
+    assert 0.4 * found < kept <= found * 1.05  # the best may be one of those kept, and none is being written now

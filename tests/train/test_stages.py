@@ -324,8 +324,7 @@ def test_a_rejected_step_leaves_the_gradient_scaler_usable(
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    from dimts.train import distributed
-    from dimts.train import fine_tune as module
+    from dimts.train import distributed, preflight
     from dimts.train.capabilities import Choice
     from dimts.train.stages.stage import Term
     from dimts.train.trainer import Trainer
@@ -340,7 +339,7 @@ def test_a_rejected_step_leaves_the_gradient_scaler_usable(
         return accelerator
 
     monkeypatch.setattr(distributed, "Accelerator", scaled)
-    monkeypatch.setattr(module, "plan_precision", lambda asked, machine: Choice("fp16", "simulated", {}))
+    monkeypatch.setattr(preflight, "plan_precision", lambda asked, machine: Choice("fp16", "simulated", {}))
     backward = Trainer._backward
 
     def poisoned(self: Trainer, *args: Any) -> Any:
