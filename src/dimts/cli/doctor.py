@@ -171,7 +171,8 @@ def _missing(extra: str) -> set[str]:
 
 def _g2p() -> dict[str, Any]:
     """Each backend is really made and asked one word; what it says, or why it says nothing."""
-    from dimts.text.g2p.chain import BACKENDS, GuardedBackend
+    from dimts.text.g2p.chain import BACKENDS
+    from dimts.text.g2p.guarded import GuardedBackend
 
     rows: dict[str, Any] = {}
     for name, kind in BACKENDS.items():
