@@ -33,28 +33,9 @@ def build(page: TabContext) -> None:
     spoken = gr.Textbox(
         label=strings("text.spoken"), lines=2, interactive=False, elem_id="text-spoken", buttons=["copy"]
     )
-    words = gr.Dataframe(
-        headers=[strings(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")],
-        datatype="str",
-        interactive=False,
-        label=strings("text.words"),
-        elem_id="text-words",
-        wrap=True,
-        max_height=420,
-        column_widths=["16%", "16%", "22%", "12%", "34%"],
-    )
+    words = _words_table(page)
     absent = gr.Textbox(label=strings("text.absent"), lines=1, interactive=False, visible=False, elem_id="text-absent")
-    others = gr.Dataframe(
-        headers=[strings(f"text.column.{name}") for name in ("word", "backend", "phones", "doubts")],
-        datatype="str",
-        interactive=False,
-        label=strings("text.others"),
-        elem_id="text-others",
-        wrap=True,
-        max_height=420,
-        visible=False,
-        column_widths=["18%", "18%", "28%", "36%"],
-    )
+    others = _answers_table(page)
     with gr.Accordion(strings("text.fix"), open=True):
         gr.Markdown(strings("text.fix.info"))
         with gr.Row():
@@ -109,6 +90,35 @@ def build(page: TabContext) -> None:
     page.on(keep.click, on_save, [page.picker, word, phones, note, force], [status, own], errors=status)
     page.remember("text-written", written)
     page.shows(entries, [own])
+
+
+def _words_table(page: TabContext) -> Any:
+    """The table of words: as written, as spoken, their phones, who answered and its issues."""
+    return gr.Dataframe(
+        headers=[page.strings(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")],
+        datatype="str",
+        interactive=False,
+        label=page.strings("text.words"),
+        elem_id="text-words",
+        wrap=True,
+        max_height=420,
+        column_widths=["16%", "16%", "22%", "12%", "34%"],
+    )
+
+
+def _answers_table(page: TabContext) -> Any:
+    """The table of what every backend answers for a word."""
+    return gr.Dataframe(
+        headers=[page.strings(f"text.column.{name}") for name in ("word", "backend", "phones", "doubts")],
+        datatype="str",
+        interactive=False,
+        label=page.strings("text.others"),
+        elem_id="text-others",
+        wrap=True,
+        max_height=420,
+        visible=False,
+        column_widths=["18%", "18%", "28%", "36%"],
+    )
 
 
 def _checked(text: str) -> str:
