@@ -26,7 +26,7 @@ from dimts.train.settings import BatchSettings, RayTrainSettings, TrainSettings
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dimts[ray]'")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.filterwarnings("ignore")]
 MakeProject = Callable[..., Project]
 ONE = TrainSettings(steps=4, dropout=0.0, save_every=1, batches=BatchSettings(seconds=16))
 TWO = dataclasses.replace(ONE, batches=BatchSettings(seconds=8), ray=RayTrainSettings(workers=2))

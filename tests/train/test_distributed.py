@@ -147,7 +147,7 @@ def test_a_run_of_slices_and_a_run_of_one_process_go_on_with_each_other(
     assert _two(first_two, halves, cut_at=3).returncode != 0
     told: list[Progress] = []
     run = fine_tune(first_two, one, told.append)
-    assert any(progress.message is not None and progress.message.code == "train.going" for progress in told)
+    assert any(progress.message is not None and progress.message.code == "train.goes_on" for progress in told)
     assert list(run.losses) == pytest.approx(wanted, abs=1e-5)
     assert run.steps == 4
 
@@ -161,7 +161,7 @@ def test_a_run_of_slices_and_a_run_of_one_process_go_on_with_each_other(
         fine_tune(first_one, one, cut)
     done = _two(first_one, halves)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "train.going" in done.stdout
+    assert "train.goes_on" in done.stdout
     assert _losses(first_one) == pytest.approx(wanted, abs=1e-5)
 
 

@@ -94,8 +94,8 @@ def fine_tune_on_ray(
             reason = _first_line(error)
             if interrupt.wanted:
                 raise KeyboardInterrupt
-            on_progress(Progress("train", 0, None, "steps", Message("train.workers_lost_all_begin", reason=reason)))
-    raise TrainingError("train.workers_lost_times_last", retries=settings.ray.retries + 1, reason=reason)
+            on_progress(Progress("train", 0, None, "steps", Message("train.workers_lost", reason=reason)))
+    raise TrainingError("train.workers_lost_too_often", retries=settings.ray.retries + 1, reason=reason)
 
 
 def _once(
@@ -173,7 +173,7 @@ def _fine_tune(errand: _Errand) -> FineTuneResult:
     if errand.folder.is_dir():
         os.chdir(errand.folder)
     if not errand.project.is_dir():
-        raise TrainingError("train.not_machine_cluster", project=errand.project, nodename=os.uname().nodename)
+        raise TrainingError("train.project_not_on_machine", project=errand.project, nodename=os.uname().nodename)
     torch.set_num_threads(errand.settings.ray.cores)
     place = ClusterInfo(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
     first = train.get_context().get_world_rank() == 0
@@ -221,7 +221,7 @@ def _large_enough(ray: Any, wanted: RayTrainSettings) -> None:
     """Raise TrainingError for more workers than there are cores: Ray would wait for them for ever."""
     have = ray.cluster_resources().get("CPU", 0)
     if have < wanted.workers * wanted.cores:
-        raise TrainingError("train.cluster_cores_workers_need", have=have, workers=wanted.workers, cores=wanted.cores)
+        raise TrainingError("train.too_few_cores", have=have, workers=wanted.workers, cores=wanted.cores)
 
 
 def _asked_for(address: str) -> None:

@@ -204,7 +204,7 @@ def _audio_of(path: Path, spec: Spec) -> Tensor:
         raise DataError("train.missing", path=path.name)
     samples = Wave.load(path, spec.input_rate).samples
     if not np.isfinite(samples).all():
-        raise AudioError("train.holds_samples_not_numbers", path=path.name)
+        raise AudioError("train.samples_not_finite", path=path.name)
     if not (np.abs(samples) > SILENCE).any():
         raise AudioError("train.silent_clip")
     return torch.from_numpy(samples.copy())

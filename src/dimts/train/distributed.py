@@ -64,10 +64,10 @@ class Processes:
             self.accelerator = Accelerator(cpu=machine.device == "cpu", mixed_precision=_MIXED[precision])
         if self.accelerator.distributed_type not in _KNOWN:
             raise TrainingError(
-                "train.training_not_supported", distributed_type=self.accelerator.distributed_type.value
+                "train.distributed_type_unsupported", distributed_type=self.accelerator.distributed_type.value
             )
         if self.count == 1 and (asked := _processes_asked_for()) > 1:
-            raise TrainingError("train.accelerate_launch_asked_processes", asked=asked)
+            raise TrainingError("train.accelerate_started_one", asked=asked)
         self.place = place
         """In a cluster."""
         self.sharded = sharding == "full" or launched_sharded

@@ -140,7 +140,7 @@ def _run(
 
     if last := checkpoints.last():
         training.restore(load(last))
-        say(Message("train.going", folder=folder.root.name))
+        say(Message("train.goes_on", folder=folder.root.name))
     if processes.main:
         folder.write("plan.json", plan)
     for message in (*stage.engine.remarks, *stage.data.remarks):
