@@ -1,7 +1,7 @@
 """How fast each attention kernel is on rows like those of training: `python benchmarks/attention.py`.
 
-Rows have the lengths that a batch of 8 clips of 2 to 11 s gives. Every kernel that can run here is timed forward and
-backward, padded and packed, beside eager padded attention in the same run. Prints one JSON line.
+Rows have the lengths that a batch of 8 clips of 2 to 11 s gives. Every kernel that can run here is timed
+forward and backward, padded and packed, beside eager padded attention in the same run. Prints one JSON line.
 """
 
 from __future__ import annotations

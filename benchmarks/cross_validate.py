@@ -2,11 +2,12 @@
 
     python benchmarks/cross_validate.py [--gold FOLDER] [--folds 4] [--list NAME ...] [--chains] [--errors]
 
-Gold words are put into folds by root (their consonants without one-letter affixes). For each fold every row of the
-tables whose root occurs in it is taken away, the model of consonant length is trained on the rest, and the fold's gold
-words are pronounced. Heteronym and verb-root tables stay. Scores are those of gold/g2p_score.py. With --chains every
-order of backends under each judge is scored on the same folds, and the share of 2 000 words of news that each backend
-of an order answers is counted (tables whole). Prints one JSON line.
+Gold words are put into folds by root (their consonants without one-letter affixes). For each fold every row
+of the tables whose root occurs in it is taken away, the model of consonant length is trained on the rest, and
+the fold's gold words are pronounced. Heteronym and verb-root tables stay. Scores are those of
+gold/g2p_score.py. With --chains every order of backends under each judge is scored on the same folds, and the
+share of 2 000 words of news that each backend of an order answers is counted (tables whole). Prints one JSON
+line.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/evaluate.py [--sentences 100]
 
-The formant voice speaks, so that nearly all the time is the measuring; no network is needed. `share_of_quality` is
-DNSMOS's part, by the same sentences measured without it in the same run.
+The formant voice speaks, so that nearly all the time is the measuring; no network is needed.
+`share_of_quality` is DNSMOS's part, by the same sentences measured without it in the same run.
 """
 
 from __future__ import annotations

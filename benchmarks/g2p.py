@@ -115,7 +115,8 @@ def speed(start: Callable[[], Say], text: list[str]) -> dict[str, float]:
 
 
 def start_of_rules() -> dict[str, float]:
-    """CPU milliseconds and megabytes of a fresh interpreter that says one unknown word, and of an empty one."""
+    """CPU milliseconds and megabytes of a fresh interpreter that says one unknown word, and of an empty
+    one."""
     program = "{}\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     work = "from dimts.text.g2p.rules import Rules;Rules().phones(['ስርፍጥክና'])"
     found = {}

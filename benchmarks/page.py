@@ -1,10 +1,11 @@
-"""How soon the page is there: from the start of `dimts web` to the browser's first contentful paint, and to use.
+"""How soon the page is there: from the start of `dimts web` to the browser's first contentful paint, and to
+use.
 
 python benchmarks/page.py [--rounds 5] [--language am]
 
-Seconds from the start of the process, medians: the address is answered; Chromium has painted something of it (its own
-`first-contentful-paint`); the page itself is painted; and the project stands in its field, so that it can be used.
-The browser runs already, as a person's does; everything is on the same cores. One JSON line.
+Seconds from the start of the process, medians: the address is answered; Chromium has painted something of it
+(its own `first-contentful-paint`); the page itself is painted; and the project stands in its field, so that
+it can be used. The browser runs already, as a person's does; everything is on the same cores. One JSON line.
 """
 
 from __future__ import annotations

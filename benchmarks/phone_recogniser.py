@@ -1,13 +1,14 @@
-"""Phone error rates and detection of injected errors on real speakers, before and after training on some of them.
+"""Phone error rates and detection of injected errors on real speakers, before and after training on some of
+them.
 
     PYTHONPATH=. python benchmarks/phone_recogniser.py [--speech FOLDER] [--unseen te] [--thirds 0 1 2] \
         [--keep FOLDER]
 
-The training data are the speakers whose names do not begin with `--unseen`, without each third clip of those who have
-twelve or more. Errors are injected into these held-out clips, and into half of those of the unseen speakers, at phone
-boundaries of an aligner trained on all recordings, as there is no manual alignment. For each of the thirds a recogniser
-is trained, so that each clip is tested once by a recogniser that was not trained on it. Prints one JSON line; counts
-are sums over the thirds.
+The training data are the speakers whose names do not begin with `--unseen`, without each third clip of those
+who have twelve or more. Errors are injected into these held-out clips, and into half of those of the unseen
+speakers, at phone boundaries of an aligner trained on all recordings, as there is no manual alignment. For
+each of the thirds a recogniser is trained, so that each clip is tested once by a recogniser that was not
+trained on it. Prints one JSON line; counts are sums over the thirds.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/prepare.py [--minutes 30]
 
-Audio seconds per CPU second of `dimts.data.prepare` (short recordings with transcripts, then one long recording
-with its script), with and without comparing text and sound; the peer is the loop of the silero-vad package, voice
-detection alone, over the same files in the same run. Memory is the peak of the process after a quarter of the
-recordings and after all.
+Audio seconds per CPU second of `dimts.data.prepare` (short recordings with transcripts, then one long
+recording with its script), with and without comparing text and sound; the peer is the loop of the silero-vad
+package, voice detection alone, over the same files in the same run. Memory is the peak of the process after a
+quarter of the recordings and after all.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Whether preparing needs more memory for more audio: peak of a process of its own, a JSON line for each size.
+"""Whether preparing needs more memory for more audio: peak of a process of its own, a JSON line for each
+size.
 
     python benchmarks/prepare_memory.py [--hours 0.17 1 10] [--kinds files subtitles script] [--plain]
 
-`files`: sentences in a file each, with a table; `subtitles`, `script`: one long recording with its text. Speech of
-formant voices in some noise; made in blocks, so that making it needs no memory either. Says CPU seconds as well.
+`files`: sentences in a file each, with a table; `subtitles`, `script`: one long recording with its text.
+Speech of formant voices in some noise; made in blocks, so that making it needs no memory either. Says CPU
+seconds as well.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ TEXT = (
 )
 RATE = 24_000
 DISTINCT = 600
-"""Sentences; more come again in other noise, and are set aside as copies when all the work on them is done."""
+"""Sentences; more come again in other noise, and are set aside as copies when all the work on them is
+done."""
 
 
 def sentences(seconds: float):

@@ -1,11 +1,13 @@
-"""How the server bears many clients: errors, mixed-up sound, memory, first sound, and what happens when they leave.
+"""How the server bears many clients: errors, mixed-up sound, memory, first sound, and what happens when they
+leave.
 
-python benchmarks/serve.py [--seconds 300] [--clients 16]      prints one JSON line; all traffic stays on 127.0.0.1
+python benchmarks/serve.py [--seconds 300] [--clients 16]      prints one JSON line; all traffic stays on
+127.0.0.1
 
-A real `dimts serve` with the tiny size (random weights). Every job (text, voice, seed) is spoken alone first; then
-all clients stream jobs at once, each as fast as it can, and every stream must equal its solo run to the last byte.
-The peer of the throughput is the same server with one client. After that a third of the clients is killed in the
-middle of their streams, the queue is filled, and SIGTERM comes while sentences are running.
+A real `dimts serve` with the tiny size (random weights). Every job (text, voice, seed) is spoken alone first;
+then all clients stream jobs at once, each as fast as it can, and every stream must equal its solo run to the
+last byte. The peer of the throughput is the same server with one client. After that a third of the clients is
+killed in the middle of their streams, the queue is filled, and SIGTERM comes while sentences are running.
 """
 
 from __future__ import annotations
@@ -231,7 +233,8 @@ def kill_a_third(server: Server, clients: int = 15) -> dict[str, object]:
 
 
 def fill(server: Server) -> dict[str, object]:
-    """More requests than places: whoever holds one reads nothing more, and the text is longer than any buffer."""
+    """More requests than places: whoever holds one reads nothing more, and the text is longer than any
+    buffer."""
     with ThreadPoolExecutor(SLOTS + QUEUE) as pool:
         running = list(pool.map(lambda n: server.open(Job(LONG, "abebe", n)), range(SLOTS + QUEUE)))
     connection, answer = server.open(Job(SENTENCES[0], "abebe", 1))

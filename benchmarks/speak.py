@@ -4,11 +4,12 @@
     python benchmarks/speak.py --peer ... --seconds 10 --stream           whole only
     python benchmarks/speak.py                                            ours alone
 
-Random weights, the same on both sides (one file), STOP made impossible and the number of codes fixed, so that both do
-the same work. Each side runs in a process of its own, one after the other. What is timed begins with text ids and a
-voice that is known, as a server has it. `parts` are the seconds of each stage; with + decoding and
-vocoder work at the same time and their seconds overlap. `cpu` are seconds of the processor: on a machine with other
-work only they tell something, and only with --threads 1 (threads that wait for each other also count).
+Random weights, the same on both sides (one file), STOP made impossible and the number of codes fixed, so that
+both do the same work. Each side runs in a process of its own, one after the other. What is timed begins with
+text ids and a voice that is known, as a server has it. `parts` are the seconds of each stage; with + decoding
+and vocoder work at the same time and their seconds overlap. `cpu` are seconds of the processor: on a machine
+with other work only they tell something, and only with --threads 1 (threads that wait for each other also
+count).
 """
 
 from __future__ import annotations

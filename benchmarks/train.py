@@ -3,10 +3,11 @@
     python benchmarks/train.py --peer /path/to/venv/bin/python          official size, batch 8, 2 threads
     python benchmarks/train.py --peer ... --layers 10 --batch 4 --steps 2 --threads 1
 
-The peer does what its trainer does at every step: mel and DVAE codes of the padded batch, conditioning mels of
-clips padded to 6 s, forward, backward, AdamW. Ours reads codes from the cache and packs rows. Each side runs in a
-process of its own, one after the other. Speed is real (unpadded) tokens per second, of the wall clock and of the
-processor: on a machine with other work only the second is comparable. Memory is the peak beside the weights.
+The peer does what its trainer does at every step: mel and DVAE codes of the padded batch, conditioning mels
+of clips padded to 6 s, forward, backward, AdamW. Ours reads codes from the cache and packs rows. Each side
+runs in a process of its own, one after the other. Speed is real (unpadded) tokens per second, of the wall
+clock and of the processor: on a machine with other work only the second is comparable. Memory is the peak
+beside the weights.
 """
 
 from __future__ import annotations

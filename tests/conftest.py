@@ -48,7 +48,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(autouse=True)
 def _threads_stay() -> Iterator[None]:
-    """Whoever changes torch's number of threads puts it back: sums differ in the last bit by it, for tests to come."""
+    """Whoever changes torch's number of threads puts it back: sums differ in the last bit by it, for tests to
+    come."""
     before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
     yield
     if before is not None:

@@ -1,4 +1,5 @@
-"""Stand-ins for the attention kernels of a card, with the refusals of the real ones, computing on the processor."""
+"""Stand-ins for the attention kernels of a card, with the refusals of the real ones, computing on the
+processor."""
 
 from __future__ import annotations
 

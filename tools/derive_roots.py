@@ -1,4 +1,5 @@
-"""Roots of verbs from the Ge'ez Frontier list → tables/geezorg/roots.tsv, with their class where the list shows it.
+"""Roots of verbs from the Ge'ez Frontier list → tables/geezorg/roots.tsv, with their class where the list
+shows it.
 
     python tools/derive_roots.py LIST ...        the lists gemination_ipa.tsv, gemination_marks.tsv
 
@@ -19,7 +20,8 @@ from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import family_of
 
 HEAD = """# Verbs by their citation form and class ("?": not known, usually A), derived by tools/derive_roots.py
-# from the Ge'ez Frontier Foundation's gemination lists, CC BY-SA 4.0, see LICENCE; in the code of g2p/letters.py.
+# from the Ge'ez Frontier Foundation's gemination lists, CC BY-SA 4.0, see LICENCE; in the code of
+# g2p/letters.py.
 # ../verbs/roots.tsv comes first: mend there.
 """
 C = "([hlmsrxbtcnN'kwzZydjgfpvqTCSP])"

@@ -1,9 +1,11 @@
-"""Coverage-guided search for texts that break the normaliser's promises (needs atheris; dimts itself does not).
+"""Coverage-guided search for texts that break the normaliser's promises (needs atheris; dimts itself does
+not).
 
     python tools/fuzz_text.py SECONDS [CORPUS_FOLDER]       one JSON line; the first broken promise stops it
 
-For any Unicode: no exception; no digit or Ethiopic numeral in the spoken form; spans that cover the text, and every
-Ethiopic word of it inside them; a spoken form that reads as itself; line for line; no empty breath, none of one letter.
+For any Unicode: no exception; no digit or Ethiopic numeral in the spoken form; spans that cover the text, and
+every Ethiopic word of it inside them; a spoken form that reads as itself; line for line; no empty breath,
+none of one letter.
 """
 
 from __future__ import annotations

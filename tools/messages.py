@@ -7,8 +7,8 @@
     python tools/messages.py remove CODE …
     python tools/messages.py import FILE          rows of `set`, separated by tabs
 
-A fault is a code that one language lacks, parameters that differ between languages, a `.mo` that is not what its `.po`
-says, an entry without a text.
+A fault is a code that one language lacks, parameters that differ between languages, a `.mo` that is not what
+its `.po` says, an entry without a text.
 """
 
 from __future__ import annotations

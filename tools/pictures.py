@@ -1,9 +1,11 @@
-"""Take the pictures of docs/web.md anew: every tab of the page in both languages, wide and narrow, with real content.
+"""Take the pictures of docs/web.md anew: every tab of the page in both languages, wide and narrow, with real
+content.
 
 python tools/pictures.py [--home FOLDER] [--out docs/images] [--only prepare,train]
 
-A project is made as a user makes one (`dimts new`, `data prepare`, `train`, on sentences that the formant voice says),
-the page is served from it, and Chromium walks its tabs. `--home` keeps the project for the next time.
+A project is made as a user makes one (`dimts new`, `data prepare`, `train`, on sentences that the formant
+voice says), the page is served from it, and Chromium walks its tabs. `--home` keeps the project for the next
+time.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def dimts(*arguments: str | Path) -> None:
 
 
 def make_project(home: Path) -> None:
-    """A project with recordings that were prepared, a few of them with doubts, and a voice trained on them."""
+    """A project with recordings that were prepared, a few of them with doubts, and a voice trained on
+    them."""
     import numpy as np
 
     from dimts.audio.wave import Wave, join

@@ -2,9 +2,10 @@
 
     python tools/review_spans.py FILE… [--lines 200000] [--contexts 500] [--out FOLDER]
 
-FILEs hold text, UTF-8. Words on both sides of a span, with digits as 0 and names of letters kept, make its context; the
-contexts that occur least are where a reading is likeliest to be wrong. FOLDER gets one table a kind: how often the
-context occurs, what was written, what is read, the rule, and the line around it. A table of the kinds goes to stdout.
+FILEs hold text, UTF-8. Words on both sides of a span, with digits as 0 and names of letters kept, make its
+context; the contexts that occur least are where a reading is likeliest to be wrong. FOLDER gets one table a
+kind: how often the context occurs, what was written, what is read, the rule, and the line around it. A table
+of the kinds goes to stdout.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Install the wheel of dist/ into fresh environments and use it there as a user would. Prints one JSON line for each.
+"""Install the wheel of dist/ into fresh environments and use it there as a user would. Prints one JSON line
+for each.
 
     python tools/try_wheel.py [--dist dist] [--extras "" cli,formant all] [--keep FOLDER]
 
-"" is the wheel alone: it must normalise and phonemise with nothing installed beside it. cli,formant must speak; all
-must run the demo. Each environment also meets a command that it lacks the libraries for: one line, exit 2.
+"" is the wheel alone: it must normalise and phonemise with nothing installed beside it. cli,formant must
+speak; all must run the demo. Each environment also meets a command that it lacks the libraries for: one line,
+exit 2.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ else:
 
 
 def run(python: Path, *arguments: str, code: int = 0, said: str = "") -> None:
-    """`python` with `arguments` must end with `code` and print `said`; with a settings-free, UTF-8 environment."""
+    """`python` with `arguments` must end with `code` and print `said`; with a settings-free, UTF-8
+    environment."""
     kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
         [python, *arguments], capture_output=True, text=True, encoding="utf-8", env={**kept, "PYTHONUTF8": "1"}

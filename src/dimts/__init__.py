@@ -50,7 +50,8 @@ _EXTRAS = {
     "fine_tune": "train",
     "prepare": "data",
 }
-"""Public name → the extra that all of its uses need; names that are not here need the standard library alone."""
+"""Public name → the extra that all of its uses need; names that are not here need the standard library
+alone."""
 
 __all__ = [
     "DimtsError",

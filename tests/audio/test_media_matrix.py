@@ -1,4 +1,5 @@
-"""Containers × codecs × channels × defects: each small file is read as a whole, or refused with one reason."""
+"""Containers × codecs × channels × defects: each small file is read as a whole, or refused with one
+reason."""
 
 from __future__ import annotations
 

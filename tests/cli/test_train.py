@@ -205,7 +205,8 @@ def _losses(project: Project) -> list[float]:
 
 @pytest.fixture
 def small_disk(project: Project) -> Iterator[Callable[[int], None]]:
-    """A file system of its own for the project's runs; called with MiB, it gets that size. Skips where it may not."""
+    """A file system of its own for the project's runs; called with MiB, it gets that size. Skips where it may
+    not."""
 
     def mount(*options: str) -> bool:
         command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(project.runs)]

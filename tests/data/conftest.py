@@ -110,7 +110,8 @@ Corpus = Callable[..., Path]
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
-    """Make a folder with metadata.tsv and a recording of each sentence: corpus(count, first=0, name="corpus")."""
+    """Make a folder with metadata.tsv and a recording of each sentence: corpus(count, first=0,
+    name="corpus")."""
 
     def make(count: int = 4, first: int = 0, name: str = "corpus", variant: str = "") -> Path:
         folder = tmp_path / name

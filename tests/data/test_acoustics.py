@@ -14,8 +14,8 @@ from dimts.data.vad import detect_speech_in
 
 
 def in_a_room(wave: Wave, seconds: float, direct: float = 1.0, seed: int = 0) -> Wave:
-    """The sound in a room of such a reverberation time: noise that falls by 60 dB in `seconds`, its power as large
-    as the direct sound's (Polack's model of late reverberation)."""
+    """The sound in a room of such a reverberation time: noise that falls by 60 dB in `seconds`, its power as
+    large as the direct sound's (Polack's model of late reverberation)."""
     if not seconds:
         return wave
     time = np.arange(round(seconds * wave.rate)) / wave.rate

@@ -1,4 +1,5 @@
-"""Adding: files are copied with their texts, links are fetched with their subtitles; here from a page on loopback."""
+"""Adding: files are copied with their texts, links are fetched with their subtitles; here from a page on
+loopback."""
 
 from __future__ import annotations
 
@@ -127,9 +128,11 @@ def test_a_link_to_nothing_is_an_error_and_leaves_nothing(project: Project, site
 
 @pytest.fixture
 def channel(site: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same site as one whose own extractor yt-dlp has: a licence, manual subtitles, captions of a recogniser.
+    """The same site as one whose own extractor yt-dlp has: a licence, manual subtitles, captions of a
+    recogniser.
 
-    No site that states these can be had on loopback, so the extractor is the test's; all else is yt-dlp's own.
+    No site that states these can be had on loopback, so the extractor is the test's; all else is yt-dlp's
+    own.
     """
     yt_dlp = pytest.importorskip("yt_dlp")
     from yt_dlp.extractor.common import InfoExtractor
@@ -158,7 +161,8 @@ def captions(site: str, *names: str) -> dict[str, list[dict[str, str]]]:
 def test_manual_subtitles_are_preferred_and_the_stated_licence_is_kept(
     project: Project, channel: str, recording: Path
 ) -> None:
-    """Manual `am` goes before `am-ET` and before another language; a recogniser's captions are never taken."""
+    """Manual `am` goes before `am-ET` and before another language; a recogniser's captions are never
+    taken."""
     folder = recording.parent
     manual = (folder / "talk.vtt").read_text(encoding="utf-8")
     for name in ("manual.am", "manual.am-ET", "manual.en", "guess.am"):

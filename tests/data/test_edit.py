@@ -1,4 +1,5 @@
-"""Decisions of a person: they stand above the checks and survive preparing again; what is removed stays away."""
+"""Decisions of a person: they stand above the checks and survive preparing again; what is removed stays
+away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A script beside a long recording: each line is found, to a few hundredths of a second; what was not read is named."""
+"""A script beside a long recording: each line is found, to a few hundredths of a second; what was not read is
+named."""
 
 from __future__ import annotations
 
@@ -105,7 +106,8 @@ def test_silence_holds_no_line(tmp_path: Path) -> None:
 
 
 def test_real_speech_is_aligned_with_its_script(shared: Path, tmp_path: Path) -> None:
-    """Forty news sentences of one reader in one file; where each begins and ends is known from its own file."""
+    """Forty news sentences of one reader in one file; where each begins and ends is known from its own
+    file."""
     folder = shared / "speech" / "alffa"
     rows = [line.split("\t") for line in (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     rows = [row for row in rows if row[2] == "tr097"][:40]
@@ -145,7 +147,8 @@ def test_no_letter_is_lost_between_sentences(text: str) -> None:
 
 
 class Even:
-    """An aligner of another's making, at the door for plug-ins: it thinks that all phones are equally long."""
+    """An aligner of another's making, at the door for plug-ins: it thinks that all phones are equally
+    long."""
 
     asked: tuple[tuple[float, int, bool, bool], ...] = ()
 

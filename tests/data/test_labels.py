@@ -1,4 +1,5 @@
-"""Label files of editors and recognisers: the texts with their times, and nothing from files of other kinds."""
+"""Label files of editors and recognisers: the texts with their times, and nothing from files of other
+kinds."""
 
 from __future__ import annotations
 

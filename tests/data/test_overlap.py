@@ -58,7 +58,8 @@ def test_a_clip_with_two_voices_is_set_aside(project: Project, corpus: Any, spee
 
 
 def test_real_voices_over_each_other(shared: Path) -> None:
-    """ALFFA, another speaker over all of a clip, as loud or 6 dB softer; the limit leaves single voices alone."""
+    """ALFFA, another speaker over all of a clip, as loud or 6 dB softer; the limit leaves single voices
+    alone."""
     root = shared / "speech" / "alffa"
     if not (root / "metadata.tsv").is_file():
         pytest.skip("no ALFFA recordings beside the gold data")

@@ -404,7 +404,8 @@ def test_a_wrong_setting_is_refused_before_anything_is_done(project: Project, co
 
 
 def test_real_speech_is_prepared_end_to_end(project: Project, shared: Path) -> None:
-    """ALFFA: read news with a strong offset; every clip is levelled, trimmed and begins and ends in silence."""
+    """ALFFA: read news with a strong offset; every clip is levelled, trimmed and begins and ends in
+    silence."""
     lines = (shared / "speech" / "alffa" / "metadata.tsv").read_text(encoding="utf-8").splitlines()
     folder = project.root / "some"
     folder.mkdir()

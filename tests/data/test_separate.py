@@ -45,7 +45,8 @@ def weights(folder: Path, klass: str = "demucs.htdemucs.HTDemucs") -> Path:
 
 
 def test_demucs_itself_runs_on_every_clip(project: Project, corpus: Any, tmp_path: Path, speech: Any) -> None:
-    """Random weights ruin the voice; what counts is that it was asked, that lengths stay, and that rows say so."""
+    """Random weights ruin the voice; what counts is that it was asked, that lengths stay, and that rows say
+    so."""
     place = str(weights(tmp_path / "demucs"))
     wave = speech.room(speech.said(speech.sentence(4)).wave).resample(22_050)
     voice = voice_of(wave, place)

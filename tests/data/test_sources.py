@@ -1,4 +1,5 @@
-"""Folders and tables as people keep them: every recording is found once, with its text; what is wrong is named."""
+"""Folders and tables as people keep them: every recording is found once, with its text; what is wrong is
+named."""
 
 from __future__ import annotations
 

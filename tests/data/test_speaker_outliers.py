@@ -1,4 +1,5 @@
-"""Whose voice it is: a stranger among a speaker's clips is found, real ones too, and the speaker is not suspected."""
+"""Whose voice it is: a stranger among a speaker's clips is found, real ones too, and the speaker is not
+suspected."""
 
 from __future__ import annotations
 

@@ -143,7 +143,8 @@ def test_loading_whisper_leaves_torch_its_threads(tiny: str) -> None:
 
 
 class Knows:
-    """Stands in for a recogniser that knows Amharic, whose weights are 3 GB: what it says is told beforehand."""
+    """Stands in for a recogniser that knows Amharic, whose weights are 3 GB: what it says is told
+    beforehand."""
 
     texts: tuple[str, ...] = ()
 

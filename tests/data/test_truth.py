@@ -191,8 +191,8 @@ def test_planted_strangers_overlaps_and_copies_are_all_found(
 
 @pytest.mark.parametrize("count", [16, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_planted_leaks_are_all_found(project: Project, tmp_path: Path, speech: Any, count: int) -> None:
-    """To a set that is split, what is in it comes again: by another voice, spelt otherwise, with a word more, as the
-    same sound under another text; and sentences that are near to two which stand on two sides."""
+    """To a set that is split, what is in it comes again: by another voice, spelt otherwise, with a word more,
+    as the same sound under another text; and sentences that are near to two which stand on two sides."""
     settings = PrepareSettings(split=SplitSettings(dev_share=0.2, test_share=0.2))
     first, second = tmp_path / "first", tmp_path / "second"
     said: dict[str, list[tuple[str, str]]] = {"first": [], "second": []}

@@ -1,4 +1,5 @@
-"""Sentences with and without injected errors, by formant voices and real speakers, to test the detectors on."""
+"""Sentences with and without injected errors, by formant voices and real speakers, to test the detectors
+on."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ from dimts.text.frontend import Frontend
 Words = list[tuple[str, ...]]
 
 LOW, HIGH = ("", "m3", "Henrique"), ("f2", "linda", "klatt2")
-"""Variants, all but the first outside the recogniser's training data; those of a group have similar embeddings."""
+"""Variants, all but the first outside the recogniser's training data; those of a group have similar
+embeddings."""
 WANTED = {
     "wrong word": {"wrong_word"},
     "cut": {"cut"},
@@ -134,9 +136,9 @@ def detect_in_recordings(
 ) -> None:
     """Examine every held-out clip of real speakers, clean and with each error; add the results to `tally`.
 
-    Thresholds for a clip come from the other held-out clips of the speaker. Errors are injected at the boundaries of
-    `aligner`, which is not the recogniser's own. A wrong word is a clean recording with another word in its text.
-    Another voice: each speaker against all clips of the others.
+    Thresholds for a clip come from the other held-out clips of the speaker. Errors are injected at the
+    boundaries of `aligner`, which is not the recogniser's own. A wrong word is a clean recording with another
+    word in its text. Another voice: each speaker against all clips of the others.
     """
     rng = random.Random(11)
     everything = [word for one in speakers for _, words in one.held_out for word in words if len(word) >= 4]
@@ -213,7 +215,8 @@ def _some_words(rng: random.Random, words: Words) -> tuple[int, int]:
 
 
 def real_clips(folder: Path, speakers: Sequence[str] = ()) -> dict[str, list[Clip]]:
-    """Recordings with their phones by speaker, from a folder with a metadata.tsv (id, path, speaker, text)."""
+    """Recordings with their phones by speaker, from a folder with a metadata.tsv (id, path, speaker,
+    text)."""
     frontend = Frontend(FORMANT_FRONTEND)
     out: dict[str, list[Clip]] = {}
     with (folder / "metadata.tsv").open(encoding="utf-8", newline="") as file:

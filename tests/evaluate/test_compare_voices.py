@@ -174,7 +174,8 @@ def test_the_formant_voice_through_evaluate(project: Project) -> None:
 
 
 def test_an_xtts_voice_that_only_makes_noise_is_measured_too(project: Project) -> None:
-    """A tiny engine with random weights, as a run's first checkpoint: nothing of it may be infinite in the JSON."""
+    """A tiny engine with random weights, as a run's first checkpoint: nothing of it may be infinite in the
+    JSON."""
     import torch
 
     from dimts.base.config import to_dict

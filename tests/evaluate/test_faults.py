@@ -104,7 +104,8 @@ def test_nothing_expected_is_refused(recogniser: PhoneRecogniser) -> None:
 
 
 def test_thresholds_are_moved_to_what_the_speakers_recordings_need(recogniser: PhoneRecogniser) -> None:
-    """A voice with a hum: its own clean sentences must not be called noisy, and errors must still be found."""
+    """A voice with a hum: its own clean sentences must not be called noisy, and errors must still be
+    found."""
     voice = Formant(FormantSettings(variant="m3"))
     draw = np.random.default_rng(2)
     noisy = [(words, add_noise(voice.speak(words, "።"), 12.0, draw, 0.0)) for words in sentences()[:6]]

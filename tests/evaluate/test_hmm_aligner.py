@@ -146,7 +146,8 @@ def timed(seconds: list[tuple[str, float]]) -> list[AlignedPhone]:
 
 
 def reading(draw: np.random.Generator, tempo: float, halved: float = 1.0) -> list[AlignedPhone]:
-    """A made-up sentence of a speaker whose long consonants last 150 ms give or take a quarter, short ones 80 ms."""
+    """A made-up sentence of a speaker whose long consonants last 150 ms give or take a quarter, short ones 80
+    ms."""
     spread = lambda: float(np.exp(draw.normal(0.0, 0.25)))  # noqa: E731
     out = []
     for _ in range(5):

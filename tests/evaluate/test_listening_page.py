@@ -1,4 +1,5 @@
-"""The page in a real browser: a rater hears, answers, goes back, and the answers are those that were given."""
+"""The page in a real browser: a rater hears, answers, goes back, and the answers are those that were
+given."""
 
 from __future__ import annotations
 

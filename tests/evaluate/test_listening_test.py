@@ -125,7 +125,8 @@ def test_simulated_raters_give_back_the_difference(tmp_path: Path, voices: dict[
 
 
 def test_simulated_intervals_cover_the_truth(tmp_path: Path, voices: dict[str, Path]) -> None:
-    """95 % of the time, through files and analysis; a middle score, so that the ends of the scale cut nothing."""
+    """95 % of the time, through files and analysis; a middle score, so that the ends of the scale cut
+    nothing."""
     del voices["third"]
     kit = make(voices, tmp_path / "kit", "mos")
     hits, runs = 0, 60

@@ -1,4 +1,5 @@
-"""The golden folder of coqui-tts's own answers (DIMTS_GOLDEN), our model loaded from it, and the table of errors."""
+"""The golden folder of coqui-tts's own answers (DIMTS_GOLDEN), our model loaded from it, and the table of
+errors."""
 
 from __future__ import annotations
 

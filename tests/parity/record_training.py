@@ -1,4 +1,5 @@
-"""Record what coqui-tts 0.28's own classes give for the training of DVAE and vocoder, into training.safetensors.
+"""Record what coqui-tts 0.28's own classes give for the training of DVAE and vocoder, into
+training.safetensors.
 
     PEER/bin/python tests/parity/record_training.py        PEER: an environment with coqui-tts 0.28 on a CPU
 

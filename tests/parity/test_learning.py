@@ -227,7 +227,8 @@ def test_optimizer_steps(
         optimizer.step()
     for key, norm in wanted["param_norms_after"].items():
         found_norm = float(named[weights.ours(f"gpt.{key}")].detach().norm())
-        # A bias of keys has no true gradient (softmax ignores it); AdamW makes full steps of its rounding noise.
+        # A bias of keys has no true gradient (softmax ignores it); AdamW makes full steps of its rounding
+        # noise.
         noise = key.endswith(("qkv.bias", "c_attn.bias"))
         error = abs(found_norm - norm) / norm
         noted("optimizer.param_norms_after" + (" (with key bias)" if noise else ""), error, 5e-3 if noise else 1e-4)

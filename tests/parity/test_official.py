@@ -1,4 +1,5 @@
-"""Official sizes, filled by the golden folder's recipe: decoder, speaker encoder, and the whole GPT (slow)."""
+"""Official sizes, filled by the golden folder's recipe: decoder, speaker encoder, and the whole GPT
+(slow)."""
 
 from __future__ import annotations
 

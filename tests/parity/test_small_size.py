@@ -1,6 +1,7 @@
 """coqui-tts 0.28 itself loads a folder of the small size and gives our logits, waves and speaker vectors.
 
-Its config.json has no fields for the channels of vocoder and speaker encoder, so its two classes get them beforehand.
+Its config.json has no fields for the channels of vocoder and speaker encoder, so its two classes get them
+beforehand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Sound in: resampling, mels, codes, conditioning latents, speaker embeddings, ids; each against coqui's own."""
+"""Sound in: resampling, mels, codes, conditioning latents, speaker embeddings, ids; each against coqui's
+own."""
 
 from __future__ import annotations
 

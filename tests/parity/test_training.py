@@ -1,4 +1,5 @@
-"""Training of DVAE and vocoder beside coqui-tts 0.28's own classes, on the same tensors (see record_training.py)."""
+"""Training of DVAE and vocoder beside coqui-tts 0.28's own classes, on the same tensors (see
+record_training.py)."""
 
 from __future__ import annotations
 

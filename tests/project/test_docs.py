@@ -1,4 +1,5 @@
-"""README and documentation: every code block is run or parsed, every link leads somewhere, the site builds."""
+"""README and documentation: every code block is run or parsed, every link leads somewhere, the site
+builds."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ RUN = {
     "README.md", "docs/tutorials/first-voice.md", "docs/api/index.md", "docs/text.md", "docs/pronunciation.md",
     "docs/formant.md", "docs/messages.md",
 }  # fmt: skip
-"""Pages whose Python is run; that of the others needs a server or a trained voice: parsed, its imports made."""
+"""Pages whose Python is run; that of the others needs a server or a trained voice: parsed, its imports
+made."""
 SHELLS = {"sh", "bash", "console", "powershell", ""}
 
 

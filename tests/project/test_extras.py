@@ -1,4 +1,5 @@
-"""A library that is not installed is one line with the command that installs it, for every name and every command."""
+"""A library that is not installed is one line with the command that installs it, for every name and every
+command."""
 
 from __future__ import annotations
 
@@ -103,7 +104,8 @@ def distributions(*wanted: str) -> set[str]:
 
 
 def environment(folder: Path, *extras: str) -> list[str]:
-    """Search path of a Python that has the standard library, dimts and the libraries of `extras`, and no other."""
+    """Search path of a Python that has the standard library, dimts and the libraries of `extras`, and no
+    other."""
     libraries = folder / "libraries"
     libraries.mkdir()
     for name in distributions(*extras) if extras else ():

@@ -1,4 +1,5 @@
-"""The public names are exactly those of `__all__`; generated pages are those that the program would write now."""
+"""The public names are exactly those of `__all__`; generated pages are those that the program would write
+now."""
 
 from __future__ import annotations
 

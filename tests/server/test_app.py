@@ -1,4 +1,5 @@
-"""The other routes: models, voices that are uploaded and deleted, the front end, health, figures, the page."""
+"""The other routes: models, voices that are uploaded and deleted, the front end, health, figures, the
+page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What clients of OpenAI and of xtts-api-server send by themselves is understood, and what has no effect is named."""
+"""What clients of OpenAI and of xtts-api-server send by themselves is understood, and what has no effect is
+named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Clients that stall, send half a request, or want too much: their places come free, and others are served."""
+"""Clients that stall, send half a request, or want too much: their places come free, and others are
+served."""
 
 from __future__ import annotations
 

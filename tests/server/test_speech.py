@@ -1,4 +1,5 @@
-"""Speech over HTTP from a real process, asked by OpenAI's own client: formats, streams, seeds, and who leaves."""
+"""Speech over HTTP from a real process, asked by OpenAI's own client: formats, streams, seeds, and who
+leaves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Loops, tails and cuts, planted in a real decoding loop, are found; what is spoken well is left alone.
 
-A tiny model is driven through its position table: one part of it decides where a head looks in the text, another which
-code comes next. Decoding, attention and sampling are the engine's own.
+A tiny model is driven through its position table: one part of it decides where a head looks in the text,
+another which code comes next. Decoding, attention and sampling are the engine's own.
 """
 
 from __future__ import annotations

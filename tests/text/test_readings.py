@@ -1,4 +1,5 @@
-"""Readings of written forms by kind: our own table, the cases of ../shared, and whole families made by rule."""
+"""Readings of written forms by kind: our own table, the cases of ../shared, and whole families made by
+rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A small prepared project to train in: real wav files of a few tones, real texts, the rules' pronunciation."""
+"""A small prepared project to train in: real wav files of a few tones, real texts, the rules'
+pronunciation."""
 
 from __future__ import annotations
 

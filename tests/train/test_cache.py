@@ -1,4 +1,5 @@
-"""What is computed once is not computed again: real steps of the loop under torch's profiler, with the clips away."""
+"""What is computed once is not computed again: real steps of the loop under torch's profiler, with the clips
+away."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ _CONDITIONING = "aten::native_group_norm"
 
 
 def _profiled(project: Project, settings: TrainSettings) -> tuple[FineTuneResult, Counter[str]]:
-    """A run, and how often each operation ran from the third step to the fifth, while the sound files were away."""
+    """A run, and how often each operation ran from the third step to the fifth, while the sound files were
+    away."""
     watch = profile(activities=[ProfilerActivity.CPU])
     away = project.root / "away"
 

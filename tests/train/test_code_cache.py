@@ -1,4 +1,5 @@
-"""Codes are made once per clip and engine, survive a broken pass, and give back the very samples of the clip."""
+"""Codes are made once per clip and engine, survive a broken pass, and give back the very samples of the
+clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Several processes do what one does, whether each has all weights or a slice; launchers as people type them."""
+"""Several processes do what one does, whether each has all weights or a slice; launchers as people type
+them."""
 
 from __future__ import annotations
 

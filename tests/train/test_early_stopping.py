@@ -1,4 +1,5 @@
-"""A run that no longer learns ends; one that learns by heart ends at once; numbers that are none are counted."""
+"""A run that no longer learns ends; one that learns by heart ends at once; numbers that are none are
+counted."""
 
 from __future__ import annotations
 

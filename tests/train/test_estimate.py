@@ -1,4 +1,5 @@
-"""What a run would take is told before it runs, by tracing the very step; and it is near what a run then takes."""
+"""What a run would take is told before it runs, by tracing the very step; and it is near what a run then
+takes."""
 
 from __future__ import annotations
 

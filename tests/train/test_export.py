@@ -1,4 +1,5 @@
-"""What a run leaves besides its voice: adapters beside their base, and a folder that the real coqui-tts loads."""
+"""What a run leaves besides its voice: adapters beside their base, and a folder that the real coqui-tts
+loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Runs as they go on a card with FlashAttention, by stand-ins: bf16 in the trunk, float32 where nothing casts."""
+"""Runs as they go on a card with FlashAttention, by stand-ins: bf16 in the trunk, float32 where nothing
+casts."""
 
 from __future__ import annotations
 

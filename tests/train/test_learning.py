@@ -1,5 +1,5 @@
-"""Slow proofs: a run killed ten times ends as an unbroken one, a few clips are learnt by heart, two processes do
-what one does."""
+"""Slow proofs: a run killed ten times ends as an unbroken one, a few clips are learnt by heart, two processes
+do what one does."""
 
 from __future__ import annotations
 

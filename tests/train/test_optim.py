@@ -40,8 +40,9 @@ _GOLDEN_STEPS = [("fused", True), ("foreach", False), ("loop", True)]
 
 @pytest.mark.parametrize(("kernel", "packed"), _GOLDEN_STEPS)
 def test_the_golden_optimizer_steps(shared: Path, kernel: str, packed: bool) -> None:
-    """In a process of its own: MKL orders its sums by the kind of processor unless it is told not to before its first
-    call, and Adam's first steps, which are as long for a gradient of rounding as for any other, tell it onwards."""
+    """In a process of its own: MKL orders its sums by the kind of processor unless it is told not to before
+    its first call, and Adam's first steps, which are as long for a gradient of rounding as for any other,
+    tell it onwards."""
     done = subprocess.run(
         [sys.executable, __file__, str(shared / "golden"), kernel, str(packed)],
         env={**os.environ, "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"},
@@ -83,7 +84,8 @@ def golden_steps(folder: Path, kernel: str, packed: bool) -> None:
     losses.total.backward()
     optimizer.step()
     for name, parameter in parameters.items():
-        # A key's bias shifts all scores of a query alike: its true gradient is 0, and Adam follows the rounding.
+        # A key's bias shifts all scores of a query alike: its true gradient is 0, and Adam follows the
+        # rounding.
         close = 1e-3 if name.endswith(("c_attn.bias", "qkv.bias")) else 1e-6
         norm = wanted["param_norms_after"][_peer_name(name)]
         assert float(parameter.detach().norm()) == pytest.approx(norm, rel=close)

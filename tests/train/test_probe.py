@@ -1,4 +1,5 @@
-"""Every option is flipped in a real run: if its measurement does not move, it does nothing, and that is a defect."""
+"""Every option is flipped in a real run: if its measurement does not move, it does nothing, and that is a
+defect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every clip once per epoch, the same steps again from a seed, and steps that do not depend on who shares them."""
+"""Every clip once per epoch, the same steps again from a seed, and steps that do not depend on who shares
+them."""
 
 from __future__ import annotations
 

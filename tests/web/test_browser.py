@@ -1,4 +1,5 @@
-"""The page in a real browser, by mouse and keyboard: the main way through, both languages, and attacks on it."""
+"""The page in a real browser, by mouse and keyboard: the main way through, both languages, and attacks on
+it."""
 
 from __future__ import annotations
 

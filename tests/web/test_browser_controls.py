@@ -1,4 +1,5 @@
-"""In a real browser: every control writes its own line of dimts.toml; the whole way by keyboard; for all readers."""
+"""In a real browser: every control writes its own line of dimts.toml; the whole way by keyboard; for all
+readers."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def move(page: Any, one: Control, now: Any) -> Any:
 
 
 def type_into(page: Any, place: Any, text: str) -> None:
-    """Write into a field and leave it; again, as a person would, where the page has put its own text meanwhile."""
+    """Write into a field and leave it; again, as a person would, where the page has put its own text
+    meanwhile."""
     field = place.locator("input, textarea").first
     for _ in range(5):
         field.fill(text)

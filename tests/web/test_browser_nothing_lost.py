@@ -1,4 +1,5 @@
-"""In a real browser: nothing that a person wrote is lost or overwritten, and nothing that went wrong is hidden."""
+"""In a real browser: nothing that a person wrote is lost or overwritten, and nothing that went wrong is
+hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Jobs outlive whoever started them: found again, stopped, queued, one at a time, and honest about their end."""
+"""Jobs outlive whoever started them: found again, stopped, queued, one at a time, and honest about their
+end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What comes from a browser is stored by content inside the project, or refused with a reason; nothing leads out."""
+"""What comes from a browser is stored by content inside the project, or refused with a reason; nothing leads
+out."""
 
 from __future__ import annotations
 

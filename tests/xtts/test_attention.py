@@ -138,7 +138,8 @@ def test_an_unknown_kind_is_an_error() -> None:
 
 @pytest.mark.parametrize("kind", ["flash", "xformers"])
 def test_what_a_kernel_refuses_goes_to_sdpa(kind: Any) -> None:
-    """On a processor, and in float32 or with odd heads on a card, a model trained with a kernel still speaks."""
+    """On a processor, and in float32 or with odd heads on a card, a model trained with a kernel still
+    speaks."""
     generator = torch.Generator().manual_seed(1)
     layout = SequenceLayout((3, 5), packed=True)
     x = torch.randn(1, 8, HEADS, WIDTH, generator=generator)

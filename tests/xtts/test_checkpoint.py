@@ -1,4 +1,5 @@
-"""Files in and out: the same bytes again, and every file that does not fit refused by the name of what is wrong."""
+"""Files in and out: the same bytes again, and every file that does not fit refused by the name of what is
+wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Checkpoints as people share them: each kind loads as coqui-tts loads it, or is refused in one line by its name."""
+"""Checkpoints as people share them: each kind loads as coqui-tts loads it, or is refused in one line by its
+name."""
 
 from __future__ import annotations
 
@@ -229,7 +230,8 @@ def test_is_refused_in_one_line(kind: str, folder: Path) -> None:
 
 
 def grown_by_the_community(base: Vocabulary, texts: list[str]) -> Vocabulary:
-    """A vocabulary as the known scripts grow one: merges learnt from the texts, ids appended, no [UNK] token."""
+    """A vocabulary as the known scripts grow one: merges learnt from the texts, ids appended, no [UNK]
+    token."""
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["[am]"], show_progress=False)

@@ -1,4 +1,5 @@
-"""Compiled decoding steps say what torch's say, whoever speaks beside, and are taken where they were asked for."""
+"""Compiled decoding steps say what torch's say, whoever speaks beside, and are taken where they were asked
+for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Training of the DVAE: padding counts nowhere, codes follow their vectors, dead codes return, layers begin even."""
+"""Training of the DVAE: padding counts nowhere, codes follow their vectors, dead codes return, layers begin
+even."""
 
 from __future__ import annotations
 

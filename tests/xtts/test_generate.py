@@ -1,4 +1,5 @@
-"""Choosing codes: upstream's rule step by step, seeds, limits, and sentences that do not disturb each other."""
+"""Choosing codes: upstream's rule step by step, seeds, limits, and sentences that do not disturb each
+other."""
 
 from __future__ import annotations
 

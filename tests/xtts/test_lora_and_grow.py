@@ -1,4 +1,5 @@
-"""Adapters add nothing at first, fold in and out exactly, and are exchanged; grown models keep all they knew."""
+"""Adapters add nothing at first, fold in and out exactly, and are exchanged; grown models keep all they
+knew."""
 
 from __future__ import annotations
 

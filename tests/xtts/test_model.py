@@ -1,4 +1,5 @@
-"""Rows, layouts, kernels and checkpointing change nothing; padding is never seen; the slips are where we say."""
+"""Rows, layouts, kernels and checkpointing change nothing; padding is never seen; the slips are where we
+say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The official size with random weights: every key and shape of the published files, and the same bytes again."""
+"""The official size with random weights: every key and shape of the published files, and the same bytes
+again."""
 
 from __future__ import annotations
 

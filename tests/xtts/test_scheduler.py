@@ -1,4 +1,5 @@
-"""One decoding loop for many threads: nobody hears another, whoever leaves frees the slot, and errors stay at home."""
+"""One decoding loop for many threads: nobody hears another, whoever leaves frees the slot, and errors stay at
+home."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ ENDLESS = replace(DRAWN, max_codes=0)
 
 @pytest.fixture
 def model(vocabulary: Vocabulary) -> XTTS:
-    """One that can speak for seconds, so that a sentence is still running when another thread comes to its turn."""
+    """One that can speak for seconds, so that a sentence is still running when another thread comes to its
+    turn."""
     spec = replace(SPECS["tiny"], layers=2, width=64, text_ids=vocabulary.size, max_text=60, max_audio=6000)
     model = XTTS.build(spec, seed=5, dvae=False)
     model.gpt.use_dropout(0.0)

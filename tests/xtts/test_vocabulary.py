@@ -21,7 +21,8 @@ FIDEL = tuple(chr(code) for code in range(0x1200, 0x1381) if chr(code).isalpha()
 
 
 def official_like() -> Vocabulary:
-    """A vocabulary shaped as the published one: holes, START in the middle, tags, Latin letters with merges."""
+    """A vocabulary shaped as the published one: holes, START in the middle, tags, Latin letters with
+    merges."""
     fresh = json.loads(Vocabulary.for_phones([], language="en").text)
     vocab = {"[STOP]": 0, "[UNK]": 1, "[SPACE]": 2}
     vocab.update({letter: 3 + i for i, letter in enumerate("abcdefghijklmnopqrstuvwxyz',.?!-")})

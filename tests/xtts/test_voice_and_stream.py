@@ -1,4 +1,5 @@
-"""Voices are heard, kept and blended; a stream is the whole, whatever the pieces; folded weights follow changes."""
+"""Voices are heard, kept and blended; a stream is the whole, whatever the pieces; folded weights follow
+changes."""
 
 from __future__ import annotations
 

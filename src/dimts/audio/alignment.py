@@ -1,7 +1,8 @@
-"""Align one sequence of frames with another: dynamic time warping, and Viterbi placement of the lines of a script.
+"""Align one sequence of frames with another: dynamic time warping, and Viterbi placement of the lines of a
+script.
 
-Frames are unit vectors; their cosine distance lies between 0 and 2. All searches go by rows or diagonals of the cost
-matrix in numpy. Dynamic time warping: Sakoe and Chiba 1978.
+Frames are unit vectors; their cosine distance lies between 0 and 2. All searches go by rows or diagonals of
+the cost matrix in numpy. Dynamic time warping: Sakoe and Chiba 1978.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ Features = npt.NDArray[np.float32]
 Costs = npt.NDArray[np.float32]
 
 _STEP, _JUMP, _ENTER = 1, 2, 3
-"""How a column of a line was reached: from the one before, from the last but one, from outside; 0: it lasts."""
+"""How a column of a line was reached: from the one before, from the last but one, from outside; 0: it
+lasts."""
 _LEAVE, _SKIP = 1, 3
 """How a place between lines was reached: from the end of a line, past a line; 0: it lasts."""
 
@@ -29,10 +31,10 @@ def place_lines(
 ) -> tuple[float, list[tuple[int, int] | None]]:
     """The lines of a script → where each is spoken, in order, by Viterbi search over [N, M] costs.
 
-    Column m of `costs` belongs to line k where borders[k] <= m < borders[k + 1]; a cost below 0 says that frame n is
-    rather this column than other speech. Each frame lies in a line or, at no cost, between lines. Within a line the
-    column stays, or goes on by 1 or 2; staying and going on by 2 cost `step_cost`. Returns the sum of costs, and for
-    each line its frames [start, end), None for a line that is passed over.
+    Column m of `costs` belongs to line k where borders[k] <= m < borders[k + 1]; a cost below 0 says that
+    frame n is rather this column than other speech. Each frame lies in a line or, at no cost, between lines.
+    Within a line the column stays, or goes on by 1 or 2; staying and going on by 2 cost `step_cost`. Returns
+    the sum of costs, and for each line its frames [start, end), None for a line that is passed over.
     """
     count, lines = len(costs), len(borders) - 1
     starts, ends = borders[:-1], borders[1:] - 1
@@ -101,7 +103,8 @@ def _traced(
 
 
 def mean_cost(costs: Costs, step_cost: float) -> float:
-    """[N, M] → the mean cost of a row along the best way through all columns, with the steps of `place_lines`."""
+    """[N, M] → the mean cost of a row along the best way through all columns, with the steps of
+    `place_lines`."""
     step = np.float32(step_cost)
     padded = np.full(costs.shape[1] + 2, np.inf, np.float32)
     padded[2] = costs[0, 0]

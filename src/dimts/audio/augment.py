@@ -8,6 +8,7 @@ from dimts.audio.wave import Wave
 def change_vocal_tract(wave: Wave, length: float, rate: int | None = None) -> Wave:
     """As by a vocal tract `length` times as long: formants, pitch and tempo change together, by resampling.
 
-    The result is at `rate`, or at the wave's own. A child's vocal tract is about a quarter shorter than a man's.
+    The result is at `rate`, or at the wave's own. A child's vocal tract is about a quarter shorter than a
+    man's.
     """
     return Wave(wave.samples, round(wave.rate / length)).resample(rate or wave.rate)

@@ -1,12 +1,13 @@
-"""Encode waves as they come into the bytes of a sound file that is sent while it grows: mp3, opus, aac, flac, wav, pcm.
+"""Encode waves as they come into the bytes of a sound file that is sent while it grows: mp3, opus, aac, flac,
+wav, pcm.
 
     encoder = Encoder("mp3", 24_000)
     for wave in speaker.stream(text): send(encoder.push(wave))
     send(encoder.finish())
 
 Nothing is ever gone back to, as what was sent cannot be changed; so a wav says that its length is unknown, as
-players take it from a pipe. With `file`, a seekable one, the bytes are written there instead, in bounded memory, and
-wav, flac and mp3 (Xing header) carry their true length.
+players take it from a pipe. With `file`, a seekable one, the bytes are written there instead, in bounded
+memory, and wav, flac and mp3 (Xing header) carry their true length.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ STREAMED: dict[str, str] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-"""Format → its media type. opus is in Ogg pages, aac in ADTS frames, pcm bare 16-bit little-endian samples."""
+"""Format → its media type. opus is in Ogg pages, aac in ADTS frames, pcm bare 16-bit little-endian
+samples."""
 
 _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mp3": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "0"}),
@@ -36,8 +38,8 @@ _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "aac": ("adts", "aac", {}),
     "flac": ("flac", "flac", {}),
 }
-"""Format → container, coder and options of FFmpeg's libraries. A tag at the front or a table of contents would have
-to be gone back to; Ogg keeps a whole second for one page by default."""
+"""Format → container, coder and options of FFmpeg's libraries. A tag at the front or a table of contents
+would have to be gone back to; Ogg keeps a whole second for one page by default."""
 _SEEKABLE: dict[str, dict[str, str]] = {"mp3": {"write_xing": "1"}}
 """What changes where the file can be gone back to."""
 BIT_RATES: dict[str, int] = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}

@@ -74,8 +74,8 @@ _HOLDS = frozenset(["b", "t", "tS", "k", "d", "dZ", "g", "p", "k`", "t`", "tS`",
 """Phonemes that open with a hold."""
 _VOICED_HOLDS = frozenset(["b", "d", "dZ", "g"])
 _LEAST_HOLD_SECONDS, _ECHO_SECONDS, _ECHO_DB = 0.02, 0.010, -22.0
-"""Some variants have an echo, which sounds on in a hold: there a hold under the first of these is looked for by level,
-in steps of the second, and is what lies under the third, against the loudest step."""
+"""Some variants have an echo, which sounds on in a hold: there a hold under the first of these is looked for
+by level, in steps of the second, and is what lies under the third, against the loudest step."""
 _VOWEL_NAMES = frozenset(name for vowel in VOWELS for name in MNEMONICS[vowel])
 _PATTERN = tuple(
     tuple(word.split()) for word in ("s ə l a m", "l ə d ə h i n", "t o l o", "m a r i j a m", "n e ɡ u s")
@@ -129,7 +129,8 @@ class Formant:
     """A voice that is always there."""
 
     def __init__(self, settings: FormantSettings | None = None) -> None:
-        """Raises ConfigError for an unknown variant (the nearest is named), MissingExtra without the wheel."""
+        """Raises ConfigError for an unknown variant (the nearest is named), MissingExtra without the
+        wheel."""
         self.settings = settings or FormantSettings()
         self._library = _library()
         self._voice = _VOICE
@@ -205,7 +206,8 @@ def variants() -> tuple[str, ...]:
 
 
 def _spell(phones: tuple[str, ...], names: list[tuple[str, ...]]) -> str:
-    """A word in espeak-ng phonemes, its last vowel but one accented: without accents there is no intonation."""
+    """A word in espeak-ng phonemes, its last vowel but one accented: without accents there is no
+    intonation."""
     vowels = [place for place, phone in enumerate(phones) if phone in VOWELS]
     accent = vowels[-2:][0] if vowels else -1
     return "|".join("'" * (place == accent) + name for place, phone in enumerate(names) for name in phone)
@@ -432,10 +434,11 @@ class _Library:
                 copy.unlink(missing_ok=True)
 
     def _load(self) -> tuple[ctypes.CDLL, Path | None]:
-        """The library, from a copy of its file: whoever else has the file itself open keeps a state of their own.
+        """The library, from a copy of its file: whoever else has the file itself open keeps a state of their
+        own.
 
-        On POSIX the copy is gone as soon as it is loaded, so nothing stays behind whatever happens; elsewhere its
-        path is given back, to be removed after closing.
+        On POSIX the copy is gone as soon as it is loaded, so nothing stays behind whatever happens; elsewhere
+        its path is given back, to be removed after closing.
         """
         try:
             number, name = tempfile.mkstemp(prefix="dimts-", suffix=Path(self._file).suffix)

@@ -1,8 +1,9 @@
 """Embed voices in 256 numbers, and compare two of them: similarity of speakers, −1 to 1.
 
-The voice encoder of Resemblyzer (Resemble AI, Apache-2.0; GE2E loss, Wan et al. 2018): three LSTM layers over 40 mel
-bands, windows of 1.6 s. Its weights lie in weights/, converted to ONNX; mel, level and windows are our own, so that
-neither torch nor librosa nor webrtcvad is needed. Silences are shortened by level instead of by webrtcvad.
+The voice encoder of Resemblyzer (Resemble AI, Apache-2.0; GE2E loss, Wan et al. 2018): three LSTM layers over
+40 mel bands, windows of 1.6 s. Its weights lie in weights/, converted to ONNX; mel, level and windows are our
+own, so that neither torch nor librosa nor webrtcvad is needed. Silences are shortened by level instead of by
+webrtcvad.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def _unit(rows: Embedding) -> Embedding:
 
 
 def _encoded(windows: npt.NDArray[np.float32]) -> Embedding:
-    """[B, F, bands] mel windows → [B, 256] of length 1: the last state of the third layer, mapped and rectified."""
+    """[B, F, bands] mel windows → [B, 256] of length 1: the last state of the third layer, mapped and
+    rectified."""
     (found,) = _encoder().run(["voice"], {"mels": windows})
     return _unit(found)
 

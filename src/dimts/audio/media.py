@@ -1,12 +1,14 @@
-"""Read any sound or video file as blocks of mono samples: sound files by libsndfile, every other container by PyAV.
+"""Read any sound or video file as blocks of mono samples: sound files by libsndfile, every other container by
+PyAV.
 
     with Medium.open("talk.mp4") as medium:      # no ffmpeg program is needed
         for block in medium.blocks():            # [T] float32, about ten seconds each
 
-A file of any length is read in one pass in constant memory. Sound lies where its presentation times say: a late start
-and a hole are silence. Where libsndfile fails, finds nothing, or differs from the packets by more than 1 %, PyAV
-decides. Whatever cannot be trusted is an AudioError with a remedy: missing, empty, corrupt, cut short, without sound,
-or with samples that are not numbers. What a header promises is never allocated in advance.
+A file of any length is read in one pass in constant memory. Sound lies where its presentation times say: a
+late start and a hole are silence. Where libsndfile fails, finds nothing, or differs from the packets by more
+than 1 %, PyAV decides. Whatever cannot be trusted is an AudioError with a remedy: missing, empty, corrupt,
+cut short, without sound, or with samples that are not numbers. What a header promises is never allocated in
+advance.
 """
 
 from __future__ import annotations
@@ -132,8 +134,8 @@ class Medium:
     def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[Samples]:
         """The sound as mono blocks [T] float32 of `seconds` (the last is shorter).
 
-        Channels are mixed down (ITU-R BS.775), without those that cancel. Raises AudioError at the place where the
-        file turns out to be empty, broken, cut short, or to hold NaN or infinite samples.
+        Channels are mixed down (ITU-R BS.775), without those that cancel. Raises AudioError at the place
+        where the file turns out to be empty, broken, cut short, or to hold NaN or infinite samples.
         """
         size = max(1, round(seconds * self.rate))
         done, kept, held = 0, [], 0
@@ -274,7 +276,8 @@ class _Av:
             raise AudioError("audio.cut_short", path=self._path, seconds=last, promised=promised)
 
     def _decoded(self, packet: Any) -> list[Any]:
-        """The frames of a packet. Where a second file was joined on, its header is no sound and passed over."""
+        """The frames of a packet. Where a second file was joined on, its header is no sound and passed
+        over."""
         try:
             frames: list[Any] = packet.decode()
         except self._library.error.InvalidDataError:
@@ -381,7 +384,8 @@ def _by_soundfile(path: Path) -> tuple[_Decoder | None, str | None]:
 
 
 def _length_is_false(path: Path, decoder: _SoundFile) -> bool:
-    """Whether libsndfile would not read all there is: no length in the header, or one that the packets contradict."""
+    """Whether libsndfile would not read all there is: no length in the header, or one that the packets
+    contradict."""
     if not decoder.frames:
         return path.stat().st_size > _HEADER_BYTES
     if "mpeg" not in decoder.codec:

@@ -63,7 +63,8 @@ def windowed_power(samples: Samples, size: int, hop: int) -> Matrix:
 
 @cache
 def htk_bank(rate: int, size: int, bands: int, low_hz: float, high_hz: float) -> Matrix:
-    """[bands, size / 2 + 1] triangles of height 1 on the mel scale of O'Shaughnessy (1987), as HTK has them."""
+    """[bands, size / 2 + 1] triangles of height 1 on the mel scale of O'Shaughnessy (1987), as HTK has
+    them."""
 
     def mel(hertz: float) -> float:
         return 2595.0 * math.log10(1.0 + hertz / 700.0)
@@ -97,7 +98,8 @@ def bank(mel: Mel) -> Matrix:
 
 
 _BREAK_HZ, _HZ_PER_MEL, _LOG_STEP = 1000.0, 200.0 / 3.0, math.log(6.4) / 27.0
-"""Slaney's scale is linear below 1 kHz (66.7 Hz to a mel) and logarithmic above (27 mels to a factor of 6.4)."""
+"""Slaney's scale is linear below 1 kHz (66.7 Hz to a mel) and logarithmic above (27 mels to a factor of
+6.4)."""
 
 
 def _to_mel(hertz: float) -> float:

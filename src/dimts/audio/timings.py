@@ -1,6 +1,7 @@
 """Write times of phrases, words and phones as SRT, WebVTT, Praat TextGrid or JSON.
 
-    write("talk.srt", [Mark("phrase", "ሰላም ለዓለም", 0.0, 0.95), Mark("word", "ሰላም", 0.01, 0.38), …], seconds=2.4)
+    write("talk.srt", [Mark("phrase", "ሰላም ለዓለም", 0.0, 0.95), Mark("word", "ሰላም", 0.01, 0.38), …],
+    seconds=2.4)
 
 Subtitles show the phrases; a TextGrid has one tier for each kind of mark, in the order in which they come.
 Sources: SubRip (de facto), WebVTT (W3C), Praat manual "TextGrid file formats".
@@ -89,7 +90,8 @@ FORMATS: dict[str, Callable[[Sequence[Mark], float], str]] = {
 
 
 def write(path: Path | str, marks: Sequence[Mark], seconds: float) -> Path:
-    """Write the marks of a sound of `seconds`; the suffix chooses the format. AudioError for an unknown one."""
+    """Write the marks of a sound of `seconds`; the suffix chooses the format. AudioError for an unknown
+    one."""
     path = Path(path)
     write_text(path, writer(path)(marks, seconds))
     return path

@@ -1,7 +1,7 @@
 """Import name of a library → the extra that installs it: a ModuleNotFoundError becomes a MissingExtra.
 
-Libraries are imported where they are used, in many places. Their absence is translated once, where errors leave the
-package: at the look-up of a public name and at the border of the command line.
+Libraries are imported where they are used, in many places. Their absence is translated once, where errors
+leave the package: at the look-up of a public name and at the border of the command line.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
-"""What every HTTP server of dimts needs: a socket, secret files, checks of Host and Origin, limits of size and time.
+"""What every HTTP server of dimts needs: a socket, secret files, checks of Host and Origin, limits of size
+and time.
 
     sock = bind(host, port)
     access_fault(headers, LOCAL_HOSTS)        why a request from another site's page is refused, else None
     limit_body(receive, max_bytes, error)     ASGI: raise `error()` once a body is larger
-    deadlines(head, body, stall)              a uvicorn protocol that aborts clients which do not send or do not read
+    deadlines(head, body, stall)              a uvicorn protocol that aborts clients which do not send or do
+    not read
 
-The checks stand here and not in Starlette's TrustedHostMiddleware, which answers in plain text, knows no Origin and
-closes the connection on a client that is still sending. For CORS Starlette's own middleware is used.
+The checks stand here and not in Starlette's TrustedHostMiddleware, which answers in plain text, knows no
+Origin and closes the connection on a client that is still sending. For CORS Starlette's own middleware is
+used.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ _NAME = re.compile(r"[^\s:]{1,64}")
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket; port 0 takes one that is free. Raises ConfigError if it cannot listen."""
+    """Return a listening TCP socket; port 0 takes one that is free. Raises ConfigError if it cannot
+    listen."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -61,8 +65,8 @@ def url_of(host: str, port: int) -> str:
 def read_secrets(path: Path, min_letters: int) -> dict[str, str]:
     """Read a file with a `name:secret` a line; `#` begins a comment line.
 
-    Raises ConfigError for a file that is unreadable, readable by others, empty, or has a wrong line: a name twice, a
-    name with white space, a secret of less than `min_letters` letters.
+    Raises ConfigError for a file that is unreadable, readable by others, empty, or has a wrong line: a name
+    twice, a name with white space, a secret of less than `min_letters` letters.
     """
     try:
         text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
@@ -98,9 +102,9 @@ def access_fault(
 ) -> tuple[int, Message] | None:
     """Say why a request is refused: its Host names another machine (421), its Origin is another site (403).
 
-    `hosts` are the names that may be asked for, none: any; `origins` are sites that may ask beside the server's own
-    pages, "*": all. A page of a foreign site could otherwise read a server that listens on 127.0.0.1 only (DNS
-    rebinding), or send forms to it.
+    `hosts` are the names that may be asked for, none: any; `origins` are sites that may ask beside the
+    server's own pages, "*": all. A page of a foreign site could otherwise read a server that listens on
+    127.0.0.1 only (DNS rebinding), or send forms to it.
     """
     if hosts and _parts(headers.get("host", "")).hostname not in hosts:
         return 421, Message("base.wrong_host")
@@ -123,7 +127,8 @@ def with_headers(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:
 
 
 def limit_body(receive: Receive, max_bytes: int, error: Callable[[], Exception]) -> Receive:
-    """Return a `receive` that raises `error()` once a body exceeds `max_bytes`, whatever its header announced."""
+    """Return a `receive` that raises `error()` once a body exceeds `max_bytes`, whatever its header
+    announced."""
     taken = 0
 
     async def receiving() -> AsgiMessage:
@@ -140,8 +145,8 @@ def limit_body(receive: Receive, max_bytes: int, error: Callable[[], Exception])
 def drain_request(receive: Receive, send: Send) -> Send:
     """Return a `send` that ends an answer when the client has sent its whole request, or ten seconds later.
 
-    Whoever closes a connection on which something is still coming resets it, and the client loses the answer with it.
-    The answer goes out at once; what still comes is dropped.
+    Whoever closes a connection on which something is still coming resets it, and the client loses the answer
+    with it. The answer goes out at once; what still comes is dropped.
     """
 
     async def sending(message: AsgiMessage) -> None:
@@ -160,15 +165,16 @@ def drain_request(receive: Receive, send: Send) -> Send:
 def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) -> type[asyncio.Protocol]:
     """Return a protocol for uvicorn's `http` option that aborts clients which take too long.
 
-    A request's head must have come within `head_seconds`, its body within `body_seconds`; a client that takes nothing
-    of an answer for `stall_seconds` is aborted. uvicorn by itself waits for ever in all three cases.
+    A request's head must have come within `head_seconds`, its body within `body_seconds`; a client that takes
+    nothing of an answer for `stall_seconds` is aborted. uvicorn by itself waits for ever in all three cases.
     """
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     limits = {"head": head_seconds, "body": body_seconds}
 
     class DeadlineProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
-        """One connection with its two timers: one while a request comes in, one while an answer waits to be read."""
+        """One connection with its two timers: one while a request comes in, one while an answer waits to be
+        read."""
 
         _reading: asyncio.TimerHandle | None = None
         _state: tuple[str, Any] | None = None

@@ -13,7 +13,8 @@ from dimts.base.messages import Message
 class Issue:
     """One reason not to believe an answer or not to use a clip.
 
-    Example: Issue("vowel_share", Message("text.vowel_share", found=2, expected=3), measured=0.67, allowed=0.9)
+    Example: Issue("vowel_share", Message("text.vowel_share", found=2, expected=3), measured=0.67,
+    allowed=0.9)
     """
 
     kind: str
@@ -27,7 +28,8 @@ class Issue:
         return self.message.text()
 
     def as_dict(self) -> dict[str, object]:
-        """A dictionary for JSON: kind, code, parameters and English text; leaves out what was not measured."""
+        """A dictionary for JSON: kind, code, parameters and English text; leaves out what was not
+        measured."""
         out: dict[str, object] = {"kind": self.kind, **self.message.as_dict(), "text": self.message.line("en")}
         if self.measured is not None:
             out["measured"] = self.measured

@@ -2,10 +2,11 @@
 
     Message("data.no_recording", path="a.csv", row=3).text("am")
 
-The part of a code before its first point names the catalogue (a gettext domain): `locale/LANGUAGE/LC_MESSAGES/data.mo`,
-compiled from the `.po` beside it by `tools/messages.py`. The same code under the context "remedy" says what to do
-about it. Parameters are filled in by name and are never read again, so that a value with braces or newlines stays
-what it is. Nothing here imports more than the standard library, and a catalogue is read when it is first needed.
+The part of a code before its first point names the catalogue (a gettext domain):
+`locale/LANGUAGE/LC_MESSAGES/data.mo`, compiled from the `.po` beside it by `tools/messages.py`. The same code
+under the context "remedy" says what to do about it. Parameters are filled in by name and are never read
+again, so that a value with braces or newlines stays what it is. Nothing here imports more than the standard
+library, and a catalogue is read when it is first needed.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Message:
 
 
 def current_language() -> str:
-    """The language of this process: `DIMTS_LANG`, else the locale's where there is a catalogue, else English."""
+    """The language of this process: `DIMTS_LANG`, else the locale's where there is a catalogue, else
+    English."""
     for variable in (LANGUAGE_VARIABLE, "LC_ALL", "LC_MESSAGES", "LANG"):
         language = os.environ.get(variable, "").split("_")[0].split(".")[0].lower()
         if language:

@@ -1,7 +1,7 @@
 """Name → implementation, and library → module or a remedy.
 
-A table is a plain dictionary in the module that owns it. Entry points are looked up only for names that the table
-does not have; plug-ins and built-ins are resolved by the same function.
+A table is a plain dictionary in the module that owns it. Entry points are looked up only for names that the
+table does not have; plug-ins and built-ins are resolved by the same function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Progress events of long work. The library never prints: the command line, the page and the server show them."""
+"""Progress events of long work. The library never prints: the command line, the page and the server show
+them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Torch's number of threads, kept where a library sets it for its own ends.
 
-OpenMP holds one number for a thread of the program, whichever library asks. Numba and CTranslate2 set it when they
-start, and torch then works with theirs: not what the user chose, and with sums that differ in their last bit.
+OpenMP holds one number for a thread of the program, whichever library asks. Numba and CTranslate2 set it when
+they start, and torch then works with theirs: not what the user chose, and with sums that differ in their last
+bit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Within, whatever may happen to the number; after it, torch has the one it had. Torch is not imported for it."""
+    """Within, whatever may happen to the number; after it, torch has the one it had. Torch is not imported
+    for it."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     try:

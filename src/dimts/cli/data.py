@@ -61,9 +61,9 @@ def prepare(
 ) -> None:
     """Cut, clean, level and check recordings with their texts; write clips and manifest.jsonl.
 
-    A recording's text is found in a table beside it, in a .txt or .lab file, or in subtitles (.srt, .vtt, .ass) of the
-    same name. Each clip is kept or set aside with its reasons. Originals are never touched. Ctrl-C loses
-    nothing: the next run goes on, and does only what is new or changed.
+    A recording's text is found in a table beside it, in a .txt or .lab file, or in subtitles (.srt, .vtt,
+    .ass) of the same name. Each clip is kept or set aside with its reasons. Originals are never touched.
+    Ctrl-C loses nothing: the next run goes on, and does only what is new or changed.
     """
     from dataclasses import replace
 
@@ -144,10 +144,12 @@ def add(
         ..., metavar="SOURCES...", help="Sound or video files, folders, or links (https://…).", show_default=False
     ),
 ) -> None:
-    """Bring recordings into the project: files and folders are copied, links fetched with their manual subtitles.
+    """Bring recordings into the project: files and folders are copied, links fetched with their manual
+    subtitles.
 
-    A text or subtitle file of the same name comes along. The link, and the licence its site states, are written down
-    and go into every clip. Only take what you may use. What is there already is not copied again.
+    A text or subtitle file of the same name comes along. The link, and the licence its site states, are
+    written down and go into every clip. Only take what you may use. What is there already is not copied
+    again.
     """
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
@@ -170,10 +172,11 @@ def script(
     ),
     seed: int = typer.Option(0, "--seed", help="Another seed draws other candidates from a large corpus."),
 ) -> None:
-    """Choose sentences to record: few that hold every phone, long consonant, ejective and most diphones of the texts.
+    """Choose sentences to record: few that hold every phone, long consonant, ejective and most diphones of
+    the texts.
 
-    The table (id, path, text) is a metadata.tsv: record each line under the name it gives, and prepare the folder.
-    The first sentences matter most, so one may stop early.
+    The table (id, path, text) is a metadata.tsv: record each line under the name it gives, and prepare the
+    folder. The first sentences matter most, so one may stop early.
     """
     import sys
 
@@ -212,7 +215,8 @@ def export(
     audio: bool = typer.Option(False, "--audio", help="The clips too, so that the Parquet file stands alone."),
     kept: bool = typer.Option(False, "--kept", help="Only what is kept."),
 ) -> None:
-    """The manifest as a Parquet file, typed ('dimts data restore' is the way back), or a folder for another program."""
+    """The manifest as a Parquet file, typed ('dimts data restore' is the way back), or a folder for another
+    program."""
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
     from dimts.data.export import export as write_folder
@@ -253,7 +257,8 @@ def fetch(
         None, "--from", metavar="FOLDER", help="Take the files from a local folder.", show_default=False
     ),
 ) -> None:
-    """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is checked."""
+    """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is
+    checked."""
     from dimts.base.messages import Message
     from dimts.cli.output import progress_bar, show
     from dimts.data.transcribe import WEIGHTS, described, fetch_weights
@@ -271,7 +276,8 @@ def set_clip(
     keep: bool = typer.Option(False, "--keep", help="Use it, whatever the checks find."),
     drop: bool = typer.Option(False, "--drop", help="Do not use it."),
 ) -> None:
-    """Decide about one clip: another text, keep it, or drop it. The decision stays when the set is prepared again."""
+    """Decide about one clip: another text, keep it, or drop it. The decision stays when the set is prepared
+    again."""
     from dimts.base.errors import DataError
     from dimts.base.project import Project
     from dimts.data import edit

@@ -59,7 +59,8 @@ def doctor(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of tables."),
     folder: Path = typer.Option(Path(), "--folder", help="Folder whose disk is measured."),
 ) -> None:
-    """Show versions, hardware, extras, G2P backends and attention kinds usable here, and why others are not."""
+    """Show versions, hardware, extras, G2P backends and attention kinds usable here, and why others are
+    not."""
     report = examine(folder)
     if as_json:
         import json

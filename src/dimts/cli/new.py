@@ -37,7 +37,8 @@ def new(
 
 
 def template(project: object, recipe: str = "") -> str:
-    """The whole commented dimts.toml: `project` fills the first table, `recipe` that of training, defaults the others.
+    """The whole commented dimts.toml: `project` fills the first table, `recipe` that of training, defaults
+    the others.
 
     Raises ConfigError for an unknown recipe (the nearest is named).
     """

@@ -1,4 +1,5 @@
-"""What the command line shows of work and failure: a bar, a line, or one JSON object an event, all on stderr."""
+"""What the command line shows of work and failure: a bar, a line, or one JSON object an event, all on
+stderr."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def show_error(error: DimtsError) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """A callback that draws tqdm bars on a terminal, prints a line now and then elsewhere, or writes JSON events."""
+    """A callback that draws tqdm bars on a terminal, prints a line now and then elsewhere, or writes JSON
+    events."""
     drawer: _Drawer = _JsonEvents() if _log[0] == "json" else _Bars() if sys.stderr.isatty() else _Lines()
     try:
         yield drawer.on_progress

@@ -66,7 +66,8 @@ class Loudspeaker:
 
 @contextlib.contextmanager
 def playing(rate: int) -> Iterator[Loudspeaker]:
-    """A file whose samples are played; leaving waits for the end of the sound, an error or Ctrl-C silences it.
+    """A file whose samples are played; leaving waits for the end of the sound, an error or Ctrl-C silences
+    it.
 
     Raises ConfigError if there is no player, or it fails.
     """

@@ -81,10 +81,11 @@ def serve(
         [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. serve.max_letters=4096."
     ),
 ) -> None:
-    """Serve speech over HTTP: POST /v1/audio/speech as OpenAI's clients send it, and more (/docs explains it).
+    """Serve speech over HTTP: POST /v1/audio/speech as OpenAI's clients send it, and more (/docs explains
+    it).
 
-    Requests share one decoding loop; SIGTERM lets the running ones finish. The log is JSON on standard error and
-    holds no text.
+    Requests share one decoding loop; SIGTERM lets the running ones finish. The log is JSON on standard error
+    and holds no text.
     """
     from dimts.base.plugins import require
 
@@ -127,7 +128,8 @@ def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Se
 def sources_of(
     models: Sequence[str], project: Path | None, lexicon: Path | None, device: str | None, overrides: Sequence[str]
 ) -> list[ModelSource]:
-    """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not there."""
+    """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not
+    there."""
     from dimts.base.config import from_table, to_dict
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project

@@ -150,7 +150,8 @@ def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str
 
 
 def _one_voice(speaker: Speaker, name: str) -> Voice:
-    """A voice of the model by its name, a .voice file, one of a speakers_xtts.pth (FILE or FILE:NAME), a recording."""
+    """A voice of the model by its name, a .voice file, one of a speakers_xtts.pth (FILE or FILE:NAME), a
+    recording."""
     from dimts.base.errors import SynthesisError
     from dimts.base.plugins import nearest
 

@@ -95,7 +95,8 @@ def normalise(
     project: Path | None = _PROJECT,
     overrides: list[str] = _SET,
 ) -> None:
-    """Write the spoken form of every line of FILE..., one line for each, as a stream: files may be of any size."""
+    """Write the spoken form of every line of FILE..., one line for each, as a stream: files may be of any
+    size."""
     from dimts.base.files import atomic_path
     from dimts.text.stream import normalise_stream
 

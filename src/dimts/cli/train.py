@@ -77,11 +77,12 @@ def train(
         help="Train in several processes by Ray, here or on a cluster: see [train.ray].",
     ),
 ) -> None:
-    """Fine-tune a voice on the project's clips, and save it below voices/; or train it from nothing (--stages all).
+    """Fine-tune a voice on the project's clips, and save it below voices/; or train it from nothing (--stages
+    all).
 
-    Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit for
-    bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to runs/<when>/options.json.
-    Several processes: torchrun --nproc-per-node N -m dimts train PROJECT, or --ray.
+    Ctrl-C, a crash or a power cut lose nothing: the same command goes on where the last checkpoint was, bit
+    for bit on a processor. Losses go to runs/<when>/log.jsonl; what each setting did to
+    runs/<when>/options.json. Several processes: torchrun --nproc-per-node N -m dimts train PROJECT, or --ray.
 
     `dimts train export` makes a voice from any checkpoint, `dimts train clean` frees the disk.
     """
@@ -182,7 +183,8 @@ def clean(
     keep: int = typer.Option(1, "--keep", help="Newest runs whose best checkpoint stays."),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
 ) -> None:
-    """Remove checkpoints of runs that have ended, after saying what that frees. Voices, logs and reports stay."""
+    """Remove checkpoints of runs that have ended, after saying what that frees. Voices, logs and reports
+    stay."""
     from dimts.base.project import Project
     from dimts.train.clean import plan_cleaning
 

@@ -1,7 +1,8 @@
 """Add files, folders and links to the project's recordings/ folder, with the texts that belong to them.
 
-Local files are copied, so that a project can be moved as a whole; what is there already is not copied again. A
-link is fetched by `youtube`, a Parquet corpus unpacked by `parquet`. Nothing is ever overwritten by something else.
+Local files are copied, so that a project can be moved as a whole; what is there already is not copied again.
+A link is fetched by `youtube`, a Parquet corpus unpacked by `parquet`. Nothing is ever overwritten by
+something else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from dimts.data.youtube import fetch, is_link
 
 
 def add(project: Project, sources: Sequence[str], on_progress: ProgressCallback = ignore) -> list[Path]:
-    """Bring sources into the project; the files that are new. Raises SourceError for one that cannot be had."""
+    """Bring sources into the project; the files that are new. Raises SourceError for one that cannot be
+    had."""
     project.recordings.mkdir(parents=True, exist_ok=True)
     added: list[Path] = []
     for number, source in enumerate(sources):

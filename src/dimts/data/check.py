@@ -1,7 +1,8 @@
-"""Check every utterance for issues, and judge the set. A kind of issue states whether it sets an utterance aside.
+"""Check every utterance for issues, and judge the set. A kind of issue states whether it sets an utterance
+aside.
 
-Each limit is a setting with its unit in the name; an issue holds what was measured beside what is allowed, so that a
-person can disagree. `tolerate` and `refuse` move kinds from one side to the other.
+Each limit is a setting with its unit in the name; an issue holds what was measured beside what is allowed, so
+that a person can disagree. `tolerate` and `refuse` move kinds from one side to the other.
 """
 
 from __future__ import annotations
@@ -117,8 +118,8 @@ class CheckSettings:
     match: bool = True
     """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
     min_match: float = 0.33
-    """How well text and sound must match: 0 is a wrong text, 1 the right one, by their usual figures. Of real read
-    speech 2 % lies below, of wrong texts of the same speaker and length 5 % above."""
+    """How well text and sound must match: 0 is a wrong text, 1 the right one, by their usual figures. Of real
+    read speech 2 % lies below, of wrong texts of the same speaker and length 5 % above."""
     speaker: bool = True
     """Compare every clip's voice with the other clips of its speaker."""
     speaker_spreads: float = 3.5
@@ -147,7 +148,8 @@ class CheckSettings:
 
 
 def decide(row: Utterance, settings: CheckSettings) -> Utterance:
-    """Decide by its issues whether a row is kept or set aside. Without a clip or a text nothing can be kept."""
+    """Decide by its issues whether a row is kept or set aside. Without a clip or a text nothing can be
+    kept."""
     rejected = tuple(dict.fromkeys(issue.kind for issue in row.issues if settings.rejects(issue.kind)))
     usable = bool(row.path and row.text and row.seconds > 0)
     if row.decision == "drop":
@@ -254,8 +256,8 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
 
 
 _FAIR_SHARE = 0.35
-"""Of the upper quartile of a speaker's nearness, that a clip must reach: how clearly a voice is understood by the
-comparison differs from voice to voice, by a factor of eight."""
+"""Of the upper quartile of a speaker's nearness, that a clip must reach: how clearly a voice is understood by
+the comparison differs from voice to voice, by a factor of eight."""
 
 
 def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
@@ -288,7 +290,8 @@ class DatasetVerdict:
     """Whether a voice can be made of the set."""
 
     fit: Literal["fit", "fix", "unfit"]
-    """fit: train; fix: train, and it would be better to correct this first; unfit: training would be wasted."""
+    """fit: train; fix: train, and it would be better to correct this first; unfit: training would be
+    wasted."""
     findings: tuple[Finding, ...]
     issues: tuple[tuple[str, int, int], ...]
     """(kind, how many utterances have it, how many are set aside for it), most frequent first."""

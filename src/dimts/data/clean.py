@@ -1,6 +1,7 @@
 """Clean a clip as it was cut for training: mono, no offset, one loudness; each step is recorded.
 
-The originals are never touched. Noise reduction and vocal separation change voices, so both are off by default.
+The originals are never touched. Noise reduction and vocal separation change voices, so both are off by
+default.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class CleanSettings:
     high_pass_hertz: float = HIGH_PASS_HERTZ
     """Offset and rumble below this are taken out; 0 leaves them in."""
     loudness_lufs: float = LOUDNESS_LUFS
-    """Every clip is brought to this loudness (ITU-R BS.1770-4), as far as its peaks allow; 0 leaves it as it is."""
+    """Every clip is brought to this loudness (ITU-R BS.1770-4), as far as its peaks allow; 0 leaves it as it
+    is."""
     separate: str = ""
     """Folder of Demucs weights, to take music away from under the voice; "": not done."""
     denoise: float = 0.0
@@ -93,7 +95,8 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
 def denoised(wave: Wave, share: float) -> Wave:
     """Less steady noise, by spectral gating (Tim Sainburg's noisereduce, MIT).
 
-    The noise is learnt from the quietest fifth of the frames: learnt from the whole, speech would be taken for it.
+    The noise is learnt from the quietest fifth of the frames: learnt from the whole, speech would be taken
+    for it.
     """
     library = require("noisereduce", "denoise")
     size = round(_FRAME_SECONDS * wave.rate)

@@ -53,7 +53,8 @@ class PrepareSettings:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that the work on one recording needs besides the recording; small, so that it travels to workers."""
+    """All that the work on one recording needs besides the recording; small, so that it travels to
+    workers."""
 
     root: Path
     settings: PrepareSettings

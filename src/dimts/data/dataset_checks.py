@@ -20,7 +20,8 @@ from dimts.data.transcribe import repeated_transcripts
 def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
     """Earlier rows in their places, those of the same recordings replaced, new ones behind.
 
-    A row that a person corrected, kept or dropped stays as it is. A recording that was moved is known by its content.
+    A row that a person corrected, kept or dropped stays as it is. A recording that was moved is known by its
+    content.
     """
     by_source: dict[tuple[str, str], list[Utterance]] = {}
     for row in fresh:

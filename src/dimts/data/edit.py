@@ -1,7 +1,8 @@
 """Change the manifest by hand: another text, keep, drop, remove. A person's decision stands above the checks.
 
-A changed row carries its `decision`, or `by="person"` where its text was corrected, and stays as it is when the
-recordings are prepared again. While a run is preparing, the manifest belongs to it, and a change is refused.
+A changed row carries its `decision`, or `by="person"` where its text was corrected, and stays as it is when
+the recordings are prepared again. While a run is preparing, the manifest belongs to it, and a change is
+refused.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ TEXT_KINDS = frozenset(
 
 
 def correct(project: Project, identity: str, text: str) -> Utterance:
-    """The row with another text, spoken and spelt anew; returns it. DataError for an empty or too long text."""
+    """The row with another text, spoken and spelt anew; returns it. DataError for an empty or too long
+    text."""
     from dimts.text.frontend import Frontend, FrontendSettings
 
     text = " ".join(unicodedata.normalize("NFC", text).split())
@@ -93,7 +95,8 @@ class Removed:
 
 
 def find_removal(project: Project, names: Sequence[str] = (), speaker: str | None = None) -> Removed:
-    """What `remove` would take: clips by id, recordings by name or file, all of a speaker. DataError for no match."""
+    """What `remove` would take: clips by id, recordings by name or file, all of a speaker. DataError for no
+    match."""
     rows = Manifest.read(project.manifest)
     taken = _matching(project, rows, names, speaker)
     left = {row.source for row in rows if row.id not in taken}
@@ -109,10 +112,11 @@ def find_removal(project: Project, names: Sequence[str] = (), speaker: str | Non
 
 
 def remove(project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False) -> Removed:
-    """Take rows out of the training set for good; with `delete`, whole recordings and their clips from the disk.
+    """Take rows out of the training set for good; with `delete`, whole recordings and their clips from the
+    disk.
 
-    Without `delete`, and where other rows of the recording remain, the rows stay in the manifest as dropped, so that
-    preparing again does not bring them back.
+    Without `delete`, and where other rows of the recording remain, the rows stay in the manifest as dropped,
+    so that preparing again does not bring them back.
     """
     found = find_removal(project, names, speaker)
     settings = project.settings("data", PrepareSettings)

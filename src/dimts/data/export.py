@@ -1,8 +1,9 @@
 """Export the kept clips as other programs read them: a folder with a table and the sounds.
 
-LJSpeech and Piper `metadata.csv` (id|text), F5-TTS `metadata.csv` (audio_file|text), coqui-tts `metadata_train.csv` and
-`metadata_eval.csv` (audio_file|text|speaker_name), GPT-SoVITS `.list` (path|speaker|language|text), NeMo manifests,
-Hugging Face's AudioFolder `metadata.jsonl`, Praat TextGrids beside the sounds.
+LJSpeech and Piper `metadata.csv` (id|text), F5-TTS `metadata.csv` (audio_file|text), coqui-tts
+`metadata_train.csv` and `metadata_eval.csv` (audio_file|text|speaker_name), GPT-SoVITS `.list`
+(path|speaker|language|text), NeMo manifests, Hugging Face's AudioFolder `metadata.jsonl`, Praat TextGrids
+beside the sounds.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Place the lines of a script in a long recording (forced alignment), line by line.
 
-The formant voice reads the script; cepstra of its speech and of the recording's, both without their silences, are
-compared in windows of some minutes, each beginning where the one before was sure. A Viterbi search places every line
-that was read, in order; speech that no line matches (an introduction, music, a line read twice) costs nothing, and a
-line that nothing matches stays unplaced. How slowly the reader reads is estimated from the recording. A border is then
-moved into a silence near by; lines between which nobody pauses stay together. Whether a clip really says its line is
-for `text_match` to judge.
+The formant voice reads the script; cepstra of its speech and of the recording's, both without their silences,
+are compared in windows of some minutes, each beginning where the one before was sure. A Viterbi search places
+every line that was read, in order; speech that no line matches (an introduction, music, a line read twice)
+costs nothing, and a line that nothing matches stays unplaced. How slowly the reader reads is estimated from
+the recording. A border is then moved into a silence near by; lines between which nobody pauses stay together.
+Whether a clip really says its line is for `text_match` to judge.
 """
 
 from __future__ import annotations
@@ -85,12 +85,15 @@ class Line:
 
 
 class Aligner(Protocol):
-    """What a plug-in of the group `dimts.aligner` makes, called without arguments; e.g. one with a CTC phone model."""
+    """What a plug-in of the group `dimts.aligner` makes, called without arguments; e.g. one with a CTC phone
+    model."""
 
     def place(self, heard: Wave, lines: Sequence[Words], *, first: bool, last: bool) -> Sequence[float]:
-        """[lines + 1] seconds of `heard` (16 kHz, its silences taken out): where line 0 begins, where each line ends.
+        """[lines + 1] seconds of `heard` (16 kHz, its silences taken out): where line 0 begins, where each
+        line ends.
 
-        In the `first` window unscripted speech may come before line 0; unless it is the `last`, more lines follow.
+        In the `first` window unscripted speech may come before line 0; unless it is the `last`, more lines
+        follow.
         """
         ...
 
@@ -135,7 +138,8 @@ Place = tuple[float, float] | None
 def align(
     path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, settings: SegmentSettings
 ) -> list[Piece]:
-    """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with an issue."""
+    """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with an
+    issue."""
     spoken = [line for line in lines if line.words]
     if not activity.speech:
         return [_unspoken(line, 0.0) for line in lines]
@@ -148,7 +152,8 @@ def align(
 def _pieces(
     activity: SpeechActivity, lines: Sequence[Line], places: Sequence[Place], settings: SegmentSettings
 ) -> list[Piece]:
-    """Placed lines → pieces between silences; what lies between them and was not in the script is left out."""
+    """Placed lines → pieces between silences; what lies between them and was not in the script is left
+    out."""
     pieces: list[Piece] = []
     ends: list[float] = []
     members: list[Line | None] = []  # None: speech that is not in the script
@@ -262,7 +267,8 @@ class _Placement:
     def _window(
         self, at: float, end: float, script: list[Features], number: int, *, first: bool, last: bool
     ) -> list[Place]:
-        """Where the lines of a window are, in seconds of speech. DataError from an aligner that breaks its contract."""
+        """Where the lines of a window are, in seconds of speech. DataError from an aligner that breaks its
+        contract."""
         spans = [int(np.searchsorted(self._before, t, side="right")) - 1 for t in (at, end - 1e-6)]
         begin, finish = (self._starts[span] + t - self._before[span] for span, t in zip(spans, (at, end), strict=True))
         heard = _speech_only(self._read(float(begin), float(finish)), self._activity, float(begin))
@@ -366,7 +372,8 @@ def at_pace(frames: Features, pace: float) -> Features:
 
 
 def _into_silences(activity: SpeechActivity, ends: Sequence[float]) -> list[int | None]:
-    """For the beginning and the end of each line: the first speech span behind it; None where lines stay together.
+    """For the beginning and the end of each line: the first speech span behind it; None where lines stay
+    together.
 
     Chosen together by dynamic programming: near to where the search places it, in long silences, in order.
     """

@@ -30,7 +30,8 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path) -> Journal:
-        """Take over what an earlier run noted. DataError while another run is at work, DimtsError if not writable."""
+        """Take over what an earlier run noted. DataError while another run is at work, DimtsError if not
+        writable."""
         try:
             lock = (folder / _LOCK).open("w")
         except OSError as error:

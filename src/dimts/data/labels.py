@@ -1,7 +1,7 @@
 """Read the label files of audio editors, annotators and recognisers: texts with times, as Cues.
 
-Audacity labels, Praat TextGrid (long and short), Whisper and WhisperX json, Whisper tsv, YouTube sbv, lyrics lrc. Each
-reader answers None for a text of another kind.
+Audacity labels, Praat TextGrid (long and short), Whisper and WhisperX json, Whisper tsv, YouTube sbv, lyrics
+lrc. Each reader answers None for a text of another kind.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ _LRC = re.compile(r"\[(\d+):(\d\d(?:\.\d{1,3})?)\](.*)")
 
 
 def lyrics(content: str) -> Cues:
-    """lrc: [minutes:seconds] before each line; a line lasts until the next one begins, the last for ten seconds."""
+    """lrc: [minutes:seconds] before each line; a line lasts until the next one begins, the last for ten
+    seconds."""
     found = [_LRC.fullmatch(line.strip()) for line in content.splitlines()]
     starts = [(int(one[1]) * 60 + float(one[2]), " ".join(one[3].split())) for one in found if one]
     if not starts:
@@ -100,7 +101,8 @@ _TIERS = ("phrases", "sentences", "utterances", "sentence", "utterance", "phrase
 
 
 def praat_textgrid(content: str) -> Cues:
-    """Praat TextGrid, long or short: the intervals of the tier whose name or place says that it holds sentences."""
+    """Praat TextGrid, long or short: the intervals of the tier whose name or place says that it holds
+    sentences."""
     if "TextGrid" not in content[:200]:
         return None
     tokens = [

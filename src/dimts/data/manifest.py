@@ -78,7 +78,8 @@ class Utterance:
     cleaned: tuple[str, ...] = ()
     """What was done to the sound, in order, e.g. "high-pass 60 Hz"."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """What was measured: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second ..."""
+    """What was measured: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second
+    ..."""
     sketch: str = ""
     """Its spectrum in small, to know the same sound again (see acoustics.sketch)."""
     voice: str = ""
@@ -169,7 +170,8 @@ def line_of(row: Utterance) -> str:
 
 
 def parse(line: str, path: str, number: int, *, placed: bool = True) -> Utterance:
-    """One JSON line → Utterance; ManifestError names file, row and field. `placed`: a kept row must have a split."""
+    """One JSON line → Utterance; ManifestError names file, row and field. `placed`: a kept row must have a
+    split."""
     try:
         content = json.loads(line)
     except json.JSONDecodeError as error:

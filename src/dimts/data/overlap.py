@@ -1,8 +1,9 @@
 """Measure the share of a clip's frames in which two voices (or a voice and music) sound at once.
 
-Two pitches: the autocorrelation of a frame gives its strongest period; taking that period away (a comb filter) leaves
-little of one voice, but of two it leaves the other, which has a period of its own. After de Cheveigné's cancellation
-model (JASA 93, 1993), computed on the autocorrelation alone, so that it costs a sixth of a percent of real time.
+Two pitches: the autocorrelation of a frame gives its strongest period; taking that period away (a comb
+filter) leaves little of one voice, but of two it leaves the other, which has a period of its own. After de
+Cheveigné's cancellation model (JASA 93, 1993), computed on the autocorrelation alone, so that it costs a
+sixth of a percent of real time.
 """
 
 from __future__ import annotations

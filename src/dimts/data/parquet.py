@@ -1,7 +1,9 @@
-"""Write and read the manifest as Parquet, with or without the sounds; and Parquet corpora of others → recordings.
+"""Write and read the manifest as Parquet, with or without the sounds; and Parquet corpora of others →
+recordings.
 
-What is written is what the hub's datasets have: a column `audio` of {bytes, path}, typed columns for all else, rows in
-groups, so that a reader needs no more memory than one. `read` gives back equal rows. Stands on pyarrow (Apache-2.0).
+What is written is what the hub's datasets have: a column `audio` of {bytes, path}, typed columns for all
+else, rows in groups, so that a reader needs no more memory than one. `read` gives back equal rows. Stands on
+pyarrow (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _MAX_STEM = 60
 def write(
     path: Path, rows: Iterable[Utterance], sounds: Path | None = None, on_progress: ProgressCallback = ignore
 ) -> int:
-    """Rows → one Parquet file, whole or not at all; their number. With `sounds`, the project's root, the clips go in.
+    """Rows → one Parquet file, whole or not at all; their number. With `sounds`, the project's root, the
+    clips go in.
 
     MissingExtra without pyarrow, DataError for a clip that is not there.
     """
@@ -51,7 +54,8 @@ def write(
 
 
 def read(path: Path) -> Iterator[Utterance]:
-    """The rows of a file that `write` wrote, one by one. DataError for another file, ManifestError for a wrong row."""
+    """The rows of a file that `write` wrote, one by one. DataError for another file, ManifestError for a
+    wrong row."""
     file = _opened(path)
     if _FORMAT_KEY not in (file.schema_arrow.metadata or {}):
         raise DataError("data.not_our_export", path=path)
@@ -75,7 +79,8 @@ def _parameters(text: str | None, path: Path, number: int) -> object:
 
 
 def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
-    """A Parquet corpus with sounds in it → sound files and their metadata.tsv in `folder`; the files, the table last.
+    """A Parquet corpus with sounds in it → sound files and their metadata.tsv in `folder`; the files, the
+    table last.
 
     Ours, or one of the hub's: `audio` {bytes, path} and a column of text. SourceError where there is neither.
     """
@@ -114,7 +119,8 @@ def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> 
 
 
 def restore(path: Path, manifest: Path, root: Path) -> int:
-    """An export with its sounds → clips and manifest.jsonl of a project that has none yet; the number of rows.
+    """An export with its sounds → clips and manifest.jsonl of a project that has none yet; the number of
+    rows.
 
     DataError if there is a manifest already, or if a clip is not in the file.
     """

@@ -1,6 +1,7 @@
 """Draw statistics as one picture: lengths, noise, speaking rate, speakers, phones, and diphones.
 
-Drawn by matplotlib, without a display. Its own font holds IPA but no fidel: speakers named in fidel are numbered.
+Drawn by matplotlib, without a display. Its own font holds IPA but no fidel: speakers named in fidel are
+numbered.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _MOST_SPEAKERS = 12
 
 
 def draw(stats: Stats, path: Path) -> Path:
-    """Write the picture; its suffix chooses the format. DataError for another format or when nothing is kept."""
+    """Write the picture; its suffix chooses the format. DataError for another format or when nothing is
+    kept."""
     if path.suffix.lower() not in FORMATS:
         raise DataError("data.unknown_plot_format", suffix=path.suffix or path.name, formats=tuple(FORMATS))
     if not stats.kept:

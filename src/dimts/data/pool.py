@@ -32,7 +32,8 @@ Note = Callable[[str, Sequence[Utterance]], None]
 def map_ordered(
     recordings: Sequence[Recording], done: Mapping[str, list[Utterance]], context: Context, note: Note
 ) -> Iterator[tuple[str, list[Utterance]]]:
-    """(work key, rows) of each recording in order; rows of `done` as they are, the others noted when they are done."""
+    """(work key, rows) of each recording in order; rows of `done` as they are, the others noted when they are
+    done."""
     keys = frozenset(done)
     if context.settings.jobs == 1 or len(recordings) < 2:
         _start(context, keys)

@@ -2,9 +2,9 @@
 
     find recordings → process each (in `process`) → merge with what was there → check the set → manifest
 
-Work is keyed by content: the bytes of the recording, its text, the settings. What is done is written line by line into
-a journal, so that neither Ctrl-C nor kill -9 nor a power cut loses it and the next run goes on; what earlier runs put
-into the manifest stays there, in its place and its split. Memory holds rows, not sound.
+Work is keyed by content: the bytes of the recording, its text, the settings. What is done is written line by
+line into a journal, so that neither Ctrl-C nor kill -9 nor a power cut loses it and the next run goes on;
+what earlier runs put into the manifest stays there, in its place and its split. Memory holds rows, not sound.
 """
 
 from __future__ import annotations

@@ -223,7 +223,8 @@ def _transcribed(
 def describe_text(
     row: Utterance, frontend: Frontend, settings: CheckSettings
 ) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
-    """Add what is spoken and its phones to a row, by the text front end; also returns the phones of its words."""
+    """Add what is spoken and its phones to a row, by the text front end; also returns the phones of its
+    words."""
     if not row.text:
         missing = Issue("no_text", Message("data.text_missing"))
         return (row if any(issue.kind == "no_text" for issue in row.issues) else _with_issues(row, missing)), ()

@@ -13,7 +13,8 @@ from dimts.base.issue import Issue
 
 By = Literal["transcript", "subtitle", "script", "whisper", "recogniser", "person", ""]
 """Who says what is spoken: a transcript of the whole file, a subtitle with times, a script without
-times that was aligned, Whisper, another recogniser, a person who corrected the row; "" where there is no text."""
+times that was aligned, Whisper, another recogniser, a person who corrected the row; "" where there is no
+text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Choose a script to record from a corpus of text: few sentences with every sound in many neighbourhoods.
 
-Greedy choice of the sentence that adds most for its length (van Santen and Buchsbaum 1997), by a lazy heap: what a
-sentence adds only shrinks as others are chosen, so a stale best is weighed again before it is believed.
+Greedy choice of the sentence that adds most for its length (van Santen and Buchsbaum 1997), by a lazy heap:
+what a sentence adds only shrinks as others are chosen, so a stale best is weighed again before it is
+believed.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ _SEARCH_SECONDS = 0.04
 _CUE_REACH_SECONDS = 0.8
 """How far a subtitle's border may be from the silence that is meant."""
 FORMANT = "formant"
-"""The aligner that is always there: the formant voice reads the script, and both are warped onto each other."""
+"""The aligner that is always there: the formant voice reads the script, and both are warped onto each
+other."""
 MIN_CUT_SILENCE_SECONDS = 0.06
 """A shorter gap between two speakings is no place to cut."""
 
@@ -42,7 +43,8 @@ class SegmentSettings:
     detector: Literal["silero", "level"] = "silero"
     """What tells speech from the rest: silero-VAD, or the level alone (for studio silence)."""
     aligner: str = FORMANT
-    """What finds the lines of a script in a long recording: "formant", or a plug-in of the group dimts.aligner."""
+    """What finds the lines of a script in a long recording: "formant", or a plug-in of the group
+    dimts.aligner."""
     min_seconds: float = 0.6
     """Shorter clips are set aside. XTTS refuses clips under 0.5 s."""
     max_seconds: float = 11.5

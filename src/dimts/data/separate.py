@@ -3,9 +3,9 @@
     weights, once:  hf download adefossez/HTDemucs --local-dir demucs/
     then:           dimts data prepare … --set data.clean.separate=demucs/
 
-What it leaves of a voice is not the voice as it was recorded, so it is off by default, and written into every row.
-The weights are safetensors; of the classes their metadata may name, only Demucs' own are built; nothing is unpickled or
-fetched.
+What it leaves of a voice is not the voice as it was recorded, so it is off by default, and written into every
+row. The weights are safetensors; of the classes their metadata may name, only Demucs' own are built; nothing
+is unpickled or fetched.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def find_weights(place: str) -> Path:
 
 
 def voice_of(wave: Wave, place: str) -> Wave:
-    """What Demucs takes for the voice in a clip [T], at the clip's rate and length. DataError, MissingExtra."""
+    """What Demucs takes for the voice in a clip [T], at the clip's rate and length. DataError,
+    MissingExtra."""
     torch = require("torch", "separate")
     apply_model = require("demucs.apply", "separate").apply_model
     models = _models(find_weights(place))

@@ -1,9 +1,10 @@
 """Find recordings and their texts in folders, tables and files as people keep them.
 
-A recording's text stands in a table (see `tables`), in subtitles or labels, or in a .txt or .lab of the same name; a
-sound alone is a recording without text. Names are compared without case and without composed letters, and the suffix
-of a sound may differ. A row without its sound, a text without its recording, a table or a name that cannot be read is
-a Recording too, with its `problem`: it is set aside with that reason and the rest goes on.
+A recording's text stands in a table (see `tables`), in subtitles or labels, or in a .txt or .lab of the same
+name; a sound alone is a recording without text. Names are compared without case and without composed letters,
+and the suffix of a sound may differ. A row without its sound, a text without its recording, a table or a name
+that cannot be read is a Recording too, with its `problem`: it is set aside with that reason and the rest goes
+on.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ au snd amr awb gsm wma wv tta ape tak mpc mka voc sph nist sds
 mp4 m4v mkv mk3d webm mov qt avi wmv asf flv f4v 3gp 3g2 ts m2ts mts mpg mpeg vob ogv ogm ogx nut rm rmvb mxf
 """
 SOUND = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-"""Suffixes taken for sound or video when a folder is searched: what libsndfile and FFmpeg's libraries read."""
+"""Suffixes taken for sound or video when a folder is searched: what libsndfile and FFmpeg's libraries
+read."""
 TEXT = (".txt", ".lab")
 """Suffixes of a text beside a recording of the same name."""
 SUBTITLES = (".srt", ".vtt", ".ass", ".ssa")
@@ -128,7 +130,8 @@ class _Listing:
         return self._folders[folder]
 
     def find(self, folder: Path, given: str) -> Path | None:
-        """The file that a table in `folder` means by `given`; also where the table comes from another machine."""
+        """The file that a table in `folder` means by `given`; also where the table comes from another
+        machine."""
         plain = given.replace("\\", "/").removeprefix("file://")
         name = Path(plain)
         if not name.name:
@@ -348,7 +351,8 @@ def _is_table(path: Path) -> bool:
 
 
 def _from_table(path: Path, known: Known, listing: _Listing) -> Iterator[Recording]:
-    """Rows of a transcript table → recordings; rows with times of one sound → one recording; problems in place."""
+    """Rows of a transcript table → recordings; rows with times of one sound → one recording; problems in
+    place."""
     if path.name.lower() in UNCHECKED_TABLES:
         yield _problem(path, known, "transcript_row", Message("data.unchecked_table", path=path.name))
         return

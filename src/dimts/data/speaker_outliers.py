@@ -1,8 +1,9 @@
 """Find clips of one speaker in which somebody else speaks.
 
-Each row carries its voice in small (`audio.likeness`, as 256 signed bytes). The speaker is the largest crowd of clips
-that sound like one steady reader, or else the middle of all, its strangers left out in turn. How far from it a clip may
-be depends on how far the speaker's own clips lie apart, as a reader's voice is steadier than an actor's.
+Each row carries its voice in small (`audio.likeness`, as 256 signed bytes). The speaker is the largest crowd
+of clips that sound like one steady reader, or else the middle of all, its strangers left out in turn. How far
+from it a clip may be depends on how far the speaker's own clips lie apart, as a reader's voice is steadier
+than an actor's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Split utterances into train, dev and test, and find repeats. Seeded; nothing that has a place ever moves.
 
-A text goes where its hash falls, so all readings of it go together whatever else is in the set. Stretches of a
-long recording go together too. A newcomer whose text is too like one on another side yields: it is set
+A text goes where its hash falls, so all readings of it go together whatever else is in the set. Stretches of
+a long recording go together too. A newcomer whose text is too like one on another side yields: it is set
 aside as a leak, as what is there already may have been trained on.
 """
 
@@ -51,7 +51,8 @@ class SplitSettings:
     near_text: float = 0.85
     """Texts more alike than this (normalised edit distance) stay on one side."""
     stretch_seconds: float = 60.0
-    """Clips of a long recording are held out in stretches of this length, so that neighbours stay together."""
+    """Clips of a long recording are held out in stretches of this length, so that neighbours stay
+    together."""
 
     def __post_init__(self) -> None:
         if self.dev_share < 0 or self.test_share < 0 or self.dev_share + self.test_share > 0.5:

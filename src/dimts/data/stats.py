@@ -1,4 +1,5 @@
-"""Count what a manifest holds: hours, lengths, speakers, phones and diphones covered. Statistics of shards add up.
+"""Count what a manifest holds: hours, lengths, speakers, phones and diphones covered. Statistics of shards
+add up.
 
 total = Stats.of(first) + Stats.of(second)
 """
@@ -159,7 +160,8 @@ class Stats:
         return tuple(sorted(phone for phone in self.phones if phone.endswith(LONG)))
 
     def length_at(self, share: float) -> float:
-        """The clip length below which `share` of the kept clips lie (to a bin), in seconds; 0 without clips."""
+        """The clip length below which `share` of the kept clips lie (to a bin), in seconds; 0 without
+        clips."""
         count = 0
         for step in sorted(self.lengths):
             count += self.lengths[step]

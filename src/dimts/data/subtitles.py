@@ -49,7 +49,8 @@ _SAME_SHARE = 0.8
 
 
 def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
-    """Spoken cues in order of time, and what was odd. SourceError when the file cannot be read or holds no cue."""
+    """Spoken cues in order of time, and what was odd. SourceError when the file cannot be read or holds no
+    cue."""
     pysubs2 = require("pysubs2", "data")
     form = path.suffix.lower().lstrip(".")
     content = read_text(path)

@@ -1,8 +1,9 @@
 """Read transcript tables of many programs: rows of named cells, and what is wrong with a row.
 
-Understood: tables with a header (any of `COLUMNS`, separated by tab, `|`, comma or semicolon), tables without one
-(LJSpeech and Piper `id|text`, `id|speaker|text`; GPT-SoVITS `path|speaker|language|text`), JSON lines (NeMo, Hugging
-Face), Kaldi's `wav.scp` + `text` (+ `utt2spk`, `segments`). A wrong row is a Message; the rows behind it are read.
+Understood: tables with a header (any of `COLUMNS`, separated by tab, `|`, comma or semicolon), tables without
+one (LJSpeech and Piper `id|text`, `id|speaker|text`; GPT-SoVITS `path|speaker|language|text`), JSON lines
+(NeMo, Hugging Face), Kaldi's `wav.scp` + `text` (+ `utt2spk`, `segments`). A wrong row is a Message; the rows
+behind it are read.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ _Line = tuple[int, list[str] | Message]
 def read_table(path: Path, is_sound: Callable[[str], bool]) -> Rows:
     """The rows of a table. `is_sound` says whether a cell names a recording that is there.
 
-    SourceError for a file that cannot be read, or in which no columns of recordings and texts can be told apart.
+    SourceError for a file that cannot be read, or in which no columns of recordings and texts can be told
+    apart.
     """
     content = read_text(path)
     if not content.strip():
@@ -151,7 +153,8 @@ def _quoted_row(lines: Sequence[str], separator: str) -> tuple[list[str] | Messa
 
 
 def _continued(cells: list[str] | Message, separator: str) -> list[str] | Message:
-    """Cells of a table without a header: one that begins with a space is a text that goes on behind a comma."""
+    """Cells of a table without a header: one that begins with a space is a text that goes on behind a
+    comma."""
     if isinstance(cells, Message):
         return cells
     out: list[str] = []

@@ -42,5 +42,6 @@ def shown(path: Path) -> str:
 
 
 def name_key(name: str) -> str:
-    """A file name without the differences that file systems make: case, and composed or decomposed letters."""
+    """A file name without the differences that file systems make: case, and composed or decomposed
+    letters."""
     return unicodedata.normalize("NFC", name).casefold()

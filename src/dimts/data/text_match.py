@@ -1,9 +1,10 @@
-"""Measure how well text and sound match, without a recogniser: the formant voice speaks the text, both are compared.
+"""Measure how well text and sound match, without a recogniser: the formant voice speaks the text, both are
+compared.
 
-Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto each other
-(dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set against
-decoys, other sentences cut to the same length: the right text lies clearly nearer than they do, a wrong one does
-not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2017).
+Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto
+each other (dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set
+against decoys, other sentences cut to the same length: the right text lies clearly nearer than they do, a
+wrong one does not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2017).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _BANDS = 26
 _LOW_HERTZ, _HIGH_HERTZ = 100.0, 6500.0
 _CEPSTRA = 12
 _LIFTER = 0.2
-"""Weight of the last cepstrum against the first: the coarse shape of the spectrum tells phones, the fine one voices."""
+"""Weight of the last cepstrum against the first: the coarse shape of the spectrum tells phones, the fine one
+voices."""
 _ENERGY_WEIGHT = 0.7
 _SLOPE_WEIGHT = 0.7
 _FLOOR_NEPERS = 11.0
@@ -37,10 +39,12 @@ _FLOOR_NEPERS = 11.0
 _CONTEXT = 4
 """Frames before and behind that are compared with a frame: ±80 ms, about a phone."""
 KEPT_SECONDS = 3600.0
-"""Seconds of synthesised speech whose cepstra are kept: a script is synthesised once, not for each clip. 9 MB."""
+"""Seconds of synthesised speech whose cepstra are kept: a script is synthesised once, not for each clip. 9
+MB."""
 DECOYS = 5
 MATCH_AT = 0.12
-"""Nearness beyond the decoys of the right text: its median over news read by twelve speakers; a wrong text has 0."""
+"""Nearness beyond the decoys of the right text: its median over news read by twelve speakers; a wrong text
+has 0."""
 
 Words = Sequence[Sequence[str]]
 

@@ -1,8 +1,9 @@
 """Transcribe clips without a text, and find every reason not to trust the transcript.
 
-Used only where there is no text. Recognisers hardly know Amharic, and write something for any sound: credits of
-films in silence, one phrase over and over, another script. So each answer is judged, and marked `by` the recogniser.
-Whisper (Radford et al. 2022) runs by faster-whisper (SYSTRAN, MIT); its weights are never fetched unasked.
+Used only where there is no text. Recognisers hardly know Amharic, and write something for any sound: credits
+of films in silence, one phrase over and over, another script. So each answer is judged, and marked `by` the
+recogniser. Whisper (Radford et al. 2022) runs by faster-whisper (SYSTRAN, MIT); its weights are never fetched
+unasked.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class TranscribeSettings:
     """[data.transcribe]: who writes down what nobody has written down."""
 
     by: str = ""
-    """"whisper", or a plug-in of the group dimts.transcriber; "": nobody, clips without a text are set aside."""
+    """"whisper", or a plug-in of the group dimts.transcriber; "": nobody, clips without a text are set
+    aside."""
     model: str = "large-v3"
     """Weights: a folder that holds a CTranslate2 model, or a name that 'dimts data fetch' knows."""
     beams: int = 5
@@ -81,7 +83,8 @@ class Transcript:
 
 
 class Transcriber(Protocol):
-    """What a plug-in of the group `dimts.transcriber` gives: called with the settings, it makes one of these."""
+    """What a plug-in of the group `dimts.transcriber` gives: called with the settings, it makes one of
+    these."""
 
     def transcribe(self, wave: Wave) -> Transcript:
         """The text of a clip of any rate, of at most 30 s."""
@@ -164,7 +167,8 @@ WEIGHTS = {
         licence=_MIT,
     )
 }
-"""Weights that 'dimts data fetch' brings. Commit and checksums as several independent projects have published them."""
+"""Weights that 'dimts data fetch' brings. Commit and checksums as several independent projects have published
+them."""
 MODEL_FILE = "model.bin"
 
 
@@ -176,7 +180,8 @@ def described(name: str) -> str:
 
 
 def find_weights(model: str) -> Path:
-    """The folder of a model: a path, else one that was fetched. DataError says how to get it; nothing is fetched."""
+    """The folder of a model: a path, else one that was fetched. DataError says how to get it; nothing is
+    fetched."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / MODEL_FILE).is_file():
@@ -208,7 +213,8 @@ _CREDITS = re.compile(
     r"www\.|https?:|\.com\b|ሰብስክራይብ|ሰብስክራብ|"
     r"(ስለተ|ስለ ተ)(መለከታችሁ|ከታተላችሁ|ከታተሉ)\w* እናመሰግና|ትርጉም(ና| እና) ጽሑፍ|የትርጉም ጽሑፍ|ቻናላችንን|ቻናሌን"
 )
-"""Credits and calls to subscribe, which subtitles of films and links taught recognisers to write into silence."""
+"""Credits and calls to subscribe, which subtitles of films and links taught recognisers to write into
+silence."""
 _MOST_REPEATS = 3
 """Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
 

@@ -1,4 +1,5 @@
-"""Detect where somebody speaks in a recording of any length (VAD), to 10 ms. One pass, a few bytes a second of memory.
+"""Detect where somebody speaks in a recording of any length (VAD), to 10 ms. One pass, a few bytes a second
+of memory.
 
 silero-VAD (Silero Team, MIT; its 16 kHz sequence model as the wheel carries it, run by onnxruntime)
 says where speech is, to 32 ms; the levels of 10 ms frames then move each border outwards over what the
@@ -55,7 +56,8 @@ _REACH_ON_SECONDS = 0.30
 _CLOSURE_SECONDS = 0.08
 """A burst this long after the detector's end is still the same word (final ejectives and stops)."""
 _LOUD_DB = 18.0
-"""What is within this of the loud speech, right beside speech, is speech (shouts and laughs escape the detector)."""
+"""What is within this of the loud speech, right beside speech, is speech (shouts and laughs escape the
+detector)."""
 _LOUD_REACH_SECONDS = 1.0
 LOWEST_SNR_DB = -20.0
 """Reported where the silences are as loud as the speech or louder."""
@@ -103,10 +105,11 @@ class SpeechActivity:
         return float(frames.sum()) / max(1.0, (end - start) * self.rate)
 
     def snr_db(self, start: float, end: float, reach: float = 10.0) -> float:
-        """(speech − noise) / noise of a stretch, its noise taken from the silences within `reach` seconds of it.
+        """(speech − noise) / noise of a stretch, its noise taken from the silences within `reach` seconds of
+        it.
 
-        Where nobody pauses, the quietest twentieth of the frames stands for the noise, which then counts rather
-        too loud. nan where there is no speech, inf where the silence is digital.
+        Where nobody pauses, the quietest twentieth of the frames stands for the noise, which then counts
+        rather too loud. nan where there is no speech, inf where the silence is digital.
         """
         wide, own = self.within(start - reach, end + reach), self.within(start, end)
         mask = self.mask(wide)
@@ -144,7 +147,8 @@ class SpeechActivity:
 
 
 def detect_speech(path: Path | str, detector: Literal["silero", "level"] = "silero") -> SpeechActivity:
-    """Detect speech in a sound or video file, read once. AudioError as from reading, MissingExtra without detector."""
+    """Detect speech in a sound or video file, read once. AudioError as from reading, MissingExtra without
+    detector."""
     with Medium.open(path) as medium:
         activity = _detected(medium.blocks(), medium.rate, detector)
         return replace(activity, issues=medium.issues)

@@ -1,8 +1,9 @@
 """Fetch links as recordings with their manual subtitles and a note of their source, by yt-dlp (Unlicense).
 
-Manual Amharic subtitles are taken where there are any; automatic captions never, as they are a recogniser's guess.
-Beside each recording lies NAME.source.json with its link, title, channel and licence, which `sources` reads. Whether a
-recording may be used is for the user to know; the licence a site states is only written down.
+Manual Amharic subtitles are taken where there are any; automatic captions never, as they are a recogniser's
+guess. Beside each recording lies NAME.source.json with its link, title, channel and licence, which `sources`
+reads. Whether a recording may be used is for the user to know; the licence a site states is only written
+down.
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ def evaluate(
 
 
 def find_voices(project: Project, voices: Sequence[str] = ()) -> dict[str, str]:
-    """Find voices, folder by name; those of one name are named by their paths. ConfigError if there are none."""
+    """Find voices, folder by name; those of one name are named by their paths. ConfigError if there are
+    none."""
     if voices:
         alike = Counter(Path(voice).name for voice in voices)
         return {voice if alike[Path(voice).name] > 1 else Path(voice).name: voice for voice in voices}

@@ -277,7 +277,8 @@ _MORE_LABELS = 2
 
 
 def _cut(nlls: npt.NDArray[np.float64]) -> tuple[int, float]:
-    """Find the likeliest number of labels missing at the end, and the log-likelihood ratio for each of them."""
+    """Find the likeliest number of labels missing at the end, and the log-likelihood ratio for each of
+    them."""
     whole = len(nlls) - 1
     if not math.isfinite(nlls[whole]):
         return whole - int(np.argmin(nlls)), math.inf

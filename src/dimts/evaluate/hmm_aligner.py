@@ -58,7 +58,8 @@ _KEYS = ("means", "variances", "log_weights")
 
 
 def cepstra(wave: Wave) -> Floats:
-    """Compute [F, 3 · 20] cepstra with first and second derivatives at 100 frames a second, mean-normalised."""
+    """Compute [F, 3 · 20] cepstra with first and second derivatives at 100 frames a second,
+    mean-normalised."""
     from scipy import fft
 
     found = fft.dct(features(wave), axis=1, norm="ortho")[:, :_CEPSTRA]
@@ -113,7 +114,8 @@ class HMMAligner:
         return cls(*models, GeminationScorer.fit(aligned))
 
     def align(self, wave: Wave, words: Words) -> tuple[AlignedPhone, ...]:
-        """Align the labels of `words`, silence between words optional. AudioError if the wave is too short."""
+        """Align the labels of `words`, silence between words optional. AudioError if the wave is too
+        short."""
         chain = _chain(words)
         path = _path((self.means, self.variances, self.log_weights), cepstra(wave), chain)
         return _aligned(chain[path, 1], _flat(words))

@@ -1,7 +1,7 @@
 """Makes blind listening tests (MOS or AB) as a folder of HTML and sounds, and analyses their ratings.
 
-    test = make({"old": folder, "new": folder}, out, "ab")    out/index.html, out/sounds/, and out-key.json beside it
-    analyse(out-key.json, [the JSON files that came back])
+    test = make({"old": folder, "new": folder}, out, "ab")    out/index.html, out/sounds/, and out-key.json
+    beside it analyse(out-key.json, [the JSON files that came back])
 
 Sounds have random names; only the key, which is not in the folder, maps them to voices. Every rater gets a
 different order and different sides. The page needs no server and no network; answers are kept in the browser
@@ -142,7 +142,8 @@ class ListeningTestResults:
     scores: Mapping[str, Interval]
     """By voice: mean opinion score (MOS), or share of comparisons won, no preference counting half (AB)."""
     differences: Mapping[tuple[str, str], Interval]
-    """By pair of voices: first minus second (MOS), or share of preferences for the first minus one half (AB)."""
+    """By pair of voices: first minus second (MOS), or share of preferences for the first minus one half
+    (AB)."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -44,7 +44,8 @@ class Edits:
 
     @property
     def rate(self) -> float:
-        """Edits over the length of the reference, may exceed 1; for an empty one 0 without insertions, else 1."""
+        """Edits over the length of the reference, may exceed 1; for an empty one 0 without insertions, else
+        1."""
         return self.count / self.reference_length if self.reference_length else float(self.insertions > 0)
 
     def __add__(self, other: Edits) -> Edits:
@@ -151,7 +152,8 @@ def wer(hypothesis: str, reference: str) -> Edits:
 
 
 def audible_letters(text: str) -> str:
-    """Normalise to letters that differ in sound: ሠ to ሰ, ኃ to ሀ, no gemination marks, punctuation or spaces."""
+    """Normalise to letters that differ in sound: ሠ to ሰ, ኃ to ሀ, no gemination marks, punctuation or
+    spaces."""
     return "".join(_audible(text).split())
 
 

@@ -71,7 +71,8 @@ FRAME = "አሁን {} በል።"
 """Carrier sentence, "now say …"."""
 
 SpeakPhrases = Callable[[str], Iterable[tuple[Wave, Sequence[Sequence[str]]]]]
-"""Function from a text to the wave and the phones of the words of each phrase; see `measure.phrase_speaker`."""
+"""Function from a text to the wave and the phones of the words of each phrase; see
+`measure.phrase_speaker`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class PairResult:
 def evaluate_pairs(
     speak: SpeakPhrases, recogniser: PhoneRecogniser, pairs: Sequence[MinimalPair] = PAIRS, frame: str = FRAME
 ) -> list[PairResult]:
-    """Speak and score both words of every pair. DataError for a carrier sentence without one {} for the word."""
+    """Speak and score both words of every pair. DataError for a carrier sentence without one {} for the
+    word."""
     if frame.count("{}") != 1:
         raise DataError("evaluate.frame_without_slot", frame=frame)
     return [PairResult(pair, _margins(speak, recogniser, pair, frame)) for pair in pairs]

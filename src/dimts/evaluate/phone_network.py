@@ -50,7 +50,8 @@ class Network(nn.Module):
         self.out = nn.Linear(spec.width, outputs)
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Tensor:
-        """Compute log probabilities; `lengths` [B] are valid frames, the rest is padding and has no effect."""
+        """Compute log probabilities; `lengths` [B] are valid frames, the rest is padding and has no
+        effect."""
         return self.classify(*self.frontend(mels, lengths))
 
     def classify(self, states: Tensor, real: Tensor) -> Tensor:
@@ -69,7 +70,8 @@ class Network(nn.Module):
 
 
 class WhisperFrontEnd(nn.Module):
-    """Maps log-mel [B, F, bands] to states [B, ceil(F / 2), front-end width] and their mask [B, ceil(F / 2)]."""
+    """Maps log-mel [B, F, bands] to states [B, ceil(F / 2), front-end width] and their mask [B, ceil(F /
+    2)]."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()

@@ -73,7 +73,8 @@ class Posteriors:
         return tuple(one.label for one in self.decoded)
 
     def nll(self, phones: Sequence[str]) -> float:
-        """Negative log-likelihood of `phones` by CTC (Graves et al. 2006); inf if there are too few frames."""
+        """Negative log-likelihood of `phones` by CTC (Graves et al. 2006); inf if there are too few
+        frames."""
         return float(self.prefix_nlls(phones)[-1])
 
     def prefix_nlls(self, phones: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -98,7 +99,8 @@ class Posteriors:
         return forward
 
     def path(self, phones: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Find the Viterbi path [N]: 2 k + 1 in phone k, 2 k in the blank before it. AudioError if too short."""
+        """Find the Viterbi path [N]: 2 k + 1 in phone k, 2 k in the blank before it. AudioError if too
+        short."""
         path = _with_blanks(phones)
         return viterbi_path(self.log_probs[:, path].astype(np.float64), _skippable(path))
 
@@ -133,7 +135,8 @@ class AlternativeScorer:
     """
 
     def __init__(self, posteriors: Posteriors, phones: Sequence[str]) -> None:
-        """Compute forward and backward log probabilities. AudioError if the wave is too short for `phones`."""
+        """Compute forward and backward log probabilities. AudioError if the wave is too short for
+        `phones`."""
         self._posteriors = posteriors
         backwards = Posteriors(posteriors.log_probs[::-1])
         before, after = (
@@ -159,7 +162,8 @@ class AlternativeScorer:
         return Alternative(float(ends[end]) - self._whole, first, labels)
 
     def insertion(self) -> Alternative:
-        """Score additional labels between two of the text, or before or after all, at the likeliest position."""
+        """Score additional labels between two of the text, or before or after all, at the likeliest
+        position."""
         position = int((self._through + self._after).max(axis=0).argmax())
         return self.substitution(position, position)
 

@@ -44,7 +44,8 @@ class Quality:
 
 
 def quality(wave: Wave) -> Quality:
-    """Compute DNSMOS of a wave. AudioError for an empty one, MissingExtra without speechmos or onnxruntime."""
+    """Compute DNSMOS of a wave. AudioError for an empty one, MissingExtra without speechmos or
+    onnxruntime."""
     samples = np.clip(wave.resample(RATE).samples, -1.0, 1.0)
     if not len(samples):
         raise AudioError("evaluate.silent_wave")

@@ -58,7 +58,8 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def build(
     registry: ModelRegistry, settings: ServeSettings, keys: Keys, wyoming: socket.socket | None = None
 ) -> AccessMiddleware:
-    """Build the application; `wyoming` is a socket to serve that protocol on. Its threads end with its lifespan."""
+    """Build the application; `wyoming` is a socket to serve that protocol on. Its threads end with its
+    lifespan."""
     pool = RequestPool(settings, _places_per_key(settings, keys))
 
     def gauges() -> Iterator[tuple[str, str, str, float]]:
@@ -239,7 +240,8 @@ def _add_state(
 
 
 def _describe(app: FastAPI, keyed: bool) -> None:
-    """Let the OpenAPI description name the key where one is needed, and leave out answers that never come (422)."""
+    """Let the OpenAPI description name the key where one is needed, and leave out answers that never come
+    (422)."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The same app on a Ray cluster: replicas of a Ray Serve deployment, as many as the load asks for.
 
-Each replica has its own models, schedulers and places; Ray's proxy spreads the requests. What must be the same for
-all is sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices must be reachable
-from every machine.
+Each replica has its own models, schedulers and places; Ray's proxy spreads the requests. What must be the
+same for all is sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices
+must be reachable from every machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from dimts.server.settings import ServeSettings
 
 NAME = "dimts"
 PROXY_TIMEOUTS = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
-"""Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin again."""
+"""Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin
+again."""
 
 
 def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> Any:

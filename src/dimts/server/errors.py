@@ -1,6 +1,7 @@
 """Every failure → the shape OpenAI's clients know: {"error": {message, type, param, code}} and a status.
 
-4xx is what the client can mend, with its remedy; 5xx is a fault of the server, or a server that is full or stopping.
+4xx is what the client can mend, with its remedy; 5xx is a fault of the server, or a server that is full or
+stopping.
 """
 
 from __future__ import annotations

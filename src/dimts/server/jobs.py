@@ -1,4 +1,5 @@
-"""Requests for speech → jobs: a bounded number of threads that make sound, and bytes handed to the event loop.
+"""Requests for speech → jobs: a bounded number of threads that make sound, and bytes handed to the event
+loop.
 
     job = pool.take(work, …)            429 when all places are taken, 503 when the server is shutting down
     while data := await job.next(): …   bytes as they are made
@@ -96,7 +97,8 @@ class SpeechJob:
     # In the event loop
 
     async def next(self) -> bytes | None:
-        """The next piece, None after the last. Raises what the work raised: DimtsError, JobCancelled, or a bug."""
+        """The next piece, None after the last. Raises what the work raised: DimtsError, JobCancelled, or a
+        bug."""
         item = await self._ready.get()
         if isinstance(item, bytes):
             self._free.release()
@@ -168,7 +170,8 @@ class RequestPool:
                 self._seconds_per_letter = _DECAY * self._seconds_per_letter + (1 - _DECAY) * rate
 
     def seconds_until_free(self, jobs: set[SpeechJob] | list[SpeechJob] | None = None) -> int:
-        """Whole seconds, at least 1, after which the first of `jobs` should have ended: expected from their letters.
+        """Whole seconds, at least 1, after which the first of `jobs` should have ended: expected from their
+        letters.
 
         A job that is older than its letters let expect is taken to need a tenth of its age more.
         """

@@ -22,7 +22,8 @@ class Keys:
 
     @classmethod
     def read(cls, path: Path) -> Keys:
-        """Read a file with a `name:key` a line. Raises ConfigError for one that is wrong or open to others."""
+        """Read a file with a `name:key` a line. Raises ConfigError for one that is wrong or open to
+        others."""
         found = read_secrets(path, MIN_KEY_LETTERS)
         for name, key in found.items():
             if not key.isascii():

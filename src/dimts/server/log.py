@@ -23,7 +23,8 @@ class _Json(logging.Formatter):
 
 
 class _WithoutDenials(logging.Filter):
-    """Drops the line of uvicorn 0.54 that takes a refused WebSocket for an application that never answered."""
+    """Drops the line of uvicorn 0.54 that takes a refused WebSocket for an application that never
+    answered."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.msg != "ASGI callable returned without completing handshake."

@@ -33,8 +33,8 @@ def trim() -> bool:
 def limit_heaps() -> threading.Thread | None:
     """Let all threads share two heaps, and return what is free every ten seconds; once per process.
 
-    By itself glibc gives each thread a heap of its own, and what one has freed no other can use. None where the C
-    library is another one, which is left as it is.
+    By itself glibc gives each thread a heap of its own, and what one has freed no other can use. None where
+    the C library is another one, which is left as it is.
     """
     if not trim():
         return None

@@ -1,7 +1,7 @@
 """Access middleware: an id for each request, its key, limits of size and number; a line in the log after it.
 
-Without keys only this machine may use the server, and only by its own name: a page of another site that a browser on
-this machine shows can neither ask for it by a name of its own, nor send forms to it.
+Without keys only this machine may use the server, and only by its own name: a page of another site that a
+browser on this machine shows can neither ask for it by a name of its own, nor send forms to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The models of a server by name, each with its voices, its front end, and one decoding scheduler for all requests."""
+"""The models of a server by name, each with its voices, its front end, and one decoding scheduler for all
+requests."""
 
 from __future__ import annotations
 
@@ -157,7 +158,8 @@ class ModelRegistry:
         raise ApiError(404, message, param="model")
 
     def voice(self, model: LoadedModel, name: str, owner: str) -> ChosenVoice:
-        """A voice of a model by name or id, as the key `owner` may use it. Raises ApiError (404) for an unknown one."""
+        """A voice of a model by name or id, as the key `owner` may use it. Raises ApiError (404) for an
+        unknown one."""
         asked, name = name, self._voice_aliases.get(name, name)
         own = model.voices()
         if name in own:

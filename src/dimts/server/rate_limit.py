@@ -15,7 +15,8 @@ class RateLimit:
         self._times: dict[str, deque[float]] = {}
 
     def wait_seconds(self, key: str, now: float) -> float:
-        """Count a request at `now` (seconds of a monotonic clock) and return 0, or return the seconds until it fits."""
+        """Count a request at `now` (seconds of a monotonic clock) and return 0, or return the seconds until
+        it fits."""
         if not self.per_minute:
             return 0.0
         times = self._times.setdefault(key, deque())

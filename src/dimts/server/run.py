@@ -36,7 +36,8 @@ _SWITCH_SECONDS = 0.001
 
 
 def serve(sources: Sequence[ModelSource], settings: ServeSettings, on_ready: Callable[[str], None]) -> None:
-    """Load the models and serve them until a signal comes; `on_ready` gets the address once requests are answered.
+    """Load the models and serve them until a signal comes; `on_ready` gets the address once requests are
+    answered.
 
     Raises ConfigError for a port that is taken, a wrong key file or settings that contradict each other,
     CheckpointError for a model that does not fit, MissingExtra.
@@ -92,7 +93,8 @@ def _server(app: AccessMiddleware, settings: ServeSettings, address: str, on_rea
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            # uvicorn's own raises the signal once more when all is done, and the exit code would be the signal's
+            # uvicorn's own raises the signal once more when all is done, and the exit code would be the
+            # signal's
             if threading.current_thread() is not threading.main_thread():
                 yield
                 return

@@ -31,8 +31,8 @@ class VoiceId(_Strict):
 class SpeechRequest(BaseModel):
     """A text to be spoken.
 
-    null counts as left out. A field that is not known is accepted, and X-Dimts-Note says that it has no effect, unless
-    its name looks like a known one misspelt.
+    null counts as left out. A field that is not known is accepted, and X-Dimts-Note says that it has no
+    effect, unless its name looks like a known one misspelt.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _END = re.compile(r"[።፧፨?!]+[\"'»”’)\]]*(?=[^።፧፨?!\"'»”’)\]])|\n")
-"""A sentence's end is certain once another character follows. A full stop of Latin script may end an abbreviation."""
+"""A sentence's end is certain once another character follows. A full stop of Latin script may end an
+abbreviation."""
 
 
 class SentenceBuffer:

@@ -56,8 +56,8 @@ class ServeSettings:
     voices_folder: str = ""
     """Folder for uploaded voices; empty: none may be uploaded."""
     slots: int = 8
-    """Sentences decoded together in one loop. Each takes memory for its longest sentence (240 MB at the size of
-    XTTS v2 in float32, 1 MB at the tiny size)."""
+    """Sentences decoded together in one loop. Each takes memory for its longest sentence (240 MB at the size
+    of XTTS v2 in float32, 1 MB at the tiny size)."""
     queue: int = 32
     """Requests that may wait beyond the slots; the next one is answered with 429 and a time to come back."""
     places_per_key: int = 0
@@ -93,7 +93,8 @@ class ServeSettings:
     grace_seconds: float = 60.0
     """After SIGTERM requests may go on for this long; then each ends with the sentence it is saying."""
     torch_threads: int = 0
-    """Threads of one matrix product; 0: half of the cores, so that sentences and sound are made side by side."""
+    """Threads of one matrix product; 0: half of the cores, so that sentences and sound are made side by
+    side."""
     log_text: bool = False
     """Also write the texts that are spoken to the log."""
     model_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -101,7 +102,8 @@ class ServeSettings:
     voice_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Other names of voices, e.g. {alloy = "abebe"}; OpenAI's names else mean the model's first voice."""
     origins: tuple[str, ...] = ()
-    """Sites whose pages may use this server from a browser (CORS), e.g. ["https://app.example"]; ["*"]: all."""
+    """Sites whose pages may use this server from a browser (CORS), e.g. ["https://app.example"]; ["*"]:
+    all."""
     xtts_api: bool = False
     """Also answer under the paths of xtts-api-server: /speakers, /tts_to_audio/, /tts_stream."""
     wyoming_port: int = 0

@@ -1,4 +1,5 @@
-"""Speech for a request: its model, voice and settings; a job that makes the sound; an answer that is sent meanwhile."""
+"""Speech for a request: its model, voice and settings; a job that makes the sound; an answer that is sent
+meanwhile."""
 
 from __future__ import annotations
 
@@ -37,8 +38,9 @@ BLOCK_BYTES = 1 << 16
 _MEMORY_BYTES = 8_000_000
 """A whole sound beyond this size is kept on disk until it is sent."""
 _SHORT_LETTERS = 160
-"""A text of the formant voice up to this length (some 20 s of sound, made in about 0.3 s) is finished before its first
-byte leaves, so that wav and flac carry their true length: many readers of flac refuse a file without one."""
+"""A text of the formant voice up to this length (some 20 s of sound, made in about 0.3 s) is finished before
+its first byte leaves, so that wav and flac carry their true length: many readers of flac refuse a file
+without one."""
 _LENGTH_IN_HEADER = ("wav", "flac")
 _MIN_SECONDS_PER_LETTER = 0.05
 """Seconds that a spoken letter takes at the very least, to refuse a text before any of it is spoken."""
@@ -109,7 +111,8 @@ class SpeechService:
         self.registry, self.pool, self.metrics, self.settings = registry, pool, metrics, settings
 
     def utterance(self, body: SpeechRequest, owner: str) -> SpeechTask:
-        """Look up what a request of the key `owner` names. Raises ApiError for what is not there or too long."""
+        """Look up what a request of the key `owner` names. Raises ApiError for what is not there or too
+        long."""
         model = self.registry.model(body.model)
         check_length(body.input, self.settings)
         chosen = self.registry.voice(model, body.voice if isinstance(body.voice, str) else body.voice.id, owner)
@@ -123,13 +126,14 @@ class SpeechService:
         speaker, voice = model.speaker_for(
             chosen.voice, session, speed=body.speed, seed=body.seed, whole=not body.stream
         )
-        return SpeechTask(body.input, body.response_format, not body.stream, model, chosen.name, speaker, voice, session,
-                         tuple(notes))  # fmt: skip
+        return SpeechTask(body.input, body.response_format, not body.stream, model, chosen.name, speaker, voice,
+                          session, tuple(notes))  # fmt: skip
 
     def begin(
         self, said: SpeechTask, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
     ) -> tuple[SpeechJob, SpeechRecord]:
-        """Begin a job for an utterance; `encoder` goes on over several. Raises ApiError as `RequestPool.take` does."""
+        """Begin a job for an utterance; `encoder` goes on over several. Raises ApiError as `RequestPool.take`
+        does."""
         record = SpeechRecord(self.metrics, said.model.name, context)
         context.facts |= {"model": said.model.name, "voice": said.voice_name, "letters": len(said.text),
                           "format": said.form, "stream": not said.whole}  # fmt: skip
@@ -153,7 +157,8 @@ class SpeechService:
         return job, record
 
     async def answer(self, body: SpeechRequest, scope: Scope, receive: Receive) -> Response:
-        """The answer over HTTP, whose first sound is there already. Raises ApiError before any of it is sent."""
+        """The answer over HTTP, whose first sound is there already. Raises ApiError before any of it is
+        sent."""
         context = request_context(scope)
         said = self.utterance(body, context.owner)
         job, record = self.begin(said, context.owner, context)
@@ -193,7 +198,8 @@ class SpeechService:
         return known or error
 
     async def pieces(self, first: bytes | None, job: SpeechJob) -> AsyncIterator[bytes]:
-        """All bytes of a job in blocks of `BLOCK_BYTES` at most. Raises JobCancelled when it takes too long."""
+        """All bytes of a job in blocks of `BLOCK_BYTES` at most. Raises JobCancelled when it takes too
+        long."""
         deadline = job.taken + self.settings.request_seconds
         piece = first
         while piece is not None:
@@ -300,7 +306,8 @@ def _too_long(limit: float) -> ApiError:
 
 
 def _waves(said: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
-    """The sound of an utterance: streamed, or phrase by phrase where a phrase that failed may be spoken again."""
+    """The sound of an utterance: streamed, or phrase by phrase where a phrase that failed may be spoken
+    again."""
     if not said.whole:
         yield from said.speaker.stream(said.text, said.voice)
         return
@@ -311,7 +318,8 @@ def _waves(said: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
 
 
 def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Iterator[Wave]:
-    """The waves, counted; raises ApiError (400) beyond `limit` seconds, and SynthesisError if there are none."""
+    """The waves, counted; raises ApiError (400) beyond `limit` seconds, and SynthesisError if there are
+    none."""
     for wave in waves:
         record.add(wave)
         if record.seconds > limit:

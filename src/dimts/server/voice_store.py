@@ -3,8 +3,8 @@
     <folder>/voice_<hex>.voice   latents and timbre of the speaker, with the consent inside
     <folder>/voice_<hex>.json    name, model, owner, consent, time, hash of the recording
 
-The recording itself is not kept. A voice is there when its JSON is, so it is written last and removed first; every
-look-up reads the folder, so that several processes may share it.
+The recording itself is not kept. A voice is there when its JSON is, so it is written last and removed first;
+every look-up reads the folder, so that several processes may share it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class VoiceStore:
         return self._loaded[uploaded.id]
 
     def add(self, speaker: Speaker, recording: Path, uploaded: UploadedVoice, max_seconds: float) -> UploadedVoice:
-        """Make a voice from a recording and keep it. Raises AudioError, and SynthesisError for the formant voice."""
+        """Make a voice from a recording and keep it. Raises AudioError, and SynthesisError for the formant
+        voice."""
         with tempfile.TemporaryDirectory() as folder:
             plain = _limited(recording, max_seconds).save(Path(folder) / "reference.wav")
             voice = speaker.clone(plain)

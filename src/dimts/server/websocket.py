@@ -1,9 +1,11 @@
-"""/v1/audio/speech/ws: text in pieces in, sound by sentence out, over one WebSocket; may be interrupted at any time.
+"""/v1/audio/speech/ws: text in pieces in, sound by sentence out, over one WebSocket; may be interrupted at
+any time.
 
 client → {"type": "session.update", "voice": "abebe", "response_format": "pcm"}    fields of /v1/audio/speech
          {"type": "input.append", "text": "ሰላም። እንዴ"}                              a piece of text
-         {"type": "input.done"}                                                     speak the rest; more may follow
-         {"type": "cancel"}                                                         stop, and forget what waits
+         {"type": "input.done"}                                                     speak the rest; more may
+         follow {"type": "cancel"}                                                         stop, and forget
+         what waits
 server → {"type": "session.updated", …}, {"type": "sentence", "text": …}, bytes of sound, {"type": "done"},
          {"type": "cancelled"}, {"type": "error", "error": {…}}
 """
@@ -37,13 +39,15 @@ _RETRY_SECONDS = 0.2
 """Between two attempts to get a place while all are taken."""
 _CLOSE_SECONDS = 1.0
 _EXPECTED = (WebSocketDisconnect, TimeoutError, OSError, RuntimeError)
-"""How a client leaves: cleanly, idle or stalled, by a broken connection, or closed while something is sent."""
+"""How a client leaves: cleanly, idle or stalled, by a broken connection, or closed while something is
+sent."""
 _DONE = ""
 """Stands in the queue of sentences for the end of an input."""
 
 
 class SentenceQueue:
-    """Sentences of one client, spoken one after the other, each in a job of its own; the encoder goes on over them.
+    """Sentences of one client, spoken one after the other, each in a job of its own; the encoder goes on over
+    them.
 
     Shared by the protocols whose text comes in pieces.
     """

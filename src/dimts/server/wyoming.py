@@ -1,7 +1,8 @@
 """The Wyoming protocol (Home Assistant): text to speech over TCP, by the package `wyoming`.
 
-Whole texts (`synthesize`) and texts that come in pieces (`synthesize-start`, `-chunk`, `-stop`) are answered with
-24 kHz PCM, the latter sentence by sentence. The protocol knows no keys: it listens on this machine only by default.
+Whole texts (`synthesize`) and texts that come in pieces (`synthesize-start`, `-chunk`, `-stop`) are answered
+with 24 kHz PCM, the latter sentence by sentence. The protocol knows no keys: it listens on this machine only
+by default.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Find loops, tails and cuts in the codes of a phrase, from the codes, the attention path and the phrase's phones.
+"""Find loops, tails and cuts in the codes of a phrase, from the codes, the attention path and the phrase's
+phones.
 
     loop      codes repeat themselves, or attention jumps back in the text
     tail      sound goes on when the text has been read, or lasts longer than its phones can
@@ -61,8 +62,8 @@ def find_faults(
 ) -> list[Fault]:
     """Faults in the codes of a phrase (STOP left out), the earliest first.
 
-    `phones` it should have, `rate` codes a second; `path` is the position in the text, 0 to 1, at each code but the
-    first; `stopped` is whether the model stopped by itself.
+    `phones` it should have, `rate` codes a second; `path` is the position in the text, 0 to 1, at each code
+    but the first; `stopped` is whether the model stopped by itself.
     """
     found = [
         fault

@@ -49,7 +49,8 @@ class SynthesisedPhrase:
     """Silence that follows, in seconds; 0 after the last phrase."""
     words: tuple[SpokenWord, ...]
     measured: bool
-    """Whether the times are those of the synthesis itself; else they are estimated from the usual lengths of phones."""
+    """Whether the times are those of the synthesis itself; else they are estimated from the usual lengths of
+    phones."""
 
 
 Times = tuple[tuple[tuple[float, float], ...], ...]

@@ -44,17 +44,20 @@ class SpeakSettings:
     repetition_penalty: float | None = None
     """Makes codes that were already chosen less likely; 1.0 is none. Unset: what the voice was made with."""
     max_stretch: float = 2.5
-    """A phrase of a model's voice that lasts longer than this many times what its phones should take is stopped."""
+    """A phrase of a model's voice that lasts longer than this many times what its phones should take is
+    stopped."""
     guard: bool = True
     """Whether a model's phrases are checked for loops, tails and cuts while they are spoken."""
     retries: int = 2
-    """How often a phrase with a fault is spoken again, with another seed, before it is cut where the fault begins."""
+    """How often a phrase with a fault is spoken again, with another seed, before it is cut where the fault
+    begins."""
     weights: Weights = "auto"
-    """What a model's weights are kept as: float32; int8 (on a CPU: a quarter of the memory, two to three times as
-    fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""
+    """What a model's weights are kept as: float32; int8 (on a CPU: a quarter of the memory, two to three
+    times as fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""
     steps: Steps = "auto"
-    """How a CPU takes a model's decoding steps: compiled (one function, made for this processor at its first use;
-    needs the extra `fast`) or by torch, layer by layer, half as fast. auto: compiled where that can be."""
+    """How a CPU takes a model's decoding steps: compiled (one function, made for this processor at its first
+    use; needs the extra `fast`) or by torch, layer by layer, half as fast. auto: compiled where that can
+    be."""
     together: int = 1
     """Phrases a model decodes at once when nothing is streamed: one pass over its weights serves them all.
     Rounding may then draw other codes than one by one."""

@@ -62,7 +62,8 @@ class Speaker:
         return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
 
     def with_settings(self, **changes: Any) -> Speaker:
-        """The same speaker with other settings, e.g. `with_settings(rate=1.2, seed=7)`; nothing is loaded again.
+        """The same speaker with other settings, e.g. `with_settings(rate=1.2, seed=7)`; nothing is loaded
+        again.
 
         Raises ConfigError for a value out of range.
         """
@@ -115,7 +116,8 @@ class Speaker:
                 start += wave.seconds + pause
 
     def text_phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:
-        """The phrases of `text`, each with the pause after it in seconds (after the last, only one asked for)."""
+        """The phrases of `text`, each with the pause after it in seconds (after the last, only one asked
+        for)."""
         if not text.strip():
             raise TextError("speak.text_empty")
         waiting: list[Phrase] = []

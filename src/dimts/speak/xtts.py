@@ -1,4 +1,5 @@
-"""Speak with an XTTS model: phrases → ids → codes and latents → sound; one by one, together, or as a stream."""
+"""Speak with an XTTS model: phrases → ids → codes and latents → sound; one by one, together, or as a
+stream."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ _CHECK_EVERY = 8
 _FADE_SECONDS = 0.004
 """A phrase's first samples rise from zero over this time, as a model may begin with a click."""
 _Event = tuple[int, Tensor | int | None]
-"""Number of an utterance, and: a latent [D]; None: a new attempt begins; an int: it ends with that many latents."""
+"""Number of an utterance, and: a latent [D]; None: a new attempt begins; an int: it ends with that many
+latents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,8 @@ class XttsEngine:
         self._generate = _overridden(self._voice_defaults, settings)
 
     def with_settings(self, settings: SpeakSettings) -> XttsEngine:
-        """The same model with other settings; nothing is loaded or copied. ConfigError for other weights or steps."""
+        """The same model with other settings; nothing is loaded or copied. ConfigError for other weights or
+        steps."""
         for name in ("weights", "steps"):
             if getattr(settings, name) != getattr(self.settings, name):
                 raise ConfigError("speak.setting_fixed_at_load", name=name)
@@ -163,8 +166,8 @@ class XttsEngine:
     def synthesise(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, None]]:
         """Phrases decoded in one loop, each whole; the times of phones are not known.
 
-        A phrase with a fault is decoded again with another seed; of the last attempts the best is taken, cut where a
-        loop or tail begins.
+        A phrase with a fault is decoded again with another seed; of the last attempts the best is taken, cut
+        where a loop or tail begins.
         """
         voice = self.resolve_voice(voice)
         utterances = [one for number, phrase in phrases.items() for one in self.utterances(phrase, number)]
@@ -190,7 +193,8 @@ class XttsEngine:
         return voices.clone(self.model, waves, source=", ".join(path.name for path in paths))
 
     def _checked_latents(self, utterance: PhraseSegment, voice: Voice) -> Iterator[Tensor]:
-        """Latents of one attempt, a few at a time once they are checked, to its end or to where a fault begins."""
+        """Latents of one attempt, a few at a time once they are checked, to its end or to where a fault
+        begins."""
         steps: list[DecodingStep] = []
         given = 0
         settings = self.generate_settings(utterance)
@@ -273,7 +277,8 @@ class XttsEngine:
     def _accept(
         self, attempt: Attempt, sentence: GeneratedSentence, *, cut_short: bool
     ) -> Generator[_Event, None, bool]:
-        """Accept a sentence, or the best of all attempts when no retry is left; True if there is to be another."""
+        """Accept a sentence, or the best of all attempts when no retry is left; True if there is to be
+        another."""
         fault = self._fault(attempt.utterance, sentence, cut_short=cut_short)
         if fault is None:
             yield attempt.index, len(sentence.latents)
@@ -327,7 +332,8 @@ class XttsEngine:
         self._on_progress(Progress("speak", number, None, "phrases", message))
 
     def generate_settings(self, utterance: PhraseSegment, retry: int = 0) -> GenerateSettings:
-        """How the codes of an utterance are chosen: a seed for each attempt, and no more codes than it can need."""
+        """How the codes of an utterance are chosen: a seed for each attempt, and no more codes than it can
+        need."""
         seconds = self.settings.max_stretch * PHONE_SECONDS * _phones(utterance) + SPARE_SECONDS
         entropy = (self.settings.seed, utterance.number, utterance.part, retry)
         seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
@@ -385,10 +391,11 @@ def faded_in(samples: np.ndarray) -> np.ndarray:
 def prepare_for_inference(
     model: XTTS, kept: Weights, steps: Steps = "auto", on_progress: ProgressCallback = ignore
 ) -> XTTS:
-    """The model with its GPT's weights kept as asked and its decoding steps made fast, from now on only to speak.
+    """The model with its GPT's weights kept as asked and its decoding steps made fast, from now on only to
+    speak.
 
-    The vocoder stays float32, as its sound suffers first. Raises ConfigError where that cannot run, or would only be
-    slower; MissingExtra for compiled steps without Numba.
+    The vocoder stays float32, as its sound suffers first. Raises ConfigError where that cannot run, or would
+    only be slower; MissingExtra for compiled steps without Numba.
     """
     place = model.device.type
     if kept == "auto":

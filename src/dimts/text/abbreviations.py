@@ -115,7 +115,8 @@ def _expanded(word: str) -> str:
 
 
 def _single(text: str, start: int, at: int, word: str) -> Found | None:
-    """ቁ. 5 → ቁጥር አምስት: one part with a point, before a number, or before a word where its row ends in a point."""
+    """ቁ. 5 → ቁጥር አምስት: one part with a point, before a number, or before a word where its row ends in a
+    point."""
     if text[at] != "." or not _SINGLE.match(text, start):
         return None
     wording = _known([word])

@@ -58,7 +58,8 @@ def days_in_month(year: int, month: int) -> int:
 
 
 def to_gregorian(date: Date) -> Date:
-    """Ethiopian → Gregorian: Date(2017, 1, 1) → Date(2024, 9, 11). TextError for a day that does not exist."""
+    """Ethiopian → Gregorian: Date(2017, 1, 1) → Date(2024, 9, 11). TextError for a day that does not
+    exist."""
     year, month, day = date
     if year < 1 or not 1 <= month <= len(MONTHS) or not 1 <= day <= days_in_month(year, month):
         raise TextError("text.not_an_ethiopian_day", day=day, month=month, year=year)
@@ -66,7 +67,8 @@ def to_gregorian(date: Date) -> Date:
 
 
 def to_ethiopian(date: Date) -> Date:
-    """Gregorian → Ethiopian: Date(2024, 9, 11) → Date(2017, 1, 1). TextError for a day that does not exist."""
+    """Gregorian → Ethiopian: Date(2024, 9, 11) → Date(2017, 1, 1). TextError for a day that does not
+    exist."""
     year, month, day = date
     length = (31, 29 if _gregorian_leap(year) else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
     if not 1 <= month <= len(length) or not 1 <= day <= length[month - 1]:
@@ -204,7 +206,8 @@ def _is_short_date(text: str, start: int, at: int, found: re.Match[str]) -> bool
 
 
 def _exists(year: int, month: int, day: int) -> bool:
-    """Whether the Ethiopian calendar can have this day; of Pagumen the sixth day always counts as possible."""
+    """Whether the Ethiopian calendar can have this day; of Pagumen the sixth day always counts as
+    possible."""
     return 1 <= month <= len(MONTHS) and 1 <= day <= (6 if month == len(MONTHS) else 30)
 
 

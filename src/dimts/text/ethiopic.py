@@ -57,8 +57,8 @@ def letters() -> tuple[Letter, ...]:
 def fold_homophones(text: str) -> str:
     """Write letters that Amharic reads alike in one way: ሐኀኻ→ሀ, ሠ→ሰ, ዐ→አ, ፀ→ጸ, ጐ→ጎ, ቍ→ቁ, ዉ→ው.
 
-    Of ሀ/ሃ and አ/ኣ, which sound the same, the first order remains; ዉ is a common spelling of ው. Idempotent; keeps
-    the length.
+    Of ሀ/ሃ and አ/ኣ, which sound the same, the first order remains; ዉ is a common spelling of ው. Idempotent;
+    keeps the length.
     """
     if len(text) < _LONG_TEXT:
         return text.translate(_folding())

@@ -120,7 +120,8 @@ class Frontend:
         self.chain = Chain(self.settings.g2p, lexicon)
 
     def __call__(self, text: str) -> Iterator[Phrase]:
-        """The phrases of `text`, one after the other. Raises PronunciationError where the settings ask for it."""
+        """The phrases of `text`, one after the other. Raises PronunciationError where the settings ask for
+        it."""
         for breath in breaths(text, self.normaliser, self.settings.phrases):
             words = self.pronounce(breath.tokens)
             if words or breath.pause_seconds:
@@ -150,7 +151,8 @@ class Frontend:
 
 
 def _exact(token: Token) -> str:
-    """The word as it is written where normalising only made letters of one sound alike: ቍ says more than ቁ."""
+    """The word as it is written where normalising only made letters of one sound alike: ቍ says more than
+    ቁ."""
     if token.written != token.spoken and fold_homophones(token.written) == fold_homophones(token.spoken):
         return token.written
     return token.spoken
@@ -202,7 +204,8 @@ class BackendComparison:
 
 
 def compare(text: str, settings: FrontendSettings | None = None) -> list[BackendComparison]:
-    """Every word of `text` with the answers of all backends side by side: those of the settings, then the others."""
+    """Every word of `text` with the answers of all backends side by side: those of the settings, then the
+    others."""
     settings = settings or FrontendSettings()
     frontend = _shared(settings)
     others = tuple(name for name in BACKENDS if name not in settings.g2p.backends)

@@ -1,4 +1,5 @@
-"""Numbers joined by one and the same sign → words, where the sign is not read: 4-3-3, 40/60, 737-800, 20-20-20."""
+"""Numbers joined by one and the same sign → words, where the sign is not read: 4-3-3, 40/60, 737-800,
+20-20-20."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def chain(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def group(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Formations, pairs that make a hundred, types of aircraft, rules of three numbers: the sign is not read."""
+    """Formations, pairs that make a hundred, types of aircraft, rules of three numbers: the sign is not
+    read."""
     found, why = _plain_group(text, at), "numbers joined by a sign that is not read"
     if found is None:
         return None

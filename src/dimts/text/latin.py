@@ -167,7 +167,8 @@ def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -
 
 
 def say(written: str, reading: Reading) -> str:
-    """A Latin word as it is read under the settings; a very long one in the pieces that a text would be read in."""
+    """A Latin word as it is read under the settings; a very long one in the pieces that a text would be read
+    in."""
     pieces = (written[at : at + _LONGEST_WORD] for at in range(0, len(written), _LONGEST_WORD))
     return " ".join(_say(piece, reading).spoken for piece in pieces)
 

@@ -3,8 +3,8 @@
     [pause 300ms]  [pause 1.5s]  [pause]        silence here
     /səlam/                                     these phones, in the IPA of our inventory
     <break time="300ms"/>  <break strength="strong"/>
-    <say-as interpret-as="digits">2016</say-as>   also characters, cardinal, ordinal, year, date, time, telephone
-    <sub alias="የዓለም ጤና ድርጅት">WHO</sub>
+    <say-as interpret-as="digits">2016</say-as>   also characters, cardinal, ordinal, year, date, time,
+    telephone <sub alias="የዓለም ጤና ድርጅት">WHO</sub>
     <phoneme ph="səlam">ሰላም</phoneme>
     <prosody rate="slow"> … </prosody>          also fast, x-slow, 90%, +10%, 1.2
 

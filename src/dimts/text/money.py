@@ -73,7 +73,8 @@ def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def _tournament(text: str, at: int, sign: str) -> re.Match[str] | None:
-    """The year of a European championship after ዩሮ: one that four divides, and no other currency behind it."""
+    """The year of a European championship after ዩሮ: one that four divides, and no other currency behind
+    it."""
     year = _TOURNAMENT.match(text, at) if _name(sign) == "ዩሮ" and sign != "€" else None
     return year if year and int(year.group()) % 4 == 0 and not _money_after().match(text, year.end()) else None
 

@@ -83,7 +83,8 @@ class NormaliseSettings:
     """[text.normalise]: how written forms are read."""
 
     off: tuple[str, ...] = ()
-    """Steps to leave out, by the names that `dimts text --steps` lists; what they would read is left to the others."""
+    """Steps to leave out, by the names that `dimts text --steps` lists; what they would read is left to the
+    others."""
     replace: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Your own readings: written word → what to read instead; comes before everything else."""
     calendar: Literal["ethiopian", "gregorian"] = "ethiopian"
@@ -91,7 +92,8 @@ class NormaliseSettings:
     western_clock: Literal["written", "ethiopian"] = "written"
     """Times after 12 o'clock (14:30): read as written, or moved by six hours to the Ethiopian clock."""
     latin: Literal["read", "spell", "hand_on", "drop"] = "read"
-    """Latin words that are no acronym and in no table: by rule, letter by letter, as [lang=en] words, or not at all."""
+    """Latin words that are no acronym and in no table: by rule, letter by letter, as [lang=en] words, or not
+    at all."""
     emoji: Literal["drop", "read"] = "drop"
     """Whether emoji are passed over or named."""
 
@@ -116,7 +118,8 @@ class Normalised:
 
 
 def normalise(text: str, settings: NormaliseSettings | None = None) -> str:
-    """The spoken form of `text`: fidel (and Latin words where handed on), spaces, and the marks ። ፣ ፤ ፥ ፦ ? !."""
+    """The spoken form of `text`: fidel (and Latin words where handed on), spaces, and the marks ። ፣ ፤ ፥ ፦ ?
+    !."""
     return _shared(settings).spoken(text)
 
 
@@ -144,7 +147,8 @@ _STEPS_ALONE: tuple[tuple[str, Bound], ...] = (
 
 
 class Normaliser:
-    """Written → spoken under fixed settings. Made once, used for any number of texts; holds no state between them."""
+    """Written → spoken under fixed settings. Made once, used for any number of texts; holds no state between
+    them."""
 
     def __init__(self, settings: NormaliseSettings | None = None) -> None:
         self.settings = settings or NormaliseSettings()
@@ -329,7 +333,8 @@ _STRONGEST = "?!።፤፦፥፣"
 
 
 def tidy(spoken: str) -> str:
-    """One space between words, marks close to the word before, one mark of several, none at the start of a line."""
+    """One space between words, marks close to the word before, one mark of several, none at the start of a
+    line."""
     spoken = _SPACES.sub(" ", spoken)
     for mark in MARKS:
         spoken = spoken.replace(f" {mark}", mark)

@@ -161,7 +161,8 @@ def _values() -> tuple[dict[str, int], dict[str, int]]:
 def to_ethiopic(number: int) -> str:
     """1997 → ፲፱፻፺፯. The rule of CSS Counter Styles 3 ("ethiopic-numeric"); TextError below 1.
 
-    Pairs of digits from the right; odd pairs take ፻, even ones ፼; a one is unwritten before ፻ and at the front.
+    Pairs of digits from the right; odd pairs take ፻, even ones ፼; a one is unwritten before ፻ and at the
+    front.
     """
     if number < 1:
         raise TextError("text.ethiopic_numeral_below_one", number=number)
@@ -211,7 +212,8 @@ def from_ethiopic(numeral: str) -> int:
 
 
 def ethiopic(numeral: str) -> str:
-    """An Ethiopic numeral in words; counted in hundreds when written so (፲፱፻…), sign by sign when ill formed."""
+    """An Ethiopic numeral in words; counted in hundreds when written so (፲፱፻…), sign by sign when ill
+    formed."""
     if len(numeral) > _LONGEST_NUMERAL:
         return " ".join(cardinal(from_ethiopic(sign)) for sign in numeral)
     try:

@@ -61,7 +61,8 @@ class PhraseSettings:
     max_seconds: float = 12.0
     """Longest breath in seconds, estimated at `syllables_per_second`."""
     syllables_per_second: float = 5.5
-    """Speed of a calm Amharic reader; every letter that is not of the sixth order is a syllable, others half of one."""
+    """Speed of a calm Amharic reader; every letter that is not of the sixth order is a syllable, others half
+    of one."""
     min_words: int = 2
     """A clause of fewer words is joined to its neighbour."""
     sentence_pause_seconds: float = 0.55
@@ -346,7 +347,8 @@ def _best_border(
 
 
 def _worth(left: Token, right: Sequence[Token], border: str) -> float:
-    """How good a pause between two words is: 8 at a stop, 6 at ፣, 4 before እና, 3 after ነው, 0 inside a number."""
+    """How good a pause between two words is: 8 at a stop, 6 at ፣, 4 before እና, 3 after ነው, 0 inside a
+    number."""
     mark = border.strip()
     if mark and mark in SENTENCE_MARKS + "፤":
         return 8.0

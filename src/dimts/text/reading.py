@@ -36,7 +36,8 @@ AMHARIC = "ሀ-\u135f"
 def any_spelling(pattern: str) -> str:
     """A regular expression whose Ethiopic letters each match every letter of the same sound: ሰኔ also ሠኔ.
 
-    Ranges of letters inside a class stay as they are. The pattern is for raw text: nothing needs folding first.
+    Ranges of letters inside a class stay as they are. The pattern is for raw text: nothing needs folding
+    first.
     """
     alike = _homophones()
     out: list[str] = []
@@ -172,14 +173,16 @@ def is_ordinal(suffix: str) -> bool:
 
 
 def is_suffix(word: str) -> bool:
-    """Whether `word`, written on a numeral, belongs to the number word (3ቱም) and is no word of its own (3ቀን)."""
+    """Whether `word`, written on a numeral, belongs to the number word (3ቱም) and is no word of its own
+    (3ቀን)."""
     return any(form.fullmatch(word) for form in (_ORDINAL, _DEFINITE, _FEMININE, _PLURAL, _ARTICLE, _ECHO, _CLITIC))
 
 
 def with_suffix(words: str, suffix: str, ordinal_of: Callable[[str], str]) -> str:
     """Number words with what is written on the numeral: ሦስት + ቱም → ሦስቱም, አስር + ው → አስሩ, ዘጠኝ + ኛ → ዘጠነኛ.
 
-    The definite -u is written with the last letter of the number word (5ቱ, 41ዱ, 10ሩ), so it replaces that letter.
+    The definite -u is written with the last letter of the number word (5ቱ, 41ዱ, 10ሩ), so it replaces that
+    letter.
     """
     if not suffix:
         return words

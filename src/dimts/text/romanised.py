@@ -1,7 +1,8 @@
 """Romanised Amharic → fidel: Dawit → ዳዊት, sewoch → ሰዎች; and whether a Latin word looks Amharic or English.
 
-People romanise without a standard: e is ə, ɨ or e, and ejectives are written like plain consonants. Every likely
-spelling is a candidate; the cheapest one that the tables or the morphology know is taken, else the cheapest.
+People romanise without a standard: e is ə, ɨ or e, and ejectives are written like plain consonants. Every
+likely spelling is a candidate; the cheapest one that the tables or the morphology know is taken, else the
+cheapest.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ _OTHER_CONSONANT, _OTHER_VOWEL = 1.0, 1.2
 _TRIED = 96
 """So many of the cheapest candidates are looked up."""
 _SHORTEST, _LONGEST = 4, 24
-"""Letters; a shorter or longer word is taken for no romanised Amharic (the frequent short ones are in the table)."""
+"""Letters; a shorter or longer word is taken for no romanised Amharic (the frequent short ones are in the
+table)."""
 Part = tuple[tuple[str, ...], tuple[str, ...]]
 """The consonants and the vowels that one letter of fidel may have."""
 
 
 def looks_amharic(word: str) -> bool:
-    """Whether `word` is likelier romanised Amharic than English, by its letters or as the spelling of a known word."""
+    """Whether `word` is likelier romanised Amharic than English, by its letters or as the spelling of a known
+    word."""
     if not _SHORTEST <= len(word) <= _LONGEST:
         return False
     weight = score(word)
@@ -54,7 +57,8 @@ def score(word: str) -> int:
 
 
 def to_fidel(word: str) -> str:
-    """The likeliest fidel spelling of `word`; "" for one with letters that romanised Amharic does not have."""
+    """The likeliest fidel spelling of `word`; "" for one with letters that romanised Amharic does not
+    have."""
     return _best(word)[0]
 
 
@@ -97,7 +101,8 @@ def _weights() -> dict[str, int]:
 
 
 def _parts(word: str) -> list[Part]:
-    """The word cut into letters of fidel, each with its possible consonants and vowels; [] where a letter has none."""
+    """The word cut into letters of fidel, each with its possible consonants and vowels; [] where a letter has
+    none."""
     parts: list[Part] = []
     at = 0
     open_consonant: tuple[str, ...] | None = None

@@ -1,7 +1,7 @@
 """Raw Unicode → clean text of one script: NFC, one kind of space, ASCII digits, no invisible signs.
 
-All changes but composition and the removal of invisible signs keep the length, so that spans still point into the
-text that was given; `Clean.place` maps back where the length has changed.
+All changes but composition and the removal of invisible signs keep the length, so that spans still point into
+the text that was given; `Clean.place` maps back where the length has changed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Clean:
 
 
 def clean(raw: str) -> Clean:
-    """NFC; every space a plain one; digits of all scripts ASCII; full-width signs plain; invisible signs gone."""
+    """NFC; every space a plain one; digits of all scripts ASCII; full-width signs plain; invisible signs
+    gone."""
     if not unicodedata.is_normalized("NFC", raw):
         return _composed(raw)
     written = raw

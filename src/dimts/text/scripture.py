@@ -1,7 +1,7 @@
 """Chapter and verse after the name of a book of the Bible or a sura, with the abbreviations of the books.
 
-`tables/books.tsv` holds the books in Ethiopian naming. Between chapter and verse stands : ፡ or ፥; Ethiopic numerals
-count like digits. A form that is also a word (ነገ, ዜና) is a book only where the writing shows it.
+`tables/books.tsv` holds the books in Ethiopian naming. Between chapter and verse stands : ፡ or ፥; Ethiopic
+numerals count like digits. A form that is also a word (ነገ, ዜና) is a book only where the writing shows it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _SURA = re.compile(
 
 @cache
 def _books() -> tuple[dict[str, tuple[str, str]], str]:
-    """Folded form → spoken name and grade ("", "name" or "word"); and all forms as one alternative of a pattern."""
+    """Folded form → spoken name and grade ("", "name" or "word"); and all forms as one alternative of a
+    pattern."""
     rows = {fold_homophones(row[0]): (row[1], row[2] if len(row) > 2 else "") for row in table("books")}
     return rows, any_spelling("|".join(sorted(rows, key=len, reverse=True)))
 

@@ -130,7 +130,8 @@ def load_base(
     *,
     write: bool = True,
 ) -> TrainableModel:
-    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable base.
+    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable
+    base.
 
     Without `write` nothing is written into the project: a random engine then keeps its random codebook.
     """

@@ -37,8 +37,9 @@ class CleaningPlan:
 
 
 def plan_cleaning(project: Project, *, keep: int = 1) -> CleaningPlan:
-    """Return what can go: of runs that have ended, all checkpoints but the best, and of those before the newest `keep`
-    runs the best too; scratch of broken-off writes. Logs, plans, option reports and voices stay.
+    """Return what can go: of runs that have ended, all checkpoints but the best, and of those before the
+    newest `keep` runs the best too; scratch of broken-off writes. Logs, plans, option reports and voices
+    stay.
 
     Runs that have not ended are left alone. TrainingError for a negative `keep`.
     """

@@ -2,10 +2,11 @@
 
     run = fine_tune_on_ray(project, settings, on_progress)
 
-The project's folder must lie under the same path on every machine, as on a shared disk: the first worker writes into
-it, the others read from it. Nothing is kept in Ray: a run goes on from its own checkpoints, with --ray or without.
-A worker that is lost, killed or cut off takes its company down; all are started again (`train.ray.retries`) and go on
-where the last checkpoint was. An error a person can mend comes here as the one line it is.
+The project's folder must lie under the same path on every machine, as on a shared disk: the first worker
+writes into it, the others read from it. Nothing is kept in Ray: a run goes on from its own checkpoints, with
+--ray or without. A worker that is lost, killed or cut off takes its company down; all are started again
+(`train.ray.retries`) and go on where the last checkpoint was. An error a person can mend comes here as the
+one line it is.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def fine_tune_on_ray(
 ) -> FineTuneResult:
     """What `fine_tune` does, in `train.ray.workers` processes of a Ray cluster.
 
-    Raises what `fine_tune` does, MissingExtra without Ray, and TrainingError when the cluster cannot be reached, has
-    no room, or lost workers more often than `train.ray.retries`. Ctrl-C and SIGTERM save, then KeyboardInterrupt.
+    Raises what `fine_tune` does, MissingExtra without Ray, and TrainingError when the cluster cannot be
+    reached, has no room, or lost workers more often than `train.ray.retries`. Ctrl-C and SIGTERM save, then
+    KeyboardInterrupt.
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
@@ -189,7 +191,8 @@ def _fine_tune(errand: _Errand) -> FineTuneResult:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) -> Iterator[str]:
-    """A connection to a cluster, or a cluster of our own on loopback; says where. One that is there already is used."""
+    """A connection to a cluster, or a cluster of our own on loopback; says where. One that is there already
+    is used."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         _large_enough(ray, wanted)

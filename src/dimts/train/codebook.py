@@ -1,8 +1,9 @@
 """Clips → a codebook that tells them apart, for a DVAE with random weights.
 
-An encoder that has learnt nothing still keeps what differs between frames, but its outputs huddle together and
-nearly all of them are nearest to the same few of a random codebook: a rehearsal on two or three codes rehearses
-nothing. So the codebook is laid among the outputs on real clips, by k-means (Lloyd, 1982), once per project.
+An encoder that has learnt nothing still keeps what differs between frames, but its outputs huddle together
+and nearly all of them are nearest to the same few of a random codebook: a rehearsal on two or three codes
+rehearses nothing. So the codebook is laid among the outputs on real clips, by k-means (Lloyd, 1982), once per
+project.
 """
 
 from __future__ import annotations

@@ -126,7 +126,8 @@ class Collator:
     def _mels(
         self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, list[int] | None]:
-        """Mels of the crops, [B, 80, F], and their real frames; with padding all are as long as the longest crop."""
+        """Mels of the crops, [B, 80, F], and their real frames; with padding all are as long as the longest
+        crop."""
         waves = [
             self._store(self.clips[index]).audio(self.clips[index].key, start, end)
             for index, (start, end) in zip(members, crops, strict=True)
@@ -164,7 +165,8 @@ class Collator:
         return latents
 
     def name_of(self, index: int, epoch: int | None) -> str:
-        """Under which a clip's latents in `epoch` are kept: its content, the crop, and how far that is padded."""
+        """Under which a clip's latents in `epoch` are kept: its content, the crop, and how far that is
+        padded."""
         start, end = self.crop_of(index, epoch)
         padded = f"+{self.settings.max_seconds:g}" if self.settings.pad else ""
         return f"{self.clips[index].key}.{start}-{end}{padded}"

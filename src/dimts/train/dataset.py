@@ -27,7 +27,8 @@ from dimts.train.settings import TrainSettings
 SECONDS_PER_FORWARD_RANDOM, SECONDS_PER_FORWARD = 12.0, 40.0
 """Speech per forward pass when train.batches.seconds is 0: for an engine made on the spot, and for a base."""
 LEAST_RATE = 16_000
-"""Samples per second below which a recording teaches speaker encoder, DVAE and vocoder a band that is not there."""
+"""Samples per second below which a recording teaches speaker encoder, DVAE and vocoder a band that is not
+there."""
 _SHORTEST_SECONDS = 0.5
 """Shorter clips have no room for a crop that shows a voice."""
 
@@ -43,7 +44,8 @@ class TrainingSet:
     stores: tuple[ClipStore, ...]
     seconds_per_forward: float
     reference: Path
-    """The clip that shows the voice when a sentence is spoken: near 8 seconds, of the speaker with most speech."""
+    """The clip that shows the voice when a sentence is spoken: near 8 seconds, of the speaker with most
+    speech."""
     speaker: str
     """Speaker of that clip."""
     replayed: int = 0
@@ -88,7 +90,8 @@ def load_training_set(
     rows: Sequence[Utterance],
     on_progress: ProgressCallback,
 ) -> TrainingSet:
-    """Everything to learn from. Raises DataError for an empty or unusable set, AudioError for a broken clip."""
+    """Everything to learn from. Raises DataError for an empty or unusable set, AudioError for a broken
+    clip."""
     synthetic = settings.synthetic
     generated = _generated(project, settings, engine, rows) if synthetic.share else None
     if synthetic.share == 1 and generated is not None:
@@ -243,7 +246,8 @@ def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, st
 
 
 def _top(row: Utterance) -> float:
-    """The highest frequency a recording can hold: half its own rate, or less where its bandwidth was measured."""
+    """The highest frequency a recording can hold: half its own rate, or less where its bandwidth was
+    measured."""
     measured = (row.measures.get("original_hz", 0.0) / 2, row.measures.get("bandwidth_hz", 0.0))
     return min((value for value in measured if value > 0), default=0.0)
 

@@ -1,11 +1,12 @@
 """One process or many, behind the few words the loop needs. Accelerate does the work (DDP, mixed precision).
 
     torchrun --nproc-per-node N -m dimts train PROJECT
-    accelerate launch --multi_gpu --num_processes N -m dimts train PROJECT        every process has all weights
-    accelerate launch --use_fsdp --num_processes N -m dimts train PROJECT         each holds a slice (train.sharding)
+    accelerate launch --multi_gpu --num_processes N -m dimts train PROJECT        every process has all
+    weights accelerate launch --use_fsdp --num_processes N -m dimts train PROJECT         each holds a slice
+    (train.sharding)
 
-Sums are over all processes; files are written by the first. Slices are torch's own (`shard.py`), on cards and on
-processors alike, as Accelerate's FSDP falls back to DDP on the latter.
+Sums are over all processes; files are written by the first. Slices are torch's own (`shard.py`), on cards and
+on processors alike, as Accelerate's FSDP falls back to DDP on the latter.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class ClusterInfo:
 class Processes:
     """This process among those of a run.
 
-    Raises ConfigError for slices where there is nobody to share with, TrainingError for a launcher that started
-    fewer processes than it was asked for, or another kind of them than can train here.
+    Raises ConfigError for slices where there is nobody to share with, TrainingError for a launcher that
+    started fewer processes than it was asked for, or another kind of them than can train here.
     """
 
     def __init__(
@@ -111,7 +112,8 @@ class Processes:
         return self.sum(float(wanted))[0] > 0
 
     def whole(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Full tensors, on the first process; all must come here when parameters are sliced. Others get none."""
+        """Full tensors, on the first process; all must come here when parameters are sliced. Others get
+        none."""
         found = {}
         for name, tensor in tensors.items():
             full = full_tensor(tensor.detach())

@@ -1,7 +1,9 @@
-"""Project + settings → what a run would take: kernels, memory, time, and the largest batch on this and other machines.
+"""Project + settings → what a run would take: kernels, memory, time, and the largest batch on this and other
+machines.
 
-Memory comes from `measure.py`, which runs the very step without numbers; time from counted operations and the rate
-at which this machine was seen to multiply, or a card's published rate, at the share a training step reaches of it.
+Memory comes from `measure.py`, which runs the very step without numbers; time from counted operations and the
+rate at which this machine was seen to multiply, or a card's published rate, at the share a training step
+reaches of it.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ CARDS: tuple[tuple[str, int, float], ...] = (
     ("24 GB (RTX 4090)", 24, 165.0),
     ("80 GB (H100)", 80, 500.0),
 )
-"""Name, memory in GB, dense fp16/bf16 rate in TFLOP/s of the makers' data sheets (float32 where there is no faster)."""
+"""Name, memory in GB, dense fp16/bf16 rate in TFLOP/s of the makers' data sheets (float32 where there is no
+faster)."""
 _TRACED_CLIPS = 24
 """Clips by which the memory of a larger forward pass is known: tracing takes time for every clip."""
 _PRODUCT = 768
@@ -186,7 +189,8 @@ def forecast(
 
 
 def disk_bytes(settings: TrainSettings, trainable: int, engine: TrainableModel) -> int:
-    """Bytes of the checkpoints that are kept, the best and one that is being written among them, and of the voice."""
+    """Bytes of the checkpoints that are kept, the best and one that is being written among them, and of the
+    voice."""
     moments = 2 if settings.optimizer == "8bit" else 8
     checkpoint = trainable * (4 + moments + (4 if settings.ema else 0))
     voice = sum(tensor.numel() * tensor.element_size() for tensor in engine.model.state_dict().values())
@@ -216,7 +220,8 @@ def _cards(
     total: float,
     flops_per_second: float,
 ) -> tuple[CardForecast, ...]:
-    """Peak and largest batch on the usual cards: memory is a straight line in the seconds of a forward pass."""
+    """Peak and largest batch on the usual cards: memory is a straight line in the seconds of a forward
+    pass."""
     spec = engine.model.spec
     longest = max(shapes, key=lambda shape: shape.seconds)
     typical = sorted(shapes, key=lambda shape: shape.seconds)[len(shapes) // 2]

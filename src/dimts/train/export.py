@@ -1,4 +1,5 @@
-"""Trained engine → voices/<name>: a bundle that speaks by itself, says what it is made of, and can be trained on.
+"""Trained engine → voices/<name>: a bundle that speaks by itself, says what it is made of, and can be trained
+on.
 
 Beside weights, vocabulary, front end and the speakers' latents it holds a model card (README.md) and the
 licence of the base where that has one. Sentences spoken on the way go the same road, without the folder.
@@ -57,7 +58,8 @@ def export(
     step: int,
     where: Path | None = None,
 ) -> Path:
-    """Write the voice as it is now, by default below voices/; returns its folder. An older one is replaced, whole."""
+    """Write the voice as it is now, by default below voices/; returns its folder. An older one is replaced,
+    whole."""
     owner = project.settings("project", ProjectSettings)
     name = owner.name or project.root.resolve().name
     where = where or project.voices / voice_name(name)
@@ -132,7 +134,8 @@ def clone_voice(engine: TrainableModel, data: TrainingSet, **meta: Any) -> Voice
 
 
 def speak_sample(engine: TrainableModel, data: TrainingSet, text: str, path: Path) -> float:
-    """Say `text` with the engine as it is now, into a wave file; returns its seconds. Training goes on unharmed."""
+    """Say `text` with the engine as it is now, into a wave file; returns its seconds. Training goes on
+    unharmed."""
     with _speaking(engine, data) as say:
         wave, _ = say(text)
     wave.save(path)
@@ -140,7 +143,8 @@ def speak_sample(engine: TrainableModel, data: TrainingSet, text: str, path: Pat
 
 
 def speak_dev(engine: TrainableModel, data: TrainingSet, most: int) -> list[EvaluatedSentence]:
-    """Say the texts of the first `most` dev clips (0: all) with the engine as it is; training goes on unharmed."""
+    """Say the texts of the first `most` dev clips (0: all) with the engine as it is; training goes on
+    unharmed."""
     rows = data.dev_rows[:most] if most else data.dev_rows
     spoken = []
     with _speaking(engine, data) as say:

@@ -1,7 +1,8 @@
-"""A run's snapshots → folders that speak, so that they can be heard and compared: runs/<when>/voices/step-000100/.
+"""A run's snapshots → folders that speak, so that they can be heard and compared:
+runs/<when>/voices/step-000100/.
 
-The engine is made as the run made it, and refused if it would not be the same; then each snapshot's weights are put
-into it. What was written before is not written again.
+The engine is made as the run made it, and refused if it would not be the same; then each snapshot's weights
+are put into it. What was written before is not written again.
 """
 
 from __future__ import annotations

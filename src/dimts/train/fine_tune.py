@@ -84,11 +84,13 @@ def fine_tune(
     into: Literal["voices", "run"] = "voices",
     reuse: bool = False,
 ) -> FineTuneResult:
-    """Train the stage `train.stage` of the project's voice and save it; goes on with a run that was broken off.
+    """Train the stage `train.stage` of the project's voice and save it; goes on with a run that was broken
+    off.
 
-    `new` begins a new run in any case; `scorers` are what `train.best_by` may name besides the loss; `place` is where
-    in a cluster this process stands, whose caller keeps other trainings away; `into` saves the voice below voices/ or
-    in the run's own folder; with `reuse` a run of the same that has ended already is returned as it is.
+    `new` begins a new run in any case; `scorers` are what `train.best_by` may name besides the loss; `place`
+    is where in a cluster this process stands, whose caller keeps other trainings away; `into` saves the voice
+    below voices/ or in the run's own folder; with `reuse` a run of the same that has ended already is
+    returned as it is.
 
     Raises DataError for an empty or unusable manifest, ConfigError for
     what cannot run here, CheckpointError for weights or a vocabulary that do not fit, TrainingError when the
@@ -184,7 +186,8 @@ def _load(
     processes: Processes,
     on_progress: ProgressCallback,
 ) -> tuple[TrainableModel, Choice, TrainingSet, int]:
-    """The model ready to learn, its attention kernel, its training set, and how many modules were compiled."""
+    """The model ready to learn, its attention kernel, its training set, and how many modules were
+    compiled."""
     synthetic = settings.synthetic.share == 1 and not project.manifest.exists()
     rows = [] if synthetic else Manifest.read(project.manifest)
     engine = load_base(project, settings, rows, on_progress)

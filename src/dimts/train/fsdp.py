@@ -5,9 +5,9 @@
     spread(value, like)        a full tensor, cut as `like` is; nothing is sent
     with gathered(model): …    whole for a while, e.g. to speak
 
-Gradients and optimizer state lie sliced as the parameters do. Only the forward pass through the whole model puts them
-together by itself, block by block. Timbre, vocoder, DVAE and a conditioning that does not learn run apart from it, and
-stay whole. Source: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
+Gradients and optimizer state lie sliced as the parameters do. Only the forward pass through the whole model
+puts them together by itself, block by block. Timbre, vocoder, DVAE and a conditioning that does not learn run
+apart from it, and stay whole. Source: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Make training clips while a run reads them: index → synthetic clip, its ids, codes and sound. Nothing is stored.
+"""Make training clips while a run reads them: index → synthetic clip, its ids, codes and sound. Nothing is
+stored.
 
     clips = GeneratedClips(corpus, vocabulary, coder, spec)
     clips[17]                                  the 17th clip, the same whenever it is asked for
-    GeneratedSampler(...).epoch(3)             which clips make which step, a function of the seed and the epoch
+    GeneratedSampler(...).epoch(3)             which clips make which step, a function of the seed and the
+    epoch
 
 Clips of the manifest and generated ones share one numbering (`ClipList`): the manifest's come first.
 """
@@ -70,7 +72,8 @@ class _Made:
 
 @dataclass(slots=True)
 class GeneratedClips:
-    """Generated clips as training reads them, and their codes and sound under their keys (see `CodeStore`)."""
+    """Generated clips as training reads them, and their codes and sound under their keys (see
+    `CodeStore`)."""
 
     corpus: Corpus
     vocabulary: Vocabulary
@@ -134,7 +137,8 @@ class GeneratedClips:
 
 @dataclass(frozen=True)
 class ClipList(Sequence[TrainingClip]):
-    """Clips of the manifest; indices beyond their number are generated clips. Its length counts the manifest's only."""
+    """Clips of the manifest; indices beyond their number are generated clips. Its length counts the
+    manifest's only."""
 
     clips: tuple[TrainingClip, ...]
     generated: GeneratedClips | None = None

@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM → a wish the loop fulfils after its step; a second one, or one outside the loop, at once.
+"""Ctrl-C and SIGTERM → a wish the loop fulfils after its step; a second one, or one outside the loop, at
+once.
 
-A step can last minutes. While nothing of it has been kept yet (`abandonable`) the signal breaks it off: the step is
-forgotten, and taken again when the run goes on.
+A step can last minutes. While nothing of it has been kept yet (`abandonable`) the signal breaks it off: the
+step is forgotten, and taken again when the run goes on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Abandoned(BaseException):
 
 
 class Interrupt:
-    """While open, the two signals set `wanted` instead of breaking off, once `looping` says someone looks at it."""
+    """While open, the two signals set `wanted` instead of breaking off, once `looping` says someone looks at
+    it."""
 
     def __init__(self) -> None:
         self.wanted = ""
@@ -36,7 +38,8 @@ class Interrupt:
         return self
 
     def listen_again(self) -> None:
-        """Take the signals back from a library that has set handlers of its own meanwhile, as `ray.init` does."""
+        """Take the signals back from a library that has set handlers of its own meanwhile, as `ray.init`
+        does."""
         for number in self._before:
             signal.signal(number, self._on)
 

@@ -1,11 +1,12 @@
-"""Crops → the latents a conditioning that does not learn makes of them, computed once and kept beside the codes.
+"""Crops → the latents a conditioning that does not learn makes of them, computed once and kept beside the
+codes.
 
     codes/latents-<conditioning>/shard-00000.safetensors    "<clip>.<start>-<end>" float32 [32, D]
 
-<conditioning> is the fingerprint of encoder, perceiver and mel statistics, <clip> that of the sound file: another base
-or a changed clip is listened to anew, all else is found again, by the next run too. Each crop is listened to alone, so
-its latents depend on nobody's company. With `reference.fixed = 0` each step draws crops nobody has heard before, so
-only those of the dev clips can be kept.
+<conditioning> is the fingerprint of encoder, perceiver and mel statistics, <clip> that of the sound file:
+another base or a changed clip is listened to anew, all else is found again, by the next run too. Each crop is
+listened to alone, so its latents depend on nobody's company. With `reference.fixed = 0` each step draws crops
+nobody has heard before, so only those of the dev clips can be kept.
 """
 
 from __future__ import annotations

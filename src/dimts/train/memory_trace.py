@@ -1,8 +1,10 @@
-"""A program that trains, run on tensors without content → the memory and the work it takes, for any size of engine.
+"""A program that trains, run on tensors without content → the memory and the work it takes, for any size of
+engine.
 
-Nothing is estimated from formulas: the very step of the loop runs under torch's fake tensors, which have shapes but
-no numbers, while every storage that is born or dies is counted. So checkpointing, adapters, packing and kernels
-cost here what they cost in the run, and an engine of 440 M parameters is traced in seconds on a laptop.
+Nothing is estimated from formulas: the very step of the loop runs under torch's fake tensors, which have
+shapes but no numbers, while every storage that is born or dies is counted. So checkpointing, adapters,
+packing and kernels cost here what they cost in the run, and an engine of 440 M parameters is traced in
+seconds on a laptop.
 """
 
 from __future__ import annotations

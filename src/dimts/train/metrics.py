@@ -1,8 +1,8 @@
 """How good the voice is at this moment, by another measure than the loss: sentences spoken → one number.
 
-What measures stands outside: whoever calls `fine_tune` hands in `scorers` (the command line those of `dimts evaluate`),
-and packages register theirs as entry points of the group `dimts.metric`. `train.best_by` names the one that decides
-which checkpoint is the best. A scorer is made once a run, and asked at every evaluation.
+What measures stands outside: whoever calls `fine_tune` hands in `scorers` (the command line those of `dimts
+evaluate`), and packages register theirs as entry points of the group `dimts.metric`. `train.best_by` names
+the one that decides which checkpoint is the best. A scorer is made once a run, and asked at every evaluation.
 """
 
 from __future__ import annotations

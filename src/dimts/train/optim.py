@@ -1,4 +1,5 @@
-"""Parameters → how each is stepped: decay groups, the learning rate over time, learning rates of rows, averages.
+"""Parameters → how each is stepped: decay groups, the learning rate over time, learning rates of rows,
+averages.
 
 The groups are those of the published training of XTTS (its `AdamW` with betas .9/.96 and decay 0.01 on
 weights): biases, LayerNorm and GroupNorm weights, and embeddings are not decayed; all else is, the
@@ -66,7 +67,8 @@ def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
-    """The AdamW implementation that will run on `device`, and why. MissingExtra for 8bit without its wheel."""
+    """The AdamW implementation that will run on `device`, and why. MissingExtra for 8bit without its
+    wheel."""
     if kernel == "8bit":
         if not has("bitsandbytes"):
             raise MissingExtra("bitsandbytes", "cuda", "train.optimizer = '8bit' stores Adam's averages in 8 bits")

@@ -1,7 +1,8 @@
 """Report each option of a run: what was asked, what it came to, what was measured.
 
 Every effect is read from what happened: the log, the watched step, the parameters, the disk. None of it holds
-times, so that two equal runs have equal tables; speed stands in lines of its own. A stage reports its own options.
+times, so that two equal runs have equal tables; speed stands in lines of its own. A stage reports its own
+options.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Train several stages one after another: the model of each is the base of the next, the last one's is the voice.
+"""Train several stages one after another: the model of each is the base of the next, the last one's is the
+voice.
 
     runs = train_stages(project, settings, ("speaker", "dvae", "gpt", "decoder"))
 
-A stage is a run of its own. Runs that have ended with the same settings, clips and base are not repeated, and one that
-was broken off goes on, so that the same command can be given again after anything.
+A stage is a run of its own. Runs that have ended with the same settings, clips and base are not repeated, and
+one that was broken off goes on, so that the same command can be given again after anything.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ def preflight(
 ) -> tuple[Choice, Metric | None]:
     """Return the precision and the metric of a run.
 
-    Raises ConfigError for what cannot run here or is unknown, MissingExtra for a library that is not installed.
+    Raises ConfigError for what cannot run here or is unknown, MissingExtra for a library that is not
+    installed.
     """
     precision = plan_precision(settings.precision, machine)
     metric = metric_for(settings.best_by, project, scorers)

@@ -54,7 +54,8 @@ def table(facts: list[OptionRow]) -> str:
 
 
 def graphs_made() -> int:
-    """How many graphs torch.compile has made in this process; it makes them at the first call, not when it is asked."""
+    """How many graphs torch.compile has made in this process; it makes them at the first call, not when it is
+    asked."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
@@ -197,7 +198,8 @@ class Probe:
 
 
 def _sample(parameter: Tensor) -> Tensor:
-    """At most _SAMPLED values of this process's part of a parameter, evenly spread: whole copies cost gigabytes."""
+    """At most _SAMPLED values of this process's part of a parameter, evenly spread: whole copies cost
+    gigabytes."""
     flat = local_tensor(parameter.detach()).flatten()
     return flat[:: max(1, -(-len(flat) // _SAMPLED))]
 

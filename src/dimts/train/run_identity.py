@@ -1,8 +1,9 @@
-"""Decide whether a run can be continued with other settings: only what changes the mathematics begins a new one.
+"""Decide whether a run can be continued with other settings: only what changes the mathematics begins a new
+one.
 
-Free to change are the length of the run, what is written and kept, evaluations and watchers, kernels, the precision of
-the forward pass, and how a step is split over forward passes and processes. The learning rate then follows the schedule
-of the new length from the step where it changed.
+Free to change are the length of the run, what is written and kept, evaluations and watchers, kernels, the
+precision of the forward pass, and how a step is split over forward passes and processes. The learning rate
+then follows the schedule of the new length from the step where it changed.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def run_identity(settings: TrainSettings, engine: str, data: TrainingSet, proces
 
 
 def changed_settings(old: Mapping[str, Any], settings: TrainSettings) -> dict[str, list[Any]]:
-    """Return {dotted name: [before, now]} of the settings that differ from those a run was last continued with."""
+    """Return {dotted name: [before, now]} of the settings that differ from those a run was last continued
+    with."""
     before, now = _flat(_as_floats(dict(old))), _flat(_as_floats(to_dict(settings)))
     return {name: [before.get(name), now[name]] for name in now if before.get(name) != now[name]}
 

@@ -1,4 +1,5 @@
-"""A project's runs: runs/<when>/ with settings, log, checkpoints; one run at a time, found again after anything.
+"""A project's runs: runs/<when>/ with settings, log, checkpoints; one run at a time, found again after
+anything.
 
     runs/2026-03-01-101500/  run.json log.jsonl plan.json options.json checkpoints/ samples/ tensorboard/
 
@@ -118,7 +119,8 @@ def identity(**parts: Any) -> str:
 
 
 def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
-    """The newest run that has not ended and is made of the same; else None and the name of a newer one that differs."""
+    """The newest run that has not ended and is made of the same; else None and the name of a newer one that
+    differs."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
         try:
@@ -134,7 +136,8 @@ def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
 
 
 def find_ended(project: Project, made_of: str, *, newest: bool = False) -> RunFolder | None:
-    """Return the newest run made of the same that has ended; with `newest`, only where it is the newest of all."""
+    """Return the newest run made of the same that has ended; with `newest`, only where it is the newest of
+    all."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
         try:

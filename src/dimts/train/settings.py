@@ -27,7 +27,8 @@ class BatchSettings:
     clips: int = 0
     """Most clips in one forward pass; 0: only `seconds` counts."""
     packing: Literal["auto", "off"] = "auto"
-    """auto: rows lie one behind the other without padding; off: rows of like length are padded to the longest."""
+    """auto: rows lie one behind the other without padding; off: rows of like length are padded to the
+    longest."""
     accumulate: int = 1
     """Forward passes whose gradients are added up before a step."""
     unusable: Literal["error", "skip"] = "error"
@@ -124,7 +125,8 @@ class RayTrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSettings:
-    """[train.synthetic]: clips of formant speech by many speakers, made while they are read. Nothing is stored."""
+    """[train.synthetic]: clips of formant speech by many speakers, made while they are read. Nothing is
+    stored."""
 
     share: float = 0.0
     """Share of the clips that are synthetic, 0 to 1; 1: the project needs no recordings."""
@@ -165,7 +167,8 @@ class SpeakerStageSettings:
     crop_seconds: float = 2.0
     """Length of the random piece of each clip that the encoder sees."""
     similarity_weight: float = 1.0
-    """Weight of the difference between the two encoders' cosines of pairs of clips, beside 1.0 of the distillation."""
+    """Weight of the difference between the two encoders' cosines of pairs of clips, beside 1.0 of the
+    distillation."""
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.seconds < 0 or not 0.5 <= self.crop_seconds <= 10 or self.similarity_weight < 0:
@@ -197,7 +200,8 @@ class DvaeStageSettings:
     restart_below: float = 0.03
     """A code used less than this share of the mean use is replaced by an encoder output; 0: none is."""
     min_perplexity: float = 0.05
-    """Perplexity of the codes, as a share of their number, below which the codebook counts as collapsed; 0: never."""
+    """Perplexity of the codes, as a share of their number, below which the codebook counts as collapsed; 0:
+    never."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.autoencoder_steps) < 0 or self.seconds < 0 or self.commitment < 0:
@@ -223,8 +227,8 @@ class DecoderStageSettings:
     crop_frames: int = 32
     """Frames (of 256 samples at 24 kHz) of each clip that are decoded in a step."""
     discriminators: Literal["hifigan", "spectrogram", "none"] = "hifigan"
-    """hifigan: several periods and several scales; spectrogram: complex spectrograms of several resolutions, cheaper
-    on a processor; none: mel loss only."""
+    """hifigan: several periods and several scales; spectrogram: complex spectrograms of several resolutions,
+    cheaper on a processor; none: mel loss only."""
     discriminator_after: int = 0
     """Steps without discriminators at the beginning."""
     mel_weight: float = 45.0
@@ -281,7 +285,8 @@ class TrainSettings:
     clip_norm: float = 1.0
     """Largest norm of all gradients together."""
     optimizer: Literal["auto", "fused", "foreach", "loop", "8bit"] = "auto"
-    """Kernel of AdamW; 8bit needs bitsandbytes (on processors from 0.50), and every process its own weights."""
+    """Kernel of AdamW; 8bit needs bitsandbytes (on processors from 0.50), and every process its own
+    weights."""
     text_weight: float = 0.01
     """Share of the text loss in the total, beside 1.0 of the code loss."""
     label_smoothing: float = 0.0
@@ -289,7 +294,8 @@ class TrainSettings:
     dropout: float = 0.1
     """In the trunk: embeddings and both outputs of a block."""
     attention_dropout: float = 0.0
-    """Of attention probabilities. The published training had 0.1; on processors it rules out the fused kernels."""
+    """Of attention probabilities. The published training had 0.1; on processors it rules out the fused
+    kernels."""
     trainable: Literal["full", "last_layers", "lora"] = "full"
     """What of the trunk learns. Embeddings, heads and final norm always do."""
     last_layers: int = 4
@@ -313,11 +319,11 @@ class TrainSettings:
     loss_chunk: int = 0
     """Positions per piece of the code loss, so that not all logits are in memory at once; 0: whole."""
     sharding: Literal["off", "full"] = "off"
-    """full: each of several processes holds a slice of weights, gradients and optimizer state (FSDP). `accelerate
-    launch --use_fsdp` asks for it too. Checkpoints are whole, and the same either way."""
+    """full: each of several processes holds a slice of weights, gradients and optimizer state (FSDP).
+    `accelerate launch --use_fsdp` asks for it too. Checkpoints are whole, and the same either way."""
     compile: bool = False
-    """torch.compile the MLPs of the trunk; needs a C++ compiler, and a minute before the first step. On a processor it
-    takes the place of layers that keep less for the backward pass."""
+    """torch.compile the MLPs of the trunk; needs a C++ compiler, and a minute before the first step. On a
+    processor it takes the place of layers that keep less for the backward pass."""
     evaluate_every: int = 0
     """Steps between evaluations of the dev loss; 0: once an epoch."""
     save_every: int = 100
@@ -325,8 +331,9 @@ class TrainSettings:
     keep: int = 2
     """Checkpoints kept besides the best."""
     best_by: str = "loss"
-    """What decides which checkpoint is the best, and becomes the voice: "loss", of the dev clips, or a figure of
-    `dimts evaluate` over dev sentences spoken at each evaluation: per, faults, likeness, quality, mcd_db, ..."""
+    """What decides which checkpoint is the best, and becomes the voice: "loss", of the dev clips, or a figure
+    of `dimts evaluate` over dev sentences spoken at each evaluation: per, faults, likeness, quality, mcd_db,
+    ..."""
     best_clips: int = 8
     """Dev sentences spoken for it; 0: all."""
     sample_every: int = 0
@@ -336,8 +343,8 @@ class TrainSettings:
     coqui_folder: bool = False
     """Also save the voice as a folder that coqui-tts loads: voices/<name>-coqui."""
     adapter_folder: bool = False
-    """With LoRA on a base, also save what was learnt apart from the base: voices/<name>-adapter, a few megabytes that
-    speak while the base lies where it lay."""
+    """With LoRA on a base, also save what was learnt apart from the base: voices/<name>-adapter, a few
+    megabytes that speak while the base lies where it lay."""
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     """Where live curves go besides log.jsonl."""
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -412,7 +419,8 @@ class TrainSettings:
 
 
 def read_stages(text: str) -> tuple[str, ...]:
-    """Return the stages that "all" or a list such as "dvae,gpt" names, in the order of training. ConfigError else."""
+    """Return the stages that "all" or a list such as "dvae,gpt" names, in the order of training. ConfigError
+    else."""
     if text.strip() == "all":
         return STAGES
     names = [name.strip() for name in text.split(",") if name.strip()]

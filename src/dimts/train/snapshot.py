@@ -55,7 +55,8 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
 
     def save(self, snapshot: Snapshot, best: float | None = None, by: str = "dev_loss") -> Path:
-        """Write a snapshot whole, then drop the oldest; with `best`, its figure of `by`, it becomes the best one.
+        """Write a snapshot whole, then drop the oldest; with `best`, its figure of `by`, it becomes the best
+        one.
 
         Raises DimtsError when the disk is full; what was there before stays.
         """
@@ -160,7 +161,8 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
 
 @torch.no_grad()
 def load_snapshot(model: torch.nn.Module, snapshot: Snapshot) -> None:
-    """Load what a voice needs of a snapshot: the averaged weights where there are such, and the model's buffers."""
+    """Load what a voice needs of a snapshot: the averaged weights where there are such, and the model's
+    buffers."""
     load_weights(model, snapshot.average or snapshot.weights)
     state = model.state_dict()
     for name, value in snapshot.extras.items():
@@ -169,7 +171,8 @@ def load_snapshot(model: torch.nn.Module, snapshot: Snapshot) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers become tensors."""
+    """An optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers become
+    tensors."""
     found: dict[str, torch.Tensor] = {}
     for index, entries in optimizer.state_dict()["state"].items():
         for key, value in entries.items():

@@ -3,9 +3,9 @@
     corpus = SyntheticCorpus(read_phrases(lines, Frontend()), SyntheticCorpusSettings(speakers=64), seed=1)
     corpus.clip(17).wave, corpus.clip(17).spelling
 
-A speaker is a variant of the formant voice with a pitch, a length of the vocal tract and a tempo of its own. A clip
-is a run of words of one phrase. Nothing is stored: the same settings, seed and index give the same samples, so tens
-of hours cost no disk, and a run that is taken up again reads the clips it would have read.
+A speaker is a variant of the formant voice with a pitch, a length of the vocal tract and a tempo of its own.
+A clip is a run of words of one phrase. Nothing is stored: the same settings, seed and index give the same
+samples, so tens of hours cost no disk, and a run that is taken up again reads the clips it would have read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class SyntheticCorpusSettings:
     highest: float = 1.35
     """Highest pitch of a speaker, as a factor of the variant's own."""
     shortest_tract: float = 0.87
-    """Shortest vocal tract, as a factor of the variant's own; a child's is about a quarter shorter than a man's."""
+    """Shortest vocal tract, as a factor of the variant's own; a child's is about a quarter shorter than a
+    man's."""
     longest_tract: float = 1.12
     """Longest vocal tract, as a factor of the variant's own."""
 

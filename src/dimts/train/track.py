@@ -1,8 +1,8 @@
 """Steps → live curves of TensorBoard, trackio or Weights & Biases, besides log.jsonl. Absent ones are named.
 
-TensorBoard's files lie in the run's folder; trackio keeps its own (`trackio show --project dimts`), on this machine
-unless its own settings name another; wandb sends what it is told to its servers, or with WANDB_MODE=offline keeps it in
-the run's folder. A run that is gone on with goes on with its curve.
+TensorBoard's files lie in the run's folder; trackio keeps its own (`trackio show --project dimts`), on this
+machine unless its own settings name another; wandb sends what it is told to its servers, or with
+WANDB_MODE=offline keeps it in the run's folder. A run that is gone on with goes on with its curve.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _LIBRARIES = ("tensorboard", "trackio", "wandb")
 
 
 def require_tracker(kind: str) -> None:
-    """MissingExtra if the library of `kind` is not installed; looked up before any work, as it is used late."""
+    """MissingExtra if the library of `kind` is not installed; looked up before any work, as it is used
+    late."""
     if kind in _LIBRARIES and not has(kind):
         raise MissingExtra(kind, kind)
 

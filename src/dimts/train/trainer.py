@@ -1,7 +1,8 @@
-"""Run the steps of a stage: forward and backward passes, optimizers, evaluation, snapshots. Stages say what is learnt.
+"""Run the steps of a stage: forward and backward passes, optimizers, evaluation, snapshots. Stages say what
+is learnt.
 
-Exact: everything random in a step follows from seed and step, a step's loss is the mean over all its targets however
-it is split, and a snapshot holds all else.
+Exact: everything random in a step follows from seed and step, a step's loss is the mean over all its targets
+however it is split, and a snapshot holds all else.
 """
 
 from __future__ import annotations
@@ -104,8 +105,9 @@ class Trainer:
     ) -> dict[str, Any]:
         """Take one step and return what is to be logged. `watched`: look at kernels and memory as it runs.
 
-        Raises TrainingError, with the batch saved in the run's folder, when too many steps were not finite; Abandoned
-        when a signal came before anything was changed (one process only: several would have to agree first).
+        Raises TrainingError, with the batch saved in the run's folder, when too many steps were not finite;
+        Abandoned when a signal came before anything was changed (one process only: several would have to
+        agree first).
         """
         alone = interrupt if self.processes.count == 1 and not self.stage.changes_state_in_forward else None
         began = time.monotonic()
@@ -252,7 +254,8 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float | None], StopDecision]:
-        """Dev losses, by the averaged weights where there are such, and what they mean; None: not to be measured."""
+        """Dev losses, by the averaged weights where there are such, and what they mean; None: not to be
+        measured."""
         history = self.stats.losses_since_evaluation
         train_loss = sum(history) / max(len(history), 1)
         self.stats.losses_since_evaluation = []
@@ -292,7 +295,8 @@ class Trainer:
         return self.processes.sum(score)[0]
 
     def _dev_losses(self) -> dict[str, float]:
-        """Means of all terms over the dev clips, without anything random; each clip's company never matters."""
+        """Means of all terms over the dev clips, without anything random; each clip's company never
+        matters."""
         self.stage.module.eval()
         names = tuple(self.stage.dev_weights())
         sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
@@ -314,7 +318,8 @@ class Trainer:
     # Snapshots
 
     def snapshot(self) -> Snapshot | None:
-        """Everything needed to go on from here, on the first process; all must come where slices are to be joined."""
+        """Everything needed to go on from here, on the first process; all must come where slices are to be
+        joined."""
         if not (self.processes.main or self.processes.sharded):
             return None
         numbers = {

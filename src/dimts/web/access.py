@@ -1,12 +1,13 @@
-"""Who may ask for the page, by which name, and how much may be sent: the ASGI middleware around gradio's applications.
+"""Who may ask for the page, by which name, and how much may be sent: the ASGI middleware around gradio's
+applications.
 
     /            the page in the browser's language        /en/ /am/     the page in that language
     /hear/TOKEN  a sound while it is being made            /ready        whether the page is there
                                                            /ready/am     whether it is there in that language
 
-Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that shows the
-page below a path, the path stands in the settings, or in X-Forwarded-Prefix of a proxy that the settings name; the
-other X-Forwarded headers are believed from such a proxy alone, and the host never.
+Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that
+shows the page below a path, the path stands in the settings, or in X-Forwarded-Prefix of a proxy that the
+settings name; the other X-Forwarded headers are believed from such a proxy alone, and the host never.
 """
 
 from __future__ import annotations
@@ -166,7 +167,8 @@ class PageAccessMiddleware:
 
 
 def _loading_page(strings: Strings, failed: str) -> str:
-    """Write the page that is shown while gradio is loaded; it asks five times a second whether the page is there."""
+    """Write the page that is shown while gradio is loaded; it asks five times a second whether the page is
+    there."""
     import html
 
     text = html.escape(failed) if failed else html.escape(strings("access.loading"))

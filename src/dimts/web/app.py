@@ -1,4 +1,5 @@
-"""`dimts web`: uvicorn with the page's middleware; gradio is imported and the pages are built while it answers already.
+"""`dimts web`: uvicorn with the page's middleware; gradio is imported and the pages are built while it
+answers already.
 
 The language that is asked for is built first.
 """
@@ -91,7 +92,8 @@ async def _run(server: Any, access: PageAccessMiddleware, sock: Any, on_address:
 
 
 def prepare_environment(workspace: Workspace) -> None:
-    """Set gradio's environment before it is imported: where it keeps files, and that it reports nothing to anybody."""
+    """Set gradio's environment before it is imported: where it keeps files, and that it reports nothing to
+    anybody."""
     workspace.cache.mkdir(parents=True, exist_ok=True)
     workspace.cache.chmod(0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.cache.resolve())
@@ -148,7 +150,8 @@ def _private(workspace: Workspace) -> list[str]:
 
 
 async def _asked(access: PageAccessMiddleware) -> None:
-    """Return when a language is asked for that is not there; the other waits until the first is opened in peace."""
+    """Return when a language is asked for that is not there; the other waits until the first is opened in
+    peace."""
     end = time.monotonic() + (_SECOND_LANGUAGE_SECONDS if access.inner else 0.0)
     while time.monotonic() < end and (not access.asked or access.asked in access.inner):
         await asyncio.sleep(_WAIT_SECONDS)

@@ -1,4 +1,5 @@
-"""The manifest as a table of clips that a person corrects: new text, keep, drop, take back (see `data.edit`)."""
+"""The manifest as a table of clips that a person corrects: new text, keep, drop, take back (see
+`data.edit`)."""
 
 from __future__ import annotations
 

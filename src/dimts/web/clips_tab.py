@@ -191,7 +191,8 @@ def _bind_changes(page: TabContext, places: _Places, buttons: dict[Any, Callable
 
 
 def _saved(project: Project, at: str, text: str, shown: str, undo: list[Utterance]) -> tuple[list[Utterance], bool]:
-    """Save the text of a clip if a person has changed it; the undo list then, and whether anything was written."""
+    """Save the text of a clip if a person has changed it; the undo list then, and whether anything was
+    written."""
     if not at or text == shown:
         return undo, False
     before = clips.row_of(project, at)

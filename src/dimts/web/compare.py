@@ -100,7 +100,8 @@ def load(project: Project, identity: str) -> BlindComparison:
 
 
 def judge(project: Project, identity: str, number: int, verdict: str) -> BlindComparison:
-    """Write down a choice for sentence `number`. DataError for one that is judged already, or an unknown word."""
+    """Write down a choice for sentence `number`. DataError for one that is judged already, or an unknown
+    word."""
     with _ONE_WRITER:
         found = load(project, identity)
         if verdict not in ("a", "b", "tie"):

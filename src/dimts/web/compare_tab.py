@@ -1,4 +1,5 @@
-"""The tab *Compare*: two voices say the same sentence, as A and B; which is which is told when all is judged."""
+"""The tab *Compare*: two voices say the same sentence, as A and B; which is which is told when all is
+judged."""
 
 from __future__ import annotations
 

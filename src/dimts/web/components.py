@@ -48,7 +48,8 @@ class TabContext:
     max_bytes: int
     """Largest file that may be uploaded."""
     open_to_others: bool = False
-    """Whether people of other machines come in, who may not send this one after links inside of its network."""
+    """Whether people of other machines come in, who may not send this one after links inside of its
+    network."""
     picker: Any = None
     """The dropdown that holds the project's name; "" where there is none."""
     job: Any = None
@@ -73,7 +74,8 @@ class TabContext:
         return self.workspace.project(name)
 
     def shows(self, read: Handler, outputs: Sequence[Any]) -> None:
-        """Fill `outputs` with what `read(project)` gives, when the page opens and when the project changes."""
+        """Fill `outputs` with what `read(project)` gives, when the page opens and when the project
+        changes."""
         self._shown.append((read, list(outputs)))
 
     def bind(self, timer: Any) -> None:
@@ -95,10 +97,11 @@ class TabContext:
 
     # ------------------------------------------------------------ errors
     def guarded(self, handler: Handler, place: int | None = None, count: int = 0, *, clear: bool = False) -> Handler:
-        """A handler whose failures become messages in the page's language; bugs are written to the log in full.
+        """A handler whose failures become messages in the page's language; bugs are written to the log in
+        full.
 
-        `place` is the output, of `count`, that shows them; without one they are shown above the page. `clear` empties
-        that output when the handler, which does not know it, has ended well.
+        `place` is the output, of `count`, that shows them; without one they are shown above the page. `clear`
+        empties that output when the handler, which does not know it, has ended well.
         """
 
         def failed(error: Exception) -> Any:
@@ -209,7 +212,8 @@ class TabContext:
             self._bind(one)
 
     def save_changed(self, name: str | None, keys: Sequence[str], values: Sequence[Any], session: str | None) -> None:
-        """Write those values that this browser was not shown, i.e. that a person has changed and not yet left.
+        """Write those values that this browser was not shown, i.e. that a person has changed and not yet
+        left.
 
         Raises ConfigError for a value that cannot be; nothing is written then.
         """
@@ -290,7 +294,8 @@ class TabContext:
                 **common,
             )
         if one.look in ("whole", "number") and not optional(one.key):
-            # its range is checked with a message of the page's language (`Control.taken`), not by gradio in English
+            # its range is checked with a message of the page's language (`Control.taken`), not by gradio in
+            # English
             return gr.Number(value, step=one.step, precision=0 if one.look == "whole" else None, **common)
         if one.look == "number":  # may be empty, which a number field shows as 0
             return gr.Textbox(value=shown(one.key, value), max_length=20, **common)
@@ -325,7 +330,8 @@ FILLED = '<span data-filled="yes"></span>'
 
 
 def sound(wave: Wave) -> tuple[int, Any]:
-    """A wave as gradio's players take it: rate and 16-bit samples, as loud as it is (floats it would level)."""
+    """A wave as gradio's players take it: rate and 16-bit samples, as loud as it is (floats it would
+    level)."""
     import numpy as np
 
     return wave.rate, (np.clip(wave.samples, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)

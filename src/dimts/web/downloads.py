@@ -1,6 +1,8 @@
-"""Published weights that are fetched from the page: a job that a person starts after they have agreed to the licence.
+"""Published weights that are fetched from the page: a job that a person starts after they have agreed to the
+licence.
 
-What breaks off goes on where it stopped when it is started again; every file is checked against its published checksum.
+What breaks off goes on where it stopped when it is started again; every file is checked against its published
+checksum.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def recogniser_weights() -> Published:
 
 
 def build(page: TabContext, kind: str, published: Callable[[], Published]) -> None:
-    """Lay out what fetches some weights: size, licence with its address, consent, button; `kind` is the job's."""
+    """Lay out what fetches some weights: size, licence with its address, consent, button; `kind` is the
+    job's."""
     strings = page.strings
     info = gr.HTML(elem_id=f"{kind}-info".replace("_", "-"))
     agreed = gr.Checkbox(False, label=strings("fetch.agree"), elem_id=f"{kind}-agree".replace("_", "-"))

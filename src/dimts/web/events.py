@@ -1,4 +1,5 @@
-"""Events that a `dimts --log json` command writes on stderr, one JSON object a line → what the page shows of them.
+"""Events that a `dimts --log json` command writes on stderr, one JSON object a line → what the page shows of
+them.
 
 A line that is no event (a library's warning, a traceback) stays text.
 """
@@ -29,7 +30,8 @@ class Event:
 
 
 def read(lines: Iterable[str]) -> list[Event | str]:
-    """The events of a command's log, oldest first; text where a line is no event; empty lines are left out."""
+    """The events of a command's log, oldest first; text where a line is no event; empty lines are left
+    out."""
     return [_event(line) or line for line in lines if line.strip()]
 
 

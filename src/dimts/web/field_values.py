@@ -1,7 +1,7 @@
 """What each browser was last shown of a project's settings, so that only what a person changed is written.
 
-A control whose value is the one that was shown was not touched: a default, or another tab's older value, is never
-written over the file.
+A control whose value is the one that was shown was not touched: a default, or another tab's older value, is
+never written over the file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class FieldValues:
                 self._known.popitem(last=False)
 
     def changed(self, session: str, folder: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of `values`, as the controls hold them, that a person has changed; none before they were filled."""
+        """Those of `values`, as the controls hold them, that a person has changed; none before they were
+        filled."""
         found = self.get(session, folder)
         if found is None:
             return {}

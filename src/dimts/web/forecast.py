@@ -1,4 +1,5 @@
-"""What `dimts train --dry-run --json` says → two tables in the page's language: this machine, and the usual cards."""
+"""What `dimts train --dry-run --json` says → two tables in the page's language: this machine, and the usual
+cards."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
 
 
 def latest(page: TabContext, project: Project) -> tuple[list[list[str]], list[list[str]]] | None:
-    """Rows of what a run would take here, and of what usual cards could do, by the last forecast; None without one.
+    """Rows of what a run would take here, and of what usual cards could do, by the last forecast; None
+    without one.
 
     TrainingError for a forecast that cannot be read.
     """

@@ -122,7 +122,8 @@ class Jobs:
         return waiting[0] if waiting else everything[-1] if everything else None
 
     def start(self, kind: str, links: Sequence[str] = ()) -> Job:
-        """Put a job into the queue and see to it that a runner is there. DataError when the same one waits already."""
+        """Put a job into the queue and see to it that a runner is there. DataError when the same one waits
+        already."""
         if kind not in COMMANDS:
             raise DataError("web.unknown_job_kind", kind=kind[:60], known=tuple(COMMANDS))
         with self._one_starts():
@@ -167,7 +168,8 @@ class Jobs:
         threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
 
     def stop(self, identity: str, *, now: bool = False) -> Job:
-        """Ask a job to save and end as Ctrl-C does; `now` ends it without asking. A waiting one never starts."""
+        """Ask a job to save and end as Ctrl-C does; `now` ends it without asking. A waiting one never
+        starts."""
         job = self.get(identity)
         if job.over:
             return job
@@ -180,7 +182,8 @@ class Jobs:
         return job
 
     def pause(self) -> Job | None:
-        """Ask the training to save and end, and keep what waits behind it from starting; None if none is at work."""
+        """Ask the training to save and end, and keep what waits behind it from starting; None if none is at
+        work."""
         found = next((job for job in self.waiting() if job.kind in TRAINING), None)
         if found is None:
             return None
@@ -220,7 +223,8 @@ class Jobs:
 
 
 def lock(handle: int) -> bool:
-    """Lock an open file for this process alone; False if another has it. The system frees it when a process dies."""
+    """Lock an open file for this process alone; False if another has it. The system frees it when a process
+    dies."""
     try:
         if sys.platform == "win32":
             import msvcrt

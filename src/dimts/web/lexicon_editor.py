@@ -1,4 +1,5 @@
-"""Words that a person mends: the project's lexicon from the page, by the same steps as `dimts lexicon add`."""
+"""Words that a person mends: the project's lexicon from the page, by the same steps as `dimts lexicon
+add`."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ def fix(
 ) -> tuple[lexicon.Entry, list[lexicon.Entry]]:
     """Put a word into the project's lexicon; `spoken` is IPA, or fidel with ፟ over long letters.
 
-    Returns the new row and those it replaced. TextError for phones that cannot be read, or that contradict the
-    letters unless `force`.
+    Returns the new row and those it replaced. TextError for phones that cannot be read, or that contradict
+    the letters unless `force`.
     """
     from dimts.text.ethiopic import is_ethiopic_letter
     from dimts.text.g2p.letters import read, say
@@ -50,7 +51,8 @@ def entries(project: Project) -> list[list[str]]:
 
 
 def brief(text: str) -> str:
-    """A reason short enough for a table: files by their last names, and not endless; `dimts doctor` says all."""
+    """A reason short enough for a table: files by their last names, and not endless; `dimts doctor` says
+    all."""
     text = _PATH.sub("", text)
     return text if len(text) <= _BRIEF_LETTERS else text[:_BRIEF_LETTERS].rstrip() + " …"
 

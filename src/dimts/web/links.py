@@ -1,8 +1,10 @@
-"""Lines of a text field → links that may be fetched: http or https, and on a page that others use, of the open network.
+"""Lines of a text field → links that may be fetched: http or https, and on a page that others use, of the
+open network.
 
-What is fetched, and what is written down of it, is `dimts data add`'s. A page that only listens on this machine may
-fetch from this machine, as its user could; one that lets others in may not be sent after addresses that only this
-machine reaches. The address is looked up when the link is given; a name that means another one later is not caught.
+What is fetched, and what is written down of it, is `dimts data add`'s. A page that only listens on this
+machine may fetch from this machine, as its user could; one that lets others in may not be sent after
+addresses that only this machine reaches. The address is looked up when the link is given; a name that means
+another one later is not caught.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def _check(link: str, *, open_to_others: bool) -> None:
 
 
 def _is_public(host: str) -> bool:
-    """Whether every address of a host is one of the open network; a host that cannot be found is left to the fetch."""
+    """Whether every address of a host is one of the open network; a host that cannot be found is left to the
+    fetch."""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

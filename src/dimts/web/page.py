@@ -93,7 +93,8 @@ def _project(page: TabContext) -> Any:
 
 
 def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list[str]) -> None:
-    """Fill the page when it is opened: project and tab as the address says, texts as this browser remembers them."""
+    """Fill the page when it is opened: project and tab as the address says, texts as this browser remembers
+    them."""
     strings, workspace = page.strings, page.workspace
     wanted, wanted_tab = gr.Textbox(visible=False, label="project"), gr.Textbox(visible=False, label="tab")
 

@@ -1,7 +1,7 @@
 """One key of dimts.toml ↔ one value: what a control of the page reads and writes. Comments and order stay.
 
-The edit is on the file's own syntax tree (tomlkit); it is written only when the changed file, read again, differs from
-the old one in that key alone and is accepted by the settings class.
+The edit is on the file's own syntax tree (tomlkit); it is written only when the changed file, read again,
+differs from the old one in that key alone and is accepted by the settings class.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def get(project: Project) -> dict[str, Any]:
 
 
 def stamp(project: Project) -> tuple[int, int]:
-    """A pair that changes when dimts.toml is written: time in ns, size in bytes. (0, 0) where there is none."""
+    """A pair that changes when dimts.toml is written: time in ns, size in bytes. (0, 0) where there is
+    none."""
     try:
         found = (project.root / SETTINGS_FILE).stat()
     except OSError:
@@ -57,7 +58,8 @@ def stamp(project: Project) -> tuple[int, int]:
 
 
 def put(project: Project, changes: Mapping[str, Any]) -> None:
-    """Write some settings, all of them or none. ConfigError for a value that is not allowed; the file then stays."""
+    """Write some settings, all of them or none. ConfigError for a value that is not allowed; the file then
+    stays."""
     with _ONE_WRITER:
         path = project.root / SETTINGS_FILE
         old = text = path.read_text(encoding="utf-8")

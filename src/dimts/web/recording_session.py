@@ -1,4 +1,5 @@
-"""The recording session of *Record and prepare*: the script line by line; read it, hear it, keep it, the next."""
+"""The recording session of *Record and prepare*: the script line by line; read it, hear it, keep it, the
+next."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _MOST_TEXTS = 20
 
 
 def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[str]]]) -> None:
-    """Lay the session out and bind it; `listed` is the table of the project's recordings, `listing` its rows."""
+    """Lay the session out and bind it; `listed` is the table of the project's recordings, `listing` its
+    rows."""
     strings = page.strings
     gr.Markdown(strings("prepare.microphone.info"))
     done = gr.HTML(elem_id="mic-done")

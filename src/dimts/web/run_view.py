@@ -1,4 +1,5 @@
-"""A project's training runs as the page shows them: curves, samples, the option report, the end. Read only."""
+"""A project's training runs as the page shows them: curves, samples, the option report, the end. Read
+only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`python -m dimts.web.runner PROJECT`: works off the queue of jobs of one project, one after the other, and leaves.
+"""`python -m dimts.web.runner PROJECT`: works off the queue of jobs of one project, one after the other, and
+leaves.
 
 It belongs to no terminal and no page. One runner a project: the others find the lock held and go. If it is
 killed, its job goes on; the next runner waits for that job before it starts another.
@@ -41,7 +42,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _next(jobs: Jobs) -> Job | None:
-    """The job whose turn it is; of a paused queue only one that runs, or that was removed and is to be written off."""
+    """The job whose turn it is; of a paused queue only one that runs, or that was removed and is to be
+    written off."""
     waiting = jobs.waiting()
     if jobs.paused:
         waiting = [job for job in waiting if job.state == "running" or jobs.stop_file(job).exists()]

@@ -1,7 +1,8 @@
-"""The recording script of a project: script.txt, a sentence a line; which lines have been read into the microphone.
+"""The recording script of a project: script.txt, a sentence a line; which lines have been read into the
+microphone.
 
-It lies in the project, so that a session of many evenings goes on where it stopped, whoever's browser it was. The
-sentences may be chosen from a larger text, by the same function as `dimts data script`.
+It lies in the project, so that a session of many evenings goes on where it stopped, whoever's browser it was.
+The sentences may be chosen from a larger text, by the same function as `dimts data script`.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def is_prefix(path: str) -> bool:
 
 
 def read_passwords(path: Path) -> dict[str, str]:
-    """User → password, of a file with a `user:password` a line. ConfigError for one that is wrong or open to others."""
+    """User → password, of a file with a `user:password` a line. ConfigError for one that is wrong or open to
+    others."""
     try:
         text = path.read_text(encoding="utf-8")
         mode = path.stat().st_mode

@@ -1,4 +1,5 @@
-"""The tab *Speak*: a text and a voice → sound that begins at once, its spectrogram, and files to take home."""
+"""The tab *Speak*: a text and a voice → sound that begins at once, its spectrogram, and files to take
+home."""
 
 from __future__ import annotations
 

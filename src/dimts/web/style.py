@@ -9,7 +9,8 @@ import gradio as gr
 from dimts.web.strings import LANGUAGES, table
 
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
-"""Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first one there is used."""
+"""Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first one there is
+used."""
 _LATIN = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
 """Stand before them, as some Ethiopic fonts bring Latin letters of another style."""
 

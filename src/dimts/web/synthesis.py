@@ -79,7 +79,8 @@ class Speakers:
         """Held while a model speaks: one at a time, as they share the machine."""
 
     def get(self, project: Project | None, name: str, settings: SpeakSettings) -> Speaker:
-        """The speaker of a voice of the project, or of the built-in one, which needs none. Raises as `Speaker.load`."""
+        """The speaker of a voice of the project, or of the built-in one, which needs none. Raises as
+        `Speaker.load`."""
         from dimts.speak import Speaker
         from dimts.text.frontend import FrontendSettings
 
@@ -108,7 +109,8 @@ def choices(project: Project) -> list[str]:
 
 
 def checkpoints(project: Project) -> list[str]:
-    """The checkpoints of the runs that made the voices, as "voice@step", newest first; none of adapters (LoRA)."""
+    """The checkpoints of the runs that made the voices, as "voice@step", newest first; none of adapters
+    (LoRA)."""
     out = []
     for name in voices(project):
         note = _note(project, name)

@@ -1,4 +1,5 @@
-"""The tab *Train*: settings, what they will cost, the run itself with its curves and samples, and its option report."""
+"""The tab *Train*: settings, what they will cost, the run itself with its curves and samples, and its option
+report."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def _safer(name: str) -> str:
 
 
 def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes: int) -> Stored:
-    """Store uploads of at most `max_bytes` each that lie below `cache`. Raises ProjectError for too many files."""
+    """Store uploads of at most `max_bytes` each that lie below `cache`. Raises ProjectError for too many
+    files."""
     from dimts.data.sources import SOUND, SUBTITLES, TABLES, TEXT
 
     if len(uploads) > MAX_BATCH:
@@ -137,7 +138,8 @@ def discard(paths: Iterable[Path], cache: Path) -> None:
 
 
 def recordings(project: Project) -> list[tuple[Path, str]]:
-    """The sounds that the page stored or found in recordings/, with the text beside each ("" where there is none)."""
+    """The sounds that the page stored or found in recordings/, with the text beside each ("" where there is
+    none)."""
     from dimts.data.sources import SOUND, TEXT
 
     out = []

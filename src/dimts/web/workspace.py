@@ -1,4 +1,5 @@
-"""The folder a page is opened on → the projects in it. A browser names projects, voices and runs, never paths.
+"""The folder a page is opened on → the projects in it. A browser names projects, voices and runs, never
+paths.
 
 The folder is a project itself, or holds some. A name that comes from a browser is looked up among the names
 that are there; so none can lead out.
@@ -58,7 +59,8 @@ class Workspace:
         return Project.open(self.root if self.single else self.root / name)
 
     def create(self, name: str) -> str:
-        """Make a project, as `dimts new` does; returns its name. ProjectError for a name that cannot be a folder's."""
+        """Make a project, as `dimts new` does; returns its name. ProjectError for a name that cannot be a
+        folder's."""
         name = unicodedata.normalize("NFC", name.strip())
         if self.single:
             raise ProjectError("web.single_project_page")
@@ -84,7 +86,8 @@ def voice_folder(project: Project, name: str) -> Path:
 
 
 def run_command(arguments: list[str], folder: Path, seconds: float) -> str:
-    """Run a short `dimts` command; returns what it prints. DimtsError with the command's own message if it fails."""
+    """Run a short `dimts` command; returns what it prints. DimtsError with the command's own message if it
+    fails."""
     try:
         # the arguments are ours and a checked name; no shell
         done = subprocess.run(  # noqa: S603

@@ -1,9 +1,11 @@
 """Record attention over the text during decoding: mean position and maximum weight per head.
 
-Some heads of a trained model follow the text monotonically as it is spoken. Which ones they are differs from model to
-model; `monotonic_path` finds those of a sentence: sharp, moving in small steps, covering more than a part of the text.
+Some heads of a trained model follow the text monotonically as it is spoken. Which ones they are differs from
+model to model; `monotonic_path` finds those of a sentence: sharp, moving in small steps, covering more than a
+part of the text.
 
-Source of the idea: the alignment of attention as a check on speech, e.g. Shen et al., "Natural TTS Synthesis" (2018).
+Source of the idea: the alignment of attention as a check on speech, e.g. Shen et al., "Natural TTS Synthesis"
+(2018).
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import torch
 from torch import Tensor
 
 POSITION, MAX_WEIGHT = 0, 1
-"""The two numbers recorded per head: mean position in the text, 0 (first id) to 1 (last), and largest weight on one
-id."""
+"""The two numbers recorded per head: mean position in the text, 0 (first id) to 1 (last), and largest weight
+on one id."""
 MAX_STEP = 0.25
 """Largest move of an alignment head from one code to the next, as a share of the text."""
 MIN_RANGE = 0.25

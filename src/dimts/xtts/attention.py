@@ -1,19 +1,20 @@
 """Queries, keys and values → what each token sees, behind one function with four kinds of kernel.
 
-One mask contract, `SequenceLayout`: a batch is rows of tokens, either *padded* (tensors [B, T, H, w], row b holds
-lengths[b] real tokens at its start) or *packed* (tensors [1, N, H, w], the rows one after another without padding). A
-token sees tokens of its own row only, and none after itself if `causal`. What comes out at padding is finite but means
-nothing. No layout (`None`) means: every query sees every key.
+One mask contract, `SequenceLayout`: a batch is rows of tokens, either *padded* (tensors [B, T, H, w], row b
+holds lengths[b] real tokens at its start) or *packed* (tensors [1, N, H, w], the rows one after another
+without padding). A token sees tokens of its own row only, and none after itself if `causal`. What comes out
+at padding is finite but means nothing. No layout (`None`) means: every query sees every key.
 
     eager      softmax(q kᵀ) v written out; the reference the others are tested against
-    sdpa       torch's fused kernels, everywhere; a packed batch goes row by row, so no N × N mask is ever made; on
+    sdpa       torch's fused kernels, everywhere; a packed batch goes row by row, so no N × N mask is ever
+    made; on
                CUDA it is one call of torch's variable-length kernel where that kernel takes the tensors
     flash      FlashAttention 2 over variable lengths, CUDA from sm_80, float16 or bfloat16: torch's own
                (torch.nn.attention.varlen), or the wheel flash-attn for dropout of probabilities
     xformers   memory-efficient attention with a block-diagonal bias; CUDA
 
-flash and xformers take some tensors only (`refusal`). What they refuse in a call, e.g. float32 outside of autocast,
-goes to sdpa: a model speaks and is exported with whatever kind it was trained with.
+flash and xformers take some tensors only (`refusal`). What they refuse in a call, e.g. float32 outside of
+autocast, goes to sdpa: a model speaks and is exported with whatever kind it was trained with.
 
 Source of flash: Dao, "FlashAttention-2" (2023).
 """
@@ -92,7 +93,8 @@ class SequenceLayout:
         return self._made[key]
 
     def mask(self, tokens: int, device: torch.device) -> Tensor:
-        """True where query i may see key j: [B, 1, T, T] padded, [1, 1, N, N] packed. The contract, spelled out."""
+        """True where query i may see key j: [B, 1, T, T] padded, [1, 1, N, N] packed. The contract, spelled
+        out."""
         place = torch.arange(tokens, device=device)
         if self.packed:
             row = torch.repeat_interleave(
@@ -113,7 +115,8 @@ class SequenceLayout:
         return torch.cat([x[b, :length] for b, length in enumerate(self.lengths)])
 
     def unpack(self, x: Tensor, tokens: int) -> Tensor:
-        """Packed [N, ...] → the layout of these rows: [1, N, ...], or [B, tokens, ...] with zeros as padding."""
+        """Packed [N, ...] → the layout of these rows: [1, N, ...], or [B, tokens, ...] with zeros as
+        padding."""
         if self.packed:
             return x[None]
         still = (0, 0) * (x.dim() - 1)
@@ -132,8 +135,8 @@ def attend(
 ) -> Tensor:
     """Attention of q over k, v, all [B, T, H, w] (or [1, N, H, w] packed) → the shape of q; scale 1/√w.
 
-    `dropout` is applied to the probabilities. `keys` is the layout of k and v where it is not that of q (packed, not
-    causal: row b of q sees row b of k). Without `layout`, k and v may have another T than q.
+    `dropout` is applied to the probabilities. `keys` is the layout of k and v where it is not that of q
+    (packed, not causal: row b of q sees row b of k). Without `layout`, k and v may have another T than q.
     Raises ConfigError for an unknown kind, MissingExtra if its library is absent.
     """
     if kind not in _KERNELS:
@@ -161,10 +164,11 @@ def kernel_for(kind: Kind, *tensors: Tensor) -> Kind:
 
 
 def attend_self(kind: Kind, qkv: Tensor, axis: int, layout: SequenceLayout, dropout: float = 0.0) -> Tensor:
-    """Attention of tokens over those of their own row: all three in one tensor, stacked along `axis` → [B, T, H, w].
+    """Attention of tokens over those of their own row: all three in one tensor, stacked along `axis` → [B, T,
+    H, w].
 
-    On a processor with packed rows, sdpa writes the gradients of all three straight into one tensor: slicing rows and
-    unbinding would fill and add a whole tensor for each row.
+    On a processor with packed rows, sdpa writes the gradients of all three straight into one tensor: slicing
+    rows and unbinding would fill and add a whole tensor for each row.
     """
     on_processor = (
         layout.packed and qkv.device.type == "cpu" and kernel_for(kind, qkv) == "sdpa" and not _varlen_takes(qkv)
@@ -174,8 +178,10 @@ def attend_self(kind: Kind, qkv: Tensor, axis: int, layout: SequenceLayout, drop
         return out
     q, k, v = qkv.unbind(axis)
     if layout.packed and not layout.causal and (on_processor or kind == "eager"):
-        # Row by row, as a mask over all rows would be as large as their square. Frames of a voice are much alike, so
-        # gradients of their scores are small differences of large numbers: other roundings than these, those of the
+        # Row by row, as a mask over all rows would be as large as their square. Frames of a voice are much
+        # alike, so
+        # gradients of their scores are small differences of large numbers: other roundings than these, those
+        # of the
         # fused kernels too, were seen to move the losses of recorded optimizer steps by more than 1e-5.
         split = (torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v))
         return torch.cat([_eager(a, b, c, None, None, dropout) for a, b, c in zip(*split, strict=True)], dim=1)
@@ -219,9 +225,9 @@ class _PackedRows(Function):
 def attend_cached(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
     """One new query per row over a cache: q [B, 1, H, w], k and v [B, T, H, w] → [B, 1, H, w].
 
-    Row b sees its first `lengths[b]` keys. Used when codes are decoded one by one, where no kind beats sdpa. On a CPU
-    rows of unlike length are computed one by one: that is faster than masking, and a row gets bit for bit what it
-    would get alone.
+    Row b sees its first `lengths[b]` keys. Used when codes are decoded one by one, where no kind beats sdpa.
+    On a CPU rows of unlike length are computed one by one: that is faster than masking, and a row gets bit
+    for bit what it would get alone.
     """
     tokens = k.shape[1]
     if all(length == tokens for length in lengths):

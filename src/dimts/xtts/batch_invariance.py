@@ -1,10 +1,11 @@
-"""Batch invariance: measure how many rows a batched product needs here so that a row never depends on its neighbours.
+"""Batch invariance: measure how many rows a batched product needs here so that a row never depends on its
+neighbours.
 
-Sentences that are decoded together share their matrix products, and a library may sum a product in another order
-when it has more rows; the last bits differ then, and sooner or later another code is drawn. Libraries choose that
-order by the shape, and from a few rows on usually choose the same one. So it is measured here, bit by bit, on the
-model's own layers: products that are padded to `min_rows` give each row what it gets alone. Where that never
-holds (8-bit inputs scaled over all rows together, for one), the answer is 0.
+Sentences that are decoded together share their matrix products, and a library may sum a product in another
+order when it has more rows; the last bits differ then, and sooner or later another code is drawn. Libraries
+choose that order by the shape, and from a few rows on usually choose the same one. So it is measured here,
+bit by bit, on the model's own layers: products that are padded to `min_rows` give each row what it gets
+alone. Where that never holds (8-bit inputs scaled over all rows together, for one), the answer is 0.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _TRIALS = 2
 
 @torch.no_grad()
 def min_invariant_batch(gpt: GPT, slots: int) -> int:
-    """The fewest rows from which all widths up to `slots` agree on every row, bit for bit; 0 if there is none.
+    """The fewest rows from which all widths up to `slots` agree on every row, bit for bit; 0 if there is
+    none.
 
-    Takes some dozens of products of each kind of layer. The answer holds for this machine, this model's numbers and
-    this count of threads.
+    Takes some dozens of products of each kind of layer. The answer holds for this machine, this model's
+    numbers and this count of threads.
     """
     if gpt.compiled is not None:
         return 1  # sums every row by itself, in one order

@@ -1,11 +1,14 @@
-"""Voice and text ids → the sentence whose codes are likeliest together, by beam search with upstream's length penalty.
+"""Voice and text ids → the sentence whose codes are likeliest together, by beam search with upstream's length
+penalty.
 
-Several beginnings are kept and extended side by side. A finished one counts as log p / length ** penalty; the search
-ends when no running one can beat the worst of those kept. Slower than drawing codes, by the number of beams, and
-mostly calmer than natural speech: for reading tests and for voices whose sampling is still unsteady.
+Several beginnings are kept and extended side by side. A finished one counts as log p / length ** penalty; the
+search ends when no running one can beat the worst of those kept. Slower than drawing codes, by the number of
+beams, and mostly calmer than natural speech: for reading tests and for voices whose sampling is still
+unsteady.
 
-The rules are those of the beam search upstream calls (transformers, `early_stopping` off): the repetition penalty acts
-on log probabilities, the best 2 × beams continuations are looked at, only the first half of them may finish.
+The rules are those of the beam search upstream calls (transformers, `early_stopping` off): the repetition
+penalty acts on log probabilities, the best 2 × beams continuations are looked at, only the first half of them
+may finish.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ class BeamSettings:
     beams: int = 4
     """Beginnings kept side by side."""
     length_penalty: float = 1.0
-    """Exponent of the length a score is divided by: above 1 prefers longer sentences, below 1 shorter ones."""
+    """Exponent of the length a score is divided by: above 1 prefers longer sentences, below 1 shorter
+    ones."""
     repetition_penalty: float = 5.0
     """Log probabilities of codes already chosen are multiplied by this; 1.0: none."""
     max_codes: int = 0

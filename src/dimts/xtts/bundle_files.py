@@ -1,7 +1,7 @@
 """Names and formats of the files of a model's folder, and how a folder is replaced as a whole.
 
-What `checkpoint` (our bundles), `coqui_checkpoint` (folders of coqui's) and `lora_checkpoint` (adapters beside a base)
-have in common.
+What `checkpoint` (our bundles), `coqui_checkpoint` (folders of coqui's) and `lora_checkpoint` (adapters
+beside a base) have in common.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
     vocab.json         as coqui's
     voices/*.voice
 
-What was saved is loaded back byte for byte. A bundle states hashes of its vocabulary and front end, so weights never
-speak with a spelling they were not trained with. `load.load` takes every kind of folder.
+What was saved is loaded back byte for byte. A bundle states hashes of its vocabulary and front end, so
+weights never speak with a spelling they were not trained with. `load.load` takes every kind of folder.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Bundle:
             raise CheckpointError("xtts.vocabulary_does_not_fit", rows=rows, ids=self.vocabulary.size)
 
     def require_front_end(self, front_end: Mapping[str, Any]) -> None:
-        """Raise CheckpointError unless `front_end` is the one this bundle was made with; names what differs."""
+        """Raise CheckpointError unless `front_end` is the one this bundle was made with; names what
+        differs."""
         if not self.front_end or digest(front_end) == digest(self.front_end):
             return
         keys = [*dict.fromkeys((*self.front_end, *front_end))]
@@ -103,7 +104,8 @@ class Bundle:
 
 
 def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False) -> None:
-    """Write a bundle folder, whole or not at all; an older one there is replaced. `dvae` adds the DVAE's weights."""
+    """Write a bundle folder, whole or not at all; an older one there is replaced. `dvae` adds the DVAE's
+    weights."""
     state = bundle.model.state_dict()
     speaking = {key: value for key, value in state.items() if not key.startswith("dvae.")}
     names = voice_file_names(bundle.voices)

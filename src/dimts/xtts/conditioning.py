@@ -1,11 +1,11 @@
 """Reference mel [B, 80, F] → L latents [B, L, D] that tell the GPT whose voice it is.
 
-An encoder of six attention blocks over frames, then a perceiver whose 32 learned queries read them. Neither has a
-mask or positions, so frames may be in any order, and padding would be heard: rows of different length lie packed one
-behind the other (`lengths`), unless the caller wants the padding (coqui's training does).
+An encoder of six attention blocks over frames, then a perceiver whose 32 learned queries read them. Neither
+has a mask or positions, so frames may be in any order, and padding would be heard: rows of different length
+lie packed one behind the other (`lengths`), unless the caller wants the padding (coqui's training does).
 
-Keys below `encoder` and `perceiver` are coqui's. Source of the perceiver: Jaegle et al. (2021), resampled as in
-Flamingo (Alayrac et al., 2022).
+Keys below `encoder` and `perceiver` are coqui's. Source of the perceiver: Jaegle et al. (2021), resampled as
+in Flamingo (Alayrac et al., 2022).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Float32GroupNorm(nn.GroupNorm):
 
 
 class EncoderBlock(nn.Module):
-    """Full attention over a row's frames. The residual is the *normalised* input, as the weights were trained."""
+    """Full attention over a row's frames. The residual is the *normalised* input, as the weights were
+    trained."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -188,9 +189,9 @@ class Conditioning(nn.Module):
     def forward(self, mel: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """[B, 80, F] → [B, L, D].
 
-        With `lengths` (real frames of each row) no padding is seen; without, all F frames of every row are read.
-        A row's latents do not depend on its neighbours: frames lie packed, rows one behind the other, and what mixes
-        frames (norms and attention) goes row by row.
+        With `lengths` (real frames of each row) no padding is seen; without, all F frames of every row are
+        read. A row's latents do not depend on its neighbours: frames lie packed, rows one behind the other,
+        and what mixes frames (norms and attention) goes row by row.
         """
         sizes = [mel.shape[-1]] * len(mel) if lengths is None else list(lengths)
         layout = SequenceLayout(tuple(sizes), packed=True, causal=False)

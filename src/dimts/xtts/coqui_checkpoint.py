@@ -72,8 +72,8 @@ def load_coqui(
 
 
 def save_coqui(bundle: Bundle, folder: Path | str) -> None:
-    """Write a folder that coqui-tts loads: model.pth, config.json, vocab.json, mel_stats.pth, and dvae.pth and
-    speakers_xtts.pth if there is a DVAE and are voices. Whole or not at all."""
+    """Write a folder that coqui-tts loads: model.pth, config.json, vocab.json, mel_stats.pth, and dvae.pth
+    and speakers_xtts.pth if there is a DVAE and are voices. Whole or not at all."""
     state = {key: weights.owned(value) for key, value in bundle.model.state_dict().items()}
     speaking = {weights.coquis(key): value for key, value in state.items() if not key.startswith("dvae.")}
     coding = {key.removeprefix("dvae."): value for key, value in state.items() if key.startswith("dvae.")}

@@ -1,12 +1,14 @@
-"""Compile the decoding steps of a GPT on a CPU into one function: `compile_decoder(gpt)` makes `Decoder` use it.
+"""Compile the decoding steps of a GPT on a CPU into one function: `compile_decoder(gpt)` makes `Decoder` use
+it.
 
-A step of a sentence is bound by memory: the 378 million weights of the official size are read once a code. Layer by
-layer, torch reaches half of the memory's bandwidth (its matrix-vector product, and some 750 small operations a step).
-Compiled into one function (`cpu_decoder_kernel.py`, Numba), a step takes hardly longer than reading the weights does.
+A step of a sentence is bound by memory: the 378 million weights of the official size are read once a code.
+Layer by layer, torch reaches half of the memory's bandwidth (its matrix-vector product, and some 750 small
+operations a step). Compiled into one function (`cpu_decoder_kernel.py`, Numba), a step takes hardly longer
+than reading the weights does.
 
-Weights are laid out as [layers, out, in] once, and the model's own parameters become views of that, so nothing is
-held twice. A decoder of one sentence sums each row by itself; one of several takes rows four at a time, and every
-row comes out the same to the last bit whoever is beside it.
+Weights are laid out as [layers, out, in] once, and the model's own parameters become views of that, so
+nothing is held twice. A decoder of one sentence sums each row by itself; one of several takes rows four at a
+time, and every row comes out the same to the last bit whoever is beside it.
 """
 
 from __future__ import annotations

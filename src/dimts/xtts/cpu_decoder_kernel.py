@@ -1,8 +1,8 @@
 """The trunk of one decoding step, compiled by Numba for the processor it runs on; `cpu_decoder.py` calls it.
 
-One token of each sentence is multiplied by every weight once, so a step can be no faster than reading the weights
-from memory. Five parallel loops a layer, no allocation between them, each weight widened to float32 where it is used.
-Every row is summed in one order whatever other rows there are.
+One token of each sentence is multiplied by every weight once, so a step can be no faster than reading the
+weights from memory. Five parallel loops a layer, no allocation between them, each weight widened to float32
+where it is used. Every row is summed in one order whatever other rows there are.
 
     x ─norm─▶ h ─qkv─▶ q k v ─attention over the cache─▶ a ─proj─▶ + x ─norm─▶ h ─fc─gelu─▶ f ─proj─▶ + x
 
@@ -79,7 +79,8 @@ def _norm(x: Array, gain: Array, bias: Array, eps: float, out: Array) -> None:
 
 @njit(fastmath=_LOOSE, inline="never")
 def _attend(q: Array, keys: Array, values: Array, length: int, shares: Array, out: Array) -> None:
-    """q [w] over keys and values [capacity, w], of which `length` count → out [w]; shares [capacity] stay as exp."""
+    """q [w] over keys and values [capacity, w], of which `length` count → out [w]; shares [capacity] stay as
+    exp."""
     scale = np.float32(1 / math.sqrt(q.shape[0]))
     highest = np.float32(-np.inf)
     for t in range(length):
@@ -101,7 +102,8 @@ def _attend(q: Array, keys: Array, values: Array, length: int, shares: Array, ou
 
 @njit(fastmath=_LOOSE, inline="never")
 def _record(q: Array, keys: Array, first: int, end: int, shares: Array, attention: Array) -> None:
-    """Attention of the query q [w] over keys first .. end - 1: [2], mean position 0 .. 1 and largest weight."""
+    """Attention of the query q [w] over keys first .. end - 1: [2], mean position 0 .. 1 and largest
+    weight."""
     scale = np.float32(1 / math.sqrt(q.shape[0]))
     highest = np.float32(-np.inf)
     for t in range(first, end):
@@ -137,11 +139,11 @@ def trunk(
 ) -> None:
     """One token of each sentence through all layers, in place.
 
-    x [R', D] float32, of which `rows` are sentences, the others fill up a multiple of ROWS if `together`. norms
-    [layers, 4, D]: gain and bias before attention, and before the feed-forward. biases and scales [layers, 9 D], of
-    qkv (3 D), mixed (D), wide (4 D), narrow (D). Weights [layers, out, in] int8 or float32. keys and values [layers,
-    slots, H, capacity, w]. lengths [rows]. spans [rows, 2] and attention [rows, layers, H, 2], which is not written
-    where a span is empty.
+    x [R', D] float32, of which `rows` are sentences, the others fill up a multiple of ROWS if `together`.
+    norms [layers, 4, D]: gain and bias before attention, and before the feed-forward. biases and scales
+    [layers, 9 D], of qkv (3 D), mixed (D), wide (4 D), narrow (D). Weights [layers, out, in] int8 or float32.
+    keys and values [layers, slots, H, capacity, w]. lengths [rows]. spans [rows, 2] and attention [rows,
+    layers, H, 2], which is not written where a span is empty.
     """
     padded, width = x.shape
     layers, heads, capacity = keys.shape[0], keys.shape[2], keys.shape[3]

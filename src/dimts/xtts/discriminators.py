@@ -3,12 +3,12 @@
     discriminator = build_discriminator("hifigan", seed=1)
     output = discriminator(wave)                     wave [B, T] → scores and feature maps of each part
 
-Multi-period and multi-scale discriminators are those of HiFi-GAN, with coqui's keys below `mpd` and `msd`. On a
-processor they cost many times what the generator costs; `SpectrogramDiscriminator`, a few small convolutions over
-complex spectrograms of three resolutions, costs less than the generator of the small size.
+Multi-period and multi-scale discriminators are those of HiFi-GAN, with coqui's keys below `mpd` and `msd`. On
+a processor they cost many times what the generator costs; `SpectrogramDiscriminator`, a few small
+convolutions over complex spectrograms of three resolutions, costs less than the generator of the small size.
 
-Sources: Kong, Kim and Bae, "HiFi-GAN" (2020); Défossez et al., "High Fidelity Neural Audio Compression" (2022) for
-discriminators of complex spectrograms.
+Sources: Kong, Kim and Bae, "HiFi-GAN" (2020); Défossez et al., "High Fidelity Neural Audio Compression"
+(2022) for discriminators of complex spectrograms.
 """
 
 from __future__ import annotations
@@ -170,7 +170,8 @@ class SpectrogramDiscriminator(nn.Module):
 
 
 def build_discriminator(kind: Kind, seed: int) -> HiFiGANDiscriminator | SpectrogramDiscriminator:
-    """A discriminator with random weights; the same seed gives the same weights, and no global state is touched."""
+    """A discriminator with random weights; the same seed gives the same weights, and no global state is
+    touched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return HiFiGANDiscriminator() if kind == "hifigan" else SpectrogramDiscriminator()

@@ -1,4 +1,5 @@
-"""Published weights → a checked folder: XTTS v2 of Coqui, from the Hugging Face hub or a folder of the user's.
+"""Published weights → a checked folder: XTTS v2 of Coqui, from the Hugging Face hub or a folder of the
+user's.
 
     folder = fetch(accepted=Acceptance("asked"))      # …/dimts/xtts-v2/6c2b0d75eae4
 
@@ -93,7 +94,8 @@ def folder_of(published: Published = XTTS_V2) -> Path:
 
 
 def find_base(published: Published = XTTS_V2) -> Path:
-    """The fetched folder; DownloadError if it is not there or not whole (sizes only; `check` reads it all)."""
+    """The fetched folder; DownloadError if it is not there or not whole (sizes only; `check` reads it
+    all)."""
     folder = folder_of(published)
     lock = read_lock(folder)
     if lock is None or any(

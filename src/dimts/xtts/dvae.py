@@ -1,8 +1,8 @@
 """Mel ↔ codes: the discrete autoencoder that turns four mel frames into one of 1024 sounds.
 
 Encoding is training's first step (done once per clip and cached); decoding is for listening to codes and for
-training the autoencoder. Without mask or normalisation, so each clip must be encoded alone to have codes of its own:
-zeros after it leak about 0.33 s back into its end. Keys are coqui's.
+training the autoencoder. Without mask or normalisation, so each clip must be encoded alone to have codes of
+its own: zeros after it leak about 0.33 s back into its end. Keys are coqui's.
 
 Source: van den Oord et al., "Neural Discrete Representation Learning" (2017), as in Tortoise (Betker, 2023).
 """

@@ -4,11 +4,11 @@
     update_codebook(dvae.codebook, out.vectors, out.codes)
     restart_dead_codes(dvae.codebook, out.vectors, generator)
 
-The codebook has no gradient: each entry is the exponential moving average of the encoder outputs that are nearest
-to it. Frames of padding count neither in a loss nor in the codebook.
+The codebook has no gradient: each entry is the exponential moving average of the encoder outputs that are
+nearest to it. Frames of padding count neither in a loss nor in the codebook.
 
-Source: van den Oord et al., "Neural Discrete Representation Learning" (2017), appendix A.1; restarts as in Dhariwal
-et al., "Jukebox" (2020).
+Source: van den Oord et al., "Neural Discrete Representation Learning" (2017), appendix A.1; restarts as in
+Dhariwal et al., "Jukebox" (2020).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class DVAEOutput:
 def reconstruct(dvae: DVAE, mel: Tensor, lengths: Sequence[int] | None = None, *, quantised: bool = True) -> DVAEOutput:
     """Encode, quantise and decode mel [B, 80, F]; F must be a multiple of 4.
 
-    `lengths` are the real frames of each row; None: all. Without `quantised` the encoder's outputs go to the decoder
-    as they are: a plain autoencoder, with which training begins.
+    `lengths` are the real frames of each row; None: all. Without `quantised` the encoder's outputs go to the
+    decoder as they are: a plain autoencoder, with which training begins.
     """
     codebook = dvae.codebook
     hidden = dvae.encoder(mel).transpose(1, 2)  # [B, C, code width]
@@ -83,7 +83,8 @@ def frame_mask(lengths: Sequence[int], size: int, device: torch.device) -> Tenso
 
 @torch.no_grad()
 def update_codebook(codebook: Codebook, vectors: Tensor, codes: Tensor, decay: float = DECAY) -> None:
-    """Move every code towards the mean of the vectors [N, code width] nearest to it; `codes` [N] says which."""
+    """Move every code towards the mean of the vectors [N, code width] nearest to it; `codes` [N] says
+    which."""
     count = codebook.embed.shape[1]
     sizes = torch.bincount(codes, minlength=count).to(vectors.dtype)
     sums = torch.zeros_like(codebook.embed_avg.t()).index_add_(0, codes, vectors).t()  # [code width, codes]
@@ -148,8 +149,8 @@ def initialise_layers(dvae: DVAE, mel: Tensor) -> None:
 
     The encoder's last layer gets CODE_DEVIATION instead.
 
-    Log-mels lie far from 0 and the DVAE has no normalisation, so from the usual random weights the first hundred steps
-    only move means. The last layer starts at the mean of the mel instead.
+    Log-mels lie far from 0 and the DVAE has no normalisation, so from the usual random weights the first
+    hundred steps only move means. The last layer starts at the mean of the mel instead.
 
     Source: Salimans and Kingma, "Weight Normalization" (2016), section 3: data-dependent initialisation.
     """

@@ -1,11 +1,13 @@
-"""A model and its grown vocabulary → a model that can read it: rows for new tokens, all else shared with the old one.
+"""A model and its grown vocabulary → a model that can read it: rows for new tokens, all else shared with the
+old one.
 
-A new row starts where its sound already is: `NEAR` names, for each phone, the letters that the languages of XTTS v2
-write for the nearest sound, and the row is the mean of their rows. A small spread keeps equal beginnings apart.
-Old rows are not touched, so old voices speak as before. (Upstream fills new rows with N(0, 1), some fifty times the
-size of trained ones, and overwrites the last one with a language tag.)
+A new row starts where its sound already is: `NEAR` names, for each phone, the letters that the languages of
+XTTS v2 write for the nearest sound, and the row is the mean of their rows. A small spread keeps equal
+beginnings apart. Old rows are not touched, so old voices speak as before. (Upstream fills new rows with N(0,
+1), some fifty times the size of trained ones, and overwrites the last one with a language tag.)
 
-Source of the sound values: the IPA chart and Leslau, "Reference Grammar of Amharic" (1995), for the consonants.
+Source of the sound values: the IPA chart and Leslau, "Reference Grammar of Amharic" (1995), for the
+consonants.
 """
 
 from __future__ import annotations
@@ -68,7 +70,8 @@ NEAR: Mapping[str, str] = {
     "ʼ": "'",
     "ː": "-",
 }
-"""Phone or mark → Latin letters of the nearest sound. Long phones count as short ones, rounded ones as phone + w."""
+"""Phone or mark → Latin letters of the nearest sound. Long phones count as short ones, rounded ones as phone
++ w."""
 ROUND, LONG = "ʷ", "ː"
 TEXT_ROWS = ("gpt.text_embedding.weight", "gpt.text_head.weight", "gpt.text_head.bias")
 """Tensors with one row per text id."""
@@ -79,7 +82,8 @@ class ExtendSettings:
     """Where rows of new tokens start."""
 
     start: Literal["near", "mean"] = "near"
-    """"near": the mean of acoustically near tokens, where the table knows some; "mean": the mean of all old rows."""
+    """"near": the mean of acoustically near tokens, where the table knows some; "mean": the mean of all old
+    rows."""
     noise: float = 0.1
     """Random spread of new rows, as a share of the old rows' own spread."""
     seed: int = 1
@@ -110,8 +114,9 @@ def extend_vocabulary(
 ) -> VocabularyExtension:
     """`model` for `new` instead of `old`, which `new` was grown from. The given model is left as it is.
 
-    `sounds` tells the phones of letters that are no phones themselves, e.g. {"ሰ": ("s", "ə")}; pieces of several
-    letters are read letter by letter. Raises CheckpointError if the vocabularies do not fit model or each other.
+    `sounds` tells the phones of letters that are no phones themselves, e.g. {"ሰ": ("s", "ə")}; pieces of
+    several letters are read letter by letter. Raises CheckpointError if the vocabularies do not fit model or
+    each other.
     """
     settings = settings or ExtendSettings()
     if model.spec.text_ids != old.size:

@@ -1,12 +1,13 @@
 """Losses that train the vocoder: adversarial, feature matching, log-mel distance, likeness of the speaker.
 
-    total = 45.0 * mel_distance(fake, real) + 2.0 * feature_loss(output_real, output_fake) + generator_loss(output_fake)
+    total = 45.0 * mel_distance(fake, real) + 2.0 * feature_loss(output_real, output_fake) +
+    generator_loss(output_fake)
 
-All are means over what they compare, but feature matching, which is HiFi-GAN's: a sum over the layers of the mean
-distance of each. (coqui-tts takes the mean over layers and multiplies its weight by their number, 54.)
+All are means over what they compare, but feature matching, which is HiFi-GAN's: a sum over the layers of the
+mean distance of each. (coqui-tts takes the mean over layers and multiplies its weight by their number, 54.)
 
-Sources: Mao et al., "Least Squares Generative Adversarial Networks" (2017); Kong, Kim and Bae, "HiFi-GAN" (2020);
-Casanova et al., "YourTTS" (2022) for the speaker consistency loss.
+Sources: Mao et al., "Least Squares Generative Adversarial Networks" (2017); Kong, Kim and Bae, "HiFi-GAN"
+(2020); Casanova et al., "YourTTS" (2022) for the speaker consistency loss.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def generator_loss(fake: DiscriminatorOutput) -> Tensor:
 
 
 def feature_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-    """Mean absolute distance of the feature maps, summed over layers and parts. Those of real waves are constants."""
+    """Mean absolute distance of the feature maps, summed over layers and parts. Those of real waves are
+    constants."""
     pairs = zip(real.features, fake.features, strict=True)
     distances = [
         F.l1_loss(found, wanted.detach()) for wants, finds in pairs for wanted, found in zip(wants, finds, strict=True)
@@ -69,8 +71,8 @@ def feature_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor
 def mel_distance(fake: Tensor, real: Tensor, band_limits: Sequence[float] | None = None) -> Tensor:
     """Mean absolute distance of log-mels of waves [B, T] at 24 kHz.
 
-    `band_limits` are the highest frequencies in Hz that each real recording holds (8 000 for one made at 16 kHz);
-    there the mel bands end, so that the emptiness above teaches nothing. None: no limits.
+    `band_limits` are the highest frequencies in Hz that each real recording holds (8 000 for one made at 16
+    kHz); there the mel bands end, so that the emptiness above teaches nothing. None: no limits.
     """
     limits = [LOSS_MEL.top_hz] * len(real) if band_limits is None else [min(x, LOSS_MEL.top_hz) for x in band_limits]
     total = real.new_zeros(())
@@ -83,7 +85,8 @@ def mel_distance(fake: Tensor, real: Tensor, band_limits: Sequence[float] | None
 
 
 def speaker_loss(encoder: SpeakerEncoder, fake: Tensor, real: Tensor, rate: int) -> Tensor:
-    """Negative mean cosine of the speaker vectors of waves [B, T] at `rate`, −1 to 1; the real ones are constants.
+    """Negative mean cosine of the speaker vectors of waves [B, T] at `rate`, −1 to 1; the real ones are
+    constants.
 
     The waves should be longer than MIN_SPEAKER_SECONDS. The encoder is to be frozen and in evaluation mode.
     """

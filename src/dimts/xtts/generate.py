@@ -1,12 +1,12 @@
 """Voice and text ids → codes and latents, one by one, for one sentence or many in one decoding loop.
 
-The cache of keys and values is allocated once. The state that chooses a code *is* the latent the vocoder speaks it
-from, so nothing is computed twice. Sentences are added and removed at any step; each has its own random
-generator, so its codes do not depend on its neighbours beyond the rounding of a batched product.
+The cache of keys and values is allocated once. The state that chooses a code *is* the latent the vocoder
+speaks it from, so nothing is computed twice. Sentences are added and removed at any step; each has its own
+random generator, so its codes do not depend on its neighbours beyond the rounding of a batched product.
 
 Choosing a code is upstream's rule in upstream's order: repetition penalty on raw logits, then (when sampling)
-temperature, top-k, top-p, softmax, one draw. Upstream counts a placeholder id 1 and START as already seen, so both
-are penalised from the first step on; that is kept, as the codes would differ otherwise.
+temperature, top-k, top-p, softmax, one draw. Upstream counts a placeholder id 1 and START as already seen, so
+both are penalised from the first step on; that is kept, as the codes would differ otherwise.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class DecodingStep:
     probability: float
     """Probability of this code before temperature and cuts, after the penalty, 0 to 1."""
     attention: Tensor | None = None
-    """Attention over the text while the code was chosen, [heads, 2] as in `alignment.py`; None if it is not recorded,
-    and for the first code."""
+    """Attention over the text while the code was chosen, [heads, 2] as in `alignment.py`; None if it is not
+    recorded, and for the first code."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ class _Row:
 class Decoder:
     """Decodes several sentences in one loop. Active ones always hold the first slots of the cache.
 
-    `slots` sentences at once; `capacity` tokens for the longest (prefix and codes), by default the model's limits.
-    With `min_rows` of `min_invariant_batch` a sentence is the same to the last bit whatever its neighbours. With
-    `record_attention`, each step also holds the attention over the text.
+    `slots` sentences at once; `capacity` tokens for the longest (prefix and codes), by default the model's
+    limits. With `min_rows` of `min_invariant_batch` a sentence is the same to the last bit whatever its
+    neighbours. With `record_attention`, each step also holds the attention over the text.
     """
 
     def __init__(
@@ -230,7 +230,8 @@ class Decoder:
 def choose(
     logits: Tensor, seen_codes: Tensor, settings: GenerateSettings, generator: torch.Generator | None = None
 ) -> tuple[int, float]:
-    """One code from logits [V] and the codes already chosen [V] bool, and its probability before sampling's cuts.
+    """One code from logits [V] and the codes already chosen [V] bool, and its probability before sampling's
+    cuts.
 
     Raises SynthesisError if the logits are not finite.
     """

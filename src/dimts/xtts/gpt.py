@@ -2,11 +2,13 @@
 
 One sentence is one causal sequence:
 
-    [L latents] [START t1 .. tS STOP] [START c1 .. cC STOP ..]       positions count from 0 in text and in audio
+    [L latents] [START t1 .. tS STOP] [START c1 .. cC STOP ..]       positions count from 0 in text and in
+    audio
 
-In training the text's STOP is a target but no input, and four STOPs follow the last code as targets, so a row is
-exactly L + (S + 1) + (C + 4) dense tokens. Rows run padded or packed through the same trunk with the same result.
-In speaking the STOP of the text *is* an input: the weights were trained and used so, and both are kept.
+In training the text's STOP is a target but no input, and four STOPs follow the last code as targets, so a row
+is exactly L + (S + 1) + (C + 4) dense tokens. Rows run padded or packed through the same trunk with the same
+result. In speaking the STOP of the text *is* an input: the weights were trained and used so, and both are
+kept.
 
 Weights of the trunk are stored [in, out], and all keys are coqui's (its `gpt.gpt` is `trunk` here).
 Source: Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2, pre-norm blocks).
@@ -129,7 +131,8 @@ class Conv1D(nn.Module):
 def _linear_params(layer: nn.Module) -> LinearParams | None:
     """The parameters that `recompute.py` needs of a layer; None where only its `forward` will do.
 
-    That is so where the adapter drops some of its input, under autocast, which casts weights, and for 8-bit weights.
+    That is so where the adapter drops some of its input, under autocast, which casts weights, and for 8-bit
+    weights.
     """
     if not isinstance(layer, Conv1D) or torch.compiler.is_compiling():
         return None
@@ -176,7 +179,8 @@ class SelfAttention(nn.Module):
         return out
 
     def decode(self, x: Tensor, cache: KVCache, layer: int, write: Tensor | None, rows: int) -> Tensor:
-        """One token of each of the first R slots, [R, 1, D] → [R, 1, D]; rows beyond R only fill the products."""
+        """One token of each of the first R slots, [R, 1, D] → [R, 1, D]; rows beyond R only fill the
+        products."""
         q, k, v = (part[:rows] for part in self.split(x))
         keys, values = cache.append(layer, k, v, write)
         if cache.recorder is not None:
@@ -200,7 +204,8 @@ class MLP(nn.Module):
         return out
 
     def forward_normed(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
-        """The same of norm(x), keeping less for the backward pass where that can be; not where it is compiled."""
+        """The same of norm(x), keeping less for the backward pass where that can be; not where it is
+        compiled."""
         inner, outer = _linear_params(self.c_fc), _linear_params(self.c_proj)
         if inner is None or outer is None or self._compiled_call_impl is not None:
             plain: Tensor = self(norm(x))
@@ -350,10 +355,10 @@ class GPT(nn.Module):
     ) -> HiddenStates:
         """States and targets of whole sentences.
 
-        latents [B, L, D]; text_ids [B, S] and codes [B, C] int64, padded on the right with anything, of which the
-        first `text_lengths[b]` and `code_lengths[b]` count. With `padding_ends_text` (upstream's convention) the
-        target after a shorter text is the id it is padded with, which is STOP only if it is padded with STOP.
-        Raises TrainingError for a row beyond the position tables.
+        latents [B, L, D]; text_ids [B, S] and codes [B, C] int64, padded on the right with anything, of which
+        the first `text_lengths[b]` and `code_lengths[b]` count. With `padding_ends_text` (upstream's
+        convention) the target after a shorter text is the id it is padded with, which is STOP only if it is
+        padded with STOP. Raises TrainingError for a row beyond the position tables.
         """
         spec, device = self.spec, latents.device
         self._check(text_ids, text_lengths, codes, code_lengths)
@@ -423,9 +428,9 @@ class GPT(nn.Module):
     def teacher_forced(self, latents: Tensor, ids: Sequence[int], codes: Tensor) -> Tensor:
         """The states that generating `codes` [C] goes through, each the one that predicts its code: [C, D].
 
-        This is what the vocoder gets when the model speaks. The states of `forward` differ: there, as in the published
-        training, the STOP of the text is no input. Raises SynthesisError for a text, and TrainingError for codes,
-        beyond the position tables.
+        This is what the vocoder gets when the model speaks. The states of `forward` differ: there, as in the
+        published training, the STOP of the text is no input. Raises SynthesisError for a text, and
+        TrainingError for codes, beyond the position tables.
         """
         count = len(codes)
         if count > self.spec.audio_positions:
@@ -438,7 +443,8 @@ class GPT(nn.Module):
         return states[0, -count:]
 
     def decode(self, codes: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
-        """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R, D]."""
+        """One more code of each of the first R slots: codes [R], their audio positions [R] → states [R,
+        D]."""
         rows = codes.shape[0]
         lengths = cache.lengths[:rows]
         x = self.mel_embedding(codes) + self.mel_pos_embedding(positions)

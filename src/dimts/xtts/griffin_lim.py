@@ -1,7 +1,8 @@
 """Log-mel [80, F] → wave, without weights: to hear mels and DVAE codes where no vocoder has learnt yet.
 
-The magnitudes are the non-negative spectrum whose mel is the given one (multiplicative updates; Lee and Seung, 2001),
-the phases those that agree with them best (Griffin and Lim, 1984; with momentum, Perraudin et al., 2013).
+The magnitudes are the non-negative spectrum whose mel is the given one (multiplicative updates; Lee and
+Seung, 2001), the phases those that agree with them best (Griffin and Lim, 1984; with momentum, Perraudin et
+al., 2013).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _LEAST = 1e-10
 
 @torch.no_grad()
 def griffin_lim(log_mel: Tensor, mel_stats: Tensor, front: FrontEnd = DVAE, seed: int = 0) -> Tensor:
-    """Log-mel [80, F] as `mel.log_mel` gives it → wave [(F − 1) · hop] at `front.rate`. The seed is the phases'."""
+    """Log-mel [80, F] as `mel.log_mel` gives it → wave [(F − 1) · hop] at `front.rate`. The seed is the
+    phases'."""
     magnitude = mel_to_power(log_mel, mel_stats, front).sqrt()
     taper = window(front)
     generator = torch.Generator().manual_seed(seed)

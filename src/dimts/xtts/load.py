@@ -23,8 +23,9 @@ def load(
 ) -> Bundle:
     """A bundle of ours, adapters beside their base, a folder of coqui's, or one weight file in such a folder.
 
-    `weights_file` and `vocabulary` replace the folder's own, `dvae` loads the DVAE too (needed to make codes).
-    `dtype` None keeps numbers as stored. Raises CheckpointError for whatever does not fit, naming key and file.
+    `weights_file` and `vocabulary` replace the folder's own, `dvae` loads the DVAE too (needed to make
+    codes). `dtype` None keeps numbers as stored. Raises CheckpointError for whatever does not fit, naming key
+    and file.
     """
     folder = Path(where)
     if folder.is_file():

@@ -1,13 +1,14 @@
 """Low-rank adapters beside the trunk's weights: a few megabytes to train, keep, exchange or fold in.
 
-    attach(model, LoraSettings(rank=16), seed=1)       every chosen layer adds x A B · alpha / rank; B starts at zero
-    ... train parameters(model) ...
+    attach(model, LoraSettings(rank=16), seed=1)       every chosen layer adds x A B · alpha / rank; B starts
+    at zero ... train parameters(model) ...
     save(model, "abebe.lora"); swap(model, "abebe.lora"); swap(model, None)
     merge(model); unmerge(model)                       folded into the weights, and exactly out of them again
     merge(model, keep=False)                           folded in for good, for export
 
-The state of a model with adapters has their tensors beside the known ones; `detach` or `merge(keep=False)` first to
-save it as a checkpoint. Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021).
+The state of a model with adapters has their tensors beside the known ones; `detach` or `merge(keep=False)`
+first to save it as a checkpoint. Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models"
+(2021).
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ def strength(model: XTTS) -> float:
 def attach(model: XTTS, settings: LoraSettings | None = None, seed: int = 1) -> None:
     """Put fresh adapters beside the chosen layers; the model's answers do not change until they are trained.
 
-    The weights beside them stay trainable or frozen as they are. Raises ConfigError if there are adapters already.
+    The weights beside them stay trainable or frozen as they are. Raises ConfigError if there are adapters
+    already.
     """
     settings = settings or LoraSettings()
     if adapters(model):
@@ -178,7 +180,8 @@ def save(model: XTTS, path: Path | str, settings: LoraSettings, extra: Mapping[s
 def swap(model: XTTS, path: Path | str | None) -> dict[str, Tensor]:
     """Exchange a model's adapters for those of a file (None: for none); returns the file's extra tensors.
 
-    Raises CheckpointError, with the model's adapters as they were, if the file is for another size or damaged.
+    Raises CheckpointError, with the model's adapters as they were, if the file is for another size or
+    damaged.
     """
     if path is None:
         detach(model)

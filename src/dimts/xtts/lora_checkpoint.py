@@ -1,7 +1,7 @@
 """What LoRA training changed, kept apart from the base it lies beside: a few megabytes that can be loaded.
 
-    save_adapter(bundle, folder, settings, base)      adapters, and parameters that learnt whole (embeddings …)
-    load_adapter(folder)                              base + that → a bundle with the adapters merged
+    save_adapter(bundle, folder, settings, base)      adapters, and parameters that learnt whole (embeddings
+    …) load_adapter(folder)                              base + that → a bundle with the adapters merged
 
 bundle.json names the base and the fingerprint of its weights that were left alone; another base is refused.
 """
@@ -49,7 +49,8 @@ def save_adapter(
 ) -> None:
     """Write the adapters of the bundle's model, not merged yet, and its parameters named in `learnt`.
 
-    `base` is the folder of the weights they are beside, or "xtts-v2". Whole or not at all; an older one is replaced.
+    `base` is the folder of the weights they are beside, or "xtts-v2". Whole or not at all; an older one is
+    replaced.
     """
     state = bundle.model.state_dict()
     extra = {name: state[name].clone() for name in learnt}

@@ -1,4 +1,5 @@
-"""States and targets → cross-entropy, as a mean over the batch's tokens; the head's logits need never exist whole.
+"""States and targets → cross-entropy, as a mean over the batch's tokens; the head's logits need never exist
+whole.
 
 With `chunk_tokens` the head runs over that many states at a time and is run again in the backward pass, so a
 vocabulary of thousands costs the memory of one chunk. The value is the same, the gradient too.
@@ -33,9 +34,9 @@ class LossSettings:
     chunk_tokens: int = 0
     """States per run of a head; 0: all at once."""
     compat: Compat = "mended"
-    """"coqui" repeats the upstream slips: the conditioning mask on the last row only and on the wrong grid, padding of
-    the conditioning clip heard, the padding of a text as its last target. "mended": every row, the right grid, no
-    padding heard or predicted."""
+    """"coqui" repeats the upstream slips: the conditioning mask on the last row only and on the wrong grid,
+    padding of the conditioning clip heard, the padding of a text as its last target. "mended": every row, the
+    right grid, no padding heard or predicted."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing < 1.0:

@@ -1,10 +1,10 @@
 """Waves → mel spectrograms, the model's three ways; and waves → waves at another rate.
 
-All three share the short-time transform (centred, reflecting edges, periodic window, |X|²) and the HTK mel scale;
-they differ in window, bands, area norm and logarithm. Banks and windows are made once per device.
+All three share the short-time transform (centred, reflecting edges, periodic window, |X|²) and the HTK mel
+scale; they differ in window, bands, area norm and logarithm. Banks and windows are made once per device.
 
-Sources: section 1 of the XTTS v2 specification; windowed-sinc resampling after Smith, "Digital Audio Resampling"
-(CCRMA), with the Hann window, 6 zero crossings and roll-off 0.99 that XTTS was trained with.
+Sources: section 1 of the XTTS v2 specification; windowed-sinc resampling after Smith, "Digital Audio
+Resampling" (CCRMA), with the Hann window, 6 zero crossings and roll-off 0.99 that XTTS was trained with.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def _constants(front: FrontEnd, device: torch.device) -> tuple[Tensor, Tensor]:
 def power_mel(wave: Tensor, front: FrontEnd, constants: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Mel power without logarithm: [B, T] → [B, bands, T // hop + 1].
 
-    `constants` are (window, bank) to use instead of computed ones. Raises AudioError for a wave shorter than half a
-    transform, which cannot be reflected at its edges.
+    `constants` are (window, bank) to use instead of computed ones. Raises AudioError for a wave shorter than
+    half a transform, which cannot be reflected at its edges.
     """
     if wave.shape[-1] <= front.transform // 2:
         least = (front.transform // 2 + 1) / front.rate
@@ -102,7 +102,8 @@ def power_mel(wave: Tensor, front: FrontEnd, constants: tuple[Tensor, Tensor] | 
 
 
 def log_mel(wave: Tensor, front: FrontEnd, mel_stats: Tensor) -> Tensor:
-    """What GPT conditioning (CONDITIONING) and DVAE see: [B, T] at 22 050 Hz → [B, 80, F], log / `mel_stats` [80]."""
+    """What GPT conditioning (CONDITIONING) and DVAE see: [B, T] at 22 050 Hz → [B, 80, F], log / `mel_stats`
+    [80]."""
     return power_mel(wave, front).clamp(min=MEL_FLOOR).log() / mel_stats.to(wave.device)[:, None]
 
 

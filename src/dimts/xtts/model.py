@@ -4,8 +4,8 @@
     losses = model(examples, LossSettings())        Examples → Losses(total, text, mel)
     model.conditioning_mel(wave), model.codes(wave) wave [B, T] at 22 050 Hz → mel [B, 80, F], codes [B, C]
 
-Parts: `gpt`, `conditioning`, `timbre`, `vocoder`, the buffer `mel_stats` [80], and `dvae`, which is None in a model
-that only speaks. What is trained is `gpt` and `conditioning`; the rest stays as published.
+Parts: `gpt`, `conditioning`, `timbre`, `vocoder`, the buffer `mel_stats` [80], and `dvae`, which is None in a
+model that only speaks. What is trained is `gpt` and `conditioning`; the rest stays as published.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Examples:
     latents: Tensor | None = None
     """[B, L, D], conditioning computed before (a frozen conditioner), instead of `mel`."""
     crops: Sequence[tuple[int, int]] | None = None
-    """(start, end) in samples of the crop inside each clip; codes it covers are left out of the loss. None: none."""
+    """(start, end) in samples of the crop inside each clip; codes it covers are left out of the loss. None:
+    none."""
 
     def to(self, device: torch.device | str) -> Examples:
         """The same batch on another device."""
@@ -100,7 +101,8 @@ class XTTS(nn.Module):
 
     @classmethod
     def build(cls, spec: Spec, seed: int, *, dvae: bool = True) -> XTTS:
-        """A model with random weights; the same seed gives the same weights, and no global state is touched."""
+        """A model with random weights; the same seed gives the same weights, and no global state is
+        touched."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(spec, dvae=dvae).eval()
@@ -178,8 +180,8 @@ def covered_codes(
 ) -> Tensor:
     """Which targets lie under the conditioning crop: bool [Σ(C + 4)] on the CPU, rows one after another.
 
-    Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in the
-    last row only, samples divided by the mel hop instead of the code stride, STOPs included.
+    Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in
+    the last row only, samples divided by the mel hop instead of the code stride, STOPs included.
     """
     parts = []
     for row, ((start, end), length) in enumerate(zip(crops, code_lengths, strict=True)):

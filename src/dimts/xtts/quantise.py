@@ -1,18 +1,20 @@
 """Quantise the weights of a model's GPT to 8 bits, to speak faster on a CPU: quantise(model) → model.
 
-Each output of a linear layer of the trunk keeps its weights as whole numbers of -127 .. 127 and one scale. The layer
-runs in one of two ways:
+Each output of a linear layer of the trunk keeps its weights as whole numbers of -127 .. 127 and one scale.
+The layer runs in one of two ways:
 
-    weight    inputs stay float32, weights are widened where they are used: closest to float32. With compiled steps
+    weight    inputs stay float32, weights are widened where they are used: closest to float32. With compiled
+    steps
               (`cpu_decoder.py`) a step takes as long as reading the 8-bit weights does
-    dynamic   inputs become 8-bit per call, products are whole numbers: the faster one without compiled steps, and
+    dynamic   inputs become 8-bit per call, products are whole numbers: the faster one without compiled steps,
+    and
               for many sentences at once
 
-Embeddings, norms, heads, conditioning and vocoder stay as they are: they cost little and decide much. The given model
-is not changed, and the new one shares all else with it; it cannot be trained or saved.
+Embeddings, norms, heads, conditioning and vocoder stay as they are: they cost little and decide much. The
+given model is not changed, and the new one shares all else with it; it cannot be trained or saved.
 
-Source: absolute-maximum quantisation per output channel (Jacob et al., "Quantization and Training of Neural Networks",
-2018); the kernels of `dynamic` are torch's own (FBGEMM).
+Source: absolute-maximum quantisation per output channel (Jacob et al., "Quantization and Training of Neural
+Networks", 2018); the kernels of `dynamic` are torch's own (FBGEMM).
 """
 
 from __future__ import annotations

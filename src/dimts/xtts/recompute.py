@@ -4,9 +4,10 @@
     gelu_linear   tanh gelu, then x W + b (and its adapter): keeps what goes into the gelu, not what comes out
     dropout_add   x + dropout(y): keeps one byte per element
 
-What is not kept is computed again in the backward pass, which costs a read and a write of it; the two products a
-layer is made of cost a hundred times that. Values and gradients are those of the plain layers to the last rounding.
-Source of keeping inputs instead of outputs: Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016).
+What is not kept is computed again in the backward pass, which costs a read and a write of it; the two
+products a layer is made of cost a hundred times that. Values and gradients are those of the plain layers to
+the last rounding. Source of keeping inputs instead of outputs: Chen et al., "Training Deep Nets with
+Sublinear Memory Cost" (2016).
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ def dropout(x: Tensor, rate: float) -> Tensor:
 def dropout_mask(like: Tensor, rate: float) -> tuple[Tensor, float]:
     """Which elements are dropped (bool, of the shape of `like`), and by what the others are multiplied.
 
-    Four elements are drawn from each number of the generator, as torch's own mask takes one number for each, which
-    on a processor costs as much as all norms together. The others are multiplied by the inverse of the chance of
-    being kept, so expectations are exact.
+    Four elements are drawn from each number of the generator, as torch's own mask takes one number for each,
+    which on a processor costs as much as all norms together. The others are multiplied by the inverse of the
+    chance of being kept, so expectations are exact.
     """
     if like.device.type != "cpu":
         return torch.rand_like(like, dtype=torch.float32) < rate, 1 / (1 - rate)

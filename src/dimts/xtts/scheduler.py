@@ -1,14 +1,17 @@
-"""Continuous batching: decode the sentences of many threads in one loop, each added as soon as a slot is free.
+"""Continuous batching: decode the sentences of many threads in one loop, each added as soon as a slot is
+free.
 
     scheduler = DecodingScheduler(model.gpt, slots=8)
     session = scheduler.session()                                # one for each request
     for step in session.generate(latents, ids, settings): …      # in the request's own thread
-    session.cancel()                                             # from any thread; frees its slots after this step
+    session.cancel()                                             # from any thread; frees its slots after this
+    step
 
-One pass over the weights serves every sentence in the loop. The codes of a sentence are decided by its own seed alone:
-products are padded to the number of rows from which this machine sums them in one order (`batch_invariance.py`), so
-that a sentence in a full loop equals the same sentence in an empty one to the last bit. `repeatable` says whether that
-holds here. With `record_attention` the steps also hold the attention over the text.
+One pass over the weights serves every sentence in the loop. The codes of a sentence are decided by its own
+seed alone: products are padded to the number of rows from which this machine sums them in one order
+(`batch_invariance.py`), so that a sentence in a full loop equals the same sentence in an empty one to the
+last bit. `repeatable` says whether that holds here. With `record_attention` the steps also hold the attention
+over the text.
 """
 
 from __future__ import annotations

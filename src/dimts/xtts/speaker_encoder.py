@@ -1,7 +1,7 @@
 """A wave at 16 kHz → one unit vector that tells the vocoder whose voice it is: [B, T] → [B, d, 1].
 
-A ResNet-34 with squeeze-and-excitation over 64 mel bands, pooled by attention. Its input is not changed. Keys are
-coqui's, the constant front end included, so that files keep every byte.
+A ResNet-34 with squeeze-and-excitation over 64 mel bands, pooled by attention. Its input is not changed. Keys
+are coqui's, the constant front end included, so that files keep every byte.
 
 Source: Heo et al., "Clova baseline system for the VoxCeleb Speaker Recognition Challenge 2020" (H/ASP).
 """

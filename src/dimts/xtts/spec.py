@@ -139,9 +139,9 @@ class Spec:
     ) -> Spec:
         """Sizes from a coqui config.json, and from tensor shapes under coqui's names where it has no field.
 
-        `text_ids`, `start_text` and `stop_text` are those of the vocabulary and go before what the config says, as in
-        coqui-tts: community files carry stale ones. Raises CheckpointError for a config of another kind of model, or a
-        value that is no whole number.
+        `text_ids`, `start_text` and `stop_text` are those of the vocabulary and go before what the config
+        says, as in coqui-tts: community files carry stale ones. Raises CheckpointError for a config of
+        another kind of model, or a value that is no whole number.
         """
         arguments = config.get("model_args")
         if not isinstance(arguments, Mapping) or config.get("model", "xtts") != "xtts":

@@ -1,8 +1,10 @@
 """Latents as they come → chunks of wave as soon as they are certain; each latent is decoded once.
 
-Every layer of the vocoder keeps the few samples its neighbours to come will need, instead of windows that overlap:
+Every layer of the vocoder keeps the few samples its neighbours to come will need, instead of windows that
+overlap:
 
-    whole      ───conv───conv───▶ wave          pushed   a ─▶│state│─▶ a'      (a' lags by what a kernel sees ahead)
+    whole      ───conv───conv───▶ wave          pushed   a ─▶│state│─▶ a'      (a' lags by what a kernel sees
+    ahead)
                                                          b ─▶│state│─▶ b'      finish ─▶ the lag comes out
 
 so chunks join without a seam, a streamed wave equals the whole one up to float rounding everywhere, the edges

@@ -1,12 +1,14 @@
 """Spelling ↔ ids, in the vocab.json that coqui-tts reads; and how a vocabulary grows for another language.
 
-Growing keeps every old id, so old voices still speak: new tokens are appended after the largest id, their merges
-after the old merges, and each of them is proved to be emitted by its own spelling before it is kept. Nothing the
-model cannot read passes silently: a text with an unknown character is refused, not spoken with a hole.
+Growing keeps every old id, so old voices still speak: new tokens are appended after the largest id, their
+merges after the old merges, and each of them is proved to be emitted by its own spelling before it is kept.
+Nothing the model cannot read passes silently: a text with an unknown character is refused, not spoken with a
+hole.
 
-Two spellings, both with words apart by single spaces (a space becomes [SPACE]) and a language tag such as [am] in
-front. "text": characters and merged pieces. "phones": words of joined phones and marks ("səlam ləʔaləm."), taken
-apart by the longest match before merging, so that the letters of two phones never become one token.
+Two spellings, both with words apart by single spaces (a space becomes [SPACE]) and a language tag such as
+[am] in front. "text": characters and merged pieces. "phones": words of joined phones and marks ("səlam
+ləʔaləm."), taken apart by the longest match before merging, so that the letters of two phones never become
+one token.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ class Vocabulary:
 
     @classmethod
     def for_phones(cls, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()) -> Vocabulary:
-        """A fresh small vocabulary of phones and marks: STOP 0, UNK 1, SPACE 2, START 3, [language] 4, then symbols."""
+        """A fresh small vocabulary of phones and marks: STOP 0, UNK 1, SPACE 2, START 3, [language] 4, then
+        symbols."""
         tag = f"[{language}]"
         tokens = {token: i for i, token in enumerate((*SPECIALS, tag))}
         model: dict[str, Any] = {
@@ -165,7 +168,8 @@ class Vocabulary:
     def encode(self, text: str, language: str | None = None) -> list[int]:
         """Spelling → ids, the language tag first; START and STOP are the model's business.
 
-        Raises TextError naming what has no token: a language without a tag, or characters that would be [UNK].
+        Raises TextError naming what has no token: a language without a tag, or characters that would be
+        [UNK].
         """
         tag = f"[{language or self.language}]"
         if tag not in self.tokens:
@@ -198,7 +202,8 @@ class Vocabulary:
         return found
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids → spelling, without tag, START and STOP. The inverse of `encode` for text in its one spelling."""
+        """Ids → spelling, without tag, START and STOP. The inverse of `encode` for text in its one
+        spelling."""
         tokens = [self._by_id.get(i, UNKNOWN) for i in ids]
         kept = [
             t for t in tokens if t in (SPACE, UNKNOWN) or not (t.startswith("[") and t.endswith("]") and len(t) > 2)
@@ -210,8 +215,9 @@ class Vocabulary:
     def grow_phones(self, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()) -> Vocabulary:
         """This vocabulary with a token for each phone, each mark and [language]; spelling "phones".
 
-        Phones that are tokens already keep their id. Phones of several letters are built by merges, their pieces
-        first, so "tʃʼː" needs tʃ and tʃʼ. Raises CheckpointError for a symbol that old merges would break up.
+        Phones that are tokens already keep their id. Phones of several letters are built by merges, their
+        pieces first, so "tʃʼː" needs tʃ and tʃʼ. Raises CheckpointError for a symbol that old merges would
+        break up.
         """
         wanted = [*dict.fromkeys((*symbols, *marks))]
         letters = [*dict.fromkeys(letter for symbol in wanted for letter in symbol)]
@@ -220,10 +226,12 @@ class Vocabulary:
     def grow_fidel(
         self, texts: Iterable[str], letters: Sequence[str], tokens: int, language: str = "am", marks: Sequence[str] = ()
     ) -> Vocabulary:
-        """This vocabulary with every one of `letters` and `marks`, [language], and up to `tokens` merged pieces.
+        """This vocabulary with every one of `letters` and `marks`, [language], and up to `tokens` merged
+        pieces.
 
-        The pieces are learned from `texts` by byte-pair encoding (Gage 1994; Sennrich et al., 2016) over the new
-        letters alone; a piece that its own spelling would not emit is left out, and so is what is built on it.
+        The pieces are learned from `texts` by byte-pair encoding (Gage 1994; Sennrich et al., 2016) over the
+        new letters alone; a piece that its own spelling would not emit is left out, and so is what is built
+        on it.
         """
         new = [*dict.fromkeys((*letters, *marks))]
         learner = Tokenizer(models.BPE(unk_token=UNKNOWN))
@@ -278,7 +286,8 @@ class Vocabulary:
         return Vocabulary.from_text(_written(content), spelling=self.spelling, language=language, symbols=self.symbols)
 
     def added_to(self, older: Vocabulary) -> dict[str, int]:
-        """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its id."""
+        """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its
+        id."""
         for token, i in older.tokens.items():
             if self.tokens.get(token) != i:
                 raise CheckpointError("xtts.token_id_changed", token=token, found=self.tokens.get(token), expected=i)

@@ -1,8 +1,8 @@
 """Latents [B, n, D] at 21.53 per second → wave [B, T] at 24 kHz, in the timbre [B, d, 1].
 
-Latents are stretched linearly to the vocoder's frame rate (two steps, as the weights were trained), then HiFi-GAN
-turns frames into 256 samples each. Weight norm is folded once and the folded weights are kept until the parameters
-change, so speaking costs no renormalisation. `stream.py` runs the same layers piece by piece.
+Latents are stretched linearly to the vocoder's frame rate (two steps, as the weights were trained), then
+HiFi-GAN turns frames into 256 samples each. Weight norm is folded once and the folded weights are kept until
+the parameters change, so speaking costs no renormalisation. `stream.py` runs the same layers piece by piece.
 
 Keys are coqui's. Source: Kong, Kim and Bae, "HiFi-GAN" (2020).
 """
@@ -30,7 +30,8 @@ LEAST_SPEED = 0.05
 
 
 def neighbours(first: int, end: int, factor: float) -> tuple[Tensor, Tensor]:
-    """Where frames first .. end - 1 of a stretched signal fall: left neighbour [n] int64 and share of the right one.
+    """Where frames first .. end - 1 of a stretched signal fall: left neighbour [n] int64 and share of the
+    right one.
 
     In float32 and in the order of torch's own kernel, so that a whole signal and its pieces agree.
     """
@@ -43,8 +44,8 @@ def neighbours(first: int, end: int, factor: float) -> tuple[Tensor, Tensor]:
 def stretch(x: Tensor, factor: float) -> Tensor:
     """Linear interpolation in time: [B, c, n] → [B, c, floor(n * factor)].
 
-    torch copies its input when both lengths happen to be equal (90 latents at speed 0.99), as upstream does; here
-    the factor counts for every length.
+    torch copies its input when both lengths happen to be equal (90 latents at speed 0.99), as upstream does;
+    here the factor counts for every length.
     """
     count = x.shape[-1]
     if math.floor(count * factor) == 0:

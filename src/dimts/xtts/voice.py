@@ -1,10 +1,11 @@
-"""Reference waves → a Voice: what GPT and vocoder need to know of a speaker, a few kilobytes that can be kept.
+"""Reference waves → a Voice: what GPT and vocoder need to know of a speaker, a few kilobytes that can be
+kept.
 
     voice = listen(model, [wave])         wave [T] at 22 050 Hz
     voice.save("abebe.voice"); Voice.load("abebe.voice")
 
-Latents are the mean over chunks of all references, the timbre the mean over references (not made a unit vector
-again), as upstream does.
+Latents are the mean over chunks of all references, the timbre the mean over references (not made a unit
+vector again), as upstream does.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ class Voice:
 
     @staticmethod
     def blend(voices: Sequence[tuple[Voice, float]]) -> Voice:
-        """A voice between voices, by weights (normalised to 1). ConfigError for none, or weights that sum to 0."""
+        """A voice between voices, by weights (normalised to 1). ConfigError for none, or weights that sum to
+        0."""
         total = sum(weight for _, weight in voices)
         if not voices or total <= 0 or any(weight < 0 for _, weight in voices):
             raise ConfigError("xtts.blend_weights_wrong")
@@ -133,8 +135,8 @@ class Voice:
 def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None = None, **meta: Any) -> Voice:
     """References [T] each, mono at 22 050 Hz in [-1, 1] → Voice.
 
-    `meta` goes into the voice. Raises AudioError when nothing of 0.33 s or more is left to hear, or a wave is no
-    finite mono signal.
+    `meta` goes into the voice. Raises AudioError when nothing of 0.33 s or more is left to hear, or a wave is
+    no finite mono signal.
     """
     settings = settings or CloneSettings()
     rate, heard, timbres = model.spec.input_rate, [], []

@@ -1,8 +1,9 @@
-"""Weight files ↔ named tensors: safetensors and torch pickles, coqui's names and ours, without running any code.
+"""Weight files ↔ named tensors: safetensors and torch pickles, coqui's names and ours, without running any
+code.
 
 Files are mapped into memory, not copied, so reading 1.9 GB needs 1.9 GB. A torch pickle is read by torch's
-weights-only reader; the configuration objects that coqui pickled along become inert stand-ins, and a pickle that names
-anything else is refused by that name before it is opened.
+weights-only reader; the configuration objects that coqui pickled along become inert stand-ins, and a pickle
+that names anything else is refused by that name before it is opened.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ OPTIONAL = ("num_batches_tracked", ".torch_spec.", "dvae.discrete_loss.", "codeb
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
 """Keys under which trainers keep the tensors; coqui's own is the first."""
 PREFIXES = ("module.", "_orig_mod.", "ds_engine.", "base_model.model.")
-"""Prefixes that DistributedDataParallel, torch.compile, DeepSpeed and PEFT put before the names of a wrapped model."""
+"""Prefixes that DistributedDataParallel, torch.compile, DeepSpeed and PEFT put before the names of a wrapped
+model."""
 INERT_ROOTS = ("TTS", "trainer", "coqpit", "numpy", "pathlib", "collections", "_codecs")
-"""Packages whose objects may lie in a pickle beside the tensors; they are read as stand-ins, never imported."""
+"""Packages whose objects may lie in a pickle beside the tensors; they are read as stand-ins, never
+imported."""
 
 _SHOWN = 3
 """Names of tensors in one line of an error."""
@@ -78,8 +81,8 @@ def coquis(key: str) -> str:
 def read(path: Path | str) -> State:
     """Any weight file → {name: tensor on the CPU, mapped}, under the names of the file, wrappers taken off.
 
-    Wrappers are those of WRAPPERS and PREFIXES and the trainer's "xtts."; its "dvae." tensors stay, aliases go.
-    Raises CheckpointError for a file that is absent, truncated, holds code or holds no tensors.
+    Wrappers are those of WRAPPERS and PREFIXES and the trainer's "xtts."; its "dvae." tensors stay, aliases
+    go. Raises CheckpointError for a file that is absent, truncated, holds code or holds no tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -118,7 +121,8 @@ def tidy(state: Mapping[str, Tensor]) -> State:
 
 
 def _unwrapped(name: str) -> str:
-    """A tensor's name without what PREFIXES put before it, or into it where a part of the model was wrapped."""
+    """A tensor's name without what PREFIXES put before it, or into it where a part of the model was
+    wrapped."""
     found = True
     while found:
         found = False
@@ -159,8 +163,8 @@ class _StandIn:
 def read_pickle(path: Path | str) -> Any:
     """A torch pickle with tensors mapped, by torch's weights-only reader.
 
-    Raises CheckpointError naming the first thing in it that is neither tensor nor plain value, if that is not of
-    INERT_ROOTS.
+    Raises CheckpointError naming the first thing in it that is neither tensor nor plain value, if that is not
+    of INERT_ROOTS.
     """
     path = Path(path)
     refuse_placeholder(path)
@@ -182,7 +186,8 @@ def read_pickle(path: Path | str) -> Any:
 
 
 def _named_in_pickle(path: Path) -> list[str]:
-    """What the pickles of an old torch file (not a zip) name beside torch's own; nothing is run or imported."""
+    """What the pickles of an old torch file (not a zip) name beside torch's own; nothing is run or
+    imported."""
     named: list[str] = []
     texts: list[str] = []
     # Raw tensor bytes follow the pickles: reading ends where they begin.
@@ -199,8 +204,8 @@ def _named_in_pickle(path: Path) -> list[str]:
 
 
 class _Unborn(TorchFunctionMode):
-    """Leaves out random initial values: on tensors without memory they mean nothing, and torch imports its compiler
-    for them (seconds)."""
+    """Leaves out random initial values: on tensors without memory they mean nothing, and torch imports its
+    compiler for them (seconds)."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -214,8 +219,8 @@ class _Unborn(TorchFunctionMode):
 def build_from(spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32) -> XTTS:
     """A model that holds these tensors (our names), not copies of them; with DVAE if its tensors are there.
 
-    Floating tensors become `dtype` (None: stay as stored). Raises CheckpointError naming the first key that is
-    missing, of another shape, not finite, or not of this model.
+    Floating tensors become `dtype` (None: stay as stored). Raises CheckpointError naming the first key that
+    is missing, of another shape, not finite, or not of this model.
     """
     dvae = any(key.startswith("dvae.") for key in state)
     with torch.device("meta"), _Unborn():
@@ -241,7 +246,8 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], where: str, dtype: torch
 
 
 def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """Names, shapes and values of a state against what a model needs; CheckpointError names the first that is wrong."""
+    """Names, shapes and values of a state against what a model needs; CheckpointError names the first that is
+    wrong."""
     missing = [key for key in expected if key not in state and not any(part in key for part in OPTIONAL)]
     extra = [key for key in state if key not in expected]
     if missing or extra:

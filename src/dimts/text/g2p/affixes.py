@@ -233,7 +233,8 @@ _VOICES = {
     "agt": _FULL,
     "ins": _NOMINAL,
 }
-"""For each slot what the voice puts right before the stem; 0 are verbs that begin with a lost guttural (አለፈ)."""
+"""For each slot what the voice puts right before the stem; 0 are verbs that begin with a lost guttural
+(አለፈ)."""
 
 
 def _fused(outer: str, voice: str) -> Iterable[str]:

@@ -11,7 +11,8 @@ from dimts.base.issue import Issue
 
 @runtime_checkable
 class Backend(Protocol):
-    """A source of pronunciations of Amharic words. It may raise; an empty answer means that it does not know the word.
+    """A source of pronunciations of Amharic words. It may raise; an empty answer means that it does not know
+    the word.
 
     Third parties register a class (no arguments) as an entry point of the group `dimts.g2p`.
     """

@@ -44,17 +44,20 @@ GROUP = "dimts.g2p"
 
 
 def backend_names() -> tuple[str, ...]:
-    """Every name that may stand in `ChainSettings.backends`: the built-in ones, then those of installed plug-ins."""
+    """Every name that may stand in `ChainSettings.backends`: the built-in ones, then those of installed
+    plug-ins."""
     plugins = metadata.entry_points(group=GROUP).names
     return (*BACKENDS, *sorted(set(plugins) - set(BACKENDS)))
 
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """[text.g2p]: which backends are asked for pronunciations, in which order, and what decides between them."""
+    """[text.g2p]: which backends are asked for pronunciations, in which order, and what decides between
+    them."""
 
     backends: tuple[str, ...] = ("transphone", "epitran", "rules")
-    """Asked in this order: transphone, epitran, epitran-pp, epitran-red, espeak, lexicon, rules, or an entry point."""
+    """Asked in this order: transphone, epitran, epitran-pp, epitran-red, espeak, lexicon, rules, or an entry
+    point."""
     if_all_fail: Literal["guess", "error"] = "guess"
     """What to do with a word whose every answer is doubted: take the best guess, or stop with an error."""
     max_seconds: float = 20.0
@@ -62,7 +65,8 @@ class ChainSettings:
     transphone_folder: str = ""
     """Folder with Transphone's files (042801_base/, latest/amh/); empty: the caches in its own packages."""
     lexicon: str = ""
-    """A user lexicon (word TAB phones) that comes before all backends; empty: the project's, if there is one."""
+    """A user lexicon (word TAB phones) that comes before all backends; empty: the project's, if there is
+    one."""
     english: bool = True
     """Say Latin words by espeak-ng's English, in Amharic sounds; otherwise they are spelt out."""
     judge: Literal["evidence", "sanity"] = "evidence"
@@ -189,7 +193,8 @@ class Chain:
                 self._examples.setdefault((refusal.by, doubt.kind), doubt.message)
 
     def fallbacks(self) -> tuple[Fallback, ...]:
-        """For each backend of the order how many words it was passed over for, since the last call; starts anew."""
+        """For each backend of the order how many words it was passed over for, since the last call; starts
+        anew."""
         found = []
         for link in self._links:
             reasons = {kind: count for (name, kind), count in self._passed_over.most_common() if name == link.name}
@@ -272,7 +277,8 @@ class Chain:
         return done
 
     def _only_guesses(self, link: GuardedBackend, evidence: RulesAnswer | None) -> bool:
-        """Whether an accepted answer of our own rules is only the model's, so that one who may know is asked too."""
+        """Whether an accepted answer of our own rules is only the model's, so that one who may know is asked
+        too."""
         return self.settings.judge == "evidence" and link.name == "rules" and _is_guess(evidence)
 
     def _judge(

@@ -1,4 +1,5 @@
-"""Words → phones by Epitran (Mortensen et al. 2018), three of its Amharic modes. Its answers carry no consonant length.
+"""Words → phones by Epitran (Mortensen et al. 2018), three of its Amharic modes. Its answers carry no
+consonant length.
 
 Epitran's constructor reads panphon's feature table three times through pandas (5–7 s), and Amharic
 needs none of it: what is asked for here is its map, its rules, and their order, which take 0.1 s.
@@ -28,7 +29,8 @@ class Epitran:
         self._mode = _mode(self.code)
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """Its answers in our inventory; what it leaves in fidel or in no notation we know is kept for the judge."""
+        """Its answers in our inventory; what it leaves in fidel or in no notation we know is kept for the
+        judge."""
         return [_parsed(self._mode.transliterate(bare(word))) for word in words]
 
 

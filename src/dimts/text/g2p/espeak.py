@@ -37,7 +37,8 @@ class Espeak:
 
 
 class English:
-    """English words as an Amharic speaker says them: espeak-ng's `en-us`, each sound in its nearest of ours."""
+    """English words as an Amharic speaker says them: espeak-ng's `en-us`, each sound in its nearest of
+    ours."""
 
     name = "espeak-en"
     marks_length = False

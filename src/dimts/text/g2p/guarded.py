@@ -1,7 +1,8 @@
-"""One backend of a chain, guarded: started when first asked, called with a time limit, left out once it hangs.
+"""One backend of a chain, guarded: started when first asked, called with a time limit, left out once it
+hangs.
 
-Whatever a backend raises, `SystemExit` included, becomes a reason to ask the next one. A call that does not return in
-time is left behind in its thread.
+Whatever a backend raises, `SystemExit` included, becomes a reason to ask the next one. A call that does not
+return in time is left behind in its thread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Weigh an answer for a fidel word: the probability that it is right, and every doubt.
 
 Two kinds of reasons. The letters say which consonants and vowels there are: an answer that drops, adds or
-changes one is wrong, whichever backend gave it. Length and ɨ are not written: there our own evidence decides (marks,
-tables, morphology, the model, the syllable template), as far as it is sure. A backend that cannot tell
-long from short is refused wherever a consonant is long; one that can is contradicted only by what is
+changes one is wrong, whichever backend gave it. Length and ɨ are not written: there our own evidence decides
+(marks, tables, morphology, the model, the syllable template), as far as it is sure. A backend that cannot
+tell long from short is refused wherever a consonant is long; one that can is contradicted only by what is
 certain. The limits are calibrated on gold (benchmarks/judge.py, docs/decisions/0041-judge.md).
 """
 
@@ -23,7 +23,8 @@ from dimts.text.phones import LONG, ROUND, VOWELS, is_phone, short, skeleton
 
 @dataclass(frozen=True)
 class EvidenceSettings:
-    """[text.g2p.evidence]: limits of the judge "evidence", which holds answers against all we know of a word."""
+    """[text.g2p.evidence]: limits of the judge "evidence", which holds answers against all we know of a
+    word."""
 
     min_vowel_share: float = 1.0
     """Share of the vowels the fidel writes (orders 1 to 5 and 7) that must occur in the answer, in order."""
@@ -32,11 +33,13 @@ class EvidenceSettings:
     max_phones_per_letter: float = 3.0
     """More phones than this for each letter: words run together, or not this word."""
     sure_length: float = 0.985
-    """A consonant that is long (or short) with this chance must be so in the answer of a backend that marks length."""
+    """A consonant that is long (or short) with this chance must be so in the answer of a backend that marks
+    length."""
     likely_length: float = 0.5
     """The same for a backend that never marks length: it is asked only for words without long consonants."""
     max_syllable_excess: float = 12.5
-    """How much dearer than the best its placing of ɨ may be, for a backend that marks length (syllables.excess)."""
+    """How much dearer than the best its placing of ɨ may be, for a backend that marks length
+    (syllables.excess)."""
 
     def __post_init__(self) -> None:
         for name in ("min_vowel_share", "sure_length", "likely_length"):
@@ -46,7 +49,8 @@ class EvidenceSettings:
 
 @dataclass(frozen=True)
 class SanitySettings:
-    """[text.g2p.sanity]: limits of the judge "sanity", which looks at an answer alone and at the length of the word."""
+    """[text.g2p.sanity]: limits of the judge "sanity", which looks at an answer alone and at the length of
+    the word."""
 
     min_vowel_ratio: float = 0.2
     """Least share of vowels among the phones."""
@@ -125,7 +129,8 @@ def judge(
 
 
 def sanity(word: str, phones: Sequence[str], settings: SanitySettings | None = None) -> Judgement:
-    """Weigh `phones` by their shape alone: Ethiopic left over, share of IPA, vowel ratio, phones for each letter."""
+    """Weigh `phones` by their shape alone: Ethiopic left over, share of IPA, vowel ratio, phones for each
+    letter."""
     settings = settings or SanitySettings()
     if not phones:
         return Judgement(0.0, (Issue("empty", Message("text.no_answer", word=word)),))

@@ -104,7 +104,8 @@ def save(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def add(path: Path, word: str, phones: tuple[str, ...], note: str = "") -> list[Entry]:
-    """Put `word` first among its readings in the lexicon at `path` (made if absent); returns the rows replaced."""
+    """Put `word` first among its readings in the lexicon at `path` (made if absent); returns the rows
+    replaced."""
     entries = load(path) if path.exists() else []
     word = bare(word)
     replaced = [entry for entry in entries if entry.word == word]

@@ -172,7 +172,8 @@ _FAMILIES = {
 
 
 def family_of(citation: str, kind: str) -> tuple[str, str] | None:
-    """The family and the radicals of a citation form in code, e.g. "felege" → ("3", "flg"); None if it fits none."""
+    """The family and the radicals of a citation form in code, e.g. "felege" → ("3", "flg"); None if it fits
+    none."""
     if citation.startswith("'a") and len(citation) > 4:
         rest = citation[2:]
         shape = rest.translate(_DIGITS)

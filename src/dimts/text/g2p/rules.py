@@ -1,4 +1,5 @@
-"""Pronounce a fidel word from tables, morphology and a length model: the backend that needs nothing installed.
+"""Pronounce a fidel word from tables, morphology and a length model: the backend that needs nothing
+installed.
 
 Which consonants are long is decided first, by the first source that knows: marks in the text, the
 tables, morphology, a small sequence model. Then `syllables` puts in ɨ. Every answer can say why.
@@ -99,7 +100,8 @@ class Rules:
         return found.phones if found else ()
 
     def in_context(self, words: Sequence[str]) -> dict[int, RulesAnswer]:
-        """Words of a phrase that have several readings and whose neighbours choose one: place → that reading."""
+        """Words of a phrase that have several readings and whose neighbours choose one: place → that
+        reading."""
         found: dict[int, RulesAnswer] = {}
         for at, word in enumerate(words):
             for reading, meaning, before, after in _readings_of(word):

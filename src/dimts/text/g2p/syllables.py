@@ -26,7 +26,8 @@ _LONGEST_RUN = 6
 _DIGITS = 6
 _SOFT = 1.0
 _AVOIDED = 12.0
-"""Costs: one ɨ; a syllable Amharic does not have; a matter of taste; ʔ at the end of a syllable (dearer than an ɨ)."""
+"""Costs: one ɨ; a syllable Amharic does not have; a matter of taste; ʔ at the end of a syllable (dearer than
+an ɨ)."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -119,7 +120,8 @@ def _rank(phone: str) -> int:
 def excess(phones: Sequence[str]) -> float:
     """How much dearer the placing of ɨ in `phones` is than the best one for the same sounds; 0 for the best.
 
-    About 10 for one ɨ too many, 12 and more for a syllable that Amharic avoids, 1000 for one it does not have.
+    About 10 for one ɨ too many, 12 and more for a syllable that Amharic avoids, 1000 for one it does not
+    have.
     """
     total = 0.0
     cluster: list[str] = []

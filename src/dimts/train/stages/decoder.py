@@ -1,9 +1,10 @@
 """Train the vocoder (HiFi-GAN) on the GPT's latents, teacher-forced on the codes of real clips.
 
-Latents and timbre of the manifest's clips are computed once and kept. A step decodes a piece of each clip: first the
-discriminators learn to tell it from the recording, then the generator learns from 45 × mel L1 + 2 × feature matching
-+ the adversarial loss, and every few steps from a longer piece whether the speaker is the same. The mel loss ends at
-the highest frequency a recording holds, so that a 16 kHz recording teaches nothing above 8 kHz.
+Latents and timbre of the manifest's clips are computed once and kept. A step decodes a piece of each clip:
+first the discriminators learn to tell it from the recording, then the generator learns from 45 × mel L1 + 2 ×
+feature matching + the adversarial loss, and every few steps from a longer piece whether the speaker is the
+same. The mel loss ends at the highest frequency a recording holds, so that a 16 kHz recording teaches nothing
+above 8 kHz.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _SPEAKER_SHARE = 0.25
 _BAND_STEP_HZ = 500.0
 """Band limits are rounded down to multiples of this, so that few mel banks are needed."""
 _WINNING_LOSS = 0.01
-"""Loss of one part of the discriminator, least squares of real and generated, below which it wins outright."""
+"""Loss of one part of the discriminator, least squares of real and generated, below which it wins
+outright."""
 _AVERAGED_STEPS = 50
 LEAST_SECONDS = 5.0
 _PER_SHARD = 64
@@ -333,7 +335,8 @@ class DecoderStage(Stage):
 
 
 def _piece(frames: Tensor, wave: Tensor, count: int, hop: int, luck: random.Random | None) -> tuple[Tensor, Tensor]:
-    """Cut `count` frames [D, count] and their sound, from the middle where `luck` is None; short clips are padded."""
+    """Cut `count` frames [D, count] and their sound, from the middle where `luck` is None; short clips are
+    padded."""
     last = frames.shape[1] - count
     start = max(last, 0) // 2 if luck is None else luck.randint(0, max(last, 0))
     own = frames[:, start : start + count]

@@ -1,8 +1,10 @@
-"""Train the DVAE: mel → codes → mel. A plain autoencoder first, then a codebook by k-means that follows its vectors.
+"""Train the DVAE: mel → codes → mel. A plain autoencoder first, then a codebook by k-means that follows its
+vectors.
 
-A random encoder puts nearly all frames next to the same few codes, so the codebook begins where an autoencoder has
-learnt to tell frames apart. Loss: log-mel squared error + 1.0 × commitment, over real frames only. The codebook has
-no gradient: exponential moving averages, with dead codes restarted (see `xtts/dvae_training.py`).
+A random encoder puts nearly all frames next to the same few codes, so the codebook begins where an
+autoencoder has learnt to tell frames apart. Loss: log-mel squared error + 1.0 × commitment, over real frames
+only. The codebook has no gradient: exponential moving averages, with dead codes restarted (see
+`xtts/dvae_training.py`).
 """
 
 from __future__ import annotations

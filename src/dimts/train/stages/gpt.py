@@ -81,7 +81,8 @@ class GptStage(Stage):
     # Data
 
     def prepare(self, on_progress: ProgressCallback) -> None:
-        """Keep the latents of every crop of this run that comes again, where the conditioning does not learn."""
+        """Keep the latents of every crop of this run that comes again, where the conditioning does not
+        learn."""
         if not self.settings.frozen_conditioning:
             return
         self.collator.latents = self.dev_collator.latents = LatentCache.of(self.project, self.model)

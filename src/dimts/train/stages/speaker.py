@@ -1,8 +1,10 @@
-"""Train the speaker encoder: distil the voice encoder in the package into the ResNet that gives the timbre vector.
+"""Train the speaker encoder: distil the voice encoder in the package into the ResNet that gives the timbre
+vector.
 
 The student sees a short random piece of a clip, the teacher (`audio/likeness.py`, GE2E) the whole clip. Loss:
-1 − cosine between the teacher's vector and a linear map of the student's, which is not kept in the voice, and the
-squared difference between the two encoders' cosines of all pairs of clips, which teaches the vector itself.
+1 − cosine between the teacher's vector and a linear map of the student's, which is not kept in the voice, and
+the squared difference between the two encoders' cosines of all pairs of clips, which teaches the vector
+itself.
 """
 
 from __future__ import annotations

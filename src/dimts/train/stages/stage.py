@@ -1,9 +1,10 @@
 """Define what the training loop asks of a stage: parameters, batches, losses, optimizers, evaluation.
 
-A step is one or more phases, each a forward and a backward pass over all parts of the step followed by a step of the
-phase's own optimizer. A loss is a sum of weighted terms, each a mean over a number of targets; the loop adds the parts
-of a step so that its loss is the mean over all its targets, however the step is split. Everything random in a stage
-follows from the seed and the number of the step or the epoch, so that a resumed run repeats it.
+A step is one or more phases, each a forward and a backward pass over all parts of the step followed by a step
+of the phase's own optimizer. A loss is a sum of weighted terms, each a mean over a number of targets; the
+loop adds the parts of a step so that its loss is the mean over all its targets, however the step is split.
+Everything random in a stage follows from the seed and the number of the step or the epoch, so that a resumed
+run repeats it.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ class Stage(ABC):
 
     @abstractmethod
     def batch(self, part: Sequence[int], epoch: int | None) -> Any:
-        """Load the clips `part` of the training set; of the dev set, always the same way, where `epoch` is None."""
+        """Load the clips `part` of the training set; of the dev set, always the same way, where `epoch` is
+        None."""
 
     # Learning
 
@@ -188,7 +190,8 @@ class Stage(ABC):
         """Compute and keep what the steps will read again."""
 
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What each option of the stage measurably did, by its dotted name; `steps` are the log's lines of steps."""
+        """What each option of the stage measurably did, by its dotted name; `steps` are the log's lines of
+        steps."""
         return {}
 
     def own_effects(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -207,7 +210,8 @@ class Stage(ABC):
 
 @contextlib.contextmanager
 def only_learning(phase: Phase, phases: Sequence[Phase]) -> Iterator[None]:
-    """Compute no gradients for the parameters of earlier phases inside the block: their own steps are over."""
+    """Compute no gradients for the parameters of earlier phases inside the block: their own steps are
+    over."""
     earlier = phases[: list(phases).index(phase)]
     others = [parameter for other in earlier for parameter in other.parameters]
     for parameter in others:
