@@ -77,7 +77,7 @@ def test_ray_workers_do_what_one_process_does(make_project: MakeProject, two_mac
     with pytest.raises(DimtsError, match="nothing to train on") as caught:
         fine_tune_on_ray(project, TWO)
     assert "\n" not in str(caught.value)
-    assert caught.value.hint
+    assert caught.value.message.remedy()
 
 
 def _kill_a_worker() -> None:

@@ -76,7 +76,7 @@ def test_adapters_know_their_base(kept_apart: tuple[Path, Path], base: Path, tmp
     moved = base.rename(tmp_path / "elsewhere")
     with pytest.raises(CheckpointError, match="are not there") as caught:
         load(apart)
-    assert caught.value.hint
+    assert caught.value.message.remedy()
     assert load_adapter(apart, base=moved).vocabulary.size == load_adapter(apart, base=moved).model.spec.text_ids
     weights = load_file(moved / "model.safetensors")
     name = next(key for key in weights if "gpt.h.1.mlp.c_fc.weight" in key)

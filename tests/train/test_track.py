@@ -74,5 +74,5 @@ def test_what_is_not_installed_is_said_before_any_work(monkeypatch: pytest.Monke
     for kind in ("tensorboard", "trackio", "wandb"):
         with pytest.raises(MissingExtra, match=kind) as caught:
             track.require_tracker(kind)
-        assert caught.value.hint == f"pip install 'dimts[{kind}]'"
+        assert caught.value.message.remedy() == f"pip install 'dimts[{kind}]'"
     track.require_tracker("none")

@@ -81,6 +81,11 @@ class Normed(nn.Module):
             if not pair.original1.is_meta:
                 pair.original0.copy_(pair.original1.flatten(1).norm(dim=1).view_as(pair.original0))
 
+    def train(self, mode: bool = True) -> Normed:
+        """Change the mode and forget the folded weight: a fused optimizer changes parameters without a new version."""
+        self._folded = None
+        return super().train(mode)
+
     def _pair(self) -> _Pair:
         return cast(_Pair, self.parametrizations["weight"])
 

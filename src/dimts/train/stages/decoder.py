@@ -244,8 +244,9 @@ class DecoderStage(Stage):
     # Learning
 
     def before_step(self, step: int) -> None:
-        """Remember the number of the step."""
+        """Remember the number of the step, and count those that are due for a speaker loss."""
         self._step = step
+        self.stats.events["speaker_losses_due"] += self._speaker_due
 
     def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
         """The discriminator's loss, or the generator's four."""
@@ -325,7 +326,8 @@ class DecoderStage(Stage):
             "decoder.speaker_weight": loss_share(spoken[0], "speaker", own.speaker_weight)
             if spoken
             else "no such loss",
-            "decoder.speaker_every": f"in {len(spoken)} of {len(steps)} steps",
+            "decoder.speaker_every": f"due in {self.stats.events['speaker_losses_due']} of "
+            f"{self.stats.session_steps} steps, with clips in {len(spoken)}",
             "decoder.speaker_seconds": f"{self._pieces[1] / rate:.3f} s of a clip",
         }
 
