@@ -73,7 +73,7 @@ def test_every_snapshot_of_a_run_becomes_a_voice(tmp_path: Path) -> None:
     assert code == 0
     order = json.loads(out)["order"]
     assert {one["name"] for one in order} == set(made)
-    assert all(0.5 < one["figures"]["surprise"]["mean"] < 2.0 for one in order)
+    assert all(0.5 < one["figures"]["nll"]["mean"] < 2.0 for one in order)
     page = (home.root / "evaluation" / "report.html").read_text(encoding="utf-8")
     assert "<h2>Loss</h2>" in page
 
