@@ -48,7 +48,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str], what: str,
     assert len(lines) == 2
     assert lines[0].startswith("error: ")
     assert what in lines[0]
-    assert lines[1].startswith("hint:  ")
+    assert lines[1].startswith("hint: ")
     assert remedy in lines[1]
     assert sorted(here.rglob("*")) == before
 
@@ -303,14 +303,14 @@ def test_ctrl_c_in_a_batch_keeps_what_is_done(
 
     (here / "book.txt").write_text("ሰላም ለዓለም።\nእንዴት ናችሁ?\nበጣም ጥሩ።\n", encoding="utf-8")
     command = ["say", "--input", "book.txt", "--out-dir", "book"]
-    real = Speaker.perform
+    real = Speaker.phrases
 
     def interrupted(self: Speaker, text: str, voice: object = None) -> object:
         if text.startswith("በጣም"):
             raise KeyboardInterrupt
         return real(self, text, voice)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Speaker, "perform", interrupted)
+    monkeypatch.setattr(Speaker, "phrases", interrupted)
     assert main(command) == 130
     assert sorted(path.name for path in (here / "book").iterdir()) == ["0001.wav", "0002.wav", "index.jsonl"]
     monkeypatch.undo()

@@ -116,7 +116,7 @@ def test_bad_input_is_one_line_and_a_remedy(project: Project) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines()[-2:] == [
         "error: unknown setting train.learning_rat",
-        "hint:  did you mean 'learning_rate'?",
+        "hint: did you mean 'learning_rate'?",
     ]
 
 
@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_and_a_remedy(project: Project) -> None:
         ("train.attention=flash", "'flash' cannot run here: needs a CUDA card"),
         ("train.attention=xformers", "'xformers' cannot run here: needs a CUDA card"),
         ("train.precision=fp16", "fp16"),
-        ("train.best_by=beauty", "nothing here measures that"),
+        ("train.best_by=beauty", "unknown metric 'beauty'"),
         ("train.sharding=full", "shares the weights among processes, and there is one"),
         ("train.tracker=wandb", "wandb is needed for this"),
         ("train.adapter_folder=true", "adapter_folder only with"),
@@ -184,7 +184,7 @@ def test_a_base_that_does_not_fit_is_one_line(
     vocabulary = json.loads((other_words / "vocab.json").read_text())
     vocabulary["model"]["vocab"]["ጀጀጀ"] = len(vocabulary["model"]["vocab"]) + 7
     (other_words / "vocab.json").write_text(json.dumps(vocabulary))
-    assert "vocab" in _bad(project, capsys, "--base", other_words)
+    assert "gpt.text_embedding" in _bad(project, capsys, "--base", other_words)
 
 
 def test_codes_that_are_lost_or_damaged_are_made_again(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

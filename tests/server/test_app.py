@@ -112,7 +112,7 @@ def test_recordings_that_are_none(server: Any, data: bytes, said: str) -> None:
 def test_too_large_an_upload_and_a_model_that_cannot_listen(server: Any) -> None:
     assert upload(server, b"0" * 26_000_000, name="x", consent=CONSENT).status_code == 413
     answer = upload(server, recording(), name="x", consent=CONSENT, model="formant")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "speak.formant_voice_learn_recording")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "speak.formant_cannot_clone")
     with server.client() as client:
         assert client.delete("/v1/voices/abebe").status_code == 403
         assert client.delete("/v1/voices/..%2f..%2fetc").status_code == 404
