@@ -359,7 +359,7 @@ def test_a_projects_settings_and_lexicon_are_used(here: Path) -> None:
         (["ሰላም", "--set", "rate"], "cannot read setting", "table.key=value"),
         (["ሰላም", "--voice", "nobody.wav"], "no such voice: nobody.wav", "formant"),
         (["ሰላም", "--voice", "a.wav=much"], "cannot read the share", "NAME=0.7"),
-        (["ሰላም", "--voice", "."], "config.json", "model folder"),
+        (["ሰላም", "--voice", "."], "config.json", "whole model"),
         (["ሰላም", "--model", "nowhere", "--voice", "a"], "no such model folder: nowhere", "dimts fetch"),
         (["ሰላም", "--project", "nowhere"], "no such project folder", "dimts new"),
         (["ሰላም", "--lexicon", "nowhere.tsv"], "no such lexicon", "dimts lexicon"),
