@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from dimts.text.frontend import MARKS
 from dimts.text.phones import inventory
-from dimts.xtts.checkpoint import Bundle, save_coqui
+from dimts.xtts.checkpoint import Bundle
+from dimts.xtts.coqui_checkpoint import save_coqui
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.spec import SPECS
 from dimts.xtts.vocabulary import Vocabulary

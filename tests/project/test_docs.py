@@ -90,6 +90,8 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.chdir(tmp_path)
         exec(compile(tree, str(block), "exec"), {"__name__": "__main__"})
         return
+    if any(isinstance(node, ast.ImportFrom) and (node.module or "").startswith("TTS.") for node in ast.walk(tree)):
+        return  # coqui-tts lives in an environment of its own; tests/parity runs these lines there
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             module = import_module(node.module or "")
@@ -158,8 +160,9 @@ def test_commands_are_those_of_the_program(block: Block) -> None:
         while hasattr(command, "commands"):
             if not words or words[0].startswith("-"):
                 break
-            if path == ["dimts", "evaluate"] and words[0] not in command.commands:  # evaluate PROJECT
-                words.insert(0, "project")
+            default = {"evaluate": "project", "train": "run"}.get(path[-1])  # evaluate PROJECT, train PROJECT
+            if default and words[0] not in command.commands:
+                words.insert(0, default)
             assert words[0] in command.commands, f"{' '.join(path)} has no command {words[0]!r}"
             path.append(words[0])
             command = command.commands[words.pop(0)]

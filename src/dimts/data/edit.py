@@ -172,5 +172,7 @@ def _edited(project: Project) -> Iterator[dict[str, Utterance]]:
         raise DataError("data.no_manifest", path=project.manifest)
     with Journal.open(project.clips):
         found = {row.id: row for row in Manifest.read(project.manifest)}
+        before = dict(found)
         yield found
-        Manifest.write(project.manifest, found.values())
+        if found != before:
+            Manifest.write(project.manifest, found.values())

@@ -33,6 +33,7 @@ class Journal:
         """Take over what an earlier run noted. DataError while another run is at work, DimtsError if not
         writable."""
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / _LOCK).open("w")
         except OSError as error:
             raise storage_error(error, folder) or error from error
