@@ -201,7 +201,7 @@ _REMEDY = "mend or remove the clip and run 'dimts data prepare', or set train.ba
 
 def _audio_of(path: Path, spec: Spec) -> Tensor:
     if not path.is_file():
-        raise DataError("train.missing", path=path.name)
+        raise DataError("train.clip_missing", path=path.name)
     samples = Wave.load(path, spec.input_rate).samples
     if not np.isfinite(samples).all():
         raise AudioError("train.samples_not_finite", path=path.name)
@@ -215,7 +215,7 @@ def _fingerprint_of(path: Path, name: str, memo: dict[str, list[Any]]) -> str:
     try:
         status = path.stat()
     except OSError as error:
-        raise DataError("train.missing_2", name=name) from error
+        raise DataError("train.clip_missing", path=name) from error
     looks = [status.st_size, status.st_mtime_ns]
     if name not in memo or memo[name][:2] != looks:
         memo[name] = [*looks, fingerprint(path)[:_KEY_LETTERS]]

@@ -113,7 +113,7 @@ def _from_manifest(
     kept = [row for row in rows if row.kept and row.split in ("train", "dev")]
     if not any(row.split == "train" for row in kept):
         why = f"{len(rows)} rows, none kept for training" if rows else "it has no rows"
-        raise DataError("train.nothing_train", manifest=project.manifest, why=why)
+        raise DataError("train.no_training_clips_because", manifest=project.manifest, why=why)
     store, clips, remarks = _clips(project, settings, engine, kept, on_progress)
     weights = settings.batches.weights
     unknown = sorted(set(weights) - {row.speaker for row in kept})

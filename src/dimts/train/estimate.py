@@ -152,7 +152,7 @@ def forecast(
     )
     shapes = [_shape(row, settings, engine) for row in rows if row.kept and row.split == "train"]
     if not shapes:
-        raise DataError("train.nothing_train_2", manifest=project.manifest)
+        raise DataError("train.no_training_clips", manifest=project.manifest)
     seconds = settings.batches.seconds or (SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD)
     sampler = _sampler(shapes, settings, seconds)
     steps = sampler.epoch(0)

@@ -135,10 +135,10 @@ def load(folder: Path) -> Snapshot:
         tensors: dict[str, dict[str, torch.Tensor]] = {}
         for name, expected in hashes.items():
             if fingerprint(folder / name) != expected:
-                raise CheckpointError("train.damaged_2", folder=folder / name, folder_2=folder)
+                raise CheckpointError("train.checkpoint_file_damaged", path=folder / name, folder=folder)
             tensors[name] = load_file(folder / name)
     except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError("train.damaged", folder=folder, error=error) from error
+        raise CheckpointError("train.checkpoint_damaged", folder=folder, error=error) from error
     weights, optimizer, average, extras = (tensors.get(name, {}) for name in (WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS))
     return Snapshot(step, weights, optimizer, average, extras, state)
 
