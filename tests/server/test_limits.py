@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from dimts.server.rate_limit import WINDOW_SECONDS, RateLimit
@@ -123,3 +124,11 @@ def test_the_wait_of_a_limited_key_is_exact() -> None:
     assert limit.wait_seconds("b", 20.0) == 0.0
     assert limit.wait_seconds("a", 59.9) == pytest.approx(0.1)
     assert limit.wait_seconds("a", 60.0) == 0.0
+
+
+@pytest.mark.parametrize("route", ["normalise", "phones"])
+def test_a_text_that_takes_too_long_to_read_is_given_up(route: str) -> None:
+    with serving("--set=serve.max_read_seconds=0.000001") as hasty:
+        answer = httpx.post(f"{hasty.address}/v1/{route}", json={"input": "በ2017 ዓ.ም\n" * 50}, timeout=60)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "text_takes_too_long"

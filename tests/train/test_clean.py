@@ -12,7 +12,7 @@ from dimts.base.project import Project
 from dimts.cli.main import main
 from dimts.train.clean import plan_cleaning
 from dimts.train.export_snapshots import export_checkpoint, find_run
-from dimts.train.fine_tune import fine_tune
+from dimts.train.fine_tune import PAUSED, fine_tune
 from dimts.train.settings import BatchSettings, DvaeStageSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
 from dimts.train.snapshot import load as load_snapshot
@@ -69,5 +69,5 @@ def test_a_run_that_has_not_ended_is_left_alone(make_project: MakeProject) -> No
         if getattr(progress, "values", None) and getattr(progress, "done", 0) == 2:
             (next(project.runs.glob("2*")) / "pause").touch()
 
-    assert fine_tune(project, SHORT, pause).ended == "paused"
+    assert fine_tune(project, SHORT, pause).ended.code == PAUSED
     assert not plan_cleaning(project, keep=0).folders

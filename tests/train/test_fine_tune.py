@@ -26,7 +26,7 @@ from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.train import runs
 from dimts.train.early_stopping import StopSettings
-from dimts.train.fine_tune import FineTuneResult, fine_tune
+from dimts.train.fine_tune import ALL_STEPS, PAUSED, FineTuneResult, fine_tune
 from dimts.train.settings import BatchSettings, ReferenceSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
 from dimts.xtts.checkpoint import verify_bundle
@@ -188,8 +188,8 @@ def test_a_pause_is_kept_and_resumed(make_project: MakeProject) -> None:
             (next(project.runs.glob("2*")) / "pause").touch()
 
     run = fine_tune(project, SHORT, pause)
-    assert (run.ended, run.bundle, run.steps) == ("paused", None, 2)
-    assert fine_tune(project, SHORT).ended == "all steps taken"
+    assert (run.ended.code, run.bundle, run.steps) == (PAUSED, None, 2)
+    assert fine_tune(project, SHORT).ended.code == ALL_STEPS
 
 
 def test_pausing_what_does_not_run_is_said(make_project: MakeProject) -> None:
@@ -273,7 +273,7 @@ def test_early_stopping_ends_the_run_and_the_best_is_kept(make_project: MakeProj
     project = make_project()
     run = fine_tune(project, settings)
     assert run.steps < 60
-    assert "no better dev loss" in run.ended
+    assert run.ended.code == "train.no_better_dev_loss"
     best = Checkpoints(run.folder / "checkpoints", 1).best()
     assert best is not None
     assert int(best.name[5:]) == run.steps - 3

@@ -210,7 +210,7 @@ def test_a_collapsed_codebook_stops_the_run_with_a_remedy(
     own = DvaeStageSettings(autoencoder_steps=1, restart_below=0.0, min_perplexity=0.99)
     run = fine_tune(make_project(), _settings("dvae", dvae=own))
     assert run.steps == 3
-    assert "collapsed" in run.ended
+    assert run.ended.code == "train.codebook_collapsed"
     assert "collapsed" in next(row.effect for row in run.options if row.option == "dvae.min_perplexity")
 
 
@@ -220,7 +220,7 @@ def test_a_discriminator_that_wins_stops_the_run(make_project: MakeProject, monk
     monkeypatch.setattr(decoder, "_WINNING_LOSS", 100.0)
     run = fine_tune(make_project(), _settings("decoder"))
     assert run.steps == 3
-    assert "discriminator" in run.ended
+    assert run.ended.code == "train.discriminator_wins"
 
 
 def test_what_a_stage_cannot_use_is_one_line(make_project: MakeProject) -> None:

@@ -82,7 +82,7 @@ def test_from_two_recordings_to_a_voice(
     drive.shows(other, "#job-status .notice", "Training")
     drive.shows(other, "#job-status .good", "done")
     run = next(project.runs.glob("*/run.json"))
-    assert json.loads(run.read_text(encoding="utf-8"))["ended"] == "all steps taken"
+    assert json.loads(run.read_text(encoding="utf-8"))["ended"]["code"] == "train.all_steps_taken"
     drive.tab(other, "train")
     drive.shows(other, "#train-state", "Step 50 of 50")
     drive.picture(other, "trained")

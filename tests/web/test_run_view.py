@@ -7,6 +7,7 @@ import json
 import pytest
 
 from dimts.base.errors import DataError
+from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.train import runs
 from dimts.web.run_view import options, sample, thinned, view
@@ -30,7 +31,7 @@ def run(project: Project) -> runs.RunFolder:
 
 def test_curves_and_samples(project: Project, run: runs.RunFolder) -> None:
     found = view(project, run.root.name)
-    assert (found.step, found.total, found.ended) == (2, 50, "")
+    assert (found.step, found.total, found.ended) == (2, 50, None)
     assert found.points == ((1, 4.5, "train"), (2, 3.5, "train"), (2, 4.0, "dev"))
     assert found.samples == ("step-000002.wav",)
     assert sample(project, run.root.name, "step-000002.wav").is_file()
@@ -39,7 +40,7 @@ def test_curves_and_samples(project: Project, run: runs.RunFolder) -> None:
 def test_the_stamp_changes_with_the_run(project: Project, run: runs.RunFolder) -> None:
     before = view(project, run.root.name).stamp
     assert view(project, run.root.name).stamp == before
-    run.end("all steps taken")
+    run.end(Message("train.all_steps_taken"))
     assert view(project, run.root.name).stamp != before
 
 

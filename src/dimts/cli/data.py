@@ -259,12 +259,11 @@ def fetch(
 ) -> None:
     """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is
     checked."""
-    from dimts.base.messages import Message
     from dimts.cli.output import progress_bar, show
     from dimts.data.transcribe import WEIGHTS, described, fetch_weights
 
     if name in WEIGHTS:
-        show(Message("cli.weights_offered", what=described(name)))
+        show(described(name))
     with progress_bar() as on_progress:
         print(fetch_weights(name, source, on_progress))
 

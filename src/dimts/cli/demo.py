@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from dimts.base.messages import Message
     from dimts.base.project import Project
     from dimts.data.manifest import Utterance
     from dimts.evaluate.report import ReportSample
@@ -60,10 +61,11 @@ def demo(
     else:
         project = Project.create(folder, template(ProjectSettings(name="demo")))
     taken = _take(project, speech, clips)
-    show(Message("cli.demo_recordings", what=taken))
+    show(taken)
     with progress_bar() as on_progress:
         prepared = prepare(project, (), project.settings("data", PrepareSettings), on_progress)
-        show(Message("cli.demo_prepared", what=str(prepared)))
+        counts = {"kept": prepared.kept, "set_aside": prepared.set_aside, "minutes": prepared.seconds / 60}
+        show(Message("cli.demo_prepared", **counts))
         settings = project.settings("train", TrainSettings, (f"train.steps={steps}", "train.size=tiny"))
         run = fine_tune(project, settings, on_progress)
     if run.bundle is None:
@@ -75,25 +77,30 @@ def demo(
     show(Message("cli.demo_written", path=path, count=len(spoken), folder=project.root / "spoken"))
 
 
-def _take(project: Project, speech: Path, clips: int) -> str:
-    """Fill the project's recordings, once; returns a line that says with what."""
-    note = project.recordings / "SOURCE.txt"
-    if note.exists():
-        return note.read_text(encoding="utf-8").strip()
+def _take(project: Project, speech: Path, clips: int) -> Message:
+    """Fill the project's recordings, once; returns what with."""
+    import json
+
     from dimts.base.files import write_text
+    from dimts.base.messages import Message
+
+    note = project.recordings / "source.json"
+    if note.exists():
+        return Message.from_dict(json.loads(note.read_text(encoding="utf-8")))
 
     real = (speech / _METADATA).is_file()
     source = _copy(project, speech, clips) if real else _synthesise(project, clips)
-    write_text(note, source + "\n")
+    write_text(note, json.dumps(source.as_dict(), ensure_ascii=False) + "\n")
     return source
 
 
-def _copy(project: Project, speech: Path, clips: int) -> str:
+def _copy(project: Project, speech: Path, clips: int) -> Message:
     """Copy one speaker's recordings, and their rows, into the project."""
     import csv
     import shutil
 
     from dimts.base.files import write_text
+    from dimts.base.messages import Message
 
     with (speech / _METADATA).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
@@ -104,13 +111,15 @@ def _copy(project: Project, speech: Path, clips: int) -> str:
         shutil.copyfile(source, project.recordings / source.name)
         lines.append("\t".join((row["id"], source.name, row["speaker"], row["text"])))
     write_text(project.recordings / _METADATA, "\n".join(lines) + "\n")
-    return f"took {len(chosen)} real recordings of {len({row['speaker'] for row in chosen})} speaker(s) from {speech}"
+    speakers = sorted({row["speaker"] for row in chosen})
+    return Message("cli.demo_real_recordings", count=len(chosen), speakers=speakers, folder=speech)
 
 
-def _synthesise(project: Project, clips: int) -> str:
+def _synthesise(project: Project, clips: int) -> Message:
     """Let the formant voice speak our own sentences in several variants, with a breath before and after."""
     from dimts.audio.wave import Wave, join
     from dimts.base.files import write_text
+    from dimts.base.messages import Message
     from dimts.evaluate.sentences import SENTENCES
     from dimts.speak import RATE, Speaker
 
@@ -124,10 +133,7 @@ def _synthesise(project: Project, clips: int) -> str:
             join((breath, speaker.say(sentence), breath)).save(project.recordings / f"{name}.wav")
             lines.append("\t".join((name, f"{name}.wav", variant or "plain", sentence)))
     write_text(project.recordings / _METADATA, "\n".join(lines) + "\n")
-    return (
-        f"no recordings at hand: the formant voice spoke {len(lines) - 1} Amharic sentences of the package "
-        f"in {len(_VARIANTS)} variants"
-    )
+    return Message("cli.demo_formant_recordings", count=len(lines) - 1, variants=len(_VARIANTS))
 
 
 def speak(project: Project, bundle: Path) -> list[ReportSample]:
@@ -157,7 +163,7 @@ def _answered(phrases: Sequence[Phrase]) -> str:
 
 
 def write(
-    project: Project, run: FineTuneResult, rows: list[Utterance], spoken: Sequence[ReportSample], taken: str
+    project: Project, run: FineTuneResult, rows: list[Utterance], spoken: Sequence[ReportSample], taken: Message
 ) -> Path:
     """report.html in the project folder."""
     from dimts.data.stats import Stats
@@ -175,7 +181,7 @@ def write(
         tables["What each training option did"] = [["option", "asked", "applied", "measured"], *truth]
     stats = Stats.of(rows)
     facts = {
-        "recordings": taken,
+        "recordings": taken.text(),
         "clips kept": f"{len(kept)} of {len(rows)}, {sum(row.seconds for row in kept) / 60:.1f} minutes",
         "speakers": ", ".join(sorted(stats.speakers)),
         "splits": ", ".join(f"{split} {count}" for split, count in sorted(stats.splits.items())),

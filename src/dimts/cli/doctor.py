@@ -29,6 +29,7 @@ _ADDS = {
     "evaluate": "measuring voices, and reports with figures",
     "ui": "the page in a browser",
     "serve": "speech over HTTP, by the interface of OpenAI",
+    "wyoming": "speech in Home Assistant, by the Wyoming protocol",
     "ray": "serving and training on many machines",
     "tensorboard": "live curves in TensorBoard",
     "trackio": "live curves in trackio",

@@ -218,6 +218,7 @@ def _show_forecast(found: Forecast, *, as_json: bool) -> None:
 
 
 def _show(run: FineTuneResult) -> None:
+    from dimts.train.fine_tune import PAUSED
     from dimts.train.probe import table
 
     if run.options:  # the first of several processes has it
@@ -225,7 +226,7 @@ def _show(run: FineTuneResult) -> None:
     first, last = (run.losses[0], run.losses[-1]) if run.losses else (float("nan"),) * 2
     show(Message("cli.run_ended", steps=run.steps, first=first, last=last, ended=run.ended, folder=run.folder))
     if run.bundle is None:
-        if run.ended == "paused":
+        if run.ended.code == PAUSED:
             show(Message("cli.paused"))
         return
     if run.dev_losses:

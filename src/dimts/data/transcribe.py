@@ -172,11 +172,12 @@ them."""
 MODEL_FILE = "model.bin"
 
 
-def described(name: str) -> str:
+def described(name: str) -> Message:
     """What would be fetched, for a person to agree to."""
     one = WEIGHTS[name]
     size = sum(size for size, _ in one.files.values())
-    return f"{one.repository}, {size / 1e9:.1f} GB, licence {one.licence.name}"
+    licence = one.licence.name
+    return Message("data.weights_offered", repository=one.repository, gigabytes=size / 1e9, licence=licence)
 
 
 def find_weights(model: str) -> Path:

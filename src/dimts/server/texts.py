@@ -41,7 +41,11 @@ def add_texts(
     @app.post("/v1/normalise", responses=responses, summary="Written text → spoken form")
     async def normalise(body: TextRequest) -> NormalisedResponse:
         def reading(frontend: Frontend, check: Callable[[], None]) -> str:
-            return frontend.normaliser.spoken(body.input)
+            lines = []
+            for line in body.input.split("\n"):  # no reading reaches across a line
+                lines.append(frontend.normaliser.spoken(line))
+                check()
+            return "\n".join(lines)
 
         name, text = await read(body, reading)
         return NormalisedResponse(model=name, text=text)

@@ -44,8 +44,8 @@ from dimts.train.stages.stage import Stage, StageContext
 from dimts.train.track import Tracker
 from dimts.train.trainer import Trainer
 
-ALL_STEPS = "all steps taken"
-"""How a run ends that nothing stopped."""
+ALL_STEPS, PAUSED = "train.all_steps_taken", "train.paused"
+"""Codes of how a run ends that nothing stopped, and of one that goes on when it is asked to."""
 MODEL_FOLDER = "model"
 """Folder of a run that holds what it made, where that is no voice to speak with yet."""
 
@@ -67,8 +67,8 @@ class FineTuneResult:
     """Total training loss of every step."""
     dev_losses: tuple[float, ...]
     """Of every evaluation."""
-    ended: str
-    """Why it ended; "paused" when it can go on."""
+    ended: Message
+    """Why it ended; its code is PAUSED when it can go on."""
     options: tuple[OptionRow, ...] = field(default_factory=tuple)
     """Each option: asked, applied, measured."""
 
@@ -212,14 +212,14 @@ def _finish(
     checkpoints: Checkpoints,
     lines: list[dict[str, Any]],
     folder: runs.RunFolder,
-    ended: str,
+    ended: Message,
     into: str,
     on_progress: ProgressCallback,
 ) -> Path | None:
     """Write the voice of the best checkpoint, on the first process; None when the run was paused."""
     stage, settings, stats = training.stage, training.settings, training.stats
     training.finish()
-    if ended == "paused":
+    if ended.code == PAUSED:
         return None
     training.join()
     if not training.processes.main:
@@ -252,7 +252,7 @@ def _steps(
     tracker: Tracker,
     interrupt: Interrupt,
     on_progress: ProgressCallback,
-) -> str:
+) -> Message:
     """Take steps until the last, or until there is a reason to stop; returns the reason."""
     settings, processes, stats = training.settings, training.processes, training.stats
 
@@ -294,8 +294,8 @@ def _steps(
                 on_progress(Progress("train", stats.steps, training.total, "steps", message))
             save(best=decision.best)
             if decision.stop is not None:
-                stats.stop_reason = decision.stop.text("en")
-                return stats.stop_reason
+                stats.stop_reason = decision.stop
+                return decision.stop
         elif stats.steps % settings.save_every == 0:
             save()
         if settings.sample_every and stats.steps % settings.sample_every == 0:
@@ -307,8 +307,8 @@ def _steps(
         if processes.any(processes.main and folder.pause_wanted):
             save()
             folder.unpause()
-            return "paused"
-    return ALL_STEPS
+            return Message(PAUSED)
+    return Message(ALL_STEPS)
 
 
 _SHOWN = ("loss", "dev_loss", "audio_seconds_per_second")
@@ -365,9 +365,10 @@ def _ended(project: Project, made_of: str, steps: int) -> FineTuneResult | None:
     lines = runs.read_log(folder.log)
     losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
     dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
-    if info["ended"] == ALL_STEPS and len(losses) < steps:
+    ended = Message.from_dict(info["ended"])
+    if ended.code == ALL_STEPS and len(losses) < steps:
         return None
-    return FineTuneResult(folder.root, folder.log, bundle, len(losses), 0.0, losses, dev, info["ended"])
+    return FineTuneResult(folder.root, folder.log, bundle, len(losses), 0.0, losses, dev, ended)
 
 
 def _plan(

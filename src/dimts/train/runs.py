@@ -21,6 +21,7 @@ from typing import Any
 
 from dimts.base.errors import TrainingError, storage_error
 from dimts.base.files import write_text
+from dimts.base.messages import Message
 from dimts.base.project import Project
 
 _RUN, _LOG, _LOCK = "run.json", "log.jsonl", ".running"
@@ -50,7 +51,7 @@ class RunFolder:
         return self.root / "samples"
 
     def info(self) -> dict[str, Any]:
-        """What the run was made of, and how it ended ("" while it has not)."""
+        """What the run was made of, and how it ended (None while it has not)."""
         content: dict[str, Any] = json.loads((self.root / _RUN).read_text(encoding="utf-8"))
         return content
 
@@ -58,14 +59,14 @@ class RunFolder:
         """Change what run.json says."""
         self.write(_RUN, {**self.info(), **values})
 
-    def end(self, how: str, **more: Any) -> None:
+    def end(self, how: Message, **more: Any) -> None:
         """Write down that the run is over, and why."""
-        self.update(ended=how, **more)
+        self.update(ended=how.as_dict(), **more)
 
     def reopen(self) -> None:
         """Forget that the run has ended, as it is to be lengthened."""
         if self.info().get("ended"):
-            self.update(ended="")
+            self.update(ended=None)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """A JSON file of the run, whole or not at all."""
@@ -163,7 +164,7 @@ def create(project: Project, made_of: str, **info: Any) -> RunFolder:
             continue
         except OSError as error:
             raise storage_error(error, folder.root) or error from error
-    folder.write(_RUN, {"made_of": made_of, "started": name, "ended": "", **info})
+    folder.write(_RUN, {"made_of": made_of, "started": name, "ended": None, **info})
     return folder
 
 

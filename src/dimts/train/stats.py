@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+from dimts.base.messages import Message
+
 
 @dataclass(slots=True)
 class RunStats:
@@ -31,8 +33,8 @@ class RunStats:
     """Training losses of the steps since the last evaluation."""
     best_score: float = math.nan
     """Value of the metric at the best checkpoint; nan while none was measured."""
-    stop_reason: str = ""
-    """Why a watcher ended the run; empty otherwise."""
+    stop_reason: Message | None = None
+    """Why a watcher ended the run; None otherwise."""
     average_distance: float = 0.0
     """Share of the parameters' norm by which their moving average differs from them at the end."""
     adapter_strength: float = 0.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import DataError
+from dimts.base.messages import Message
 from dimts.base.project import Project
 
 _MOST_POINTS = 400
@@ -23,8 +24,8 @@ class RunView:
 
     name: str
     folder: Path
-    ended: str
-    """Why it ended; "" while it has not."""
+    ended: Message | None
+    """Why it ended; None while it has not."""
     step: int
     total: int
     points: tuple[tuple[int, float, str], ...]
@@ -63,7 +64,7 @@ def view(project: Project, name: str) -> RunView:
     return RunView(
         name,
         folder,
-        str(info.get("ended", "")),
+        Message.from_dict(info["ended"]) if info.get("ended") else None,
         step,
         int(plan.get("steps", 0)),
         thinned(points),

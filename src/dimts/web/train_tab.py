@@ -237,9 +237,7 @@ def _state(page: TabContext, found: run_view.RunView) -> str:
     step = page.strings("train.at", step=found.step, total=found.total or "?")
     last = next((point for point in reversed(found.points) if point[2] == "train"), None)
     loss = f" · {page.strings('train.loss')} {last[1]:.3f}" if last else ""
-    why = f"ended.{found.ended}"
-    why = page.strings(why) if page.strings.has(why) else found.ended
-    ended = f" · {page.strings('train.ended', why=why)}" if why else ""
+    ended = f" · {page.strings('train.ended', why=page.text(found.ended))}" if found.ended else ""
     return notice(f"{step}{loss}{ended}", "good" if found.ended else "info")
 
 

@@ -108,7 +108,6 @@ def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False) -> No
     weights."""
     state = bundle.model.state_dict()
     speaking = {key: value for key, value in state.items() if not key.startswith("dvae.")}
-    names = voice_file_names(bundle.voices)
     with replace_folder(folder) as target:
         weights.write_safetensors(target / MODEL, speaking, {"format": "dimts"})
         if dvae:
@@ -116,18 +115,28 @@ def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False) -> No
             if not coding:
                 raise CheckpointError("xtts.no_dvae_to_save")
             weights.write_safetensors(target / DVAE, coding, {"format": "dimts"})
-        bundle.vocabulary.save(target / VOCABULARY)
-        write_text(target / CONFIG, to_json(bundle.model.spec.to_coqui(bundle.config)))
-        for name, file in names.items():
-            bundle.voices[name].save(target / VOICES / file)
-        note = {
-            "format": BUNDLE_FORMAT,
-            "spec": bundle.model.spec.as_dict(),
-            **bundle.note(),
-            "voices": names,
-            "sha256": {file.name: fingerprint(file) for file in sorted(target.iterdir()) if file.is_file()},
-        }
-        write_text(target / BUNDLE, to_json(note))
+        write_beside_weights(bundle, target)
+
+
+def write_beside_weights(bundle: Bundle, target: Path, **more: Any) -> None:
+    """Write vocabulary, config.json, voices and bundle.json into a folder that holds the weights already.
+
+    bundle.json gets the SHA-256 of every file beside it, and the entries of `more`.
+    """
+    names = voice_file_names(bundle.voices)
+    bundle.vocabulary.save(target / VOCABULARY)
+    write_text(target / CONFIG, to_json(bundle.model.spec.to_coqui(bundle.config)))
+    for name, file in names.items():
+        bundle.voices[name].save(target / VOICES / file)
+    note = {
+        "format": BUNDLE_FORMAT,
+        "spec": bundle.model.spec.as_dict(),
+        **bundle.note(),
+        "voices": names,
+        **more,
+        "sha256": {file.name: fingerprint(file) for file in sorted(target.iterdir()) if file.is_file()},
+    }
+    write_text(target / BUNDLE, to_json(note))
 
 
 def load_bundle(

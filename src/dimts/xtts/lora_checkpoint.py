@@ -18,22 +18,18 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import CheckpointError
-from dimts.base.files import fingerprint, write_text
 from dimts.xtts import lora, weights
 from dimts.xtts.bundle_files import (
     BUNDLE,
-    BUNDLE_FORMAT,
     CONFIG,
     VOCABULARY,
     VOICES,
     read_json,
     replace_folder,
-    to_json,
     vocabulary_arguments,
-    voice_file_names,
     voice_path,
 )
-from dimts.xtts.checkpoint import Bundle, load_bundle, verify_bundle
+from dimts.xtts.checkpoint import Bundle, load_bundle, verify_bundle, write_beside_weights
 from dimts.xtts.coqui_checkpoint import load_coqui
 from dimts.xtts.download import XTTS_V2, find_base
 from dimts.xtts.spec import Spec
@@ -54,22 +50,9 @@ def save_adapter(
     """
     state = bundle.model.state_dict()
     extra = {name: state[name].clone() for name in learnt}
-    names = voice_file_names(bundle.voices)
     with replace_folder(folder) as target:
         lora.save(bundle.model, target / ADAPTER, settings, extra)
-        bundle.vocabulary.save(target / VOCABULARY)
-        write_text(target / CONFIG, to_json(bundle.model.spec.to_coqui(bundle.config)))
-        for name, file in names.items():
-            bundle.voices[name].save(target / VOICES / file)
-        note = {
-            "format": BUNDLE_FORMAT,
-            "spec": bundle.model.spec.as_dict(),
-            **bundle.note(),
-            "voices": names,
-            "base": {"folder": str(base), "sha256": _untouched(state, extra)},
-            "sha256": {file.name: fingerprint(file) for file in sorted(target.iterdir()) if file.is_file()},
-        }
-        write_text(target / BUNDLE, to_json(note))
+        write_beside_weights(bundle, target, base={"folder": str(base), "sha256": _untouched(state, extra)})
 
 
 def load_adapter(
