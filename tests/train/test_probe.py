@@ -55,6 +55,7 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "clip_norm": ({}, {"clip_norm": 0.0}),
     "optimizer": ({}, {"optimizer": "loop"}),
     "text_weight": ({}, {"text_weight": 0.5}),
+    "guided_attention": (SYNTHETIC, {"guided_attention": 0.5}),
     "label_smoothing": ({}, {"label_smoothing": 0.1}),
     "dropout": ({}, {"dropout": 0.3}),
     "attention_dropout": ({}, {"attention_dropout": 0.2}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.text.frontend import Frontend
 from dimts.text.phones import inventory
+from dimts.train.generated_clips import align_codes
 from dimts.train.synthetic_corpus import (
     SPEAKER_VARIANTS,
     PronouncedPhrase,
@@ -97,3 +100,34 @@ def test_no_phrase_and_ranges_upside_down_are_refused() -> None:
     with pytest.raises(ConfigError) as upside_down:
         SyntheticCorpusSettings(slowest=1.2, fastest=1.0)
     assert upside_down.value.code == "train.setting_rule"
+
+
+def test_the_phones_that_sound_during_a_code_are_known(phrases: list[PronouncedPhrase]) -> None:
+    vocabulary = Vocabulary.for_phones(list(inventory()), marks=[".", ",", "?", "!", ";", ":"])
+    corpus = SyntheticCorpus(phrases, SETTINGS, seed=1)
+    for index in range(12):
+        clip = corpus.clip(index)
+        ids, seconds = vocabulary.encode(clip.spelling), 1024 / 22_050
+        codes = -(-round(clip.wave.seconds * 22_050) // 1024)
+        found = align_codes(clip.times, len(ids), codes, seconds)
+        assert len(found) == codes
+        assert found[0][0] == 1, "the first phone follows the language tag"
+        assert found[-1][1] == len(ids) - 1
+        assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in itertools.pairwise(found)), "it never goes back"
+        tokens = [vocabulary.decode([i]) for i in ids]
+        phones = [phone for word in clip.phrase.words for phone in word]
+        times = [time for word in clip.times for time in word]
+        for code, (first, last) in enumerate(found):
+            sounding = [p for p, (a, b) in zip(phones, times, strict=True)
+                        if a < (code + 1) * seconds and b > code * seconds]  # fmt: skip
+            heard = [token for token in tokens[first : last + 1] if token.strip() and token not in ".,?!;:"]
+            assert heard == sounding or not sounding
+
+
+def test_an_alignment_that_does_not_fit_the_ids_is_none() -> None:
+    times = (((0.0, 0.1), (0.1, 0.2)), ((0.2, 0.3),))
+    assert align_codes(times, 5, 3, 0.1) == ((1, 1), (2, 2), (4, 4))
+    assert align_codes(times, 6, 4, 0.1)[-1] == (4, 5), "the mark sounds at the end"
+    assert align_codes(times, 7, 3, 0.1) == ()
+    assert align_codes(times, 4, 3, 0.1) == ()
+    assert align_codes((), 1, 3, 0.1) == ()

@@ -42,6 +42,8 @@ class TrainingClip:
     weight: float = 1.0
     top_hz: float = 0.0
     """Highest frequency the recording holds, as far as it was measured; 0: unknown."""
+    alignment: tuple[tuple[int, int], ...] = ()
+    """Places in `ids` of the first and the last phone that sound during each code; empty: not known."""
 
     @property
     def seconds(self) -> float:
@@ -103,6 +105,7 @@ class Collator:
             mel_lengths=lengths,
             latents=latents,
             crops=crops if self.settings.mask != "none" and epoch is not None else None,
+            alignment=_alignment(clips) if epoch is not None else None,
         ).to(model.device)
 
     def _store(self, clip: TrainingClip) -> ClipStore:
@@ -180,3 +183,14 @@ class Collator:
             return torch.stack([self.latents[self.name_of(index, epoch)] for index in members])
         latents: Tensor = model.conditioning(*self._mels(model, members, crops))
         return latents
+
+
+def _alignment(clips: Sequence[TrainingClip]) -> Tensor | None:
+    """The clips' alignments, [B, C, 2] int64, −1 where there is none; None where no clip has one."""
+    if not any(clip.alignment for clip in clips):
+        return None
+    found = torch.full((len(clips), max(clip.codes for clip in clips), 2), -1)
+    for row, clip in zip(found, clips, strict=True):
+        if clip.alignment:
+            row[: clip.codes] = torch.tensor(clip.alignment)
+    return found

@@ -11,6 +11,7 @@ Clips of the manifest and generated ones share one numbering (`ClipList`): the m
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,10 @@ class GeneratedClip(Protocol):
     def speaker(self) -> int:
         """Number of the speaker."""
 
+    @property
+    def times(self) -> Sequence[Sequence[tuple[float, float]]]:
+        """For each word, for each phone of it: (start, end) in seconds."""
+
 
 class Corpus(Protocol):
     """A corpus without end whose clips depend on nothing but its seed and their index."""
@@ -91,14 +96,17 @@ class GeneratedClips:
         if found is None:
             made = self.corpus.clip(index)
             audio = torch.from_numpy(made.wave.resample(self.spec.input_rate).samples.copy())
+            ids = tuple(self.vocabulary.encode(made.spelling))
+            codes = self.spec.codes_of(len(audio))
             clip = TrainingClip(
                 f"{_KEY}-{index}",
                 f"{_KEY}.{index}",
-                tuple(self.vocabulary.encode(made.spelling)),
+                ids,
                 len(audio),
-                self.spec.codes_of(len(audio)),
+                codes,
                 self.spec,
                 f"{_KEY}-{made.speaker}",
+                alignment=align_codes(made.times, len(ids), codes, self.spec.code_stride / self.spec.input_rate),
             )
             found = self._made[index] = _Made(clip, made.wave, audio)
             if len(self._made) > _KEPT:
@@ -183,6 +191,37 @@ class GeneratedSampler:
     def steps_per_epoch(self) -> int:
         """Steps of the first epoch."""
         return self.manifest.steps_per_epoch() if self.manifest else EPOCH_STEPS
+
+
+def align_codes(
+    times: Sequence[Sequence[tuple[float, float]]], ids: int, codes: int, seconds: float
+) -> tuple[tuple[int, int], ...]:
+    """Find the ids that sound during each code: (first, last) for each of `codes` codes of `seconds` each.
+
+    `times` are those of the phones, word by word. The ids are a language tag, the phones with an id between
+    words, and perhaps a mark at the end, which belongs to the last code. Empty where the number of ids does
+    not agree with that.
+    """
+    phones = [time for word in times for time in word]
+    places = [place + 1 + number for number, place in _word_places(times)]
+    if not phones or ids - (places[-1] + 1) not in (0, 1):
+        return ()
+    found = []
+    starts, ends = [start for start, _ in phones], [end for _, end in phones]
+    for code in range(codes):
+        first = min(bisect_right(ends, code * seconds), len(phones) - 1)
+        last = max(bisect_left(starts, (code + 1) * seconds) - 1, first)
+        found.append((places[first], ids - 1 if code == codes - 1 else places[last]))
+    return tuple(found)
+
+
+def _word_places(times: Sequence[Sequence[tuple[float, float]]]) -> Iterator[tuple[int, int]]:
+    """(number of the word, number of the phone in all) for each phone."""
+    place = 0
+    for number, word in enumerate(times):
+        for _ in word:
+            yield number, place
+            place += 1
 
 
 def open_corpus(project: Project, settings: SyntheticSettings, texts: Sequence[str], seed: int) -> Corpus:

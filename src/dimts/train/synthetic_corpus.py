@@ -93,6 +93,8 @@ class SyntheticClip:
     phrase: PronouncedPhrase
     speaker: int
     """Number of the speaker, 0 to `speakers` − 1."""
+    times: tuple[tuple[tuple[float, float], ...], ...]
+    """For each word, for each phone of it: (start, end) in seconds."""
 
     @property
     def spelling(self) -> str:
@@ -151,8 +153,9 @@ class SyntheticCorpus:
         voice = self._voices.get(speaker)
         if voice is None:
             voice = self._voices[speaker] = Formant(self.speakers[speaker].formant)
-        wave = voice.speak(phrase.words, phrase.mark)
-        return SyntheticClip(change_vocal_tract(wave, self.speakers[speaker].tract), phrase, speaker)
+        spoken, tract = voice.speak_timed(phrase.words, phrase.mark), self.speakers[speaker].tract
+        times = tuple(tuple((start * tract, end * tract) for start, end in word) for word in spoken.times)
+        return SyntheticClip(change_vocal_tract(spoken.wave, tract), phrase, speaker, times)
 
     def _phrase(self, rng: random.Random) -> PronouncedPhrase:
         phrase = self.phrases[rng.randrange(len(self.phrases))]

@@ -153,6 +153,8 @@ class SelfAttention(nn.Module):
         self.heads = spec.heads
         self.kind: Kind = "sdpa"
         self.dropout = spec.dropout
+        self.tap: list[Tensor] | None = None
+        """Gets the queries, keys and values of each forward pass, [B, T, 3, H, w]; None: they are not kept."""
         self.c_attn = Conv1D(spec.width, 3 * spec.width)
         self.c_proj = Conv1D(spec.width, spec.width)
 
@@ -166,6 +168,8 @@ class SelfAttention(nn.Module):
         product = _linear_params(self.c_attn)
         qkv: Tensor = self.c_attn(norm(x)) if product is None else layernorm_linear(x, norm, product)
         qkv = qkv.view(*x.shape[:2], 3, self.heads, -1)
+        if self.tap is not None:
+            self.tap.append(qkv)
         seen = attend_self(self.kind, qkv, 2, layout, self.dropout if self.training else 0.0)
         out: Tensor = self.c_proj(seen.flatten(2))
         return out

@@ -31,6 +31,9 @@ class LossSettings:
     """Share of the code loss in the total."""
     label_smoothing: float = 0.0
     """Probability spread evenly over all other targets."""
+    guided_attention: float = 0.0
+    """Share in the total of the loss that teaches some heads to follow the text (see `guided_attention.py`);
+    0: none."""
     chunk_tokens: int = 0
     """States per run of a head; 0: all at once."""
     compat: Compat = "mended"

@@ -10,6 +10,7 @@ model that only speaks. What is trained is `gpt` and `conditioning`; the rest st
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from dimts.xtts.attention import Kind
 from dimts.xtts.conditioning import Conditioning
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.gpt import GPT, IGNORED, HiddenStates
+from dimts.xtts.guided_attention import AttentionGuide
 from dimts.xtts.loss import Compat, LossSettings, cross_entropy
 from dimts.xtts.speaker_encoder import SpeakerEncoder
 from dimts.xtts.spec import MEL_BANDS, MEL_HOP, STOP_TARGETS, Spec
@@ -49,6 +51,9 @@ class Examples:
     crops: Sequence[tuple[int, int]] | None = None
     """(start, end) in samples of the crop inside each clip; codes it covers are left out of the loss. None:
     none."""
+    alignment: Tensor | None = None
+    """[B, C, 2] int64: places in `text_ids` of the first and the last phone that sound during each code, −1
+    where that is not known. None: it is known of no row."""
 
     def to(self, device: torch.device | str) -> Examples:
         """The same batch on another device."""
@@ -65,6 +70,7 @@ class Examples:
             self.mel_lengths,
             move(self.latents),
             self.crops,
+            move(self.alignment),
         )
 
 
@@ -77,6 +83,9 @@ class Losses:
     mel: Tensor
     text_tokens: int
     mel_tokens: int
+    attention: Tensor | None = None
+    """How far the guided heads are from the text that sounds; None: not asked for."""
+    attention_tokens: int = 0
 
 
 class XTTS(nn.Module):
@@ -161,7 +170,9 @@ class XTTS(nn.Module):
         """The losses of one batch; `settings.compat` chooses upstream's slips or their mending."""
         settings = settings or LossSettings()
         coqui = settings.compat == "coqui"
-        hidden = self.hidden(examples, settings.compat)
+        guide = AttentionGuide(self.gpt) if settings.guided_attention else contextlib.nullcontext()
+        with guide:
+            hidden = self.hidden(examples, settings.compat)
         targets = hidden.audio_targets
         if examples.crops is not None:
             covered = covered_codes(examples.crops, examples.code_lengths, self.spec, coqui=coqui)
@@ -172,7 +183,11 @@ class XTTS(nn.Module):
         text = cross_entropy(hidden.text, self.gpt.text_head, hidden.text_targets, settings)
         audio = cross_entropy(hidden.audio, self.gpt.mel_head, targets, settings)
         total = settings.text_weight * text + settings.mel_weight * audio
-        return Losses(total, text, audio, len(hidden.text_targets), kept)
+        if not isinstance(guide, AttentionGuide):
+            return Losses(total, text, audio, len(hidden.text_targets), kept)
+        attention, aligned = guide.loss(hidden.layout, examples.text_lengths, examples.code_lengths, examples.alignment)
+        total = total + settings.guided_attention * attention
+        return Losses(total, text, audio, len(hidden.text_targets), kept, attention, aligned)
 
 
 def covered_codes(

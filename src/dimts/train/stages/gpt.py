@@ -49,6 +49,7 @@ class GptStage(Stage):
         self.loss_settings = LossSettings(
             label_smoothing=settings.label_smoothing,
             chunk_tokens=settings.loss_chunk,
+            guided_attention=settings.guided_attention,
             compat="coqui" if settings.reference.mask == "coqui" else "mended",
         )
         self.row_rates = EmbeddingRowLR(
@@ -69,6 +70,8 @@ class GptStage(Stage):
         """One phase."""
         if not self._phases:
             weights = {"text": self.settings.text_weight, "mel": 1.0}
+            if self.settings.guided_attention:
+                weights["attention"] = self.settings.guided_attention
             self._phases = (Phase("gpt", groups(self.model, self.settings.weight_decay), weights),)
         return self._phases
 
@@ -114,7 +117,12 @@ class GptStage(Stage):
             )
             self.stats.events["masked_codes"] += int(covered.sum())
             mel -= int(covered.sum())
-        return {"text": sum(clip.text_targets for clip in clips), "mel": mel}
+        aligned = sum(len(clip.alignment) for clip in clips)
+        return {"text": sum(clip.text_targets for clip in clips), "mel": mel, "attention": aligned}
+
+    def dev_weights(self) -> Mapping[str, float]:
+        """Those of text and codes: what the model says, not where it looks."""
+        return {"text": self.settings.text_weight, "mel": 1.0}
 
     def batch(self, part: Sequence[int], epoch: int | None) -> Examples:
         """Ids, codes and conditioning crops on the model's device."""
@@ -156,7 +164,10 @@ class GptStage(Stage):
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """What the options of the GPT and of its conditioning did."""
         text = loss_share(steps[0], "text", self.settings.text_weight)
-        return {"text_weight": text, **self._model_effects(probe), **self._reference_effects(probe)}
+        guided = self.settings.guided_attention
+        attention = loss_share(steps[0], "attention", guided) if guided else "no head was taught"
+        own = {"text_weight": text, "guided_attention": attention}
+        return own | self._model_effects(probe) | self._reference_effects(probe)
 
     def _model_effects(self, probe: Probe) -> dict[str, str]:
         blocks = {name.split(".")[3] for name in probe.moved if name.startswith("gpt.trunk.h.")}
@@ -212,7 +223,10 @@ class GptStage(Stage):
 
 
 def _terms(losses: Losses) -> dict[str, Term]:
-    return {"text": Term(losses.text, losses.text_tokens), "mel": Term(losses.mel, losses.mel_tokens)}
+    found = {"text": Term(losses.text, losses.text_tokens), "mel": Term(losses.mel, losses.mel_tokens)}
+    if losses.attention is not None:
+        found["attention"] = Term(losses.attention, losses.attention_tokens)
+    return found
 
 
 def draws(dropped: Counter[tuple[float, bool]], *, attention: bool) -> str:

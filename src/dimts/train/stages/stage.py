@@ -230,6 +230,7 @@ GPT_OPTIONS = (
     "new_rows_lr_scale",
     "old_rows_lr_scale",
     "text_weight",
+    "guided_attention",
     "label_smoothing",
     "dropout",
     "attention_dropout",

@@ -1,0 +1,93 @@
+"""Teach two heads of the GPT to follow the text as it is spoken, where the times of the phones are known.
+
+    with AttentionGuide(gpt) as guide:
+        gpt(...)
+    loss, codes = guide.loss(layout, text_lengths, code_lengths, alignment)
+
+A model with random weights finds out only slowly which part of the text a code belongs to: until then the text
+is no help and the loss rests on a plateau. Speech that was synthesised comes with its alignment, so a head can
+be shown it. One head, a quarter up the trunk, is taught to look at the phone of the code before (where the
+speech has come to), another, half up, at the phone of the code that is to be predicted (where it goes).
+Nothing changes in the model: the heads are ordinary ones, and speaking knows nothing of it.
+
+Source of the idea: Tachibana et al., "Efficiently Trainable Text-to-Speech System Based on Deep Convolutional
+Networks with Guided Attention" (2018), there towards the diagonal, here towards known times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dimts.xtts.attention import SequenceLayout
+from dimts.xtts.gpt import GPT
+from dimts.xtts.spec import LATENTS, STOP_TARGETS
+
+HEAD = 0
+"""Which head of a guided block is taught."""
+
+
+def guided_blocks(layers: int) -> tuple[int, int]:
+    """The blocks whose head is taught: the phone of the code before, the phone of the code to come."""
+    return layers // 4, layers // 2
+
+
+class AttentionGuide:
+    """Keeps the queries and keys of the guided heads during one forward pass."""
+
+    def __init__(self, gpt: GPT) -> None:
+        blocks = gpt.trunk.blocks()
+        self._attentions = [blocks[index].attn for index in guided_blocks(len(blocks))]
+        self._taps: list[list[Tensor]] = [[] for _ in self._attentions]
+
+    def __enter__(self) -> AttentionGuide:
+        for attention, tap in zip(self._attentions, self._taps, strict=True):
+            attention.tap = tap
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for attention in self._attentions:
+            attention.tap = None
+
+    def loss(
+        self,
+        layout: SequenceLayout,
+        text_lengths: Sequence[int],
+        code_lengths: Sequence[int],
+        alignment: Tensor | None,
+    ) -> tuple[Tensor, int]:
+        """Mean over heads and aligned codes of −log(attention on the phones that sound), and the number of
+        those codes.
+
+        `alignment` [B, C, 2] as in `Examples`. 0 with a gradient of 0 where no row is aligned.
+        """
+        total = torch.stack([tap[0].float().sum() * 0.0 for tap in self._taps]).sum()
+        count = 0
+        for row, (first, _) in enumerate(layout.bounds):
+            if alignment is None or int(alignment[row, 0, 0]) < 0:
+                continue
+            size = code_lengths[row]
+            spans = alignment[row, :size]
+            before = torch.cat((spans.new_zeros(1, 2), spans[:-1]))  # at the start: the language tag
+            text = LATENTS + 1
+            audio = text + text_lengths[row]
+            end = audio + size + STOP_TARGETS
+            for tap, wanted in zip(self._taps, (before, spans), strict=True):
+                whole = tap[0][0, first : first + end] if layout.packed else tap[0][row, :end]
+                total = total - _log_share(whole, audio, size, wanted + text).sum() / len(self._taps)
+            count += size
+        return total / max(count, 1), count
+
+
+def _log_share(qkv: Tensor, audio: int, size: int, spans: Tensor) -> Tensor:
+    """log of the attention of the first `size` audio tokens on the tokens `spans` [size, 2] (both ends
+    included), for qkv [T, 3, H, w] of one row: [size]."""
+    q, k = qkv[audio : audio + size, 0, HEAD].float(), qkv[: audio + size, 1, HEAD].float()
+    scores = q @ k.t() * q.shape[-1] ** -0.5  # [size, audio + size]
+    place = torch.arange(audio + size, device=q.device)
+    scores = scores.masked_fill(place[None] > audio + place[:size, None], -torch.inf)
+    inside = (place[None] >= spans[:, :1]) & (place[None] <= spans[:, 1:])
+    share: Tensor = scores.masked_fill(~inside, -torch.inf).logsumexp(dim=1) - scores.logsumexp(dim=1)
+    return share
