@@ -130,40 +130,40 @@ class SpeechService:
                           session, tuple(notes))  # fmt: skip
 
     def begin(
-        self, said: SpeechTask, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
+        self, task: SpeechTask, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
     ) -> tuple[SpeechJob, SpeechRecord]:
         """Begin a job for an utterance; `encoder` goes on over several. Raises ApiError as `RequestPool.take`
         does."""
-        record = SpeechRecord(self.metrics, said.model.name, context)
-        context.facts |= {"model": said.model.name, "voice": said.voice_name, "letters": len(said.text),
-                          "format": said.form, "stream": not said.whole}  # fmt: skip
+        record = SpeechRecord(self.metrics, task.model.name, context)
+        context.facts |= {"model": task.model.name, "voice": task.voice_name, "letters": len(task.text),
+                          "format": task.form, "stream": not task.whole}  # fmt: skip
         if self.settings.log_text:
-            context.facts["text"] = said.text
+            context.facts["text"] = task.text
         limit = self.settings.max_speech_seconds
 
         def work(job: SpeechJob) -> Iterator[bytes]:
-            _check_pauses(said, limit)
-            waves = _counted(_waves(said, job), limit, record)
-            if said.whole:
-                pieces = _whole(job, waves, said.form)
+            _check_pauses(task, limit)
+            waves = _counted(_waves(task, job), limit, record)
+            if task.whole:
+                pieces = _whole(job, waves, task.form)
             elif encoder is not None:
                 pieces = _encoded(job, waves, encoder, finish=False)
             else:
-                pieces = _streamed(job, waves, said)
+                pieces = _streamed(job, waves, task)
             yield from pieces
 
-        job = self.pool.take(work, said.session, owner=owner, letters=len(said.text))
-        self.metrics.letters.labels(said.model.name).inc(len(said.text))
+        job = self.pool.take(work, task.session, owner=owner, letters=len(task.text))
+        self.metrics.letters.labels(task.model.name).inc(len(task.text))
         return job, record
 
     async def answer(self, body: SpeechRequest, scope: Scope, receive: Receive) -> Response:
         """The answer over HTTP, whose first sound is there already. Raises ApiError before any of it is
         sent."""
         context = request_context(scope)
-        said = self.utterance(body, context.owner)
-        job, record = self.begin(said, context.owner, context)
+        task = self.utterance(body, context.owner)
+        job, record = self.begin(task, context.owner, context)
         first = await self.first(job, record, receive)
-        headers = said.headers
+        headers = task.headers
         pieces = self.pieces(first, job)
         if body.stream_format == "sse":
             pieces, media_type = _events(pieces, len(body.input), record), "text/event-stream"
@@ -290,12 +290,12 @@ async def until_disconnect(doing: Awaitable[T], receive: Receive) -> T:
         await asyncio.gather(work, leaving, return_exceptions=True)
 
 
-def _check_pauses(said: SpeechTask, limit: float) -> None:
+def _check_pauses(task: SpeechTask, limit: float) -> None:
     """Raise ApiError (400) for a text whose pauses and letters must take longer than `limit` seconds."""
-    if len(said.text) * _PAUSE_SECONDS / _LETTERS_OF_A_PAUSE <= limit:
+    if len(task.text) * _PAUSE_SECONDS / _LETTERS_OF_A_PAUSE <= limit:
         return
-    frontend, rate, seconds = said.speaker.frontend, said.speaker.settings.rate, 0.0
-    for breath in breaths(said.text, frontend.normaliser, frontend.settings.phrases):
+    frontend, rate, seconds = task.speaker.frontend, task.speaker.settings.rate, 0.0
+    for breath in breaths(task.text, frontend.normaliser, frontend.settings.phrases):
         seconds += (breath.pause_seconds + len(breath.spoken) * _MIN_SECONDS_PER_LETTER) / rate
         if seconds > limit:
             raise _too_long(limit)
@@ -305,13 +305,13 @@ def _too_long(limit: float) -> ApiError:
     return ApiError(400, Message("server.speech_too_long", seconds=limit), param="input")
 
 
-def _waves(said: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
+def _waves(task: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
     """The sound of an utterance: streamed, or phrase by phrase where a phrase that failed may be spoken
     again."""
-    if not said.whole:
-        yield from said.speaker.stream(said.text, said.voice)
+    if not task.whole:
+        yield from task.speaker.stream(task.text, task.voice)
         return
-    for phrase in said.speaker.phrases(said.text, said.voice):
+    for phrase in task.speaker.phrases(task.text, task.voice):
         yield phrase.wave
         yield Wave.silence(phrase.pause, RATE)
         job.check()
@@ -330,12 +330,12 @@ def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Itera
         raise SynthesisError("server.nothing_spoken")
 
 
-def _streamed(job: SpeechJob, waves: Iterator[Wave], said: SpeechTask) -> Iterator[bytes]:
+def _streamed(job: SpeechJob, waves: Iterator[Wave], task: SpeechTask) -> Iterator[bytes]:
     """Bytes as they are certain; a short text of the formant voice is finished first."""
-    if said.form in _LENGTH_IN_HEADER and said.model.scheduler is None and len(said.text) <= _SHORT_LETTERS:
-        yield from _whole(job, waves, said.form)
+    if task.form in _LENGTH_IN_HEADER and task.model.scheduler is None and len(task.text) <= _SHORT_LETTERS:
+        yield from _whole(job, waves, task.form)
         return
-    yield from _encoded(job, waves, AudioEncoder(said.form, RATE), finish=True)
+    yield from _encoded(job, waves, AudioEncoder(task.form, RATE), finish=True)
 
 
 def _encoded(job: SpeechJob, waves: Iterator[Wave], encoder: AudioEncoder, *, finish: bool) -> Iterator[bytes]:

@@ -59,12 +59,12 @@ class SentenceQueue:
 
     async def speak(self, body: SpeechRequest, encoder: AudioEncoder) -> AsyncIterator[bytes]:
         """Bytes of one sentence. Raises ApiError, JobCancelled if it was interrupted."""
-        said = self.service.utterance(body, self.owner)
+        task = self.service.utterance(body, self.owner)
         context = RequestContext(self._request, self.owner)
         deadline = time.monotonic() + self.service.settings.first_sound_seconds
         while True:
             try:
-                job, record = self.service.begin(said, self.owner, context, encoder)
+                job, record = self.service.begin(task, self.owner, context, encoder)
                 break
             except ApiError as error:
                 if error.status != 429 or time.monotonic() > deadline:

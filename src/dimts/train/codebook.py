@@ -8,11 +8,13 @@ project.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from dimts.audio.wave import Wave
@@ -26,7 +28,6 @@ from dimts.xtts.model import XTTS
 
 _CLIPS = 40
 _ROUNDS = 8
-_CHUNK = 4096
 
 
 def initialise_from_clips(model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int) -> None:
@@ -48,16 +49,11 @@ def initialise_from_clips(model: XTTS, project: Project, rows: Sequence[Utteranc
 
 
 def k_means(points: Tensor, count: int, seed: int) -> Tensor:
-    """Points [N, d] → `count` centres [d, count], each nearest to some points where there are enough."""
-    luck = torch.Generator().manual_seed(seed)
-    centres = points[torch.randperm(len(points), generator=luck)[:count]]
-    for _ in range(_ROUNDS):
-        nearest = torch.cat([torch.cdist(part, centres).argmin(dim=1) for part in torch.split(points, _CHUNK)])
-        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        sizes = torch.bincount(nearest, minlength=count)[:, None]
-        lost = points[torch.randint(len(points), (count,), generator=luck)]  # centres that nobody is near to
-        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), lost)
-    return centres.T.contiguous()
+    """Points [N, d] → `count` centres [d, count]; a centre that no point is near to stays the point it was."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty")
+        centres, _ = kmeans2(points.numpy(), count, iter=_ROUNDS, minit="points", rng=seed)
+    return torch.from_numpy(centres).T.contiguous()
 
 
 @torch.no_grad()
