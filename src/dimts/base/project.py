@@ -33,6 +33,9 @@ class ProjectSettings:
     """Licence of the recordings; written into every clip and into the voice."""
     consent: str = ""
     """How the speakers agreed, e.g. "signed form of 2026-03-01"; written into every clip."""
+    free: bool = False
+    """Whether anybody shall be free to use and sell the voice: recordings under non-commercial, no-derivatives or
+    unknown licences are then refused or set aside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,20 +252,74 @@ def restore(
 
 
 def fetch(
-    name: str = typer.Argument(..., metavar="NAME", help="Whisper: large-v3 (3.1 GB, MIT).", show_default=False),
-    source: Path = typer.Option(
-        None, "--from", metavar="FOLDER", help="Take the files from a local folder.", show_default=False
+    name: str = typer.Argument(
+        "",
+        metavar="[NAME]",
+        help="A public corpus (fleurs, afrivoice, waxal, alffa, common-voice, leyu), or Whisper's weights: large-v3. "
+        "Without a name: what there is.",
+        show_default=False,
     ),
+    project: Path | None = typer.Argument(
+        None, metavar="[PROJECT]", help="The project whose recordings/ the corpus goes into.", show_default=False
+    ),
+    source: Path = typer.Option(
+        None, "--from", metavar="PATH", help="Take the files from a local folder or archive.", show_default=False
+    ),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask (for scripts)."),
 ) -> None:
-    """Fetch the weights of a recogniser, for recordings that nobody has written down; each file is
-    checked."""
+    """Fetch a public corpus with its licence into a project, or the weights of a recogniser.
+
+    Hours, licence and whether a contact has to be given are shown first. What breaks off goes on where it
+    stopped when the command is run again; files are checked against the hub's checksums. HF_TOKEN (for
+    gated corpora), HF_ENDPOINT, HF_HUB_OFFLINE and proxies are honoured.
+    """
+    from dimts.base.errors import DataError
     from dimts.cli.output import progress_bar, show
+    from dimts.data.corpora import corpora
     from dimts.data.transcribe import WEIGHTS, described, fetch_weights
 
-    if name in WEIGHTS:
-        show(described(name))
+    if not name:
+        for known, corpus in corpora().items():
+            print(f"{known:14s} {corpus.hours:6.0f} h  {corpus.licence:26s} {corpus.title}")
+        for known in WEIGHTS:
+            print(f"{known:14s} {described(known)}")
+        return
+    if name not in WEIGHTS:
+        _fetch_corpus(name, project, source, yes=yes)
+        return
+    if project is not None or yes:
+        raise DataError("data.weights_need_no_project", name=name)
+    show(described(name))
     with progress_bar() as on_progress:
         print(fetch_weights(name, source, on_progress))
+
+
+def _fetch_corpus(name: str, project: Path | None, source: Path | None, *, yes: bool) -> None:
+    import sys
+
+    from dimts.base.errors import DataError
+    from dimts.base.messages import Message
+    from dimts.base.project import Project
+    from dimts.cli.output import progress_bar, show
+    from dimts.data.corpora import bring, offer
+    from dimts.xtts.download import Acceptance
+
+    home = Project.open(project) if project is not None else None
+    offered = offer(name, source)
+    for message in offered.messages():
+        show(message)
+    if home is None:
+        raise DataError("data.corpus_needs_project", name=name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise DataError("data.corpus_needs_yes", name=name)
+        print(f"{Message('data.corpus_question').text()} [y/N]: ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes", "አዎ"):
+            raise DataError("data.corpus_declined", name=name)
+    with progress_bar() as on_progress:
+        folder, new = bring(home, offered, Acceptance("flag" if yes else "asked"), on_progress)
+    show(Message("data.corpus_fetched" if new else "data.corpus_there_already", project=str(project)))
+    print(folder)
 
 
 def set_clip(

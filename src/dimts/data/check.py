@@ -72,6 +72,8 @@ KINDS: dict[str, Kind] = {
     "heard_often": Kind(True, Message("data.mend_heard_often")),
     "other_speaker": Kind(True, Message("data.mend_other_speaker")),
     "several_speakers": Kind(True, Message("data.mend_several_speakers")),
+    # the licence
+    "licence": Kind(True, Message("data.mend_licence")),
     # a person
     "dropped": Kind(True, Message("data.mend_dropped")),
     # the subtitles
@@ -88,9 +90,12 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind of issue there is, in the order of reports."""
 DATASET_KINDS = frozenset(
-    {"duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker", "heard_often"}
+    {
+        *("duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker", "heard_often"),
+        "licence",
+    }
 )
-"""Kinds that depend on the other utterances; found anew whenever the set changes."""
+"""Kinds that depend on the other utterances or on the project; found anew whenever the set changes."""
 
 
 @dataclass(frozen=True, slots=True)

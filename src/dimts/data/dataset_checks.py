@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dimts.base.issue import Issue
+from dimts.base.messages import Message
 from dimts.data.check import DATASET_KINDS, CheckSettings, decide, match_outliers, rate_outliers
+from dimts.data.licences import UNKNOWN, is_free
 from dimts.data.manifest import Split, Utterance
 from dimts.data.speaker_outliers import find_outliers
 from dimts.data.split import SplitSettings, assign, repeated_texts, repeats
@@ -55,14 +57,15 @@ def _overlap(new: Utterance, corrected: Utterance) -> bool:
 
 
 def check_dataset(
-    rows: Sequence[Utterance], check: CheckSettings, split: SplitSettings, *, complete: bool
+    rows: Sequence[Utterance], check: CheckSettings, split: SplitSettings, *, complete: bool, free: bool = False
 ) -> list[Utterance]:
-    """Issues that depend on the others, and the split."""
+    """Issues that depend on the others, and the split. `free`: the voice is marked free, so licences must be."""
     splits: dict[str, Split] = {row.id: row.split for row in rows}
     rows = [
         decide(replace(row, issues=tuple(one for one in row.issues if one.kind not in DATASET_KINDS)), check)
         for row in rows
     ]
+    rows = _with(rows, _not_free(rows) if free else {}, check)
     rows = _with(rows, repeats(rows, check.near_duplicate_likeness), check)
     rows = _with(rows, repeated_texts(rows), check)
     rows = _with(rows, rate_outliers(rows), check)
@@ -82,6 +85,15 @@ def check_dataset(
             row = replace(row, split="train")
         out.append(row)
     return out
+
+
+def _not_free(rows: Sequence[Utterance]) -> dict[str, Issue]:
+    """Utterance id → issue, for clips under a licence that does not allow everything."""
+    return {
+        row.id: Issue("licence", Message("data.licence_not_free", licence=row.licence or UNKNOWN))
+        for row in rows
+        if row.kept and not is_free(row.licence)
+    }
 
 
 def _with(rows: Sequence[Utterance], issues: Mapping[str, Issue], check: CheckSettings) -> list[Utterance]:

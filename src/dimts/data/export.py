@@ -19,6 +19,7 @@ from dimts.base.files import atomic_path, write_text
 from dimts.base.plugins import nearest
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
+from dimts.data.corpora import attributions
 from dimts.data.manifest import Manifest, Utterance
 
 LANGUAGE = "am"
@@ -126,7 +127,7 @@ def export(
     for name, content in LAYOUTS[layout](rows).items():
         tables.append(folder / name)
         write_text(tables[-1], content)
-    write_text(folder / "LICENCE.txt", _licences(rows))
+    write_text(folder / "LICENCE.txt", _licences(rows) + "".join(f"{one}\n" for one in attributions(project)))
     on_progress(Progress("export", len(rows), len(rows), "clips"))
     return len(rows), tuple(tables)
 

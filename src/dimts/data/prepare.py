@@ -96,7 +96,7 @@ def prepare(
                     for row in merged(before, fresh, project.root)
                     if row.source not in removed or row.recording in there
                 ]
-                rows_now = check_dataset(rows_now, settings.check, settings.split, complete=complete)
+                rows_now = check_dataset(rows_now, settings.check, settings.split, complete=complete, free=owner.free)
                 Manifest.write(project.manifest, rows_now)
                 journal.close(finished=complete)
                 if complete:

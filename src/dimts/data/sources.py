@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
@@ -58,6 +59,35 @@ class Known:
     speaker: str = ""
     licence: str = ""
     consent: str = ""
+    corpus: str = ""
+    """A public corpus it is a part of, as its origin shows it."""
+
+    def origin(self, place: str) -> str:
+        """Where something was listed, with the corpus in front."""
+        return f"{self.corpus} {place}" if self.corpus else place
+
+    def within(self, folder: Path) -> Known:
+        """The same for what lies in a folder: a public corpus has its own licence."""
+        note = corpus_note(folder)
+        if note is None:
+            return self
+        facts = {name: str(note.get(name) or "") for name in ("name", "licence", "homepage")}
+        revision = next(map(str, note.get("revisions") or ()), facts["name"])
+        return replace(self, licence=facts["licence"], consent=facts["homepage"], corpus=revision[:_CORPUS_LETTERS])
+
+
+CORPUS_NOTE = "corpus.json"
+"""Name of the note in a folder that says which public corpus it is."""
+_CORPUS_LETTERS = 80
+
+
+def corpus_note(folder: Path) -> dict[str, Any] | None:
+    """The note of a fetched corpus; None if there is none, or none that can be read."""
+    try:
+        note = json.loads((folder / CORPUS_NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return note if isinstance(note, dict) and "licence" in note and "name" in note else None
 
 
 SOURCE_NOTE = ".source.json"
@@ -129,19 +159,20 @@ class _Listing:
             self._folders[folder] = (names, stems)
         return self._folders[folder]
 
-    def find(self, folder: Path, given: str) -> Path | None:
-        """The file that a table in `folder` means by `given`; also where the table comes from another
-        machine."""
+    def find(self, table: Path, given: str) -> Path | None:
+        """The file that a table means by `given`; also where the table comes from another machine."""
         plain = given.replace("\\", "/").removeprefix("file://")
-        name = Path(plain)
+        name, folder = Path(plain), table.parent
         if not name.name:
             return None
         parent = name.parent
-        for inner in _FOLDERS:
+        # of train.tsv the sounds may lie in train/ or audio/train/ (FLEURS)
+        own = (table.stem, *(f"{inner}/{table.stem}" for inner in _FOLDERS[1:]))
+        for inner in (*_FOLDERS, *own):
             where = parent if name.is_absolute() else folder / inner / parent
             if found := self.sound(where, name.name):
                 return found
-        for inner in _FOLDERS:  # a table made elsewhere: the folders are others, the names the same
+        for inner in (*_FOLDERS, *own):  # a table made elsewhere: the folders are others, the names the same
             if found := self.sound(folder / inner, PureWindowsPath(given).name):
                 return found
         return None
@@ -150,9 +181,10 @@ class _Listing:
 def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
     """Of each folder: tables first, then what no table names, then the folders inside."""
     listing, named = _Listing(), set[Path]()
-    waiting: list[tuple[Path, frozenset[Path]]] = [(top, frozenset())]
+    waiting: list[tuple[Path, frozenset[Path], Known]] = [(top, frozenset(), _above(top, known))]
     while waiting:
-        folder, above = waiting.pop()
+        folder, above, known = waiting.pop()
+        known = known.within(folder)
         try:
             here = folder.resolve()
             entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -186,7 +218,14 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
         for recording in _loose(left, named, known):
             named.add(recording.path.absolute())
             yield recording
-        waiting += [(entry, above | {here}) for entry in reversed(good) if _is_folder(entry)]
+        waiting += [(entry, above | {here}, known) for entry in reversed(good) if _is_folder(entry)]
+
+
+def _above(path: Path, known: Known) -> Known:
+    """What is known of a path that may lie within a public corpus."""
+    for folder in reversed(path.absolute().parents):
+        known = known.within(folder)
+    return known
 
 
 def _is_file(path: Path) -> bool:
@@ -256,7 +295,7 @@ def _beside(path: Path) -> list[Path]:
 
 def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     """One file named by the user: a table, a text or subtitles (with the sound beside it), or a sound."""
-    suffix = path.suffix.lower()
+    suffix, known = path.suffix.lower(), _above(path, known)
     if not is_utf8(path):
         yield _problem(path, known, "unreadable", Message("data.name_not_utf8", path=shown(path)))
     elif suffix in TEXT + SUBTITLES and not _is_table(path):
@@ -281,14 +320,14 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
         speaker=known.speaker,
         licence=source.licence or known.licence,
         consent=known.consent,
-        origin=source.link or sound.name,
+        origin=source.link or known.origin(sound.name),
     )
     if not texts:
         return base
     beside = texts[0]
     if beside.suffix.lower() in SUBTITLES:
-        return _subtitled(base, beside)
-    base = replace(base, origin=source.link or beside.name)
+        return _subtitled(base, beside, known)
+    base = replace(base, origin=source.link or known.origin(beside.name))
     if beside.suffix.lower() in LABELS:
         if cues := _labels(beside):
             return replace(base, cues=cues, by="subtitle")
@@ -306,7 +345,7 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
     return replace(base, cues=tuple(map(Cue, lines)), by="script" if len(lines) > 1 else "transcript")
 
 
-def _subtitled(base: Recording, beside: Path) -> Recording:
+def _subtitled(base: Recording, beside: Path, known: Known) -> Recording:
     if not has("pysubs2"):
         return replace(base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name)))
     from dimts.data.subtitles import read_subtitles
@@ -315,7 +354,7 @@ def _subtitled(base: Recording, beside: Path) -> Recording:
         cues, issues = read_subtitles(beside)
     except SourceError as error:
         return replace(base, problem=Issue("subtitles_unreadable", error.message))
-    origin = base.origin if base.origin != base.path.name else beside.name
+    origin = base.origin if not base.origin.endswith(base.path.name) else known.origin(beside.name)
     return replace(base, cues=cues, by="subtitle", origin=origin, notes=issues)
 
 
@@ -336,7 +375,7 @@ def _problem(path: Path, known: Known, kind: str, message: Message, row: int = 0
         speaker=known.speaker,
         licence=known.licence,
         consent=known.consent,
-        origin=path.name if not row else f"{path.name}:{row}",
+        origin=known.origin(path.name if not row else f"{path.name}:{row}"),
         problem=Issue(kind, message),
     )
 
@@ -360,7 +399,7 @@ def _from_table(path: Path, known: Known, listing: _Listing) -> Iterator[Recordi
         if path.name == "wav.scp":
             rows = read_kaldi(path)
         else:
-            rows = read_table(path, lambda cell: len(cell) < 4096 and listing.find(path.parent, cell) is not None)
+            rows = read_table(path, lambda cell: len(cell) < 4096 and listing.find(path, cell) is not None)
         yield from _recordings(path, rows, known, listing)
     except SourceError as error:
         unread = Message("data.table_passed_over", path=path.name, reason=error.message)
@@ -392,7 +431,7 @@ def _recordings(path: Path, rows: Rows, known: Known, listing: _Listing) -> Iter
         if not given:
             yield refused(number, Message("data.row_names_nothing"))
             continue
-        sound = listing.find(path.parent, given)
+        sound = listing.find(path, given)
         recording = _of_row(path, number, row, sound, given, known)
         if row.get("start") or row.get("end"):
             times = _times(row)
@@ -412,7 +451,9 @@ def _recordings(path: Path, rows: Rows, known: Known, listing: _Listing) -> Iter
     for sound, one in timed.items():
         cues = tuple(sorted(one.cues, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0)))
         base = _of_row(path, one.number, one.first, sound, sound.name, known)
-        yield replace(base, name=sound.stem, cues=cues, by="subtitle", speaker=known.speaker, origin=path.name)
+        yield replace(
+            base, name=sound.stem, cues=cues, by="subtitle", speaker=known.speaker, origin=known.origin(path.name)
+        )
 
 
 def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str, known: Known) -> Recording:
@@ -432,7 +473,7 @@ def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str,
         speaker=row.get("speaker", "") or known.speaker,
         licence=row.get("licence", "") or known.licence,
         consent=row.get("consent", "") or known.consent,
-        origin=f"{path.name}:{number}",
+        origin=known.origin(f"{path.name}:{number}"),
         problem=problem,
     )
 

@@ -47,6 +47,9 @@ _SAMPLE_ROWS = 200
 _ALIKE = 0.5
 """Similarity from which two texts of a row are one text written twice (LJSpeech's raw and normalised)."""
 
+_LETTERS_SPELT_OUT = 1.5
+"""Letters of a word on average, below which a text is spelt out."""
+
 Cells = dict[str, str]
 Rows = Iterator[tuple[int, Cells | Message]]
 """Line numbers with the cells of a row by our column name, or with what is wrong with the row."""
@@ -185,6 +188,7 @@ def _columns_by_content(path: Path, rows: Sequence[Sequence[str]], is_sound: Cal
         raise SourceError("data.columns_unclear", path=path)
     share = [sum(_amharic(row[at]) for row in rows if at < len(row)) for at in range(width)]
     texts = [at for at in range(1, width) if share[at] and share[at] >= max(share) / 2]
+    texts = [at for at in texts if not _spelt_out(rows, at)] or texts
     if not texts:
         raise SourceError("data.no_amharic_column", path=path)
     text = texts[-1]
@@ -196,6 +200,12 @@ def _columns_by_content(path: Path, rows: Sequence[Sequence[str]], is_sound: Cal
     if text >= 2 and named == 0:  # Piper: id|speaker|text; GPT-SoVITS: path|speaker|language|text
         columns["speaker"] = 1
     return columns
+
+
+def _spelt_out(rows: Sequence[Sequence[str]], at: int) -> bool:
+    """Whether a column holds texts letter by letter, as FLEURS' fifth does."""
+    marks = [mark for row in rows[:20] if at < len(row) for mark in row[at].split()]
+    return bool(marks) and sum(map(len, marks)) < _LETTERS_SPELT_OUT * len(marks) and len(marks) > len(rows[:20])
 
 
 def _same_text(rows: Sequence[Sequence[str]], first: int, second: int) -> bool:

@@ -24,6 +24,7 @@ from dimts.base.files import write_text
 from dimts.base.progress import Progress, ProgressCallback
 from dimts.base.project import Project, ProjectSettings
 from dimts.base.version import __version__
+from dimts.data.corpora import attributions
 from dimts.text.frontend import Frontend
 from dimts.train.base_model import TrainableModel
 from dimts.train.dataset import TrainingSet
@@ -76,6 +77,7 @@ def export(
         "licence_of_recordings": owner.licence,
         "consent": owner.consent,
         "licence_of_base": engine.licence,
+        "attribution": list(attributions(project)),
         "run": folder.root.name,
         "steps": step,
         "metrics": dict(metrics),
@@ -189,6 +191,7 @@ def card(meta: Mapping[str, Any], engine: TrainableModel, note: str = "") -> str
         else ""
     )
     unsaid = "not stated"
+    named = "".join(f"- {one}\n" for one in meta.get("attribution", ()))
     return f"""# {meta["name"]}
 
 {warning}An Amharic voice, fine-tuned with {meta["made_with"]} on {meta["made"]}. {note}
@@ -201,7 +204,7 @@ def card(meta: Mapping[str, Any], engine: TrainableModel, note: str = "") -> str
 - recordings: {meta["clips"]} clips, {meta["seconds_of_speech"] / 60:.1f} minutes
 - licence of the recordings: {meta["licence_of_recordings"] or unsaid}
 - consent of the speakers: {meta["consent"] or unsaid}
-- front end: {engine.frontend.spelling}, with the settings in bundle.json
+{named}- front end: {engine.frontend.spelling}, with the settings in bundle.json
 - training: run {meta["run"]}, {meta["steps"]} steps, settings in bundle.json
 
 ## Measured

@@ -21,6 +21,7 @@ from dimts.base.plugins import nearest
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project, ProjectSettings
 from dimts.base.version import __version__
+from dimts.data.corpora import attributions
 from dimts.data.manifest import Manifest
 from dimts.train.base_model import TrainableModel, configure, load_base
 from dimts.train.dataset import TrainingSet, load_training_set
@@ -100,6 +101,8 @@ class _Restored:
     owner: ProjectSettings
     speaker: str
     stage: str
+    attribution: tuple[str, ...]
+    """Who is to be named for the recordings."""
 
     @classmethod
     def of(cls, project: Project, run: RunFolder) -> _Restored:
@@ -114,7 +117,7 @@ class _Restored:
         configure(engine.model, settings, "eager")
         owner = project.settings("project", ProjectSettings)
         speaker = data.speaker or owner.name or project.root.resolve().name
-        return cls(run, engine, data, owner, speaker, settings.stage)
+        return cls(run, engine, data, owner, speaker, settings.stage, attributions(project))
 
     def write(self, path: Path, where: Path, name: str) -> None:
         """Save the voice of one snapshot as a bundle."""
@@ -131,6 +134,7 @@ class _Restored:
             "licence_of_recordings": owner.licence,
             "consent": owner.consent,
             "licence_of_base": engine.licence,
+            "attribution": list(self.attribution),
             "run": self.run.root.name,
             "steps": snapshot.step,
         }

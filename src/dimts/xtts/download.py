@@ -28,7 +28,7 @@ from dimts.base.files import fingerprint, write_bytes, write_text
 from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
-from dimts.xtts.hub import LICENCE_FILE, FolderSupplier, HubSupplier, Item, Licence, Published, Supplier
+from dimts.xtts.hub import LICENCE_FILE, FolderSupplier, HubSupplier, Item, Licence, Published, Supplier, WebSupplier
 
 LOCK_FILE = "dimts-lock.json"
 """What lies in the folder: repository, commit, and size and SHA-256 of every file."""
@@ -159,9 +159,14 @@ def fetch(
             _record_acceptance(published, folder, acceptance)
         if _whole(published, folder, unpinned, on_progress):
             return folder
-        supplier = FolderSupplier(published, source, unpinned) if source is not None else HubSupplier(published)
-        _bring(published, folder, supplier, on_progress)
+        _bring(published, folder, _supplier(published, source, unpinned), on_progress)
     return folder
+
+
+def _supplier(published: Published, source: Path | None, unpinned: bool) -> Supplier:
+    if source is not None:
+        return FolderSupplier(published, source, unpinned)
+    return WebSupplier(published) if published.kind == "url" else HubSupplier(published)
 
 
 def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str]:
@@ -282,6 +287,7 @@ def _one(folder: Path, item: Item, supplier: Supplier, told: Callable[[int], Non
     mark = (item.sha256 or item.blob)[:12]
     part = folder / f"{item.name}.{mark}.part"
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
         if part.is_file() and part.stat().st_size > item.bytes:
             part.unlink()
         supplier.bring(item, part, told)

@@ -1,4 +1,5 @@
-"""Where published files come from: the Hugging Face hub, or a folder of the user's; described, then brought.
+"""Where published files come from: the Hugging Face hub, a web server, or a folder of the user's; described,
+then brought.
 
 A supplier first says what a file is (size, checksum, commit), then completes a part of it. It trusts
 nobody: what the pinned list says counts more than what a server says.
@@ -12,12 +13,16 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote, urlsplit
 
 from dimts.base.errors import DownloadError
 from dimts.base.files import atomic_path, fingerprint
 from dimts.base.plugins import require
+
+T = TypeVar("T")
 
 LICENCE_FILE = "LICENSE.txt"
 """The licence under the name it is published with."""
@@ -41,7 +46,7 @@ class Licence:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A set of files on the hub."""
+    """A set of files on the hub, or on a web server."""
 
     name: str
     """Name of its folder in the cache."""
@@ -51,6 +56,8 @@ class Published:
     files: Mapping[str, tuple[int, str]]
     """File name → size in bytes and SHA-256; (0, "") where it is not known beforehand."""
     licence: Licence
+    kind: Literal["model", "dataset", "url"] = "model"
+    """What the repository is; with "url" it is the address in front of each file's name."""
 
     @property
     def at_commit(self) -> bool:
@@ -66,7 +73,7 @@ class Published:
         """The same files of another revision, whose checksums only the hub can tell."""
         if revision == self.revision:
             return self
-        return Published(self.name, self.repository, revision, dict.fromkeys(self.files, (0, "")), self.licence)
+        return replace(self, revision=revision, files=dict.fromkeys(self.files, (0, "")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,17 @@ class Item:
     """Git's SHA-1 of the content, for files the hub keeps in git itself; else ""."""
     commit: str
     where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a data set of the hub holds at a commit."""
+
+    commit: str
+    files: Mapping[str, tuple[int, str]]
+    """File name → size in bytes and SHA-256; "" for files that git itself keeps."""
+    licences: tuple[str, ...]
+    """As its card states them, in the hub's small letters; empty: none."""
 
 
 class Supplier(ABC):
@@ -135,54 +153,74 @@ class FolderSupplier(Supplier):
                 told(done)
 
 
-class HubSupplier(Supplier):
-    """The Hugging Face hub, or whatever HF_ENDPOINT names."""
+class WebSupplier(Supplier):
+    """A web server whose files lie below one address; it tells sizes, and no checksums."""
 
     def __init__(self, published: Published) -> None:
         super().__init__(published)
         self._hub = require("huggingface_hub", "fetch")
         self._errors = require("huggingface_hub.errors", "fetch")
-        self._endpoint = os.environ.get("HF_ENDPOINT") or None
+        self._endpoint: str | None = None
         self._session = self._hub.get_session()
         # the client library differs between major versions of the hub's library (httpx, httpx2)
         self._http = require(type(self._session).__module__.partition(".")[0], "fetch")
 
     def describe(self, name: str) -> Item:
-        """As the hub describes it (HEAD), held against what is pinned; tried again when the line is bad."""
-        revision = self.published.revision
+        """As the server describes it (HEAD), held against what is pinned; tried again when the line is bad."""
         size, sha256 = self.published.files.get(name, (0, ""))
-        if sha256 and (cached := self._cached(name, revision, sha256)):
-            return Item(name, size, sha256, "", revision, str(cached))
-        url = self._hub.hf_hub_url(self.published.repository, name, revision=revision, endpoint=self._endpoint)
+        url = f"{self.published.repository.rstrip('/')}/{quote(name)}"
+
+        def ask() -> int:
+            answer = self._session.head(url, follow_redirects=True, timeout=_METADATA_SECONDS)
+            answer.raise_for_status()
+            return int(answer.headers.get("content-length") or 0)
+
+        found = self._tried(ask, name)
+        if not found:
+            raise DownloadError("xtts.no_size_given", url=url)
+        if sha256 and found != size:
+            raise DownloadError("xtts.hub_file_differs", name=name, url=url, size=found, checksum="")
+        return Item(name, found, sha256, "", "", url)
+
+    def read(self, item: Item) -> bytes:
+        """A small file, unchecked."""
+        try:
+            answer = self._session.get(
+                item.where, headers=self._headers(item.where), follow_redirects=True, timeout=_METADATA_SECONDS
+            )
+            answer.raise_for_status()
+        except (self._http.HTTPError, self._errors.OfflineModeIsEnabled) as error:
+            raise DownloadError("xtts.download_failed", where=item.where, reason=error) from error
+        return bytes(answer.content)
+
+    def read_page(self, name: str) -> bytes:
+        """A page of the server, unchecked; tried again when the line is bad."""
+        url = f"{self.published.repository.rstrip('/')}/{quote(name)}"
+
+        def ask() -> bytes:
+            answer = self._session.get(url, follow_redirects=True, timeout=_METADATA_SECONDS)
+            answer.raise_for_status()
+            return bytes(answer.content)
+
+        return self._tried(ask, url)
+
+    def _tried(self, ask: Callable[[], T], name: str) -> T:
+        """An answer of the server, asked again while the line is bad."""
         for attempt in range(TRIES_WITHOUT_PROGRESS):
             try:
-                facts = self._hub.get_hf_file_metadata(url, token=False, timeout=_METADATA_SECONDS)
-                break
-            except (self._http.TransportError, self._errors.HfHubHTTPError) as error:
-                final = attempt + 1 == TRIES_WITHOUT_PROGRESS
-                refusal = self._refusal(error, name, final)
+                return ask()
+            except (self._http.TransportError, self._http.HTTPStatusError, self._errors.HfHubHTTPError) as error:
+                refusal = self._refusal(error, name, attempt + 1 == TRIES_WITHOUT_PROGRESS)
                 if refusal is not None:
                     raise refusal from error
                 time.sleep(WAIT_SECONDS * 2**attempt)
             except self._errors.OfflineModeIsEnabled as error:
                 raise self._offline(name) from error
-        etag = facts.etag or ""
-        found = etag if _SHA256.fullmatch(etag) else ""
-        blob = etag if _GIT_BLOB.fullmatch(etag) else ""
-        if facts.size is None or not (found or blob):
-            raise DownloadError("xtts.no_checksum_given", url=url)
-        if sha256 and (facts.size != size or (found and found != sha256)):
-            raise DownloadError("xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12])
-        return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
+        raise AssertionError("the last attempt returns or raises")
 
-    def read(self, item: Item) -> bytes:
-        """A small file, unchecked."""
-        try:
-            answer = self._session.get(item.where, follow_redirects=True, timeout=_METADATA_SECONDS)
-            answer.raise_for_status()
-        except (self._http.HTTPError, self._errors.OfflineModeIsEnabled) as error:
-            raise DownloadError("xtts.download_failed", where=item.where, reason=error) from error
-        return bytes(answer.content)
+    def _headers(self, where: str) -> dict[str, str]:
+        """What is sent along to an address."""
+        return {}
 
     def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
         """Streamed, going on after what `part` holds; tried again as long as something comes."""
@@ -199,6 +237,9 @@ class HubSupplier(Supplier):
                 problem: Exception | None = None
             except (self._http.TransportError, self._http.HTTPStatusError) as error:
                 problem = error
+                refusal = self._refusal(error, item.name, False)
+                if refusal is not None:
+                    raise refusal from error
             except self._errors.OfflineModeIsEnabled as error:
                 raise self._offline(item.name) from error
             now = part.stat().st_size if part.is_file() else 0
@@ -216,29 +257,23 @@ class HubSupplier(Supplier):
             time.sleep(WAIT_SECONDS * 2**stalled if stalled else WAIT_SECONDS)
 
     def _stream(self, item: Item, part: Path, come: int, told: Callable[[int], None]) -> None:
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={come}-"} if come else {})
+        headers = {"Accept-Encoding": "identity", **self._headers(item.where)}
+        headers |= {"Range": f"bytes={come}-"} if come else {}
         with self._session.stream("GET", item.where, headers=headers, follow_redirects=True) as answer:
             answer.raise_for_status()
             whole = answer.status_code == 200  # the server cannot go on in the middle
             with part.open("wb" if whole else "ab") as file:
                 done = 0 if whole else come
-                for block in answer.iter_bytes(_BLOCK_BYTES):
+                for block in answer.iter_bytes():  # as they come: nothing is lost when the line breaks
                     if done + len(block) > item.bytes:
                         raise DownloadError("xtts.too_many_bytes", where=item.where)
                     file.write(block)
                     done += len(block)
                     told(done)
 
-    def _cached(self, name: str, revision: str, sha256: str) -> Path | None:
-        """The file in the hub's own cache, if it is the right one."""
-        found = self._hub.try_to_load_from_cache(self.published.repository, name, revision=revision)
-        if isinstance(found, str) and fingerprint(found) == sha256:
-            return Path(found)
-        return None
-
     def _refusal(self, error: Exception, name: str, final: bool) -> DownloadError | None:
         """What an error means for a person; None if it is worth another try."""
-        where = self._endpoint or "huggingface.co"
+        where = urlsplit(self.published.repository).netloc or self._endpoint or "huggingface.co"
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, self._errors.RevisionNotFoundError):
             return DownloadError(
@@ -255,3 +290,69 @@ class HubSupplier(Supplier):
     @staticmethod
     def _offline(name: str) -> DownloadError:
         return DownloadError("xtts.offline", name=name)
+
+
+class HubSupplier(WebSupplier):
+    """The Hugging Face hub, or whatever HF_ENDPOINT names."""
+
+    def __init__(self, published: Published) -> None:
+        super().__init__(published)
+        self._endpoint = os.environ.get("HF_ENDPOINT") or None
+        self._kind = {"repo_type": "dataset"} if published.kind == "dataset" else {}
+        # data sets may ask for a contact first: the user's own token (HF_TOKEN) shows that it was given
+        self._token = None if published.kind == "dataset" else False
+
+    def describe(self, name: str) -> Item:
+        """As the hub describes it (HEAD), held against what is pinned; tried again when the line is bad."""
+        revision = self.published.revision
+        size, sha256 = self.published.files.get(name, (0, ""))
+        if sha256 and (cached := self._cached(name, revision, sha256)):
+            return Item(name, size, sha256, "", revision, str(cached))
+        url = self._hub.hf_hub_url(
+            self.published.repository, name, revision=revision, endpoint=self._endpoint, **self._kind
+        )
+        facts = self._tried(
+            lambda: self._hub.get_hf_file_metadata(url, token=self._token, timeout=_METADATA_SECONDS), name
+        )
+        etag = facts.etag or ""
+        found = etag if _SHA256.fullmatch(etag) else ""
+        blob = etag if _GIT_BLOB.fullmatch(etag) else ""
+        if facts.size is None or not (found or blob):
+            raise DownloadError("xtts.no_checksum_given", url=url)
+        if sha256 and (facts.size != size or (found and found != sha256)):
+            raise DownloadError("xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12])
+        return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
+
+    def listing(self) -> Listing:
+        """All files of the data set at the revision, and its licence."""
+        api = self._hub.HfApi(endpoint=self._endpoint)
+        name, revision = self.published.repository, self.published.revision
+        info = self._tried(
+            lambda: api.dataset_info(name, revision=revision, files_metadata=True, timeout=_METADATA_SECONDS), name
+        )
+        files = {
+            one.rfilename: (one.size or 0, one.lfs.sha256 if one.lfs is not None else "") for one in info.siblings or ()
+        }
+        stated = (info.card_data or {}).get("license") or ()
+        licences = (stated,) if isinstance(stated, str) else tuple(map(str, stated))
+        return Listing(info.sha or revision, files, licences)
+
+    def _headers(self, where: str) -> dict[str, str]:
+        """The token, for the hub itself and no other server."""
+        hub = self._endpoint or "https://huggingface.co"
+        if self._token is False or urlsplit(where)[:2] != urlsplit(hub)[:2]:
+            return {}
+        headers = self._hub.utils.build_hf_headers(token=None)
+        return {"authorization": headers["authorization"]} if "authorization" in headers else {}
+
+    def _cached(self, name: str, revision: str, sha256: str) -> Path | None:
+        """The file in the hub's own cache, if it is the right one."""
+        found = self._hub.try_to_load_from_cache(self.published.repository, name, revision=revision, **self._kind)
+        if isinstance(found, str) and fingerprint(found) == sha256:
+            return Path(found)
+        return None
+
+
+def list_dataset(repository: str, revision: str = "main") -> Listing:
+    """What a data set of the hub holds now. DownloadError if the hub cannot be asked, or has none."""
+    return HubSupplier(Published(repository, repository, revision, {}, Licence("", "", ""), "dataset")).listing()
