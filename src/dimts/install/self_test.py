@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from dimts.base.errors import InstallError
+from dimts.base.errors import DimtsError, InstallError
 from dimts.base.extras import EXTRAS
 from dimts.base.messages import Message
 
@@ -65,7 +66,7 @@ def checks(build: str, extras: Sequence[str]) -> list[tuple[str, Callable[[], Me
     wanted: list[tuple[str, Callable[[], Message]]] = [("libraries", lambda: _libraries(extras))]
     if "speak" in extras:
         wanted.append(("torch", lambda: _torch(build)))
-        wanted += [(f"attention {kind}", lambda kind=kind: _attention(kind)) for kind in _usable_kinds()]
+        wanted += [(f"attention {kind}", partial(_attention, kind)) for kind in _usable_kinds()]
         wanted.append(("optimizer", _optimizer))
     if "fast" in extras:
         wanted.append(("compiler", _compiler))
@@ -83,9 +84,8 @@ def main(arguments: Sequence[str]) -> int:
         try:
             passed, result = True, check()
         except Exception as error:  # noqa: BLE001 (whatever a library raises is the result)
-            passed = False
-            own = isinstance(error, InstallError)
-            result = error.message if own else Message("install.check_raised", error=f"{type(error).__name__}: {error}")
+            passed, raised = False, Message("install.check_raised", error=f"{type(error).__name__}: {error}")
+            result = error.message if isinstance(error, DimtsError) else raised
         seconds = round(time.monotonic() - began, 3)
         found.append({"name": name, "passed": passed, "seconds": seconds, "result": result.as_dict()})
     print(json.dumps(found, ensure_ascii=True))  # noqa: T201 (read by the process that asked)
@@ -156,8 +156,9 @@ def _attention(kind: str) -> Message:
     results = []
     for each in (kind, "eager"):
         inputs = [tensor.detach().clone().requires_grad_() for tensor in plain]
-        out = attend(each, *inputs, layout)  # type: ignore[arg-type]
-        out.float().pow(2).sum().backward()
+        q, k, v = inputs
+        out = attend(each, q, k, v, layout)  # type: ignore[arg-type]
+        torch.autograd.backward(out.float().pow(2).sum())
         results.append([out.detach().float(), *(tensor.grad.float() for tensor in inputs if tensor.grad is not None)])
     scale = max(float(tensor.abs().max()) for tensor in results[1])
     apart = max(float((a - b).abs().max()) for a, b in zip(*results, strict=True)) / scale
@@ -171,7 +172,7 @@ def _optimizer() -> Message:
 
     weight = torch.nn.Parameter(torch.ones(8, device=_device()))
     optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
-    weight.pow(2).sum().backward()
+    torch.autograd.backward(weight.pow(2).sum())
     optimizer.step()
     if not float(weight.detach().max()) < 1.0:
         raise InstallError("install.optimizer_does_not_step")

@@ -69,9 +69,9 @@ class MachineInfo:
             capability, cards = (card.major, card.minor), torch.cuda.device_count()
             return cls("cuda", card.name, system, card.total_memory, capability, cards, cores or 1, wheels, amx)
         if torch.xpu.is_available():
-            card = torch.xpu.get_device_properties(0)
+            intel = torch.xpu.get_device_properties(0)
             cards = torch.xpu.device_count()
-            return cls("xpu", card.name, system, card.total_memory, (0, 0), cards, cores or 1, wheels, amx)
+            return cls("xpu", intel.name, system, intel.total_memory, (0, 0), cards, cores or 1, wheels, amx)
         device: Device = "mps" if torch.backends.mps.is_available() else "cpu"
         free = psutil.virtual_memory().available
         name = platform.processor() or platform.machine()
@@ -160,16 +160,16 @@ def precision_obstacle(precision: str, machine: MachineInfo) -> Message | None:
 
 def plan_precision(asked: str, machine: MachineInfo) -> Choice:
     """The number type of the forward pass. ConfigError for one the device has not."""
-    refused = {name: why for name in PRECISIONS if (why := precision_obstacle(name, machine))}
+    refused: dict[str, Message] = {name: why for name in PRECISIONS if (why := precision_obstacle(name, machine))}
     if asked in refused:
         other = "fp16" if machine.device == "cuda" else "bf16"
         raise ConfigError("train.train_precision", asked=asked, refused=refused[asked], other=other)
     if asked != "auto":
         return Choice(asked, Message("train.asked_for"), {})
     chosen: Precision = "bf16" if machine.device == "cuda" and "bf16" not in refused else "float32"
-    others = {name: refused.get(name) or _passed_over(name, machine) for name in PRECISIONS if name != chosen}
+    others = [name for name in PRECISIONS if name != chosen]
     why = Message("train.bf16_on_this_card") if chosen == "bf16" else Message("train.float32_is_safe")
-    return Choice(chosen, why, others)
+    return Choice(chosen, why, {name: refused.get(name) or _passed_over(name, machine) for name in others})
 
 
 def _passed_over(precision: Precision, machine: MachineInfo) -> Message:
