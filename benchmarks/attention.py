@@ -13,8 +13,7 @@ import time
 
 import torch
 
-from dimts.xtts.attention import KINDS, SequenceLayout, attend, refusal
-from dimts.xtts.kernel_limits import Kind
+from dimts.xtts.attention import KINDS, Kind, SequenceLayout, attend, refusal
 
 
 def seconds(kind: Kind, rows: SequenceLayout, flat: torch.Tensor, repeats: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from dimts.audio.wave import Wave
 from dimts.base.errors import SourceError
-from dimts.data.sources import Known, find_recordings
+from dimts.data.sources import Known, find_recordings, with_speakers
 
 
 def sound(path: Path) -> Path:
@@ -171,3 +171,27 @@ def test_what_is_known_of_all_goes_to_each_but_a_row_knows_better(tmp_path: Path
         ("abebe", "CC0", "form 3"),
         ("kebede", "CC-BY-4.0", "form 3"),
     ]
+
+
+def test_speakers_are_named_by_folders_or_by_a_file(tmp_path: Path) -> None:
+    for name in ("abebe/a.wav", "kebede/b.wav", "c.wav"):
+        sound(tmp_path / "in" / name)
+    write(tmp_path / "in" / "metadata.tsv", "path\ttext\tspeaker\nc.wav\tሰላም\talmaz\n")
+    rows = list(find_recordings([tmp_path / "in"]))
+    by_folder = with_speakers(rows, "folder", tmp_path, "")
+    assert {one.name: one.speaker for one in by_folder} == {"a": "abebe", "b": "kebede", "c": "almaz"}
+    write(tmp_path / "speakers.tsv", "A.WAV\tአበበ\n\nnobody\tx\n")
+    by_file = with_speakers(rows, "speakers.tsv", tmp_path, "other")
+    assert {one.name: one.speaker for one in by_file} == {"a": "አበበ", "b": "other", "c": "almaz"}
+    write(tmp_path / "speakers.tsv", "kebede\n")
+    for rule in ("speakers.tsv", "nowhere.tsv"):
+        with pytest.raises(SourceError):
+            with_speakers(rows, rule, tmp_path, "")
+
+
+def test_a_table_names_its_split(tmp_path: Path) -> None:
+    for stem in "abc":
+        sound(tmp_path / f"{stem}.wav")
+    write(tmp_path / "dev.tsv", "path\tsentence\na.wav\tሰላም\n")
+    write(tmp_path / "metadata.csv", "path,text,split\nb.wav,ደህና,validation\nc.wav,ነገ,\n")
+    assert [(one.name, one.split) for one in find_recordings([tmp_path])] == [("a", "dev"), ("b", "dev"), ("c", "")]

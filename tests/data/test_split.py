@@ -126,3 +126,19 @@ def test_repeated_sentences_of_a_speaker_are_noted() -> None:
 def test_shares_out_of_range_are_refused(wrong: tuple[float, float]) -> None:
     with pytest.raises(ConfigError):
         SplitSettings(dev_share=wrong[0], test_share=wrong[1])
+
+
+def test_splits_of_the_source_are_taken_over_on_request_alone() -> None:
+    rows = [
+        Utterance(id=name, path=f"{name}.wav", text=text, seconds=1.0, kept=True, recording=name, source_split=split)
+        for name, text, split in (
+            ("a", "ዛሬ ጥሩ ቀን ነው", "train"), ("b", "ልጆቹ ትምህርት ቤት ሄዱ", "dev"), ("c", "ገበሬው ማሳውን ያርሳል", "test"),
+            ("d", "ልጆቹ ትምህርት ቤት ሄዱ።", "train"), ("e", "ቡና እወዳለሁ", ""), ("f", "ነጋዴው እቃውን ሸጠ", "test"),
+        )
+    ]  # fmt: skip
+    places = assign(rows, SplitSettings(keep=True, dev_share=0.0, test_share=0.0))
+    assert [places[name] for name in "abcef"] == ["train", "dev", "test", "train", "test"]
+    leak = places["d"]  # its text is held out already
+    assert isinstance(leak, Issue)
+    assert (leak.kind, leak.message.code) == ("leak", "data.leak_of_source_split")
+    assert set(assign(rows, SplitSettings(dev_share=0.0, test_share=0.0)).values()) == {"train"}

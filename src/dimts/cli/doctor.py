@@ -46,6 +46,7 @@ _ADDS = {
 
 _WORD = "ሰላም"
 _BACKEND_SECONDS = 30.0
+_HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 Report = dict[str, dict[str, Any]]
 
@@ -81,7 +82,7 @@ def examine(folder: Path) -> Report:
         "machine": _machine(folder),
         "extras": _extras(),
         "g2p backends": _g2p(),
-        **_capabilities(),
+        "attention": _attention(),
         "models": _models(),
     }
 
@@ -149,8 +150,6 @@ def _gpu() -> str:
         return "; ".join(cards)
     if torch.backends.mps.is_available():
         return "Apple GPU (mps)"
-    if torch.xpu.is_available():
-        return f"{torch.xpu.get_device_name(0)} (xpu)"
     return "none that torch can use" + ("" if torch.version.cuda else " (this torch is a CPU build)")
 
 
@@ -189,23 +188,18 @@ def _g2p() -> dict[str, Any]:
     return rows
 
 
-def _capabilities() -> Report:
-    """Each number type and attention kernel: whether it can be used, and why another is taken."""
+def _attention() -> dict[str, Any]:
     try:
-        from dimts.train.capabilities import MachineInfo, capability_table
+        from dimts.train.capabilities import KINDS, MachineInfo, obstacle
 
-        table = capability_table(MachineInfo.look())
+        machine = MachineInfo.look()
     except ImportError as error:
-        unknown = {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}
-        return {"precision": {"all types": unknown}, "attention": {"all kinds": unknown}}
-    report: Report = {"precision": {}, "attention": {}}
-    for row in table:
-        report[row.group][row.name] = {
-            "usable": row.runs,
-            "state": "chosen by auto" if row.chosen else "",
-            "why": row.why.line(),
-        }
-    return report
+        return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}}
+    rows: dict[str, Any] = {}
+    for kind in sorted(KINDS):
+        why = obstacle(kind, machine, "bf16" if machine.device == "cuda" else "float32", _HEAD_SIZE)
+        rows[kind] = {"usable": not why, "why": why}
+    return rows
 
 
 def _models() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Read the label files of audio editors, annotators and recognisers: texts with times, as Cues.
 
-Audacity labels, Praat TextGrid (long and short), Whisper and WhisperX json, Whisper tsv, YouTube sbv, lyrics
-lrc. Each reader answers None for a text of another kind.
+Audacity labels, Praat TextGrid (long and short), ELAN eaf, Whisper and WhisperX json, Whisper tsv, YouTube sbv,
+SubViewer sub, lyrics lrc, W3C TTML. Each reader answers None for a text of another kind. ELAN and TTML are read
+here: pympi refuses files without a schema's address, and pysubs2 (1.8) those whose cues last for a `dur`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from xml.etree import ElementTree
 
 from dimts.data.recording import Cue
 
@@ -77,7 +79,7 @@ def youtube_sbv(content: str) -> Cues:
         if found is None:
             return None
         start, end = (int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in (found.groups()[:3], found.groups()[3:]))
-        cues.append(Cue(" ".join(text.replace("[br]", " ").split()), start, end))
+        cues.append(Cue(" ".join(re.sub(r"(?i)\[br\]", " ", text).split()), start, end))
     return _spoken(cues)
 
 
@@ -131,12 +133,132 @@ def praat_textgrid(content: str) -> Cues:
     return _spoken(best if best is not None else next((cues for cues in tiers.values() if _spoken(cues)), []))
 
 
+# --- XML ------------------------------------------------------------------------------------------
+
+
+def _root(content: str) -> ElementTree.Element | None:
+    """The root of an XML document; None for another text. expat itself limits what entities may become."""
+    start = content.find("<")
+    if start < 0:
+        return None
+    text = re.sub(r"^<\?xml[^>]*\?>", "", content[start:])  # the text is decoded already
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        return None
+
+
+def _plain_name(tag: object) -> str:
+    """The name of an XML tag without its name space."""
+    return str(tag).rpartition("}")[2]
+
+
+def elan(content: str) -> Cues:
+    """ELAN eaf: the aligned annotations of the tier whose name says that it holds sentences, else of every tier
+    that stands under no other; each tier's participant is the speaker."""
+    root = _root(content)
+    if root is None or root.tag != "ANNOTATION_DOCUMENT":
+        return None
+    times = {slot.get("TIME_SLOT_ID"): seconds(slot.get("TIME_VALUE", "")) for slot in root.iter("TIME_SLOT")}
+    tiers = [tier for tier in root.iter("TIER") if tier.find("ANNOTATION/ALIGNABLE_ANNOTATION") is not None]
+    named = [tier for tier in tiers if tier.get("TIER_ID", "").lower().partition("@")[0] in _TIERS]
+    chosen = named or [tier for tier in tiers if not tier.get("PARENT_REF")]
+    people = {tier.get("PARTICIPANT", "") or tier.get("TIER_ID", "") for tier in chosen}
+    cues = []
+    for tier in chosen:
+        speaker = tier.get("PARTICIPANT", "") or (tier.get("TIER_ID", "") if len(people) > 1 else "")
+        for one in tier.iter("ALIGNABLE_ANNOTATION"):
+            start, end = times.get(one.get("TIME_SLOT_REF1")), times.get(one.get("TIME_SLOT_REF2"))
+            text = " ".join((one.findtext("ANNOTATION_VALUE") or "").split())
+            if start is not None and end is not None:
+                cues.append(Cue(text, start / 1000, end / 1000, speaker))
+    return _spoken(cues)
+
+
+_CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)(?:(\.\d+)|:(\d\d\d?))?")
+_OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|f|t)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def ttml(content: str) -> Cues:
+    """W3C TTML (and its profiles DFXP and IMSC): paragraphs of the body with begin and end, or begin and dur."""
+    root = _root(content)
+    if root is None or _plain_name(root.tag) != "tt":
+        return None
+    facts = {_plain_name(name): value for name, value in root.attrib.items()}
+    rates = {"f": seconds(facts.get("frameRate", "")) or 30.0, "t": seconds(facts.get("tickRate", "")) or 0.0}
+    cues: list[Cue] = []
+
+    def visit(element: ElementTree.Element, begin: float, end: float) -> None:
+        first = _ttml_time(element.get("begin"), rates)
+        last, length = _ttml_time(element.get("end"), rates), _ttml_time(element.get("dur"), rates)
+        start = begin + (first or 0.0)
+        stops = [end, *([begin + last] if last is not None else []), *([start + length] if length is not None else [])]
+        if _plain_name(element.tag) == "p":
+            lines = "".join("\n" if _plain_name(one.tag) == "br" else _ttml_text(one) for one in _flat(element))
+            cues.append(Cue(" ".join(lines.split()), start, min(stops)))
+            return
+        for child in element:
+            if _plain_name(child.tag) in ("body", "div", "p"):
+                visit(child, start, min(stops))
+
+    visit(root, 0.0, math.inf)
+    return _spoken(cues)
+
+
+def _ttml_time(text: str | None, rates: dict[str, float]) -> float | None:
+    """A time expression of TTML (W3C TTML2, 12.3.1) in seconds; None for none, or one that is wrong."""
+    text = (text or "").strip()
+    if found := _CLOCK.fullmatch(text):
+        hours, minutes, whole, share, frames = found.groups()
+        part = float(share) if share else int(frames or 0) / rates["f"]
+        return int(hours) * 3600 + int(minutes) * 60 + int(whole) + part
+    if found := _OFFSET.fullmatch(text):
+        unit = found[2]
+        per_second = rates.get(unit)
+        if unit in _UNITS:
+            return float(found[1]) * _UNITS[unit]
+        return float(found[1]) / per_second if per_second else None
+    return None
+
+
+def _flat(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """An element and all below it, but not what metadata says about it."""
+    yield element
+    for child in element:
+        if _plain_name(child.tag) != "metadata":
+            yield from _flat(child)
+            if child.tail:
+                after = ElementTree.Element("tail")
+                after.text = child.tail
+                yield after
+
+
+def _ttml_text(element: ElementTree.Element) -> str:
+    return element.text or ""
+
+
+_SUBVIEWER = re.compile(r"(?m)^\s*(\d+:\d\d:\d\d\.\d{1,3})\s*,\s*(\d+:\d\d:\d\d\.\d{1,3})\s*$")
+
+
+def subviewer(content: str) -> Cues:
+    """SubViewer's sub: a head in brackets, then blocks of a line start,end and a line of text."""
+    found = _SUBVIEWER.search(content)
+    if found is None:
+        return None
+    body = re.sub(r"(?m)^\s*\[(?:COLF|SUBTITLE|STYLE)\].*$", "", content[found.start() :])
+    return youtube_sbv("\n\n".join(block.strip() for block in re.split(r"\n\s*\n", body) if block.strip()))
+
+
 LABELS: dict[str, Callable[[str], Cues]] = {
     ".textgrid": praat_textgrid,
     ".json": whisper_json,
     ".tsv": whisper_table,
     ".sbv": youtube_sbv,
     ".lrc": lyrics,
+    ".eaf": elan,
+    ".ttml": ttml,
+    ".dfxp": ttml,
 }
 """Suffix of a label file beside a recording of the same name → its reader."""
 

@@ -50,6 +50,8 @@ class Utterance:
     """Length of the clip."""
     speaker: str = ""
     split: Split = ""
+    source_split: Split = ""
+    """The split its source names, e.g. by train.tsv; taken over where `data.split.keep` says so."""
     kept: bool = False
     """Whether it is to be trained and evaluated on."""
     issues: tuple[Issue, ...] = ()

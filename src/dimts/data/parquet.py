@@ -79,12 +79,12 @@ def _parameters(text: str | None, path: Path, number: int) -> object:
 
 
 def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
-    """A Parquet corpus with sounds in it → sound files and their metadata.tsv in `folder`; the files, the
+    """A Parquet or Arrow corpus with sounds in it → sound files and their metadata.tsv in `folder`; the files, the
     table last.
 
     Ours, or one of the hub's: `audio` {bytes, path} and a column of text. SourceError where there is neither.
     """
-    file = _opened(path)
+    file = _opened_arrow(path) if path.suffix.lower() == ".arrow" else _opened(path)
     names = file.schema_arrow.names
     sound = next((name for name in (_SOUND_COLUMN, *COLUMNS["path"]) if name in names and _holds_bytes(file, name)), "")
     if not sound:
@@ -110,7 +110,7 @@ def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> 
                 out.append(target)
             facts = [cells.get(name, "") for name in ("text", "speaker", "licence", "consent")]
             lines.append("\t".join([cells.get("id") or target.stem, target.name, *facts]))
-        on_progress(Progress("unpack", number, file.metadata.num_rows, "rows"))
+        on_progress(Progress("unpack", number, file.metadata.num_rows or None, "rows"))
     table, text = folder / "metadata.tsv", "\n".join(lines) + "\n"
     if not (table.is_file() and table.read_text(encoding="utf-8") == text):
         write_text(table, text)
@@ -196,6 +196,44 @@ def _opened(path: Path) -> Any:
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     try:
         return parquet.ParquetFile(path)
+    except (OSError, arrow.ArrowException) as error:
+        raise SourceError("data.unreadable_parquet", path=path, reason=str(error).splitlines()[0]) from error
+
+
+class _ArrowFile:
+    """An Arrow file, as `datasets` saves its tables, with the face of a ParquetFile."""
+
+    class _Metadata:
+        num_rows = 0
+        """Not known before all is read."""
+
+    metadata = _Metadata
+
+    def __init__(self, arrow: Any, path: Path) -> None:
+        self._arrow, self._path = arrow, path
+        with self._reader() as reader:
+            self.schema_arrow = reader.schema
+
+    def _reader(self) -> Any:
+        try:
+            return self._arrow.ipc.open_stream(self._path)
+        except self._arrow.ArrowInvalid:  # the other of Arrow's two forms
+            return self._arrow.ipc.open_file(self._path)
+
+    def iter_batches(self, rows: int, columns: list[str]) -> Iterator[Any]:
+        with self._reader() as reader:
+            count = getattr(reader, "num_record_batches", None)
+            batches = iter(reader) if count is None else map(reader.get_batch, range(count))
+            for batch in batches:
+                for first in range(0, len(batch), rows):
+                    yield batch.select(columns).slice(first, rows)
+
+
+def _opened_arrow(path: Path) -> Any:
+    arrow = require("pyarrow", "parquet")
+    require("pyarrow.ipc", "parquet")
+    try:
+        return _ArrowFile(arrow, path)
     except (OSError, arrow.ArrowException) as error:
         raise SourceError("data.unreadable_parquet", path=path, reason=str(error).splitlines()[0]) from error
 

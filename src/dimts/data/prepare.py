@@ -31,7 +31,7 @@ from dimts.data.pool import map_ordered
 from dimts.data.process import is_unwritten
 from dimts.data.recording import Recording
 from dimts.data.separate import find_weights
-from dimts.data.sources import Known, find_recordings
+from dimts.data.sources import Known, find_recordings, with_speakers
 from dimts.data.transcribe import ready
 
 
@@ -67,8 +67,10 @@ def prepare(
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("data", PrepareSettings)
     owner = project.settings("project", ProjectSettings)
-    known = Known(settings.speaker, owner.licence, owner.consent)
+    known = Known("" if settings.speakers else settings.speaker, owner.licence, owner.consent)
     recordings = list(find_recordings(sources or [project.recordings], known))
+    if settings.speakers:
+        recordings = with_speakers(recordings, settings.speakers, project.root, settings.speaker)
     before = Manifest.read(project.manifest) if project.manifest.exists() else []
     removed = _removed(project)
     if not recordings and not before:

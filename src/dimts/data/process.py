@@ -65,6 +65,7 @@ def process_recording(recording: Recording, content: str, context: Context, tool
         id=f"{slug(recording.name)}-{key[:10]}",
         text=recording.text,
         speaker=recording.speaker,
+        source_split=recording.split,
         issues=recording.notes,
         by=recording.by,
         recording=key,

@@ -55,6 +55,8 @@ class Recording:
     speaker: str = ""
     licence: str = ""
     consent: str = ""
+    split: Literal["train", "dev", "test", ""] = ""
+    """The split its source names (train, dev or test); "" where it names none."""
     origin: str = ""
     """Where it was listed or fetched from, e.g. "metadata.tsv:12" or a link."""
     problem: Issue | None = None

@@ -13,8 +13,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
@@ -22,6 +23,7 @@ from dimts.base.messages import Message
 from dimts.base.plugins import has
 from dimts.data.labels import LABELS, audacity_labels, seconds
 from dimts.data.recording import Cue, Recording
+from dimts.data.subtitles import in_order, read_subtitles
 from dimts.data.tables import Cells, Rows, read_kaldi, read_table
 from dimts.data.text_files import is_utf8, name_key, read_text, shown
 
@@ -35,10 +37,15 @@ SOUND = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 read."""
 TEXT = (".txt", ".lab")
 """Suffixes of a text beside a recording of the same name."""
-SUBTITLES = (".srt", ".vtt", ".ass", ".ssa")
+SUBTITLES = (".srt", ".vtt", ".ass", ".ssa", ".sub")
+OWN_LABELS = frozenset({".textgrid", ".eaf", ".ttml", ".dfxp", ".sbv", ".lrc"})
+"""Suffixes of labels that nothing else has."""
+PACKED = frozenset({".parquet", ".arrow"})
+"""Suffixes of files that hold texts and sounds together, to be unpacked first."""
 TABLES = (
     *("metadata.tsv", "metadata.csv", "metadata.jsonl", "validated.tsv", "train.tsv", "dev.tsv", "test.tsv"),
     *("metadata_train.csv", "metadata_eval.csv", "transcript.txt", "transcripts.tsv", "line_index.tsv"),
+    *("train_list.txt", "val_list.txt", "metadata.json", "manifest.json", "train.json", "dev.json", "test.json"),
 )
 """Usual names of transcript tables; every other file with a suffix of `TABLE_SUFFIXES` is tried as well."""
 TABLE_SUFFIXES = (".list", ".csv", ".tsv", ".jsonl", ".ndjson")
@@ -48,6 +55,15 @@ NOT_TRANSCRIPTS = ("reported.tsv", "clip_durations.tsv", "validated_sentences.ts
 """Tables of Common Voice without transcripts."""
 _FOLDERS = ("", "wavs", "wav", "audio", "clips", "audios", "recordings")
 """Folders beside a table in which its sounds may lie."""
+_SPLITS: dict[str, Literal["train", "dev", "test"]] = {
+    "train": "train",
+    "dev": "dev",
+    "test": "test",
+    "validation": "dev",
+    "valid": "dev",
+    "val": "dev",
+}
+"""What tables and their names call splits → ours."""
 _LANGUAGE = re.compile(r"(.+)\.(am|amh|am-[A-Za-z0-9-]+)")
 """Stem of a subtitle file whose name says its language, as yt-dlp writes it."""
 
@@ -126,6 +142,28 @@ def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -
                 yield replace(
                     recording, name=f"{recording.name}-{len(seen)}", problem=Issue("transcript_row", other), cues=()
                 )
+
+
+def with_speakers(recordings: Iterable[Recording], rule: str, root: Path, otherwise: str) -> list[Recording]:
+    """Name the speakers of recordings that do not name theirs, as `PrepareSettings.speakers` says.
+
+    Raises SourceError for a file that cannot be read or has a line without a speaker.
+    """
+    given: dict[str, str] = {}
+    if rule != "folder":
+        for number, line in enumerate(read_text(root / rule).splitlines(), start=1):
+            name, _, person = line.strip().partition("\t")
+            if name and not person.strip():
+                raise SourceError("data.speaker_line_wrong", path=rule, row=number)
+            given[name_key(name)] = person.strip()
+
+    def speaker(one: Recording) -> str:
+        if rule == "folder":
+            return one.path.parent.name
+        names = (one.name, one.path.name, one.path.stem, one.path.parent.name)
+        return next((given[key] for key in map(name_key, names) if key in given), otherwise)
+
+    return [one if one.speaker else replace(one, speaker=speaker(one)) for one in recordings]
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -207,6 +245,7 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
         files = [entry for entry in good if _is_file(entry) or (entry.is_symlink() and not entry.exists())]
         stems = {name_key(entry.stem) for entry in files if entry.suffix.lower() in SOUND}
         labels = [one for one in files if one.suffix.lower() in LABELS and name_key(one.stem) in stems and _labels(one)]
+        labels += [one for one in files if one.suffix.lower() in OWN_LABELS and one not in labels]
         tables = [entry for entry in files if _is_table(entry) and entry not in labels]
         for table in tables:
             if table.name.lower() in NOT_TRANSCRIPTS:
@@ -214,6 +253,9 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
             for recording in _from_table(table, known, listing):
                 named.add(recording.path.absolute())
                 yield recording
+        for entry in files:
+            if entry.suffix.lower() in PACKED:
+                yield _problem(entry, known, "unreadable", Message("data.packed_corpus", path=entry.name))
         left = [one for one in files if one not in tables and (one.suffix.lower() not in LABELS or one in labels)]
         for recording in _loose(left, named, known):
             named.add(recording.path.absolute())
@@ -253,7 +295,9 @@ def _loose(entries: Sequence[Path], named: set[Path], known: Known) -> Iterator[
     for entry in entries:
         suffix = entry.suffix.lower()
         # a .txt may be a readme; only among sounds and in fidel is it a transcript that lost its sound
-        spoken = suffix in (*SUBTITLES, ".lab") or (suffix == ".txt" and bool(sounds) and _looks_amharic(entry))
+        spoken = suffix in (*SUBTITLES, *OWN_LABELS, ".lab") or (
+            suffix == ".txt" and bool(sounds) and _looks_amharic(entry)
+        )
         if spoken and _stem(entry) not in stems:
             yield _problem(entry, known, "no_audio", Message("data.no_recording_beside", path=entry.name))
 
@@ -298,7 +342,9 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     suffix, known = path.suffix.lower(), _above(path, known)
     if not is_utf8(path):
         yield _problem(path, known, "unreadable", Message("data.name_not_utf8", path=shown(path)))
-    elif suffix in TEXT + SUBTITLES and not _is_table(path):
+    elif suffix in PACKED:
+        yield _problem(path, known, "unreadable", Message("data.packed_corpus", path=path.name))
+    elif suffix in (*TEXT, *SUBTITLES, *OWN_LABELS) and not _is_table(path):
         sounds = [one for one in _beside(path) if one.suffix.lower() in SOUND]
         mine = [one for one in sounds if name_key(one.stem) in (name_key(path.stem), _stem(path))]
         if not mine:
@@ -307,7 +353,7 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     elif suffix in (*TABLE_SUFFIXES, ".json") or _is_table(path):
         yield from _from_table(path, known, _Listing())
     else:
-        texts = [one for one in _beside(path) if one.suffix.lower() not in LABELS or _labels(one)]
+        texts = [one for one in _beside(path) if one.suffix.lower() not in LABELS.keys() - OWN_LABELS or _labels(one)]
         yield _with_text(path, _texts_by_stem(texts).get(name_key(path.stem), []), known)
 
 
@@ -330,7 +376,11 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
     base = replace(base, origin=source.link or known.origin(beside.name))
     if beside.suffix.lower() in LABELS:
         if cues := _labels(beside):
-            return replace(base, cues=cues, by="subtitle")
+            overlap = any((one.end_seconds or 0.0) > (two.start_seconds or 0.0) for one, two in pairwise(cues))
+            cues, notes = in_order(cues) if overlap else (cues, ())
+            return replace(base, cues=cues, by="subtitle", notes=notes)
+        if len(texts) > 1:
+            return _with_text(sound, texts[1:], known)
         unread = Message("data.no_spoken_text", path=beside.name)
         return replace(base, problem=Issue("subtitles_unreadable", unread))
     try:
@@ -348,8 +398,6 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
 def _subtitled(base: Recording, beside: Path, known: Known) -> Recording:
     if not has("pysubs2"):
         return replace(base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name)))
-    from dimts.data.subtitles import read_subtitles
-
     try:
         cues, issues = read_subtitles(beside)
     except SourceError as error:
@@ -473,6 +521,7 @@ def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str,
         speaker=row.get("speaker", "") or known.speaker,
         licence=row.get("licence", "") or known.licence,
         consent=row.get("consent", "") or known.consent,
+        split=_SPLITS.get((row.get("split") or re.split(r"[._-]", path.stem)[0]).lower(), ""),
         origin=known.origin(f"{path.name}:{number}"),
         problem=problem,
     )

@@ -50,6 +50,9 @@ class SplitSettings:
     """Another seed holds out other sentences."""
     near_text: float = 0.85
     """Texts more alike than this (normalised edit distance) stay on one side."""
+    keep: bool = False
+    """Take over the splits that tables name (train.tsv, dev.tsv, test.tsv, a column `split`), for clips that have
+    none yet."""
     stretch_seconds: float = 60.0
     """Clips of a long recording are held out in stretches of this length, so that neighbours stay
     together."""
@@ -85,11 +88,14 @@ def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool
         if row.split:
             continue
         unit = _unit(row, settings) if several[row.recording] > 1 else ""
-        wanted = units.get(unit) if unit else None
+        of_unit = units.get(unit) if unit else None
+        wanted = of_unit or (row.source_split if settings.keep else None) or None
         there = sides[group]
         if len(there | ({wanted} if wanted else set())) > 1:
             places = tuple(sorted(there))
-            near = Message("data.leak_of_stretch", places=places, wanted=wanted) if wanted else None
+            near = Message("data.leak_of_stretch", places=places, wanted=wanted) if of_unit else None
+            if wanted and not of_unit:
+                near = Message("data.leak_of_source_split", places=places, wanted=wanted)
             out[row.id] = Issue("leak", near or Message("data.leak", places=places))
             continue
         choice: Split = wanted or next(iter(there), None) or _fall(unit or text_key(row.text), settings)
@@ -129,6 +135,8 @@ def _fill_dev(
         return
     several = Counter(row.recording for row in kept)
     old = {group for row, group in zip(kept, groups, strict=True) if row.split or several[row.recording] > 1}
+    if settings.keep:
+        old |= {group for row, group in zip(kept, groups, strict=True) if row.source_split}
     free = [(row, group) for row, group in zip(kept, groups, strict=True) if group not in old]
     if not free:  # one long recording: its last stretch
         units = [_unit(row, settings) for row in kept if out.get(row.id) == "train"]

@@ -1,4 +1,4 @@
-"""Read subtitle files (SRT, WebVTT, ASS): Cues in order of time, and what was odd about them.
+"""Read subtitle files (SRT, WebVTT, ASS, MicroDVD and SubViewer): Cues in order of time, and what was odd about them.
 
 Markup, inline times, descriptions of sounds and music are not spoken and are taken out; rolling captions,
 which repeat the line before, are unrolled. Read by pysubs2 (Tomas Karabela, MIT).
@@ -18,6 +18,7 @@ from dimts.base.errors import SourceError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import require
+from dimts.data.labels import subviewer
 from dimts.data.recording import Cue
 from dimts.data.text_files import read_text
 from dimts.text.ethiopic import is_ethiopic_letter
@@ -54,12 +55,18 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
     pysubs2 = require("pysubs2", "data")
     form = path.suffix.lower().lstrip(".")
     content = read_text(path)
+    if form == "sub" and (timed := subviewer(content)) is not None:
+        return in_order(timed)
     try:
-        if form == "vtt":
+        if form == "sub":
+            events = pysubs2.SSAFile.from_string(content)  # MicroDVD, MPL2 or TMPlayer: told apart by pysubs2
+        elif form == "vtt":
             events = pysubs2.SSAFile.from_string(_plain_vtt(content), form, keep_unknown_html_tags=True)
         else:
             events = pysubs2.SSAFile.from_string(content, form)
-    except (pysubs2.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
+    except pysubs2.exceptions.UnknownFPSError as error:
+        raise SourceError("data.no_frame_rate", path=path.name) from error
+    except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
         raise SourceError("data.not_subtitle_file", path=path.name, error=error) from error
     cues = []
     foreign = 0

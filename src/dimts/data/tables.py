@@ -31,6 +31,7 @@ COLUMNS = {
     ],
     "speaker": ["speaker", "speaker_id", "speaker_name", "client_id", "spk", "spk_id", "ተናጋሪ"],
     "id": ["id", "utt_id", "utterance_id", "key", "name", "utt"],
+    "split": ["split", "subset", "partition"],
     "licence": ["licence", "license"],
     "consent": ["consent"],
     "start": ["start", "start_seconds", "start_time", "begin", "offset"],
@@ -197,9 +198,16 @@ def _columns_by_content(path: Path, rows: Sequence[Sequence[str]], is_sound: Cal
     sounds = [sum(is_sound(row[at].strip()) for row in rows if at < len(row)) for at in range(text)]
     named = sounds.index(max(sounds)) if any(sounds) else 0
     columns = {"path": named, "text": text}
+    if text == 1 and width == 3 and _numbers(rows, 2):  # StyleTTS 2: path|text|number of the speaker
+        columns["speaker"] = 2
     if text >= 2 and named == 0:  # Piper: id|speaker|text; GPT-SoVITS: path|speaker|language|text
         columns["speaker"] = 1
     return columns
+
+
+def _numbers(rows: Sequence[Sequence[str]], at: int) -> bool:
+    """Whether a column holds whole numbers and nothing else."""
+    return all(row[at].strip().isdecimal() for row in rows if at < len(row))
 
 
 def _spelt_out(rows: Sequence[Sequence[str]], at: int) -> bool:
