@@ -13,7 +13,8 @@ import time
 
 import torch
 
-from dimts.xtts.attention import KINDS, Kind, SequenceLayout, attend, refusal
+from dimts.xtts.attention import KINDS, SequenceLayout, attend, refusal
+from dimts.xtts.kernel_limits import Kind
 
 
 def seconds(kind: Kind, rows: SequenceLayout, flat: torch.Tensor, repeats: int) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "dimts"
-ORDER = ("base", "text", "audio", "xtts", "speak", "data", "train", "evaluate", "server", "web", "cli")
+ORDER = ("base", "text", "audio", "xtts", "speak", "data", "train", "evaluate", "install", "server", "web", "cli")
 WIDTH = 118
 INDENT = 22
 

@@ -16,7 +16,7 @@ from dimts.cli.main import main
 def test_json_and_table_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"versions", "machine", "extras", "g2p backends", "attention", "models"}
+    assert set(report) == {"versions", "machine", "extras", "g2p backends", "precision", "attention", "models"}
     assert main(["doctor"]) == 0
     table = capsys.readouterr().out
     for section, rows in report.items():
@@ -28,11 +28,13 @@ def test_json_and_table_tell_the_same(capsys: pytest.CaptureFixture[str]) -> Non
 def test_what_is_not_usable_has_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor", "--json"])
     report = json.loads(capsys.readouterr().out)
-    rows = {**report["g2p backends"], **report["attention"]}
+    rows = {**report["g2p backends"], **report["attention"], **report["precision"]}
     assert {"rules", "epitran", "transphone", "eager", "sdpa", "flash"} <= set(rows)
     assert [name for name, row in rows.items() if not row["usable"] and not row["why"]] == []
     assert report["g2p backends"]["rules"]["usable"]
     assert report["attention"]["sdpa"]["usable"]
+    for section in ("attention", "precision"):
+        assert [row["state"] for row in report[section].values()].count("chosen by auto") == 1
 
 
 def test_cores_and_memory_are_those_of_this_machine() -> None:

@@ -19,6 +19,7 @@ from dimts.base.errors import MissingExtra
 from dimts.base.extras import EXTRAS, brings, missing_extra
 
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "setup": ("--dry-run",),
     "new": ("another",),
     "fetch": ("--accept-licence",),
     "text": ("በ2017 ዓ.ም",),
@@ -57,8 +58,9 @@ FREE = {
     "text", "normalise", "phones", "doctor", "lexicon add", "lexicon show", "lexicon check", "data stats", "data add",
 }  # fmt: skip
 """Commands that need no library beside typer."""
-UNKNOWN = {"data set", "data remove", "train export", "train clean"}
-"""Commands that may refuse the clip or the run of COMMANDS, which is not there, before they need a library."""
+UNKNOWN = {"data set", "data remove", "train export", "train clean", "setup"}
+"""Commands that may refuse the clip or the run of COMMANDS, which is not there, or a Python without pip, before they
+need a library."""
 WALK = """
 import contextlib, io, json, sys
 from dimts.cli.main import main

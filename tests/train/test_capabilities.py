@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from dimts.base.errors import ConfigError
-from dimts.train.capabilities import KINDS, MachineInfo, obstacle, plan_attention, plan_precision
-from dimts.xtts.attention import VARLEN
+from dimts.train.capabilities import (
+    AMX,
+    KINDS,
+    PRECISIONS,
+    MachineInfo,
+    capability_table,
+    has_amx,
+    obstacle,
+    plan_attention,
+    plan_precision,
+)
+from dimts.xtts.kernel_limits import VARLEN
 
 GIGABYTE = 10**9
 LAPTOP = MachineInfo("cpu", "x86_64", "Linux", 8 * GIGABYTE, cores=2)
@@ -28,7 +39,7 @@ def test_auto_falls_to_sdpa_never_to_an_error(machine: MachineInfo) -> None:
 
 def test_flash_runs_where_everything_fits() -> None:
     assert plan_attention("auto", A10, "bf16", 64).name == "flash"
-    assert plan_attention("flash", A10, "fp16", 64).why == "asked for"
+    assert plan_attention("flash", A10, "fp16", 64).why.code == "train.asked_for"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +60,7 @@ def test_flash_is_refused_with_the_reason(machine: MachineInfo, precision: str, 
         plan_attention("flash", machine, precision, head)  # type: ignore[arg-type]
     choice = plan_attention("flash", machine, precision, head, fallback=True)  # type: ignore[arg-type]
     assert choice.name == "sdpa"
-    assert reason in choice.refused["flash"]
+    assert reason in choice.refused["flash"].text("en")
     assert "attention_fallback" in str(choice)
 
 
@@ -92,3 +103,90 @@ def test_looking_at_this_machine_gives_something_that_can_train() -> None:
     assert machine.cores >= 1
     precision = plan_precision("auto", machine)
     assert plan_attention("auto", machine, precision.name, 64).name in KINDS  # type: ignore[arg-type]
+
+
+def card(name: str, capability: tuple[int, int]) -> MachineInfo:
+    return MachineInfo("cuda", name, "Linux", 40 * GIGABYTE, capability, 1, 8, frozenset({VARLEN}))
+
+
+DEVICES = {
+    "sm_75": card("Tesla T4", (7, 5)),
+    "sm_80": card("NVIDIA A100", (8, 0)),
+    "sm_90": card("NVIDIA H100", (9, 0)),
+    "mps": dataclasses.replace(LAPTOP, device="mps", wheels=frozenset({VARLEN})),
+    "xpu": dataclasses.replace(LAPTOP, device="xpu", name="Intel Arc A770", wheels=frozenset({VARLEN})),
+    "cpu": dataclasses.replace(LAPTOP, wheels=frozenset({VARLEN})),
+    "cpu with AMX": dataclasses.replace(LAPTOP, amx=True, wheels=frozenset({VARLEN})),
+}
+PRECISION_REASONS = {
+    "sm_75": ("train.float32_is_safe", "train.no_bf16_units", "train.fp16_needs_scaling"),
+    "sm_80": ("train.float32_is_slower", "train.bf16_on_this_card", "train.fp16_needs_scaling"),
+    "sm_90": ("train.float32_is_slower", "train.bf16_on_this_card", "train.fp16_needs_scaling"),
+    "mps": ("train.float32_is_safe", "train.not_run_on_such_a_device", "train.not_run_on_such_a_device"),
+    "xpu": ("train.float32_is_safe", "train.not_run_on_such_a_device", "train.not_run_on_such_a_device"),
+    "cpu": ("train.float32_is_safe", "train.bf16_without_amx", "train.no_fp16_on_processors"),
+    "cpu with AMX": ("train.float32_is_safe", "train.bf16_with_amx", "train.no_fp16_on_processors"),
+}
+"""Device → the codes for float32, bf16 and fp16."""
+FLASH_REASONS = {
+    "sm_75": "train.card_too_old_for_flash",
+    "sm_80": "train.fastest_here",
+    "sm_90": "train.fastest_here",
+    "mps": "train.no_cuda_on_macos",
+    "xpu": "train.no_cuda_on_intel",
+}
+NO_CARD = {
+    "Linux": "train.no_cuda_here",
+    "Windows": "train.no_cuda_on_windows",
+    "Darwin": "train.no_cuda_on_macos",
+}
+IMPOSSIBLE = {("sm_75", "Darwin"), ("sm_80", "Darwin"), ("sm_90", "Darwin"), ("xpu", "Darwin"), ("mps", "Linux"),
+              ("mps", "Windows"), ("cpu with AMX", "Darwin")}  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["Linux", "Windows", "Darwin"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_each_kernel_and_number_type_on_each_machine(device: str, system: str) -> None:
+    if (device, system) in IMPOSSIBLE:
+        pytest.skip("no such machine is made")
+    rows = {row.name: row for row in capability_table(dataclasses.replace(DEVICES[device], system=system))}
+    assert set(rows) == {*PRECISIONS, *KINDS}
+    assert tuple(rows[name].why.code for name in PRECISIONS) == PRECISION_REASONS[device]
+    flash = device in ("sm_80", "sm_90")
+    assert rows["bf16"].chosen is flash
+    assert rows["float32"].chosen is not flash
+    assert rows["float32"].runs
+    assert rows["bf16"].runs is (device != "sm_75")
+    assert rows["fp16"].runs is (not device.startswith("cpu"))
+    assert rows["flash"].why.code == FLASH_REASONS.get(device, NO_CARD[system])
+    assert rows["flash"].chosen is rows["flash"].runs is flash
+    assert rows["sdpa"].runs
+    assert rows["sdpa"].chosen is not flash
+    assert rows["sdpa"].why.code == ("train.slower_than" if flash else "train.fastest_here")
+    assert rows["eager"].why.code == "train.slower_than"
+    expected = "train.wheel_missing" if device.startswith("sm_") else FLASH_REASONS.get(device, NO_CARD[system])
+    assert rows["xformers"].why.code == expected
+    assert not rows["xformers"].runs
+    assert all(row.why.text("en") and row.why.text("am") != row.why.text("en") for row in rows.values())
+
+
+def test_xformers_stands_behind_sdpa_where_it_is_installed() -> None:
+    row = next(row for row in capability_table(T4) if row.name == "xformers")
+    assert row.runs
+    assert not row.chosen
+    assert row.why.code == "train.slower_than"
+
+
+def test_amx_is_read_from_the_flags_of_the_processor(tmp_path: Path) -> None:
+    flags = tmp_path / "cpuinfo"
+    flags.write_text(f"flags\t\t: fpu avx2 avx512f {AMX} amx_tile amx_int8\n")
+    assert has_amx(flags)
+    flags.write_text("flags\t\t: fpu avx2 avx512f avx512_bf16\n")
+    assert not has_amx(flags)
+    assert not has_amx(tmp_path / "none")
+
+
+def test_a_choice_is_written_with_what_was_refused() -> None:
+    written = str(plan_attention("auto", LAPTOP, "float32", 64))
+    assert written.startswith("sdpa (the fastest that can run here; not flash: needs a CUDA card")
+    assert str(plan_precision("float32", LAPTOP)) == "float32 (asked for)"

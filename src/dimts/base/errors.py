@@ -12,6 +12,7 @@ DimtsError                      for people: one line, one remedy, exit code 2
 │ └ ManifestError               a row of the manifest is wrong
 ├ CheckpointError               weights that do not fit, or must not be loaded
 ├ DownloadError                 published files could not be fetched or verified
+├ InstallError                  a library could not be installed, or does not work here
 ├ TrainingError                 training cannot start or go on
 └ SynthesisError                nothing could be spoken, too long, no voice
 
@@ -115,6 +116,10 @@ class CheckpointError(DimtsError):
 
 class DownloadError(DimtsError):
     """Published files could not be fetched, or are not what they should be."""
+
+
+class InstallError(DimtsError):
+    """A library could not be installed, or does not work on this machine."""
 
 
 class TrainingError(DimtsError):

@@ -46,7 +46,6 @@ _ADDS = {
 
 _WORD = "ሰላም"
 _BACKEND_SECONDS = 30.0
-_HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 Report = dict[str, dict[str, Any]]
 
@@ -82,7 +81,7 @@ def examine(folder: Path) -> Report:
         "machine": _machine(folder),
         "extras": _extras(),
         "g2p backends": _g2p(),
-        "attention": _attention(),
+        **_capabilities(),
         "models": _models(),
     }
 
@@ -150,6 +149,8 @@ def _gpu() -> str:
         return "; ".join(cards)
     if torch.backends.mps.is_available():
         return "Apple GPU (mps)"
+    if torch.xpu.is_available():
+        return f"{torch.xpu.get_device_name(0)} (xpu)"
     return "none that torch can use" + ("" if torch.version.cuda else " (this torch is a CPU build)")
 
 
@@ -188,18 +189,23 @@ def _g2p() -> dict[str, Any]:
     return rows
 
 
-def _attention() -> dict[str, Any]:
+def _capabilities() -> Report:
+    """Each number type and attention kernel: whether it can be used, and why another is taken."""
     try:
-        from dimts.train.capabilities import KINDS, MachineInfo, obstacle
+        from dimts.train.capabilities import MachineInfo, capability_table
 
-        machine = MachineInfo.look()
+        table = capability_table(MachineInfo.look())
     except ImportError as error:
-        return {"all kinds": {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}}
-    rows: dict[str, Any] = {}
-    for kind in sorted(KINDS):
-        why = obstacle(kind, machine, "bf16" if machine.device == "cuda" else "float32", _HEAD_SIZE)
-        rows[kind] = {"usable": not why, "why": why}
-    return rows
+        unknown = {"usable": False, "why": f"{error}: pip install 'dimts[train]'"}
+        return {"precision": {"all types": unknown}, "attention": {"all kinds": unknown}}
+    report: Report = {"precision": {}, "attention": {}}
+    for row in table:
+        report[row.group][row.name] = {
+            "usable": row.runs,
+            "state": "chosen by auto" if row.chosen else "",
+            "why": row.why.line(),
+        }
+    return report
 
 
 def _models() -> dict[str, Any]:

@@ -212,7 +212,7 @@ def _show_forecast(found: Forecast, *, as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
-        print(json.dumps(asdict(found), ensure_ascii=False))
+        print(json.dumps(asdict(found), ensure_ascii=False, default=Message.as_dict))
     else:
         print(found)
 

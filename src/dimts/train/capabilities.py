@@ -1,9 +1,11 @@
 """This machine and the settings → what can run here: attention kernel, number type, and why not the others.
 
-Nothing is chosen in silence: a Choice names what was refused and for which reason. Asking for what
-cannot run is an error with that reason, unless `train.attention_fallback` allows the next best.
-Rules: FlashAttention 2 runs on CUDA cards from compute capability 8.0, in fp16 or bf16, with heads of
-at most 256 that are a multiple of 8 (its README); xformers' memory-efficient kernel on CUDA cards.
+Nothing is chosen in silence: a Choice names what was refused and for which reason, and `capability_table` lists
+all of it. Asking for what cannot run is an error with that reason, unless `train.attention_fallback` allows the
+next best. Rules: FlashAttention 2 runs on CUDA cards from compute capability 8.0, in fp16 or bf16, with heads of
+at most 256 that are a multiple of 8 (its README); xformers' memory-efficient kernel on CUDA cards. Devices of
+Apple (mps) and Intel (xpu) are planned by what torch and Accelerate document; nothing was measured there.
+torch is imported only to look at the machine, so that a plan can be made before it is installed.
 """
 
 from __future__ import annotations
@@ -11,25 +13,30 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-import torch
-
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 from dimts.base.plugins import has
-from dimts.xtts.attention import FLASH_CAPABILITY, FLASH_MAX_HEAD, VARLEN, Kind, has_varlen
+from dimts.xtts.kernel_limits import FLASH_CAPABILITY, FLASH_MAX_HEAD, HEAD_MULTIPLE, VARLEN, Kind
 
 Precision = Literal["float32", "bf16", "fp16"]
+Device = Literal["cpu", "cuda", "mps", "xpu"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 KINDS: tuple[Kind, ...] = ("flash", "sdpa", "xformers", "eager")
 """Fastest first; xformers stands behind SDPA, which has the same kernel built in since torch 2.0."""
-_HEAD_MULTIPLE = 8
+HEAD_WIDTH = 64
+"""Of XTTS v2: width 1024 over 16 heads."""
+AMX = "amx_bf16"
+"""Flag of processors that multiply matrices in bfloat16 (/proc/cpuinfo)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
     """What a run has to work with."""
 
-    device: Literal["cpu", "cuda", "mps"]
+    device: Device
     name: str
     """Of the card or the processor."""
     system: str
@@ -42,32 +49,41 @@ class MachineInfo:
     cores: int = 1
     wheels: frozenset[str] = frozenset()
     """Of the libraries that matter here, those that are installed."""
+    amx: bool = False
+    """Whether the processor multiplies matrices in bfloat16 (AMX)."""
 
     @classmethod
     def look(cls) -> MachineInfo:
         """The machine this runs on."""
         import psutil
+        import torch
+
+        from dimts.xtts.attention import has_varlen
 
         wheels = frozenset(name for name in ("flash_attn", "xformers", "bitsandbytes") if has(name))
         wheels |= {VARLEN} if has_varlen() else frozenset()
         cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count()
+        system, amx = platform.system(), has_amx()
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
-            return cls(
-                "cuda",
-                card.name,
-                platform.system(),
-                card.total_memory,
-                (card.major, card.minor),
-                torch.cuda.device_count(),
-                cores or 1,
-                wheels,
-            )
-        device: Literal["cpu", "mps"] = "mps" if torch.backends.mps.is_available() else "cpu"
+            capability, cards = (card.major, card.minor), torch.cuda.device_count()
+            return cls("cuda", card.name, system, card.total_memory, capability, cards, cores or 1, wheels, amx)
+        if torch.xpu.is_available():
+            intel = torch.xpu.get_device_properties(0)
+            cards = torch.xpu.device_count()
+            return cls("xpu", intel.name, system, intel.total_memory, (0, 0), cards, cores or 1, wheels, amx)
+        device: Device = "mps" if torch.backends.mps.is_available() else "cpu"
         free = psutil.virtual_memory().available
-        return cls(
-            device, platform.processor() or platform.machine(), platform.system(), free, (0, 0), 0, cores, wheels
-        )
+        name = platform.processor() or platform.machine()
+        return cls(device, name, system, free, (0, 0), 0, cores or 1, wheels, amx)
+
+
+def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has AMX for bfloat16; False where the system does not list flags in a file."""
+    try:
+        return AMX in cpuinfo.read_text("utf-8", errors="replace").split()
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,67 +91,129 @@ class Choice:
     """What will run, why, and what was refused for which reason."""
 
     name: str
-    why: str
-    refused: Mapping[str, str]
+    why: Message
+    refused: Mapping[str, Message]
+
+    @property
+    def message(self) -> Message:
+        """All of it as one message."""
+        refused = [Message("train.not_chosen", name=name, reason=reason) for name, reason in self.refused.items()]
+        code = "train.choice_and_refused" if refused else "train.choice"
+        return Message(code, name=self.name, why=self.why, **({"refused": refused} if refused else {}))
 
     def __str__(self) -> str:
-        refused = "; ".join(f"not {name}: {reason}" for name, reason in self.refused.items())
-        return f"{self.name} ({self.why}{'; ' + refused if refused else ''})"
+        return self.message.text("en")  # as it is written into plans and reports
 
 
-def obstacle(kind: str, machine: MachineInfo, precision: Precision, head_size: int) -> str:
-    """Why attention `kind` cannot run here; "" if it can."""
+def obstacle(kind: str, machine: MachineInfo, precision: Precision, head_size: int) -> Message | None:
+    """Why attention `kind` cannot run here; None if it can."""
     if kind in ("eager", "sdpa"):
-        return ""
-    wheel = {"flash": "flash_attn", "xformers": "xformers"}[kind]
+        return None
     if machine.device != "cuda":
-        where = {"Darwin": "macOS has none", "Windows": "none is visible on this Windows"}.get(
-            machine.system, "none here"
-        )
-        return f"needs a CUDA card, {where}"
+        return _no_cuda(machine)
     if kind == "flash" and machine.capability < FLASH_CAPABILITY:
-        have = ".".join(map(str, machine.capability))
-        return f"needs compute capability 8.0 (Ampere), {machine.name} has {have}"
-    if precision == "float32":
-        return "needs train.precision bf16 or fp16" if kind == "flash" else _missing(wheel, machine)
-    if head_size % _HEAD_MULTIPLE or (kind == "flash" and head_size > FLASH_MAX_HEAD):
-        return f"needs heads of a multiple of {_HEAD_MULTIPLE} up to {FLASH_MAX_HEAD}, these are {head_size}"
-    return _missing(wheel, machine)
+        return Message("train.card_too_old_for_flash", card=machine.name, found=".".join(map(str, machine.capability)))
+    if kind == "flash" and precision == "float32":
+        return Message("train.flash_needs_16_bit")
+    if head_size % HEAD_MULTIPLE or (kind == "flash" and head_size > FLASH_MAX_HEAD):
+        return Message("train.head_width_refused", multiple=HEAD_MULTIPLE, limit=FLASH_MAX_HEAD, found=head_size)
+    wheel = {"flash": "flash_attn", "xformers": "xformers"}[kind]
+    if wheel in machine.wheels or (kind == "flash" and VARLEN in machine.wheels):  # torch's own kernel
+        return None
+    return Message("train.wheel_missing", library=wheel, package=wheel.replace("_", "-"))
+
+
+def _no_cuda(machine: MachineInfo) -> Message:
+    """Why a kernel for CUDA cannot run on another device."""
+    if machine.device == "mps" or machine.system == "Darwin":
+        return Message("train.no_cuda_on_macos")
+    if machine.device == "xpu":
+        return Message("train.no_cuda_on_intel", card=machine.name)
+    return Message("train.no_cuda_on_windows") if machine.system == "Windows" else Message("train.no_cuda_here")
 
 
 def plan_attention(
     asked: str, machine: MachineInfo, precision: Precision, head_size: int, *, fallback: bool = False
 ) -> Choice:
     """The attention kernel that will run. ConfigError when the one asked for cannot, unless `fallback`."""
-    refused: dict[str, str] = {kind: why for kind in KINDS if (why := obstacle(kind, machine, precision, head_size))}
+    refused: dict[str, Message] = {
+        kind: why for kind in KINDS if (why := obstacle(kind, machine, precision, head_size))
+    }
     usable = [kind for kind in KINDS if kind not in refused]
     if asked == "auto":
-        return Choice(usable[0], "the fastest that can run here", refused)
+        return Choice(usable[0], Message("train.fastest_here"), refused)
     if asked not in refused:
-        return Choice(asked, "asked for", {})
+        return Choice(asked, Message("train.asked_for"), {})
     if fallback:
-        return Choice(usable[0], f"{asked} was asked for, train.attention_fallback is on", {asked: refused[asked]})
+        return Choice(usable[0], Message("train.attention_fell_back", asked=asked), {asked: refused[asked]})
     raise ConfigError("train.train_attention_run", asked=asked, refused=refused[asked], usable=usable[0])
+
+
+def precision_obstacle(precision: str, machine: MachineInfo) -> Message | None:
+    """Why a model cannot learn in `precision` here; None if it can."""
+    if precision == "fp16" and machine.device == "cpu":
+        return Message("train.no_fp16_on_processors")
+    if precision == "bf16" and machine.device == "cuda" and machine.capability < FLASH_CAPABILITY:
+        return Message("train.no_bf16_units", card=machine.name)
+    return None
 
 
 def plan_precision(asked: str, machine: MachineInfo) -> Choice:
     """The number type of the forward pass. ConfigError for one the device has not."""
-    refused: dict[str, str] = {}
-    if machine.device == "cpu":
-        refused["fp16"] = "processors train in fp16 neither fast nor stably"
-    if machine.device == "cuda" and machine.capability < FLASH_CAPABILITY:
-        refused["bf16"] = f"{machine.name} has no bf16 units (compute capability below 8.0)"
+    refused: dict[str, Message] = {name: why for name in PRECISIONS if (why := precision_obstacle(name, machine))}
     if asked in refused:
         other = "fp16" if machine.device == "cuda" else "bf16"
         raise ConfigError("train.train_precision", asked=asked, refused=refused[asked], other=other)
     if asked != "auto":
-        return Choice(asked, "asked for", {})
-    if machine.device == "cuda" and "bf16" not in refused:
-        return Choice("bf16", "this card has it: twice as fast, half the activations", {})
-    return Choice("float32", "the safe choice on this device", refused)
+        return Choice(asked, Message("train.asked_for"), {})
+    chosen: Precision = "bf16" if machine.device == "cuda" and "bf16" not in refused else "float32"
+    others = [name for name in PRECISIONS if name != chosen]
+    why = Message("train.bf16_on_this_card") if chosen == "bf16" else Message("train.float32_is_safe")
+    return Choice(chosen, why, {name: refused.get(name) or _passed_over(name, machine) for name in others})
 
 
-def _missing(wheel: str, machine: MachineInfo) -> str:
-    if wheel in machine.wheels or (wheel == "flash_attn" and VARLEN in machine.wheels):  # torch's own kernel
-        return ""
-    return f"{wheel} is not installed: pip install {wheel.replace('_', '-')}"
+def _passed_over(precision: Precision, machine: MachineInfo) -> Message:
+    """Why a number type that could be asked for is not the one that "auto" takes."""
+    if precision == "float32":
+        return Message("train.float32_is_slower")
+    if machine.device == "cuda":
+        return Message("train.fp16_needs_scaling")
+    if machine.device != "cpu":
+        return Message("train.not_run_on_such_a_device", device=machine.device)
+    return Message("train.bf16_with_amx" if machine.amx else "train.bf16_without_amx")
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityRow:
+    """One kernel or number type on one machine."""
+
+    group: Literal["attention", "precision"]
+    name: str
+    runs: bool
+    """Whether it can be asked for."""
+    chosen: bool
+    """Whether it is what "auto" takes."""
+    why: Message
+    """Why it is chosen, passed over, or cannot run."""
+
+
+def capability_table(machine: MachineInfo, head_size: int = HEAD_WIDTH) -> tuple[CapabilityRow, ...]:
+    """Every number type and attention kernel on `machine`: which runs by itself, and why not the others."""
+    precision = plan_precision("auto", machine)
+    rows = [
+        CapabilityRow(
+            "precision",
+            name,
+            precision_obstacle(name, machine) is None,
+            name == precision.name,
+            precision.why if name == precision.name else precision.refused[name],
+        )
+        for name in PRECISIONS
+    ]
+    attention = plan_attention("auto", machine, precision.name, head_size)  # type: ignore[arg-type]
+    for kind in KINDS:
+        why = attention.why if kind == attention.name else attention.refused.get(kind)
+        passed = Message("train.slower_than", faster=attention.name)
+        runs = kind not in attention.refused
+        rows.append(CapabilityRow("attention", kind, runs, kind == attention.name, why or passed))
+    return tuple(rows)

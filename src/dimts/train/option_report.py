@@ -123,7 +123,7 @@ def _engine(training: Trainer, plan: Mapping[str, Any]) -> dict[str, str]:
         "attention_fallback": str(plan["attention"]),
         "sharding": f"{training.held_bytes:,} bytes of parameters in each of {training.processes.count} processes",
         "compile": f"{graphs_made() - training.graphs_before} graphs made for {plan['compiled_modules']} modules",
-        "precision": f"kept for the backward pass: {kinds}",
+        "precision": f"{plan['precision']}; kept for the backward pass: {kinds}",
         "checkpointing": f"kept for the backward pass: {kinds}; {products} matrix products",
     }
 

@@ -17,7 +17,6 @@ from dimts.web.jobs import Jobs
 from dimts.web.workspace import voices
 
 _COLOURS = {"train": "#14795c", "dev": "#c2552d"}
-_HEAD_SIZE = 64  # of XTTS v2: width 1024 over 16 heads
 
 
 def build(page: TabContext, timer: Any) -> None:
@@ -221,15 +220,15 @@ def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
 
 def usable_here(page: TabContext) -> str:
     """Each kind of attention: usable on this machine, or why not."""
-    from dimts.train.capabilities import KINDS, MachineInfo, obstacle, plan_precision
+    from dimts.train.capabilities import MachineInfo, capability_table
 
     machine = MachineInfo.look()
-    precision = plan_precision("auto", machine).name
     lines = [page.strings("page.pair", name=page.strings("train.machine"), value=f"{machine.device}, {machine.name}")]
-    for kind in KINDS:
-        why = obstacle(kind, machine, precision, _HEAD_SIZE)  # type: ignore[arg-type]
-        here = page.strings("train.not_here", why=page.text(why)) if why else page.strings("train.here")
-        lines.append(page.strings("page.pair", name=kind, value=here))
+    for row in capability_table(machine):
+        if row.group == "attention":
+            why = page.text(row.why)
+            here = page.strings("train.here") if row.runs else page.strings("train.not_here", why=why)
+            lines.append(page.strings("page.pair", name=row.name, value=here))
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,20 +37,11 @@ from torch.autograd.function import once_differentiable
 from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
 from dimts.base.plugins import has, nearest, require
+from dimts.xtts.kernel_limits import FLASH_CAPABILITY, FLASH_MAX_HEAD, HEAD_MULTIPLE, VARLEN, Kind
 
-Kind = Literal["eager", "sdpa", "flash", "xformers"]
-
-FLASH_CAPABILITY = (8, 0)
-"""The oldest CUDA compute capability FlashAttention 2 runs on."""
-FLASH_MAX_HEAD = 256
-"""The widest head FlashAttention 2 takes."""
-HEAD_MULTIPLE = 8
-"""The kernels of flash and xformers take heads whose width is a multiple of this."""
 KERNEL_DEVICES = frozenset({"cuda"})
 """Types of device that flash and xformers run on."""
 _HALF = (torch.float16, torch.bfloat16)
-VARLEN = "torch.nn.attention.varlen"
-"""Module of torch that holds FlashAttention over rows of any length; recent versions have it."""
 
 
 @dataclass(frozen=True)

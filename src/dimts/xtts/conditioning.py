@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_self, kernel_for
+from dimts.xtts.attention import SequenceLayout, attend, attend_self, kernel_for
+from dimts.xtts.kernel_limits import Kind
 from dimts.xtts.spec import LATENTS, MEL_BANDS, Spec
 
 BLOCKS = 6

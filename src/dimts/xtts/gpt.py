@@ -27,7 +27,8 @@ from torch.utils.checkpoint import checkpoint
 
 from dimts.base.errors import SynthesisError, TrainingError
 from dimts.xtts.alignment import AttentionRecorder
-from dimts.xtts.attention import Kind, SequenceLayout, attend, attend_cached, attend_self
+from dimts.xtts.attention import SequenceLayout, attend, attend_cached, attend_self
+from dimts.xtts.kernel_limits import Kind
 from dimts.xtts.recompute import LinearParams, dropout, dropout_add, gelu_linear, layernorm_linear
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 

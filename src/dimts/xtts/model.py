@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from dimts.base.errors import TrainingError
 from dimts.xtts import mel as mels
-from dimts.xtts.attention import Kind
 from dimts.xtts.conditioning import Conditioning
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.gpt import GPT, IGNORED, HiddenStates
 from dimts.xtts.guided_attention import AttentionGuide
+from dimts.xtts.kernel_limits import Kind
 from dimts.xtts.loss import Compat, LossSettings, cross_entropy
 from dimts.xtts.speaker_encoder import SpeakerEncoder
 from dimts.xtts.spec import MEL_BANDS, MEL_HOP, STOP_TARGETS, Spec
