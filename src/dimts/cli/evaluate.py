@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
     from dimts.audio.wave import Wave
     from dimts.base.project import Project
+    from dimts.evaluate.compare_voices import CompareVoicesSettings
+    from dimts.evaluate.comparison import SentenceList, VoiceComparison
     from dimts.evaluate.listening_test import Kind
 
 _DEFAULT = "project"
 
 
 class _Group(TyperGroup):
-    """A group whose first word may also be a project folder: `dimts evaluate abebe/`."""
+    """A group whose first word may also be a project folder, or an option: `dimts evaluate --system …`."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] not in self.commands:
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = [_DEFAULT, *args]
-        return super().resolve_command(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +40,8 @@ def register(app: typer.Typer) -> None:
         "single waves, pronunciation and listening tests.",
     )
     group.command(_DEFAULT)(project)
+    group.command("compare")(compare)
+    group.command("leaderboard")(leaderboard_command)
     group.command("sound")(sound)
     group.command("pronunciation")(pronunciation)
     group.command("train-recogniser")(train_recogniser_command)
@@ -55,7 +59,32 @@ RECOGNISER = typer.Option(
 JSON = typer.Option(False, "--json", help="One JSON object instead of text.")
 
 
-_PROJECT = typer.Argument(..., metavar="PROJECT", help="The project folder.", show_default=False)
+_PROJECT = typer.Argument(None, metavar="[PROJECT]", help="The project folder.", show_default=False)
+_SYSTEM = typer.Option(
+    None,
+    "--system",
+    metavar="NAME=WHAT",
+    help="Without a project: a system to compare; may be repeated. WHAT is 'formant', a voice's folder, folder:DIR "
+    "(recordings and their list), an address of OpenAI's interface (https://HOST/v1?model=…&voice=…), "
+    "'command:PROGRAM {wav} {text}', or a plug-in of the group dimts.system.",
+    show_default=False,
+)
+_KEY = typer.Option(
+    None,
+    "--key",
+    metavar="NAME=VARIABLE",
+    help="The environment variable that holds the key of the server NAME; may be repeated.",
+    show_default=False,
+)
+_SECTION = typer.Option(
+    None,
+    "--section",
+    metavar="NAME",
+    help="With --system: a section of the benchmark amharic-tts-bench: news, numbers, pairs, heteronyms, latin, "
+    "paragraphs or twisters; may be repeated.",
+    show_default=False,
+)
+_OUT = typer.Option(Path("evaluation"), "--out", "-o", help="With --system: the folder to write to.")
 _VOICE = typer.Option(
     None,
     "--voice",
@@ -74,10 +103,17 @@ _RUN = typer.Option(
 _SENTENCES = typer.Option(
     None,
     "--sentences",
-    help="A text file to speak, a sentence a line. Default: the list that comes with dimts.",
+    help="A text file to speak, a sentence a line. Default: for a project the list that comes with dimts; for "
+    "--system the list of a folder of recordings, else the benchmark amharic-tts-bench.",
     show_default=False,
 )
-_LIMIT = typer.Option(40, "--limit", min=1, help="Most sentences, held-out clips among them.")
+_LIMIT = typer.Option(
+    None,
+    "--limit",
+    min=1,
+    help="Most sentences, held-out clips among them. Default: 40 for a project, all of the list for --system.",
+    show_default=False,
+)
 _NO_QUALITY = typer.Option(False, "--no-quality", help="Leave DNSMOS out; four times as fast.")
 _TRANSCRIBER = typer.Option(
     "",
@@ -96,57 +132,49 @@ _TRANSCRIBER_MODEL = typer.Option(
 
 
 def project(
-    project: Path = _PROJECT,
+    project: Path | None = _PROJECT,
     voice: list[str] = _VOICE,
     run: str = _RUN,
+    system: list[str] = _SYSTEM,
+    key: list[str] = _KEY,
+    out: Path = _OUT,
     sentences: Path = _SENTENCES,
-    limit: int = _LIMIT,
+    section: list[str] = _SECTION,
+    limit: int | None = _LIMIT,
     recogniser: Path = RECOGNISER,
     no_quality: bool = _NO_QUALITY,
     transcriber: str = _TRANSCRIBER,
     transcriber_model: str = _TRANSCRIBER_MODEL,
     as_json: bool = JSON,
 ) -> None:
-    """Speak the same sentences with every voice of a project, measure and rank them, and write a report.
+    """Speak the same sentences with every voice of a project, or with systems of any kind; measure and rank them.
 
-    Measured are phone errors (by the phone recogniser), faults (cut, repeated, invented, noise), likeness to
-    the speaker, DNSMOS, and, for held-out clips, distortion and pitch correlation with the recording. The
-    report is evaluation/report.html, with results.json beside it. Sentences spoken before by an unchanged
-    voice are reused.
+    Measured are phone errors (by the phone recogniser), faults (cut, repeated, invented, noise), length of
+    consonants, likeness to the speaker, DNSMOS, speed, and, for held-out clips, distortion and pitch correlation
+    with the recording. The report is evaluation/report.html, with results.json beside it. Sentences spoken
+    before by an unchanged voice are reused.
     """
     import json
 
-    from dimts.base.errors import DataError
-    from dimts.base.project import Project
-    from dimts.cli.output import progress_bar, show
-    from dimts.evaluate.compare_voices import CompareVoicesSettings, evaluate, pairs_line
+    from dimts.base.errors import ConfigError
+    from dimts.cli.output import show
+    from dimts.evaluate.compare_voices import CompareVoicesSettings
+    from dimts.evaluate.comparison_report import pairs_line
 
-    home = Project.open(project)
-    lines: list[str] = []
-    if sentences is not None:
-        if not sentences.is_file():
-            raise DataError("cli.no_sentence_file", path=sentences)
-        lines = sentences.read_text(encoding="utf-8").splitlines()
-    transcribe = _transcribe(home, transcriber, transcriber_model) if transcriber else None
-    settings = CompareVoicesSettings(most_sentences=limit, quality=not no_quality)
-    voices, log = list(voice or ()), None
-    with progress_bar() as on_progress:
-        if run:
-            from dimts.train.export_snapshots import export_snapshots, find_run
-
-            one = find_run(home, run)
-            voices += [str(folder) for folder in export_snapshots(home, one, on_progress).values()]
-            log = one.log
-        found = evaluate(
-            home,
-            voices,
-            settings,
-            sentences=lines,
-            recogniser=recogniser,
-            transcribe=transcribe,
-            log=log,
-            on_progress=on_progress,
-        )
+    if (project is None) == (not system):
+        raise ConfigError("cli.evaluate_project_or_systems")
+    if system and (voice or run):
+        raise ConfigError("cli.evaluate_voice_without_project")
+    if not system and (key or section):
+        raise ConfigError("cli.evaluate_option_without_system", option="--key" if key else "--section")
+    if section and sentences is not None:
+        raise ConfigError("cli.evaluate_section_and_sentences")
+    quality = CompareVoicesSettings(most_sentences=limit or (40 if project else _NO_LIMIT), quality=not no_quality)
+    if project is not None:
+        found = _compare_voices(project, voice, run, sentences, recogniser, (transcriber, transcriber_model), quality)
+    else:
+        listed = _listed(sentences, section)
+        found = _compare_systems(system, key, out, listed, recogniser, (transcriber, transcriber_model), quality)
     for remark in found.remarks:
         show(remark, "warning")
     if as_json:
@@ -159,16 +187,164 @@ def project(
     print(found.report)
 
 
-def _transcribe(home: Project, name: str, model: str) -> Callable[[Wave], str]:
+_NO_LIMIT = 1_000_000
+
+
+def _compare_voices(
+    folder: Path,
+    voice: list[str] | None,
+    run: str,
+    sentences: Path | None,
+    recogniser: Path | None,
+    transcriber: tuple[str, str],
+    settings: CompareVoicesSettings,
+) -> VoiceComparison:
+    """Compare the voices of a project, or the snapshots of a run."""
+    from dimts.base.project import Project
+    from dimts.cli.output import progress_bar
+    from dimts.evaluate.compare_voices import evaluate
+
+    home = Project.open(folder)
+    lines = _lines_of(sentences) if sentences is not None else []
+    transcribe = _transcribe(home, *transcriber) if transcriber[0] else None
+    voices, log = list(voice or ()), None
+    with progress_bar() as on_progress:
+        if run:
+            from dimts.train.export_snapshots import export_snapshots, find_run
+
+            one = find_run(home, run)
+            voices += [str(path) for path in export_snapshots(home, one, on_progress).values()]
+            log = one.log
+        return evaluate(
+            home,
+            voices,
+            settings,
+            sentences=lines,
+            recogniser=recogniser,
+            transcribe=transcribe,
+            log=log,
+            on_progress=on_progress,
+        )
+
+
+def _compare_systems(
+    system: list[str],
+    key: list[str] | None,
+    out: Path,
+    listed: SentenceList | None,
+    recogniser: Path | None,
+    transcriber: tuple[str, str],
+    settings: CompareVoicesSettings,
+) -> VoiceComparison:
+    """Compare systems of any kind."""
+    from dimts.cli.output import progress_bar
+    from dimts.evaluate.compare_voices import compare_systems
+    from dimts.evaluate.systems import named_keys, named_systems
+
+    systems = named_systems(system)
+    keys = named_keys(key or (), systems)
+    transcribe = _transcribe(None, *transcriber) if transcriber[0] else None
+    with progress_bar() as on_progress:
+        return compare_systems(
+            systems,
+            out,
+            settings,
+            sentences=listed,
+            keys=keys,
+            recogniser=recogniser,
+            transcribe=transcribe,
+            on_progress=on_progress,
+        )
+
+
+def _listed(sentences: Path | None, sections: list[str] | None) -> SentenceList | None:
+    """Read a file of sentences, or the sections of the benchmark; None for neither."""
+    from dimts.evaluate.benchmark import benchmark
+    from dimts.evaluate.comparison import SentenceList
+    from dimts.evaluate.measure import EvaluationSentence
+
+    if sections:
+        return benchmark(sections)
+    if sentences is None:
+        return None
+    texts = [text for text in map(str.strip, _lines_of(sentences)) if text]
+    lines = [EvaluationSentence(f"s{number:03d}", text) for number, text in enumerate(texts, start=1)]
+    return SentenceList(sentences.stem, "", lines)
+
+
+def _lines_of(sentences: Path) -> list[str]:
+    from dimts.base.errors import DataError
+
+    if not sentences.is_file():
+        raise DataError("cli.no_sentence_file", path=sentences)
+    return sentences.read_text(encoding="utf-8").splitlines()
+
+
+def _transcribe(home: Project | None, name: str, model: str) -> Callable[[Wave], str]:
     """Load a transcriber by name. Raises ConfigError, MissingExtra and DataError as it does."""
     from dataclasses import replace
 
     from dimts.data.context import PrepareSettings
     from dimts.data.transcribe import transcriber
 
-    settings = replace(home.settings("data", PrepareSettings).transcribe, by=name)
+    prepared = home.settings("data", PrepareSettings) if home else PrepareSettings()
+    settings = replace(prepared.transcribe, by=name)
     made = transcriber(replace(settings, model=model) if model else settings)
     return lambda wave: made.transcribe(wave).text
+
+
+def compare(
+    first: Path = typer.Argument(..., help="A results.json, or its folder.", show_default=False),
+    second: Path = typer.Argument(..., help="Another of the same list and recogniser.", show_default=False),
+    systems: str = typer.Option(
+        "",
+        "--systems",
+        metavar="FIRST,SECOND",
+        help="A system of each file. Default: those of the same names, else the best of each.",
+        show_default=False,
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Compare two evaluations sentence by sentence: paired tests and intervals of the differences."""
+    import json
+
+    from dimts.base.errors import ConfigError
+    from dimts.evaluate.compare_results import COMPARED, Results, compare_results
+
+    names = tuple(filter(None, map(str.strip, systems.split(","))))
+    if systems and len(names) != 2:
+        raise ConfigError("cli.evaluate_two_systems", given=systems)
+    chosen = (names[0], names[1]) if names else None
+    found = compare_results(Results.load(first), Results.load(second), chosen)
+    if as_json:
+        print(json.dumps([one.as_dict() for one in found], ensure_ascii=False, indent=1))
+        return
+    for one in found:
+        print(f"{one.first} -> {one.second}, {one.sentences} sentences")
+        print(f"  {'figure':18s} {'first':>8s} {'second':>8s}  {'difference':26s} {'Wilcoxon':>9s} {'sign':>7s}")
+        for test in one.tests:
+            row = f"{COMPARED[test.figure][0]:18s} {test.first:8.3g} {test.second:8.3g}  {test.difference!s:26s}"
+            print(f"  {row} {test.adjusted:9.3g} {test.sign:7.3g}  {test.verdict}")
+    print("p of Wilcoxon's test, adjusted for the number of figures; p of the sign test as it is")
+
+
+def leaderboard_command(
+    folder: Path = typer.Argument(
+        ..., help="A folder of results.json files; folders within count.", show_default=False
+    ),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="The page to write. Default: FOLDER/leaderboard.html.", show_default=False
+    ),
+) -> None:
+    """Make a static page of many evaluations: a table for each list and recogniser. It works offline."""
+    from dimts.base.messages import Message
+    from dimts.cli.output import show
+    from dimts.evaluate.leaderboard import FILE, leaderboard
+
+    found = leaderboard(folder)
+    for path, reason in found.refused.items():
+        show(Message("cli.evaluate_left_out", path=path, reason=reason), "warning")
+    print(found.write(out or folder / FILE))
 
 
 def sound(

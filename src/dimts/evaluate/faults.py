@@ -27,7 +27,7 @@ from dimts.base.errors import AudioError, ConfigError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.evaluate.metrics import Edits, align, per
-from dimts.evaluate.phone_labels import greedy_decode, word_labels
+from dimts.evaluate.phone_labels import AlignedPhone, greedy_decode, word_labels
 from dimts.evaluate.phone_recogniser import AlternativeScorer, PhoneRecogniser, Posteriors
 from dimts.evaluate.sound import Prosody, prosody
 from dimts.text.phones import short
@@ -116,6 +116,8 @@ class Examined:
     """Signal-to-noise ratio in dB (see `floor_snr_db`)."""
     issues: tuple[Issue, ...]
     """Faults found by the thresholds."""
+    aligned: tuple[AlignedPhone, ...] = ()
+    """Times of the expected labels by forced alignment; empty where the wave is too short for them."""
 
 
 def examine(
@@ -137,13 +139,15 @@ def examine(
     if wave.seconds < 2 * _SHORTEST_SECONDS or not np.any(wave.samples):
         return _silence(wave, labels, expected)
     posteriors = recogniser.recognise(wave)
-    found, evidence = _evidence(posteriors, labels, expected, _short(wave, labels, recogniser))
+    aligned = _aligned(wave, labels, recogniser)
+    shortness = recogniser.aligner.gemination.evidence(aligned) if aligned else {}
+    found, evidence = _evidence(posteriors, labels, expected, shortness)
     phones, spoken = posteriors.phones, prosody(wave, expected)
     snr = floor_snr_db(wave)
     similarity = likeness(embed(wave), profile) if profile is not None else math.nan
     examined = Examined(
         expected, phones, per(phones, expected), per(phones, expected, length=False), found, evidence, spoken,
-        similarity, snr, (),
+        similarity, snr, (), aligned,
     )  # fmt: skip
     return with_thresholds(examined, settings)
 
@@ -303,13 +307,12 @@ def _repeats(labels: Sequence[str], before: Sequence[str], after: Sequence[str])
     return False
 
 
-def _short(wave: Wave, labels: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser) -> dict[int, float]:
-    """Score the durations of long consonants; empty if the wave is too short for the text."""
+def _aligned(wave: Wave, labels: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser) -> tuple[AlignedPhone, ...]:
+    """Align the labels of the text; empty if the wave is too short for the text."""
     try:
-        aligned = recogniser.aligner.align(wave, labels)
+        return tuple(recogniser.aligner.align(wave, labels))
     except AudioError:  # reported as a cut
-        return {}
-    return recogniser.aligner.gemination.evidence(aligned)
+        return ()
 
 
 def _issues(one: Examined, settings: FaultSettings) -> Iterator[Issue]:

@@ -92,6 +92,17 @@ class GeminationScorer:
         )
 
 
+def length_ratio(sentence: Sequence[AlignedPhone]) -> float:
+    """Compute the ratio of the durations of long and short consonants, geometric means, without the last phone.
+
+    1 means that length is not spoken; nan without a consonant of each kind.
+    """
+    inner = [one for one in sentence[:-1] if not is_vowel(one.label)]
+    long = [_log_seconds(one) for one in inner if one.label.endswith(LONG)]
+    shorts = [_log_seconds(one) for one in inner if not one.label.endswith(LONG)]
+    return math.exp(float(np.mean(long) - np.mean(shorts))) if long and shorts else math.nan
+
+
 _MOST = 3.0
 """Limit of a single log-likelihood ratio, ln 20, as an alignment may be wrong."""
 _SHORTEST_SECONDS = 0.01

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +20,9 @@ from dimts.audio.wave import Wave, join
 from dimts.base.errors import AudioError
 from dimts.base.issue import Issue
 from dimts.evaluate.faults import Examined, FaultSettings, examine
+from dimts.evaluate.gemination import length_ratio
 from dimts.evaluate.metrics import Edits, amharic_cer, cer
+from dimts.evaluate.minimal_pairs import likelihood_margin
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.evaluate.quality import Quality, quality
 from dimts.evaluate.sound import mcd_db, pitch_correlation
@@ -54,6 +56,16 @@ class SentenceSpeaker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class WordContrast:
+    """A word of a sentence and the other word of its minimal pair."""
+
+    target: tuple[str, ...]
+    """Phones of the word as it is read here."""
+    other: tuple[str, ...]
+    """Phones of the word that it must not become."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationSentence:
     """A sentence to speak and measure."""
 
@@ -63,6 +75,12 @@ class EvaluationSentence:
     """Text in fidel."""
     reference: Wave | None = None
     """Recording of the sentence by the speaker, if there is one."""
+    words: tuple[tuple[str, ...], ...] = ()
+    """Reference pronunciation, phones of each word; empty: the pronunciation by the voice's front end."""
+    section: str = ""
+    """Section of the benchmark."""
+    contrast: WordContrast | None = None
+    """Minimal pair that the sentence tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +93,7 @@ class SpokenSentence:
     answered_by: tuple[str, ...]
     """G2P backend of each word."""
     seconds: float
-    """Seconds of synthesis; nan if the wave was read from an earlier evaluation."""
+    """Seconds of synthesis; nan where the wave was not synthesised, as of a recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +127,20 @@ class MeasuredSentence:
     synthesis_seconds: float
     nll: float = math.nan
     """Relative negative log-likelihood of the recording (code_likelihood.py); nan where not computed."""
+    section: str = ""
+    """Section of the benchmark."""
+    contrast_margin: float = math.nan
+    """Log-likelihood ratio of the word of a minimal pair to the other word; nan in other sentences."""
+
+    @property
+    def length_ratio(self) -> float:
+        """Ratio of the durations of long and short consonants (gemination.py)."""
+        return length_ratio(self.examined.aligned)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of synthesis for a second of speech."""
+        return self.synthesis_seconds / self.examined.prosody.seconds if self.examined.prosody.seconds else math.nan
 
     @property
     def faults(self) -> tuple[Issue, ...]:
@@ -136,8 +168,13 @@ class MeasuredSentence:
             "pitch_hz": found.prosody.pitch_hz,
             "pitch_semitones": found.prosody.pitch_semitones,
             "synthesis_seconds": self.synthesis_seconds,
+            "real_time_factor": self.real_time_factor,
+            "length_ratio": self.length_ratio,
+            "contrast_margin": self.contrast_margin,
         }
         out: dict[str, Any] = {"name": self.name, "text": self.text}
+        if self.section:
+            out["section"] = self.section
         out |= {key: round(value, 4) if math.isfinite(value) else None for key, value in numbers.items()}
         out |= {"recognised": " ".join(found.recognised), "expected": " ".join(found.expected)}
         if self.transcript is not None:
@@ -179,8 +216,8 @@ def phrase_speaker(
 
 def measure(sentence: EvaluationSentence, spoken: SpokenSentence, tools: MeasuringTools) -> MeasuredSentence:
     """Measure one spoken sentence."""
-    wave = spoken.wave
-    examined = examine(wave, spoken.words, tools.recogniser, tools.profile, tools.faults)
+    wave, words = spoken.wave, sentence.words or spoken.words
+    examined = examine(wave, words, tools.recogniser, tools.profile, tools.faults)
     speech = bool(examined.recognised)
     reference = sentence.reference if speech else None
     transcript = tools.transcribe(wave) if tools.transcribe else None
@@ -196,4 +233,17 @@ def measure(sentence: EvaluationSentence, spoken: SpokenSentence, tools: Measuri
         cer(transcript, sentence.text) if transcript is not None else nothing,
         amharic_cer(transcript, sentence.text) if transcript is not None else nothing,
         spoken.seconds,
+        section=sentence.section,
+        contrast_margin=_contrast_margin(wave, words, sentence.contrast, tools.recogniser) if speech else math.nan,
     )
+
+
+def _contrast_margin(
+    wave: Wave, words: Sequence[tuple[str, ...]], contrast: WordContrast | None, recogniser: PhoneRecogniser
+) -> float:
+    """Compare the word of a minimal pair with the other one in its place; nan if the wave is too short."""
+    if contrast is None:
+        return math.nan
+    posteriors = recogniser.recognise(wave)
+    margin = likelihood_margin(posteriors, words, contrast.target, contrast.other)
+    return margin if math.isfinite(margin) else math.nan

@@ -14,7 +14,7 @@ from typing import Literal
 from dimts.audio.wave import Wave
 from dimts.base.errors import DataError
 from dimts.evaluate.phone_labels import word_labels
-from dimts.evaluate.phone_recogniser import PhoneRecogniser
+from dimts.evaluate.phone_recogniser import PhoneRecogniser, Posteriors
 from dimts.text.phones import from_ipa
 
 Contrast = Literal["length", "ejection"]
@@ -112,14 +112,19 @@ def _margins(speak: SpeakPhrases, recogniser: PhoneRecogniser, pair: MinimalPair
         for wave, words in speak(frame.format(f"/{written}/")):
             if tuple(mine) not in [tuple(word) for word in words]:
                 continue
-            posteriors = recogniser.recognise(wave)
-            spoken = _flat(words)
-            exchanged = _flat([others if tuple(word) == mine else word for word in words])
-            found.append(posteriors.nll(exchanged) - posteriors.nll(spoken))
+            found.append(likelihood_margin(recogniser.recognise(wave), words, mine, others))
             break
         else:
             raise DataError("evaluate.inline_phones_refused", written=written)
     return found[0], found[1]
+
+
+def likelihood_margin(
+    posteriors: Posteriors, words: Sequence[Sequence[str]], word: Sequence[str], other: Sequence[str]
+) -> float:
+    """Compute the log-likelihood ratio of `words` to the same with `other` in the place of `word`."""
+    exchanged = [other if tuple(one) == tuple(word) else one for one in words]
+    return posteriors.nll(_flat(exchanged)) - posteriors.nll(_flat(words))
 
 
 def _flat(words: Sequence[Sequence[str]]) -> list[str]:

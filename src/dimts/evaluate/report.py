@@ -18,6 +18,7 @@ from dimts.audio.wave import Wave
 from dimts.base.files import write_text
 from dimts.base.plugins import require
 from dimts.evaluate import plots
+from dimts.text.ethiopic import is_ethiopic_letter
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -31,6 +32,7 @@ h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-t
   background: color-mix(in srgb, var(--leaf) 8%, transparent); }
 .note p { margin: .3rem 0; } .note p:first-child { font-weight: 600; } td .quiet { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+tbody th { font-weight: 600; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 .scroll { overflow-x: auto; } audio { width: 100%; } figure { margin: 1rem 0; }
 figure img, figure svg { width: 100%; height: auto; background: white; border-radius: 6px; }
@@ -70,6 +72,10 @@ class Report:
     """Tables before the sentences: rows by heading, the first of which is the head."""
     figures: Mapping[str, str] = field(default_factory=dict)
     """SVG by heading, after the summary."""
+    remarks_heading: str = ""
+    """Heading of the remarks."""
+    remarks: Sequence[str] = ()
+    """Paragraphs after the summary."""
     spoken_heading: str = "Spoken"
     """Heading of the sentences."""
     spoken: Sequence[ReportSample] = ()
@@ -93,7 +99,10 @@ class Report:
         if self.facts:
             parts.append(_table([["", ""], *([name, value] for name, value in self.facts.items())], head=False))
         for heading, rows in self.summary.items():
-            parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows)}")
+            parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows, name=heading)}")
+        if self.remarks:
+            parts.append(f"<h2>{_escape(self.remarks_heading)}</h2>")
+            parts += [f"<p>{_escape(remark)}</p>" for remark in self.remarks]
         for heading, figure in self.figures.items():
             parts.append(f"<h2>{_escape(heading)}</h2><figure>{figure}</figure>")
         if self.spoken:
@@ -105,11 +114,11 @@ class Report:
             figure = plots.histogram(self.clip_seconds, "seconds", "clips")
             parts.append(f"<h2>Clip lengths</h2><figure>{figure}</figure>")
         for heading, rows in self.tables.items():
-            parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows)}")
+            parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows, name=heading)}")
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{_escape(self.title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+            f"<title>{_escape(self.title)}</title><style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
         )
 
 
@@ -117,21 +126,31 @@ def _escape(text: object) -> str:
     return html.escape(str(text))
 
 
-def _table(rows: Sequence[Sequence[str]], *, head: bool = True) -> str:
-    first = "<tr>" + "".join(f"<th>{_escape(cell)}</th>" for cell in rows[0]) + "</tr>" if head else ""
-    rest = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    return f'<div class="scroll"><table>{first}{rest}</table></div>'
+def _table(rows: Sequence[Sequence[str]], *, head: bool = True, name: str = "") -> str:
+    """Render a table; the first cell of a row is its header. Wide ones scroll, also by keyboard."""
+    first = ""
+    if head:
+        cells = "".join(f'<th scope="col">{_escape(cell)}</th>' for cell in rows[0])
+        first = f"<thead><tr>{cells}</tr></thead>"
+    rest = "".join(
+        "<tr>" + "".join(_cell(cell, header=not place) for place, cell in enumerate(row)) + "</tr>" for row in rows[1:]
+    )
+    label = f' aria-label="{_escape(name)}"' if name else ""
+    region = f' role="region" tabindex="0"{label}' if name else ""
+    return f'<div class="scroll"{region}><table>{first}<tbody>{rest}</tbody></table></div>'
 
 
 _INTERVAL = re.compile(r"(\S+) (\[.+\])")
 
 
-def _cell(text: str) -> str:
-    """Render a cell; an interval goes below its mean."""
+def _cell(text: str, *, header: bool = False) -> str:
+    """Render a cell; an interval goes below its mean, and Amharic is marked as such."""
     found = _INTERVAL.fullmatch(text)
-    if not found:
-        return _escape(text)
-    return f'{_escape(found[1])}<br><span class="quiet">{_escape(found[2])}</span>'
+    shown = _escape(text)
+    if found:
+        shown = f'{_escape(found[1])}<br><span class="quiet">{_escape(found[2])}</span>'
+    language = ' lang="am"' if any(is_ethiopic_letter(char) for char in text) else ""
+    return f'<th scope="row"{language}>{shown}</th>' if header else f"<td{language}>{shown}</td>"
 
 
 def _spoken(item: ReportSample) -> str:
@@ -142,10 +161,12 @@ def _spoken(item: ReportSample) -> str:
         f'<img alt="spectrogram of {_escape(voice)}" src="{plots.spectrogram(wave.samples, wave.rate)}"></figure>'
         for voice, wave in item.waves.items()
     )
+    answered = f'<p class="quiet">answered by {_escape(item.answered_by)}</p>' if item.answered_by else ""
     remarks = "".join(f"<p>{_escape(line)}</p>" for line in item.remarks)
     return (
         f'<h3 lang="am">{_escape(item.written)}</h3><p class="phones">{_escape(item.phones)}</p>'
-        f'<p class="quiet">answered by {_escape(item.answered_by)}</p>{remarks}<div class="pair">{voices}</div>'
+        f"{answered}{remarks}"
+        f'<div class="pair">{voices}</div>'
     )
 
 
