@@ -209,6 +209,7 @@ def _capabilities() -> Report:
 
 
 def _models() -> dict[str, Any]:
+    from dimts.speak import builtin
     from dimts.xtts.download import find_base
 
     try:
@@ -220,5 +221,10 @@ def _models() -> dict[str, Any]:
         "formant voice": {
             "usable": _version("espeakng-loader") is not None,
             "why": "" if _version("espeakng-loader") else "pip install 'dimts[formant]'",
+        },
+        "built-in voices": {
+            "usable": bool(builtin.voices()) and has("torch"),
+            "names": ", ".join(builtin.voices()),
+            "why": "" if has("torch") else "pip install 'dimts[speak]'",
         },
     }

@@ -135,7 +135,7 @@ def sources_of(
     from dimts.base.project import Project
     from dimts.cli.speakers import settings_of as speaking
     from dimts.server.models import ModelSource
-    from dimts.speak import FORMANT, FORMANT_FRONTEND
+    from dimts.speak import FORMANT, FORMANT_FRONTEND, builtin
     from dimts.text.frontend import FrontendSettings
 
     settings = speaking(project, overrides, rate=None, pitch=None, variant=None, seed=None)
@@ -155,6 +155,8 @@ def sources_of(
             places.append(name)
         elif inside is not None and inside.is_dir():
             places.append(str(inside))
+        elif name in builtin.voices():
+            places.append(name)
         else:
             raise ConfigError("cli.no_such_model", name=name)
     return [ModelSource(place, settings, frontend, lexicon, device) for place in places]

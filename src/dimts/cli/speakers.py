@@ -64,7 +64,7 @@ def speaker_of(
     from dimts.base.errors import ConfigError
     from dimts.base.progress import Progress
     from dimts.base.project import Project
-    from dimts.speak import FORMANT_FRONTEND, Speaker
+    from dimts.speak import FORMANT_FRONTEND, Speaker, builtin
     from dimts.text.frontend import FrontendSettings
 
     def on_progress(progress: Progress) -> None:
@@ -84,13 +84,17 @@ def speaker_of(
         frontend = from_table(FrontendSettings, _plain(FORMANT_FRONTEND), "text", overrides)
     if model is None and names in ([], [FORMANT]):
         return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, on_progress=on_progress), None
-    folder = _folder(names[0], project) if len(names) == 1 else None
-    if model is None and folder is not None:
+    place: Path | str | None = _folder(names[0], project) if len(names) == 1 else None
+    if place is None and len(names) == 1 and names[0] in builtin.voices():
+        place = names[0]
+    if model is None and place is not None:
         return Speaker.load(
-            folder, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress
+            place, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress
         ), None
     if FORMANT in names:
         raise ConfigError("cli.formant_not_blended")
+    if model is None and any(name in builtin.voices() for name in names):
+        model = builtin.base()
     if model is None:
         from dimts.base.errors import DownloadError
         from dimts.xtts.download import find_base

@@ -13,6 +13,7 @@ from dimts.base.config import from_table
 from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.plugins import nearest, require
 from dimts.base.progress import ProgressCallback, ignore
+from dimts.speak import builtin
 from dimts.speak.formant import FormantEngine
 from dimts.speak.results import Engine, SynthesisedPhrase, estimate_times, words_of
 from dimts.speak.settings import FORMANT, FORMANT_FRONTEND, RATE, SpeakSettings
@@ -40,7 +41,8 @@ class Speaker:
         variant: str | None = None,
         on_progress: ProgressCallback = ignore,
     ) -> Speaker:
-        """The speaker of "formant", or of a folder with an XTTS voice (ours, or coqui's).
+        """The speaker of "formant", of a voice of `builtin.voices()`, or of a folder with an XTTS voice (ours,
+        or coqui's).
 
         A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
         `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
@@ -56,7 +58,13 @@ class Speaker:
         from dimts.speak.xtts import XttsEngine
         from dimts.xtts.load import load
 
-        bundle = load(where)
+        name = str(where)
+        if name in (known := builtin.voices()) and not Path(where).exists():
+            bundle = load(known[name])
+            first = {name: bundle.voices[name]}
+            bundle = replace(bundle, voices=first | dict(bundle.voices))
+        else:
+            bundle = load(where)
         own = frontend_of(bundle.front_end)
         engine = XttsEngine(bundle, Path(where).name, settings, device, on_progress)
         return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from dimts.speak import builtin
 from dimts.web import synthesis
 from dimts.web.components import TabContext, escaped, notice
 from dimts.web.controls import of_tab
@@ -28,7 +29,7 @@ def build(page: TabContext) -> None:
         max_length=synthesis.MAX_LETTERS,
     )
     voice = gr.Dropdown(
-        [(voice_label(page, synthesis.FORMANT), synthesis.FORMANT)],
+        [(voice_label(page, name), name) for name in (synthesis.FORMANT, *builtin.voices())],
         value=synthesis.FORMANT,
         label=strings("speak.voice"),
         elem_id="speak-voice",
@@ -102,6 +103,8 @@ def voice_label(page: TabContext, name: str) -> str:
     """How a voice is called on the page."""
     if name == synthesis.FORMANT:
         return page.strings("speak.formant")
+    if name in builtin.voices():
+        return page.strings("speak.builtin", name=name)
     voice, _, checkpoint = name.partition(synthesis.AT)
     return page.strings("speak.checkpoint", name=voice, step=checkpoint) if checkpoint else name
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dimts.base.config import from_table, to_dict
 from dimts.base.errors import SynthesisError, TextError
 from dimts.base.project import Project
+from dimts.speak import builtin
 from dimts.web.workspace import voice_folder, voices
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ class Speakers:
 
         lexicon = project.lexicon if project is not None and project.lexicon.is_file() else None
         frontend = project.settings("text", FrontendSettings) if project is not None else FrontendSettings()
-        folder = None if name == FORMANT or project is None else folder_of(project, name)
+        own = None
+        if project is not None and name != FORMANT and (name not in builtin.voices() or name in voices(project)):
+            own = folder_of(project, name)
+        folder = own or builtin.voices().get(name)
         key = (
+            name,
             str(folder or FORMANT),
             repr(to_dict(settings)),
             repr(to_dict(frontend)),
@@ -96,7 +101,8 @@ class Speakers:
         )
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = Speaker.load(folder or FORMANT, settings, frontend=frontend, lexicon=lexicon)
+                place = own or (name if folder else FORMANT)
+                self._loaded[key] = Speaker.load(place, settings, frontend=frontend, lexicon=lexicon)
                 while len(self._loaded) > _LOADED:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(key)
@@ -104,8 +110,9 @@ class Speakers:
 
 
 def choices(project: Project) -> list[str]:
-    """Voices that can speak here: the project's, newest first, and the built-in one."""
-    return [*voices(project), FORMANT]
+    """Voices that can speak here: the project's, newest first, and the built-in ones."""
+    own = voices(project)
+    return [*own, FORMANT, *(name for name in builtin.voices() if name not in own)]
 
 
 def checkpoints(project: Project) -> list[str]:

@@ -39,6 +39,7 @@ from dimts.xtts.bundle_files import (
     voice_file_names,
     voice_path,
 )
+from dimts.xtts.compact import shrink
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import Spec
 from dimts.xtts.vocabulary import Vocabulary
@@ -103,11 +104,13 @@ class Bundle:
         }
 
 
-def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False) -> None:
+def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False, compact: bool = False) -> None:
     """Write a bundle folder, whole or not at all; an older one there is replaced. `dvae` adds the DVAE's
-    weights."""
+    weights, `compact` stores all other weights rounded (see `compact.py`)."""
     state = bundle.model.state_dict()
     speaking = {key: value for key, value in state.items() if not key.startswith("dvae.")}
+    if compact:
+        speaking = shrink(speaking)
     with replace_folder(folder) as target:
         weights.write_safetensors(target / MODEL, speaking, {"format": "dimts"})
         if dvae:

@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from dimts.base.errors import CheckpointError
 from dimts.base.files import atomic_path
 from dimts.xtts.bundle_files import refuse_placeholder
+from dimts.xtts.compact import expand
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import Spec
 
@@ -144,8 +145,8 @@ def _is_safetensors(path: Path) -> bool:
 def _read_safetensors(path: Path) -> State:
     try:
         with safe_open(path, "pt") as file:
-            return tidy({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
+            return tidy(expand({key: file.get_tensor(key) for key in file.keys()}))  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: scales of another shape
         raise CheckpointError("xtts.safetensors_damaged", path=path, reason=error) from error
 
 

@@ -1,0 +1,29 @@
+"""Name the voices of the small model that comes with the package, and where it lies.
+
+    voices()                 {"selam": Path(".../weights/small"), ...}; empty where it was left out
+    base()                   the same folder as a base for training, or None
+
+The names are read from the model's bundle.json, so that listing them needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "weights" / "small"
+"""Bundle of the model that comes with the package."""
+
+
+def base() -> Path | None:
+    """The folder of the model that comes with the package; None where it was left out."""
+    return FOLDER if (FOLDER / "bundle.json").is_file() else None
+
+
+def voices() -> dict[str, Path]:
+    """Names of the voices that come with the package, the first one first, each with its model's folder."""
+    folder = base()
+    if folder is None:
+        return {}
+    note = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    return dict.fromkeys(note["voices"], folder)
