@@ -204,3 +204,14 @@ def test_the_language_is_that_of_the_variable_or_the_locale(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert current_language() == language
+
+
+@given(st.sampled_from(sorted({code for _, code in entries("en")})), st.data())
+def test_a_message_read_from_a_file_is_shown_whatever_it_holds(code: str, data: st.DataObject) -> None:
+    known = fields(entries("en").get(("", code), ""))
+    values = st.none() | st.text(max_size=20) | st.floats() | st.lists(st.text(max_size=5), max_size=2)
+    parameters = {name: data.draw(values) for name in known if data.draw(st.booleans())}
+    message = Message.from_dict({"code": code, "parameters": parameters})
+    for language in LANGUAGES:
+        assert isinstance(message.text(language), str)
+        assert isinstance(message.remedy(language), str)

@@ -122,7 +122,25 @@ def _read(language: str, domain: str) -> gettext.NullTranslations:
 
 def _fill(template: str, parameters: Mapping[str, Any], language: str) -> str:
     values = {name: _rendered(value, language) for name, value in parameters.items()}
-    return string.Formatter().vformat(template, (), values)
+    return _Lenient().vformat(template, (), values)
+
+
+class _Lenient(string.Formatter):
+    """Fills a template whatever a message holds: one that was read from a file is shown as far as it goes."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """A value that its format does not fit is shown as it is."""
+        try:
+            return str(super().format_field(value, format_spec))
+        except (ValueError, TypeError):
+            return str(value)
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A parameter that is absent, or has no such part, is shown as "?"."""
+        try:
+            return super().get_field(field_name, args, kwargs)
+        except (LookupError, AttributeError, TypeError):
+            return "?", field_name
 
 
 class _Nested:
