@@ -7,10 +7,11 @@ import shlex
 import socket
 import sys
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -19,9 +20,10 @@ from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError, DimtsError, SynthesisError
 from dimts.evaluate import systems
 from dimts.evaluate.compare_voices import CompareVoicesSettings, compare_systems
-from dimts.evaluate.comparison import SentenceList
+from dimts.evaluate.comparison import SentenceList, voice_effects
 from dimts.evaluate.measure import EvaluationSentence
-from dimts.evaluate.systems import RecordingFolder, named_keys, named_systems, open_system
+from dimts.evaluate.rank import mean_scores
+from dimts.evaluate.systems import RecordingFolder, VoiceSystem, WaveSystem, named_keys, named_systems, open_system
 from tests.server.conftest import Server, serving
 
 QUICK = CompareVoicesSettings(quality=False, pairs=False)
@@ -159,6 +161,9 @@ def test_systems_of_three_kinds_say_one_list_and_a_failure_concerns_its_sentence
     results = json.loads(found.results.read_text(encoding="utf-8"))
     assert results["sentences"]["formant"][0]["real_time_factor"] > 0
     assert results["sentences"]["real"][0]["real_time_factor"] is None
+    schema = json.loads((resources.files("dimts.evaluate") / "schemas" / "results.json").read_text(encoding="utf-8"))
+    jsonschema.validate(results, schema, jsonschema.Draft202012Validator)
+    assert results["failures"]["silent"].keys() == {"r1"}
     assert {"formant", "silent"} <= {path.name for path in (tmp_path / "out" / "spoken").iterdir()}
     seen = (tmp_path / "seen.txt").stat().st_mtime_ns
     again = compare_systems(what, tmp_path / "out", QUICK, sentences=SentenceList("x", "", found.lines))
@@ -228,3 +233,16 @@ def test_a_server_that_is_not_there() -> None:
             open_system("a", f"http://127.0.0.1:{port}/v1")
     assert absent.value.code == "evaluate.server_unusable"
     assert "cannot be reached" in str(absent.value)
+
+
+def test_an_untrained_recogniser_is_not_sure_that_recordings_are_worse_than_what_it_was_trained_on() -> None:
+    """Figures as the shipped recogniser gives them to good recordings and to the formant voice."""
+    good = {"recordings": WaveSystem(None, "folder", ""), "formant": VoiceSystem(None, formant=True)}  # type: ignore[arg-type]
+    effects = voice_effects(good, trained=False)
+    means = mean_scores([np.full(40, 90.0), np.full(40, 22.0)], [effects["formant"], effects["recordings"]])
+    assert 0.8 < (means[:, 0] > means[:, 1]).mean() < 0.975
+    assert voice_effects(good, trained=True) == {}
+    assert voice_effects({"formant": good["formant"]}, trained=False) == {}
+    same = voice_effects(good, trained=False, one_speaker=True)
+    assert (same["recordings"].spread, same["recordings"].advantage) == (0.0, 0.0)
+    assert same["formant"].advantage > 0

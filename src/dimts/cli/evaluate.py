@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dimts.audio.wave import Wave
     from dimts.base.project import Project
     from dimts.evaluate.compare_voices import CompareVoicesSettings
     from dimts.evaluate.comparison import SentenceList, VoiceComparison
     from dimts.evaluate.listening_test import Kind
+    from dimts.evaluate.sound_analysis import SoundAnalysis
 
 _DEFAULT = "project"
 
@@ -350,7 +352,11 @@ def leaderboard_command(
 def sound(
     wave: Path = typer.Argument(..., help="A sound file of one sentence.", show_default=False),
     text: str = typer.Option(
-        ..., "--text", help="Its text in fidel (phones between strokes: /səlam/).", show_default=False
+        "",
+        "--text",
+        help="Its text in fidel (phones between strokes: /səlam/). Without it, the phones are recognised, and only "
+        "noise, pauses and another voice are faults.",
+        show_default=False,
     ),
     reference: list[Path] = typer.Option(
         None, "--reference", help="A recording of the speaker; may be repeated.", show_default=False
@@ -361,44 +367,66 @@ def sound(
         help="A recording of the same sentence, for distortion and pitch correlation.",
         show_default=False,
     ),
+    plot: Path = typer.Option(
+        None,
+        "--plot",
+        help="Draw spectrogram, F0 and the borders of the phones: a .png, .svg or .pdf file.",
+        show_default=False,
+    ),
     recogniser: Path = RECOGNISER,
     as_json: bool = JSON,
 ) -> None:
-    """Measure one sound: recognised phones, faults, quality and likeness to the speaker.
+    """Measure one sound: recognised phones under its text with times, faults, quality, likeness to the speaker.
 
     Exit code 1 if a fault was found.
     """
     import json
-    import math
 
     from dimts.audio.likeness import profile
     from dimts.audio.wave import Wave
     from dimts.base.messages import Message
     from dimts.cli.output import show
-    from dimts.evaluate.measure import EvaluationSentence, MeasuringTools, SpokenSentence, measure
+    from dimts.evaluate.measure import MeasuringTools
     from dimts.evaluate.phone_recogniser import PhoneRecogniser
-    from dimts.text.frontend import phonemise
+    from dimts.evaluate.plots import check_format
+    from dimts.evaluate.sound_analysis import analyse_sound, draw_analysis
 
-    words = [word for phrase in phonemise(text) for word in phrase.words if word.phones]
-    spoken = SpokenSentence(
-        Wave.load(wave), tuple(word.phones for word in words), tuple(word.by for word in words), math.nan
-    )
+    if plot is not None:
+        check_format(plot)  # before anything is measured
+    sample = Wave.load(wave)
     voice = profile([Wave.load(path) for path in reference]) if reference else None
     model = PhoneRecogniser.load(recogniser)
     if not model.trained_on_recordings:
         show(Message("evaluate.recogniser_untrained", project="PROJECT"), "warning")
-    tools = MeasuringTools(model, voice)
-    found = measure(EvaluationSentence(wave.stem, text, Wave.load(same) if same else None), spoken, tools)
+    found = analyse_sound(wave.stem, sample, text, MeasuringTools(model, voice), Wave.load(same) if same else None)
+    if plot is not None:
+        draw_analysis(found, plot)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
     else:
-        for name, value in found.as_dict().items():
-            if value is not None and name not in ("faults", "name"):
-                print(f"{name:20s} {value}")
-        for issue in found.faults:
-            print(f"fault                {issue.kind}: {issue.message}")
-    if found.faults:
+        print("\n".join(_sound_lines(found)))
+    if found.issues:
         raise typer.Exit(1)
+
+
+def _sound_lines(found: SoundAnalysis) -> Iterator[str]:
+    """Lines for a person: words with their phones and times, or the phones alone; then figures and faults."""
+    if found.words:
+        yield f"{'start':>7s} {'end':>7s}  {'expected':24s} {'recognised':24s} word"
+        for word in found.words:
+            times = " ".join("      –" if math.isnan(at) else f"{at:7.2f}" for at in (word.start, word.end))
+            expected, recognised = " ".join(word.expected), " ".join(word.recognised) or "–"
+            mark = " " if word.recognised == word.expected else "≠"
+            yield f"{times} {mark}{expected:24s} {recognised:24s} {word.text}"
+    else:
+        yield f"{'start':>7s} {'end':>7s}  recognised"
+        for phone in found.recognised:
+            yield f"{phone.start:7.2f} {phone.end:7.2f}  {phone.label}"
+    for name, value in found.figures.items():
+        if value is not None and name not in ("faults", "name", "text", "expected"):
+            yield f"{name:20s} {value}"
+    for issue in found.issues:
+        yield f"fault                {issue.kind}: {issue.message}"
 
 
 def pronunciation(

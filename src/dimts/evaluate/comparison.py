@@ -37,7 +37,7 @@ from dimts.evaluate.measure import (
 )
 from dimts.evaluate.metrics import align
 from dimts.evaluate.minimal_pairs import PairResult, evaluate_pairs
-from dimts.evaluate.rank import FORMANT_UNTRAINED, UNTRAINED, Ranking, VoiceEffect, rank
+from dimts.evaluate.rank import SYNTHETIC_UNTRAINED, UNTRAINED, Ranking, VoiceEffect, rank
 from dimts.evaluate.systems import TTSSystem, VoiceSystem, is_system_fault
 
 RECORDINGS = "recordings"
@@ -185,8 +185,10 @@ def voice_effects(
     formant = {name: isinstance(system, VoiceSystem) and system.formant for name, system in systems.items()}
     if trained or all(formant.values()):
         return {}
-    spread = 0.0 if one_speaker else UNTRAINED.spread
-    return {name: replace(FORMANT_UNTRAINED if known else UNTRAINED, spread=spread) for name, known in formant.items()}
+    if one_speaker:
+        same, known_voice = replace(UNTRAINED, spread=0.0), replace(SYNTHETIC_UNTRAINED, spread=0.0)
+        return {name: known_voice if known else same for name, known in formant.items()}
+    return {name: UNTRAINED if one.kind == "folder" else SYNTHETIC_UNTRAINED for name, one in systems.items()}
 
 
 def _remarks(

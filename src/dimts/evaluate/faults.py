@@ -343,13 +343,16 @@ def _issues(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
             evidence.shortened,
             settings.short_evidence,
         )
-    if one.likeness < settings.likeness:
-        yield Issue(
-            "other_voice", Message("evaluate.other_voice", likeness=one.likeness), one.likeness, settings.likeness
-        )
-    if one.snr_db < settings.snr_db:
-        yield Issue("noise", Message("evaluate.noise", snr_db=one.snr_db), one.snr_db, settings.snr_db)
-    longest = _longest_pause(one.prosody)
+    yield from sound_issues(one.likeness, one.snr_db, one.prosody, settings)
+
+
+def sound_issues(likeness: float, snr_db: float, spoken: Prosody, settings: FaultSettings) -> Iterator[Issue]:
+    """Yield the faults of a sound that do not concern its text: another voice, noise, a pause."""
+    if likeness < settings.likeness:
+        yield Issue("other_voice", Message("evaluate.other_voice", likeness=likeness), likeness, settings.likeness)
+    if snr_db < settings.snr_db:
+        yield Issue("noise", Message("evaluate.noise", snr_db=snr_db), snr_db, settings.snr_db)
+    longest = _longest_pause(spoken)
     if longest > settings.pause_seconds:
         yield Issue("pause", Message("evaluate.pause", longest=longest), longest, settings.pause_seconds)
 

@@ -74,7 +74,8 @@ def share(found: int, count: int) -> Interval:
     part = found / count
     middle = (part + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(part * (1 - part) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
-    return Interval(part, max(0.0, middle - half), min(1.0, middle + half), count)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Interval(part, low if found else 0.0, high if found < count else 1.0, count)
 
 
 def probability_better(one: Sequence[float], other: Sequence[float], seed: int = 1) -> float:

@@ -42,7 +42,7 @@ def _pairs() -> tuple[MinimalPair, ...]:
         length|wana|wanːa|ዋና|ዋና፟|swimming|main
         length|səfi|səfːi|ሰፊ|ሰፊ፟|tailor|wide
         length|səba|səbːa|ሰባ|ሰባ፟|seventy|he grew fat
-        length|ləɡa|ləɡːa|ለጋ|ለጋ፟|new_per_step|he hit a ball
+        length|ləɡa|ləɡːa|ለጋ|ለጋ፟|fresh, tender|he hit a ball
         length|ʃɨfta|ʃɨfːɨta|ሽፍታ|ሽፍ፟ታ|bandit|rash
         length|jɨmətal|jɨmːətːal|ይመታል|ይመ፟ታ፟ል|he hits|he is hit
         length|jɨbəlal|jɨbːəlːal|ይበላል|ይበ፟ላ፟ል|he eats|it is eaten
