@@ -229,3 +229,14 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(form: str, damage: s
     assert all(remedies)
     if damage == "cut" and form != "mkv":
         assert len(remedies) >= 6
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("value", [1e38, -3e38, 20_000.0, np.nan, np.inf])
+def test_floats_that_are_no_sound_are_refused(channels: int, value: float, tmp_path: Path) -> None:
+    samples = np.zeros((16_000, channels), np.float32)
+    samples[9_000:9_100] = value
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    with Medium.open(tmp_path / "a.wav") as medium, pytest.raises(AudioError) as caught:
+        list(medium.blocks())
+    assert caught.value.code == ("audio.samples_absurd" if np.isfinite(value) else "audio.not_finite")

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimts.base.errors import SourceError
-from dimts.data.labels import audacity_labels
-from dimts.data.sources import find_recordings
+from dimts.data.labels import LABELS, audacity_labels
+from dimts.data.parquet import unpack
+from dimts.data.sources import corpus_note, find_recordings, with_speakers
 from dimts.data.subtitles import read_subtitles
 from dimts.data.tables import read_kaldi, read_table
+from dimts.data.text_files import read_text
 
 TEXTS = ("ሰላም ለዓለም", "ዛሬ ጥሩ ቀን ነው፣ ነገም", 'እሱ "እሺ" አለ', "ልጆቹ ትምህርት ቤት ሄዱ")
 HEADERS = (
@@ -68,6 +70,40 @@ def test_tables_of_every_dialect(
     assert {row.speaker for row in rows} == {"abebe" if header and {"speaker", "client_id"} & set(header) else ""}
 
 
+BAD_ROWS: dict[str, Callable[[str, list[str]], list[str] | str]] = {
+    "no text": lambda separator, row: [*row[:-1], ""],
+    "no name": lambda separator, row: ["", *row[1:]],
+    "no such sound": lambda separator, row: ["lost.wav", *row[1:]],
+    "one cell": lambda separator, row: row[:1],
+    "the same again": lambda separator, row: ["s0.wav", *row[1:]],
+    "backwards": lambda separator, row: row[::-1],
+    "open quote": lambda separator, row: separator.join([row[0], f'"{row[1]}']),
+    "a NUL": lambda separator, row: ["s\0.wav", *row[1:]],
+}
+
+
+@pytest.mark.parametrize(
+    ("defect", "separator", "header"), list(itertools.product(BAD_ROWS, SEPARATORS, (("path", "text"), None)))
+)
+def test_one_bad_row_leaves_the_others_alone(
+    tmp_path: Path, defect: str, separator: str, header: tuple[str, ...] | None
+) -> None:
+    texts = ("ሰላም ለዓለም", "ዛሬ ጥሩ ቀን ነው", "ልጆቹ ትምህርት ቤት ሄዱ", "ገበሬው ማሳውን በበሬ ያርሳል")
+    lines = [separator.join(header)] if header else []
+    for number, text in enumerate(texts):
+        (tmp_path / f"s{number}.wav").touch()
+        row: list[str] | str = [f"s{number}.wav", text]
+        if number == 2:
+            (tmp_path / f"s{number}.wav").unlink()  # else the sound is a recording without text
+            row = BAD_ROWS[defect](separator, [f"s{number}.wav", text])
+        lines.append(row if isinstance(row, str) else separator.join(row))
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = list(find_recordings([tmp_path]))
+    good = [(one.path.name, one.text) for one in found if one.problem is None]
+    assert good == [(f"s{number}.wav", text) for number, text in enumerate(texts) if number != 2]
+    assert len([one for one in found if one.problem is not None]) == 1
+
+
 @pytest.mark.parametrize("key", ["file_name", "audio_filepath", "path", "audio"])
 @pytest.mark.parametrize("text", ["text", "sentence", "transcription"])
 def test_json_lines(tmp_path: Path, key: str, text: str) -> None:
@@ -84,6 +120,10 @@ def test_json_lines(tmp_path: Path, key: str, text: str) -> None:
     ]
 
 
+def reader_of(reader: Callable[[str], object]) -> Callable[[Path], object]:
+    return lambda path: reader(read_text(path))
+
+
 READERS: dict[str, Callable[[Path], object]] = {
     "metadata.csv": lambda path: list(read_table(path, lambda cell: False)),
     "metadata.tsv": lambda path: list(read_table(path, lambda cell: True)),
@@ -92,20 +132,24 @@ READERS: dict[str, Callable[[Path], object]] = {
     "a.srt": read_subtitles,
     "a.vtt": read_subtitles,
     "a.ass": read_subtitles,
+    "a.sub": read_subtitles,
+    "a.parquet": lambda path: unpack(path, path.parent / "out"),
+    "a.arrow": lambda path: unpack(path, path.parent / "out"),
+    **{f"a{suffix}": reader_of(reader) for suffix, reader in LABELS.items()},
+    "corpus.json": lambda path: corpus_note(path.parent),
+    "speakers.tsv": lambda path: with_speakers([], path.name, path.parent, ""),
 }
 PIECES = st.sampled_from(
     [b"\n", b"\t", b",", b";", b"|", b'"', b"'", b"{", b"}", b"[", b"]", b"path", b"text", b"start", b"end", b"1.5",
      b"-1", b"nan", b"00:00:01,000 --> 00:00:02,000", b"WEBVTT\n\n", b"[Events]\n", b"Dialogue: 0,0:00:01.00,", b"NOTE",
+     b"<tt><body><div>", b"</div></body></tt>", b'<p begin="1s" end="2s">', b"</p>", b"{1}{1}25", b"ARROW1", b"PAR1",
+     b"<ANNOTATION_DOCUMENT>", b"</ANNOTATION_DOCUMENT>", b'<TIER TIER_ID="a">', b"[COLF]", b"00:00:01.00,00:00:02.00",
      "ሰላም".encode(), "አበበ፦ ".encode(), b"\xff", b"\x00", b"\xef\xbb\xbf", b"{\\p1}", b"<v ", b"&amp;", b"../../x.wav"]
 )  # fmt: skip
 CONTENT = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
 
 
-@pytest.mark.parametrize("name", READERS)
-@given(content=CONTENT)
-@settings(max_examples=60, deadline=None)
-def test_random_bytes_are_read_or_refused(name: str, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("bytes")
+def read_or_refused(name: str, content: bytes, folder: Path) -> None:
     (folder / name).write_bytes(content)
     (folder / "text").write_bytes(content)
     refused = []
@@ -117,7 +161,45 @@ def test_random_bytes_are_read_or_refused(name: str, content: bytes, tmp_path_fa
     audacity_labels(content.decode("utf-8", "replace"))
 
 
-@given(content=CONTENT, name=st.sampled_from(["a.txt", "a.srt", "metadata.csv", "x.list", "train.jsonl", "a.lab"]))
+@pytest.mark.parametrize("name", READERS)
+@given(content=CONTENT)
+@settings(max_examples=12, deadline=None)
+def test_random_bytes_are_read_or_refused(name: str, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    read_or_refused(name, content, tmp_path_factory.mktemp("bytes"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+@given(content=CONTENT)
+@settings(max_examples=500, deadline=None)
+def test_many_random_bytes_are_read_or_refused(
+    name: str, content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    read_or_refused(name, content, tmp_path_factory.mktemp("bytes"))
+
+
+@given(
+    content=CONTENT,
+    name=st.sampled_from(
+        [
+            "a.txt",
+            "a.srt",
+            "metadata.csv",
+            "x.list",
+            "train.jsonl",
+            "a.lab",
+            "a.eaf",
+            "a.ttml",
+            "a.sub",
+            "a.json",
+            "manifest.json",
+            "corpus.json",
+            "x.parquet",
+            "a.TextGrid",
+            "b.source.json",
+        ]
+    ),
+)
 @settings(max_examples=60, deadline=None)
 def test_random_bytes_beside_a_good_recording(
     content: bytes, name: str, tmp_path_factory: pytest.TempPathFactory

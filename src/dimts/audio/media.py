@@ -32,6 +32,8 @@ from dimts.base.plugins import require
 Samples = npt.NDArray[np.float32]
 
 BLOCK_SECONDS = 10.0
+_MAX_PEAK = 10_000.0
+"""Floats 80 dB over full scale are no sound, but damage."""
 MIN_RATE, MAX_RATE = 2_000, 768_000
 """Hz; no recorder goes beyond them, so less or more means a corrupt header."""
 SHORTFALL_SECONDS = 0.25
@@ -135,15 +137,17 @@ class Medium:
         """The sound as mono blocks [T] float32 of `seconds` (the last is shorter).
 
         Channels are mixed down (ITU-R BS.775), without those that cancel. Raises AudioError at the place
-        where the file turns out to be empty, broken, cut short, or to hold NaN or infinite samples.
+        where the file turns out to be empty, broken, cut short, or to hold samples that are
+        no numbers or far beyond full scale.
         """
         size = max(1, round(seconds * self.rate))
         done, kept, held = 0, [], 0
         for channels in self._decoder.read():
+            peak = float(np.abs(channels).max(initial=0.0))
+            if not peak <= _MAX_PEAK:  # NaN is not either
+                code = "audio.samples_absurd" if np.isfinite(peak) else "audio.not_finite"
+                raise AudioError(code, path=self.path, where=(done + held) / self.rate)
             piece = self._mixer.mono(channels)
-            if not np.isfinite(piece).all():
-                where = (done + held) / self.rate
-                raise AudioError("audio.not_finite", path=self.path, where=where)
             kept.append(piece)
             held += len(piece)
             while held >= size:

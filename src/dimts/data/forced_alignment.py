@@ -56,6 +56,12 @@ _MARGIN = 0.05
 """Share by which a line must match better than other texts do."""
 _LENIENCY = 0.15
 """Share by which a line may match worse where its neighbours leave just as much speech as it needs."""
+_PART_LENIENCY = 0.05
+"""The same where they leave more speech than it needs, or need for other lines as well."""
+_MIN_LEFT_FRAMES = 12
+"""Frames of speech in which lines are looked for once more: three quarters of a second."""
+_MAX_TRIED_LINES = 6
+"""Lines that are tried in runs; of more, nobody knows which were read."""
 _AS_MUCH = (0.7, 1.4)
 """How much that is, as a share of what the line takes at the reader's pace."""
 _DECOY_FRAMES = 1000
@@ -311,27 +317,63 @@ def _placed_at(
     level = mean_cost(cosine_distance(sample, coarse(normalised(decoys))), _STEP_COST)
     costs = cosine_distance(heard, said) - np.float32((1.0 - _MARGIN) * level)
     cost, spans = place_lines(costs, borders, _STEP_COST)
-    _fill(spans, costs - np.float32(_LENIENCY * level), borders)
+    _fill(spans, costs, level, borders)
     return cost, spans
 
 
-def _fill(spans: list[tuple[int, int] | None], costs: Features, borders: npt.NDArray[np.int64]) -> None:
-    """Place lines that were not found where their found neighbours leave just as much speech as they need."""
+def _fill(spans: list[tuple[int, int] | None], costs: Features, level: float, borders: npt.NDArray[np.int64]) -> None:
+    """Place lines that were not found in the speech that their found neighbours leave, where it is of their length.
+
+    Lines of which all are of that length may match worse than other texts; a part of them, beside lines that
+    were not read or speech that is not in the script, by less.
+    """
     found = [number for number, span in enumerate(spans) if span is not None]
     for before, after in itertools.pairwise([-1, *found]):
         first = before + 1
         start, end = spans[before] if before >= 0 else None, spans[after]
         if first == after or end is None or (before >= 0 and start is None):
             continue
-        rows = slice(start[1] if start else 0, end[0])
-        columns = slice(int(borders[first]), int(borders[after]))
-        share = (rows.stop - rows.start) / (columns.stop - columns.start)
-        if not _AS_MUCH[0] <= share <= _AS_MUCH[1]:
+        left = (start[1] if start else 0, end[0])
+        share = (left[1] - left[0]) / int(borders[after] - borders[first])
+        if _AS_MUCH[0] <= share <= _AS_MUCH[1]:
+            inner = _within(costs - np.float32(_LENIENCY * level), left, borders, first, after)
+        elif left[1] - left[0] >= _MIN_LEFT_FRAMES:
+            inner = _part_within(costs - np.float32(_PART_LENIENCY * level), left, borders, first, after)
+        else:
             continue
-        _, inner = place_lines(costs[rows, columns], borders[first : after + 1] - columns.start, _STEP_COST)
-        if all(inner):
-            for number, span in enumerate(inner, start=first):
-                spans[number] = span and (span[0] + rows.start, span[1] + rows.start)
+        for number, span in inner.items():
+            spans[number] = span
+
+
+_Spans = dict[int, tuple[int, int]]
+"""Lines that were placed, by number."""
+
+
+def _within(costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int) -> _Spans:
+    """Lines [first, last) in the frames that are left; none of them where one is not found."""
+    columns = slice(int(borders[first]), int(borders[last]))
+    _, inner = place_lines(costs[slice(*left), columns], borders[first : last + 1] - columns.start, _STEP_COST)
+    placed = {first + number: (span[0] + left[0], span[1] + left[0]) for number, span in enumerate(inner) if span}
+    return placed if len(placed) == len(inner) else {}
+
+
+def _part_within(
+    costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int
+) -> _Spans:
+    """The run of the lines [first, last) that matches the frames that are left best, each at its own length."""
+    best: tuple[float, _Spans] = (0.0, {})
+    for begin in range(first, min(last, first + _MAX_TRIED_LINES)):
+        for end in range(begin + 1, min(last, first + _MAX_TRIED_LINES) + 1):
+            if (left[1] - left[0]) < _AS_MUCH[0] * int(borders[end] - borders[begin]):
+                break
+            placed = _within(costs, left, borders, begin, end)
+            shares = [(b - a) / int(borders[one + 1] - borders[one]) for one, (a, b) in placed.items()]
+            if not placed or not all(_AS_MUCH[0] <= share <= _AS_MUCH[1] for share in shares):
+                continue
+            columns = slice(int(borders[begin]), int(borders[end]))
+            cost, _ = place_lines(costs[slice(*left), columns], borders[begin : end + 1] - columns.start, _STEP_COST)
+            best = min(best, (cost, placed), key=lambda one: one[0])
+    return best[1]
 
 
 def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[np.float64]:
