@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import venv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,3 +81,71 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_overwritten(
             export(prepared, folder, layout)
         assert caught.value.code == code
     assert not (tmp_path / "new").exists()
+
+
+def of_other_python(python: str, code: str, *arguments: object) -> object:
+    """What a program of another environment prints as JSON."""
+    done = subprocess.run(
+        [python, "-c", code, *map(str, arguments)],
+        capture_output=True, text=True, timeout=1200, check=False,
+        env={**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def quoted(project: Project) -> list[Utterance]:
+    """The prepared rows, one with quotes in its text."""
+    rows = [row for row in Manifest.read(project.manifest) if row.kept]
+    rows[1] = replace(rows[1], text='"ሰላም" አለ', spoken='"ሰላም" አለ')
+    Manifest.write(project.manifest, rows)
+    return rows
+
+
+COQUI = """
+import json, sys
+from TTS.tts.datasets.formatters import coqui
+items = [one for name in sys.argv[2:] for one in coqui(sys.argv[1], name)]
+print(json.dumps([[one["audio_file"], one["text"], one["speaker_name"]] for one in items]))
+"""
+
+
+@pytest.mark.slow
+def test_coqui_tts_reads_its_layout(prepared: Project, tmp_path: Path) -> None:
+    python = os.environ.get("DIMTS_PEER_PYTHON", "")
+    if not python:
+        pytest.skip("DIMTS_PEER_PYTHON names no Python with coqui-tts")
+    rows = quoted(prepared)
+    export(prepared, tmp_path / "out", "xtts-coqui")
+    found = of_other_python(python, COQUI, tmp_path / "out", "metadata_train.csv", "metadata_eval.csv")
+    assert sorted(found) == sorted(
+        [str(tmp_path / "out" / "wavs" / f"{row.id}.wav"), row.spoken.replace('"', "”"), row.speaker] for row in rows
+    )
+
+
+DATASETS = """
+import json, sys
+from datasets import Audio, load_dataset
+rows = load_dataset("audiofolder", data_dir=sys.argv[1], cache_dir=sys.argv[2], split="train")
+rows = rows.cast_column("audio", Audio(decode=False))
+print(json.dumps([[one["audio"]["path"], one["text"], one["speaker"]] for one in rows]))
+"""
+
+
+@pytest.mark.slow
+def test_datasets_reads_its_layout(prepared: Project, tmp_path: Path) -> None:
+    """In a throw-away environment, as `datasets` brings much along."""
+    python = os.environ.get("DIMTS_DATASETS_PYTHON", "")
+    if not python:
+        venv.create(tmp_path / "venv", with_pip=True)
+        python = str(tmp_path / "venv" / "bin" / "python")
+        installed = subprocess.run([python, "-m", "pip", "install", "-q", "datasets"], capture_output=True, check=False)
+        if installed.returncode != 0:
+            pytest.skip("datasets cannot be installed here")
+    rows = quoted(prepared)
+    export(prepared, tmp_path / "out", "hf")
+    found = of_other_python(python, DATASETS, tmp_path / "out", tmp_path / "cache")
+    assert isinstance(found, list)
+    assert sorted([Path(path).stem, text, speaker] for path, text, speaker in found) == sorted(
+        [row.id, row.text, row.speaker] for row in rows
+    )

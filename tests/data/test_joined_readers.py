@@ -1,4 +1,4 @@
-"""Joined recordings of one reader each, and a script that is not what was read: what was read is found, and only that."""
+"""Joined recordings of one reader, with a script that is not what was read: what was read is found, nothing else."""
 
 from __future__ import annotations
 

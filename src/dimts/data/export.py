@@ -60,7 +60,8 @@ def _coqui(rows: Sequence[Utterance]) -> dict[str, str]:
     held_out = [row for row in rows if row.split != "train"]
     train = [row for row in rows if row.split == "train"]
     return {
-        name: head + "".join(_bar(_sound(row), row.spoken, _speaker(row)) for row in part)
+        # its reader takes a quote for the beginning of a quoted cell
+        name: head + "".join(_bar(_sound(row), row.spoken, _speaker(row)) for row in part).replace('"', "”")
         for name, part in (("metadata_train.csv", train), ("metadata_eval.csv", held_out))
     }
 
