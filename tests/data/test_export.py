@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -120,32 +119,4 @@ def test_coqui_tts_reads_its_layout(prepared: Project, tmp_path: Path) -> None:
     found = of_other_python(python, COQUI, tmp_path / "out", "metadata_train.csv", "metadata_eval.csv")
     assert sorted(found) == sorted(
         [str(tmp_path / "out" / "wavs" / f"{row.id}.wav"), row.spoken.replace('"', "”"), row.speaker] for row in rows
-    )
-
-
-DATASETS = """
-import json, sys
-from datasets import Audio, load_dataset
-rows = load_dataset("audiofolder", data_dir=sys.argv[1], cache_dir=sys.argv[2], split="train")
-rows = rows.cast_column("audio", Audio(decode=False))
-print(json.dumps([[one["audio"]["path"], one["text"], one["speaker"]] for one in rows]))
-"""
-
-
-@pytest.mark.slow
-def test_datasets_reads_its_layout(prepared: Project, tmp_path: Path) -> None:
-    """In a throw-away environment, as `datasets` brings much along."""
-    python = os.environ.get("DIMTS_DATASETS_PYTHON", "")
-    if not python:
-        venv.create(tmp_path / "venv", with_pip=True)
-        python = str(tmp_path / "venv" / "bin" / "python")
-        installed = subprocess.run([python, "-m", "pip", "install", "-q", "datasets"], capture_output=True, check=False)
-        if installed.returncode != 0:
-            pytest.skip("datasets cannot be installed here")
-    rows = quoted(prepared)
-    export(prepared, tmp_path / "out", "hf")
-    found = of_other_python(python, DATASETS, tmp_path / "out", tmp_path / "cache")
-    assert isinstance(found, list)
-    assert sorted([Path(path).stem, text, speaker] for path, text, speaker in found) == sorted(
-        [row.id, row.text, row.speaker] for row in rows
     )
