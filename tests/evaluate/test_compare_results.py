@@ -105,6 +105,12 @@ def test_no_file_no_json_no_such_system(tmp_path: Path) -> None:
     assert unknown.value.code == "evaluate.no_such_system"
 
 
+def test_digital_silence_between_words_counts_no_more_than_a_very_clean_recording(tmp_path: Path) -> None:
+    rows = [{"name": "s0", "per": 0.1, "faults": [], "snr_db": 101.0}]
+    one = Results.load(write(tmp_path / "a.json", content(sentences={"a": rows})))
+    assert one.values("a", "snr_db") == {"s0": 60.0}
+
+
 class _Tables(html.parser.HTMLParser):
     """Collects the rows of tables, and the tags with their attributes."""
 

@@ -21,6 +21,7 @@ import numpy as np
 from dimts.base.errors import DataError
 from dimts.evaluate.comparison import SCHEMA, SCHEMA_VERSION
 from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, probability_better
+from dimts.evaluate.rank import MOST_SNR_DB
 
 COMPARED: dict[str, tuple[str, int]] = {
     "per": ("phone errors", -1),
@@ -108,6 +109,8 @@ def _value(row: Mapping[str, Any], figure: str) -> float:
         margin = row.get("contrast_margin")
         return float(margin > 0) if isinstance(margin, int | float) else math.nan
     found = row.get(figure)
+    if figure == "snr_db" and isinstance(found, int | float):
+        return min(float(found), MOST_SNR_DB)
     return float(found) if isinstance(found, int | float) else math.nan
 
 

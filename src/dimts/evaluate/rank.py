@@ -79,7 +79,7 @@ FIGURES: dict[str, tuple[str, Figure, int]] = {
         lambda one: math.nan if math.isnan(one.contrast_margin) else float(one.contrast_margin > 0),
         1,
     ),
-    "snr_db": ("SNR dB", lambda one: min(one.examined.snr_db, _MOST_DB), 1),
+    "snr_db": ("SNR dB", lambda one: min(one.examined.snr_db, MOST_SNR_DB), 1),
     "nll": ("NLL", lambda one: one.nll, -1),
     "mcd_db": ("MCD dB", lambda one: one.mcd_db, -1),
     "pitch_correlation": ("pitch correlation", lambda one: one.pitch_correlation, 1),
@@ -93,7 +93,7 @@ FIGURES: dict[str, tuple[str, Figure, int]] = {
     ),
 }
 """By name: title, function of a measured sentence, and 1 if higher is better, −1 if lower is, else 0."""
-_MOST_DB = 60.0
+MOST_SNR_DB = 60.0
 """Limit of the SNR in a mean, as digital silence between words makes it infinite."""
 
 
