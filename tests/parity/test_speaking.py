@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dimts.xtts.generate import Decoder, GeneratedSentence, GenerateSettings, generate, generate_all
+from dimts.xtts.generate import Decoder, GeneratedSentence, generate, generate_all
 from dimts.xtts.model import XTTS
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.stream import VocoderStream
 
 GREEDY = GenerateSettings(sample=False)
