@@ -131,9 +131,7 @@ def test_a_damaged_voice_is_one_line_with_a_remedy(
     assert not (tmp_path / "out.wav").exists()
 
 
-def test_the_command_exports_and_says(
-    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_exports_and_says(bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "graphs"
     assert main(["export", "onnx", str(bundle_folder), "-o", str(out), "--type", "int8"]) == 0
     assert "equal codes" in capsys.readouterr().err

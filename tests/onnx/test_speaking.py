@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from dimts.audio.wave import join
 from dimts.base.errors import ConfigError, SynthesisError, TextError
 from dimts.onnx.decoder import OnnxDecoder, Sentence
-from dimts.onnx.export import Agreement, export_voice
+from dimts.onnx.export import export_voice
 from dimts.onnx.vocoder import OnnxVocoder
 from dimts.onnx.voice_folder import OnnxVoice, load_voice
 from dimts.server.models import LoadedModel, ModelSource
@@ -59,7 +58,7 @@ def test_attention_over_the_text_is_that_of_torch(bundle: Bundle, voice: OnnxVoi
     greedy = GenerateSettings(sample=False, max_codes=6)
     steps = list(generate(bundle.model.gpt, bundle.voices["abebe"].latents, ids, greedy, record_attention=True))
     sentence = Sentence(voice, ids)
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in itertools.pairwise(steps):
         sentence.read(before.code)
         np.testing.assert_allclose(sentence.attention, step.attention.numpy(), atol=1e-4)
         np.testing.assert_allclose(sentence.latent, step.latent.numpy(), atol=1e-4)
@@ -186,10 +185,7 @@ def test_fifty_sentences_of_the_small_size(small: Bundle, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_eight_bits_at_the_small_size(small: Bundle, tmp_path: Path) -> None:
-    made: Callable[[Any], Agreement] = lambda weights: export_voice(  # noqa: E731
-        small, tmp_path / weights, fifty(small)[:12], weights=weights
-    )
-    found = made("int8")
+    found = export_voice(small, tmp_path / "int8", fifty(small)[:12], weights="int8")
     print(found, sum(path.stat().st_size for path in (tmp_path / "int8").iterdir()))
     assert found.equal_codes > 0.9  # of random weights, whose logits lie close together
     assert found.logits_error < 0.05

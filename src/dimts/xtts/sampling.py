@@ -132,9 +132,7 @@ def choose(
 
     Raises SynthesisError if the logits are not finite.
     """
-    penalty = np.float32(settings.repetition_penalty)
-    if penalty != 1.0:
-        logits = np.where(seen_codes, np.where(logits < 0, logits * penalty, logits / penalty), logits)
+    logits = penalise(logits, seen_codes, settings.repetition_penalty)
     if not np.isfinite(logits).all():
         raise SynthesisError("xtts.logits_not_finite")
     plain = softmax(logits)
@@ -145,6 +143,14 @@ def choose(
         sums = softmax(warp(logits, settings)).cumsum()  # in the order of the codes
         code = int(np.searchsorted(sums, min(number * sums[-1], np.nextafter(sums[-1], 0.0)), side="right"))
     return code, float(plain[code])
+
+
+def penalise(logits: Floats, seen_codes: npt.NDArray[np.bool_], penalty: float) -> Floats:
+    """Logits [V] with those of codes already chosen [V] bool made smaller."""
+    if penalty == 1.0:
+        return logits
+    by = np.float32(penalty)
+    return np.where(seen_codes, np.where(logits < 0, logits * by, logits / by), logits)
 
 
 def warp(logits: Floats, settings: GenerateSettings) -> Floats:
