@@ -53,6 +53,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "evaluate train-recogniser": ("project",),
     "evaluate listen": ("a=clips", "b=clips"),
     "evaluate opinions": ("key.json", "answers.json"),
+    "evaluate compare": ("key.json", "answers.json"),
+    "evaluate leaderboard": ("clips",),
 }
 """Command → arguments with which it gets to its work (in a folder that has these files)."""
 FREE = {

@@ -209,7 +209,7 @@ def _capabilities() -> Report:
 
 
 def _models() -> dict[str, Any]:
-    from dimts.speak import builtin
+    from dimts.base import builtin_voices
     from dimts.xtts.download import find_base
 
     try:
@@ -223,8 +223,8 @@ def _models() -> dict[str, Any]:
             "why": "" if _version("espeakng-loader") else "pip install 'dimts[formant]'",
         },
         "built-in voices": {
-            "usable": bool(builtin.voices()) and has("torch"),
-            "names": ", ".join(builtin.voices()),
+            "usable": bool(builtin_voices.voices()) and has("torch"),
+            "names": ", ".join(builtin_voices.voices()),
             "why": "" if has("torch") else "pip install 'dimts[speak]'",
         },
     }

@@ -130,12 +130,13 @@ def sources_of(
 ) -> list[ModelSource]:
     """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not
     there."""
+    from dimts.base import builtin_voices
     from dimts.base.config import from_table, to_dict
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
     from dimts.cli.speakers import settings_of as speaking
     from dimts.server.models import ModelSource
-    from dimts.speak import FORMANT, FORMANT_FRONTEND, builtin
+    from dimts.speak import FORMANT, FORMANT_FRONTEND
     from dimts.text.frontend import FrontendSettings
 
     settings = speaking(project, overrides, rate=None, pitch=None, variant=None, seed=None)
@@ -155,7 +156,7 @@ def sources_of(
             places.append(name)
         elif inside is not None and inside.is_dir():
             places.append(str(inside))
-        elif name in builtin.voices():
+        elif name in builtin_voices.voices():
             places.append(name)
         else:
             raise ConfigError("cli.no_such_model", name=name)

@@ -60,11 +60,12 @@ def speaker_of(
     overrides: Sequence[str],
 ) -> tuple[Speaker, Voice | str | None]:
     """Who speaks, and like whom."""
+    from dimts.base import builtin_voices
     from dimts.base.config import from_table
     from dimts.base.errors import ConfigError
     from dimts.base.progress import Progress
     from dimts.base.project import Project
-    from dimts.speak import FORMANT_FRONTEND, Speaker, builtin
+    from dimts.speak import FORMANT_FRONTEND, Speaker
     from dimts.text.frontend import FrontendSettings
 
     def on_progress(progress: Progress) -> None:
@@ -85,7 +86,7 @@ def speaker_of(
     if model is None and names in ([], [FORMANT]):
         return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, on_progress=on_progress), None
     place: Path | str | None = _folder(names[0], project) if len(names) == 1 else None
-    if place is None and len(names) == 1 and names[0] in builtin.voices():
+    if place is None and len(names) == 1 and names[0] in builtin_voices.voices():
         place = names[0]
     if model is None and place is not None:
         return Speaker.load(
@@ -93,8 +94,8 @@ def speaker_of(
         ), None
     if FORMANT in names:
         raise ConfigError("cli.formant_not_blended")
-    if model is None and any(name in builtin.voices() for name in names):
-        model = builtin.base()
+    if model is None and any(name in builtin_voices.voices() for name in names):
+        model = builtin_voices.base()
     if model is None:
         from dimts.base.errors import DownloadError
         from dimts.xtts.download import find_base

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dimts.audio.wave import Wave, join
+from dimts.base import builtin_voices
 from dimts.base.config import from_table
 from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.plugins import nearest, require
 from dimts.base.progress import ProgressCallback, ignore
 from dimts.onnx.voice_folder import is_onnx_voice
-from dimts.speak import builtin
 from dimts.speak.formant import FormantEngine
 from dimts.speak.results import Engine, SynthesisedPhrase, estimate_times, words_of
 from dimts.speak.settings import FORMANT, FORMANT_FRONTEND, RATE, SpeakSettings
@@ -42,7 +42,7 @@ class Speaker:
         variant: str | None = None,
         on_progress: ProgressCallback = ignore,
     ) -> Speaker:
-        """The speaker of "formant", of a voice of `builtin.voices()`, or of a folder with an XTTS voice (ours,
+        """The speaker of "formant", of a voice of `builtin_voices.voices()`, or of a folder with an XTTS voice (ours,
         coqui's, or ONNX graphs).
 
         A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
@@ -66,7 +66,7 @@ class Speaker:
         from dimts.xtts.load import load
 
         name = str(where)
-        if name in (known := builtin.voices()) and not Path(where).exists():
+        if name in (known := builtin_voices.voices()) and not Path(where).exists():
             bundle = load(known[name])
             first = {name: bundle.voices[name]}
             bundle = replace(bundle, voices=first | dict(bundle.voices))

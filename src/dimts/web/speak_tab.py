@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from dimts.speak import builtin
+from dimts.base import builtin_voices
 from dimts.web import synthesis
 from dimts.web.components import TabContext, escaped, notice
 from dimts.web.controls import of_tab
@@ -29,7 +29,7 @@ def build(page: TabContext) -> None:
         max_length=synthesis.MAX_LETTERS,
     )
     voice = gr.Dropdown(
-        [(voice_label(page, name), name) for name in (synthesis.FORMANT, *builtin.voices())],
+        [(voice_label(page, name), name) for name in (synthesis.FORMANT, *builtin_voices.voices())],
         value=synthesis.FORMANT,
         label=strings("speak.voice"),
         elem_id="speak-voice",
@@ -103,7 +103,7 @@ def voice_label(page: TabContext, name: str) -> str:
     """How a voice is called on the page."""
     if name == synthesis.FORMANT:
         return page.strings("speak.formant")
-    if name in builtin.voices():
+    if name in builtin_voices.voices():
         return page.strings("speak.builtin", name=name)
     voice, _, checkpoint = name.partition(synthesis.AT)
     return page.strings("speak.checkpoint", name=voice, step=checkpoint) if checkpoint else name

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dimts.base import builtin_voices
 from dimts.base.config import from_table, to_dict
 from dimts.base.errors import SynthesisError, TextError
 from dimts.base.project import Project
-from dimts.speak import builtin
 from dimts.web.workspace import voice_folder, voices
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ class Speakers:
         lexicon = project.lexicon if project is not None and project.lexicon.is_file() else None
         frontend = project.settings("text", FrontendSettings) if project is not None else FrontendSettings()
         own = None
-        if project is not None and name != FORMANT and (name not in builtin.voices() or name in voices(project)):
+        if project is not None and name != FORMANT and (name not in builtin_voices.voices() or name in voices(project)):
             own = folder_of(project, name)
-        folder = own or builtin.voices().get(name)
+        folder = own or builtin_voices.voices().get(name)
         key = (
             name,
             str(folder or FORMANT),
@@ -112,7 +112,7 @@ class Speakers:
 def choices(project: Project) -> list[str]:
     """Voices that can speak here: the project's, newest first, and the built-in ones."""
     own = voices(project)
-    return [*own, FORMANT, *(name for name in builtin.voices() if name not in own)]
+    return [*own, FORMANT, *(name for name in builtin_voices.voices() if name not in own)]
 
 
 def checkpoints(project: Project) -> list[str]:

@@ -1,6 +1,6 @@
 """Name the voices of the small model that comes with the package, and where it lies.
 
-    voices()                 {"selam": Path(".../weights/small"), ...}; empty where it was left out
+    voices()                 {"selam": Path(".../voices/small"), ...}; empty where it was left out
     base()                   the same folder as a base for training, or None
 
 The names are read from the model's bundle.json, so that listing them needs no torch.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "weights" / "small"
+FOLDER = Path(__file__).parents[1] / "voices" / "small"
 """Bundle of the model that comes with the package."""
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from dimts.base import builtin_voices
 from dimts.base.config import to_dict
 from dimts.cli import doctor
 from dimts.cli.main import main
-from dimts.speak import Speaker, builtin
+from dimts.speak import Speaker
 from dimts.text.frontend import FrontendSettings
 from dimts.text.phones import inventory
 from dimts.xtts.checkpoint import Bundle, save_bundle
@@ -39,18 +40,18 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     note = {"version": "0", "settings": to_dict(FrontendSettings())}
     save_bundle(Bundle(XTTS.build(spec, 1), vocabulary, note, voices), tmp_path / "small", dvae=True, compact=True)
-    monkeypatch.setattr(builtin, "FOLDER", tmp_path / "small")
+    monkeypatch.setattr(builtin_voices, "FOLDER", tmp_path / "small")
     return tmp_path / "small"
 
 
 def test_the_voices_are_listed_in_order_and_none_where_they_were_left_out(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert builtin.voices() == {"hanna": shipped, "dawit": shipped}
-    assert builtin.base() == shipped
-    monkeypatch.setattr(builtin, "FOLDER", shipped / "absent")
-    assert builtin.voices() == {}
-    assert builtin.base() is None
+    assert builtin_voices.voices() == {"hanna": shipped, "dawit": shipped}
+    assert builtin_voices.base() == shipped
+    monkeypatch.setattr(builtin_voices, "FOLDER", shipped / "absent")
+    assert builtin_voices.voices() == {}
+    assert builtin_voices.base() is None
 
 
 def test_a_speaker_is_loaded_by_the_name_of_a_voice_and_speaks_with_it(shipped: Path) -> None:
