@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow check lint types layers docs site pictures dist format clean
+.PHONY: demo test test-slow test-gpu check lint types layers docs site pictures dist format clean
 .DEFAULT_GOAL := demo
 
 # The set-up: made once, and again only when the lock or the package's description changes.
@@ -23,6 +23,9 @@ test: $(STAMP)  ## the fast tests
 test-slow: $(STAMP)  ## the long ones; as root on Debian also installs the browser they need
 	sh tools/browser.sh
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow
+
+test-gpu: $(STAMP)  ## on a CUDA card: proves training and speech there, a table and one JSON line, nine minutes at most
+	$(BIN)/python benchmarks/card.py --json card.json
 
 check: lint types layers test  ## what must be clean before a commit lands
 

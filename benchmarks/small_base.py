@@ -28,10 +28,11 @@ from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.text.frontend import Frontend
 from dimts.train.synthetic_corpus import PronouncedPhrase, SyntheticCorpus, SyntheticCorpusSettings, read_phrases
 from dimts.xtts.checkpoint import Bundle
-from dimts.xtts.generate import GenerateSettings, generate_all
+from dimts.xtts.generate import generate_all
 from dimts.xtts.griffin_lim import griffin_lim
 from dimts.xtts.load import load
 from dimts.xtts.mel import DVAE, log_mel, resample
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.spec import TIMBRE_RATE
 from dimts.xtts.voice import CloneSettings, clone
 

@@ -111,9 +111,11 @@ def worker(folder: Path) -> None:
     """Our side of the comparison."""
     from dimts.speak.pipeline import run_in_background, split_threads, with_threads
     from dimts.speak.xtts import prepare_for_inference
-    from dimts.xtts.generate import DecodingStep, GenerateSettings, generate
+    from dimts.xtts.generate import generate
+    from dimts.xtts.pace import StreamSettings
+    from dimts.xtts.sampling import DecodingStep, GenerateSettings
     from dimts.xtts.spec import SPECS
-    from dimts.xtts.stream import StreamSettings, stream
+    from dimts.xtts.stream import stream
     from dimts.xtts.weights import build_from, ours
 
     job = json.loads((folder / "job.json").read_text())

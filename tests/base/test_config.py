@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimts.base.config import field_notes, from_table, parse_override, to_dict, to_toml
+from dimts.base.config import field_notes, from_table, parse_override, read_toml, to_dict, to_toml
 from dimts.base.errors import ConfigError
 
 
@@ -112,3 +113,10 @@ def test_written_settings_read_back_as_they_were(settings: Outer, comments: bool
 def test_plain_values_read_back_as_they_were(settings: Outer) -> None:
     values = {key: value for key, value in to_dict(settings).items() if value is not None}
     assert from_table(Outer, values, "train") == settings
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    """Editors of Windows write one."""
+    file = tmp_path / "dimts.toml"
+    file.write_bytes(b"\xef\xbb\xbf[train]\nsteps = 7\n")
+    assert read_toml(file) == {"train": {"steps": 7}}

@@ -84,3 +84,30 @@ def test_only_storage_errors_are_for_people() -> None:
     error = storage_error(OSError(errno.EROFS, "ro", "/x"))
     assert error is not None
     assert "/x" in str(error)
+
+
+def test_what_is_flushed_could_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to flush a file that is only read."""
+    fcntl = pytest.importorskip("fcntl")
+    modes = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        modes.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_text(tmp_path / "a.txt", "ሰላም")
+    assert modes == [os.O_RDWR]
+    assert (tmp_path / "a.txt").read_text("utf-8") == "ሰላም"
+
+
+@pytest.mark.parametrize(
+    ("winerror", "length", "code"),
+    [(206, 10, "path_too_long"), (3, 255, "path_too_long"), (3, 20, None), (5, 300, None)],
+)
+def test_a_path_that_is_too_long_for_windows_is_called_so(winerror: int, length: int, code: str | None) -> None:
+    error = FileNotFoundError(errno.ENOENT, "The system cannot find the path specified", "C:\\" + length * "a")
+    error.winerror = winerror  # type: ignore[attr-defined, unused-ignore]
+    found = storage_error(error)
+    assert (found.message.parameters["reason"].code if found else None) == (f"base.{code}" if code else None)

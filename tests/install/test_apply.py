@@ -101,7 +101,7 @@ from dimts.install.host import HostInfo
 from dimts.install.plan import InstallPlan, PlanItem
 
 names, index, extras = json.loads(sys.argv[1])
-items = [PlanItem(name, (name,), index, 0, Message("install.sum", size=0.0), False) for name in names]
+items = [PlanItem("torch", (name,), index, 0, Message("install.sum", size=0.0), False) for name in names]
 there = [PlanItem(extra, (), "", 0, Message("install.sum", size=0.0), True) for extra in extras]
 plan = InstallPlan("cpu", (*items, *there), ())
 said = []

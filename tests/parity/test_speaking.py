@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dimts.xtts.generate import Decoder, GeneratedSentence, GenerateSettings, generate, generate_all
+from dimts.xtts.generate import Decoder, GeneratedSentence, generate, generate_all
 from dimts.xtts.model import XTTS
+from dimts.xtts.sampling import GenerateSettings, penalise, softmax, unseen_codes, warp
 from dimts.xtts.stream import VocoderStream
 
 GREEDY = GenerateSettings(sample=False)
@@ -84,9 +85,23 @@ def test_stops_by_itself(
     assert len(found.latents) == notes["gen.stop"]["n"]
 
 
-def test_sampling_draws_as_upstream(model: XTTS, latents: Tensor, ids: list[int], same: Any) -> None:
-    settings = GenerateSettings(temperature=0.75, top_k=50, top_p=0.85, repetition_penalty=5.0, seed=7)
-    same("gen.sampled.seed7.codes", speak(model, latents, ids, settings).codes[None])
+def test_sampling_draws_as_upstream(
+    model: XTTS, latents: Tensor, ids: list[int], expected: dict[str, Tensor], same: Any
+) -> None:
+    """From what our rule leaves, upstream's own random numbers draw upstream's codes."""
+    settings = GenerateSettings(temperature=0.75, top_k=50, top_p=0.85, repetition_penalty=5.0)
+    wanted = expected["gen.sampled.seed7.codes"][0]
+    logits = model.gpt.mel_head(model.gpt.teacher_forced(latents, ids, wanted)).numpy()
+    upstream, seen, drawn = (
+        torch.Generator().manual_seed(7),
+        unseen_codes(*logits.shape[1:], model.spec.start_audio),
+        [],
+    )
+    for row, code in zip(logits, wanted.tolist(), strict=True):
+        chances = torch.from_numpy(softmax(warp(penalise(row, seen, settings.repetition_penalty), settings)))
+        drawn.append(int(torch.multinomial(chances.float(), 1, generator=upstream)))
+        seen[code] = True
+    same("gen.sampled.seed7.codes", torch.tensor(drawn)[None])
 
 
 def test_sentences_together_say_what_each_says_alone(

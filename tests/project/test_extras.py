@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "train export": ("project",),
     "train clean": ("project",),
     "say": ("ሰላም", "-o", "out.wav"),
+    "export onnx": ("project", "-o", "graphs"),
     "web": ("project",),
     "serve": ("formant",),
     "demo": ("demo",),
@@ -213,7 +214,7 @@ def import_names() -> dict[str, str]:
     return {
         "espeakng-loader": "espeakng_loader", "silero-vad": "silero_vad", "yt-dlp": "yt_dlp",
         "huggingface-hub": "huggingface_hub", "python-multipart": "python_multipart",
-        "prometheus-client": "prometheus_client",
+        "prometheus-client": "prometheus_client", "onnx-ir": "onnx_ir",
         "faster-whisper": "faster_whisper", "flash-attn": "flash_attn",
     }  # fmt: skip
 

@@ -18,9 +18,10 @@ from dimts.speak.settings import PHONE_SECONDS
 
 torch = pytest.importorskip("torch")
 
-from dimts.xtts.alignment import monotonic_path  # noqa: E402
-from dimts.xtts.generate import GenerateSettings, collect, generate  # noqa: E402
+from dimts.xtts.generate import collect, generate  # noqa: E402
 from dimts.xtts.model import XTTS  # noqa: E402
+from dimts.xtts.monotonic_path import monotonic_path  # noqa: E402
+from dimts.xtts.sampling import GenerateSettings  # noqa: E402
 from dimts.xtts.spec import SPECS  # noqa: E402
 
 RATE = 22_050 / 1024

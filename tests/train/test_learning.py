@@ -22,8 +22,9 @@ from dimts.train.early_stopping import StopSettings
 from dimts.train.fine_tune import fine_tune
 from dimts.train.settings import BatchSettings, ReferenceSettings, ScheduleSettings, TrainSettings
 from dimts.train.snapshot import Checkpoints
-from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.generate import generate
 from dimts.xtts.load import load
+from dimts.xtts.sampling import GenerateSettings
 
 MakeProject = Callable[..., Project]
 NEVER = StopSettings(patience=0, divergence_rises=0)

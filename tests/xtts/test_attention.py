@@ -14,8 +14,9 @@ from torch import Tensor
 from dimts.base.errors import ConfigError
 from dimts.xtts import attention
 from dimts.xtts.attention import KINDS, SequenceLayout, attend, attend_cached, has_varlen, refusal
-from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.generate import generate
 from dimts.xtts.model import XTTS, Examples
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.spec import SPECS
 from tests.kernels import FakeFlash, FakeVarlen, use_kernels
 

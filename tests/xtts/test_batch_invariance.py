@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from dimts.xtts.batch_invariance import min_invariant_batch
-from dimts.xtts.generate import Decoder, GenerateSettings
+from dimts.xtts.generate import Decoder
 from dimts.xtts.model import XTTS
 from dimts.xtts.quantise import quantise
+from dimts.xtts.sampling import GenerateSettings
 
 SLOTS = 8
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dimts.base.errors import ConfigError
 from dimts.xtts.beam_search import BeamSettings, beam_search
-from dimts.xtts.generate import GenerateSettings, generate_all
+from dimts.xtts.generate import generate_all
 from dimts.xtts.gpt import GPT
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.spec import SPECS
 
 SPEC = replace(

@@ -17,9 +17,10 @@ from dimts.base.messages import Message
 from dimts.speak.xtts import prepare_for_inference
 from dimts.xtts import cpu_decoder, lora
 from dimts.xtts.batch_invariance import min_invariant_batch
-from dimts.xtts.generate import Decoder, GeneratedSentence, GenerateSettings, generate_all
+from dimts.xtts.generate import Decoder, GeneratedSentence, generate_all
 from dimts.xtts.model import XTTS
 from dimts.xtts.quantise import quantise
+from dimts.xtts.sampling import GenerateSettings
 from tests.xtts.test_batch_invariance import jobs_of, spoken
 
 pytest.importorskip("numba", reason="compiled steps need the extra fast")
@@ -91,7 +92,8 @@ def test_threads_change_no_bit(model: XTTS) -> None:
 STARTED = """
 import torch
 from dimts.xtts import cpu_decoder
-from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.generate import generate
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import SPECS
 

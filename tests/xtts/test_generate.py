@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dimts.base.errors import ConfigError, SynthesisError
-from dimts.xtts.generate import Decoder, GenerateSettings, choose, generate, generate_all, warp
+from dimts.xtts.generate import Decoder, generate, generate_all
 from dimts.xtts.model import XTTS
+from dimts.xtts.sampling import GenerateSettings, choose, warp
 
 GREEDY = GenerateSettings(sample=False, repetition_penalty=1.0)
 
@@ -102,7 +104,7 @@ def test_a_full_or_foreign_loop_is_an_error(model: XTTS, latents: Tensor) -> Non
 
 def test_answers_that_are_no_numbers_are_an_error() -> None:
     with pytest.raises(SynthesisError, match="not a number"):
-        choose(torch.tensor([0.0, float("nan")]), torch.zeros(2, dtype=torch.bool), GREEDY)
+        choose(np.array([0.0, np.nan], np.float32), np.zeros(2, np.bool_), GREEDY)
 
 
 @settings(max_examples=80, deadline=None)
@@ -114,14 +116,15 @@ def test_answers_that_are_no_numbers_are_an_error() -> None:
 )
 def test_cuts_keep_the_likeliest(seed: int, temperature: float, top_k: int, top_p: float) -> None:
     logits = torch.randn(10, generator=torch.Generator().manual_seed(seed)) * 3
-    cut = warp(logits, GenerateSettings(temperature=temperature, top_k=top_k, top_p=top_p))
+    cut = torch.from_numpy(warp(logits.numpy(), GenerateSettings(temperature=temperature, top_k=top_k, top_p=top_p)))
     kept = torch.isfinite(cut)
     assert kept[logits.argmax()]
     if top_k:
         assert int(kept.sum()) <= top_k
     assert logits[kept].min() >= logits[~kept].max() if (~kept).any() else True
     assert torch.allclose(cut[kept], logits[kept] / temperature)
-    by_k = warp(logits, GenerateSettings(temperature=temperature, top_k=top_k, top_p=1.0)).softmax(-1)
+    only_k = GenerateSettings(temperature=temperature, top_k=top_k, top_p=1.0)
+    by_k = torch.from_numpy(warp(logits.numpy(), only_k)).softmax(-1)
     mass = by_k.double()[kept]
     assert mass.sum() >= top_p - 1e-6, "what is kept reaches top_p"
     if top_p < 1.0:
@@ -129,10 +132,10 @@ def test_cuts_keep_the_likeliest(seed: int, temperature: float, top_k: int, top_
 
 
 def test_the_penalty_divides_or_multiplies_what_was_said() -> None:
-    said = torch.tensor([True, True, False])
-    assert choose(torch.tensor([2.0, -1.0, 1.5]), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
-    assert choose(torch.tensor([-2.0, -1.1, -2.0]), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
-    assert choose(torch.tensor([4.0, -1.0, 1.5]), said, replace(GREEDY, repetition_penalty=2.0))[0] == 0
+    said = np.array([True, True, False])
+    assert choose(np.array([2.0, -1.0, 1.5], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
+    assert choose(np.array([-2.0, -1.1, -2.0], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
+    assert choose(np.array([4.0, -1.0, 1.5], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from dimts.base.errors import ConfigError
 from dimts.xtts import lora
-from dimts.xtts.generate import GenerateSettings, generate_all
+from dimts.xtts.generate import generate_all
 from dimts.xtts.gpt import Conv1D
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.quantise import LIMIT, WAYS, quantise, trunk_bytes, whole_numbers
+from dimts.xtts.sampling import GenerateSettings
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import SynthesisError
-from dimts.xtts.generate import DecodingStep, GenerateSettings
 from dimts.xtts.model import XTTS
+from dimts.xtts.sampling import DecodingStep, GenerateSettings
 from dimts.xtts.scheduler import Cancelled, DecodingScheduler
 from dimts.xtts.spec import SPECS
 from dimts.xtts.vocabulary import Vocabulary

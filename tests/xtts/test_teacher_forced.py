@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from dimts.base.errors import SynthesisError, TrainingError
-from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.generate import generate
 from dimts.xtts.model import XTTS, Examples
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.spec import LATENTS, SPECS, Spec
 
 SPEC: Spec = replace(SPECS["tiny"], max_audio=60, max_text=30)

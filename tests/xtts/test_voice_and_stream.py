@@ -15,8 +15,9 @@ from torch import Tensor
 from dimts.base.errors import AudioError, CheckpointError, ConfigError, SynthesisError
 from dimts.xtts import weights
 from dimts.xtts.model import XTTS
+from dimts.xtts.pace import StreamSettings
 from dimts.xtts.spec import SPECS
-from dimts.xtts.stream import StreamSettings, VocoderStream, stream
+from dimts.xtts.stream import VocoderStream, stream
 from dimts.xtts.voice import CloneSettings, Voice, clone
 
 RATE = 22_050

@@ -31,7 +31,7 @@ S = TypeVar("S")
 def read_toml(path: Path | str) -> dict[str, Any]:
     """The content of a TOML file; ConfigError with the line for a syntax error."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
     except FileNotFoundError as error:
         raise ConfigError("base.no_such_file", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -130,6 +130,9 @@ class SynthesisError(DimtsError):
     """No speech could be made."""
 
 
+_PATH_NOT_FOUND, _FILENAME_TOO_LONG = 3, 206
+_WINDOWS_PATH = 248
+"""Characters of a folder's path from which Windows refuses it, unless long paths are switched on."""
 _STORAGE = {
     errno.ENOSPC: "base.disk_full",
     errno.EDQUOT: "base.disk_quota",
@@ -141,10 +144,16 @@ _STORAGE = {
 }
 
 
+def _too_long(error: OSError, path: object) -> bool:
+    """Whether Windows refused a path for its length, which it also calls "not found"."""
+    number = getattr(error, "winerror", None)
+    return number == _FILENAME_TOO_LONG or (number == _PATH_NOT_FOUND and len(str(path)) >= _WINDOWS_PATH)
+
+
 def storage_error(error: OSError, path: object = None) -> DimtsError | None:
     """What a full, read-only or forbidden disk means for a person; None for any other OSError."""
-    code = _STORAGE.get(error.errno or 0)
+    where = path if path is not None else error.filename
+    code = "base.path_too_long" if _too_long(error, where) else _STORAGE.get(error.errno or 0)
     if code is None:
         return None
-    where = path if path is not None else error.filename
     return DimtsError(Message("base.cannot_write", path=where, reason=Message(code)) if where else Message(code))

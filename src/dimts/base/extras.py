@@ -27,6 +27,9 @@ EXTRAS = {
     "formant": Extra(("espeakng_loader",), ("audio",)),
     "g2p": Extra(("epitran", "transphone", "espeakng_loader")),
     "speak": Extra(("torch", "tokenizers", "safetensors"), ("audio",)),
+    "onnx": Extra(("numpy", "soundfile", "onnxruntime"), ("cli",)),
+    "onnx-text": Extra(("tokenizers",), ("onnx",)),
+    "export": Extra(("onnx", "onnxruntime", "onnx_ir"), ("cli", "speak")),
     "fast": Extra(("numba",)),
     "fetch": Extra(("huggingface_hub", "filelock")),
     "data": Extra(("silero_vad", "onnxruntime", "pysubs2", "rapidfuzz", "yt_dlp"), ("formant",)),
@@ -49,8 +52,8 @@ EXTRAS = {
     "xformers": Extra(("xformers",)),
     "all": Extra(
         includes=(
-            "cli", "g2p", "formant", "speak", "fast", "fetch", "data", "denoise", "whisper", "parquet", "train",
-            "evaluate", "ui", "serve",
+            "cli", "g2p", "formant", "speak", "export", "fast", "fetch", "data", "denoise", "whisper", "parquet",
+            "train", "evaluate", "ui", "serve",
         )
     ),
 }  # fmt: skip

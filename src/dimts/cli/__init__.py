@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+
+_INTERRUPTED = 130
 
 
 def run() -> int:
-    """The entry point of the command `dimts`; says what to install when typer is missing."""
+    """The entry point of the command `dimts`; says what to install when typer is missing.
+
+    After the first Ctrl-C others are not heard any more while Python ends: they would print tracebacks.
+    """
+    try:
+        code = _run()
+        if code == _INTERRUPTED:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:  # while the first was answered, or before there was anything to interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = _INTERRUPTED
+    return code
+
+
+def _run() -> int:
     try:
         import typer  # noqa: F401  # only to tell apart "not installed" from an error inside our own code
     except ModuleNotFoundError:

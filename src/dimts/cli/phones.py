@@ -127,8 +127,9 @@ def _spread(
 
     from concurrent.futures import ProcessPoolExecutor
     from itertools import islice
+    from multiprocessing import get_context
 
-    with ProcessPoolExecutor(jobs, initializer=_start, initargs=(settings, lexicon)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (settings, lexicon)) as pool:  # as on Windows
         waiting = []
         while piece := list(islice(lines, _LINES_PER_PIECE)):
             waiting.append(pool.submit(_said_all, piece, as_json))

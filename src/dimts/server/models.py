@@ -14,6 +14,7 @@ from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.base.progress import Progress
+from dimts.onnx.voice_folder import is_onnx_voice
 from dimts.server.errors import ApiError
 from dimts.server.settings import ServeSettings
 from dimts.server.voice_store import VoiceStore
@@ -67,8 +68,10 @@ class ChosenVoice(NamedTuple):
 class LoadedModel:
     """One model in memory."""
 
-    def __init__(self, name: str, speaker: Speaker, scheduler: DecodingScheduler | None) -> None:
-        self.name, self.speaker, self.scheduler = name, speaker, scheduler
+    def __init__(
+        self, name: str, speaker: Speaker, scheduler: DecodingScheduler | None, *, formant: bool = True
+    ) -> None:
+        self.name, self.speaker, self.scheduler, self.formant = name, speaker, scheduler, formant
         self.on_phrase_fault: Callable[[], None] = lambda: None
         """Called for every attempt at a phrase that went wrong."""
 
@@ -86,24 +89,27 @@ class LoadedModel:
             on_progress=on_progress,
         )  # fmt: skip
         scheduler = None
-        if source.where != FORMANT:
+        if source.where != FORMANT and not is_onnx_voice(source.where):
             from dimts.xtts.scheduler import DecodingScheduler
 
             scheduler = DecodingScheduler(speaker.engine.model.gpt, slots, watch)  # type: ignore[attr-defined]
-        loaded = cls(source.name, speaker, scheduler)
+        loaded = cls(source.name, speaker, scheduler, formant=source.where == FORMANT)
         return loaded
 
     def session(self) -> Session | None:
-        """A session of one request with the scheduler; None for the formant voice."""
+        """A session of one request with the scheduler; None where each request
+        decodes by itself."""
         return self.scheduler.session() if self.scheduler is not None else None
 
     def voices(self) -> list[str]:
         """Names of its own voices; the first speaks where none is asked for."""
-        return list(self.speaker.voices) if self.scheduler is not None else [DEFAULT, *variants()]
+        if self.formant:
+            return [DEFAULT, *variants()]
+        return list(self.speaker.voices) or [DEFAULT]
 
     def kind(self, voice: str) -> Literal["built-in", "variant"]:
         """What one of its voices is."""
-        return "built-in" if self.scheduler is not None or voice == DEFAULT else "variant"
+        return "variant" if self.formant and voice != DEFAULT else "built-in"
 
     def tempo(self, speed: float) -> float:
         """The speaker's rate for a request's `speed`, within what the voice can do."""
@@ -117,9 +123,10 @@ class LoadedModel:
         if seed is not None:
             changes["seed"] = seed
         if self.scheduler is None:
-            if isinstance(voice, str) and voice not in ("", DEFAULT):
+            if self.formant and isinstance(voice, str) and voice not in ("", DEFAULT):
                 changes["formant"] = replace(self.speaker.settings.formant, variant=voice)
-            return self.speaker.with_settings(**changes), None
+            named = voice if not self.formant and not isinstance(voice, str) else None
+            return self.speaker.with_settings(**changes), named
         if whole:
             changes["together"] = min(TOGETHER, self.scheduler.slots)
         speaker = self.speaker.with_settings(**changes)

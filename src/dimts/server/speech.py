@@ -332,7 +332,7 @@ def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Itera
 
 def _streamed(job: SpeechJob, waves: Iterator[Wave], task: SpeechTask) -> Iterator[bytes]:
     """Bytes as they are certain; a short text of the formant voice is finished first."""
-    if task.form in _LENGTH_IN_HEADER and task.model.scheduler is None and len(task.text) <= _SHORT_LETTERS:
+    if task.form in _LENGTH_IN_HEADER and task.model.formant and len(task.text) <= _SHORT_LETTERS:
         yield from _whole(job, waves, task.form)
         return
     yield from _encoded(job, waves, AudioEncoder(task.form, RATE), finish=True)

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import torch
-
 T = TypeVar("T")
 
 
@@ -20,8 +18,9 @@ def split_threads(threads: int) -> tuple[int, int] | None:
     return (threads // 2, threads - threads // 2) if threads > 1 else None
 
 
-def run_in_background(items: Iterable[T], threads: int) -> Iterator[T]:
-    """Compute items in a thread of its own with this many threads of torch; its errors are raised here.
+def run_in_background(items: Iterable[T], threads: int | None = None) -> Iterator[T]:
+    """Compute items in a thread of its own with this many threads of torch (None: torch is not used);
+    its errors are raised here.
 
     When the iterator is closed, the thread ends after the current item.
     """
@@ -29,7 +28,10 @@ def run_in_background(items: Iterable[T], threads: int) -> Iterator[T]:
     closed = threading.Event()
 
     def work() -> None:
-        torch.set_num_threads(threads)
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
         try:
             for item in items:
                 ready.put((item,))
@@ -54,6 +56,8 @@ def run_in_background(items: Iterable[T], threads: int) -> Iterator[T]:
 
 def with_threads(items: Iterator[T], threads: int) -> Iterator[T]:
     """Compute items here with this many threads of torch; between them the number is as it was."""
+    import torch
+
     while True:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)

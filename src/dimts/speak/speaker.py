@@ -14,6 +14,7 @@ from dimts.base.config import from_table
 from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.plugins import nearest, require
 from dimts.base.progress import ProgressCallback, ignore
+from dimts.onnx.voice_folder import is_onnx_voice
 from dimts.speak.formant import FormantEngine
 from dimts.speak.results import Engine, SynthesisedPhrase, estimate_times, words_of
 from dimts.speak.settings import FORMANT, FORMANT_FRONTEND, RATE, SpeakSettings
@@ -42,7 +43,7 @@ class Speaker:
         on_progress: ProgressCallback = ignore,
     ) -> Speaker:
         """The speaker of "formant", of a voice of `builtin_voices.voices()`, or of a folder with an XTTS voice (ours,
-        or coqui's).
+        coqui's, or ONNX graphs).
 
         A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
         `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
@@ -54,6 +55,12 @@ class Speaker:
             settings = replace(settings, formant=replace(settings.formant, variant=variant))
         if str(where) == FORMANT:
             return cls(FormantEngine(settings), Frontend(frontend or FORMANT_FRONTEND, lexicon), settings)
+        if is_onnx_voice(where):
+            from dimts.speak.onnx import OnnxEngine
+
+            onnx = OnnxEngine(Path(where), settings, device, on_progress)
+            own = frontend_of(onnx.onnx_voice.front_end)
+            return cls(onnx, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
         require("torch", "speak")
         from dimts.speak.xtts import XttsEngine
         from dimts.xtts.load import load

@@ -21,6 +21,7 @@ from dimts.train.sampler import Row, crop, crop_for_dev
 from dimts.train.settings import ReferenceSettings
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
+from dimts.xtts.transfer import to_device
 
 _GRID_SECONDS = 0.5
 """Unpadded crops are cut to a multiple of this, so that crops of like length run together."""
@@ -138,8 +139,8 @@ class Collator:
         if self.settings.pad:
             longest = round(self.settings.max_seconds * model.spec.input_rate)
             padded = torch.stack([torch.nn.functional.pad(wave, (0, longest - len(wave))) for wave in waves])
-            return model.conditioning_mel(padded.to(model.device)), None
-        mels = [model.conditioning_mel(wave[None].to(model.device))[0] for wave in waves]  # [80, F] each
+            return model.conditioning_mel(to_device(padded, model.device)), None
+        mels = [model.conditioning_mel(to_device(wave[None], model.device))[0] for wave in waves]  # [80, F] each
         lengths = [mel.shape[-1] for mel in mels]
         rows = torch.nn.utils.rnn.pad_sequence([mel.t() for mel in mels], batch_first=True)  # [B, F, 80]
         return rows.transpose(1, 2), lengths

@@ -36,8 +36,9 @@ from dimts.xtts.bundle_files import BUNDLE
 from dimts.xtts.checkpoint import Bundle, save_bundle
 from dimts.xtts.coqui_checkpoint import save_coqui
 from dimts.xtts.download import XTTS_V2, carry_licence
-from dimts.xtts.generate import GenerateSettings, generate
+from dimts.xtts.generate import generate
 from dimts.xtts.lora_checkpoint import save_adapter
+from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.stream import stream
 from dimts.xtts.voice import Voice, clone
 

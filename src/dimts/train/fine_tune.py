@@ -167,7 +167,7 @@ def _run(
         folder.write("options.json", as_json(rows))
     processes.wait()
     losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
-    dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
+    dev = tuple(line["dev_loss"] for line in lines if "dev_loss" in line)
     return FineTuneResult(folder.root, folder.log, bundle, stats.steps, seconds, losses, dev, ended, tuple(rows))
 
 
@@ -226,7 +226,9 @@ def _finish(
         return None
     training.take_best(checkpoints)
     losses = [line["loss"] for line in lines if line["kind"] == "step"]
-    metrics = {"dev_loss": training.watcher.best, "train_loss": losses[-1] if losses else None}
+    metrics = {"train_loss": losses[-1] if losses else None}
+    if stage.data.dev:
+        metrics["dev_loss"] = training.watcher.best
     if training.scorer is not None:
         measured = math.isfinite(stats.best_score)
         metrics[settings.best_by] = stats.best_score if measured else None
@@ -270,8 +272,7 @@ def _steps(
         snapshot = training.snapshot()
         if snapshot is not None:
             figure = training.watcher.best if training.scorer is None else stats.best_score
-            name = "dev_loss" if training.scorer is None else settings.best_by
-            checkpoints.save(snapshot, figure if best else None, name)
+            checkpoints.save(snapshot, figure if best else None, training.judged_by)
         processes.wait()
 
     interrupt.looping = True
@@ -364,7 +365,7 @@ def _ended(project: Project, made_of: str, steps: int) -> FineTuneResult | None:
         return None
     lines = runs.read_log(folder.log)
     losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
-    dev = tuple(line["dev_loss"] for line in lines if line["kind"] == "evaluation")
+    dev = tuple(line["dev_loss"] for line in lines if "dev_loss" in line)
     ended = Message.from_dict(info["ended"])
     if ended.code == ALL_STEPS and len(losses) < steps:
         return None

@@ -203,7 +203,8 @@ def _sync(path: Path) -> None:
     """Make sure that a file or folder has reached the disk (folders only where the system can)."""
     if path.is_dir() and os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only what could be written to
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

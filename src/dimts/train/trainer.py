@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dimts.base.errors import ConfigError, TrainingError
+from dimts.base.messages import Message
 from dimts.train.base_model import empty_copy
 from dimts.train.collate import TrainingClip
 from dimts.train.distributed import Processes
@@ -43,7 +44,7 @@ from dimts.train.snapshot import (
     optimizer_state,
     trainable_parameters,
 )
-from dimts.train.stages.stage import Phase, Stage, copy_into, only_learning
+from dimts.train.stages.stage import Phase, Stage, Term, copy_into, only_learning
 
 
 class Trainer:
@@ -162,16 +163,19 @@ class Trainer:
             counts = [self.stage.counts(phase, part, self.epoch) for part in step]
             totals = {name: sum(count[name] for count in counts) for name in phase.weights}
             with only_learning(phase, self.phases):
-                terms, batch = self._backward(phase, own, totals, batches, interrupt if not number else None)
+                parts, batch = self._backward(phase, own, totals, batches, interrupt if not number else None)
+            length = self._clip(phase)
+            decides = number == len(active) - 1 and self._device_decides()
+            if decides:  # the host reads what happened when all of the step is queued
+                self._step_if_finite(phase, parts, length)
+            terms, norm = self._read(phase, parts, length, totals)
             values.update({f"loss_{name}": value for name, value in terms.items()})
-            norm = self._clip(phase)
             if not self._accepts(terms, norm, step, batch, folder):
                 if self.processes.accelerator.scaler is not None:  # its state of this step would refuse the next one
                     self.processes.accelerator.scaler.update()
                 break
-            with self.stage.around_optimizer(phase):
-                self.optimizers[phase.name].step()
-            self.optimizers[phase.name].zero_grad(set_to_none=True)
+            if not decides:
+                self._step_optimizer(phase)
             self.stage.after_phase(phase)
         else:
             if self.average is not None:
@@ -189,11 +193,11 @@ class Trainer:
         totals: Mapping[str, float],
         batches: dict[int, Any],
         interrupt: Interrupt | None,
-    ) -> tuple[dict[str, float], Any]:
-        """Add up the gradients of all parts; returns each term's mean over the step, and the last batch."""
+    ) -> tuple[list[dict[str, Term]], Any]:
+        """Add up the gradients of all parts; returns the terms of each part, on the device, and the last batch."""
         accelerator = self.processes.accelerator
         breakable = interrupt.abandonable if interrupt is not None else contextlib.nullcontext
-        sums = dict.fromkeys(phase.weights, 0.0)
+        found: list[dict[str, Term]] = []
         batch: Any = None
         for turn, part in enumerate(own):
             if turn not in batches or len(own) > 1:  # several parts are not kept in memory at once
@@ -207,17 +211,49 @@ class Trainer:
                 for name, term in terms.items():
                     loss = loss + phase.weights[name] * term.mean * (term.count / max(totals[name], 1))
                 accelerator.backward(loss * self.processes.count)  # DDP takes the mean over processes
-            for name, term in terms.items():
-                sums[name] += float(term.mean.detach()) * term.count
+            found.append({name: Term(term.mean.detach(), term.count) for name, term in terms.items()})
             self.stats.forward_passes += 1
-        found = self.processes.sum(*sums.values())
-        return {name: value / max(totals[name], 1) for name, value in zip(sums, found, strict=True)}, batch
+        return found, batch
 
-    def _clip(self, phase: Phase) -> float:
+    def _clip(self, phase: Phase) -> Tensor:
+        """Shorten the gradient where it is too long; returns its norm before that, on the device."""
         limit = self.settings.clip_norm or math.inf
-        norm = float(full_tensor(self.processes.accelerator.clip_grad_norm_(phase.parameters, limit)))
-        self.stats.clipped += norm > limit
-        return norm
+        return full_tensor(self.processes.accelerator.clip_grad_norm_(phase.parameters, limit))
+
+    def _device_decides(self) -> bool:
+        """Whether the device itself can leave out a step that is not finite, so that nobody waits for it."""
+        fused = self.kernel_why.partition(":")[0] == "fused"
+        return fused and self.processes.count == 1 and self.processes.accelerator.scaler is None
+
+    def _step_if_finite(self, phase: Phase, parts: Sequence[Mapping[str, Term]], norm: Tensor) -> None:
+        """Take an optimizer step that the fused kernel leaves out where a loss or the norm is not finite."""
+        seen = torch.stack([norm.float(), *(term.mean.float() for terms in parts for term in terms.values())])
+        wrapped = self.optimizers[phase.name]
+        inner: Any = getattr(wrapped, "optimizer", wrapped)
+        inner.found_inf = torch.isfinite(seen).all().logical_not().to(torch.float32)
+        try:
+            self._step_optimizer(phase)
+        finally:
+            del inner.found_inf
+
+    def _step_optimizer(self, phase: Phase) -> None:
+        with self.stage.around_optimizer(phase):
+            self.optimizers[phase.name].step()
+        self.optimizers[phase.name].zero_grad(set_to_none=True)
+
+    def _read(
+        self, phase: Phase, parts: Sequence[Mapping[str, Term]], norm: Tensor, totals: Mapping[str, float]
+    ) -> tuple[dict[str, float], float]:
+        """Each term's mean over the step and the norm of the gradient: the one time in a phase that the host
+        waits for the device."""
+        terms = [(name, term) for part in parts for name, term in part.items()]
+        *means, length = torch.stack([*(term.mean.float() for _, term in terms), norm.float()]).tolist()
+        sums = dict.fromkeys(phase.weights, 0.0)
+        for (name, term), mean in zip(terms, means, strict=True):
+            sums[name] += mean * term.count
+        found = self.processes.sum(*sums.values())
+        self.stats.clipped += length > (self.settings.clip_norm or math.inf)
+        return {name: value / max(totals[name], 1) for name, value in zip(sums, found, strict=True)}, length
 
     def _accepts(self, terms: Mapping[str, float], norm: float, step: Step, batch: Any, folder: RunFolder) -> bool:
         """Whether a phase's step may be taken. TrainingError when too many were not finite."""
@@ -259,19 +295,16 @@ class Trainer:
         history = self.stats.losses_since_evaluation
         train_loss = sum(history) / max(len(history), 1)
         self.stats.losses_since_evaluation = []
-        weights = self.stage.dev_weights()
-        if not self.data.dev:
-            terms, dev = dict.fromkeys(weights, train_loss), train_loss
-        else:
+        weights, dev = self.stage.dev_weights(), train_loss  # without dev clips, training's own loss decides
+        values: dict[str, float | None] = {"train_loss": train_loss}
+        if self.data.dev:
             with self.average.inside(self.model) if self.average is not None else contextlib.nullcontext():
                 terms = self._dev_losses()
             dev = sum(weight * terms[name] for name, weight in weights.items())
-        values: dict[str, float | None] = {
-            "dev_loss": dev,
-            **{f"dev_loss_{name}": value for name, value in terms.items()},
-            "train_loss": train_loss,
-        }
+            values = {"dev_loss": dev, **{f"dev_loss_{name}": value for name, value in terms.items()}, **values}
         decision = self.watcher.see(train_loss, dev)
+        if decision.stop is not None and decision.stop.code == "train.no_better_dev_loss" and not self.data.dev:
+            decision = replace(decision, stop=Message("train.no_better_train_loss", **decision.stop.parameters))
         if self.scorer is not None:
             score = self._score(self.scorer)
             sign = 1 if self.scorer.lower_is_better else -1
@@ -282,6 +315,13 @@ class Trainer:
         if alarm := self.stage.alarm(values):
             decision = replace(decision, stop=alarm)
         return values, decision
+
+    @property
+    def judged_by(self) -> str:
+        """Name of the figure that chooses the best checkpoint."""
+        if self.scorer is not None:
+            return self.settings.best_by
+        return "dev_loss" if self.data.dev else "train_loss"
 
     def _score(self, scorer: Metric) -> float:
         """What the metric makes of dev sentences spoken now, by the averaged weights where there are such."""

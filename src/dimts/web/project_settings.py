@@ -62,7 +62,7 @@ def put(project: Project, changes: Mapping[str, Any]) -> None:
     stays."""
     with _ONE_WRITER:
         path = project.root / SETTINGS_FILE
-        old = text = path.read_text(encoding="utf-8")
+        old = text = path.read_text(encoding="utf-8-sig")
         for key, value in changes.items():
             text = edited(text, key, value)
         if text == old:

@@ -1,31 +1,12 @@
 """Record attention over the text during decoding: mean position and maximum weight per head.
 
-Some heads of a trained model follow the text monotonically as it is spoken. Which ones they are differs from
-model to model; `monotonic_path` finds those of a sentence: sharp, moving in small steps, covering more than a
-part of the text.
-
-Source of the idea: the alignment of attention as a check on speech, e.g. Shen et al., "Natural TTS Synthesis"
-(2018).
+`monotonic_path.py` finds the heads that follow the text, and where in it they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
-
-POSITION, MAX_WEIGHT = 0, 1
-"""The two numbers recorded per head: mean position in the text, 0 (first id) to 1 (last), and largest weight
-on one id."""
-MAX_STEP = 0.25
-"""Largest move of an alignment head from one code to the next, as a share of the text."""
-MIN_RANGE = 0.25
-"""Least share of the text that an alignment head covers."""
-MIN_MEAN_WEIGHT = 0.35
-"""Least mean of an alignment head's largest weights, 0 to 1."""
-ALIGNMENT_HEADS = 3
-"""Number of alignment heads averaged."""
 
 
 class AttentionRecorder:
@@ -64,23 +45,3 @@ class AttentionRecorder:
     def move(self, source: int, target: int) -> None:
         """Note that a slot was copied onto another."""
         self.spans[target] = self.spans[source]
-
-
-def monotonic_path(attention: Sequence[Tensor]) -> list[float] | None:
-    """Attention [heads, 2] of the steps of a sentence → position in the text at each step, 0 to 1.
-
-    The median over the best alignment heads; None where no head follows the text.
-    """
-    if len(attention) < 4:
-        return None
-    seen = torch.stack(list(attention))  # [n, heads, 2]
-    centre, sharp = seen[..., POSITION], seen[..., MAX_WEIGHT].mean(dim=0)
-    smooth = ((centre[1:] - centre[:-1]).abs() < MAX_STEP).float().mean(dim=0)
-    cover = centre.amax(dim=0) - centre.amin(dim=0)
-    score = sharp * smooth
-    score[(cover < MIN_RANGE) | (sharp < MIN_MEAN_WEIGHT)] = 0.0
-    best = score.topk(min(ALIGNMENT_HEADS, len(score)))
-    taken = best.indices[best.values > 0.8 * best.values[0]] if float(best.values[0]) > 0 else None
-    if taken is None:
-        return None
-    return [float(value) for value in centre[:, taken].median(dim=1).values]

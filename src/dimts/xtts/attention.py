@@ -38,6 +38,7 @@ from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
 from dimts.base.plugins import has, nearest, require
 from dimts.xtts.kernel_limits import FLASH_CAPABILITY, FLASH_MAX_HEAD, HEAD_MULTIPLE, VARLEN, Kind
+from dimts.xtts.transfer import integers
 
 KERNEL_DEVICES = frozenset({"cuda"})
 """Types of device that flash and xformers run on."""
@@ -74,7 +75,7 @@ class SequenceLayout:
     def cu_seqlens(self, device: torch.device) -> Tensor:
         """Cumulative lengths [rows + 1] int32, made once per device."""
         ends = [0, *(end for _, end in self.bounds)]
-        found: Tensor = self.once(device, lambda: torch.tensor(ends, dtype=torch.int32, device=device))
+        found: Tensor = self.once(device, lambda: integers(ends, device, torch.int32))
         return found
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -88,12 +89,10 @@ class SequenceLayout:
         out."""
         place = torch.arange(tokens, device=device)
         if self.packed:
-            row = torch.repeat_interleave(
-                torch.arange(len(self.lengths), device=device), torch.tensor(self.lengths, device=device)
-            )
+            row = integers([index for index, length in enumerate(self.lengths) for _ in range(length)], device)
             seen = (row[:, None] == row[None])[None]  # [1, N, N]
         else:
-            seen = place[None, None] < torch.tensor(self.lengths, device=device)[:, None, None]  # [B, 1, T]
+            seen = place[None, None] < integers(self.lengths, device)[:, None, None]  # [B, 1, T]
             seen = seen.expand(-1, tokens, -1)
         if self.causal:
             seen = seen & (place[None] <= place[:, None])

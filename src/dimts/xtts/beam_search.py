@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from dimts.base.errors import ConfigError
-from dimts.xtts.generate import PLACEHOLDER, GeneratedSentence
+from dimts.xtts.generate import GeneratedSentence
 from dimts.xtts.gpt import GPT, KVCache
+from dimts.xtts.sampling import PLACEHOLDER
 from dimts.xtts.spec import LATENTS
 
 

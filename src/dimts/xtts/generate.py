@@ -4,81 +4,24 @@ The cache of keys and values is allocated once. The state that chooses a code *i
 speaks it from, so nothing is computed twice. Sentences are added and removed at any step; each has its own
 random generator, so its codes do not depend on its neighbours beyond the rounding of a batched product.
 
-Choosing a code is upstream's rule in upstream's order: repetition penalty on raw logits, then (when sampling)
-temperature, top-k, top-p, softmax, one draw. Upstream counts a placeholder id 1 and START as already seen, so
-both are penalised from the first step on; that is kept, as the codes would differ otherwise.
+`sampling.py` chooses a code from the logits of a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dimts.base.errors import ConfigError, SynthesisError
+from dimts.base.errors import SynthesisError
 from dimts.xtts.alignment import AttentionRecorder
 from dimts.xtts.gpt import GPT, KVCache
+from dimts.xtts.sampling import DecodingStep, GenerateSettings, RandomNumbers, choose, unseen_codes
 from dimts.xtts.spec import LATENTS, Spec
-
-PLACEHOLDER = 1
-"""The id upstream fills the prefix with, and therefore penalises."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerateSettings:
-    """How codes are chosen."""
-
-    sample: bool = True
-    """Draw codes at random; False: always the likeliest (greedy)."""
-    temperature: float = 0.75
-    """Below 1 calmer, above 1 wilder."""
-    top_k: int = 50
-    """Only the k likeliest codes; 0: all."""
-    top_p: float = 0.85
-    """Only the likeliest codes that together reach this probability; 1.0: all."""
-    repetition_penalty: float = 5.0
-    """Logits of codes already chosen are divided (or, if negative, multiplied) by this; 1.0: none."""
-    max_codes: int = 0
-    """Stop after this many codes (21.5 per second); 0: as many as the model can."""
-    seed: int | None = None
-    """Same seed, same codes on the same machine; None: different each time."""
-
-    def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ConfigError("xtts.temperature_not_positive", temperature=self.temperature)
-        if not 0 < self.top_p <= 1:
-            raise ConfigError("xtts.top_p_out_of_range", top_p=self.top_p)
-        if not self.repetition_penalty > 0:
-            raise ConfigError("xtts.penalty_not_positive", repetition_penalty=self.repetition_penalty)
-        if self.top_k < 0 or self.max_codes < 0:
-            raise ConfigError("xtts.limit_negative")
-
-    @classmethod
-    def from_coqui(cls, config: dict[str, Any]) -> GenerateSettings:
-        """The generation values of a coqui config.json."""
-        names = ("temperature", "top_k", "top_p", "repetition_penalty")
-        return cls(**{name: config[name] for name in names if config.get(name) is not None})
-
-
-@dataclass(frozen=True)
-class DecodingStep:
-    """One code of one sentence, and the state that chose it."""
-
-    row: int
-    """Number of the sentence, as `Decoder.add` gave it."""
-    code: int
-    latent: Tensor
-    """[D], the input of the vocoder."""
-    last: bool
-    """Nothing follows: the code is STOP, or the limit is reached."""
-    probability: float
-    """Probability of this code before temperature and cuts, after the penalty, 0 to 1."""
-    attention: Tensor | None = None
-    """Attention over the text while the code was chosen, [heads, 2] as in `alignment.py`; None if it is not
-    recorded, and for the first code."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +42,10 @@ class GeneratedSentence:
 class _Row:
     number: int
     settings: GenerateSettings
-    generator: torch.Generator
+    numbers: RandomNumbers
     limit: int
-    seen_codes: Tensor
-    """[V] bool on the CPU: codes that the penalty counts."""
+    seen_codes: npt.NDArray[np.bool_]
+    """[V]: codes that the penalty counts."""
     state: Tensor
     """[D], what the next code is chosen from."""
     count: int = 0
@@ -146,7 +89,6 @@ class Decoder:
         latents: Tensor,
         ids: Sequence[int],
         settings: GenerateSettings | None = None,
-        generator: torch.Generator | None = None,
     ) -> int:
         """Start a sentence: latents [1, L, D], text ids. Returns its number.
 
@@ -159,16 +101,9 @@ class Decoder:
         needed = LATENTS + len(ids) + 3 + limit
         if needed > self.capacity:
             raise SynthesisError("xtts.cache_too_small", needed=needed, capacity=self.capacity)
-        if generator is None:
-            generator = torch.Generator()
-            if settings.seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(settings.seed)
-        seen_codes = torch.zeros(self.spec.audio_ids, dtype=torch.bool)
-        seen_codes[PLACEHOLDER] = seen_codes[self.spec.start_audio] = True
+        seen_codes = unseen_codes(self.spec.audio_ids, self.spec.start_audio)
         state = self.gpt.prefill(latents.to(self.gpt.mel_head.weight.device), ids, self.cache, len(self._rows))[0]
-        self._rows.append(_Row(self._next, settings, generator, limit, seen_codes, state))
+        self._rows.append(_Row(self._next, settings, settings.numbers(), limit, seen_codes, state))
         self._next += 1
         return self._rows[-1].number
 
@@ -199,10 +134,10 @@ class Decoder:
         if not self._rows:
             return []
         states = torch.stack([row.state for row in self._rows])  # [R, D]
-        logits = self.gpt.logits(states, self.cache).float().cpu()  # [R, V]
+        logits = self.gpt.logits(states, self.cache).float().cpu().numpy()  # [R, V]
         out = []
         for slot, row in enumerate(self._rows):
-            row.code, probability = choose(logits[slot], row.seen_codes, row.settings, row.generator)
+            row.code, probability = choose(logits[slot], row.seen_codes, row.settings, row.numbers)
             row.count += 1
             row.seen_codes[row.code] = True
             last = row.code == self.spec.stop_audio or row.count >= row.limit
@@ -227,49 +162,11 @@ class Decoder:
                 row.attention = attention
 
 
-def choose(
-    logits: Tensor, seen_codes: Tensor, settings: GenerateSettings, generator: torch.Generator | None = None
-) -> tuple[int, float]:
-    """One code from logits [V] and the codes already chosen [V] bool, and its probability before sampling's
-    cuts.
-
-    Raises SynthesisError if the logits are not finite.
-    """
-    if settings.repetition_penalty != 1.0:
-        penalised = torch.where(logits < 0, logits * settings.repetition_penalty, logits / settings.repetition_penalty)
-        logits = torch.where(seen_codes, penalised, logits)
-    plain = logits.softmax(dim=-1)
-    if not torch.isfinite(plain).all():
-        raise SynthesisError("xtts.logits_not_finite")
-    if not settings.sample:
-        code = int(logits.argmax())
-    else:
-        chances = warp(logits, settings).softmax(dim=-1)
-        code = int(torch.multinomial(chances, 1, generator=generator))
-    return code, float(plain[code])
-
-
-def warp(logits: Tensor, settings: GenerateSettings) -> Tensor:
-    """Temperature, top-k and top-p, in this order: logits [V] → [V] with -inf where nothing is drawn."""
-    if settings.temperature != 1.0:
-        logits = logits / settings.temperature
-    if settings.top_k:
-        least = torch.topk(logits, min(settings.top_k, logits.shape[-1])).values[-1]
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    if settings.top_p < 1.0:
-        ascending, order = torch.sort(logits)
-        unlikely = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - settings.top_p
-        unlikely[-1] = False
-        logits = logits.masked_fill(torch.zeros_like(unlikely).scatter(0, order, unlikely), -torch.inf)
-    return logits
-
-
 def generate(
     gpt: GPT,
     latents: Tensor,
     ids: Sequence[int],
     settings: GenerateSettings | None = None,
-    generator: torch.Generator | None = None,
     *,
     record_attention: bool = False,
 ) -> Iterator[DecodingStep]:
@@ -277,7 +174,7 @@ def generate(
     settings = settings or GenerateSettings()
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
     decoder = Decoder(gpt, 1, LATENTS + len(ids) + 3 + limit, record_attention=record_attention)
-    decoder.add(latents, ids, settings, generator)
+    decoder.add(latents, ids, settings)
     while len(decoder):
         yield from decoder.step()
 
@@ -287,21 +184,20 @@ def generate_all(
     latents: Sequence[Tensor],
     texts: Sequence[Sequence[int]],
     settings: GenerateSettings | None = None,
-    generators: Sequence[torch.Generator] | None = None,
     *,
     record_attention: bool = False,
 ) -> list[GeneratedSentence]:
     """Decode sentences together, each [1, L, D] with its ids: one GeneratedSentence each, in the order given.
 
-    With a seed in `settings` and no generators, each sentence is drawn as if alone with that seed.
+    With a seed in `settings`, each sentence is drawn as if alone with that seed.
     """
     settings = settings or GenerateSettings()
     if not texts:
         return []
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
     decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, record_attention=record_attention)
-    for i, (voice, ids) in enumerate(zip(latents, texts, strict=True)):
-        decoder.add(voice, ids, settings, generators[i] if generators else None)
+    for voice, ids in zip(latents, texts, strict=True):
+        decoder.add(voice, ids, settings)
     steps: list[list[DecodingStep]] = [[] for _ in texts]
     while len(decoder):
         for step in decoder.step():

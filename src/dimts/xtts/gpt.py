@@ -31,6 +31,7 @@ from dimts.xtts.attention import SequenceLayout, attend, attend_cached, attend_s
 from dimts.xtts.kernel_limits import Kind
 from dimts.xtts.recompute import LinearParams, dropout, dropout_add, gelu_linear, layernorm_linear
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
+from dimts.xtts.transfer import to_device
 
 IGNORED = -1
 """A target without loss."""
@@ -371,7 +372,7 @@ class GPT(nn.Module):
         audio_sizes = [length + STOP_TARGETS for length in code_lengths]
 
         ids = [row[:length] for row, length in zip(text_ids, text_lengths, strict=True)]
-        start, stop = (ids[0].new_tensor([i]) for i in (spec.start_text, spec.stop_text))
+        start, stop = (ids[0].new_full((1,), i) for i in (spec.start_text, spec.stop_text))
         text_in = torch.cat([part for row in ids for part in (start, row)])  # [Σ(S + 1)]
         ends = [
             text_ids[b, n : n + 1] if padding_ends_text and n < text_ids.shape[1] else stop
@@ -379,7 +380,8 @@ class GPT(nn.Module):
         ]
         text_targets = torch.cat([part for pair in zip(ids, ends, strict=True) for part in pair])
         sounds = [row[:length] for row, length in zip(codes, code_lengths, strict=True)]
-        start, stop = sounds[0].new_tensor([spec.start_audio]), sounds[0].new_tensor([spec.stop_audio] * STOP_TARGETS)
+        start = sounds[0].new_full((1,), spec.start_audio)
+        stop = sounds[0].new_full((STOP_TARGETS,), spec.stop_audio)
         audio_in = torch.cat([part for row in sounds for part in (start, row, stop[1:])])  # [Σ(C + 4)]
         audio_targets = torch.cat([part for row in sounds for part in (row, stop)])
 
@@ -482,4 +484,4 @@ def pad_rows(x: Tensor, rows: int) -> Tensor:
 
 def _counts(sizes: Sequence[int], device: torch.device) -> Tensor:
     """0 .. size - 1 for each size, one after another: [Σ sizes]."""
-    return torch.cat([torch.arange(size) for size in sizes]).to(device, non_blocking=True)
+    return to_device(torch.cat([torch.arange(size) for size in sizes]), device)

@@ -2,7 +2,7 @@
 
     with AttentionGuide(gpt) as guide:
         gpt(...)
-    loss, codes = guide.loss(layout, text_lengths, code_lengths, alignment)
+    loss, codes = guide.loss(layout, examples)
 
 A model with random weights finds out only slowly which part of the text a code belongs to: until then the text
 is no help and the loss rests on a plateau. Speech that was synthesised comes with its alignment, so a head can
@@ -16,7 +16,7 @@ Networks with Guided Attention" (2018), there towards the diagonal, here towards
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ from torch import Tensor
 from dimts.xtts.attention import SequenceLayout
 from dimts.xtts.gpt import GPT
 from dimts.xtts.spec import LATENTS, STOP_TARGETS
+
+if TYPE_CHECKING:
+    from dimts.xtts.model import Examples
 
 HEAD = 0
 """Which head of a guided block is taught."""
@@ -51,28 +54,23 @@ class AttentionGuide:
         for attention in self._attentions:
             attention.tap = None
 
-    def loss(
-        self,
-        layout: SequenceLayout,
-        text_lengths: Sequence[int],
-        code_lengths: Sequence[int],
-        alignment: Tensor | None,
-    ) -> tuple[Tensor, int]:
+    def loss(self, layout: SequenceLayout, examples: Examples) -> tuple[Tensor, int]:
         """Mean over heads and aligned codes of −log(attention on the phones that sound), and the number of
         those codes.
 
-        `alignment` [B, C, 2] as in `Examples`. 0 with a gradient of 0 where no row is aligned.
+        0 with a gradient of 0 where no row is aligned. Nothing is read from the device.
         """
+        alignment, aligned = examples.alignment, examples.aligned
         total = torch.stack([tap[0].float().sum() * 0.0 for tap in self._taps]).sum()
         count = 0
         for row, (first, _) in enumerate(layout.bounds):
-            if alignment is None or int(alignment[row, 0, 0]) < 0:
+            if alignment is None or aligned is None or not aligned[row]:
                 continue
-            size = code_lengths[row]
+            size = examples.code_lengths[row]
             spans = alignment[row, :size]
             before = torch.cat((spans.new_zeros(1, 2), spans[:-1]))  # at the start: the language tag
             text = LATENTS + 1
-            audio = text + text_lengths[row]
+            audio = text + examples.text_lengths[row]
             end = audio + size + STOP_TARGETS
             for tap, wanted in zip(self._taps, (before, spans), strict=True):
                 whole = tap[0][0, first : first + end] if layout.packed else tap[0][row, :end]

@@ -27,6 +27,7 @@ from dimts.xtts.kernel_limits import Kind
 from dimts.xtts.loss import Compat, LossSettings, cross_entropy
 from dimts.xtts.speaker_encoder import SpeakerEncoder
 from dimts.xtts.spec import MEL_BANDS, MEL_HOP, STOP_TARGETS, Spec
+from dimts.xtts.transfer import to_device
 from dimts.xtts.vocoder import Vocoder
 
 
@@ -54,23 +55,31 @@ class Examples:
     alignment: Tensor | None = None
     """[B, C, 2] int64: places in `text_ids` of the first and the last phone that sound during each code, −1
     where that is not known. None: it is known of no row."""
+    aligned: Sequence[bool] | None = None
+    """Whether `alignment` is known, for each row; read from it where it is not given, as long as it lies on the
+    host."""
+
+    def __post_init__(self) -> None:
+        if self.alignment is not None and self.aligned is None:
+            object.__setattr__(self, "aligned", (self.alignment[:, 0, 0] >= 0).tolist())
 
     def to(self, device: torch.device | str) -> Examples:
         """The same batch on another device."""
 
         def move(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t.to(device, non_blocking=True)
+            return None if t is None else to_device(t, device)
 
         return Examples(
-            self.text_ids.to(device, non_blocking=True),
+            to_device(self.text_ids, device),
             self.text_lengths,
-            self.codes.to(device, non_blocking=True),
+            to_device(self.codes, device),
             self.code_lengths,
             move(self.mel),
             self.mel_lengths,
             move(self.latents),
             self.crops,
             move(self.alignment),
+            self.aligned,
         )
 
 
@@ -175,9 +184,11 @@ class XTTS(nn.Module):
             hidden = self.hidden(examples, settings.compat)
         targets = hidden.audio_targets
         if examples.crops is not None:
-            covered = covered_codes(examples.crops, examples.code_lengths, self.spec, coqui=coqui)
-            targets = targets.masked_fill(covered.to(targets.device), IGNORED)
-            kept = int((~covered).sum())
+            spans = covered_spans(examples.crops, examples.code_lengths, self.spec, coqui=coqui)
+            targets = targets.clone()
+            for first, end in spans:
+                targets[first:end] = IGNORED
+            kept = len(targets) - sum(end - first for first, end in spans)
         else:
             kept = len(targets)
         text = cross_entropy(hidden.text, self.gpt.text_head, hidden.text_targets, settings)
@@ -185,25 +196,38 @@ class XTTS(nn.Module):
         total = settings.text_weight * text + settings.mel_weight * audio
         if not isinstance(guide, AttentionGuide):
             return Losses(total, text, audio, len(hidden.text_targets), kept)
-        attention, aligned = guide.loss(hidden.layout, examples.text_lengths, examples.code_lengths, examples.alignment)
+        attention, aligned = guide.loss(hidden.layout, examples)
         total = total + settings.guided_attention * attention
         return Losses(total, text, audio, len(hidden.text_targets), kept, attention, aligned)
+
+
+def covered_spans(
+    crops: Sequence[tuple[int, int]], code_lengths: Sequence[int], spec: Spec, *, coqui: bool = False
+) -> list[tuple[int, int]]:
+    """Which targets lie under the conditioning crop: (first, end) in each row, counted over all rows [Σ(C + 4)].
+
+    Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in
+    the last row only, samples divided by the mel hop instead of the code stride, STOPs included.
+    """
+    spans, before = [], 0
+    for row, ((start, end), length) in enumerate(zip(crops, code_lengths, strict=True)):
+        size = length + STOP_TARGETS
+        first = last = 0
+        if not coqui:
+            first, last = start // spec.code_stride, min(-(-end // spec.code_stride), length)
+        elif row == len(code_lengths) - 1:
+            first, last = start // MEL_HOP, min(end // MEL_HOP, size)
+        if first < last:
+            spans.append((before + first, before + last))
+        before += size
+    return spans
 
 
 def covered_codes(
     crops: Sequence[tuple[int, int]], code_lengths: Sequence[int], spec: Spec, *, coqui: bool = False
 ) -> Tensor:
-    """Which targets lie under the conditioning crop: bool [Σ(C + 4)] on the CPU, rows one after another.
-
-    Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in
-    the last row only, samples divided by the mel hop instead of the code stride, STOPs included.
-    """
-    parts = []
-    for row, ((start, end), length) in enumerate(zip(crops, code_lengths, strict=True)):
-        covered = torch.zeros(length + STOP_TARGETS, dtype=torch.bool)
-        if not coqui:
-            covered[start // spec.code_stride : min(-(-end // spec.code_stride), length)] = True
-        elif row == len(code_lengths) - 1:
-            covered[start // MEL_HOP : end // MEL_HOP] = True
-        parts.append(covered)
-    return torch.cat(parts)
+    """The targets of `covered_spans` as a mask: bool [Σ(C + 4)] on the CPU."""
+    covered = torch.zeros(sum(length + STOP_TARGETS for length in code_lengths), dtype=torch.bool)
+    for first, end in covered_spans(crops, code_lengths, spec, coqui=coqui):
+        covered[first:end] = True
+    return covered

@@ -27,10 +27,11 @@ from torch import Tensor
 
 from dimts.base.errors import SynthesisError
 from dimts.xtts.batch_invariance import min_invariant_batch
-from dimts.xtts.generate import Decoder, DecodingStep, GeneratedSentence, GenerateSettings, collect
+from dimts.xtts.generate import Decoder, GeneratedSentence, collect
 from dimts.xtts.gpt import GPT
+from dimts.xtts.pace import StreamSettings
+from dimts.xtts.sampling import DecodingStep, GenerateSettings
 from dimts.xtts.spec import Spec
-from dimts.xtts.stream import StreamSettings
 
 StepCallback = Callable[[float, int], None]
 """Called after every step with its seconds, and the number of sentences it served."""

@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dimts.base.errors import ConfigError
+from dimts.xtts.pace import StreamSettings, batches
 from dimts.xtts.vocoder import (
     FINAL_SLOPE,
-    LEAST_SPEED,
     SLOPE,
     NormedConv,
     NormedUpsample,
@@ -32,24 +30,6 @@ from dimts.xtts.vocoder import (
     VocoderResidualBlock,
     neighbours,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """How a sentence is cut into chunks."""
-
-    first_latents: int = 8
-    """Latents gathered before the first sound; fewer: sooner, but the lag of three must be filled first."""
-    chunk_latents: int = 20
-    """Latents gathered for each further chunk (21.5 per second)."""
-    speed: float = 1.0
-    """Faster above 1, slower below; latents are stretched in time, pitch stays."""
-
-    def __post_init__(self) -> None:
-        if self.first_latents < 1 or self.chunk_latents < 1:
-            raise ConfigError("xtts.chunk_too_small")
-        if not self.speed >= LEAST_SPEED:
-            raise ConfigError("xtts.speed_too_slow", speed=self.speed, least=LEAST_SPEED)
 
 
 class _Stretch:
@@ -227,17 +207,11 @@ def stream(
     """Latents [D] or [n, D] as they come, timbre [1, d, 1] → chunks of wave [T] at 24 kHz, none empty."""
     settings = settings or StreamSettings()
     running = VocoderStream(vocoder, timbre, settings.speed)
-    gathered: list[Tensor] = []
-    count, wanted = 0, settings.first_latents
-    for latent in latents:
-        gathered.append(latent if latent.dim() == 2 else latent[None])
-        count += len(gathered[-1])
-        if count >= wanted:
-            chunk = running.push(torch.cat(gathered))
-            gathered, count, wanted = [], 0, settings.chunk_latents
-            if len(chunk):
-                yield chunk
-    ends = [running.push(torch.cat(gathered))] if gathered else []
-    rest = torch.cat([*ends, running.finish()])
+    single = (row for latent in latents for row in (latent if latent.dim() == 2 else latent[None]))
+    for several in batches(single, settings):
+        chunk = running.push(torch.stack(several))
+        if len(chunk):
+            yield chunk
+    rest = running.finish()
     if len(rest):
         yield rest

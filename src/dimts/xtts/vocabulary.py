@@ -27,10 +27,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from dimts.base.errors import CheckpointError, TextError
 from dimts.base.files import write_text
 from dimts.xtts.bundle_files import refuse_placeholder
+from dimts.xtts.phone_spelling import SPACE, spaced_phones
 
 Spelling = Literal["text", "phones"]
 
-STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
+STOP, UNKNOWN, START = "[STOP]", "[UNK]", "[START]"
 SPECIALS = (STOP, UNKNOWN, SPACE, START)
 """Tokens that a fresh vocabulary begins with; every vocabulary needs all but [UNK]."""
 
@@ -175,7 +176,7 @@ class Vocabulary:
         if tag not in self.tokens:
             known = ", ".join(self.languages) or "none"
             raise TextError("xtts.language_unknown", tag=tag, languages=known)
-        spaced = _apart(text, self._symbols) if self.spelling == "phones" else text
+        spaced = spaced_phones(text, self._symbols) if self.spelling == "phones" else text
         ids: list[int] = self._tokenizer.encode(
             tag + spaced.replace(" " if self.spelling == "text" else "#", SPACE)
         ).ids
@@ -316,18 +317,3 @@ def _merges_of(symbols: Sequence[str]) -> list[tuple[str, str]]:
             if rival in known:  # t + ʃ must come before ʃ + ː, or tʃː is never built
                 order.add(rival, pair)
     return list(order.static_order())
-
-
-def _apart(text: str, symbols: frozenset[str]) -> str:
-    """Words of joined phones → phones apart by spaces (which the tokenizer drops), words by [SPACE]."""
-    return SPACE.join(" ".join(_phones_of(word, symbols)) for word in text.split(" "))
-
-
-def _phones_of(word: str, symbols: frozenset[str]) -> list[str]:
-    longest = max(map(len, symbols), default=1)
-    found, at = [], 0
-    while at < len(word):
-        size = next((n for n in range(longest, 0, -1) if word[at : at + n] in symbols), 1)
-        found.append(word[at : at + size])
-        at += size
-    return found

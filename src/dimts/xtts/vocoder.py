@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dimts.xtts import pace
 from dimts.xtts.spec import Spec
 
 UPSAMPLE_RATES = (8, 8, 2, 2)
@@ -26,19 +27,12 @@ SLOPE = 0.1
 FINAL_SLOPE = 0.01
 EDGE_KERNEL = 7
 """Kernel of the first and the last convolution."""
-LEAST_SPEED = 0.05
 
 
 def neighbours(first: int, end: int, factor: float) -> tuple[Tensor, Tensor]:
-    """Where frames first .. end - 1 of a stretched signal fall: left neighbour [n] int64 and share of the
-    right one.
-
-    In float32 and in the order of torch's own kernel, so that a whole signal and its pieces agree.
-    """
-    scale = torch.tensor(1.0 / factor, dtype=torch.float32)
-    at = (scale * (torch.arange(first, end, dtype=torch.float32) + 0.5) - 0.5).clamp(min=0.0)
-    left = at.floor()
-    return left.long(), at - left
+    """`pace.neighbours` as tensors: left neighbour [n] int64 and share of the right one."""
+    left, share = pace.neighbours(first, end, factor)
+    return torch.from_numpy(left), torch.from_numpy(share)
 
 
 def stretch(x: Tensor, factor: float) -> Tensor:
@@ -149,10 +143,7 @@ class Vocoder(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.hop = spec.output_hop
-        self.frames_per_latent = spec.code_stride / spec.output_hop
-        """First stretch: 4 mel frames per latent."""
-        self.rate_ratio = spec.output_rate / spec.input_rate
-        """Second stretch: from the input rate to the output rate."""
+        self.spec = spec
         channels = spec.vocoder_channels
         self.conv_pre = nn.Conv1d(spec.width, channels, EDGE_KERNEL, padding=EDGE_KERNEL // 2)
         self.ups = nn.ModuleList()
@@ -174,14 +165,13 @@ class Vocoder(nn.Module):
 
     def stretches(self, speed: float = 1.0) -> tuple[float, ...]:
         """The factors latents are interpolated by in time, in order."""
-        slower = () if speed == 1.0 else (1.0 / max(speed, LEAST_SPEED),)
-        return (*slower, self.frames_per_latent, self.rate_ratio)
+        return pace.stretches(self.spec, speed)
 
     def frames(self, latents: int, speed: float = 1.0) -> int:
         """How many vocoder frames (of `hop` samples) that many latents become."""
         count = latents
         for factor in self.stretches(speed):
-            count = math.floor(count * factor)
+            count = pace.stretched_count(count, factor)
         return count
 
     def interpolate(self, latents: Tensor, speed: float = 1.0) -> Tensor:

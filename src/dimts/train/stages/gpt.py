@@ -20,7 +20,7 @@ from dimts.train.latent_cache import LatentCache
 from dimts.train.optim import EmbeddingRowLR, groups
 from dimts.train.stages.stage import Phase, Stage, StageContext, Term, loss_share
 from dimts.xtts.loss import LossSettings
-from dimts.xtts.model import Examples, Losses, covered_codes
+from dimts.xtts.model import Examples, Losses, covered_spans
 from dimts.xtts.spec import MEL_HOP
 
 if TYPE_CHECKING:
@@ -109,14 +109,15 @@ class GptStage(Stage):
         clips = [self.data.train[index] for index in part]
         mel = sum(clip.audio_targets for clip in clips)
         if self.settings.reference.mask != "none":
-            covered = covered_codes(
+            spans = covered_spans(
                 [self.collator.crop_of(index, epoch) for index in part],
                 [clip.codes for clip in clips],
                 self.model.spec,
                 coqui=self.settings.reference.mask == "coqui",
             )
-            self.stats.events["masked_codes"] += int(covered.sum())
-            mel -= int(covered.sum())
+            covered = sum(end - first for first, end in spans)
+            self.stats.events["masked_codes"] += covered
+            mel -= covered
         aligned = sum(len(clip.alignment) for clip in clips)
         return {"text": sum(clip.text_targets for clip in clips), "mel": mel, "attention": aligned}
 
