@@ -108,7 +108,7 @@ said = []
 host = HostInfo("Linux", "x86_64", (3, 11), 64, 10**12)
 before = pip.installed().versions
 try:
-    resolved = [list(found) for found in apply.resolve(plan, host, lambda m: said.append(m.code))[1].values()]
+    resolved = [sorted(found) for found in apply.resolve(plan, host, lambda m: said.append(m.code))[1].values()]
     done = apply.apply(plan, lambda m: said.append(m.code))
     result = {"resolved": resolved, "added": done.added}
 except InstallError as error:
