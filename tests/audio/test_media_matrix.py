@@ -6,12 +6,12 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from dimts.audio.media import Medium
 from dimts.base.errors import AudioError
+from tests.media import write_media
 
 SECONDS = 0.8
 CODECS = {
@@ -35,18 +35,7 @@ def written(path: Path, form: str, codec: str, layout: str) -> None:
     """A sine of 0.8 s at 48 kHz, in the second channel softer."""
     rate = 44_100 if codec in ("libmp3lame", "adpcm_ima_qt") else 48_000
     wave = 0.4 * np.sin(np.arange(round(SECONDS * rate)) * 2 * np.pi * 300 / rate)
-    channels = np.stack([wave] if layout == "mono" else [wave, wave / 2]).astype(np.float32)
-    with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout)
-        codec_format = stream.codec_context.format.name
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), format="fltp", layout=layout)
-        frame.sample_rate, frame.pts = rate, 0
-        resampler = av.AudioResampler(
-            format=codec_format, layout=layout, rate=rate, frame_size=stream.codec_context.frame_size or 1024
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
+    write_media(path, wave, rate, form, codec, layout)
 
 
 @pytest.mark.parametrize(("form", "codec", "layout", "defect"), CASES)

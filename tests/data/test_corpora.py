@@ -30,6 +30,7 @@ from dimts.data.sources import find_recordings
 from dimts.data.split import SplitSettings
 from dimts.xtts import hub
 from dimts.xtts.download import Acceptance
+from tests.file_server import send_from
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 TOKEN = "hf_of-the-test"
@@ -199,21 +200,11 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wav: bytes) -> Iter
                 data = data[:20] + bytes([data[20] ^ 255]) + data[21:]
             asked = self.headers.get("Range", "")
             first = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-            self.send_response(206 if first else 200)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{digest}"')
-            self.send_header("Content-Length", str(len(data) - first))
-            self.end_headers()
-            if not body:
-                return
-            state.gets.append((name, asked))
-            cuts = state.cut_after.get(name)
-            end = first + cuts.pop(0) if cuts else len(data)
-            self.wfile.write(data[first:end])
-            if end < len(data):
-                self.wfile.flush()
-                self.connection.shutdown(2)
-                self.close_connection = True
+            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"'}
+            cuts = state.cut_after.get(name) if body else None
+            if body:
+                state.gets.append((name, asked))
+            send_from(self, data, first, headers, body=body, most=cuts.pop(0) if cuts else None)
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True

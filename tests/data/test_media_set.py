@@ -7,7 +7,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from dimts.data.check import CheckSettings
 from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import prepare
+from tests.media import write_media
 
 Case = tuple[str, str, str, str]
 CODECS = {
@@ -41,18 +41,7 @@ def written(path: Path, wave: Wave, form: str, codec: str, layout: str) -> None:
     """A wave in a container, in the second channel softer."""
     rate = 44_100 if codec == "libmp3lame" else 48_000
     samples = wave.resample(rate).samples
-    channels = np.stack([samples] if layout == "mono" else [samples, samples / 2]).astype(np.float32)
-    with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout)
-        codec_format = stream.codec_context.format.name
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), format="fltp", layout=layout)
-        frame.sample_rate, frame.pts = rate, 0
-        resampler = av.AudioResampler(
-            format=codec_format, layout=layout, rate=rate, frame_size=stream.codec_context.frame_size or 1024
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
+    write_media(path, samples, rate, form, codec, layout)
 
 
 def damaged(data: bytes, defect: str) -> bytes:

@@ -21,6 +21,7 @@ from dimts.base.progress import Progress
 from dimts.xtts import download, hub
 from dimts.xtts.download import Acceptance, accepted, check, fetch, find_base, folder_of, read_lock
 from dimts.xtts.hub import Licence, Published
+from tests.file_server import send_from
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 YES = Acceptance("test")
@@ -113,21 +114,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             asked = self.headers.get("Range", "")
             first = 0 if state.ignore_range or not asked else int(asked.removeprefix("bytes=").rstrip("-"))
             blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-            self.send_response(206 if first else 200)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{blob}"')
-            self.send_header("Content-Length", str(len(data) - first))
-            self.end_headers()
-            if not body:
-                return
-            state.gets.append((name, asked))
-            cuts = state.cut_after.get(name)
-            end = first + cuts.pop(0) if cuts else len(data)
-            self.wfile.write(data[first:end])
-            if end < len(data):
-                self.wfile.flush()
-                self.connection.shutdown(2)
-                self.close_connection = True
+            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{blob}"'}
+            cuts = state.cut_after.get(name) if body else None
+            if body:
+                state.gets.append((name, asked))
+            send_from(self, data, first, headers, body=body, most=cuts.pop(0) if cuts else None)
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 
-import onnx
 from dimts.base.errors import CheckpointError, SynthesisError
 from dimts.base.files import fingerprint, write_text
 from dimts.base.messages import Message

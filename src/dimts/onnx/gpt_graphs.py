@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto
 from torch import Tensor
 
-import onnx
 from dimts.onnx.graph import GraphBuilder, WeightType
 from dimts.xtts.gpt import GPT, TransformerBlock
 from dimts.xtts.spec import LATENTS
-from onnx import TensorProto
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
 Array = np.ndarray[Any, np.dtype[Any]]

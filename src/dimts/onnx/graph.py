@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-
 import onnx
-from dimts.base.version import __version__
 from onnx import TensorProto, helper, numpy_helper
+
+from dimts.base.version import __version__
 
 OPSET = 20
 """The first with Gelu; onnxruntime 1.17 and onnxruntime-web of the same time know it."""

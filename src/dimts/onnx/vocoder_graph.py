@@ -15,10 +15,11 @@ import json
 from typing import Any, cast
 
 import numpy as np
+import onnx
 import torch
+from onnx import TensorProto
 from torch import Tensor
 
-import onnx
 from dimts.onnx.gpt_graphs import array
 from dimts.onnx.graph import GraphBuilder, WeightType
 from dimts.xtts.vocoder import (
@@ -29,7 +30,6 @@ from dimts.xtts.vocoder import (
     Vocoder,
     VocoderResidualBlock,
 )
-from onnx import TensorProto
 
 FLOAT = TensorProto.FLOAT
 STATES = "states"
