@@ -180,10 +180,15 @@ def test_a_waiting_job_that_is_stopped_never_starts(jobs: Jobs) -> None:
     first, second = jobs.start("train"), jobs.start("prepare")
     until(lambda: jobs.get(first.id).state == "running")
     jobs.stop(second.id)
+    assert jobs.get(second.id).state == "stopped", "at once, not when the work before it is over"
+    assert jobs.get(first.id).state == "running"
+    again = jobs.start("prepare")  # the same may be asked for anew
+    jobs.stop(again.id)
     jobs.stop(first.id)
-    ended = until(lambda: (one := jobs.get(second.id)).over and one)
-    assert isinstance(ended, Job)
-    assert (ended.state, ended.pid) == ("stopped", 0)
+    until(lambda: not jobs.waiting())
+    for ended in (jobs.get(second.id), jobs.get(again.id)):
+        assert (ended.state, ended.pid) == ("stopped", 0)
+        assert ended.ended > 0
 
 
 @pytest.mark.usefixtures("sleeper")

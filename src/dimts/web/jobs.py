@@ -98,7 +98,10 @@ class Jobs:
         return [self._seen(job) for job in found]
 
     def _seen(self, job: Job) -> Job:
-        """The job, "lost" if it has died and nobody is there to say how."""
+        """The job, "lost" if it has died and nobody is there to say how, "stopped" if it was removed while it
+        waited."""
+        if job.state == "queued" and (wish := self.stop_file(job)).exists():
+            return replace(job, state="stopped", ended=wish.stat().st_mtime)
         if job.state != "running" or alive(job) or _lives(job.runner, job.runner_born):
             return job
         again = _read(self.folder / f"{job.id}.json")  # the runner may have written and left meanwhile
@@ -177,8 +180,6 @@ class Jobs:
         job = self.get(identity)
         if job.state == "running":
             _signal(job, now=now)
-        else:
-            self.run()  # to write down that it never starts
         return job
 
     def pause(self) -> Job | None:

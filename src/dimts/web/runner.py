@@ -42,11 +42,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _next(jobs: Jobs) -> Job | None:
-    """The job whose turn it is; of a paused queue only one that runs, or that was removed and is to be
-    written off."""
+    """The job whose turn it is; of a paused queue only one that runs."""
     waiting = jobs.waiting()
     if jobs.paused:
-        waiting = [job for job in waiting if job.state == "running" or jobs.stop_file(job).exists()]
+        waiting = [job for job in waiting if job.state == "running"]
     return next(iter(waiting), None)
 
 
