@@ -1,4 +1,6 @@
-"""Placement of a script's lines: the fast search is the plain recursion, and spans are in order and apart."""
+"""Placement of a script's lines and warping: the fast searches are the plain recursions, and spans are in order and
+apart.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimts.audio.alignment import cosine_distance, mean_cost, place_lines
+from dimts.audio.alignment import cosine_distance, dtw, mean_cost, place_lines, warp_costs
 
 STEP = 0.1
 
@@ -72,3 +74,44 @@ def test_the_mean_cost_of_a_text_with_itself_is_nothing() -> None:
     frames /= np.linalg.norm(frames, axis=1, keepdims=True)
     assert mean_cost(cosine_distance(frames, frames), STEP) == pytest.approx(0.0, abs=1e-5)
     assert mean_cost(cosine_distance(frames, -frames), STEP) > 0.5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 1000))
+def test_warping_goes_from_the_first_frames_to_the_last_by_single_steps(rows: int, columns: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    one, other = draw.standard_normal((rows, 3)), draw.standard_normal((columns, 3))
+    path = dtw(one, other)
+    assert path.pairs[0].tolist() == [0, 0]
+    assert path.pairs[-1].tolist() == [rows - 1, columns - 1]
+    steps = np.diff(path.pairs, axis=0)
+    assert steps.min() >= 0
+    assert steps.max() <= 1
+    assert (steps.sum(axis=1) >= 1).all()
+    assert dtw(one, one).mean == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_costs_of_a_warp_are_those_of_the_textbook() -> None:
+    """Against the plain recursion of Sakoe and Chiba, cell by cell."""
+    rng = np.random.default_rng(0)
+    heard, said = rng.random((7, 4), np.float32), rng.random((2, 5, 4), np.float32)
+    found = warp_costs(heard, said)
+    for kind in range(2):
+        distance = 1.0 - heard @ said[kind].T
+        best = np.full((8, 6), np.inf)
+        best[1, 1] = distance[0, 0]
+        for row in range(1, 8):
+            for column in range(1, 6):
+                if (row, column) != (1, 1):
+                    cost = distance[row - 1, column - 1]
+                    best[row, column] = min(
+                        best[row - 1, column] + cost, best[row, column - 1] + cost, best[row - 1, column - 1] + 2 * cost
+                    )
+        assert found[kind] == pytest.approx(best[7, 5] / 12, rel=1e-5)
+
+
+def test_a_sound_fits_itself() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.standard_normal((30, 6)).astype(np.float32)
+    frames /= np.linalg.norm(frames, axis=1, keepdims=True)
+    assert warp_costs(frames, frames[None])[0] == pytest.approx(0.0, abs=1e-6)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from dimts.audio.level import high_pass
 from dimts.audio.wave import Wave
 from dimts.data.check import CheckSettings
-from dimts.data.text_match import Matcher, warp_costs
+from dimts.data.text_match import Matcher
 from dimts.data.vad import detect_speech_in
 from dimts.text.g2p.rules import Rules
 
@@ -58,29 +57,3 @@ def test_a_fit_is_told_from_a_misfit_in_real_speech(shared: Path) -> None:
     wrong = [matcher.match(wave, words[other]).score for wave, other in zip(waves, nearest, strict=True)]
     assert np.mean(np.array(right) < LIMIT) <= 0.07
     assert np.mean(np.array(wrong) < LIMIT) >= 0.8
-
-
-def test_the_costs_of_a_warp_are_those_of_the_textbook() -> None:
-    """Against the plain recursion of Sakoe and Chiba, cell by cell."""
-    rng = np.random.default_rng(0)
-    heard, said = rng.random((7, 4), np.float32), rng.random((2, 5, 4), np.float32)
-    found = warp_costs(heard, said)
-    for kind in range(2):
-        distance = 1.0 - heard @ said[kind].T
-        best = np.full((8, 6), np.inf)
-        best[1, 1] = distance[0, 0]
-        for row in range(1, 8):
-            for column in range(1, 6):
-                if (row, column) != (1, 1):
-                    cost = distance[row - 1, column - 1]
-                    best[row, column] = min(
-                        best[row - 1, column] + cost, best[row, column - 1] + cost, best[row - 1, column - 1] + 2 * cost
-                    )
-        assert found[kind] == pytest.approx(best[7, 5] / 12, rel=1e-5)
-
-
-def test_a_sound_fits_itself() -> None:
-    rng = np.random.default_rng(0)
-    frames = rng.standard_normal((30, 6)).astype(np.float32)
-    frames /= np.linalg.norm(frames, axis=1, keepdims=True)
-    assert warp_costs(frames, frames[None])[0] == pytest.approx(0.0, abs=1e-6)

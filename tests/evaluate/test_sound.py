@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave, join
 from dimts.base.errors import AudioError
-from dimts.evaluate.sound import dtw, mcd_db, pitch, pitch_correlation, prosody
+from dimts.evaluate.sound import mcd_db, pitch, pitch_correlation, prosody
 from dimts.evaluate.synthetic_speech import add_noise
 from dimts.text.phones import from_ipa
 
@@ -46,21 +44,6 @@ def test_distortion_grows_with_noise_and_is_larger_for_another_voice_and_another
 def test_nothing_cannot_be_compared() -> None:
     with pytest.raises(AudioError, match="no speech in the wave"):
         mcd_db(Wave.silence(1.0, 16_000), say())
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 1000))
-def test_warping_goes_from_the_first_frames_to_the_last_by_single_steps(rows: int, columns: int, seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    one, other = draw.standard_normal((rows, 3)), draw.standard_normal((columns, 3))
-    path = dtw(one, other)
-    assert path.pairs[0].tolist() == [0, 0]
-    assert path.pairs[-1].tolist() == [rows - 1, columns - 1]
-    steps = np.diff(path.pairs, axis=0)
-    assert steps.min() >= 0
-    assert steps.max() <= 1
-    assert (steps.sum(axis=1) >= 1).all()
-    assert dtw(one, one).mean == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("hertz", [82.0, 123.0, 220.0, 401.0])

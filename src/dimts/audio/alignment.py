@@ -7,11 +7,14 @@ the cost matrix in numpy. Dynamic time warping: Sakoe and Chiba 1978.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 Features = npt.NDArray[np.float32]
 Costs = npt.NDArray[np.float32]
+Frames = npt.NDArray[np.float64]
 
 _STEP, _JUMP, _ENTER = 1, 2, 3
 """How a column of a line was reached: from the one before, from the last but one, from outside; 0: it
@@ -143,3 +146,36 @@ def warp_costs(first: Features, others: npt.NDArray[np.float32]) -> Costs:
         before, last, new = last, new, before
     ends: Costs = last[rows] / np.float32(rows + columns)
     return ends
+
+
+@dataclass(frozen=True, slots=True)
+class DTWPath:
+    """A warping path and its mean distance."""
+
+    pairs: npt.NDArray[np.intp]
+    """[P, 2] frame indices of both sequences, from the first to the last."""
+    mean: float
+    """Mean Euclidean distance along the path."""
+
+
+def dtw(one: Frames, other: Frames) -> DTWPath:
+    """Align [F, D] and [G, D] by DTW (Sakoe and Chiba 1978, symmetric steps without weights)."""
+    distance = np.sqrt(
+        np.maximum(np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0)
+    )
+    rows, columns = distance.shape
+    total = np.full((rows + 1, columns + 1), np.inf)
+    total[0, 0] = 0.0
+    # along anti-diagonals, vectorised: a cell depends only on the two previous diagonals
+    for diagonal in range(2, rows + columns + 1):
+        row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
+        column = diagonal - row
+        before = np.minimum(total[row - 1, column - 1], np.minimum(total[row - 1, column], total[row, column - 1]))
+        total[row, column] = distance[row - 1, column - 1] + before
+    path = [(rows, columns)]
+    while path[-1] != (1, 1):
+        row, column = path[-1]
+        steps = ((row - 1, column - 1), (row - 1, column), (row, column - 1))
+        path.append(min(steps, key=lambda step: total[step]))
+    pairs = np.array(path[::-1]) - 1
+    return DTWPath(pairs, float(distance[pairs[:, 0], pairs[:, 1]].mean()))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dimts.audio.alignment import dtw
 from dimts.audio.level import high_pass, silences
 from dimts.audio.spectrum import Mel, frames, mel_power
 from dimts.audio.wave import Wave
@@ -53,39 +54,6 @@ def cepstra(wave: Wave) -> Array:
     level = level[audible[0] : audible[-1] + 1]
     cosines: Array = fft.dct(level, type=2, norm="ortho", axis=1)[:, 1 : CEPSTRA + 1]
     return cosines / math.sqrt(MEL.bands)
-
-
-@dataclass(frozen=True, slots=True)
-class DTWPath:
-    """A warping path and its mean distance."""
-
-    pairs: npt.NDArray[np.intp]
-    """[P, 2] frame indices of both sequences, from the first to the last."""
-    mean: float
-    """Mean Euclidean distance along the path."""
-
-
-def dtw(one: Array, other: Array) -> DTWPath:
-    """Align [F, D] and [G, D] by DTW (Sakoe and Chiba 1978, symmetric steps without weights)."""
-    distance = np.sqrt(
-        np.maximum(np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0)
-    )
-    rows, columns = distance.shape
-    total = np.full((rows + 1, columns + 1), np.inf)
-    total[0, 0] = 0.0
-    # along anti-diagonals, vectorised: a cell depends only on the two previous diagonals
-    for diagonal in range(2, rows + columns + 1):
-        row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
-        column = diagonal - row
-        before = np.minimum(total[row - 1, column - 1], np.minimum(total[row - 1, column], total[row, column - 1]))
-        total[row, column] = distance[row - 1, column - 1] + before
-    path = [(rows, columns)]
-    while path[-1] != (1, 1):
-        row, column = path[-1]
-        steps = ((row - 1, column - 1), (row - 1, column), (row, column - 1))
-        path.append(min(steps, key=lambda step: total[step]))
-    pairs = np.array(path[::-1]) - 1
-    return DTWPath(pairs, float(distance[pairs[:, 0], pairs[:, 1]].mean()))
 
 
 def mcd_db(wave: Wave, reference: Wave) -> float:
