@@ -42,7 +42,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     luck = random.Random(1)
-    lengths = tuple(32 + luck.randint(30, 180) + 4 + int(luck.uniform(2, 11) * 21.53) for _ in range(arguments.rows))
+    lengths = tuple(
+        32 + luck.randint(30, 180) + 4 + int(luck.uniform(2, 11) * 21.53) for _ in range(arguments.rows)
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     total = sum(lengths)

@@ -5,12 +5,13 @@
     python benchmarks/card.py --device cpu --size tiny --parts kernels         the same code without a card
 
 Parts: kernels (each attention kernel, packed and padded, forward and backward, beside eager), runs (full and
-LoRA with each kernel: steps, sample, evaluation, export, speech), nan (a step that is not finite), memory (peak
-beside the forecast), speed (tokens/s, waits of the host a step, idle share of the card), codes (card = processor),
-resume (kill -9 and go on), decoding (milliseconds a code), peer (benchmarks/train.py beside coqui-tts, with --peer).
-Random weights of the official size, clips of gliding tones, no network. Needs the extras formant and train, and on
-the card flash-attn or xformers only to try those too. Without a card it prints "not run: no CUDA" and exits 0.
-A part that is not begun when the minutes are over is listed as not run.
+LoRA with each kernel: steps, sample, evaluation, export, speech), nan (a step that is not finite), memory
+(peak beside the forecast), speed (tokens/s, waits of the host a step, idle share of the card), codes (card =
+processor), resume (kill -9 and go on), decoding (milliseconds a code), peer (benchmarks/train.py beside
+coqui-tts, with --peer). Random weights of the official size, clips of gliding tones, no network. Needs the
+extras formant and train, and on the card flash-attn or xformers only to try those too. Without a card it
+prints "not run: no CUDA" and exits 0. A part that is not begun when the minutes are over is listed as not
+run.
 """
 
 from __future__ import annotations
@@ -110,7 +111,13 @@ class Bench:
     def settings(self, **changes: Any) -> TrainSettings:
         """A short run of this size."""
         batches = BatchSettings(seconds=4 * self.seconds)
-        common = {"size": self.size, "steps": self.steps, "save_every": 10_000, "evaluate_every": 10_000, "keep": 1}
+        common = {
+            "size": self.size,
+            "steps": self.steps,
+            "save_every": 10_000,
+            "evaluate_every": 10_000,
+            "keep": 1,
+        }
         return TrainSettings(**{**common, "batches": batches, **changes})
 
 
@@ -120,7 +127,9 @@ def tones(seconds: float, seed: int) -> Wave:
     at = np.arange(round(seconds * RATE)) / RATE
     pitch = 110 + 60 * luck.random() + 25 * np.sin(2 * np.pi * (1 + luck.random()) * at)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    voiced = sum(np.sin(k * phase) / k for k in range(1, 12)) * (np.sin(6 * np.pi * at + luck.random()) > -0.5)
+    voiced = sum(np.sin(k * phase) / k for k in range(1, 12)) * (
+        np.sin(6 * np.pi * at + luck.random()) > -0.5
+    )
     return Wave((0.2 * voiced + 0.003 * luck.standard_normal(len(at))).astype(np.float32), RATE)
 
 
@@ -147,7 +156,10 @@ def kernels(bench: Bench) -> Iterator[Row]:
         plain = [torch.randn(*shape, 16, 64).to(device, dtype) for _ in range(3)]
         got = _passes(kind, plain, layout)
         wanted = _passes("eager", [tensor.float() for tensor in plain], layout)
-        apart = max(float((a.float() - b).abs().max()) / float(b.abs().max()) for a, b in zip(got, wanted, strict=True))
+        apart = max(
+            float((a.float() - b).abs().max()) / float(b.abs().max())
+            for a, b in zip(got, wanted, strict=True)
+        )
         yield row(name, apart, "of the largest value", passed=apart < TOLERANCE[dtype])
 
 
@@ -155,7 +167,9 @@ def _passes(kind: Any, tensors: list[torch.Tensor], layout: SequenceLayout) -> l
     q, k, v = (tensor.detach().clone().requires_grad_() for tensor in tensors)
     out = attend(kind, q, k, v, layout)
     real = [layout.pack(out)] if not layout.packed else [out]  # what stands at padding means nothing
-    torch.autograd.backward(sum((one.float().pow(2).sum() for one in real), torch.zeros((), device=out.device)))
+    torch.autograd.backward(
+        sum((one.float().pow(2).sum() for one in real), torch.zeros((), device=out.device))
+    )
     return [real[0].detach(), *(tensor.grad for tensor in (q, k, v) if tensor.grad is not None)]
 
 
@@ -181,7 +195,8 @@ def runs(bench: Bench) -> Iterator[Row]:
 
 
 def nan(bench: Bench) -> Iterator[Row]:
-    """A loss that is no number in the second step, in fp16 on a card: the step is left out, the next is taken."""
+    """A loss that is no number in the second step, in fp16 on a card: the step is left out, the next is
+    taken."""
     losses = GptStage.losses
 
     def poisoned(stage: GptStage, *args: Any) -> Any:
@@ -219,7 +234,8 @@ def memory(bench: Bench) -> Iterator[Row]:
 
 
 def speed(bench: Bench) -> Iterator[Row]:
-    """Tokens a second, waits of the host in a step, and the share of a step in which the card does nothing."""
+    """Tokens a second, waits of the host in a step, and the share of a step in which the card does
+    nothing."""
     for trainable in ("all", "lora"):
         with _profiled(bench) as profiles:
             run = fine_tune(bench.project(f"speed-{trainable}"), bench.settings(trainable=trainable))
@@ -231,7 +247,12 @@ def speed(bench: Bench) -> Iterator[Row]:
         yield row(f"{trainable}: idle share", statistics.median(idle) if bench.cuda else "no card", "")
 
 
-_WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "aten::_local_scalar_dense")
+_WAITS = (
+    "cudaStreamSynchronize",
+    "cudaDeviceSynchronize",
+    "cudaEventSynchronize",
+    "aten::_local_scalar_dense",
+)
 
 
 @contextmanager
@@ -276,25 +297,37 @@ def codes(bench: Bench) -> Iterator[Row]:
 
 
 def resume(bench: Bench) -> Iterator[Row]:
-    """Kill a run with signal 9 in its fourth step; the losses after going on are those of a run left alone."""
+    """Kill a run with signal 9 in its fourth step; the losses after going on are those of a run left
+    alone."""
     table = (
         f'\n[train]\nsize = "{bench.size}"\nsteps = 6\nsave_every = 2\nevaluate_every = 1000\nkeep = 1\n'
         f"[train.batches]\nseconds = {4 * bench.seconds}\n"
     )
     whole, broken = bench.project("whole", table), bench.project("broken", table)
     command = [sys.executable, "-m", "dimts", "train", "run"]
-    subprocess.run([*command, str(whole.root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    process = subprocess.Popen([*command, str(broken.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, str(whole.root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    process = subprocess.Popen(
+        [*command, str(broken.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while process.poll() is None and len(_losses(broken)) < 3:
         time.sleep(0.02)
     if process.poll() is None:
         os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     process.wait()
-    subprocess.run([*command, str(broken.root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, str(broken.root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     one, other = _losses(whole), _losses(broken)
     apart = max(abs(one[step] - other[step]) / abs(one[step]) for step in one)
     allowed = 0.02 if bench.cuda else 0.0  # kernels of a card add up in another order each time
-    yield row("largest difference of a loss", apart, "relative", passed=one.keys() == other.keys() and apart <= allowed)
+    yield row(
+        "largest difference of a loss",
+        apart,
+        "relative",
+        passed=one.keys() == other.keys() and apart <= allowed,
+    )
 
 
 def _losses(project: Project) -> dict[int, float]:
@@ -315,7 +348,10 @@ def decoding(bench: Bench) -> Iterator[Row]:
         for name, count in (("warm-up", 4), ("timed", bench.codes)):
             began = time.perf_counter()
             taken = sum(
-                1 for _ in generate(model.gpt, latents, list(range(3, 23)), GenerateSettings(max_codes=count, seed=0))
+                1
+                for _ in generate(
+                    model.gpt, latents, list(range(3, 23)), GenerateSettings(max_codes=count, seed=0)
+                )
             )
             if name == "timed":
                 milliseconds = 1000 * (time.perf_counter() - began) / taken
@@ -384,7 +420,9 @@ def line(one: Row) -> str:
 def bench_for(device: str, size: str, folder: Path, peer_python: str = "") -> Bench:
     """Enough work for a card; little for a processor."""
     small = size == "tiny"
-    return Bench(device, size, folder, 5, 1.2 if small else 5.0, 6 if small else 16, 12 if small else 200, peer_python)
+    return Bench(
+        device, size, folder, 5, 1.2 if small else 5.0, 6 if small else 16, 12 if small else 200, peer_python
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -91,7 +91,9 @@ def chains(words: list[str]) -> dict[str, dict[str, tuple[str, str]]]:
             chain = Chain(ChainSettings(backends=order, judge=name))
             said = chain.words(words)
             label = f"{' → '.join(order)}, {name}"
-            found[label] = {word: (" ".join(one.phones), one.by) for word, one in zip(words, said, strict=True)}
+            found[label] = {
+                word: (" ".join(one.phones), one.by) for word, one in zip(words, said, strict=True)
+            }
     return found
 
 
@@ -104,7 +106,9 @@ def shares(folder: Path) -> dict[str, dict[str, int]]:
 
 def gold_words(path: Path) -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.split("\t")[0] for line in lines if "\t" in line and not line.startswith("#")))
+    return list(
+        dict.fromkeys(line.split("\t")[0] for line in lines if "\t" in line and not line.startswith("#"))
+    )
 
 
 def main() -> None:
@@ -112,8 +116,12 @@ def main() -> None:
     parser.add_argument("--gold", type=Path, default=SHARED / "gold")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--list", nargs="*", default=list(LISTS), choices=LISTS)
-    parser.add_argument("--chains", action="store_true", help="Also score every order of backends under each judge.")
-    parser.add_argument("--errors", action="store_true", help="Also list the words that are wrong, on stderr.")
+    parser.add_argument(
+        "--chains", action="store_true", help="Also score every order of backends under each judge."
+    )
+    parser.add_argument(
+        "--errors", action="store_true", help="Also list the words that are wrong, on stderr."
+    )
     options = parser.parse_args()
     scorer, trainer = module(options.gold / "g2p_score.py"), module(TOOLS / "train_length_model.py")
     data = trainer.examples([])
@@ -129,7 +137,9 @@ def main() -> None:
         with held_out(gone, trainer, data) as own:
             if options.chains:
                 for label, answers in chains(list(dict.fromkeys(asked))).items():
-                    by_chain.setdefault(label, {}).update({word: phones for word, (phones, _) in answers.items()})
+                    by_chain.setdefault(label, {}).update(
+                        {word: phones for word, (phones, _) in answers.items()}
+                    )
             for word in dict.fromkeys(asked):
                 answer = own.explain(word)
                 said[word], source[word] = " ".join(answer.phones), answer.source
@@ -143,7 +153,15 @@ def main() -> None:
                 wrong = scorer.score_word(golds, scorer.normalise(said[word]))["strict"][0]
                 if wrong:
                     shown = " | ".join("".join(scorer.strict(one)) for one in golds)
-                    print(name, word, said[word].replace(" ", ""), shown, source[word], sep="\t", file=sys.stderr)
+                    print(
+                        name,
+                        word,
+                        said[word].replace(" ", ""),
+                        shown,
+                        source[word],
+                        sep="\t",
+                        file=sys.stderr,
+                    )
     if options.chains:
         golds = {name: scorer.load_gold(options.gold / f"{name}.dev.tsv") for name in options.list}
         report["chains"] = {

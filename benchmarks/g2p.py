@@ -106,7 +106,9 @@ def speed(start: Callable[[], Say], text: list[str]) -> dict[str, float]:
     say(distinct)
     cold = len(distinct) / (time.process_time() - before)
     piece = (
-        [word for word in text if word in set(distinct)][: 4 * SPEED_WORDS] if len(distinct) < 2000 else text[:60_000]
+        [word for word in text if word in set(distinct)][: 4 * SPEED_WORDS]
+        if len(distinct) < 2000
+        else text[:60_000]
     )
     say(piece)
     before = time.process_time()
@@ -117,7 +119,9 @@ def speed(start: Callable[[], Say], text: list[str]) -> dict[str, float]:
 def start_of_rules() -> dict[str, float]:
     """CPU milliseconds and megabytes of a fresh interpreter that says one unknown word, and of an empty
     one."""
-    program = "{}\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+    program = (
+        "{}\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+    )
     work = "from dimts.text.g2p.rules import Rules;Rules().phones(['ስርፍጥክና'])"
     found = {}
     for name, code in (("bare", ""), ("rules", work)):
@@ -171,7 +175,8 @@ def main() -> None:
             if "wikipron" in row:
                 wiki, lexi, fsi = (row[list_] for list_ in LISTS)
                 cells = [
-                    f"{part['wer']} / {part['per']}" for part in (wiki["strict"], wiki["no_length"], wiki["skeleton"])
+                    f"{part['wer']} / {part['per']}"
+                    for part in (wiki["strict"], wiki["no_length"], wiki["skeleton"])
                 ]
                 cells += [f"{part['strict']['wer']} / {part['strict']['per']}" for part in (lexi, fsi)]
                 cells += [

@@ -46,7 +46,8 @@ def plain(sounds: Phones) -> Phones:
     """A skeleton without ʔ and with n before labials as m, as gold lists differ in both."""
     out = [sound for sound in sounds if sound != "ʔ"]
     return tuple(
-        "m" if sound == "n" and out[at + 1 : at + 2] in (["b"], ["f"], ["p"]) else sound for at, sound in enumerate(out)
+        "m" if sound == "n" and out[at + 1 : at + 2] in (["b"], ["f"], ["p"]) else sound
+        for at, sound in enumerate(out)
     )
 
 
@@ -65,7 +66,9 @@ def drop(kind: Callable[[str], bool]) -> Callable[[Phones, random.Random], Phone
     return plant
 
 
-def change(kind: Callable[[str], bool], others: list[str]) -> Callable[[Phones, random.Random], Phones | None]:
+def change(
+    kind: Callable[[str], bool], others: list[str]
+) -> Callable[[Phones, random.Random], Phones | None]:
     def plant(phones: Phones, dice: random.Random) -> Phones | None:
         places = [at for at, phone in enumerate(phones) if kind(phone) and phone not in ("ɨ", "ʔ")]
         if not places:
@@ -100,9 +103,15 @@ def main() -> None:
 
     def refused(cases: list[tuple[str, Phones]], marks_length: bool) -> dict[str, object]:
         found = [word for word, phones in cases if not believed(word, phones, marks_length)]
-        return {"of": len(cases), "percent": round(100 * len(found) / max(1, len(cases)), 2), "words": found[:8]}
+        return {
+            "of": len(cases),
+            "percent": round(100 * len(found) / max(1, len(cases)), 2),
+            "words": found[:8],
+        }
 
-    short_ones = [(word, phones) for word, phones in right if not any(phone.endswith(LONG) for phone in phones)]
+    short_ones = [
+        (word, phones) for word, phones in right if not any(phone.endswith(LONG) for phone in phones)
+    ]
     report: dict[str, object] = {
         "right_refused": refused(right, True),
         "right_refused_without_length": refused(short_ones, False),
@@ -133,7 +142,10 @@ def main() -> None:
                 continue
             seen[not believed(word, wrong, True)] += 1
         total, caught = total + seen.total(), caught + seen[True]
-        faults[name] = {"of": seen.total(), "caught_percent": round(100 * seen[True] / max(1, seen.total()), 2)}
+        faults[name] = {
+            "of": seen.total(),
+            "caught_percent": round(100 * seen[True] / max(1, seen.total()), 2),
+        }
     report["planted"] = {"caught_percent": round(100 * caught / total, 2), **faults}
     peers: dict[str, object] = {}
     for name in ("epitran", "epitran-pp", "epitran-red", "espeak", "transphone"):
@@ -148,7 +160,9 @@ def main() -> None:
             gold[word].append(phones)
         answers = dict(zip(words, backend.phones(words), strict=True))
         wrong = [
-            word for word in words if all(plain(skeleton(g)) != plain(skeleton(answers[word])) for g in gold[word])
+            word
+            for word in words
+            if all(plain(skeleton(g)) != plain(skeleton(answers[word])) for g in gold[word])
         ]
         fine = [word for word in words if answers[word] in gold[word] or ("ʔ", *answers[word]) in gold[word]]
         missed = [word for word in wrong if believed(word, answers[word], backend.marks_length)]

@@ -86,11 +86,15 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
         home = Path(folder)
-        subprocess.run([sys.executable, "-m", "dimts", "new", str(home / "abebe")], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "dimts", "new", str(home / "abebe")], check=True, capture_output=True
+        )
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         rounds = [round_of(browser, home, given.language) for _ in range(given.rounds)]
         browser.close()
-    result: dict[str, Any] = {name: round(statistics.median(one[name] for one in rounds), 2) for name in rounds[0]}
+    result: dict[str, Any] = {
+        name: round(statistics.median(one[name] for one in rounds), 2) for name in rounds[0]
+    }
     result["first_paint_worst"] = round(max(one["first_paint"] for one in rounds), 2)
     print(json.dumps({"cores": os.cpu_count(), "rounds": given.rounds, **result}))
 

@@ -30,7 +30,8 @@ RATES = ("labels", "without length", "of classes")
 
 def rates(recogniser: PhoneRecogniser, clips: list[Clip]) -> dict[str, float]:
     recorded = [
-        (lambda wave=wave: wave, [label for word in word_labels(words) for label in word]) for wave, words in clips
+        (lambda wave=wave: wave, [label for word in word_labels(words) for label in word])
+        for wave, words in clips
     ]
     return dict(zip(RATES, held_out_per(recogniser, recorded).values(), strict=True))
 
@@ -77,10 +78,17 @@ def main() -> None:
                     where, home, TrainRecogniserSettings(steps=chosen.steps, from_scratch=False), on_progress
                 )
                 seconds.append(round(time.process_time() - begun))
-            minutes.append(round(sum(wave.seconds for clips in speech.training.values() for wave, _ in clips) / 60, 1))
+            minutes.append(
+                round(sum(wave.seconds for clips in speech.training.values() for wave, _ in clips) / 60, 1)
+            )
             held_out = [clip for speaker in speech.seen for clip in speaker.held_out]
-            for name, recogniser in (("shipped", PhoneRecogniser.load()), ("trained", PhoneRecogniser.load(where))):
-                error_rates.setdefault(f"{name}, unseen speakers", []).append(rates(recogniser, speech.unseen_clips))
+            for name, recogniser in (
+                ("shipped", PhoneRecogniser.load()),
+                ("trained", PhoneRecogniser.load(where)),
+            ):
+                error_rates.setdefault(f"{name}, unseen speakers", []).append(
+                    rates(recogniser, speech.unseen_clips)
+                )
                 error_rates.setdefault(f"{name}, held-out clips", []).append(rates(recogniser, held_out))
                 for who, speakers in (("seen", speech.seen), ("unseen", speech.unseen)):
                     tally = tallies.setdefault(f"{name}, speakers {who}", Tally())

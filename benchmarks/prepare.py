@@ -64,7 +64,10 @@ def book(folder: Path, minutes: float, rng: np.random.Generator) -> float:
     rules, voice, parts, lines, seconds = Rules(), Formant(FormantSettings(variant="f2")), [], [], 0.0
     while seconds < minutes * 60:
         text = sentence(rng)
-        parts += [Wave.silence(float(rng.uniform(0.4, 1.2)), 24_000), voice.speak(rules.phones(text.split()), "።")]
+        parts += [
+            Wave.silence(float(rng.uniform(0.4, 1.2)), 24_000),
+            voice.speak(rules.phones(text.split()), "።"),
+        ]
         lines.append(text)
         seconds += parts[-1].seconds + parts[-2].seconds
     folder.mkdir()

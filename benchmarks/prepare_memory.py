@@ -91,8 +91,14 @@ def work(root: str, folder: str, match: bool) -> None:
     result = prepare(root, [folder], settings)
     used = resource.getrusage(resource.RUSAGE_SELF)
     # not ru_maxrss: that begins at what the parent had when it started this process
-    (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    facts = {"kept": result.kept, "set_aside": result.set_aside, "kept_minutes": round(result.seconds / 60, 1)}
+    (peak,) = (
+        line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
+    )
+    facts = {
+        "kept": result.kept,
+        "set_aside": result.set_aside,
+        "kept_minutes": round(result.seconds / 60, 1),
+    }
     facts |= {"cpu_seconds": round(used.ru_utime + used.ru_stime), "peak_megabytes": round(int(peak) / 1024)}
     print(json.dumps(facts))
 
@@ -101,7 +107,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--hours", type=float, nargs="+", default=[1 / 6, 1.0, 10.0])
     options.add_argument("--kinds", nargs="+", default=["files", "subtitles", "script"])
-    options.add_argument("--plain", action="store_true", help="without comparing text and sound: half the time")
+    options.add_argument(
+        "--plain", action="store_true", help="without comparing text and sound: half the time"
+    )
     options.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.work:

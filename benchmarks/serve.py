@@ -48,7 +48,13 @@ class Job:
 
     def body(self) -> bytes:
         """As it is sent."""
-        row = {"input": self.text, "voice": self.voice, "seed": self.seed, "model": "tiny", "response_format": "pcm"}
+        row = {
+            "input": self.text,
+            "voice": self.voice,
+            "seed": self.seed,
+            "model": "tiny",
+            "response_format": "pcm",
+        }
         return json.dumps(row).encode()
 
 
@@ -81,7 +87,10 @@ def bundle(folder: Path) -> Path:
     spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
     model = XTTS.build(spec, 1, dvae=False)
     noise = torch.Generator().manual_seed(1)
-    voices = {name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")}
+    voices = {
+        name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name)
+        for name in ("abebe", "sara")
+    }
     save_bundle(Bundle(model, words, {"settings": to_dict(FORMANT_FRONTEND)}, voices), folder / "tiny")
     return folder / "tiny"
 
@@ -141,7 +150,11 @@ class Server:
 def jobs(count: int) -> list[Job]:
     """Texts of one to four sentences, two voices, each with a seed of its own."""
     return [
-        Job(" ".join(SENTENCES[(n + i) % len(SENTENCES)] for i in range(1 + n % 4)), ("abebe", "sara")[n % 2], n)
+        Job(
+            " ".join(SENTENCES[(n + i) % len(SENTENCES)] for i in range(1 + n % 4)),
+            ("abebe", "sara")[n % 2],
+            n,
+        )
         for n in range(count)
     ]
 

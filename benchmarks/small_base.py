@@ -26,7 +26,12 @@ from dimts.evaluate.metrics import Edits, per
 from dimts.evaluate.phone_labels import word_labels
 from dimts.evaluate.phone_recogniser import PhoneRecogniser
 from dimts.text.frontend import Frontend
-from dimts.train.synthetic_corpus import PronouncedPhrase, SyntheticCorpus, SyntheticCorpusSettings, read_phrases
+from dimts.train.synthetic_corpus import (
+    PronouncedPhrase,
+    SyntheticCorpus,
+    SyntheticCorpusSettings,
+    read_phrases,
+)
 from dimts.xtts.checkpoint import Bundle
 from dimts.xtts.generate import generate_all
 from dimts.xtts.griffin_lim import griffin_lim
@@ -74,21 +79,29 @@ def _wave(samples: Tensor, rate: int) -> Wave:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("voice", type=Path)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--sentences", type=int, default=30)
     parser.add_argument("--speakers", type=int, default=4)
-    parser.add_argument("--corpus-speakers", type=int, default=64, help="as in training, for the same speakers")
+    parser.add_argument(
+        "--corpus-speakers", type=int, default=64, help="as in training, for the same speakers"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the corpus, as in training")
     parser.add_argument("--rows", action="store_true")
     given = parser.parse_args()
     lines = given.texts.read_text(encoding="utf-8").splitlines()
     random.Random(5).shuffle(lines)
     phrases = [
-        phrase for phrase in read_phrases(lines[: 4 * given.sentences], Frontend()) if 3 <= len(phrase.words) <= 8
+        phrase
+        for phrase in read_phrases(lines[: 4 * given.sentences], Frontend())
+        if 3 <= len(phrase.words) <= 8
     ]
-    corpus = SyntheticCorpus(phrases, SyntheticCorpusSettings(speakers=given.corpus_speakers), seed=given.seed)
+    corpus = SyntheticCorpus(
+        phrases, SyntheticCorpusSettings(speakers=given.corpus_speakers), seed=given.seed
+    )
     bundle, recogniser = load(given.voice, dvae=True), PhoneRecogniser.load()
     bundle.model.eval()
     total: dict[str, Edits] = {}

@@ -160,7 +160,13 @@ def worker(folder: Path) -> None:
         found = {"total": time.perf_counter() - began, "cpu": time.process_time() - busy, "first": first}
         for seconds in (parts, cpu):
             seconds["vocoder"] = seconds.pop("both") - seconds.pop("waiting for codes")
-        return {**found, "first_cpu": first_cpu, "samples": samples, "parts": dict(parts), "cpu_parts": dict(cpu)}
+        return {
+            **found,
+            "first_cpu": first_cpu,
+            "samples": samples,
+            "parts": dict(parts),
+            "cpu_parts": dict(cpu),
+        }
 
     speak(6, 12, StreamSettings())
     found: dict[str, list[Any]] = {"whole": [], "stream": []}
@@ -175,7 +181,9 @@ def worker(folder: Path) -> None:
 def _call(command: list[str], folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     (folder / "job.json").write_text(json.dumps(job))
     environment = {**os.environ, "OMP_NUM_THREADS": str(job["threads"]), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([*command, str(folder)], stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [*command, str(folder)], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -190,11 +198,15 @@ def _prepare(folder: Path, spec: Spec) -> None:
     model = XTTS.build(spec, 0, dvae=False)
     with torch.no_grad():
         model.gpt.mel_head.bias[model.spec.stop_audio] = NEVER
-    torch.save({coquis(key): value.detach() for key, value in model.state_dict().items()}, folder / "weights.pth")
+    torch.save(
+        {coquis(key): value.detach() for key, value in model.state_dict().items()}, folder / "weights.pth"
+    )
     noise = torch.Generator().manual_seed(0)
     voice = {
         "latents": torch.randn(1, 32, model.spec.width, generator=noise),
-        "timbre": torch.nn.functional.normalize(torch.randn(1, model.spec.timbre_width, 1, generator=noise), dim=1),
+        "timbre": torch.nn.functional.normalize(
+            torch.randn(1, model.spec.timbre_width, 1, generator=noise), dim=1
+        ),
     }
     torch.save(voice, folder / "voice.pth")
 
@@ -207,7 +219,9 @@ def main() -> None:
     ask.add_argument("--stream", nargs="*", type=float, default=[5.0, 10.0, 20.0], help="of audio, streamed")
     ask.add_argument("--layers", type=int, default=30, help="fewer for a machine that is busy or small")
     ask.add_argument("--threads", type=int, default=2)
-    ask.add_argument("--modes", nargs="*", default=["float32", "float32+", "int8", "int8+"], help="+ is overlapped")
+    ask.add_argument(
+        "--modes", nargs="*", default=["float32", "float32+", "int8", "int8+"], help="+ is overlapped"
+    )
     ask.add_argument("--folder", type=Path, help="keep the weights here for the next run (2 GB)")
     chosen = ask.parse_args()
     from dimts.xtts.spec import SPECS

@@ -23,7 +23,9 @@ def seconds(*command: str) -> float:
         before = os.times()
         subprocess.run(command, check=True, capture_output=True)
         after = os.times()
-        taken.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        taken.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
     return statistics.median(taken)
 
 

@@ -67,7 +67,9 @@ def load_scorer(gold: Path) -> ModuleType:
     return module
 
 
-def score(rows: list[dict[str, str]], right: Callable[[dict[str, str]], bool | None]) -> dict[str, tuple[int, int]]:
+def score(
+    rows: list[dict[str, str]], right: Callable[[dict[str, str]], bool | None]
+) -> dict[str, tuple[int, int]]:
     """Category → right and all; cases that cannot be asked (None) are left out."""
     table: dict[str, tuple[int, int]] = {}
     for row in rows:
@@ -90,7 +92,9 @@ def by_text(scorer: ModuleType, say: Callable[[str], str | None]) -> Callable[[d
             "keep_letters": row["category"] in ("homophone", "labiovelar"),
         }
         return (
-            None if said is None else scorer.canon(said, **keep) in [scorer.canon(one, **keep) for one in expected(row)]
+            None
+            if said is None
+            else scorer.canon(said, **keep) in [scorer.canon(one, **keep) for one in expected(row)]
         )
 
     return right
@@ -203,15 +207,21 @@ def print_table(columns: dict[str, dict[str, tuple[int, int]]], categories: Iter
     for category in [*categories, "all"]:
         cells = []
         for table in columns.values():
-            parts = list(table.values()) if category == "all" else [table[category]] if category in table else []
-            cells.append(f"{sum(good for good, _ in parts)}/{sum(every for _, every in parts)}" if parts else "–")
+            parts = (
+                list(table.values()) if category == "all" else [table[category]] if category in table else []
+            )
+            cells.append(
+                f"{sum(good for good, _ in parts)}/{sum(every for _, every in parts)}" if parts else "–"
+            )
         print(f"{category:12}" + "".join(f"{cell:>14}" for cell in cells), file=sys.stderr)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--gold", type=Path, default=SHARED / "gold")
-    arguments.add_argument("--megabytes", type=int, default=64, help="size of the file streamed for the memory figure")
+    arguments.add_argument(
+        "--megabytes", type=int, default=64, help="size of the file streamed for the memory figure"
+    )
     chosen = arguments.parse_args()
     with (chosen.gold / "text_cases.tsv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))

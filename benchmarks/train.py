@@ -184,7 +184,9 @@ def worker(folder: Path) -> None:
         with torch.no_grad():
             return mel, frames, model.conditioning(mel, frames)
 
-    kept = [listen(batch) for batch in batches] if fixed else None  # as after the first round through the clips
+    kept = (
+        [listen(batch) for batch in batches] if fixed else None
+    )  # as after the first round through the clips
     for number, batch in enumerate(batches):
         began, busy = time.perf_counter(), time.process_time()
         codes = [-(-int(n) // 1024) for n in batch["wav_lengths"]]
@@ -212,7 +214,14 @@ def worker(folder: Path) -> None:
         tokens.append(batch["tokens"])
         print(wall[-1], cpu[-1], tokens[-1], file=sys.stderr, flush=True)
     size = sum(parameter.numel() * 4 for parameter in model.parameters())
-    found = {"losses": losses, "wall": wall, "cpu": cpu, "tokens": tokens, "peak": peak_bytes(), "weights": size}
+    found = {
+        "losses": losses,
+        "wall": wall,
+        "cpu": cpu,
+        "tokens": tokens,
+        "peak": peak_bytes(),
+        "weights": size,
+    }
     print(json.dumps(found))
 
 
@@ -236,7 +245,9 @@ def main() -> None:
     ask.add_argument("--width", type=int, default=1024)
     ask.add_argument("--batch", type=int, default=8)
     ask.add_argument("--steps", type=int, default=3, help="timed steps; the first warms up; 0: none")
-    ask.add_argument("--losses", type=int, default=20, help="optimizer steps whose losses are compared; 0: none")
+    ask.add_argument(
+        "--losses", type=int, default=20, help="optimizer steps whose losses are compared; 0: none"
+    )
     ask.add_argument("--loss-layers", type=int, default=4, help="layers of the engine for that comparison")
     ask.add_argument("--threads", type=int, default=2)
     ask.add_argument("--modes", nargs="*", default=list(MODES))

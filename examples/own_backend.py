@@ -1,7 +1,7 @@
 """A G2P backend of your own, asked before the built-in ones. Here: a dictionary of two words.
 
-In a package of your own, name the class as an entry point of the group `dimts.g2p`; then `text.g2p.backends = ["mine",
-"rules"]` in dimts.toml finds it.
+In a package of your own, name the class as an entry point of the group `dimts.g2p`; then `text.g2p.backends =
+["mine", "rules"]` in dimts.toml finds it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""Recordings → training set → a trained model, in Python: a rehearsal with the formant voice and a tiny model.
+"""Recordings → training set → a trained model, in Python: a rehearsal with the formant voice and a tiny
+model.
 
 python examples/prepare_and_train.py [FOLDER] [STEPS]
 """

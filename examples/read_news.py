@@ -16,7 +16,8 @@ waves, lines = [], []
 for number, phrase in enumerate(dimts.Speaker.load("formant").phrases(text), start=1):
     end = phrase.start + len(phrase.wave.samples) / phrase.wave.rate
     times = [
-        f"{int(t // 3600):02d}:{int(t // 60) % 60:02d}:{t % 60:06.3f}".replace(".", ",") for t in (phrase.start, end)
+        f"{int(t // 3600):02d}:{int(t // 60) % 60:02d}:{t % 60:06.3f}".replace(".", ",")
+        for t in (phrase.start, end)
     ]
     lines += [str(number), " --> ".join(times), " ".join(word.written for word in phrase.phrase.words), ""]
     waves += [phrase.wave, dimts.Wave.silence(phrase.pause, phrase.wave.rate)]

@@ -1,4 +1,5 @@
-"""What the stand-ins for hubs and web servers share: a file sent from some byte on, and perhaps broken off."""
+"""What the stand-ins for hubs and web servers share: a file sent from some byte on, and perhaps broken
+off."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ def _checked(q: Tensor, k: Tensor, v: Tensor) -> None:
         raise RuntimeError("query and key must have the same dtype")
 
 
-def _rows(q: Tensor, k: Tensor, v: Tensor, ends_q: Tensor, ends_k: Tensor, sizes: tuple[int, int], causal: bool) -> Any:
+def _rows(
+    q: Tensor, k: Tensor, v: Tensor, ends_q: Tensor, ends_k: Tensor, sizes: tuple[int, int], causal: bool
+) -> Any:
     _checked(q, k, v)
     for ends, total, size in ((ends_q, len(q), sizes[0]), (ends_k, len(k), sizes[1])):
         bounds = ends.tolist()

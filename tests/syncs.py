@@ -62,7 +62,11 @@ class SyncCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
-        masks = [one for one in (args[1] if name in ("index", "index_put", "index_put_") else ()) if one is not None]
+        masks = [
+            one
+            for one in (args[1] if name in ("index", "index_put", "index_put_") else ())
+            if one is not None
+        ]
         if name in WAITING or any(one.dtype == torch.bool for one in masks):
             self.note(name)
         return function(*args, **(kwargs or {}))

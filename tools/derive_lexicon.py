@@ -39,7 +39,11 @@ def marked_by(word: str, spoken: str) -> str | None:
         if heard == consonant:
             long = phones[at].endswith(LONG)
             at += 1
-        elif consonant.endswith(ROUND) and heard == consonant.removesuffix(ROUND) and short(phones[at + 1]) == "w":
+        elif (
+            consonant.endswith(ROUND)
+            and heard == consonant.removesuffix(ROUND)
+            and short(phones[at + 1]) == "w"
+        ):
             long = LONG in phones[at] + phones[at + 1]
             at += 2
         elif not (consonant == "ʔ" and place == 0):
@@ -54,7 +58,9 @@ def marked_by(word: str, spoken: str) -> str | None:
 
 def kept(marked: str) -> str | None:
     """The row as it goes into the table, None if it is left out."""
-    if marked[0] == GEMINATION_MARK or not all(is_ethiopic_letter(sign) or sign == GEMINATION_MARK for sign in marked):
+    if marked[0] == GEMINATION_MARK or not all(
+        is_ethiopic_letter(sign) or sign == GEMINATION_MARK for sign in marked
+    ):
         return None
     lengths, code = lengths_of(encode(marked)), unmarked(encode(marked))
     if len(lengths) > 1 and lengths[0]:

@@ -75,7 +75,9 @@ def front_end_of(found: dict[str, np.ndarray], layers: int) -> dict[str, torch.T
     for ours, theirs in names.items():
         for part, find_voices in (("weight", ("weight", "gamma")), ("bias", ("bias", "beta"))):
             value = next(
-                found[f"encoder/{theirs}/{name}"] for name in find_voices if f"encoder/{theirs}/{name}" in found
+                found[f"encoder/{theirs}/{name}"]
+                for name in find_voices
+                if f"encoder/{theirs}/{name}" in found
             )
             out[f"{ours}.{part}"] = torch.from_numpy(value.astype(np.float32))
     return out
@@ -112,7 +114,9 @@ def main() -> None:
             train_recogniser(
                 begun_with, None, TrainRecogniserSettings(steps=chosen.steps), on_progress, initial=initial
             )
-        further = TrainRecogniserSettings(steps=chosen.further, from_scratch=False, seed=2, learning_rate=1e-3)
+        further = TrainRecogniserSettings(
+            steps=chosen.further, from_scratch=False, seed=2, learning_rate=1e-3
+        )
         made = train_recogniser(chosen.out, None, further, on_progress, initial=begun_with)
     print(
         json.dumps(

@@ -36,8 +36,12 @@ def romanised(phones: tuple[str, ...], chance: random.Random) -> str:
         long = phone.endswith(LONG)
         plain = phone.removesuffix(LONG)
         rounded = plain.endswith(ROUND)
-        written = chance.choice(LETTERS.get(plain.removesuffix(ROUND), plain.removesuffix(ROUND)).split(" ")).strip("-")
-        out.append(written + "w" * rounded if not long or len(written) != 1 or chance.random() < 0.7 else written * 2)
+        written = chance.choice(
+            LETTERS.get(plain.removesuffix(ROUND), plain.removesuffix(ROUND)).split(" ")
+        ).strip("-")
+        out.append(
+            written + "w" * rounded if not long or len(written) != 1 or chance.random() < 0.7 else written * 2
+        )
     return "".join(out)
 
 
@@ -48,13 +52,19 @@ def trigrams(word: str) -> list[str]:
 
 def main() -> None:
     chance = random.Random(1)
-    english = {line.split()[0].lower() for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines() if line}
+    english = {
+        line.split()[0].lower() for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines() if line
+    }
     english = {word for word in english if word.isascii() and word.isalpha() and len(word) > 2}
     rules = Rules()
-    fidel = {row[0] for name in ("lexicon.tsv", "geezorg/lexicon.tsv") for row in table(name.removesuffix(".tsv"))}
+    fidel = {
+        row[0] for name in ("lexicon.tsv", "geezorg/lexicon.tsv") for row in table(name.removesuffix(".tsv"))
+    }
     amharic = [romanised(rules.explain(word).phones, chance) for word in sorted(fidel) for _ in range(4)]
     amharic += [row[0].lower() for row in table("ethiopian_names")] * 6
-    counts = [Counter(gram for word in words for gram in trigrams(word)) for words in (amharic, sorted(english))]
+    counts = [
+        Counter(gram for word in words for gram in trigrams(word)) for words in (amharic, sorted(english))
+    ]
     totals = [sum(one.values()) for one in counts]
     rows = []
     for gram in sorted(set(counts[0]) | set(counts[1])):
@@ -66,7 +76,10 @@ def main() -> None:
         if weight:
             by_weight.setdefault(weight, []).append(gram)
     lines = [f"{weight}\t{' '.join(by_weight[weight])}" for weight in sorted(by_weight)]
-    header = "# tools/derive_romanised.py: tenths of log odds, romanised Amharic over English, and runs of letters\n"
+    header = (
+        "# tools/derive_romanised.py: tenths of log odds, romanised "
+        "Amharic over English, and runs of letters\n"
+    )
     TABLE.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
     print(len(rows), "runs,", TABLE.stat().st_size, "bytes")
 

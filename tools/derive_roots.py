@@ -50,7 +50,9 @@ def main() -> None:
         for line in Path(name).read_text(encoding="utf-8").splitlines():
             word, other = line.split("\t")[:2]
             marked = (
-                encode(other) if "\u135f" in other else built_in("geezorg/lexicon.tsv").lengths.get(encode(word), "")
+                encode(other)
+                if "\u135f" in other
+                else built_in("geezorg/lexicon.tsv").lengths.get(encode(word), "")
             )
             if not marked or not re.fullmatch("[a-zA-Z':]+", marked):
                 continue

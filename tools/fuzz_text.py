@@ -65,7 +65,12 @@ def faults(text: str, normaliser: Normaliser) -> list[str]:
     said = list(breaths(text, normaliser, PhraseSettings()))
     if any(not breath.tokens and not breath.pause_seconds for breath in said):
         found.append("an empty breath")
-    if len(said) > 1 and "[" not in text and "<" not in text and any(_size(breath.tokens) == 1 for breath in said):
+    if (
+        len(said) > 1
+        and "[" not in text
+        and "<" not in text
+        and any(_size(breath.tokens) == 1 for breath in said)
+    ):
         found.append("a breath of one letter")
     if len(heard) > len(unicodedata.normalize("NFC", text)):
         found.append("words from nowhere")
@@ -97,7 +102,12 @@ def one_input(data: bytes) -> None:
     if broken := faults(text, normaliser):
         raise AssertionError(f"{broken} for {text!r}")
     if _tried % 100 == 0 and time.monotonic() - _started > _limit_seconds:
-        result = {"fuzz": "text", "inputs": _tried, "seconds": round(time.monotonic() - _started), "faults": 0}
+        result = {
+            "fuzz": "text",
+            "inputs": _tried,
+            "seconds": round(time.monotonic() - _started),
+            "faults": 0,
+        }
         print(json.dumps(result), flush=True)
         os._exit(0)  # libFuzzer ends a process no other way
 

@@ -73,7 +73,9 @@ def faults() -> Iterator[str]:
                 yield f"{language}/{domain}.mo is not what {domain}.po says: python tools/messages.py"
 
 
-def _entry_faults(domain: str, context: str, code: str, texts: dict[str, dict[tuple[str, str], str]]) -> Iterator[str]:
+def _entry_faults(
+    domain: str, context: str, code: str, texts: dict[str, dict[tuple[str, str], str]]
+) -> Iterator[str]:
     name = f"{code} [{context}]" if context else code
     if not code.startswith(f"{domain}."):
         yield f"{name} stands in {domain}.po"
@@ -87,7 +89,9 @@ def _entry_faults(domain: str, context: str, code: str, texts: dict[str, dict[tu
             yield f"{language}: {name} has no text"
     used = {language: fields(text) for language, text in found.items() if text}
     if len(set(used.values())) > 1:
-        yield f"{name}: parameters differ: " + "; ".join(f"{one} {sorted(names)}" for one, names in used.items())
+        yield f"{name}: parameters differ: " + "; ".join(
+            f"{one} {sorted(names)}" for one, names in used.items()
+        )
 
 
 def compile_all() -> None:

@@ -36,7 +36,9 @@ TINY = ("train.size=tiny", f"train.steps={STEPS}", "train.evaluate_every=10", "t
 
 def dimts(*arguments: str | Path) -> None:
     """A dimts command; stops with its words when it fails."""
-    subprocess.run([sys.executable, "-m", "dimts", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "dimts", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def make_project(home: Path) -> None:
@@ -133,7 +135,10 @@ def compare(page: Any) -> None:
     """Begin with the voice and the built-in one."""
     page.locator("#compare-begin").click()
     page.wait_for_function("document.querySelector('#compare-text textarea')?.value.length > 3")
-    drawn = "name => !['', '0:00'].includes(document.querySelector(`#compare-${name} #duration`)?.innerText ?? '')"
+    drawn = (
+        "name => !['', '0:00'].includes(document.querySelector(`#compare-${name} "
+        "#duration`)?.innerText ?? '')"
+    )
     for name in ("a", "b"):
         page.wait_for_function(drawn, arg=name)
 
@@ -199,7 +204,9 @@ def main() -> None:
             browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
             for language in given.languages.split(","):
                 for size in map(int, given.sizes.split(",")):
-                    context = browser.new_context(viewport={"width": size, "height": 900}, locale=LOCALES[language])
+                    context = browser.new_context(
+                        viewport={"width": size, "height": 900}, locale=LOCALES[language]
+                    )
                     page = context.new_page()
                     page.set_default_timeout(PATIENCE_MS)
                     page.goto(address)

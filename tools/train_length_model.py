@@ -76,7 +76,9 @@ def train(data) -> tuple[dict[str, int], np.ndarray, float]:
         slope = weight * (1 / (1 + np.exp(-z)) - y)
         return value, np.append(x.T @ slope + PENALTY * theta[:-1], slope.sum())
 
-    theta = optimize.minimize(loss, np.zeros(len(index) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 120}).x
+    theta = optimize.minimize(
+        loss, np.zeros(len(index) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 120}
+    ).x
     return index, theta[:-1], theta[-1]
 
 
@@ -106,7 +108,9 @@ def with_morphology(held, index, theta, bias) -> np.ndarray:
             analysis = morphology.analyse(code)
             guessed = 1 / (1 + np.exp(-(matrix([code], index, grow=False) @ theta + bias)))
             guessed[0] = 0.0
-            if analysis and len(lengths_of(analysis.marked)) == len(truth):  # as rules.Rules.explain weighs them
+            if analysis and len(lengths_of(analysis.marked)) == len(
+                truth
+            ):  # as rules.Rules.explain weighs them
                 long = np.array(lengths_of(analysis.marked))
                 own = np.where(long, analysis.trust, 1 - analysis.trust)
                 said = long if analysis.trust >= FIRM else (own + guessed) / 2 > 0.5
@@ -145,7 +149,9 @@ def main() -> None:
     report: dict[str, object] = {"examples": dict(collections.Counter(row[3] for row in data))}
     groups = sorted({group(row[0]) for row in data})
     order = np.random.default_rng(0).permutation(len(groups))
-    fold_of = {name: int(order[at]) % options.folds for at, name in enumerate(groups)} if options.folds > 1 else {}
+    fold_of = (
+        {name: int(order[at]) % options.folds for at, name in enumerate(groups)} if options.folds > 1 else {}
+    )
     unseen: dict[str, np.ndarray] = collections.defaultdict(lambda: np.zeros(5))
     whole: dict[str, np.ndarray] = collections.defaultdict(lambda: np.zeros(5))
     for fold in range(options.folds if options.folds > 1 else 0):

@@ -11,7 +11,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "dimts"
-ORDER = ("base", "text", "audio", "xtts", "speak", "data", "train", "evaluate", "install", "server", "web", "cli")
+ORDER = (
+    "base",
+    "text",
+    "audio",
+    "xtts",
+    "speak",
+    "data",
+    "train",
+    "evaluate",
+    "install",
+    "server",
+    "web",
+    "cli",
+)
 WIDTH = 118
 INDENT = 22
 
@@ -32,11 +45,16 @@ def line(depth: int, name: str, summary: str) -> str:
 def tree(folder: Path, depth: int) -> list[str]:
     """The lines below `folder`, sub-folders after files."""
     lines = [
-        line(depth, path.name, first_line(path)) for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"
+        line(depth, path.name, first_line(path))
+        for path in sorted(folder.glob("*.py"))
+        if path.name != "__init__.py"
     ]
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"):
         if (inner / "__init__.py").exists():
-            lines += [line(depth, inner.name + "/", first_line(inner / "__init__.py")), *tree(inner, depth + 1)]
+            lines += [
+                line(depth, inner.name + "/", first_line(inner / "__init__.py")),
+                *tree(inner, depth + 1),
+            ]
         elif inner.name == "tables":
             lines.append(line(depth, "tables/", "what a linguist edits: plain TSV, each with its source"))
     return lines
@@ -47,7 +65,11 @@ def render(page: str) -> str:
     lines = []
     for name in ORDER:
         lines += [line(0, name + "/", first_line(SOURCE / name / "__init__.py")), *tree(SOURCE / name, 1)]
-    lines += [line(0, path.name, first_line(path)) for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"]
+    lines += [
+        line(0, path.name, first_line(path))
+        for path in sorted(SOURCE.glob("*.py"))
+        if path.stem != "__init__"
+    ]
     block = "```text\nsrc/dimts/\n" + "".join(f"  {entry}\n" for entry in lines) + "```"
     return re.sub(r"```text\nsrc/dimts/\n.*?```", lambda _: block, page, flags=re.DOTALL)
 

@@ -39,7 +39,11 @@ def run(python: Path, *arguments: str, code: int = 0, said: str = "") -> None:
     environment."""
     kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
-        [python, *arguments], capture_output=True, text=True, encoding="utf-8", env={**kept, "PYTHONUTF8": "1"}
+        [python, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**kept, "PYTHONUTF8": "1"},
     )
     if done.returncode != code or said not in done.stdout + done.stderr:
         raise SystemExit(f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")

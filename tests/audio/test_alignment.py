@@ -1,5 +1,5 @@
-"""Placement of a script's lines and warping: the fast searches are the plain recursions, and spans are in order and
-apart.
+"""Placement of a script's lines and warping: the fast searches are the plain recursions, and spans are in
+order and apart.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def test_the_mean_cost_of_a_text_with_itself_is_nothing() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 1000))
-def test_warping_goes_from_the_first_frames_to_the_last_by_single_steps(rows: int, columns: int, seed: int) -> None:
+def test_warping_goes_from_the_first_frames_to_the_last_by_single_steps(
+    rows: int, columns: int, seed: int
+) -> None:
     draw = np.random.default_rng(seed)
     one, other = draw.standard_normal((rows, 3)), draw.standard_normal((columns, 3))
     path = dtw(one, other)
@@ -105,7 +107,9 @@ def test_the_costs_of_a_warp_are_those_of_the_textbook() -> None:
                 if (row, column) != (1, 1):
                     cost = distance[row - 1, column - 1]
                     best[row, column] = min(
-                        best[row - 1, column] + cost, best[row, column - 1] + cost, best[row - 1, column - 1] + 2 * cost
+                        best[row - 1, column] + cost,
+                        best[row, column - 1] + cost,
+                        best[row - 1, column - 1] + 2 * cost,
                     )
         assert found[kind] == pytest.approx(best[7, 5] / 12, rel=1e-5)
 

@@ -133,7 +133,9 @@ def test_long_consonants_are_longer(phone: str) -> None:
     assert long - short > 0.035
 
 
-@pytest.mark.parametrize(("plain", "ejective"), [("k", "kʼ"), ("t", "tʼ"), ("tʃ", "tʃʼ"), ("p", "pʼ"), ("s", "sʼ")])
+@pytest.mark.parametrize(
+    ("plain", "ejective"), [("k", "kʼ"), ("t", "tʼ"), ("tʃ", "tʃʼ"), ("p", "pʼ"), ("s", "sʼ")]
+)
 def test_ejectives_end_in_a_hold_and_plain_stops_do_not(plain: str, ejective: str) -> None:
     def hold(phone: str) -> float:
         """Seconds of silence right before the vowel that follows."""
@@ -173,7 +175,13 @@ def test_a_labialised_consonant_lowers_what_follows() -> None:
 
 
 def test_each_word_and_phone_has_its_time() -> None:
-    words = [["t", "ə", "kʼ", "ə", "mː", "ə", "tʼ", "ə"], ["bː", "o", "t", "ʃ", "a"], ["mː", "m", "a"], ["ʔ"], ["a"]]
+    words = [
+        ["t", "ə", "kʼ", "ə", "mː", "ə", "tʼ", "ə"],
+        ["bː", "o", "t", "ʃ", "a"],
+        ["mː", "m", "a"],
+        ["ʔ"],
+        ["a"],
+    ]
     said = VOICE.speak_timed(words, "።")
     assert [len(word) for word in said.times] == [8, 5, 3, 1, 1]
     flat = [time for word in said.times for time in word]
@@ -336,6 +344,9 @@ def test_a_data_folder_with_a_very_long_path(tmp_path: Path) -> None:
         "print(formant.Formant().speak([['s','ə','l','a','m']]).seconds)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(deep / "espeak-ng-data")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, str(deep / "espeak-ng-data")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert 0.3 < float(done.stdout) < 0.8

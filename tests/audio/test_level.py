@@ -121,7 +121,9 @@ def test_clipping_is_told_from_a_single_peak() -> None:
     assert clipped_share(sine()) < 0.02
     assert clipped_share(sine(amplitude=0.9)) == 0.0
     clipped = Wave(np.clip(sine(amplitude=2.0).samples, -1, 1), RATE)
-    assert clipped_share(clipped) == pytest.approx(2 / 3, abs=0.02)  # |2 sin x| > 1 for two thirds of the time
+    assert clipped_share(clipped) == pytest.approx(
+        2 / 3, abs=0.02
+    )  # |2 sin x| > 1 for two thirds of the time
     one = np.zeros(1000, np.float32)
     one[500] = 1.0
     assert clipped_share(Wave(one, RATE)) == 0.0

@@ -42,7 +42,9 @@ def test_real_speakers_are_told_apart(shared: Path) -> None:
     with (root / "metadata.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             found.setdefault(row["speaker"], []).append(root / row["path"])
-    speakers = {name: [Wave.load(path) for path in paths[:5]] for name, paths in found.items() if len(paths) >= 5}
+    speakers = {
+        name: [Wave.load(path) for path in paths[:5]] for name, paths in found.items() if len(paths) >= 5
+    }
     assert len(speakers) >= 5
     profiles = {name: profile(waves[:3]) for name, waves in speakers.items()}
     heard = {name: [embed(wave) for wave in waves[3:]] for name, waves in speakers.items()}

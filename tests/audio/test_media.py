@@ -39,13 +39,17 @@ def write_av(path: Path, wave: Wave, codec: str, *, video: bool = False) -> Path
         stream.layout = "stereo"
         both = np.stack([wave.samples, wave.samples]).astype(np.float32)
         for first in range(0, both.shape[1], 1024):
-            frame = av.AudioFrame.from_ndarray(both[:, first : first + 1024].copy(), format="fltp", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(
+                both[:, first : first + 1024].copy(), format="fltp", layout="stereo"
+            )
             frame.sample_rate, frame.pts = wave.rate, first
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if pictures is not None:
             for index in range(round(wave.seconds * 10)):
-                picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), index * 5, np.uint8), format="rgb24")
+                picture = av.VideoFrame.from_ndarray(
+                    np.full((64, 64, 3), index * 5, np.uint8), format="rgb24"
+                )
                 container.mux(pictures.encode(picture))
             container.mux(pictures.encode(None))
     return path
@@ -130,9 +134,15 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty.wav": (lambda path: path.touch(), "empty"),
     "letters.wav": (lambda path: path.write_text("ሰላም " * 100), "not a sound or video file"),
     "zero_length.wav": (lambda path: path.write_bytes(riff(b"")), "zero length"),
-    "no_channels.wav": (lambda path: path.write_bytes(riff(b"\0" * 800, channels=0)), "0 channels|not a sound"),
+    "no_channels.wav": (
+        lambda path: path.write_bytes(riff(b"\0" * 800, channels=0)),
+        "0 channels|not a sound",
+    ),
     "no_rate.wav": (lambda path: path.write_bytes(riff(b"\0" * 800, rate=0)), "0 Hz|not a sound"),
-    "promises_2_gb.wav": (lambda path: path.write_bytes(riff(b"\1" * 48_000, size=2_000_000_000)), "cut short"),
+    "promises_2_gb.wav": (
+        lambda path: path.write_bytes(riff(b"\1" * 48_000, size=2_000_000_000)),
+        "cut short",
+    ),
     "half.wav": (half("wav"), "cut short"),
     "half.flac": (half("flac"), "corrupt|cut short"),
     "half.mp3": (half("mp3"), "corrupt|cut short"),

@@ -73,7 +73,10 @@ def test_a_textgrid_has_a_tier_for_each_kind() -> None:
     assert found["words"][0] == (0.0, 0.01, "")
 
 
-@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 5), st.text(max_size=8)), max_size=12), st.floats(0.1, 30))
+@given(
+    st.lists(st.tuples(st.floats(0, 20), st.floats(0, 5), st.text(max_size=8)), max_size=12),
+    st.floats(0.1, 30),
+)
 @settings(max_examples=60, deadline=None)
 def test_intervals_of_a_textgrid_fill_the_whole_without_gap_or_overlap(
     items: list[tuple[float, float, str]], seconds: float

@@ -45,7 +45,10 @@ def test_every_format_gives_back_what_was_written(form: str, rate: int, tmp_path
     assert likeness(found.resample(rate), wave) > (0.9999 if form in ("wav", "flac") else 0.95)
 
 
-@given(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=500), st.sampled_from([8_000, 22_050, 48_000]))
+@given(
+    st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=500),
+    st.sampled_from([8_000, 22_050, 48_000]),
+)
 @settings(max_examples=30, deadline=None)
 def test_sixteen_bit_samples_survive_wav_and_flac_exactly(numbers: list[int], rate: int) -> None:
     import io
@@ -62,7 +65,9 @@ def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap(tmp_path: Path) -
     np.testing.assert_allclose(Wave.load(path).samples, [1.0, -1.0, 0.5], atol=1e-4)
 
 
-@pytest.mark.parametrize(("old", "new"), [(44_100, 24_000), (16_000, 22_050), (8_000, 24_000), (48_000, 24_000)])
+@pytest.mark.parametrize(
+    ("old", "new"), [(44_100, 24_000), (16_000, 22_050), (8_000, 24_000), (48_000, 24_000)]
+)
 def test_resampling_keeps_length_and_sound(old: int, new: int) -> None:
     wave = chirp(rate=old)
     found = wave.resample(new)
@@ -148,7 +153,9 @@ def tiny_disk(tmp_path: Path):
         pytest.skip("mounting a tiny disk needs root")
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True)
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True
+    )
     if mount.returncode:
         pytest.skip(f"mounting is not allowed here: {mount.stderr.decode().strip()}")
     yield folder

@@ -59,7 +59,9 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("mounting a tiny disk needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True
+    ).returncode:
         pytest.skip("mounting is not allowed here")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -72,7 +74,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_disk: Path) -> None:
     assert list(tiny_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "said"), [("file/x", "a part of the path is a file"), ("x" * 300, "too long")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("file/x", "a part of the path is a file"), ("x" * 300, "too long")]
+)
 def test_a_place_that_cannot_be_is_one_line(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DimtsError, match=said):
@@ -106,8 +110,12 @@ def test_what_is_flushed_could_be_written_to(tmp_path: Path, monkeypatch: pytest
     ("winerror", "length", "code"),
     [(206, 10, "path_too_long"), (3, 255, "path_too_long"), (3, 20, None), (5, 300, None)],
 )
-def test_a_path_that_is_too_long_for_windows_is_called_so(winerror: int, length: int, code: str | None) -> None:
-    error = FileNotFoundError(errno.ENOENT, "The system cannot find the path specified", "C:\\" + length * "a")
+def test_a_path_that_is_too_long_for_windows_is_called_so(
+    winerror: int, length: int, code: str | None
+) -> None:
+    error = FileNotFoundError(
+        errno.ENOENT, "The system cannot find the path specified", "C:\\" + length * "a"
+    )
     error.winerror = winerror  # type: ignore[attr-defined, unused-ignore]
     found = storage_error(error)
     assert (found.message.parameters["reason"].code if found else None) == (f"base.{code}" if code else None)

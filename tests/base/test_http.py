@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from dimts.base.errors import ConfigError
-from dimts.base.http import LOCAL_HOSTS, access_fault, bind, deadlines, drain_request, limit_body, read_secrets, url_of
+from dimts.base.http import (
+    LOCAL_HOSTS,
+    access_fault,
+    bind,
+    deadlines,
+    drain_request,
+    limit_body,
+    read_secrets,
+    url_of,
+)
 
 uvicorn = pytest.importorskip("uvicorn")
 SENT_LATER = 20_000_000
@@ -81,7 +90,9 @@ def aborted(port: int, sent: bytes) -> bool:
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
 
 
-@pytest.mark.parametrize("sent", [b"", HEAD, HEAD + b"\r\n12345"], ids=["nothing", "half a head", "half a body"])
+@pytest.mark.parametrize(
+    "sent", [b"", HEAD, HEAD + b"\r\n12345"], ids=["nothing", "half a head", "half a body"]
+)
 def test_a_client_that_stops_sending_is_aborted(sent: bytes) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
@@ -103,7 +114,10 @@ def test_a_client_that_stops_reading_is_aborted() -> None:
         assert gone["type"] == "http.disconnect"
         ended.set()
 
-    with served(app, deadlines(60.0, 60.0, 0.3)) as port, socket.create_connection(("127.0.0.1", port)) as client:
+    with (
+        served(app, deadlines(60.0, 60.0, 0.3)) as port,
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert ended.wait(60)
 
@@ -113,12 +127,17 @@ def test_a_slow_client_that_goes_on_reading_gets_everything() -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]}
+        )
         for _ in range(size // 60_000):
             await send({"type": "http.response.body", "body": b"\0" * 60_000, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    with served(app, deadlines(60.0, 60.0, 0.5)) as port, socket.create_connection(("127.0.0.1", port)) as client:
+    with (
+        served(app, deadlines(60.0, 60.0, 0.5)) as port,
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         taken, pause = 0, threading.Event()
         while piece := client.recv(1_000_000):

@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/dimts"
 LOCALE = SOURCE / "base/locale"
 DOMAINS = sorted(path.stem for path in (LOCALE / "en/LC_MESSAGES").glob("*.mo"))
-ERRORS = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, DimtsError)} - {
+ERRORS = {
+    name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, DimtsError)
+} - {
     "MissingExtra",
     "PronunciationError",
     "ManifestError",
@@ -118,7 +120,9 @@ def test_no_error_is_made_of_a_sentence() -> None:
 
 def test_compiled_catalogues_are_what_their_sources_say() -> None:
     pytest.importorskip("babel", reason="babel checks the catalogues")
-    run = subprocess.run([sys.executable, "tools/messages.py", "check"], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "tools/messages.py", "check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
@@ -151,7 +155,9 @@ def test_hostile_parameters_come_back_unharmed(key: tuple[str, str], language: s
 def test_a_cause_is_shown_in_the_language_of_its_message() -> None:
     cause = DataError("base.no_such_file", path="ሀ")
     message = Message("base.cannot_write", path="b", reason=cause)
-    assert message.text("am") == Message("base.cannot_write", path="b", reason=cause.message.text("am")).text("am")
+    assert message.text("am") == Message("base.cannot_write", path="b", reason=cause.message.text("am")).text(
+        "am"
+    )
     assert message.remedy("am") == cause.message.remedy("am") != cause.message.remedy("en")
 
 

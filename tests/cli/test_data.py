@@ -30,7 +30,9 @@ def home_of_voice(tmp_path: Path) -> Path:
     return project.root
 
 
-def test_prepare_says_what_was_kept_and_why_not(home_of_voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_says_what_was_kept_and_why_not(
+    home_of_voice: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["data", "prepare", str(home_of_voice), "--speaker", "abebe"]) == 0
     out, err = capsys.readouterr()
     assert "3 clips kept" in out
@@ -100,7 +102,9 @@ def test_a_script_is_chosen_from_a_text(tmp_path: Path, capsys: pytest.CaptureFi
     assert len(rows) == 2
 
 
-def test_recordings_are_brought_in(home_of_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recordings_are_brought_in(
+    home_of_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "new.wav").write_bytes((home_of_voice / "recordings" / "a0.wav").read_bytes())
     assert main(["data", "add", str(home_of_voice), str(tmp_path / "new.wav")]) == 0
     assert "1 files added" in capsys.readouterr().out
@@ -108,7 +112,9 @@ def test_recordings_are_brought_in(home_of_voice: Path, tmp_path: Path, capsys: 
     assert main(["data", "add", str(home_of_voice), str(tmp_path / "none.wav")]) == 2
 
 
-def test_a_person_decides_and_exports(home_of_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_decides_and_exports(
+    home_of_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from dimts.data.manifest import Manifest
 
     main(["data", "prepare", str(home_of_voice)])

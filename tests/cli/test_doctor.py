@@ -16,7 +16,15 @@ from dimts.cli.main import main
 def test_json_and_table_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"versions", "machine", "extras", "g2p backends", "precision", "attention", "models"}
+    assert set(report) == {
+        "versions",
+        "machine",
+        "extras",
+        "g2p backends",
+        "precision",
+        "attention",
+        "models",
+    }
     assert main(["doctor"]) == 0
     table = capsys.readouterr().out
     for section, rows in report.items():
@@ -54,4 +62,6 @@ def test_an_extra_that_lacks_a_library_names_it_and_the_command(monkeypatch: pyt
 
 
 def test_every_extra_is_listed() -> None:
-    assert set(doctor.examine(Path())["extras"]) == set(EXTRAS) - {"all"}, "EXTRAS is compared with pyproject.toml"
+    assert set(doctor.examine(Path())["extras"]) == set(EXTRAS) - {"all"}, (
+        "EXTRAS is compared with pyproject.toml"
+    )

@@ -91,9 +91,15 @@ def test_listening_test_from_evaluation_to_opinions(project: Path, tmp_path: Pat
     sounds = list(key["sounds"])
     first = key["sounds"][sounds[0]]["voice"]
     for rater in ("a", "b"):
-        content = {"kind": key["kind"], "test": key["test"], "answers": [{"sounds": sounds, "choice": "first"}]}
+        content = {
+            "kind": key["kind"],
+            "test": key["test"],
+            "answers": [{"sounds": sounds, "choice": "first"}],
+        }
         (tmp_path / f"{rater}.json").write_text(json.dumps(content), encoding="utf-8")
-    code, out = command("opinions", tmp_path / "kit-key.json", tmp_path / "a.json", tmp_path / "b.json", "--json")
+    code, out = command(
+        "opinions", tmp_path / "kit-key.json", tmp_path / "a.json", tmp_path / "b.json", "--json"
+    )
     assert json.loads(out)["scores"][first]["mean"] == 1.0
     code, out = command("opinions", tmp_path / "kit-key.json", tmp_path / "a.json")
     assert out.startswith("1 rater: ")
@@ -128,7 +134,9 @@ def test_a_recogniser_is_trained_and_taken_up(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(train_recogniser, "_ALIGNER_WAVES", 20)
     monkeypatch.setattr(train_recogniser, "_ALIGNER_MIXTURES", 1)
     monkeypatch.setattr(
-        train_recogniser, "formant_per", lambda recogniser, sentences: train_recogniser.Edits(hits=1, substitutions=1)
+        train_recogniser,
+        "formant_per",
+        lambda recogniser, sentences: train_recogniser.Edits(hits=1, substitutions=1),
     )
     code, out = command("train-recogniser", "--out", tmp_path / "recogniser.safetensors", "--steps", "1")
     assert code == 0

@@ -74,7 +74,9 @@ def test_the_licence_is_shown_and_no_means_no(
     assert not download.folder_of().exists()
 
 
-def test_yes_is_remembered(stick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yes_is_remembered(
+    stick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("y"))
     assert main(["fetch", "--from", str(stick), "--unpinned"]) == 0
     shown = capsys.readouterr()
@@ -88,7 +90,9 @@ def test_yes_is_remembered(stick: Path, capsys: pytest.CaptureFixture[str], monk
     assert (download.folder_of() / "vocab.json").read_bytes() == b"changed\n"
 
 
-def test_files_that_are_not_the_published_ones_are_refused(stick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_not_the_published_ones_are_refused(
+    stick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["fetch", "--from", str(stick), "--accept-licence"]) == 2
     shown = capsys.readouterr().err
     assert "is not the published file" in shown

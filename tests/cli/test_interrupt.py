@@ -22,7 +22,18 @@ if os.name == "nt":
 @pytest.mark.parametrize("gap", [0.0, 0.002, 0.02], ids=["at once", "2 ms", "20 ms"])
 def test_two_interrupts_print_no_traceback(tmp_path: Path, gap: float) -> None:
     project = prepared(tmp_path / "project", clips=4, dev=1)
-    command = [sys.executable, "-m", "dimts", "--log", "json", "train", "run", str(project.root), "--steps", "100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "dimts",
+        "--log",
+        "json",
+        "train",
+        "run",
+        str(project.root),
+        "--steps",
+        "100000",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = []

@@ -39,10 +39,15 @@ def test_an_error_for_people_is_one_line_a_remedy_and_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_with(monkeypatch, DimtsError("cli.text_is_folder", path="a\nb")) == 2
-    assert capsys.readouterr().err == "error: a b is a folder\nhint: name a text file in it, or - for standard input\n"
+    assert (
+        capsys.readouterr().err
+        == "error: a b is a folder\nhint: name a text file in it, or - for standard input\n"
+    )
 
 
-def test_a_full_disk_is_for_people_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_for_people_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_with(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/x/y")) == 2
     assert "cannot write /x/y: the disk is full" in capsys.readouterr().err
 
@@ -62,7 +67,9 @@ def test_an_interruption_says_that_work_is_kept(
 
 
 @pytest.mark.parametrize("line", [["nonsense"], ["doctor", "--nonsense"], ["train", "--steps", "many", "x"]])
-def test_a_wrong_command_line_is_one_line_and_two(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_is_one_line_and_two(
+    line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert frame.main(line) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith("error: ")

@@ -68,7 +68,9 @@ def test_every_snapshot_of_a_run_becomes_a_voice(tmp_path: Path) -> None:
     made = export_snapshots(home, run)
     assert list(made) == ["step-000002", "step-000004"]
     when = [path.stat().st_mtime_ns for path in made.values()]
-    assert [path.stat().st_mtime_ns for path in export_snapshots(home, run).values()] == when, "not written again"
+    assert [path.stat().st_mtime_ns for path in export_snapshots(home, run).values()] == when, (
+        "not written again"
+    )
     code, out = command(home.root, "--run", "last", "--limit", "2", "--no-quality", "--json")
     assert code == 0
     order = json.loads(out)["order"]
@@ -103,6 +105,10 @@ def test_snapshots_of_an_overtrained_run_are_ranked_in_the_right_order(tmp_path:
     assert sorted(ranked) == sorted(names)
     for place, better in enumerate(ranked):
         for worse in ranked[place + 1 :]:
-            assert judged[better][1] < 1.02 * judged[worse][1], (better, worse, "closer ones may change places")
+            assert judged[better][1] < 1.02 * judged[worse][1], (
+                better,
+                worse,
+                "closer ones may change places",
+            )
     assert ranked[0] == right[0]
     assert ranked[-1] == right[-1]

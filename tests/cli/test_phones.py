@@ -23,7 +23,9 @@ def feed(monkeypatch: pytest.MonkeyPatch, text: str | bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8"))
 
 
-def test_one_line_out_for_each_line_in(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_out_for_each_line_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     feed(monkeypatch, "ሰላም ለዓለም።\n\nቤት\n")
     code, out, _ = run(capsys, "phones", "-", "--backends", "rules")
     assert code == 0

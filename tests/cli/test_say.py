@@ -38,7 +38,9 @@ def give(monkeypatch: pytest.MonkeyPatch, text: str | bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
 
 
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str], what: str, remedy: str, here: Path) -> None:
+def refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], what: str, remedy: str, here: Path
+) -> None:
     """Exit code 2, one line, a remedy, and nothing written."""
     before = sorted(here.rglob("*"))
     assert main(["say", *arguments]) == 2
@@ -72,7 +74,9 @@ def test_the_suffix_is_the_format(form: str) -> None:
     assert 2.0 <= wave.seconds <= 5.0
 
 
-def test_without_a_name_the_file_is_named_after_the_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_name_the_file_is_named_after_the_text(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["say", "ሰላም/ለዓለም። ../x"]) == 0
     assert main(["say", "ሰላም/ለዓለም። ../x"]) == 0
     assert sorted(path.name for path in here.iterdir()) == ["ሰላም-ለዓለም-x-2.wav", "ሰላም-ለዓለም-x.wav"]
@@ -146,7 +150,9 @@ def test_standard_input_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stream(arguments: list[str], text: str) -> tuple[bytes, str, int]:
     done = subprocess.run(
-        [sys.executable, "-m", "dimts", "say", "-o", "-", *arguments], input=text.encode(), capture_output=True
+        [sys.executable, "-m", "dimts", "say", "-o", "-", *arguments],
+        input=text.encode(),
+        capture_output=True,
     )
     return done.stdout, done.stderr.decode(), done.returncode
 
@@ -174,7 +180,9 @@ def test_a_line_without_amharic_in_a_stream_is_told_and_passed_over() -> None:
 def test_a_stream_answers_line_by_line() -> None:
     """The first line is heard before the second is written."""
     command = [sys.executable, "-m", "dimts", "say", "--stdin", "-o", "-", "--format", "raw"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("ሰላም\n".encode())
@@ -197,7 +205,10 @@ def a_player(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
 
 
 def test_a_text_is_played(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = "import sys; open('heard', 'wb').write(sys.stdin.buffer.read()); open('asked', 'w').write(str(sys.argv))"
+    script = (
+        "import sys; open('heard', 'wb').write(sys.stdin.buffer.read()); "
+        "open('asked', 'w').write(str(sys.argv))"
+    )
     a_player(here, monkeypatch, script)
     assert main(["say", TEXT, "--play"]) == 0
     assert main(["say", TEXT, "-o", "s.wav"]) == 0
@@ -274,7 +285,9 @@ def test_a_batch_goes_on_where_it_stopped(here: Path, capsys: pytest.CaptureFixt
     assert "3 spoken, 0 there already, 1 passed over" in told
     files = sorted(path.name for path in (here / "book").iterdir())
     assert files == ["0001.ogg", "0003.ogg", "0004.ogg", "index.jsonl"]
-    rows = [json.loads(line) for line in (here / "book" / "index.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (here / "book" / "index.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [(row["file"], row["text"]) for row in rows][1] == ("0003.ogg", "እንዴት ናችሁ?")
     assert rows[0]["seconds"] == pytest.approx(Wave.load(here / "book" / "0001.ogg").seconds, abs=0.05)
     (here / "book" / "0003.ogg").unlink()
@@ -323,7 +336,9 @@ def test_ctrl_c_in_a_batch_keeps_what_is_done(
 def test_a_projects_settings_and_lexicon_are_used(here: Path) -> None:
     project = here / "abebe"
     project.mkdir()
-    (project / "dimts.toml").write_text('[speak]\nrate = 1.5\n[text.g2p]\nbackends = ["rules"]\n', encoding="utf-8")
+    (project / "dimts.toml").write_text(
+        '[speak]\nrate = 1.5\n[text.g2p]\nbackends = ["rules"]\n', encoding="utf-8"
+    )
     (project / "lexicon.tsv").write_text("ሰላም\tʃ ə lː a m\n", encoding="utf-8")
     assert main(["say", "ሰላም", "--project", "abebe", "-o", "a.wav", "--timings", "a.json"]) == 0
     marks = json.loads((here / "a.json").read_text(encoding="utf-8"))["marks"]
@@ -371,7 +386,9 @@ def test_wrong_input_gets_one_line_and_a_remedy(
     refused(arguments, capsys, what, remedy, here)
 
 
-def test_a_recording_without_a_model_says_how_to_get_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recording_without_a_model_says_how_to_get_one(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Wave.silence(3.0, 24_000).save(here / "abebe.wav")
     refused(["ሰላም", "--voice", "abebe.wav"], capsys, "weights are not here", "dimts fetch", here)
 
@@ -386,7 +403,9 @@ def test_a_read_only_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     locked.mkdir()
     locked.chmod(0o555)
     if os.access(locked, os.W_OK):
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(locked)], capture_output=True)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(locked)], capture_output=True
+        )
         if mounted.returncode:
             pytest.skip("root may write anywhere, and mounting is not allowed here")
         try:
@@ -438,13 +457,20 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
     model = XTTS.build(spec, 1, dvae=False)
     noise = torch.Generator().manual_seed(1)
-    voices = {name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")}
+    voices = {
+        name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name)
+        for name in ("abebe", "sara")
+    }
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
-    save_bundle(Bundle(model, words, {"settings": to_dict(FORMANT_FRONTEND)}, voices, {"name": "tiny"}), folder)
+    save_bundle(
+        Bundle(model, words, {"settings": to_dict(FORMANT_FRONTEND)}, voices, {"name": "tiny"}), folder
+    )
     return folder
 
 
-def test_a_bundle_a_recording_and_a_blend(bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bundle_a_recording_and_a_blend(
+    bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Wave(np.random.default_rng(0).standard_normal(48_000) * 0.1, 24_000).save(here / "abebe.wav")
     base = ["say", "ሰላም", "--set", "speak.retries=0"]
     assert main([*base, "--voice", str(bundle), "-o", "own.wav"]) == 0
@@ -489,7 +515,9 @@ def test_voices_of_a_model_are_listed(bundle: Path, capsys: pytest.CaptureFixtur
     assert "has one voice" in capsys.readouterr().out
 
 
-def test_a_voice_of_the_project_by_its_name(bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_voice_of_the_project_by_its_name(
+    bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "p" / "voices").mkdir(parents=True)
     (here / "p" / "dimts.toml").write_text("[speak]\nretries = 0\n", encoding="utf-8")
     shutil.copytree(bundle, here / "p" / "voices" / "abebe")

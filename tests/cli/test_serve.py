@@ -26,7 +26,16 @@ def app() -> typer.Typer:
 
 def test_the_help_names_every_option(app: typer.Typer) -> None:
     said = CliRunner().invoke(app, ["serve", "--help"]).output
-    for option in ("--host", "--port", "--api-key-file", "--voices-folder", "--slots", "--queue", "--ray", "[MODEL]"):
+    for option in (
+        "--host",
+        "--port",
+        "--api-key-file",
+        "--voices-folder",
+        "--slots",
+        "--queue",
+        "--ray",
+        "[MODEL]",
+    ):
         assert option in said
 
 
@@ -45,7 +54,11 @@ def test_the_help_names_every_option(app: typer.Typer) -> None:
     ],
 )
 def test_what_it_refuses(
-    app: typer.Typer, arguments: list[str], kind: type[DimtsError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: typer.Typer,
+    arguments: list[str],
+    kind: type[DimtsError],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["serve", *arguments])

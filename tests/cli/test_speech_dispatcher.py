@@ -44,7 +44,9 @@ def test_a_real_dispatcher_speaks_amharic(tmp_path: Path) -> None:
     }
     command = ["speech-dispatcher", "-s", "-c", "unix_socket", "-S", str(socket), "-C", str(config)]
     command += ["-L", str(tmp_path), "-P", str(tmp_path / "pid")]
-    dispatcher = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    dispatcher = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         until = time.monotonic() + DEADLINE_SECONDS
         while not socket.exists():

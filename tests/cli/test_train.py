@@ -187,7 +187,9 @@ def test_a_base_that_does_not_fit_is_one_line(
     assert "gpt.text_embedding" in _bad(project, capsys, "--base", other_words)
 
 
-def test_codes_that_are_lost_or_damaged_are_made_again(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_codes_that_are_lost_or_damaged_are_made_again(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["train", str(project.root), *map(str, SHORT)]
     assert main(arguments) == 0
     first = _losses(project)
@@ -254,10 +256,21 @@ def test_a_disk_that_is_full_stops_the_run_with_the_last_checkpoint_intact(
 
 @pytest.mark.slow
 def test_a_pause_asked_for_in_another_terminal(project: Project) -> None:
-    arguments = (project.root, "--steps", 300, "--set", "train.batches.seconds=2", "--set", "train.save_every=1000")
+    arguments = (
+        project.root,
+        "--steps",
+        300,
+        "--set",
+        "train.batches.seconds=2",
+        "--set",
+        "train.save_every=1000",
+    )
     arguments += ("--set", "train.evaluate_every=1000")
     running = subprocess.Popen(_command(*arguments), stderr=subprocess.PIPE, text=True)
-    _until(running, lambda: any(len(log.read_text().splitlines()) > 1 for log in project.runs.glob("2*/log.jsonl")))
+    _until(
+        running,
+        lambda: any(len(log.read_text().splitlines()) > 1 for log in project.runs.glob("2*/log.jsonl")),
+    )
     asked = _run(project.root, "--pause")
     assert asked.returncode == 0, asked.stderr
     assert "to save and end" in asked.stderr
@@ -291,10 +304,14 @@ def test_the_best_checkpoint_by_a_figure_of_the_evaluation(project: Project) -> 
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         scores = {line["step"]: line[name] for line in lines if line["kind"] == "evaluation"}
         assert list(scores) == [2, 4]
-        if not any(score is not None for score in scores.values()):  # four steps make no voice to be likened to
+        if not any(
+            score is not None for score in scores.values()
+        ):  # four steps make no voice to be likened to
             assert name == "likeness"
             assert "likeness could be measured in no sentence at this step" in done.stderr
-            assert "likeness could be measured at no evaluation: the voice has the last weights" in done.stderr
+            assert (
+                "likeness could be measured at no evaluation: the voice has the last weights" in done.stderr
+            )
             assert not (run / "checkpoints" / "best.json").exists()
             continue
         best = json.loads((run / "checkpoints" / "best.json").read_text())
@@ -309,14 +326,19 @@ def test_what_can_be_seen_of_a_run(project: Project) -> None:
     assert done.returncode == 0, done.stderr
     assert "audio_seconds_per_second=" in done.stderr
     (run,) = project.runs.glob("2*")
-    assert [path.name for path in sorted((run / "samples").glob("*"))] == ["step-000002.wav", "step-000004.wav"]
+    assert [path.name for path in sorted((run / "samples").glob("*"))] == [
+        "step-000002.wav",
+        "step-000004.wav",
+    ]
     assert "spoke step-000002.wav" in done.stderr
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {line["kind"] for line in lines} == {"step", "evaluation", "sample"}
     read = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = read.EventAccumulator(str(run / "tensorboard")).Reload()
     curve = [(event.step, event.value) for event in events.Scalars("loss")]
-    assert curve == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in enumerate(_losses(project), start=1)]
+    assert curve == [
+        (step, pytest.approx(loss, rel=1e-6)) for step, loss in enumerate(_losses(project), start=1)
+    ]
 
 
 RECIPES = sorted((Path(dimts.__file__).parent / "recipes").glob("*.toml"))
@@ -327,7 +349,9 @@ RECIPES = sorted((Path(dimts.__file__).parent / "recipes").glob("*.toml"))
 def test_a_recipe_can_be_forecast(
     tmp_path: Path, helpers: ModuleType, capsys: pytest.CaptureFixture[str], recipe: Path, shared: Path
 ) -> None:
-    project: Project = helpers.prepared(tmp_path / "abebe", clips=10)  # a step of a recipe has up to 8 forward passes
+    project: Project = helpers.prepared(
+        tmp_path / "abebe", clips=10
+    )  # a step of a recipe has up to 8 forward passes
     with (project.root / "dimts.toml").open("a", encoding="utf-8") as file:
         file.write("\n" + recipe.read_text(encoding="utf-8"))
     base = () if recipe.stem == "cpu-tiny" else ("--base", str(shared / "golden"))
@@ -344,7 +368,9 @@ def test_a_recipe_can_be_forecast(
     assert not list(project.runs.glob("2*"))
 
 
-def test_no_project_and_nothing_to_pause(tmp_path: Path, project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_project_and_nothing_to_pause(
+    tmp_path: Path, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", str(tmp_path / "none")]) == 2
     assert "no such project folder" in capsys.readouterr().err
     assert main(["train", str(project.root), "--pause"]) == 2

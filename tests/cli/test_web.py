@@ -43,7 +43,11 @@ def test_the_help_names_every_option(app: typer.Typer) -> None:
     ],
 )
 def test_what_it_refuses(
-    app: typer.Typer, arguments: list[str], kind: type[DimtsError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: typer.Typer,
+    arguments: list[str],
+    kind: type[DimtsError],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["web", *arguments])

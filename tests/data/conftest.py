@@ -54,7 +54,9 @@ class Said:
 def said(text: str, variant: str = "", pitch: float = 1.0) -> Said:
     """The sentence alone, without silence around it."""
     words = Rules().phones(text.split())
-    spoken = Formant(FormantSettings(variant=variant, pitch=pitch)).speak_timed([word for word in words if word], "።")
+    spoken = Formant(FormantSettings(variant=variant, pitch=pitch)).speak_timed(
+        [word for word in words if word], "።"
+    )
     times = [time for word in spoken.times for time in word]
     return Said(text, spoken.wave, times[0][0], times[-1][1])
 

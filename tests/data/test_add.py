@@ -166,7 +166,9 @@ def test_manual_subtitles_are_preferred_and_the_stated_licence_is_kept(
     folder = recording.parent
     manual = (folder / "talk.vtt").read_text(encoding="utf-8")
     for name in ("manual.am", "manual.am-ET", "manual.en", "guess.am"):
-        (folder / f"{name}.vtt").write_text(manual.replace("\n\n", f"\n\nNOTE {name}\n\n", 1), encoding="utf-8")
+        (folder / f"{name}.vtt").write_text(
+            manual.replace("\n\n", f"\n\nNOTE {name}\n\n", 1), encoding="utf-8"
+        )
     facts = {
         "title": "A talk",
         "channel": "Abebe",
@@ -184,6 +186,8 @@ def test_manual_subtitles_are_preferred_and_the_stated_licence_is_kept(
     assert row.origin == f"{channel}/watch/one"
     assert row.licence == facts["license"]
 
-    (folder / "watch.json").write_text(json.dumps({**facts, "title": "Other", "subtitles": {}}), encoding="utf-8")
+    (folder / "watch.json").write_text(
+        json.dumps({**facts, "title": "Other", "subtitles": {}}), encoding="utf-8"
+    )
     added = add(project, [f"{channel}/watch/two"])
     assert sorted(path.suffix for path in added) == [".json", ".wav"]

@@ -70,7 +70,9 @@ def test_each_is_set_aside_and_the_rest_goes_on(project: Project, corpus: Corpus
     if table:
         with (folder / "metadata.tsv").open("a", encoding="utf-8") as file:
             file.writelines(f"{Path(name).stem}\taudio/{name}\tabebe\t{TEXT}\n" for name in BAD)
-            file.write(f"dangling\taudio/dangling.wav\tabebe\t{TEXT}\nfolder\taudio/folder.wav\tabebe\t{TEXT}\n")
+            file.write(
+                f"dangling\taudio/dangling.wav\tabebe\t{TEXT}\nfolder\taudio/folder.wav\tabebe\t{TEXT}\n"
+            )
     else:
         (folder / "metadata.tsv").rename(folder / "notes.tsv")
         for index in range(3):
@@ -102,7 +104,9 @@ def test_a_file_nobody_may_read_is_set_aside(project: Project, corpus: Corpus) -
     assert rows_of(project)["s001"].rejected_for == ("unreadable",)
 
 
-def test_a_file_that_vanishes_is_set_aside(project: Project, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_is_set_aside(
+    project: Project, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found in the folder, gone when its turn comes."""
     folder = corpus(3)
 
@@ -148,7 +152,9 @@ def test_subtitles_out_of_order_and_overlapping_are_mended_and_said(
     speech.room(join(parts), 0.0, 0.8, -60.0).save(folder / "talk.wav")
 
     def stamp(seconds: float) -> str:
-        return f"{int(seconds // 3600):02d}:{int(seconds // 60) % 60:02d}:{seconds % 60:06.3f}".replace(".", ",")
+        return f"{int(seconds // 3600):02d}:{int(seconds // 60) % 60:02d}:{seconds % 60:06.3f}".replace(
+            ".", ","
+        )
 
     shuffled = [cues[index] for index in (3, 0, 4, 1, 2)]
     blocks = [f"{n}\n{stamp(a)} --> {stamp(b)}\n{text}\n" for n, (a, b, text) in enumerate(shuffled, start=1)]
@@ -173,7 +179,9 @@ sys.exit(main(["data", "prepare", project, folder]))
 """
 
 
-def test_a_disk_that_is_full_stops_with_one_line_and_keeps_what_is_done(project: Project, corpus: Corpus) -> None:
+def test_a_disk_that_is_full_stops_with_one_line_and_keeps_what_is_done(
+    project: Project, corpus: Corpus
+) -> None:
     """The clips go to a file system of 400 kB, in a mount namespace of its own."""
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rm", "true"], check=False).returncode:

@@ -23,11 +23,19 @@ from dimts.data.manifest import Utterance
 
 SHORT = Message("data.too_short", seconds=0.1)
 SETTINGS = CheckSettings()
-GOOD = {"snr_db": 40.0, "clipped_share": 0.0, "bandwidth_hz": 11_000.0, "silence_share": 0.1, "decay_seconds": 0.3}
+GOOD = {
+    "snr_db": 40.0,
+    "clipped_share": 0.0,
+    "bandwidth_hz": 11_000.0,
+    "silence_share": 0.1,
+    "decay_seconds": 0.3,
+}
 
 
 def row(number: int = 0, **more: object) -> Utterance:
-    base = Utterance(id=f"u{number}", path="clips/a.wav", text=f"ሰላም {number}", seconds=5.0, split="train", kept=True)
+    base = Utterance(
+        id=f"u{number}", path="clips/a.wav", text=f"ሰላም {number}", seconds=5.0, split="train", kept=True
+    )
     return replace(base, **{"licence": "CC0", "consent": "yes", "measures": GOOD, **more})  # type: ignore[arg-type]
 
 

@@ -1,4 +1,5 @@
-"""Public corpora, from look-alikes of their servers on loopback that cut the line, lie, refuse and are down."""
+"""Public corpora, from look-alikes of their servers on loopback that cut the line, lie, refuse and are
+down."""
 
 from __future__ import annotations
 
@@ -77,7 +78,10 @@ def fleurs(wav: bytes) -> dict[str, bytes]:
 
 
 def afrivoice(wav: bytes) -> dict[str, bytes]:
-    rows = [{"audio_path": f"/root/{n}.wav", "transcription": text, "speaker_id": "s1"} for n, text in enumerate(TEXTS)]
+    rows = [
+        {"audio_path": f"/root/{n}.wav", "transcription": text, "speaker_id": "s1"}
+        for n, text in enumerate(TEXTS)
+    ]
     table = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
     members = {f"{n}.wav": wav + bytes([n]) for n in range(3)}
     return {
@@ -105,7 +109,15 @@ def leyu(wav: bytes, number: int) -> dict[str, bytes]:
     audio = {"bytes": wav + bytes([100 + number]), "path": f"l{number}.wav"}
     return {
         "data/train-00000-of-00001.parquet": parquet(
-            [{"audio": audio, "text": TEXTS[number % 3], "dialect": "x", "speaker_id": f"s{number}", "gender": "f"}]
+            [
+                {
+                    "audio": audio,
+                    "text": TEXTS[number % 3],
+                    "dialect": "x",
+                    "speaker_id": f"s{number}",
+                    "gender": "f",
+                }
+            ]
         )
     }
 
@@ -158,7 +170,11 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wav: bytes) -> Iter
         def answer(self, *, body: bool) -> None:
             path = self.path.partition("?")[0]
             if found := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/revision/[^/]+", path):
-                return self.listing(found[1]) if found[1] in state.repositories else self.plain(404, "RepoNotFound")
+                return (
+                    self.listing(found[1])
+                    if found[1] in state.repositories
+                    else self.plain(404, "RepoNotFound")
+                )
             if found := re.fullmatch(rf"/datasets/([^/]+/[^/]+)/resolve/{COMMIT}/(.+)", path):
                 state.tokens.append(self.headers.get("authorization", ""))
                 if found[1] in state.gated and state.tokens[-1] != f"Bearer {TOKEN}":
@@ -227,7 +243,9 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wav: bytes) -> Iter
     }
     here = corpora()["alffa"]
     facts = {name: getattr(here, name) for name in PublicCorpus.__dataclass_fields__}
-    moved = PublicCorpus(**(facts | {"address": f"{state.address}/files", "licence_page": f"{state.address}/25/"}))
+    moved = PublicCorpus(
+        **(facts | {"address": f"{state.address}/files", "licence_page": f"{state.address}/25/"})
+    )
     monkeypatch.setattr(module, "corpora", lambda: {**corpora(), "alffa": moved})
     yield state
     httpd.shutdown()
@@ -256,11 +274,14 @@ def test_fleurs_becomes_recordings_with_licence_and_origin(servers: Servers, pro
     offered = offer("fleurs")
     assert offered.licence == "CC-BY-4.0"
     assert offered.bytes > 0
-    assert set(offered.parts[0].files) == {name for name in servers.repositories["google/fleurs"] if "am_et" in name}
+    assert set(offered.parts[0].files) == {
+        name for name in servers.repositories["google/fleurs"] if "am_et" in name
+    }
     folder, new = bring(project, offered, YES)
     assert (folder, new) == (project.recordings / "fleurs", True)
     assert recordings(project) == sorted(
-        (f"{split}{n}", f"{TEXTS[n]}።", "") for split, n in (("train", 0), ("train", 1), ("dev", 2), ("test", 1))
+        (f"{split}{n}", f"{TEXTS[n]}።", "")
+        for split, n in (("train", 0), ("train", 1), ("dev", 2), ("test", 1))
     )
     for row in find_recordings([project.recordings]):
         assert row.licence == "CC-BY-4.0"
@@ -371,7 +392,9 @@ def test_a_full_disk_is_named_and_what_has_come_stays(
     assert servers.gets == []  # the cache holds it
 
 
-@pytest.mark.parametrize(("stated", "shown"), [("cc-by-nc-4.0", "CC-BY-NC-4.0"), (None, "unknown"), ("other", "other")])
+@pytest.mark.parametrize(
+    ("stated", "shown"), [("cc-by-nc-4.0", "CC-BY-NC-4.0"), (None, "unknown"), ("other", "other")]
+)
 def test_what_is_not_free_is_refused_for_a_voice_marked_free(
     servers: Servers, tmp_path: Path, stated: str | None, shown: str
 ) -> None:
@@ -404,12 +427,16 @@ def test_common_voice_is_taken_from_an_archive_that_a_person_fetched(
     archive.write_bytes(tarred(members))
     folder, _ = bring(project, offer("common-voice", archive), YES)
     found = {row.name: row for row in find_recordings([folder]) if row.problem is None and row.text}
-    assert {name: row.text for name, row in found.items()} == {f"common_voice_am_{n}": TEXTS[n] for n in range(2)}
+    assert {name: row.text for name, row in found.items()} == {
+        f"common_voice_am_{n}": TEXTS[n] for n in range(2)
+    }
     assert {row.licence for row in found.values()} == {"CC0-1.0"}
 
 
 @pytest.mark.parametrize("kind", ["cut.tar.gz", "none.zip", "outside.tar", "outside.zip"])
-def test_a_broken_or_hostile_archive_is_refused_whole(project: Project, tmp_path: Path, wav: bytes, kind: str) -> None:
+def test_a_broken_or_hostile_archive_is_refused_whole(
+    project: Project, tmp_path: Path, wav: bytes, kind: str
+) -> None:
     archive = tmp_path / kind
     if kind == "cut.tar.gz":
         archive.write_bytes(tarred({"a.wav": wav * 50})[:200])
@@ -452,7 +479,9 @@ def test_who_made_a_corpus_is_named_in_exports_and_for_model_cards(
 
 def test_clips_under_other_licences_are_set_aside_for_a_voice_marked_free() -> None:
     rows = [
-        Utterance(id=name, path=f"{name}.wav", text=text, seconds=1.0, kept=True, split="train", licence=licence)
+        Utterance(
+            id=name, path=f"{name}.wav", text=text, seconds=1.0, kept=True, split="train", licence=licence
+        )
         for name, text, licence in zip("abc", TEXTS, ("CC-BY-4.0", "CC-BY-NC-4.0", ""), strict=True)
     ]
     check, split = CheckSettings(match=False, speaker=False), SplitSettings()

@@ -50,7 +50,9 @@ def test_what_is_removed_is_named_and_does_not_come_back(prepared: Project) -> N
 
 
 def test_with_delete_the_sounds_go_too_and_no_others(prepared: Project) -> None:
-    sounds = {row.name: (prepared.root / row.source, prepared.root / row.path) for row in rows(prepared).values()}
+    sounds = {
+        row.name: (prepared.root / row.source, prepared.root / row.path) for row in rows(prepared).values()
+    }
     found = edit.remove(prepared, ["s001"], delete=True)
     assert found.recordings == (sounds["s001"][0],)
     assert not any(path.exists() for path in sounds["s001"])
@@ -64,7 +66,9 @@ def test_a_speaker_goes_as_a_whole(prepared: Project) -> None:
     assert not any(row.kept for row in rows(prepared).values())
 
 
-@pytest.mark.parametrize(("names", "speaker"), [(["nobody"], None), ([], "kebede"), (["../../etc/passwd"], None)])
+@pytest.mark.parametrize(
+    ("names", "speaker"), [(["nobody"], None), ([], "kebede"), (["../../etc/passwd"], None)]
+)
 def test_what_is_not_there_is_refused(prepared: Project, names: list[str], speaker: str | None) -> None:
     before = prepared.manifest.read_bytes()
     with pytest.raises(DataError):

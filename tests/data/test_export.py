@@ -118,5 +118,6 @@ def test_coqui_tts_reads_its_layout(prepared: Project, tmp_path: Path) -> None:
     export(prepared, tmp_path / "out", "xtts-coqui")
     found = of_other_python(python, COQUI, tmp_path / "out", "metadata_train.csv", "metadata_eval.csv")
     assert sorted(found) == sorted(
-        [str(tmp_path / "out" / "wavs" / f"{row.id}.wav"), row.spoken.replace('"', "”"), row.speaker] for row in rows
+        [str(tmp_path / "out" / "wavs" / f"{row.id}.wav"), row.spoken.replace('"', "”"), row.speaker]
+        for row in rows
     )

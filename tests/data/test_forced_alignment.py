@@ -27,7 +27,9 @@ def lines_of(texts: list[str]) -> list[Line]:
     return [Line(text, tuple(word for word in Rules().phones(text.split()) if word)) for text in texts]
 
 
-def errors(activity: SpeechActivity, pieces: list[Piece], truth: dict[str, tuple[float, float]]) -> list[float]:
+def errors(
+    activity: SpeechActivity, pieces: list[Piece], truth: dict[str, tuple[float, float]]
+) -> list[float]:
     out = []
     for piece in pieces:
         if piece.text in truth and piece.seconds:
@@ -66,7 +68,9 @@ def test_every_line_is_found(long_take: tuple[Path, list[str], list[tuple[float,
     assert max(found) <= 0.15
     for piece in pieces:  # no border inside anybody's speech
         assert not any(
-            start + 0.03 < at < end - 0.03 for at in (piece.start_seconds, piece.end_seconds) for start, end in truth
+            start + 0.03 < at < end - 0.03
+            for at in (piece.start_seconds, piece.end_seconds)
+            for start, end in truth
         )
 
 
@@ -109,7 +113,9 @@ def test_real_speech_is_aligned_with_its_script(shared: Path, tmp_path: Path) ->
     """Forty news sentences of one reader in one file; where each begins and ends is known from its own
     file."""
     folder = shared / "speech" / "alffa"
-    rows = [line.split("\t") for line in (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    rows = [
+        line.split("\t") for line in (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     rows = [row for row in rows if row[2] == "tr097"][:40]
     waves, truth, at = [], {}, 0.0
     for row in rows:
@@ -165,14 +171,18 @@ class Wrong:
         return [0.0] * len(lines)
 
 
-def test_an_aligner_of_another_package_is_asked(speech: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_aligner_of_another_package_is_asked(
+    speech: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = [speech.sentence(index + 2) for index in range(8)]
     parts = [one for text in texts for one in (Wave.silence(0.8, 24_000), speech.said(text, "f2").wave)]
     speech.room(join(parts), 0.0, 0.6, -60.0).save(tmp_path / "take.wav")
     activity = detect_speech(tmp_path / "take.wav")
     monkeypatch.setitem(ALIGNERS, "even", Even)
     monkeypatch.setitem(ALIGNERS, "wrong", Wrong)
-    pieces = align(tmp_path / "take.wav", activity, lines_of(texts), Matcher(), SegmentSettings(aligner="even"))
+    pieces = align(
+        tmp_path / "take.wav", activity, lines_of(texts), Matcher(), SegmentSettings(aligner="even")
+    )
     ((seconds, count, first, last),) = Even.asked
     assert (count, first, last) == (8, True, True)
     assert seconds == pytest.approx(activity.spoken_seconds(0.0, activity.seconds), abs=0.1)
@@ -209,7 +219,9 @@ def test_a_reader_who_stopped_early(speech: Any, tmp_path: Path, read: int) -> N
 def test_fast_readers_and_an_early_end(shared: Path, name: str, read: int) -> None:
     """`read` lines of the script are spoken; the others are named, each once."""
     folder = shared / "cases" / "data" / "align"
-    texts = [part for line in (folder / f"{name}.txt").read_text("utf-8").splitlines() for part in sentences(line)]
+    texts = [
+        part for line in (folder / f"{name}.txt").read_text("utf-8").splitlines() for part in sentences(line)
+    ]
     path = folder / f"{name}.ogg"
     pieces = align(path, detect_speech(path), lines_of(texts), Matcher(), SETTINGS)
     assert [piece.text for piece in pieces if piece.seconds > 0.3] == texts[:read]
@@ -218,7 +230,9 @@ def test_fast_readers_and_an_early_end(shared: Path, name: str, read: int) -> No
 
 
 @pytest.mark.parametrize("pace", [1.0, 1.3])
-def test_what_is_not_in_the_script_and_what_is_not_read_are_left_out(speech: Any, tmp_path: Path, pace: float) -> None:
+def test_what_is_not_in_the_script_and_what_is_not_read_are_left_out(
+    speech: Any, tmp_path: Path, pace: float
+) -> None:
     """Other speech in front, a line read twice, two lines skipped, music in the middle; at any pace."""
     texts = [speech.sentence(index + 3) for index in range(9)]
     noise = np.random.default_rng(3).standard_normal(24_000 * 6).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Every form in which texts come with their sounds: one small example of each is read as the same two texts."""
+"""Every form in which texts come with their sounds: one small example of each is read as the same two
+texts."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ WITH_TIMES = {
     "a.SUB": f"[INFORMATION]\n[TITLE]x\n[END INFORMATION]\n[SUBTITLE]\n[COLF]&HFF\n"
     "00:00:00.50,00:00:02.25\nሰላም[br]ለዓለም\n\n"
     f"00:00:03.00,00:00:04.50\n{TWO}\n",
-    "a.ass": "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n\n"
+    "a.ass": "[Script Info]\nScriptType: " "v4.00+\n\n[V4+ " "Styles]\nFormat: " "Name, Fontname\nStyle: " "Default,Arial\n\n"
     "[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
     "Comment: 0,0:00:00.00,0:00:09.00,Default,,0,0,0,,note\n"
     "Dialogue: 0,0:00:00.50,0:00:02.25,Default,,0,0,0,,{\\i1}ሰላም{\\i0}\\Nለዓለም\n"
@@ -67,7 +68,7 @@ TABLES = {
     "GPT-SoVITS": ("all.list", f"wavs/a.wav|s1|am|{ONE}\nwavs/b.wav|s1|am|{TWO}\n", "s1"),
     "StyleTTS 2": ("train_list.txt", f"a.wav|{ONE}|7\nb.wav|{TWO}|7\n", "7"),
     "F5": ("metadata.csv", f"audio_file|text\nwavs/a.wav|{ONE}\nwavs/b.wav|{TWO}\n", ""),
-    "coqui": ("metadata_train.csv", f"audio_file|text|speaker_name\nwavs/a.wav|{ONE}|s1\nwavs/b.wav|{TWO}|s1\n", "s1"),
+    "coqui": ("metadata_train.csv", (f"audio_file|text|" f"speaker_name\nwavs/a.wav|" f"{ONE}|s1\nwavs/b.wav|" f"{TWO}|s1\n"), "s1"),
     "FLEURS": ("train.tsv", "".join(
         f"{n}\t{stem}.wav\t{text}\t{text}\t{' '.join(text.replace(' ', '|'))}\t32000\tMALE\n"
         for n, stem, text in ((1, "a", ONE), (2, "b", TWO))), ""),
@@ -126,7 +127,9 @@ def test_elan_tiers_of_two_people_carry_their_names(tmp_path: Path) -> None:
 
     slots = EAF[EAF.index("<TIME_ORDER>") : EAF.index("</TIME_ORDER>")] + "</TIME_ORDER>"
     tiers = tier("A", "አበበ", 1, ONE) + tier("ከበደ", "", 3, ONE)
-    (tmp_path / "a.eaf").write_text(f"<ANNOTATION_DOCUMENT>{slots}{tiers}</ANNOTATION_DOCUMENT>", encoding="utf-8")
+    (tmp_path / "a.eaf").write_text(
+        f"<ANNOTATION_DOCUMENT>{slots}{tiers}</ANNOTATION_DOCUMENT>", encoding="utf-8"
+    )
     (row,) = find_recordings([tmp_path])
     assert [(cue.text, cue.speaker) for cue in row.cues] == [(ONE, "አበበ"), (ONE, "ከበደ")]
 
@@ -161,8 +164,13 @@ def test_entities_of_xml_do_not_explode(tmp_path: Path) -> None:
         '<!DOCTYPE tt [<!ENTITY a "'
         + "x" * 1000
         + '">'
-        + "".join(f'<!ENTITY {chr(ord("a") + n + 1)} "{("&" + chr(ord("a") + n) + ";") * 10}">' for n in range(8))
-        + ']><tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="0s" end="1s">&i;</p></div></body></tt>'
+        + "".join(
+            f'<!ENTITY {chr(ord("a") + n + 1)} "{("&" + chr(ord("a") + n) + ";") * 10}">' for n in range(8)
+        )
+        + (
+            ']><tt xmlns="http://www.w3.org/ns/ttml"><body><div><p '
+            'begin="0s" end="1s">&i;</p></div></body></tt>'
+        )
     )
     (tmp_path / "a.wav").touch()
     (tmp_path / "a.ttml").write_text(bomb, encoding="utf-8")
@@ -178,7 +186,9 @@ def saved(folder: Path, form: str) -> Path:
 
     sounds = [{"bytes": b"RIFF" + stem * 40, "path": f"{stem.decode()}.wav"} for stem in (b"a", b"b")]
     texts = (ONE, TWO)
-    rows = [{"audio": one, "sentence": text, "speaker_id": "s1"} for one, text in zip(sounds, texts, strict=True)]
+    rows = [
+        {"audio": one, "sentence": text, "speaker_id": "s1"} for one, text in zip(sounds, texts, strict=True)
+    ]
     table = arrow.Table.from_pylist(rows)
     folder.mkdir()
     (folder / "dataset_info.json").write_text("{}", encoding="utf-8")

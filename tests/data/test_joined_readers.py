@@ -1,4 +1,5 @@
-"""Joined recordings of one reader, with a script that is not what was read: what was read is found, nothing else."""
+"""Joined recordings of one reader, with a script that is not what was read: what was read is found, nothing
+else."""
 
 from __future__ import annotations
 
@@ -50,7 +51,10 @@ def joined(rows: list[tuple[Path, str]], unread: set[int], path: Path) -> dict[s
 def is_right(piece: Piece, place: tuple[float, float], activity: SpeechActivity) -> bool:
     """Whether a piece holds nine tenths of a line's speech, and hardly any other."""
     shared = activity.spoken_seconds(max(place[0], piece.start_seconds), min(place[1], piece.end_seconds))
-    of_line, of_piece = activity.spoken_seconds(*place), activity.spoken_seconds(piece.start_seconds, piece.end_seconds)
+    of_line, of_piece = (
+        activity.spoken_seconds(*place),
+        activity.spoken_seconds(piece.start_seconds, piece.end_seconds),
+    )
     return shared > 0.9 * of_line and of_piece < 1.1 * of_line + 0.1
 
 
@@ -63,14 +67,20 @@ def test_lines_are_found_where_every_fourth_is_missing(shared: Path, tmp_path: P
     for name, rows in readers(shared / "speech" / "alffa").items():
         gone = {number for number in range(len(rows)) if number % EVERY == EVERY - 1}
         truth = joined(rows, gone if missing == "in the recording" else set(), tmp_path / "take.wav")
-        texts = [text for number, (_, text) in enumerate(rows) if missing == "in the recording" or number not in gone]
+        texts = [
+            text
+            for number, (_, text) in enumerate(rows)
+            if missing == "in the recording" or number not in gone
+        ]
         lines = [Line(text, tuple(word for word in rules.phones(text.split()) if word)) for text in texts]
         activity = detect_speech(tmp_path / "take.wav")
         pieces = align(tmp_path / "take.wav", activity, lines, matcher, SegmentSettings())
         placed = {piece.text: piece for piece in pieces if piece.seconds > 0.3}
         wanted += sum(text in truth for text in texts)
         right += sum(
-            is_right(placed[text], truth[text], activity) for text in texts if text in placed and text in truth
+            is_right(placed[text], truth[text], activity)
+            for text in texts
+            if text in placed and text in truth
         )
         for text, piece in placed.items():
             place = truth.get(str(text))

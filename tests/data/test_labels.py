@@ -79,7 +79,11 @@ def test_whisperx_names_its_speakers() -> None:
     assert LABELS[".json"](json.dumps(content)) == (Cue("ሰላም", 0.0, 1.0, "SPEAKER_01"),)
 
 
-@given(st.lists(st.tuples(st.text(alphabet='ሀለሐ "|:<>1', min_size=1, max_size=8), st.integers(1, 50)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.text(alphabet='ሀለሐ "|:<>1', min_size=1, max_size=8), st.integers(1, 50)), max_size=8
+    )
+)
 def test_a_textgrid_is_read_as_it_was_written(rows: list[tuple[str, int]]) -> None:
     at, marks = 0.0, []
     for text, length in rows:

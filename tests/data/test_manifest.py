@@ -41,7 +41,15 @@ rows = st.builds(
     measures=st.dictionaries(st.sampled_from(["snr_db", "bandwidth_hz"]), numbers),
 )
 
-GOOD = {"id": "a", "path": "clips/a.wav", "text": "ሰላም", "seconds": 1.5, "speaker": "", "split": "train", "kept": True}
+GOOD = {
+    "id": "a",
+    "path": "clips/a.wav",
+    "text": "ሰላም",
+    "seconds": 1.5,
+    "speaker": "",
+    "split": "train",
+    "kept": True,
+}
 
 
 @given(rows)

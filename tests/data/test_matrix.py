@@ -67,7 +67,9 @@ def test_tables_of_every_dialect(
     assert [(row.name, row.text, row.problem) for row in rows] == [
         (f"s{number}", text, None) for number, text in enumerate(TEXTS)
     ]
-    assert {row.speaker for row in rows} == {"abebe" if header and {"speaker", "client_id"} & set(header) else ""}
+    assert {row.speaker for row in rows} == {
+        "abebe" if header and {"speaker", "client_id"} & set(header) else ""
+    }
 
 
 BAD_ROWS: dict[str, Callable[[str, list[str]], list[str] | str]] = {
@@ -141,7 +143,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 PIECES = st.sampled_from(
     [b"\n", b"\t", b",", b";", b"|", b'"', b"'", b"{", b"}", b"[", b"]", b"path", b"text", b"start", b"end", b"1.5",
-     b"-1", b"nan", b"00:00:01,000 --> 00:00:02,000", b"WEBVTT\n\n", b"[Events]\n", b"Dialogue: 0,0:00:01.00,", b"NOTE",
+     b"-1", b"nan", (b"00:00:01,000 --> " b"00:00:02,000"), b"WEBVTT\n\n", b"[Events]\n", b"Dialogue: 0,0:00:01.00,", b"NOTE",
      b"<tt><body><div>", b"</div></body></tt>", b'<p begin="1s" end="2s">', b"</p>", b"{1}{1}25", b"ARROW1", b"PAR1",
      b"<ANNOTATION_DOCUMENT>", b"</ANNOTATION_DOCUMENT>", b'<TIER TIER_ID="a">', b"[COLF]", b"00:00:01.00,00:00:02.00",
      "ሰላም".encode(), "አበበ፦ ".encode(), b"\xff", b"\x00", b"\xef\xbb\xbf", b"{\\p1}", b"<v ", b"&amp;", b"../../x.wav"]
@@ -164,7 +166,9 @@ def read_or_refused(name: str, content: bytes, folder: Path) -> None:
 @pytest.mark.parametrize("name", READERS)
 @given(content=CONTENT)
 @settings(max_examples=12, deadline=None)
-def test_random_bytes_are_read_or_refused(name: str, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_random_bytes_are_read_or_refused(
+    name: str, content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     read_or_refused(name, content, tmp_path_factory.mktemp("bytes"))
 
 

@@ -1,5 +1,5 @@
-"""A set of 150 small media files (container, codec, channels, defect): each clip is kept or set aside with a reason,
-and what is whole is kept whatever lies beside it."""
+"""A set of 150 small media files (container, codec, channels, defect): each clip is kept or set aside with a
+reason, and what is whole is kept whatever lies beside it."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ def judged(rows: dict[str, Utterance], cases: list[Case], speech: Any) -> None:
 
 
 @pytest.mark.slow
-def test_many_media_files_are_read_or_set_aside_each_for_itself(project: Project, tmp_path: Path, speech: Any) -> None:
+def test_many_media_files_are_read_or_set_aside_each_for_itself(
+    project: Project, tmp_path: Path, speech: Any
+) -> None:
     assert len(CASES) >= 150
     judged(in_a_set(project, tmp_path / "media", speech, CASES), CASES, speech)

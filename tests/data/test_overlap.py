@@ -50,7 +50,9 @@ def test_what_is_too_short_or_silent_is_not_judged(speech: Any) -> None:
 def test_a_clip_with_two_voices_is_set_aside(project: Project, corpus: Any, speech: Any) -> None:
     folder = corpus(4, first=25, variant="m3")
     path = folder / "audio" / "s026.wav"
-    mixed(Wave.load(path), speech.said(speech.sentence(31), "f2").wave.resample(Wave.load(path).rate), 0.7).save(path)
+    mixed(
+        Wave.load(path), speech.said(speech.sentence(31), "f2").wave.resample(Wave.load(path).rate), 0.7
+    ).save(path)
     prepare(project, [folder])
     rows = {row.name: row for row in Manifest.read(project.manifest)}
     assert "overlap" in rows["s026"].rejected_for

@@ -91,7 +91,9 @@ def test_a_path_that_leads_out_of_the_project_is_refused(prepared: Project, tmp_
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
-def test_a_corpus_of_the_hub_comes_in_with_its_sounds(project: Project, tmp_path: Path, speech: Any, form: str) -> None:
+def test_a_corpus_of_the_hub_comes_in_with_its_sounds(
+    project: Project, tmp_path: Path, speech: Any, form: str
+) -> None:
     rows = []
     for index in range(3):
         said = speech.room(speech.said(speech.sentence(index + 2)).wave)

@@ -116,7 +116,9 @@ def broken(folder: Path) -> dict[str, str]:
     return kinds
 
 
-def test_what_is_wrong_is_set_aside_with_its_reason_and_the_rest_goes_on(project: Project, corpus: Corpus) -> None:
+def test_what_is_wrong_is_set_aside_with_its_reason_and_the_rest_goes_on(
+    project: Project, corpus: Corpus
+) -> None:
     folder = corpus(4)
     kinds = broken(folder)
     told: list[str] = []
@@ -151,7 +153,9 @@ def test_an_empty_folder_is_an_error_that_says_what_to_put_there(project: Projec
     assert not project.manifest.exists()
 
 
-def test_a_second_run_does_nothing_again(project: Project, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_does_nothing_again(
+    project: Project, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = corpus(3)
     prepare(project, [folder])
     before = project.manifest.read_bytes()
@@ -206,7 +210,9 @@ def test_recordings_added_later_move_and_lose_nothing(project: Project, corpus: 
         prepare(project, [corpus(20, first=20 * round_, name=f"part{round_}")])
         rows = {row.id: row for row in Manifest.read(project.manifest)}
         assert list(rows)[: len(before)] == list(before)
-        assert all(rows[name].split == row.split and rows[name].path == row.path for name, row in before.items())
+        assert all(
+            rows[name].split == row.split and rows[name].path == row.path for name, row in before.items()
+        )
         before = rows
     assert len(before) == 80
     assert sum(row.kept for row in before.values()) == 80
@@ -291,7 +297,9 @@ def test_workers_give_the_same_manifest(project: Project, corpus: Corpus, tmp_pa
     assert other.manifest.read_bytes() == project.manifest.read_bytes()
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(project: Project, corpus: Corpus, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(
+    project: Project, corpus: Corpus, tmp_path: Path
+) -> None:
     folder = corpus(6)
 
     def impatient(progress: Progress) -> None:
@@ -353,7 +361,9 @@ def kill_9(project: Project, folder: Path, moments: int, seed: int) -> int:
     return killed
 
 
-@pytest.mark.parametrize("moments", [4, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "moments", [4, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(
     project: Project, corpus: Corpus, tmp_path: Path, moments: int
 ) -> None:
@@ -367,7 +377,9 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
     whole = Project.create(tmp_path / "whole", (project.root / "dimts.toml").read_text(encoding="utf-8"))
     prepare(whole, [folder])
     assert project.manifest.read_bytes() == whole.manifest.read_bytes()
-    assert sorted(path.name for path in project.clips.iterdir()) == sorted(path.name for path in whole.clips.iterdir())
+    assert sorted(path.name for path in project.clips.iterdir()) == sorted(
+        path.name for path in whole.clips.iterdir()
+    )
 
 
 def test_a_torn_line_of_the_journal_is_done_again(project: Project, corpus: Corpus) -> None:
@@ -394,8 +406,12 @@ def test_a_recording_that_was_deleted_takes_its_clips_along(project: Project, co
     assert not (project.root / first.path).exists()
 
 
-@pytest.mark.parametrize("wrong", ["jobs = 0", "job = 1", "check.tolerate = ['low_snrr']", "clean.denoise = 3.0"])
-def test_a_wrong_setting_is_refused_before_anything_is_done(project: Project, corpus: Corpus, wrong: str) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["jobs = 0", "job = 1", "check.tolerate = ['low_snrr']", "clean.denoise = 3.0"]
+)
+def test_a_wrong_setting_is_refused_before_anything_is_done(
+    project: Project, corpus: Corpus, wrong: str
+) -> None:
     toml = project.root / "dimts.toml"
     toml.write_text(toml.read_text(encoding="utf-8") + f"[data]\n{wrong}\n", encoding="utf-8")
     with pytest.raises(ConfigError):

@@ -49,7 +49,10 @@ def test_a_recording_cut_in_speech_is_with_issues(speech: Any) -> None:
 def test_cues_are_cut_in_the_silences_that_are_meant(take: tuple[Wave, list[tuple[float, float]]]) -> None:
     wave, truth = take
     rng = np.random.default_rng(0)
-    cues = [Cue(f"ሀ{n}", a + rng.uniform(-0.25, 0.25), b + rng.uniform(-0.25, 0.25)) for n, (a, b) in enumerate(truth)]
+    cues = [
+        Cue(f"ሀ{n}", a + rng.uniform(-0.25, 0.25), b + rng.uniform(-0.25, 0.25))
+        for n, (a, b) in enumerate(truth)
+    ]
     pieces = by_cues(detect_speech_in(wave.samples, wave.rate), cues, SETTINGS)
     assert [piece.text for piece in pieces] == [cue.text for cue in cues]
     for piece, (start, end) in zip(pieces, truth, strict=True):
@@ -58,7 +61,9 @@ def test_cues_are_cut_in_the_silences_that_are_meant(take: tuple[Wave, list[tupl
         assert piece.issues == ()
 
 
-def test_cues_without_a_pause_between_are_taken_together(take: tuple[Wave, list[tuple[float, float]]]) -> None:
+def test_cues_without_a_pause_between_are_taken_together(
+    take: tuple[Wave, list[tuple[float, float]]],
+) -> None:
     wave, truth = take
     (start, end), rest = truth[7], [*truth[:7], *truth[8:]]
     middle = (start + end) / 2
@@ -76,10 +81,16 @@ def test_a_cue_where_nobody_speaks_is_with_issues(take: tuple[Wave, list[tuple[f
     gap = (truth[2][1] + 0.05, truth[3][0] - 0.05)
     cues = [Cue("ሀ", *truth[2]), Cue("ባዶ", *gap), Cue("ለ", *truth[3])]
     pieces = by_cues(detect_speech_in(wave.samples, wave.rate), cues, SETTINGS)
-    assert [(piece.text, bool(piece.issues)) for piece in pieces] == [("ሀ", False), ("ባዶ", True), ("ለ", False)]
+    assert [(piece.text, bool(piece.issues)) for piece in pieces] == [
+        ("ሀ", False),
+        ("ባዶ", True),
+        ("ለ", False),
+    ]
 
 
-def test_speech_without_a_text_is_cut_at_its_longest_silences(take: tuple[Wave, list[tuple[float, float]]]) -> None:
+def test_speech_without_a_text_is_cut_at_its_longest_silences(
+    take: tuple[Wave, list[tuple[float, float]]],
+) -> None:
     wave, truth = take
     settings = SegmentSettings(max_seconds=6.0)
     pieces = by_silence(detect_speech_in(wave.samples, wave.rate), settings)
@@ -96,14 +107,17 @@ def test_cutting_a_file_gives_its_samples(tmp_path: Path) -> None:
     pieces = [Piece(0.0, 0.5, None), Piece(9.5, 21.0, None), Piece(20.5, 22.0, None), Piece(49.0, 60.0, None)]
     found = list(cut(path, pieces, 22_050))
     for piece, one in zip(pieces, found, strict=True):
-        np.testing.assert_allclose(one.samples, wave.cut(piece.start_seconds, piece.end_seconds).samples, atol=1e-4)
+        np.testing.assert_allclose(
+            one.samples, wave.cut(piece.start_seconds, piece.end_seconds).samples, atol=1e-4
+        )
 
 
 def test_long_silences_inside_are_shortened_and_speech_is_not_touched() -> None:
     rate = 22_050
     tone = np.full(rate, 0.5, np.float32)
     wave = Wave(
-        np.concatenate([tone, np.zeros(3 * rate, np.float32), tone, np.zeros(rate // 2, np.float32), tone]), rate
+        np.concatenate([tone, np.zeros(3 * rate, np.float32), tone, np.zeros(rate // 2, np.float32), tone]),
+        rate,
     )
     short, gone = shorten_pauses(wave, [(0.0, 1.0), (4.0, 5.0), (5.5, 6.5)], SETTINGS)
     assert gone == pytest.approx(3.0 - SETTINGS.max_pause_seconds, abs=0.02)

@@ -19,7 +19,9 @@ from dimts.data.prepare import prepare
 from dimts.data.separate import find_weights, voice_of
 
 
-def test_without_weights_it_is_refused_before_anything_is_done(project: Project, corpus: Any, tmp_path: Path) -> None:
+def test_without_weights_it_is_refused_before_anything_is_done(
+    project: Project, corpus: Any, tmp_path: Path
+) -> None:
     settings = PrepareSettings(clean=CleanSettings(separate=str(tmp_path / "demucs")))
     with pytest.raises(DataError, match="no Demucs weights") as caught:
         prepare(project, [corpus(1)], settings)
@@ -37,7 +39,9 @@ def weights(folder: Path, klass: str = "demucs.htdemucs.HTDemucs") -> Path:
     files = pytest.importorskip("safetensors.torch")
     options = {"sources": ["drums", "bass", "other", "vocals"], "channels": 8, "t_layers": 1, "t_heads": 2}
     torch.manual_seed(0)
-    state = {name: tensor.contiguous().clone() for name, tensor in demucs.HTDemucs(**options).state_dict().items()}
+    state = {
+        name: tensor.contiguous().clone() for name, tensor in demucs.HTDemucs(**options).state_dict().items()
+    }
     folder.mkdir()
     facts = {"klass": klass, "args": json.dumps([]), "kwargs": json.dumps(options)}
     files.save_file(state, str(folder / "955717e8.safetensors"), metadata=facts)

@@ -31,7 +31,11 @@ def read(folder: Path) -> tuple[Found, list[str]]:
         ("utf16_beside_good", [("c0", ONE, ""), ("c1", TWO, "")], ["no_audio"] * 4),
         ("speaker_in_fidel", [("c0", ONE, "አበበ"), ("c1", TWO, "አበበ")], ["no_audio"]),
         ("gptsovits_fidel", [("c0", ONE, "አበበ"), ("c1", TWO, "አበበ")], ["no_audio"]),
-        ("comma_in_text", [("c0", "አበበ, በሶ በላ", ""), ("c1", "ዝናብ, ዛሬ ይዘንባል", ""), ("c2", "ልጆቹ, ትምህርት ቤት ሄዱ", "")], []),
+        (
+            "comma_in_text",
+            [("c0", "አበበ, በሶ በላ", ""), ("c1", "ዝናብ, ዛሬ ይዘንባል", ""), ("c2", "ልጆቹ, ትምህርት ቤት ሄዱ", "")],
+            [],
+        ),
         ("bad_quote", [("c1", TWO, ""), ("c2", THREE, "")], ["transcript_row"]),
         ("open_quote", [("c1", TWO, ""), ("c2", THREE, "")], ["transcript_row"]),
         ("semicolon", [("c0", ONE, ""), ("c1", TWO, "")], ["no_audio"]),
@@ -62,7 +66,10 @@ def test_a_wrong_row_is_named_by_its_line(shared: Path) -> None:
 
 def test_times_of_rows_are_cut_at(shared: Path) -> None:
     (row,) = find_recordings([shared / "cases" / "data" / "tables" / "start_end"])
-    assert [(cue.text, cue.start_seconds, cue.end_seconds) for cue in row.cues] == [(ONE, 0.0, 1.0), (TWO, 1.0, 2.0)]
+    assert [(cue.text, cue.start_seconds, cue.end_seconds) for cue in row.cues] == [
+        (ONE, 0.0, 1.0),
+        (TWO, 1.0, 2.0),
+    ]
     (row,) = find_recordings([shared / "cases" / "data" / "tables" / "kaldi_segments"])
     assert [(cue.start_seconds, cue.end_seconds) for cue in row.cues] == [(0.2, 1.8)]
 
@@ -155,4 +162,9 @@ def test_odd_names_are_set_aside_and_the_rest_goes_on(tmp_path: Path, shared: Pa
     (tmp_path / "deep" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "gone.ogg").symlink_to(tmp_path / "nowhere.ogg")
     rows = {row.name: row.problem and row.problem.message.code for row in find_recordings([tmp_path])}
-    assert rows == {"good": None, "bad\ufffd": "data.name_not_utf8", "up": "data.link_to_parent", "gone": None}
+    assert rows == {
+        "good": None,
+        "bad\ufffd": "data.name_not_utf8",
+        "up": "data.link_to_parent",
+        "gone": None,
+    }

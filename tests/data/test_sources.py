@@ -24,7 +24,9 @@ def write(path: Path, text: str) -> Path:
 
 
 def found(*sources: Path, known: Known | None = None) -> list[tuple[str, str, str]]:
-    return [(one.name, one.text, one.speaker) for one in find_recordings(sources, known) if one.problem is None]
+    return [
+        (one.name, one.text, one.speaker) for one in find_recordings(sources, known) if one.problem is None
+    ]
 
 
 def problems(*sources: Path) -> list[tuple[str, str]]:
@@ -34,9 +36,17 @@ def problems(*sources: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("name", "content", "speaker"),
     [
-        ("metadata.tsv", "id\tpath\tspeaker\ttext\na\taudio/a.wav\tabebe\tሰላም\nb\taudio/b.wav\tabebe\tደህና\n", "abebe"),
+        (
+            "metadata.tsv",
+            "id\tpath\tspeaker\ttext\na\taudio/a.wav\tabebe\tሰላም\nb\taudio/b.wav\tabebe\tደህና\n",
+            "abebe",
+        ),
         ("metadata.csv", "path,speaker,text\naudio/a.wav,abebe,ሰላም\naudio/b.wav,abebe,ደህና\n", "abebe"),
-        ("metadata.csv", "audio_file|text|speaker_name\naudio/a.wav|ሰላም|abebe\naudio/b.wav|ደህና|abebe\n", "abebe"),
+        (
+            "metadata.csv",
+            "audio_file|text|speaker_name\naudio/a.wav|ሰላም|abebe\naudio/b.wav|ደህና|abebe\n",
+            "abebe",
+        ),
         ("metadata.csv", "a|ሰላም\nb|ደህና\n", ""),
         ("metadata.csv", "a|ሰላም|ሰላም\nb|ደህና|ደህና\n", ""),
         ("metadata.csv", "a|abebe|ሰላም\nb|abebe|ደህና\n", "abebe"),
@@ -81,7 +91,10 @@ def test_a_text_beside_a_sound_is_its_transcript_or_its_script(tmp_path: Path) -
 
 def test_subtitles_beside_a_film_are_its_text(tmp_path: Path) -> None:
     sound(tmp_path / "talk.wav")
-    write(tmp_path / "talk.srt", "1\n00:00:01,000 --> 00:00:02,500\nሰላም\n\n2\n00:00:03,000 --> 00:00:04,000\nለዓለም\n")
+    write(
+        tmp_path / "talk.srt",
+        "1\n00:00:01,000 --> 00:00:02,500\nሰላም\n\n2\n00:00:03,000 --> 00:00:04,000\nለዓለም\n",
+    )
     (one,) = find_recordings([tmp_path])
     assert one.by == "subtitle"
     assert [(cue.text, cue.start_seconds, cue.end_seconds) for cue in one.cues] == [
@@ -147,7 +160,9 @@ def test_a_text_that_is_no_text_sets_its_recording_aside(tmp_path: Path) -> None
         ("\udcff|ሰላም", "data.not_utf8_file"),
     ],
 )
-def test_a_table_nobody_could_read_is_named_and_the_rest_goes_on(tmp_path: Path, content: str, code: str) -> None:
+def test_a_table_nobody_could_read_is_named_and_the_rest_goes_on(
+    tmp_path: Path, content: str, code: str
+) -> None:
     (tmp_path / "metadata.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
     sound(tmp_path / "c.wav")
     table, good = find_recordings([tmp_path])
@@ -194,4 +209,8 @@ def test_a_table_names_its_split(tmp_path: Path) -> None:
         sound(tmp_path / f"{stem}.wav")
     write(tmp_path / "dev.tsv", "path\tsentence\na.wav\tሰላም\n")
     write(tmp_path / "metadata.csv", "path,text,split\nb.wav,ደህና,validation\nc.wav,ነገ,\n")
-    assert [(one.name, one.split) for one in find_recordings([tmp_path])] == [("a", "dev"), ("b", "dev"), ("c", "")]
+    assert [(one.name, one.split) for one in find_recordings([tmp_path])] == [
+        ("a", "dev"),
+        ("b", "dev"),
+        ("c", ""),
+    ]

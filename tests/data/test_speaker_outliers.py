@@ -42,7 +42,9 @@ def rows_of(voices: np.ndarray[Any, Any], speaker: str = "a") -> list[Utterance]
 def crowd(count: int, seed: int, spread: float = 0.02) -> np.ndarray[Any, Any]:
     """Directions near one that the seed draws."""
     centre = np.abs(np.random.default_rng(seed).standard_normal(WIDTH)) ** 3
-    made = centre / np.linalg.norm(centre) + spread * np.random.default_rng(seed + 1).standard_normal((count, WIDTH))
+    made = centre / np.linalg.norm(centre) + spread * np.random.default_rng(seed + 1).standard_normal(
+        (count, WIDTH)
+    )
     return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float32)
 
 
@@ -75,7 +77,11 @@ def two_voices(tmp_path: Path, speech: Any) -> Path:
 def test_a_second_speaker_is_found_in_a_set_of_one(project: Project, two_voices: Path) -> None:
     prepare(project, [two_voices])
     rows = {row.name: row for row in Manifest.read(project.manifest)}
-    assert {name for name, row in rows.items() if "other_speaker" in row.rejected_for} == {"s02", "s06", "s11"}
+    assert {name for name, row in rows.items() if "other_speaker" in row.rejected_for} == {
+        "s02",
+        "s06",
+        "s11",
+    }
     assert all(row.kept for name, row in rows.items() if name not in ("s02", "s06", "s11"))
     prepare(project, [two_voices])
     assert {row.name for row in Manifest.read(project.manifest) if not row.kept} == {"s02", "s06", "s11"}
@@ -88,7 +94,9 @@ def test_the_check_can_be_left_out(project: Project, two_voices: Path) -> None:
 
 def test_strangers_added_later_do_not_push_out_what_is_there(project: Project, corpus: Any) -> None:
     prepare(project, [corpus(8, first=25, name="old", variant="m3")])
-    prepare(project, [corpus(12, first=40, name="new", variant="f2")])  # more than there were, and all newcomers
+    prepare(
+        project, [corpus(12, first=40, name="new", variant="f2")]
+    )  # more than there were, and all newcomers
     rows = Manifest.read(project.manifest)
     assert all(row.kept for row in rows[:8])
 

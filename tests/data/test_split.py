@@ -51,7 +51,9 @@ def placed(rows: list[Utterance], split: SplitSettings = SETTINGS) -> list[Utter
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(texts, min_size=1, max_size=30), st.integers(0, 29), st.integers(0, 5))
-def test_what_has_a_place_keeps_it_and_texts_stay_on_one_side(all_texts: list[str], cut: int, seed: int) -> None:
+def test_what_has_a_place_keeps_it_and_texts_stay_on_one_side(
+    all_texts: list[str], cut: int, seed: int
+) -> None:
     split = replace(SETTINGS, seed=seed)
     rows = [row(number, text) for number, text in enumerate(all_texts)]
     first = placed(rows[:cut], split)
@@ -91,7 +93,10 @@ def test_the_shares_are_about_what_was_asked_for() -> None:
 
 def test_another_seed_holds_out_other_texts() -> None:
     rows = [row(number, different(number)) for number in range(100)]
-    chosen = [{one.id for one in placed(rows, replace(SETTINGS, seed=seed)) if one.split == "dev"} for seed in (0, 1)]
+    chosen = [
+        {one.id for one in placed(rows, replace(SETTINGS, seed=seed)) if one.split == "dev"}
+        for seed in (0, 1)
+    ]
     assert chosen[0] != chosen[1]
 
 

@@ -29,7 +29,9 @@ def test_the_right_text_fits_and_another_does_not(speech: Any) -> None:
         wave = speech.said(text, ("f2", "m3")[number % 2], 1.1).wave
         noisy = speech.room(wave, 0.0, 0.0, -45.0, number)
         right.append(matcher.match(noisy, phones(text)).nearness)
-        other = next(one for one in texts[number::-1] + texts[number:] if not set(one.split()) & set(text.split()))
+        other = next(
+            one for one in texts[number::-1] + texts[number:] if not set(one.split()) & set(text.split())
+        )
         wrong.append(matcher.match(noisy, phones(other)).nearness)
     usual = float(np.percentile(right, 75))
     assert min(right) > 0.4 * usual  # where the set draws its line: check.match_outliers
@@ -39,7 +41,9 @@ def test_the_right_text_fits_and_another_does_not(speech: Any) -> None:
 def test_a_fit_is_told_from_a_misfit_in_real_speech(shared: Path) -> None:
     """Read news by many speakers against their own text and against a text of the same length."""
     folder = shared / "speech" / "alffa"
-    rows = [line.split("\t") for line in (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()[1::7]]
+    rows = [
+        line.split("\t") for line in (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()[1::7]
+    ]
     waves, words = [], []
     for row in rows:
         wave = high_pass(Wave.load(folder / row[1]))

@@ -68,7 +68,10 @@ def test_words_in_a_row_are_counted(text: str, most: int) -> None:
         (Transcript("ስለተመለከታችሁ እናመሰግናለን", -0.3, 0.1), "data.film_credit"),
         (Transcript("Subtitles by the Amara.org community", -0.3, 0.1), "data.film_credit"),
         (Transcript("ዛሬ ነው " * 8, -0.3, 0.1), "data.phrase_repeated"),
-        (Transcript("ዛሬ ጥሩ ቀን ነው ነገ ጠዋት ወደ ገበያ እንሄዳለን መጽሐፉን ጠረጴዛው ላይ አስቀምጠው", -0.3, 0.1), "data.too_many_letters"),
+        (
+            Transcript("ዛሬ ጥሩ ቀን ነው ነገ ጠዋት ወደ ገበያ እንሄዳለን መጽሐፉን ጠረጴዛው ላይ አስቀምጠው", -0.3, 0.1),
+            "data.too_many_letters",
+        ),
         (Transcript("ነው", -0.3, 0.1), "data.too_few_letters"),
         (Transcript("ዛሬ ጥሩ ቀን ነው", math.nan, math.nan), None),
     ],
@@ -212,7 +215,8 @@ def test_wrong_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"beams": 0}, {"threads": -1}, {"device": "tpu"}, {"max_no_speech": 2.0}, {"min_log_probability": 1.0}]
+    "wrong",
+    [{"beams": 0}, {"threads": -1}, {"device": "tpu"}, {"max_no_speech": 2.0}, {"min_log_probability": 1.0}],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -26,7 +26,9 @@ def table(folder: Path, rows: list[tuple[str, str]], voices: tuple[str, ...] = V
     """Named s007 or copy007; the number says whose voice it is."""
     said_by = [voices[int(name[-3:]) % len(voices)] for name, _ in rows]
     lines = ["id\tpath\tspeaker\ttext"]
-    lines += [f"{name}\taudio/{name}.wav\t{who}\t{text}" for (name, text), who in zip(rows, said_by, strict=True)]
+    lines += [
+        f"{name}\taudio/{name}.wav\t{who}\t{text}" for (name, text), who in zip(rows, said_by, strict=True)
+    ]
     (folder / "metadata.tsv").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
@@ -64,7 +66,8 @@ def test_clean_items_are_not_suspected_and_shuffled_texts_are(
     found = prepared(project, table(folder, mixed, voices))
     clean = [found[name].kept for name, _ in mixed[:half]]
     flagged = [
-        bool({"mismatch", "unlike_others", "speaking_rate"} & set(found[name].rejected_for)) for name, _ in mixed[half:]
+        bool({"mismatch", "unlike_others", "speaking_rate"} & set(found[name].rejected_for))
+        for name, _ in mixed[half:]
     ]
     assert np.mean(clean) >= 0.98
     assert np.mean(flagged) >= 0.95
@@ -100,14 +103,17 @@ def test_a_long_recording_is_cut_where_its_script_says(
         assert row.end_seconds >= end - 0.02
         others = [span for text, span in truth.items() if text != row.text]
         assert not any(
-            a + 0.02 < row.start_seconds < b - 0.02 or a + 0.02 < row.end_seconds < b - 0.02 for a, b in others
+            a + 0.02 < row.start_seconds < b - 0.02 or a + 0.02 < row.end_seconds < b - 0.02
+            for a, b in others
         )
     assert np.median(errors) <= 0.05
 
 
 @pytest.mark.parametrize("kind", ["noise", "music"])
 @pytest.mark.parametrize("snr_db", [5.0, 15.0, 25.0])
-def test_a_planted_noise_is_measured(project: Project, tmp_path: Path, speech: Any, kind: str, snr_db: float) -> None:
+def test_a_planted_noise_is_measured(
+    project: Project, tmp_path: Path, speech: Any, kind: str, snr_db: float
+) -> None:
     """Within 1 dB, noise or chords, under every clip of a set; below the limit it sets aside."""
     folder = tmp_path / "corpus"
     rows = spoken(speech, folder, 8)
@@ -121,7 +127,8 @@ def test_a_planted_noise_is_measured(project: Project, tmp_path: Path, speech: A
             rng.standard_normal(len(time))
             if kind == "noise"
             else sum(
-                np.sin(2 * np.pi * hertz * time + rng.uniform(0, 6)) for hertz in (220.0, 277.2, 329.6, 440.0, 659.3)
+                np.sin(2 * np.pi * hertz * time + rng.uniform(0, 6))
+                for hertz in (220.0, 277.2, 329.6, 440.0, 659.3)
             )
         )
         made = made * np.sqrt(power / 10 ** (snr_db / 10) / np.mean(np.square(made)))
@@ -131,7 +138,9 @@ def test_a_planted_noise_is_measured(project: Project, tmp_path: Path, speech: A
     if snr_db < 10:
         with pytest.raises(DataError, match="none of 8"):
             prepare(project, [folder], heard)
-        assert all({"low_snr", "no_speech"} & set(row.rejected_for) for row in Manifest.read(project.manifest))
+        assert all(
+            {"low_snr", "no_speech"} & set(row.rejected_for) for row in Manifest.read(project.manifest)
+        )
         return
     prepare(project, [folder], heard)
     measured = [row.measures["snr_db"] for row in Manifest.read(project.manifest)]
@@ -147,9 +156,11 @@ def test_planted_copies_are_all_found_and_never_stand_on_two_sides(
     copies = []
     for number in range(0, 30, 3):
         wave = Wave.load(folder / "audio" / f"s{number:03d}.wav")
-        changed = (wave.gain(-9.0), wave.resample(16_000), Wave(np.pad(wave.samples, (3000, 500)), wave.rate))[
-            number % 3
-        ]
+        changed = (
+            wave.gain(-9.0),
+            wave.resample(16_000),
+            Wave(np.pad(wave.samples, (3000, 500)), wave.rate),
+        )[number % 3]
         changed.save(folder / "audio" / f"copy{number:03d}.wav")
         copies.append((f"copy{number:03d}", rows[number][1]))
     found = prepared(project, table(folder, rows + copies))
@@ -157,7 +168,9 @@ def test_planted_copies_are_all_found_and_never_stand_on_two_sides(
     assert all(found[name].kept for name, _ in rows)
 
 
-@pytest.mark.parametrize("count", [24, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "count", [24, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
 def test_planted_strangers_overlaps_and_copies_are_all_found(
     project: Project, tmp_path: Path, speech: Any, count: int
 ) -> None:
@@ -168,7 +181,9 @@ def test_planted_strangers_overlaps_and_copies_are_all_found(
     lines = ["id\tpath\tspeaker\ttext"]
     for index in range(count):
         name, text = f"s{index:03d}", speech.sentence(index + 25)
-        kind = {5: "other_speaker", 13: "other_speaker", 9: "overlap", 17: "duplicate_audio"}.get(index % 24, "")
+        kind = {5: "other_speaker", 13: "other_speaker", 9: "overlap", 17: "duplicate_audio"}.get(
+            index % 24, ""
+        )
         wave = speech.said(text, "f2" if kind == "other_speaker" else "m3").wave
         if kind == "overlap":
             over = speech.said(speech.sentence(index + 60), "f2").wave.samples[: len(wave.samples)]
@@ -189,7 +204,9 @@ def test_planted_strangers_overlaps_and_copies_are_all_found(
     assert np.mean(clean) >= 0.98
 
 
-@pytest.mark.parametrize("count", [16, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "count", [16, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
 def test_planted_leaks_are_all_found(project: Project, tmp_path: Path, speech: Any, count: int) -> None:
     """To a set that is split, what is in it comes again: by another voice, spelt otherwise, with a word more,
     as the same sound under another text; and sentences that are near to two which stand on two sides."""

@@ -20,7 +20,9 @@ def long_take(speech: Any) -> tuple[Wave, list[tuple[float, float]]]:
 
 
 @pytest.mark.parametrize("snr_db", [40.0, 20.0])
-def test_borders_of_speech_are_found(long_take: tuple[Wave, list[tuple[float, float]]], snr_db: float) -> None:
+def test_borders_of_speech_are_found(
+    long_take: tuple[Wave, list[tuple[float, float]]], snr_db: float
+) -> None:
     wave, truth = long_take
     power = np.mean(np.square(wave.samples))
     noise = np.random.default_rng(2).standard_normal(len(wave.samples)) * np.sqrt(power / 10 ** (snr_db / 10))
@@ -54,7 +56,9 @@ def test_a_file_in_blocks_is_heard_as_the_whole(
 
 
 @pytest.mark.parametrize("snr_db", [15.0, 25.0, 35.0])
-def test_the_ratio_to_the_noise_is_recovered(long_take: tuple[Wave, list[tuple[float, float]]], snr_db: float) -> None:
+def test_the_ratio_to_the_noise_is_recovered(
+    long_take: tuple[Wave, list[tuple[float, float]]], snr_db: float
+) -> None:
     wave, truth = long_take
     rate = wave.rate
     speech = np.concatenate([wave.samples[round(a * rate) : round(b * rate)] for a, b in truth])
@@ -114,4 +118,7 @@ def test_the_level_alone_can_tell_in_a_studio(speech: Any) -> None:
     wave = speech.room(one.wave, lead=0.5, tail=0.5)
     found = detect_speech_in(wave.samples, wave.rate, "level").speech
     truth = (0.5 + one.start_seconds, 0.5 + one.end_seconds)
-    assert (found[0][0], found[-1][1]) == (pytest.approx(truth[0], abs=0.06), pytest.approx(truth[1], abs=0.06))
+    assert (found[0][0], found[-1][1]) == (
+        pytest.approx(truth[0], abs=0.06),
+        pytest.approx(truth[1], abs=0.06),
+    )

@@ -82,7 +82,9 @@ def detect_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
         words = sentences()[number % len(sentences())]
         group, others = (LOW, HIGH) if number % 2 else (HIGH, LOW)
         variant = rng.choice(group)
-        voice = Formant(FormantSettings(variant=variant, rate=rng.uniform(0.85, 1.2), pitch=rng.uniform(0.9, 1.1)))
+        voice = Formant(
+            FormantSettings(variant=variant, rate=rng.uniform(0.85, 1.2), pitch=rng.uniform(0.9, 1.1))
+        )
         spoken = voice.speak_timed(words, "።")
         clean = examine(spoken.wave, words, recogniser, profile_of(variant))
         tally.clean += 1
@@ -96,7 +98,12 @@ def detect_all(recogniser: PhoneRecogniser, count: int, seed: int = 5) -> Tally:
 
 
 def injected(
-    rng: random.Random, voice: Formant, spoken: FormantSpeech, words: Words, everything: Words, others: tuple[str, ...]
+    rng: random.Random,
+    voice: Formant,
+    spoken: FormantSpeech,
+    words: Words,
+    everything: Words,
+    others: tuple[str, ...],
 ) -> dict[str, Wave]:
     first, last = _some_words(rng, words)
     out = {
@@ -147,7 +154,8 @@ def detect_in_recordings(
         voice = profile([wave for wave, _ in speaker.known[:_PROFILE_CLIPS]])
         clean = [examine(wave, words, recogniser, voice) for wave, words in speaker.held_out]
         thresholds = [
-            calibrate(FaultSettings(), [*clean[:number], *clean[number + 1 :]]) for number in range(len(clean))
+            calibrate(FaultSettings(), [*clean[:number], *clean[number + 1 :]])
+            for number in range(len(clean))
         ]
         for number in range(len(speaker.held_out)):
             limits = thresholds[number]
@@ -168,7 +176,9 @@ def detect_in_recordings(
                 continue
             for number, embedding in enumerate(embeddings):
                 tally.injected["other voice"] += 1
-                tally.found["other voice"] += likeness(embedding, voice) < thresholds[number % len(thresholds)].likeness
+                tally.found["other voice"] += (
+                    likeness(embedding, voice) < thresholds[number % len(thresholds)].likeness
+                )
 
 
 _PROFILE_CLIPS = 10
@@ -264,7 +274,11 @@ def corpus(folder: Path, unseen: str = "te", first: int = 0) -> Corpus:
     }
     return Corpus(
         training,
-        [Speaker(name, training[name], clips[first::3]) for name, clips in enough.items() if name in training],
+        [
+            Speaker(name, training[name], clips[first::3])
+            for name, clips in enough.items()
+            if name in training
+        ],
         [Speaker(name, clips[1::2], clips[::2]) for name, clips in enough.items() if name in others],
         [clip for clips in others.values() for clip in clips],
         HMMAligner.fit([(wave, spelt(words)) for clips in every.values() for wave, words in clips]),

@@ -55,7 +55,9 @@ def test_a_contrast_differs_in_length_or_ejection_alone_and_stands_in_its_senten
     for row in with_contrast:
         assert row.contrast is not None
         assert row.phones.count(row.contrast.target) == 1, row.name
-        plain, other = ([short(phone) for phone in word] for word in (row.contrast.target, row.contrast.other))
+        plain, other = (
+            [short(phone) for phone in word] for word in (row.contrast.target, row.contrast.other)
+        )
         length = [phone for phone in plain if phone != "ɨ"] == [phone for phone in other if phone != "ɨ"]
         released = [phone.replace("ʼ", "") for phone in plain] == [phone.replace("ʼ", "") for phone in other]
         assert length or released, row.name

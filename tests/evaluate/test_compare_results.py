@@ -82,7 +82,9 @@ def test_to_exchange_the_systems_turns_the_difference_round(rows: list[tuple[flo
         ({"recogniser_digest": "3" * 16}, "evaluate.results_of_other_recognisers"),
     ],
 )
-def test_what_does_not_compare_is_refused_with_a_remedy(tmp_path: Path, changed: dict[str, Any], code: str) -> None:
+def test_what_does_not_compare_is_refused_with_a_remedy(
+    tmp_path: Path, changed: dict[str, Any], code: str
+) -> None:
     first = write(tmp_path / "a.json", content())
     second = write(tmp_path / "b.json", content(**changed))
     with pytest.raises(DataError) as refused:

@@ -15,7 +15,13 @@ from dimts.audio.wave import Wave
 from dimts.base.errors import ConfigError, DataError
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
-from dimts.evaluate.compare_voices import CompareVoicesSettings, VoiceComparison, compare_voices, evaluate, find_voices
+from dimts.evaluate.compare_voices import (
+    CompareVoicesSettings,
+    VoiceComparison,
+    compare_voices,
+    evaluate,
+    find_voices,
+)
 from dimts.evaluate.measure import phrase_speaker
 from dimts.evaluate.metrics import Edits
 from dimts.evaluate.minimal_pairs import PAIRS, evaluate_pairs
@@ -82,7 +88,9 @@ def project(tmp_path: Path, speaker: Speaker) -> Project:
 
 
 def run(project: Project, voices: dict[str, Any], sentences: int = 4) -> VoiceComparison:
-    return compare_voices(project, voices, CompareVoicesSettings(most_sentences=sentences, quality=False, pairs=False))
+    return compare_voices(
+        project, voices, CompareVoicesSettings(most_sentences=sentences, quality=False, pairs=False)
+    )
 
 
 def test_checkpoints_of_a_run_that_got_worse_are_ranked_in_order(project: Project, speaker: Speaker) -> None:
@@ -114,7 +122,9 @@ def test_alike_voices_are_not_called_apart(project: Project, speaker: Speaker) -
     assert any(line.code == "evaluate.lead_not_clear" for line in found.ranking.reasons)
 
 
-def test_what_was_spoken_is_not_spoken_again_until_the_voice_changes(project: Project, speaker: Speaker) -> None:
+def test_what_was_spoken_is_not_spoken_again_until_the_voice_changes(
+    project: Project, speaker: Speaker
+) -> None:
     voice = Overtrained(speaker, 0.0)
     settings = CompareVoicesSettings(most_sentences=3, quality=False, pairs=False)
     first = compare_voices(project, {"a": voice}, settings, fingerprints={"a": "weights 1"})
@@ -136,12 +146,16 @@ def test_minimal_pairs_distinguish_a_voice_with_length_from_one_without(speaker:
     )
     assert sum(one.distinguished for one in whole) >= 19
     assert sum(sum(one.correct) for one in whole) >= 36
-    assert sum(sum(one.correct) for one in flat) <= len(flat) + 2, "of each pair only the short one is recognised"
+    assert sum(sum(one.correct) for one in flat) <= len(flat) + 2, (
+        "of each pair only the short one is recognised"
+    )
     with pytest.raises(DataError, match="no single place"):
         evaluate_pairs(phrase_speaker(speaker), recogniser, frame="አሁን በል።")
 
 
-def test_a_transcriber_gives_raw_and_amharic_aware_errors_side_by_side(project: Project, speaker: Speaker) -> None:
+def test_a_transcriber_gives_raw_and_amharic_aware_errors_side_by_side(
+    project: Project, speaker: Speaker
+) -> None:
     def transcribe(wave: Wave) -> str:
         return "ሠላም"
 
@@ -171,7 +185,9 @@ def test_the_formant_voice_through_evaluate(project: Project) -> None:
     assert found.ranking.best.score.mean > 70
     assert any(line.code == "evaluate.only_voice" for line in found.ranking.reasons)
     assert len(found.recordings) >= 1
-    assert any(remark.code == "evaluate.recogniser_untrained" for remark in found.remarks), "the user is informed"
+    assert any(remark.code == "evaluate.recogniser_untrained" for remark in found.remarks), (
+        "the user is informed"
+    )
     assert "train-recogniser" in found.report.read_text(encoding="utf-8")
 
 
@@ -215,12 +231,16 @@ def test_a_ranking_needs_the_same_sentences(project: Project, speaker: Speaker) 
     assert all(0.0 <= sentence_score(one) <= 100.0 for one in measured)
 
 
-def test_unintelligible_speech_gains_nothing_from_quality_or_likeness(project: Project, speaker: Speaker) -> None:
+def test_unintelligible_speech_gains_nothing_from_quality_or_likeness(
+    project: Project, speaker: Speaker
+) -> None:
     one = run(project, {"a": Overtrained(speaker, 0.0)}).measured["a"][0]
 
     def score_of(wrong: int, likeness: float) -> float:
         errors = Edits(hits=100 - wrong, substitutions=wrong)
-        return sentence_score(replace(one, examined=replace(one.examined, errors=errors, likeness=likeness, issues=())))
+        return sentence_score(
+            replace(one, examined=replace(one.examined, errors=errors, likeness=likeness, issues=()))
+        )
 
     assert score_of(90, 0.9) == score_of(90, 0.6), "unintelligible speech has no speaker"
     assert score_of(30, 0.9) > score_of(30, 0.6)

@@ -69,7 +69,9 @@ def test_every_figure_moves_the_way_the_error_went(recogniser: PhoneRecogniser) 
 
 
 def test_halved_consonants_cost_length_and_nothing_else(recogniser: PhoneRecogniser) -> None:
-    words = next(words for words in sentences() if sum(phone.endswith("ː") for word in words for phone in word) >= 3)
+    words = next(
+        words for words in sentences() if sum(phone.endswith("ː") for word in words for phone in word) >= 3
+    )
     spoken = Formant().speak_timed(words, "።")
     halved = error_injection.halve_long_consonants(spoken, words)
     assert halved.seconds < spoken.wave.seconds
@@ -126,7 +128,9 @@ def test_one_recording_with_a_wrong_text_does_not_move_the_thresholds(recogniser
     words = sentences()[2]
     one = examine(Formant(FormantSettings(variant="m3")).speak(words, "።"), words, recogniser)
     odd = replace(
-        one, words=(replace(one.words[0], excess=60.0), *one.words[1:]), evidence=replace(one.evidence, extra=200.0)
+        one,
+        words=(replace(one.words[0], excess=60.0), *one.words[1:]),
+        evidence=replace(one.evidence, extra=200.0),
     )
     usual = FaultSettings()
     own = calibrate(usual, [*[one] * 10, odd])

@@ -34,7 +34,9 @@ def own() -> HMMAligner:
     """Trained on one formant voice from a flat start, without boundaries."""
     rng, voice = random.Random(4), Formant(FormantSettings(variant="m3"))
     utterances = [random_words(rng, SyntheticSpeechSettings()) for _ in range(60)]
-    return HMMAligner.fit([(voice.speak(words, "።"), [phone_labels(word) for word in words]) for words in utterances])
+    return HMMAligner.fit(
+        [(voice.speak(words, "።"), [phone_labels(word) for word in words]) for words in utterances]
+    )
 
 
 def off(aligner: HMMAligner, variant: str, count: int) -> np.ndarray:
@@ -130,7 +132,9 @@ def test_the_likeliest_path_is_the_best_of_all(frames: int, count: int, seed: in
     path = viterbi_path(steps, skip)
     assert path[0] in (0, 1)
     assert path[-1] >= count - 2
-    assert all(step in (0, 1) or (step == 2 and skip[to]) for step, to in zip(np.diff(path), path[1:], strict=True))
+    assert all(
+        step in (0, 1) or (step == 2 and skip[to]) for step, to in zip(np.diff(path), path[1:], strict=True)
+    )
     assert steps[np.arange(frames), path].sum() == pytest.approx(best)
 
 

@@ -16,7 +16,9 @@ SIMULATED = 400
     ("raters", "sentences", "by_rater", "by_sentence"),
     [(6, 8, 0.4, 0.3), (12, 20, 0.3, 0.2), (20, 20, 0.0, 0.0), (4, 20, 0.4, 0.1), (30, 10, 0.2, 0.4)],
 )
-def test_two_way_intervals_cover_the_truth(raters: int, sentences: int, by_rater: float, by_sentence: float) -> None:
+def test_two_way_intervals_cover_the_truth(
+    raters: int, sentences: int, by_rater: float, by_sentence: float
+) -> None:
     draw, truth, hits = np.random.default_rng(3), 0.35, 0
     for _ in range(SIMULATED):
         values = truth + draw.normal(0, by_rater, (raters, 1)) + draw.normal(0, by_sentence, (1, sentences))

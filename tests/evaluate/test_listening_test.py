@@ -137,7 +137,9 @@ def test_simulated_intervals_cover_the_truth(tmp_path: Path, voices: dict[str, P
     assert hits / runs >= 0.90  # 95 % less two standard errors of 60 runs
 
 
-def test_comparisons_find_the_better_whatever_side_it_stood_on(tmp_path: Path, voices: dict[str, Path]) -> None:
+def test_comparisons_find_the_better_whatever_side_it_stood_on(
+    tmp_path: Path, voices: dict[str, Path]
+) -> None:
     kit = make(voices, tmp_path / "kit", "ab")
     found = analyse(kit.key, rate(kit, tmp_path, 12, {"old": 3.0, "new": 4.0, "third": 3.0}, seed=2))
     assert found.differences["old", "new"].high < 0

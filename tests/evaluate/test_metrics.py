@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimts.evaluate.metrics import Edits, align, amharic_cer, audible_letters, cer, edits, per, phone_class, wer
+from dimts.evaluate.metrics import (
+    Edits,
+    align,
+    amharic_cer,
+    audible_letters,
+    cer,
+    edits,
+    per,
+    phone_class,
+    wer,
+)
 
 WORDS = st.text(alphabet="abcd", max_size=12)
 

@@ -1,4 +1,5 @@
-"""The pages of an evaluation in a real browser: accessible by the rules of WCAG 2.1 AA, and without network."""
+"""The pages of an evaluation in a real browser: accessible by the rules of WCAG 2.1 AA, and without
+network."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from dimts.evaluate.report import Report, ReportSample
 from tests.evaluate.test_compare_results import content, write
 from tests.evaluate.test_listening_page import BROWSER
 
-AXE = Path(os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js"))
+AXE = Path(
+    os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js")
+)
 
 
 def problems(page_file: Path, scheme: str) -> list[str]:
@@ -33,7 +36,9 @@ def problems(page_file: Path, scheme: str) -> list[str]:
         )
         browser.close()
     outside = [url for url in asked if not url.startswith(("file:", "data:"))]
-    faults = [json.dumps([one["id"], [node["html"][:150] for node in one["nodes"]]]) for one in found["violations"]]
+    faults = [
+        json.dumps([one["id"], [node["html"][:150] for node in one["nodes"]]]) for one in found["violations"]
+    ]
     return faults + outside
 
 
@@ -54,7 +59,9 @@ def test_pages_pass_axe_and_load_nothing(tmp_path: Path, scheme: str) -> None:
         summary={"Systems, best first": [["voice", "phone errors"], ["ድምፅ", "0.5 [0.4, 0.6]"]]},
         remarks_heading="What the figures tell",
         remarks=["news: plain prose"],
-        spoken=[ReportSample("ሰላም።", "s ə l a m", "rules 1", {"one": wave, "other": wave}, ["recognised: s"])],
+        spoken=[
+            ReportSample("ሰላም።", "s ə l a m", "rules 1", {"one": wave, "other": wave}, ["recognised: s"])
+        ],
         tables={"Commonest phone errors": [["expected", "recognised", "ድምፅ"], ["s", "z", "3"]]},
     )
     report.write(tmp_path / "report.html")

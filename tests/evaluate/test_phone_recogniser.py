@@ -111,7 +111,9 @@ def test_a_substituted_word_is_found() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(LABELS[1:]), min_size=1, max_size=3), st.integers(7, 9), st.data())
-def test_scores_are_the_maximum_over_all_stretches(spoken: list[str], frames: int, data: st.DataObject) -> None:
+def test_scores_are_the_maximum_over_all_stretches(
+    spoken: list[str], frames: int, data: st.DataObject
+) -> None:
     posteriors = noise(frames, data.draw(st.integers(0, 99)))
     first = data.draw(st.integers(0, len(spoken)))
     last = data.draw(st.integers(first, len(spoken)))
@@ -261,7 +263,9 @@ def test_aspiration_removes_voicing_and_keeps_the_formants() -> None:
         synthetic_speech._add_aspiration(wave.samples, 16_000, 0.0, draw), wave.samples, atol=1e-5
     )
     whispered = Wave(synthetic_speech._add_aspiration(wave.samples, 16_000, 1.0, draw), 16_000)
-    assert np.isfinite(pitch(wave)).mean() > 2 * np.isfinite(pitch(whispered)).mean(), "hardly anything is voiced"
+    assert np.isfinite(pitch(wave)).mean() > 2 * np.isfinite(pitch(whispered)).mean(), (
+        "hardly anything is voiced"
+    )
     both = features(wave), features(whispered)
     loud = both[0].max(axis=1) > both[0].max() - 0.5
     alike = np.corrcoef(both[0][loud].ravel(), both[1][loud].ravel())[0, 1]
@@ -272,6 +276,8 @@ def test_the_shipped_recogniser_recognises_unseen_formant_voices() -> None:
     recogniser = PhoneRecogniser.load()
     assert formant_per(recogniser, 12).rate < 0.15
     assert "formant" in recogniser.notes["trained_on"]
-    assert "clips" not in recogniser.notes["trained_on"], "no corpus without a licence is in the shipped weights"
+    assert "clips" not in recogniser.notes["trained_on"], (
+        "no corpus without a licence is in the shipped weights"
+    )
     assert not recogniser.trained_on_recordings
     assert PhoneRecogniser(recogniser.network, {"real_clips": 1}).trained_on_recordings

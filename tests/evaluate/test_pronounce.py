@@ -43,12 +43,20 @@ def test_scores_by_hand(gold: Gold) -> None:
     assert found.wer == pytest.approx(2 / 3)
     assert found.wer_without_length == pytest.approx(1 / 3)
     assert found.phones.rate == pytest.approx(3 / 10)
-    assert (found.gemination.true_positives, found.gemination.false_positives, found.gemination.false_negatives) == (
+    assert (
+        found.gemination.true_positives,
+        found.gemination.false_positives,
+        found.gemination.false_negatives,
+    ) == (
         0,
         1,
         1,
     )
-    assert (found.epenthesis.true_positives, found.epenthesis.false_positives, found.epenthesis.false_negatives) == (
+    assert (
+        found.epenthesis.true_positives,
+        found.epenthesis.false_positives,
+        found.epenthesis.false_negatives,
+    ) == (
         0,
         0,
         1,

@@ -19,7 +19,9 @@ def test_names_stand_in_a_plot_as_they_are_written() -> None:
 
 
 def test_an_interval_stands_under_its_mean() -> None:
-    page = Report("<b>", notes=["first", "<second>"], summary={"table": [["voice"], ["0.5 [0.4, 0.6]"]]}).html()
+    page = Report(
+        "<b>", notes=["first", "<second>"], summary={"table": [["voice"], ["0.5 [0.4, 0.6]"]]}
+    ).html()
     assert '0.5<br><span class="quiet">[0.4, 0.6]</span>' in page
     assert "&lt;second&gt;" in page
     assert "<b>" not in page

@@ -49,7 +49,9 @@ def test_nothing_cannot_be_compared() -> None:
 @pytest.mark.parametrize("hertz", [82.0, 123.0, 220.0, 401.0])
 def test_pitch_of_a_known_tone(hertz: float) -> None:
     time = np.arange(22_050) / 22_050
-    tone = Wave((0.2 * sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 6))).astype(np.float32), 22_050)
+    tone = Wave(
+        (0.2 * sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 6))).astype(np.float32), 22_050
+    )
     found = pitch(tone)
     voiced = found[np.isfinite(found)]
     assert len(voiced) > 80

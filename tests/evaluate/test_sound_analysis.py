@@ -23,7 +23,9 @@ def tools() -> MeasuringTools:
     return MeasuringTools(PhoneRecogniser.load(), quality=False)
 
 
-def test_words_stand_at_their_times_with_what_was_recognised_for_them(tools: MeasuringTools, tmp_path: Path) -> None:
+def test_words_stand_at_their_times_with_what_was_recognised_for_them(
+    tools: MeasuringTools, tmp_path: Path
+) -> None:
     spoken = Formant().speak(WORDS, "።")
     wave = join([Wave.silence(0.5, spoken.rate), spoken])
     found = analyse_sound("one", wave, "ሰላም ለዓለም።", tools)

@@ -23,7 +23,14 @@ from dimts.evaluate.compare_voices import CompareVoicesSettings, compare_systems
 from dimts.evaluate.comparison import SentenceList, voice_effects
 from dimts.evaluate.measure import EvaluationSentence
 from dimts.evaluate.rank import mean_scores
-from dimts.evaluate.systems import RecordingFolder, VoiceSystem, WaveSystem, named_keys, named_systems, open_system
+from dimts.evaluate.systems import (
+    RecordingFolder,
+    VoiceSystem,
+    WaveSystem,
+    named_keys,
+    named_systems,
+    open_system,
+)
 from tests.server.conftest import Server, serving
 
 QUICK = CompareVoicesSettings(quality=False, pairs=False)
@@ -58,7 +65,8 @@ def line(text: str) -> EvaluationSentence:
 
 
 @pytest.mark.parametrize(
-    "text", ["ሰላም; touch owned", "$(touch owned) `id`", "{wav} {text}", "--help ሰላም", "«ሰላም» 'አለ' \"ነገ\"", "*"]
+    "text",
+    ["ሰላም; touch owned", "$(touch owned) `id`", "{wav} {text}", "--help ሰላም", "«ሰላም» 'አለ' \"ነገ\"", "*"],
 )
 def test_nothing_in_a_text_is_interpreted(tmp_path: Path, text: str) -> None:
     open_system("a", command(tmp_path)).speak(EvaluationSentence("s", text, words=(("s", "a"),)))
@@ -142,7 +150,9 @@ def test_a_folder_of_recordings_gives_the_list(tmp_path: Path) -> None:
     assert "r1.wav" in str(lost.value)
 
 
-def test_systems_of_three_kinds_say_one_list_and_a_failure_concerns_its_sentence_alone(tmp_path: Path) -> None:
+def test_systems_of_three_kinds_say_one_list_and_a_failure_concerns_its_sentence_alone(
+    tmp_path: Path,
+) -> None:
     texts = ["ቡና ጠጣሁ።", "ውድቀት መጣ።"]
     folder = recordings(tmp_path / "real", texts)
     what = {"real": f"folder:{folder}", "formant": "formant", "silent": command(tmp_path)}
@@ -161,7 +171,9 @@ def test_systems_of_three_kinds_say_one_list_and_a_failure_concerns_its_sentence
     results = json.loads(found.results.read_text(encoding="utf-8"))
     assert results["sentences"]["formant"][0]["real_time_factor"] > 0
     assert results["sentences"]["real"][0]["real_time_factor"] is None
-    schema = json.loads((resources.files("dimts.evaluate") / "schemas" / "results.json").read_text(encoding="utf-8"))
+    schema = json.loads(
+        (resources.files("dimts.evaluate") / "schemas" / "results.json").read_text(encoding="utf-8")
+    )
     jsonschema.validate(results, schema, jsonschema.Draft202012Validator)
     assert results["failures"]["silent"].keys() == {"r1"}
     assert {"formant", "silent"} <= {path.name for path in (tmp_path / "out" / "spoken").iterdir()}
@@ -182,7 +194,9 @@ def test_a_plug_in_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
     class Points(list[Any]):
         names = ("hum",)
 
-    monkeypatch.setattr(metadata, "entry_points", lambda group: Points([Point] if group == systems.GROUP else []))
+    monkeypatch.setattr(
+        metadata, "entry_points", lambda group: Points([Point] if group == systems.GROUP else [])
+    )
     system = open_system("a", "hum:0.25")
     assert system.kind == "plugin"
     assert system.speak(SALAM).wave.seconds == pytest.approx(0.1)

@@ -1,4 +1,5 @@
-"""The proof on a card, and the same code on a processor, so that it does not fail by a slip where a card is."""
+"""The proof on a card, and the same code on a processor, so that it does not fail by a slip where a card
+is."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 def test_the_way_back_removes_what_was_added_and_restores_what_changed() -> None:
-    before = Installed({"a": "1", "b": "1", "c": "2"}, {"a": "a==1", "b": "-e /some/b", "c": "c @ file:///c.whl"})
+    before = Installed(
+        {"a": "1", "b": "1", "c": "2"}, {"a": "a==1", "b": "-e /some/b", "c": "c @ file:///c.whl"}
+    )
     after = Installed({"a": "2", "b": "1", "d": "1"}, {"a": "a==2", "b": "-e /some/b", "d": "d==1"})
     assert rollback_between(before, after) == Rollback(("d",), ("a==1", "c @ file:///c.whl"))
     assert rollback_between(before, before) == Rollback((), ())
@@ -133,7 +135,9 @@ def test_pip_installs_for_real_and_what_fails_is_taken_back(tmp_path: Path) -> N
 
     def run(names: list[str], extras: list[str]) -> dict[str, object]:
         command = [str(python), "-c", SCRIPT, json.dumps([names, "", extras])]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=600)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=600
+        )
         found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
         return found
 

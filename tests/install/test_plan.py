@@ -84,10 +84,15 @@ def test_the_plan_of_each_system(host: HostInfo, build: str, index: str, extras:
 
 
 def test_the_attention_kernel_of_a_card_is_named() -> None:
-    for capability, code in (((9, 0), "install.attention_by_flash"), ((7, 5), "install.attention_by_sdpa_on_card")):
+    for capability, code in (
+        ((9, 0), "install.attention_by_flash"),
+        ((7, 5), "install.attention_by_sdpa_on_card"),
+    ):
         plan = plan_install(dataclasses.replace(LINUX, card=card(580, capability)), ["train"], "0.2.0")
         assert code in [note.code for note in plan.notes]
-    assert "install.attention_by_sdpa" in [note.code for note in plan_install(MACOS, ["train"], "0.2.0").notes]
+    assert "install.attention_by_sdpa" in [
+        note.code for note in plan_install(MACOS, ["train"], "0.2.0").notes
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +124,9 @@ def test_a_build_that_is_asked_for_replaces_another() -> None:
 
 
 def test_what_is_there_is_not_planned_again() -> None:
-    host = dataclasses.replace(LINUX, torch="2.13.0+cpu", torch_build="cpu", extras=frozenset(EXTRAS) - {"train"})
+    host = dataclasses.replace(
+        LINUX, torch="2.13.0+cpu", torch_build="cpu", extras=frozenset(EXTRAS) - {"train"}
+    )
     assert [item.name for item in plan_install(host, ["train"], "0.2.0").missing] == ["train"]
 
 
@@ -146,7 +153,9 @@ def test_where_nothing_can_be_installed_the_reason_is_given(host: HostInfo, code
     assert caught.value.message.remedy("am")
 
 
-@pytest.mark.parametrize(("purpose", "build", "code"), [("sing", "auto", "purpose"), ("speak", "rocm", "build")])
+@pytest.mark.parametrize(
+    ("purpose", "build", "code"), [("sing", "auto", "purpose"), ("speak", "rocm", "build")]
+)
 def test_unknown_words_are_refused(purpose: str, build: str, code: str) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_install(LINUX, [purpose], "0.2.0", build)
@@ -165,7 +174,9 @@ def test_the_listing_of_the_driver_is_read() -> None:
     assert read_cards("Quadro K2000, 390.157, 1998, [N/A]\n") == NvidiaCard(
         "Quadro K2000", (390, 157), 1998 << 20, (0, 0)
     )
-    assert read_cards("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n") is None
+    assert (
+        read_cards("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n") is None
+    )
     assert read_cards("") is None
 
 

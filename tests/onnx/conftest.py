@@ -47,7 +47,9 @@ def make_bundle(size: str, voices: Sequence[str] = ("abebe",)) -> Bundle:
 
     note = {"settings": to_dict(FORMANT_FRONTEND)}
     made = {name: voice() for name in voices}
-    return Bundle(XTTS.build(spec, 1, dvae=False), words, note, made, {"name": f"{size} voice", "licence": "CC0"})
+    return Bundle(
+        XTTS.build(spec, 1, dvae=False), words, note, made, {"name": f"{size} voice", "licence": "CC0"}
+    )
 
 
 def ids_of(bundle: Bundle, texts: Sequence[str]) -> list[list[int]]:

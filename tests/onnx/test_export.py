@@ -46,7 +46,9 @@ def test_smaller_weights_are_smaller_and_near(exported: Exported) -> None:
         assert found.equal_codes >= 0.9, weights
         assert found.wave_snr_db > 25, weights
     assert sizes["float16"] < 0.52 * sizes["float32"]
-    assert sizes["int8"] < 0.37 * sizes["float32"]  # tables, heads and vocoder are a large part of so small a voice
+    assert (
+        sizes["int8"] < 0.37 * sizes["float32"]
+    )  # tables, heads and vocoder are a large part of so small a voice
 
 
 def test_one_of_several_voices_is_named(tmp_path: Path) -> None:
@@ -131,7 +133,9 @@ def test_a_damaged_voice_is_one_line_with_a_remedy(
     assert not (tmp_path / "out.wav").exists()
 
 
-def test_the_command_exports_and_says(bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exports_and_says(
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "graphs"
     assert main(["export", "onnx", str(bundle_folder), "-o", str(out), "--type", "int8"]) == 0
     assert "equal codes" in capsys.readouterr().err

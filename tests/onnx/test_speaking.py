@@ -47,7 +47,9 @@ def codes_of(voice: OnnxVoice, ids: list[int], chosen: GenerateSettings) -> list
 def test_with_one_seed_both_choose_the_same_codes(bundle: Bundle, voice: OnnxVoice) -> None:
     latents = bundle.voices["abebe"].latents
     for number, ids in enumerate(ids_of(bundle, TEXTS)):
-        chosen = GenerateSettings(seed=number, sequence=(number, 1, 2), max_codes=150)  # past a block of the cache
+        chosen = GenerateSettings(
+            seed=number, sequence=(number, 1, 2), max_codes=150
+        )  # past a block of the cache
         expected = [step.code for step in generate(bundle.model.gpt, latents, ids, chosen)]
         assert codes_of(voice, ids, chosen) == expected
         assert codes_of(voice, ids, replace(chosen, seed=number + 1)) != expected
@@ -56,7 +58,9 @@ def test_with_one_seed_both_choose_the_same_codes(bundle: Bundle, voice: OnnxVoi
 def test_attention_over_the_text_is_that_of_torch(bundle: Bundle, voice: OnnxVoice) -> None:
     ids = ids_of(bundle, TEXTS)[0]
     greedy = GenerateSettings(sample=False, max_codes=6)
-    steps = list(generate(bundle.model.gpt, bundle.voices["abebe"].latents, ids, greedy, record_attention=True))
+    steps = list(
+        generate(bundle.model.gpt, bundle.voices["abebe"].latents, ids, greedy, record_attention=True)
+    )
     sentence = Sentence(voice, ids)
     for before, step in itertools.pairwise(steps):
         sentence.read(before.code)
@@ -69,7 +73,9 @@ def test_attention_over_the_text_is_that_of_torch(bundle: Bundle, voice: OnnxVoi
     sizes=st.lists(st.integers(0, 12), min_size=1, max_size=8),
     speed=st.sampled_from([1.0, 0.5, 0.99, 1.3, 2.0]),
 )
-def test_a_streamed_wave_is_the_whole_one(bundle: Bundle, voice: OnnxVoice, sizes: list[int], speed: float) -> None:
+def test_a_streamed_wave_is_the_whole_one(
+    bundle: Bundle, voice: OnnxVoice, sizes: list[int], speed: float
+) -> None:
     latents = torch.randn(sum(sizes), bundle.model.spec.width, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         whole = bundle.model.vocoder(latents[None], bundle.voices["abebe"].timbre, speed)[0].numpy()
@@ -92,7 +98,9 @@ def test_phones_have_the_ids_of_the_vocabulary(bundle: Bundle, voice: OnnxVoice)
     assert refused.value.code == "xtts.no_token"
 
 
-def test_a_speaker_of_graphs_says_what_a_speaker_of_tensors_says(bundle_folder: Path, onnx_folder: Path) -> None:
+def test_a_speaker_of_graphs_says_what_a_speaker_of_tensors_says(
+    bundle_folder: Path, onnx_folder: Path
+) -> None:
     chosen = SpeakSettings(retries=1, seed=5, max_stretch=1.0)
     torch_voice, graphs = (Speaker.load(folder, chosen) for folder in (bundle_folder, onnx_folder))
     assert graphs.engine.name == "tiny voice"
@@ -135,7 +143,9 @@ def without(libraries: str, code: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a process in which these libraries cannot be imported."""
     blocked = f"import sys\nfor name in {libraries.split()!r}: sys.modules[name] = None\n"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-c", blocked + code], capture_output=True, text=True, env=environment)
+    return subprocess.run(
+        [sys.executable, "-c", blocked + code], capture_output=True, text=True, env=environment
+    )
 
 
 def test_it_speaks_where_nothing_but_its_extra_is_installed(onnx_folder: Path, tmp_path: Path) -> None:

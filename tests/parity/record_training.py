@@ -25,7 +25,9 @@ def pattern(name: str, shape: tuple[int, ...], scale: float = 1.0) -> Tensor:
     count = math.prod(shape)
     start = zlib.crc32(name.encode()) % 10_007
     return (
-        (torch.sin((torch.arange(count, dtype=torch.float64) * 12.9898 + start) * 1.2345) * scale).float().view(shape)
+        (torch.sin((torch.arange(count, dtype=torch.float64) * 12.9898 + start) * 1.2345) * scale)
+        .float()
+        .view(shape)
     )
 
 

@@ -27,7 +27,9 @@ PARTS = {
 }
 
 
-def examples_of(expected: dict[str, Tensor], model: XTTS, prefix: str = "batch", crops: bool = False) -> Examples:
+def examples_of(
+    expected: dict[str, Tensor], model: XTTS, prefix: str = "batch", crops: bool = False
+) -> Examples:
     """The golden batch as ours: lengths as numbers, codes counted from samples."""
     samples = expected[f"{prefix}.wav_lengths"].tolist()
     return Examples(
@@ -40,24 +42,34 @@ def examples_of(expected: dict[str, Tensor], model: XTTS, prefix: str = "batch",
     )
 
 
-def check_losses(found: Any, wanted: dict[str, float], name: str, noted: Callable[[str, float, float], None]) -> None:
+def check_losses(
+    found: Any, wanted: dict[str, float], name: str, noted: Callable[[str, float, float], None]
+) -> None:
     for mine, theirs in (("text", "loss_text"), ("mel", "loss_mel"), ("total", "loss")):
         if theirs in wanted:
             value = float(getattr(found, mine).detach())
             noted(f"{name}.{theirs}", abs(value - wanted[theirs]) / abs(wanted[theirs]), LOSS_TOLERANCE)
 
 
-def check_gradients(model: XTTS, wanted: dict[str, Any], name: str, noted: Callable[[str, float, float], None]) -> None:
+def check_gradients(
+    model: XTTS, wanted: dict[str, Any], name: str, noted: Callable[[str, float, float], None]
+) -> None:
     gradients = {key: p.grad for key, p in model.trained() if p.grad is not None}
     for key, norm in wanted.get("grad_norms", {}).items():
         found = float(gradients[weights.ours(f"gpt.{key}")].norm())
         noted(f"{name}.grad_norms", abs(found - norm) / norm, 1e-4)
     for part, norm in wanted["grad_norm_groups"].items():
-        found = float(torch.stack([g.norm() for key, g in gradients.items() if key.startswith(PARTS[part])]).norm())
+        found = float(
+            torch.stack([g.norm() for key, g in gradients.items() if key.startswith(PARTS[part])]).norm()
+        )
         noted(f"{name}.grad_norm.{part}", abs(found - norm) / norm, 1e-4)
     if "grad_norm_total" in wanted:
         total = float(torch.stack([g.norm() for g in gradients.values()]).norm())
-        noted(f"{name}.grad_norm.total", abs(total - wanted["grad_norm_total"]) / wanted["grad_norm_total"], 1e-4)
+        noted(
+            f"{name}.grad_norm.total",
+            abs(total - wanted["grad_norm_total"]) / wanted["grad_norm_total"],
+            1e-4,
+        )
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
@@ -108,7 +120,10 @@ def test_logits_and_states_of_every_real_token(
     examples = examples_of(expected, model)
     with torch.no_grad():
         hidden = model.hidden(examples, "coqui")
-        found = {"text_logits": model.gpt.text_head(hidden.text), "mel_logits": model.gpt.mel_head(hidden.audio)}
+        found = {
+            "text_logits": model.gpt.text_head(hidden.text),
+            "mel_logits": model.gpt.mel_head(hidden.audio),
+        }
     sizes = {
         "text_logits": [n + 1 for n in examples.text_lengths],
         "mel_logits": [n + STOP_TARGETS for n in examples.code_lengths],
@@ -131,13 +146,17 @@ def test_last_hidden_states(
     model.train()
     examples = examples_of(expected, model)
     states: list[Tensor] = []
-    handle = model.gpt.trunk.register_forward_hook(lambda module, inputs, output: states.append(output.detach()))
+    handle = model.gpt.trunk.register_forward_hook(
+        lambda module, inputs, output: states.append(output.detach())
+    )
     model.packed = False
     with torch.no_grad():
         model.hidden(examples, "coqui")
     handle.remove()
     text_width = examples.text_ids.shape[1] + 2
-    shift = LATENTS if wanted.shape[1] >= LATENTS + text_width + max(examples.code_lengths) + STOP_TARGETS else 0
+    shift = (
+        LATENTS if wanted.shape[1] >= LATENTS + text_width + max(examples.code_lengths) + STOP_TARGETS else 0
+    )
     for row, (text, codes) in enumerate(zip(examples.text_lengths, examples.code_lengths, strict=True)):
         mine = states[0][row]
         pairs = (
@@ -148,7 +167,11 @@ def test_last_hidden_states(
             ),
         )
         for found, theirs in pairs:
-            noted("fwd.train.plain.gpt_last_hidden", float((found - theirs).abs().max() / wanted.abs().max()), 1e-4)
+            noted(
+                "fwd.train.plain.gpt_last_hidden",
+                float((found - theirs).abs().max() / wanted.abs().max()),
+                1e-4,
+            )
 
 
 @pytest.mark.parametrize("entry", ["train.plain", "train.cond_idxs"])
@@ -213,7 +236,10 @@ def test_optimizer_steps(
     model.gpt.use_dropout(0.0)
     named = dict(model.trained())
     groups = [
-        {"params": [named[weights.ours(f"gpt.{key}")] for key in wanted["groups"][group]], "weight_decay": decay}
+        {
+            "params": [named[weights.ours(f"gpt.{key}")] for key in wanted["groups"][group]],
+            "weight_decay": decay,
+        }
         for group, decay in (("decay", 1e-2), ("no_decay", 0.0))
     ]
     assert sum(len(group["params"]) for group in groups) == len(named)  # type: ignore[arg-type]
@@ -231,7 +257,11 @@ def test_optimizer_steps(
         # noise.
         noise = key.endswith(("qkv.bias", "c_attn.bias"))
         error = abs(found_norm - norm) / norm
-        noted("optimizer.param_norms_after" + (" (with key bias)" if noise else ""), error, 5e-3 if noise else 1e-4)
+        noted(
+            "optimizer.param_norms_after" + (" (with key bias)" if noise else ""),
+            error,
+            5e-3 if noise else 1e-4,
+        )
 
 
 def test_crop_rule(notes: dict[str, Any]) -> None:

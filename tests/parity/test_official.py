@@ -67,7 +67,10 @@ def test_decoder_and_speaker_encoder(
 
 @pytest.mark.slow
 def test_whole_gpt(
-    recipe: Any, expected: dict[str, Tensor], notes: dict[str, Any], noted: Callable[[str, float, float], None]
+    recipe: Any,
+    expected: dict[str, Tensor],
+    notes: dict[str, Any],
+    noted: Callable[[str, float, float], None],
 ) -> None:
     """30 layers forward and backward: about 5 GB of memory, a minute or two."""
     if "full" not in notes:

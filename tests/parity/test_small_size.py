@@ -63,7 +63,9 @@ def test_the_peer_loads_the_small_size_and_gives_our_logits_waves_and_speaker_ve
     if not peer:
         pytest.skip(f"no coqui-tts: set {PEER} to the Python of an environment with coqui-tts 0.28")
     vocabulary = Vocabulary.for_phones(list(inventory()), marks=sorted({*MARKS.values(), "?", "!"}))
-    spec = replace(SPECS["small"], text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop)
+    spec = replace(
+        SPECS["small"], text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
+    )
     model = XTTS.build(spec, seed=1)
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(40_000, generator=generator) * 0.1
@@ -82,7 +84,12 @@ def test_the_peer_loads_the_small_size_and_gives_our_logits_waves_and_speaker_ve
     arguments = [str(tmp_path / name) for name in ("small", "given.safetensors", "out.safetensors")]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [peer, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False
+        [peer, "-c", PROGRAM, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     theirs = load_file(arguments[-1])

@@ -57,7 +57,9 @@ def test_codes_are_exact(same: Any, model: Any, expected: dict[str, Tensor], wav
     same("dvae.decoded", model.dvae.decode(expected["dvae.codes"]))
 
 
-def test_codes_of_a_clip_are_as_many_as_its_length_says(model: Any, expected: dict[str, Tensor], wave: Tensor) -> None:
+def test_codes_of_a_clip_are_as_many_as_its_length_says(
+    model: Any, expected: dict[str, Tensor], wave: Tensor
+) -> None:
     clip = wave[:, : 3 * RATE]
     codes = model.codes(clip)
     assert codes.shape[1] == model.spec.codes_of(clip.shape[1])

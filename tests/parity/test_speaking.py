@@ -51,7 +51,9 @@ def test_greedy_codes_are_exact(
     assert len(said.codes) == notes[f"gen.greedy.rp{penalty}"]["n"] <= model.spec.max_codes
 
 
-def test_first_logits(model: XTTS, latents: Tensor, ids: list[int], expected: dict[str, Tensor], same: Any) -> None:
+def test_first_logits(
+    model: XTTS, latents: Tensor, ids: list[int], expected: dict[str, Tensor], same: Any
+) -> None:
     wanted = expected["gen.greedy.rp10.first_logits"]
     steps = generate(model.gpt, latents, ids, replace(GREEDY, repetition_penalty=10.0))
     states = torch.stack([next(steps).latent for _ in wanted])
@@ -72,7 +74,12 @@ def test_stops_by_itself(
     bias[model.spec.stop_audio] += notes["gen.stop"]["stop_bias_added"]
     try:
         said = [
-            speak(model, latents, expected["gen.text_tokens2"][0].tolist(), replace(GREEDY, repetition_penalty=penalty))
+            speak(
+                model,
+                latents,
+                expected["gen.text_tokens2"][0].tolist(),
+                replace(GREEDY, repetition_penalty=penalty),
+            )
             for penalty in (1.0, 5.0, 10.0)
         ]
     finally:
@@ -116,7 +123,9 @@ def test_sentences_together_say_what_each_says_alone(
         assert torch.allclose(alone.latents, said.latents, atol=1e-4 * float(alone.latents.abs().max()))
 
 
-def test_joining_and_leaving_a_running_loop_disturbs_nobody(model: XTTS, latents: Tensor, ids: list[int]) -> None:
+def test_joining_and_leaving_a_running_loop_disturbs_nobody(
+    model: XTTS, latents: Tensor, ids: list[int]
+) -> None:
     settings = replace(GREEDY, repetition_penalty=10.0)
     texts = [ids, ids[:7], ids[:12], ids[3:9]]
     alone = [speak(model, latents, text, settings).codes.tolist() for text in texts]
@@ -145,7 +154,9 @@ def test_decoder(model: XTTS, expected: dict[str, Tensor], same: Any) -> None:
     same("decoder.wav_speed0.8", model.vocoder(expected["decoder.in"], timbre, 0.8)[:, None])
 
 
-def test_whole_inference(model: XTTS, latents: Tensor, ids: list[int], expected: dict[str, Tensor], same: Any) -> None:
+def test_whole_inference(
+    model: XTTS, latents: Tensor, ids: list[int], expected: dict[str, Tensor], same: Any
+) -> None:
     timbre = expected["cond.full.speaker_embedding"]
     said = speak(model, latents, ids, replace(GREEDY, repetition_penalty=10.0))
     same("inference.greedy.wav", model.vocoder(said.latents[None], timbre)[0])
@@ -156,7 +167,11 @@ def test_whole_inference(model: XTTS, latents: Tensor, ids: list[int], expected:
 @pytest.mark.parametrize("size", [1, 7, 20, 1000])
 @pytest.mark.parametrize("speed", [1.0, 0.9, 1.25])
 def test_our_stream_is_the_whole(
-    size: int, speed: float, model: XTTS, expected: dict[str, Tensor], noted: Callable[[str, float, float], None]
+    size: int,
+    speed: float,
+    model: XTTS,
+    expected: dict[str, Tensor],
+    noted: Callable[[str, float, float], None],
 ) -> None:
     latents, timbre = expected["inference.greedy.gpt_latents"], expected["cond.full.speaker_embedding"]
     whole = model.vocoder(latents, timbre, speed)[0]
@@ -167,9 +182,18 @@ def test_our_stream_is_the_whole(
     noted("stream (ours) = whole", float((streamed - whole).abs().max() / whole.abs().max()), 1e-5)
 
 
-@pytest.mark.parametrize(("name", "chunk", "overlap", "speed"), [("stream", 20, 1024, 1.0), ("stream2", 7, 512, 0.9)])
+@pytest.mark.parametrize(
+    ("name", "chunk", "overlap", "speed"), [("stream", 20, 1024, 1.0), ("stream2", 7, 512, 0.9)]
+)
 def test_upstream_stream_from_our_parts(
-    name: str, chunk: int, overlap: int, speed: float, model: XTTS, expected: dict[str, Tensor], notes: Any, same: Any
+    name: str,
+    chunk: int,
+    overlap: int,
+    speed: float,
+    model: XTTS,
+    expected: dict[str, Tensor],
+    notes: Any,
+    same: Any,
 ) -> None:
     """Decoding all so far at each chunk and cross-fading, as upstream does, from our latents and vocoder."""
     latents, timbre = expected["inference.greedy.gpt_latents"], expected["cond.full.speaker_embedding"]
@@ -202,7 +226,13 @@ def test_eight_bit_weights_choose_the_same_codes(
     from dimts.xtts.quantise import quantise
 
     codes = expected["gen.greedy.rp10.codes"]
-    arguments = (latents, torch.tensor([ids]), [len(ids)], codes, [min(codes.shape[1], model.spec.max_codes) - 1])
+    arguments = (
+        latents,
+        torch.tensor([ids]),
+        [len(ids)],
+        codes,
+        [min(codes.shape[1], model.spec.max_codes) - 1],
+    )
     wanted = model.gpt.mel_head(model.gpt(*arguments).audio).argmax(-1)
     found = quantise(model, way).gpt
     states = found(*arguments).audio
@@ -211,7 +241,9 @@ def test_eight_bit_weights_choose_the_same_codes(
     timbre = expected["cond.full.speaker_embedding"]
     exact = model.vocoder(model.gpt(*arguments).audio[None], timbre)
     near = model.vocoder(states[None], timbre)
-    rate = model.spec.output_rate / model.spec.input_rate  # the mel is made for the input rate: near enough to compare
+    rate = (
+        model.spec.output_rate / model.spec.input_rate
+    )  # the mel is made for the input rate: near enough to compare
     assert rate < 1.1
     apart = (model.conditioning_mel(near) - model.conditioning_mel(exact)) * model.mel_stats[:, None]
     decibels = float(apart.pow(2).mean(dim=1).sqrt().mean()) * 10 / math.log(10)

@@ -79,7 +79,9 @@ def test_gan_losses_are_the_peers(
 
 def test_dvae_losses_gradient_and_codebook_step_are_the_peers(answers: dict[str, Tensor]) -> None:
     sizes = recorder.DVAE_SIZES
-    dvae = DVAE(Spec(dvae_codes=sizes["num_tokens"], dvae_code=sizes["codebook_dim"], dvae_hidden=sizes["hidden_dim"]))
+    dvae = DVAE(
+        Spec(dvae_codes=sizes["num_tokens"], dvae_code=sizes["codebook_dim"], dvae_hidden=sizes["hidden_dim"])
+    )
     recorder.fill(dvae)
     dvae.codebook.cluster_size.abs_()
     out = reconstruct(dvae, recorder.dvae_mel())

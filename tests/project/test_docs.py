@@ -76,7 +76,9 @@ BLOCKS = list(blocks())
 
 def of(*languages: str) -> Any:
     """The blocks of these languages, as parameters."""
-    return pytest.mark.parametrize("block", [block for block in BLOCKS if block.language in languages], ids=str)
+    return pytest.mark.parametrize(
+        "block", [block for block in BLOCKS if block.language in languages], ids=str
+    )
 
 
 def test_every_language_of_a_block_has_its_test() -> None:
@@ -90,7 +92,9 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.chdir(tmp_path)
         exec(compile(tree, str(block), "exec"), {"__name__": "__main__"})
         return
-    if any(isinstance(node, ast.ImportFrom) and (node.module or "").startswith("TTS.") for node in ast.walk(tree)):
+    if any(
+        isinstance(node, ast.ImportFrom) and (node.module or "").startswith("TTS.") for node in ast.walk(tree)
+    ):
         return  # coqui-tts lives in an environment of its own; tests/parity runs these lines there
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -99,7 +103,9 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 import_module(alias.name)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "dimts":
+        elif (
+            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "dimts"
+        ):
             assert hasattr(import_module("dimts"), node.attr), node.attr
 
 
@@ -168,7 +174,10 @@ def test_commands_are_those_of_the_program(block: Block) -> None:
             command = command.commands[words.pop(0)]
         if hasattr(command, "commands"):
             continue
-        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
+        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {
+            "--help",
+            "-h",
+        }
         options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert options <= known, f"{' '.join(path)} does not know {sorted(options - known)}"
 
@@ -184,7 +193,9 @@ def slug(title: str) -> str:
     return re.sub(r"[^\w\s-]", "", title.lower()).strip().replace(" ", "-")
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_links_lead_to_files_and_headings(path: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text("utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -270,8 +281,13 @@ def test_the_site_builds_without_network_and_loads_nothing_from_it(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     for page in site.rglob("*.html"):
         text = page.read_text("utf-8")
-        assert re.findall(r'<(?:script|link|img|audio|iframe)[^>]*(?:src|href)="https?://[^"]*"', text) == [], page
-    assert "dimts.Speaker" in (site / "api" / "index.html").read_text("utf-8") or (site / "api" / "speak.html").exists()
+        assert (
+            re.findall(r'<(?:script|link|img|audio|iframe)[^>]*(?:src|href)="https?://[^"]*"', text) == []
+        ), page
+    assert (
+        "dimts.Speaker" in (site / "api" / "index.html").read_text("utf-8")
+        or (site / "api" / "speak.html").exists()
+    )
 
 
 @pytest.mark.slow

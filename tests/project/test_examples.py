@@ -58,10 +58,14 @@ def test_an_example_does_what_it_says(name: str, repository: Path, tmp_path: Pat
 
 def test_the_client_hears_a_running_server(repository: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dimts", "serve", "--port", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as server:
         try:
             assert server.stderr is not None
-            address = next(found[0] for line in server.stderr if (found := re.search(r"http://127.0.0.1:\d+", line)))
+            address = next(
+                found[0] for line in server.stderr if (found := re.search(r"http://127.0.0.1:\d+", line))
+            )
             run(repository, "http_client", tmp_path, address)
             sound, rate = soundfile.read(tmp_path / "speech.wav")
             assert rate == 24_000

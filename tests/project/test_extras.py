@@ -62,8 +62,8 @@ FREE = {
 }  # fmt: skip
 """Commands that need no library beside typer."""
 UNKNOWN = {"data set", "data remove", "train export", "train clean", "setup"}
-"""Commands that may refuse the clip or the run of COMMANDS, which is not there, or a Python without pip, before they
-need a library."""
+"""Commands that may refuse the clip or the run of COMMANDS, which is not there, or a Python without pip,
+before they need a library."""
 WALK = """
 import contextlib, io, json, sys
 from dimts.cli.main import main
@@ -118,7 +118,11 @@ def environment(folder: Path, *extras: str) -> list[str]:
     for name in distributions(*extras) if extras else ():
         for file in metadata.distribution(name).files or ():
             first = file.parts[0]
-            place = Path(str(file.locate())).parents[len(file.parts) - 2] if len(file.parts) > 1 else file.locate()
+            place = (
+                Path(str(file.locate())).parents[len(file.parts) - 2]
+                if len(file.parts) > 1
+                else file.locate()
+            )
             if first not in {"..", "bin", "__pycache__"} and not (libraries / first).exists():
                 (libraries / first).symlink_to(Path(str(place)))
     source = Path(dimts.__file__).parent.parent
@@ -129,7 +133,10 @@ def run(code: str, argument: object, path: list[str], folder: Path) -> dict[str,
     """`code` in an isolated interpreter with only `path` before the standard library; its JSON answer."""
     start = f"import sys; sys.path[:0] = {path!r}\n{code}"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", start, json.dumps(argument)], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-I", "-S", "-c", start, json.dumps(argument)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
@@ -191,8 +198,12 @@ def test_every_command_without_any_library_names_its_extra(folder: Path) -> None
 
 
 @pytest.mark.parametrize("extras", [("formant",), ("data",), ("speak",)], ids="+".join)
-def test_commands_with_some_libraries_name_the_extra_of_the_rest(extras: tuple[str, ...], folder: Path) -> None:
-    commands = {name: value for name, value in COMMANDS.items() if name not in {"web", "serve", "data fetch", "fetch"}}
+def test_commands_with_some_libraries_name_the_extra_of_the_rest(
+    extras: tuple[str, ...], folder: Path
+) -> None:
+    commands = {
+        name: value for name, value in COMMANDS.items() if name not in {"web", "serve", "data fetch", "fetch"}
+    }
     answer = run(WALK, commands, environment(folder.parent, "cli", *extras), folder)
     for name, result in answer.items():
         code, err = result  # type: ignore[misc]
@@ -202,8 +213,13 @@ def test_commands_with_some_libraries_name_the_extra_of_the_rest(extras: tuple[s
 
 
 def test_without_typer_the_command_names_the_extra(folder: Path) -> None:
-    start = f"import sys; sys.path[:0] = {environment(folder.parent)!r}; from dimts.cli import run; sys.exit(run())"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", start], cwd=folder, capture_output=True, text=True)
+    start = (
+        f"import sys; sys.path[:0] = {environment(folder.parent)!r}; "
+        f"from dimts.cli import run; sys.exit(run())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start], cwd=folder, capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert "pip install 'dimts[cli]'" in done.stderr
     assert "Traceback" not in done.stderr

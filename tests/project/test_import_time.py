@@ -18,7 +18,8 @@ NEVER = {"transformers", "torchaudio", "TTS", "trainer"}
 def loaded_by(code: str) -> set[str]:
     """Top-level modules in sys.modules after `code` in a fresh interpreter."""
     script = (
-        f"{code}\nimport sys\nprint('\\n'.join({{name.partition('.')[0] for name in sys.modules}}), file=sys.stderr)"
+        f"{code}\nimport sys\nprint('\\n'.join({{name.partition('.')[0] "
+        f"for name in sys.modules}}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stderr.split())
@@ -39,6 +40,8 @@ def test_the_text_package_needs_the_standard_library_alone() -> None:
     assert loaded & (HEAVY | {"typer"}) == set()
 
 
-@pytest.mark.parametrize("module", ["xtts.model", "xtts.checkpoint", "xtts.vocabulary", "train.trainer", "speak"])
+@pytest.mark.parametrize(
+    "module", ["xtts.model", "xtts.checkpoint", "xtts.vocabulary", "train.trainer", "speak"]
+)
 def test_no_module_loads_a_peer(module: str) -> None:
     assert loaded_by(f"import dimts.{module}") & NEVER == set()

@@ -23,7 +23,11 @@ def test_the_version_is_the_same_in_the_package_and_its_metadata(repository: Pat
 
 
 def test_every_module_opens_with_what_it_is(repository: Path) -> None:
-    bare = [path.name for path in (repository / "src").rglob("*.py") if not path.read_text("utf-8").startswith('"""')]
+    bare = [
+        path.name
+        for path in (repository / "src").rglob("*.py")
+        if not path.read_text("utf-8").startswith('"""')
+    ]
     assert bare == []
 
 

@@ -124,9 +124,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
     model = XTTS.build(spec, 1, dvae=False)
     noise = torch.Generator().manual_seed(1)
-    voices = {name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")}
+    voices = {
+        name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name)
+        for name in ("abebe", "sara")
+    }
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_bundle(Bundle(model, words, {"settings": to_dict(FORMANT_FRONTEND)}, voices, {"name": "tiny voice"}), folder)
+    save_bundle(
+        Bundle(model, words, {"settings": to_dict(FORMANT_FRONTEND)}, voices, {"name": "tiny voice"}), folder
+    )
     return folder
 
 
@@ -134,5 +139,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the tiny model and the formant voice, for every test that leaves it as it was."""
     folder = tmp_path_factory.mktemp("voices")
-    with serving(bundle, "--voices-folder", folder, "--slots", "4", "--set", "serve.max_letters=2000") as found:
+    with serving(
+        bundle, "--voices-folder", folder, "--slots", "4", "--set", "serve.max_letters=2000"
+    ) as found:
         yield found

@@ -45,7 +45,12 @@ def test_a_voice_is_uploaded_spoken_with_and_deleted(server: Any) -> None:
     made = upload(server, recording(), name="አበበ", consent=CONSENT, model="tiny")
     assert made.status_code == 201, made.text
     voice = made.json()
-    assert (voice["name"], voice["consent"], voice["kind"], voice["model"]) == ("አበበ", CONSENT, "uploaded", "tiny")
+    assert (voice["name"], voice["consent"], voice["kind"], voice["model"]) == (
+        "አበበ",
+        CONSENT,
+        "uploaded",
+        "tiny",
+    )
     client = server.openai()
     ask = {"model": "tiny", "input": TEXT, "response_format": "pcm"}
     by_name = client.audio.speech.create(voice="አበበ", **ask).content
@@ -68,7 +73,9 @@ def test_the_consent_is_kept_with_the_voice_and_the_recording_is_not(tmp_path: P
     path = tmp_path / "upload"
     path.write_bytes(recording())
     shelf = VoiceStore(tmp_path / "voices")
-    made = shelf.add(Speaker.load(bundle), path, UploadedVoice("", "abebe2", "tiny", "me", CONSENT, 0, "00"), 60)
+    made = shelf.add(
+        Speaker.load(bundle), path, UploadedVoice("", "abebe2", "tiny", "me", CONSENT, 0, "00"), 60
+    )
     assert sorted(file.suffix for file in shelf.folder.iterdir()) == [".json", ".voice"]
     assert Voice.load(shelf.folder / f"{made.id}.voice").meta["consent"] == CONSENT
     assert [one.id for one in VoiceStore(shelf.folder).all("me")] == [made.id]
@@ -127,7 +134,9 @@ def test_the_front_end_as_a_service(server: Any) -> None:
         found = client.post("/v1/phones", json={"input": "ሰላም ለዓለም\nሰላም", "model": "formant"}).json()
         assert found["phones"].split("\n") == ["s ə l a m # l ə ʔ a l ə m", "s ə l a m"]
         assert [word["written"] for word in found["phrases"][0]["words"]][:2] == ["ሰላም", "ለዓለም"]
-        assert client.post("/v1/phones", json={"input": "ሰ" * 2001}).json()["error"]["code"] == "text_too_long"
+        assert (
+            client.post("/v1/phones", json={"input": "ሰ" * 2001}).json()["error"]["code"] == "text_too_long"
+        )
 
 
 def test_health_and_figures(server: Any) -> None:
@@ -158,7 +167,12 @@ def test_every_request_has_an_id_and_a_line_in_the_log(server: Any) -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", odd.headers["x-request-id"])
     server.until(lambda _: any(line.get("request") == "mine-1" for line in server.log()))
     line = next(line for line in server.log() if line.get("request") == "mine-1")
-    assert (line["status"], line["letters"], line["voice"], line["ended"]) == (200, len(TEXT), "abebe", "done")
+    assert (line["status"], line["letters"], line["voice"], line["ended"]) == (
+        200,
+        len(TEXT),
+        "abebe",
+        "done",
+    )
     assert line["speech_seconds"] > 0.5
     assert "ሰላም" not in "".join(server.lines), "no text in the log"
 

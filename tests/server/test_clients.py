@@ -42,7 +42,9 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npm")
     for path in [*CLIENTS.glob("*.json"), *CLIENTS.glob("*.mjs")]:
         shutil.copy(path, folder)
-    subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=600)
+    subprocess.run(
+        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=600
+    )
     return folder
 
 

@@ -21,7 +21,9 @@ SITE = "https://app.example"
 def formant() -> Iterator[Any]:
     """A server of the formant voice that pages of one site may use, with the paths of xtts-api-server."""
     with serving(
-        "--set=serve.xtts_api=true", f'--set=serve.origins=["{SITE}"]', '--set=serve.model_aliases={news="formant"}'
+        "--set=serve.xtts_api=true",
+        f'--set=serve.origins=["{SITE}"]',
+        '--set=serve.model_aliases={news="formant"}',
     ) as found:
         yield found
 
@@ -41,7 +43,16 @@ def test_voices_of_openai_are_the_default_with_a_note(formant: Any, voice: str) 
 
 @pytest.mark.parametrize(
     "model",
-    ["tts-1", "tts-1-hd", "tts-1-1106", "tts-1-hd-1106", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15", "news", ""],
+    [
+        "tts-1",
+        "tts-1-hd",
+        "tts-1-1106",
+        "tts-1-hd-1106",
+        "gpt-4o-mini-tts",
+        "gpt-4o-mini-tts-2025-12-15",
+        "news",
+        "",
+    ],
 )
 def test_models_of_openai_are_the_first(formant: Any, model: str) -> None:
     assert speech(formant, model=model).headers["x-dimts-model"] == "formant"
@@ -66,7 +77,9 @@ def test_what_has_no_effect_is_accepted_and_named(formant: Any, fields: dict[str
 
 
 def test_nulls_and_the_right_language_need_no_note(formant: Any) -> None:
-    empty = dict.fromkeys(("voice", "model", "speed", "seed", "instructions", "user", "stream", "response_format"))
+    empty = dict.fromkeys(
+        ("voice", "model", "speed", "seed", "instructions", "user", "stream", "response_format")
+    )
     answer = speech(formant, **empty, language="am", lang_code="am-ET")
     assert answer.status_code == 200
     assert "x-dimts-note" not in answer.headers
@@ -96,7 +109,9 @@ def test_a_whole_mp3_has_a_xing_header(formant: Any) -> None:
     assert b"Xing" in data[:200] or b"Info" in data[:200]
 
 
-@pytest.mark.parametrize("path", ["/health", "/v1/models", "/v1/voices", "/metrics", "/docs", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/v1/models", "/v1/voices", "/metrics", "/docs", "/openapi.json"]
+)
 def test_head_is_get_without_its_body(formant: Any, path: str) -> None:
     with formant.client() as client:
         head, get = client.head(path), client.get(path)
@@ -118,7 +133,9 @@ def test_a_page_of_the_named_site_may_ask(formant: Any) -> None:
         answer = client.post("/v1/audio/speech", json={"input": TEXT}, headers={"origin": SITE})
         assert answer.headers["access-control-allow-origin"] == SITE
         assert "x-dimts-seed" in answer.headers["access-control-expose-headers"]
-        foreign = client.post("/v1/audio/speech", json={"input": TEXT}, headers={"origin": "https://evil.example"})
+        foreign = client.post(
+            "/v1/audio/speech", json={"input": TEXT}, headers={"origin": "https://evil.example"}
+        )
         assert foreign.status_code == 403
         assert "access-control-allow-origin" not in foreign.headers
 
@@ -135,7 +152,10 @@ def test_paths_of_xtts_api_server(formant: Any) -> None:
         names = [speaker["voice_id"] for speaker in client.get("/speakers").json()]
         assert names == client.get("/speakers_list").json()
         assert client.get("/languages").json() == {"languages": {"Amharic": "am"}}
-        assert client.post("/set_tts_settings", json={"temperature": 0.7, "stream_chunk_size": 100}).status_code == 200
+        assert (
+            client.post("/set_tts_settings", json={"temperature": 0.7, "stream_chunk_size": 100}).status_code
+            == 200
+        )
         body = {"text": TEXT, "speaker_wav": f"{names[1]}.wav", "language": "am"}
         whole = client.post("/tts_to_audio/", json=body)
         streamed = client.get("/tts_stream", params=body)

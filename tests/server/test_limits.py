@@ -59,7 +59,9 @@ def test_a_client_that_never_reads_loses_its_place(strict: Any) -> None:
 @pytest.mark.parametrize("sent", [0, 30, 150])
 def test_half_a_request_is_not_waited_for(strict: Any, sent: int) -> None:
     with ExitStack() as stack:
-        connections = [stack.enter_context(post(strict, {"input": "ሰላም" * 30}, sent=sent)) for _ in range(100)]
+        connections = [
+            stack.enter_context(post(strict, {"input": "ሰላም" * 30}, sent=sent)) for _ in range(100)
+        ]
         assert all(map(ended, connections))
     assert strict.health()["requests"] == 0
 

@@ -60,14 +60,18 @@ def test_a_full_queue_says_when_to_come_back() -> None:
 
 
 def test_keys_are_asked_for(keys: Path, tmp_path: Path) -> None:
-    with serving("--host", "0.0.0.0", "--api-key-file", keys, "--voices-folder", tmp_path / "voices") as server:
+    with serving(
+        "--host", "0.0.0.0", "--api-key-file", keys, "--voices-folder", tmp_path / "voices"
+    ) as server:
         server.address = server.address.replace("localhost", "127.0.0.1")
         openai = pytest.importorskip("openai")
         ask = {"model": "formant", "voice": "default", "input": TEXT}
         for key in ("wrong", "0123456789abcdeg", "0123456789abcdef0", "ቁልፍ"):
             with server.client() as client:
                 answer = client.post(
-                    "/v1/audio/speech", json={"input": TEXT}, headers={"authorization": b"Bearer " + key.encode()}
+                    "/v1/audio/speech",
+                    json={"input": TEXT},
+                    headers={"authorization": b"Bearer " + key.encode()},
                 )
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
         with pytest.raises(openai.AuthenticationError):
@@ -85,7 +89,9 @@ def test_keys_are_asked_for(keys: Path, tmp_path: Path) -> None:
 def test_at_the_end_running_requests_are_said_whole(bundle: Path) -> None:
     with serving(bundle, "--slots", "2") as server, ExitStack() as stack:
         client = stack.enter_context(server.client())
-        alone = client.post("/v1/audio/speech", json={"input": SENTENCES, "response_format": "pcm", "seed": 3}).content
+        alone = client.post(
+            "/v1/audio/speech", json={"input": SENTENCES, "response_format": "pcm", "seed": 3}
+        ).content
         pieces = stream(stack, client, input=SENTENCES, seed=3)
         first = next(pieces)
         server.process.send_signal(signal.SIGTERM)
@@ -143,7 +149,14 @@ def test_a_key_file_that_others_can_read(keys: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"host": "0.0.0.0"}, {"port": 70_000}, {"slots": 0}, {"queue": -1}, {"max_letters": 0}, {"request_seconds": 0.0}],
+    [
+        {"host": "0.0.0.0"},
+        {"port": 70_000},
+        {"slots": 0},
+        {"queue": -1},
+        {"max_letters": 0},
+        {"request_seconds": 0.0},
+    ],
 )
 def test_settings_that_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -79,7 +79,9 @@ def test_events_carry_the_same_sound(server: Any) -> None:
 
 def test_the_whole_has_its_length_and_a_true_header(server: Any) -> None:
     with server.client() as client:
-        answer = client.post("/v1/audio/speech", json={"input": TEXT, "response_format": "wav", "stream": False})
+        answer = client.post(
+            "/v1/audio/speech", json={"input": TEXT, "response_format": "wav", "stream": False}
+        )
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert int.from_bytes(answer.content[4:8], "little") + 8 == len(answer.content)
     assert heard(answer.content).seconds > 1
@@ -107,7 +109,12 @@ def test_many_at_once_sound_as_if_alone(server: Any) -> None:
     if not server.health()["repeatable"]["tiny"]:
         pytest.skip("this machine's matrix products depend on how many rows they have")
     jobs = [
-        {"input": " ".join([TEXT] * (1 + n % 3)), "voice": ("abebe", "sara")[n % 2], "seed": n, "stream": n % 5 != 0}
+        {
+            "input": " ".join([TEXT] * (1 + n % 3)),
+            "voice": ("abebe", "sara")[n % 2],
+            "seed": n,
+            "stream": n % 5 != 0,
+        }
         for n in range(10)
     ]
     alone = [spoken(server, **job) for job in jobs]

@@ -21,7 +21,9 @@ websockets = pytest.importorskip("websockets")
 LONG = "ኢትዮጵያ በአፍሪካ ቀንድ የምትገኝ አገር ናት። " * 40
 
 
-def talk(server: Any, talking: Callable[[Any], Awaitable[Any]], path: str = "/v1/audio/speech/ws", **more: Any) -> Any:
+def talk(
+    server: Any, talking: Callable[[Any], Awaitable[Any]], path: str = "/v1/audio/speech/ws", **more: Any
+) -> Any:
     """What `talking(socket)` returns, over a connection to the server."""
 
     async def main() -> Any:

@@ -28,7 +28,11 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny model with two voices where that of the package lies."""
     vocabulary = Vocabulary.for_phones(list(inventory()), marks=[".", ",", "?", "!", ";", ":"])
     spec = dataclasses.replace(
-        SPECS["tiny"], layers=2, text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
+        SPECS["tiny"],
+        layers=2,
+        text_ids=vocabulary.size,
+        start_text=vocabulary.start,
+        stop_text=vocabulary.stop,
     )
     generator = torch.Generator().manual_seed(1)
     voices = {
@@ -39,7 +43,9 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name in ("hanna", "dawit")
     }
     note = {"version": "0", "settings": to_dict(FrontendSettings())}
-    save_bundle(Bundle(XTTS.build(spec, 1), vocabulary, note, voices), tmp_path / "small", dvae=True, compact=True)
+    save_bundle(
+        Bundle(XTTS.build(spec, 1), vocabulary, note, voices), tmp_path / "small", dvae=True, compact=True
+    )
     monkeypatch.setattr(builtin_voices, "FOLDER", tmp_path / "small")
     return tmp_path / "small"
 
@@ -66,7 +72,10 @@ def test_say_speaks_with_it(shipped: Path, tmp_path: Path, capsys: pytest.Captur
     for name in ("hanna", "dawit"):
         assert main(["say", "ሰላም።", "--voice", name, "-o", str(tmp_path / f"{name}.wav")]) == 0
     assert (tmp_path / "hanna.wav").read_bytes() != (tmp_path / "dawit.wav").read_bytes()
-    assert main(["say", "ሰላም።", "--voice", "hanna=0.5", "--voice", "dawit=0.5", "-o", str(tmp_path / "b.wav")]) == 0
+    assert (
+        main(["say", "ሰላም።", "--voice", "hanna=0.5", "--voice", "dawit=0.5", "-o", str(tmp_path / "b.wav")])
+        == 0
+    )
     capsys.readouterr()
     assert main(["say", "ሰላም።", "--voice", "hana", "-o", str(tmp_path / "x.wav")]) == 2
     assert "hana" in capsys.readouterr().err

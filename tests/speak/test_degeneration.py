@@ -76,13 +76,17 @@ class Driven:
         codes = [*plan.codes, self.spec.stop_audio] if plan.stops else plan.codes
         with torch.no_grad():
             table.zero_()
-            table[: len(codes), :PLACE] = self.features(torch.tensor([*plan.looks, plan.looks[-1]])[: len(codes)])
+            table[: len(codes), :PLACE] = self.features(
+                torch.tensor([*plan.looks, plan.looks[-1]])[: len(codes)]
+            )
             table[: len(codes), 64:] = self.sign[codes]
         luck = random.Random(seed)
         ids = [luck.randrange(4, 120) for _ in range(plan.ids)]
         settings = GenerateSettings(seed=seed, max_codes=len(codes), repetition_penalty=1.0)
         latents = torch.randn(1, 32, self.spec.width, generator=torch.Generator().manual_seed(seed)) * 0.1
-        said = collect(list(generate(self.model.gpt, latents, ids, settings, record_attention=True)), self.spec)
+        said = collect(
+            list(generate(self.model.gpt, latents, ids, settings, record_attention=True)), self.spec
+        )
         kept = said.codes[:-1] if said.stopped else said.codes
         return kept.tolist(), monotonic_path(said.attention), said.stopped
 
@@ -122,7 +126,9 @@ def spoilt(kind: str, luck: random.Random) -> tuple[int, Plan]:
     elif kind == "reads again":
         at = luck.randint(count // 2, count - 3)
         back = next(
-            i for i, look in enumerate(plan.looks) if look >= max(plan.looks[at] - luck.uniform(0.4, 0.5) * plan.ids, 0)
+            i
+            for i, look in enumerate(plan.looks)
+            if look >= max(plan.looks[at] - luck.uniform(0.4, 0.5) * plan.ids, 0)
         )
         plan.looks = plan.looks[:at] + plan.looks[back:]
         plan.codes += sounds(len(plan.looks) - len(plan.codes), luck)
@@ -172,7 +178,8 @@ def test_what_is_planted_is_found_and_what_is_good_is_left(driven: Driven, good:
             alone[kind] += bool(find_faults(codes, phones, RATE, stopped=stopped))
     bad = bad_each * len(EXPECTED)
     print(
-        f"false alarms {found['good']}/{good}; found {dict(found)} of {bad_each} each; without attention {dict(alone)}"
+        f"false alarms {found['good']}/{good}; found {dict(found)} of "
+        f"{bad_each} each; without attention {dict(alone)}"
     )
     assert paths >= 0.95 * good
     assert found["good"] <= 0.05 * good

@@ -48,7 +48,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = replace(SPECS["tiny"], text_ids=words.size, start_text=words.start, stop_text=words.stop)
     model = XTTS.build(spec, 1, dvae=False)
     noise = torch.Generator().manual_seed(1)
-    voices = {name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name) for name in ("abebe", "sara")}
+    voices = {
+        name: clone(model, [torch.randn(44_100, generator=noise) * 0.1], name=name)
+        for name in ("abebe", "sara")
+    }
     note = {"settings": to_dict(FORMANT_FRONTEND)}
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     save_bundle(Bundle(model, words, note, voices, {"name": "tiny voice"}), folder)
@@ -88,7 +91,8 @@ def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_formant_voice_loads_no_model_library() -> None:
     program = (
         "import sys; from dimts.speak import Speaker; Speaker.load('formant').say('ሰላም ለዓለም');"
-        "print([m for m in ('torch', 'scipy', 'epitran', 'av', 'huggingface_hub', 'tokenizers') if m in sys.modules])"
+        "print([m for m in ('torch', 'scipy', 'epitran', 'av', 'huggingface_hub', "
+        "'tokenizers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -150,7 +154,9 @@ def test_times_lie_where_the_words_are(formant: Speaker) -> None:
 
 
 def test_rate_shortens_speech_and_pauses() -> None:
-    plain, fast = (list(Speaker.load("formant", SpeakSettings(rate=rate)).phrases(TEXT)) for rate in (1.0, 1.5))
+    plain, fast = (
+        list(Speaker.load("formant", SpeakSettings(rate=rate)).phrases(TEXT)) for rate in (1.0, 1.5)
+    )
     assert plain[0].wave.seconds / fast[0].wave.seconds == pytest.approx(1.5, rel=0.12)
     assert plain[0].pause / fast[0].pause == pytest.approx(1.5)
 
@@ -204,7 +210,8 @@ def test_recordings_are_nothing_for_the_formant_voice(formant: Speaker) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rate": 0.1}, {"rate": 3.0}, {"seed": -1}, {"retries": -1}, {"max_stretch": 0.5}, {"together": 0}]
+    "wrong",
+    [{"rate": 0.1}, {"rate": 3.0}, {"seed": -1}, {"retries": -1}, {"max_stretch": 0.5}, {"together": 0}],
 )
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
@@ -212,7 +219,9 @@ def test_settings_out_of_range(wrong: dict[str, float]) -> None:
 
 
 def test_settings_come_from_a_table() -> None:
-    found = from_table(SpeakSettings, {"temperature": 0.5, "formant": {"variant": "m3"}}, "speak", ["speak.rate=1.2"])
+    found = from_table(
+        SpeakSettings, {"temperature": 0.5, "formant": {"variant": "m3"}}, "speak", ["speak.rate=1.2"]
+    )
     assert (found.temperature, found.formant.variant, found.rate) == (0.5, "m3", 1.2)
 
 
@@ -396,7 +405,9 @@ def test_other_settings_share_the_model(bundle: Path, model: Speaker, formant: S
     )
     assert model.settings.seed == 0
     fast = formant.with_settings(rate=1.5).say(TEXT)
-    np.testing.assert_array_equal(fast.samples, Speaker.load("formant", SpeakSettings(rate=1.5)).say(TEXT).samples)
+    np.testing.assert_array_equal(
+        fast.samples, Speaker.load("formant", SpeakSettings(rate=1.5)).say(TEXT).samples
+    )
     with pytest.raises(ConfigError):
         formant.with_settings(rate=9.0)
 

@@ -42,7 +42,10 @@ def test_leap_years_are_those_before_the_year_of_john() -> None:
         (Date(2000, 1, 1), Date(2007, 9, 12)),  # the Ethiopian millennium
         (Date(1888, 6, 23), Date(1896, 3, 1)),  # the battle of Adwa, 23 Yäkatit
         (Date(1966, 6, 1), Date(1974, 2, 8)),
-        (Date(2016, 4, 29), Date(2024, 1, 8)),  # Christmas, 29 Tahsas after the leap year 2015: 28 Tahsas is 7 January
+        (
+            Date(2016, 4, 29),
+            Date(2024, 1, 8),
+        ),  # Christmas, 29 Tahsas after the leap year 2015: 28 Tahsas is 7 January
         (Date(2015, 13, 6), Date(2023, 9, 11)),
         (Date(1, 1, 1), Date(8, 8, 27)),
     ],

@@ -88,7 +88,8 @@ def test_threads_share_one_front_end() -> None:
     expected = [phrase.phones for phrase in frontend(text)]
     answers: list[list[str]] = []
     threads = [
-        threading.Thread(target=lambda: answers.append([phrase.phones for phrase in frontend(text)])) for _ in range(6)
+        threading.Thread(target=lambda: answers.append([phrase.phones for phrase in frontend(text)]))
+        for _ in range(6)
     ]
     for thread in threads:
         thread.start()
@@ -112,7 +113,9 @@ def test_no_leak_from_real_sentences(shared: Path) -> None:
 
 
 def test_own_readings_may_stand_in_text_replace() -> None:
-    settings = from_table(FrontendSettings, {"replace": {"ኢቲቪ": "ኢትዮጵያ ቴሌቪዥን"}, "g2p": {"backends": ["rules"]}}, "text")
+    settings = from_table(
+        FrontendSettings, {"replace": {"ኢቲቪ": "ኢትዮጵያ ቴሌቪዥን"}, "g2p": {"backends": ["rules"]}}, "text"
+    )
     (phrase,) = Frontend(settings)("ኢቲቪ")
     assert phrase.spoken == "ኢትዮጵያ ቴሌቪዥን"
     assert from_table(FrontendSettings, to_dict(settings), "text") == settings, (

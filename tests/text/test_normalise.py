@@ -251,7 +251,9 @@ def test_every_step_can_be_listed_and_shows_an_example_that_is_true() -> None:
         assert step.what
         if step.written and step.name not in ("pauses", "telephone"):
             assert (
-                normalise(step.written, NormaliseSettings(off=("homophones",) if step.name != "homophones" else ()))
+                normalise(
+                    step.written, NormaliseSettings(off=("homophones",) if step.name != "homophones" else ())
+                )
                 == step.spoken
             )
 
@@ -327,7 +329,10 @@ def test_latin_words_by_setting() -> None:
 
 def test_what_is_not_said_is_named_with_its_reason() -> None:
     spans = Normaliser()("ሰላም 中国 😊").spans
-    assert [(span.kind, span.spoken) for span in spans if span.kind != "text"] == [("foreign", ""), ("emoji", "")]
+    assert [(span.kind, span.spoken) for span in spans if span.kind != "text"] == [
+        ("foreign", ""),
+        ("emoji", ""),
+    ]
     assert all(span.why for span in spans)
 
 

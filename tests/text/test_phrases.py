@@ -54,7 +54,10 @@ def test_nothing_readable_gives_nothing() -> None:
 
 
 def test_a_long_sentence_is_cut_at_clause_marks_before_anything_else() -> None:
-    long = "የጋዜጣው ከፍተኛ እለታዊ ህትመት በናይጄሪያ የሚሰራጨው ሰላሳ ሰባት ሺህ ኮፒ ሲሆን፣ ዝቅተኛው ደግሞ በኢትዮጵያ የሚታተመው አምስት ሺህ ኮፒ እንደሆነ ተጠቅሷል።"
+    long = (
+        "የጋዜጣው ከፍተኛ እለታዊ ህትመት በናይጄሪያ የሚሰራጨው ሰላሳ ሰባት ሺህ ኮፒ ሲሆን፣ ዝቅተኛው "
+        "ደግሞ በኢትዮጵያ የሚታተመው አምስት ሺህ ኮፒ እንደሆነ ተጠቅሷል።"
+    )
     assert spoken(long, PhraseSettings(max_characters=80)) == [
         "የጋዜጣው ከፍተኛ እለታዊ ህትመት በናይጄሪያ የሚሰራጨው ሰላሳ ሰባት ሺህ ኮፒ ሲሆን፣",
         "ዝቅተኛው ደግሞ በኢትዮጵያ የሚታተመው አምስት ሺህ ኮፒ እንደሆነ ተጠቅሷል።",
@@ -131,10 +134,16 @@ def test_news_fits_under_the_limits(shared: Path) -> None:
 # ---------------------------------------------------------------- pauses, rates, phones
 def test_pauses_follow_the_kind_of_stop() -> None:
     pauses = [breath.pause_seconds for breath in said("ሰላም ነው። እንዴት ነህ?\nደህና ነኝ")]
-    assert pauses == [USUAL.sentence_pause_seconds, USUAL.paragraph_pause_seconds, USUAL.sentence_pause_seconds]
+    assert pauses == [
+        USUAL.sentence_pause_seconds,
+        USUAL.paragraph_pause_seconds,
+        USUAL.sentence_pause_seconds,
+    ]
 
 
-@pytest.mark.parametrize("pause", ["[pause 300ms]", "[pause 0.3s]", '<break time="300ms"/>', "<break time='0.3s' />"])
+@pytest.mark.parametrize(
+    "pause", ["[pause 300ms]", "[pause 0.3s]", '<break time="300ms"/>', "<break time='0.3s' />"]
+)
 def test_a_pause_asked_for_ends_a_breath_and_lasts_as_long(pause: str) -> None:
     first, second = said(f"አንድ ሁለት {pause} ሦስት አራት")
     assert (first.spoken, first.pause_seconds) == ("አንድ ሁለት", 0.3)
@@ -161,7 +170,9 @@ def test_nested_rates_return_to_the_outer_one() -> None:
     assert [breath.rate for breath in said(text)] == [1.25, 0.9, 1.25, 1.0]
 
 
-@pytest.mark.parametrize("given_phones", ["/səlːam/", '<phoneme alphabet="ipa" ph="s ə lː a m">ሰላም</phoneme>'])
+@pytest.mark.parametrize(
+    "given_phones", ["/səlːam/", '<phoneme alphabet="ipa" ph="s ə lː a m">ሰላም</phoneme>']
+)
 def test_phones_in_the_text_reach_their_token(given_phones: str) -> None:
     tokens = said(f"እሱ {given_phones} አለ።")[0].tokens
     assert [(token.spoken, token.phones) for token in tokens] == [
@@ -174,7 +185,11 @@ def test_phones_in_the_text_reach_their_token(given_phones: str) -> None:
 def test_latin_words_handed_on_say_their_language() -> None:
     read = Normaliser(NormaliseSettings(latin="hand_on"))
     tokens = next(breaths("ይህ wonderful ነው", read, USUAL)).tokens
-    assert [(token.spoken, token.lang) for token in tokens] == [("ይህ", "am"), ("wonderful", "en"), ("ነው", "am")]
+    assert [(token.spoken, token.lang) for token in tokens] == [
+        ("ይህ", "am"),
+        ("wonderful", "en"),
+        ("ነው", "am"),
+    ]
 
 
 def test_the_first_word_of_a_written_form_carries_it() -> None:

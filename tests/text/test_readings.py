@@ -72,19 +72,31 @@ def test_every_book_of_the_bible_takes_chapter_and_verse() -> None:
     for written, spoken, *_ in table("books"):
         for point in ("", ".") if " " not in written else ("",):
             said = READ.spoken(f"{written}{point} 5፥3-12")
-            assert fold_homophones(said) == fold_homophones(f"{spoken} ምዕራፍ አምስት ቁጥር ሦስት እስከ አስራ ሁለት"), written
+            assert fold_homophones(said) == fold_homophones(f"{spoken} ምዕራፍ አምስት ቁጥር ሦስት እስከ አስራ ሁለት"), (
+                written
+            )
 
 
 @pytest.mark.parametrize("mark", [":", "፡", "፥"])
 def test_numbered_books_say_their_ordinal(mark: str) -> None:
-    for written, spoken in (("ቆሮ", "ቆሮንቶስ"), ("ጢሞ", "ጢሞቴዎስ"), ("ሳሙ", "ሳሙኤል"), ("ነገ", "ነገሥት"), ("ዜና", "ዜና መዋዕል")):
+    for written, spoken in (
+        ("ቆሮ", "ቆሮንቶስ"),
+        ("ጢሞ", "ጢሞቴዎስ"),
+        ("ሳሙ", "ሳሙኤል"),
+        ("ነገ", "ነገሥት"),
+        ("ዜና", "ዜና መዋዕል"),
+    ):
         for before in ("2", "2 ", "2ኛ ", "፪ኛ "):
             assert READ.spoken(f"{before}{written} 5{mark}17") == f"ሁለተኛ {spoken} ምዕራፍ አምስት ቁጥር አስራ ሰባት"
 
 
 def test_months_in_every_spelling_of_their_sounds_take_a_day_and_a_year() -> None:
     for month in ("መስከረም", "ኅዳር", "ታኅሣሥ", "ሐምሌ", "ነሐሴ", "ሰኔ"):
-        for variant in {month, fold_homophones(month), month.replace("ሰ", "ሠ").replace("ሐ", "ሃ").replace("ኅ", "ሕ")}:
+        for variant in {
+            month,
+            fold_homophones(month),
+            month.replace("ሰ", "ሠ").replace("ሐ", "ሃ").replace("ኅ", "ሕ"),
+        }:
             assert READ.spoken(f"{variant} 7/2012") == f"{variant} ሰባት ሁለት ሺህ አስራ ሁለት"
             assert READ.spoken(f"ከ{variant} 7-9/2012") == f"ከ{variant} ሰባት እስከ ዘጠኝ ሁለት ሺህ አስራ ሁለት"
 
@@ -143,7 +155,12 @@ def test_long_chains_of_numbers_are_read_number_by_number() -> None:
 
 
 def test_spans_cover_the_text_as_it_was_given() -> None:
-    for given in ("cafe\u0301 ሰላም 5", "ሰ\u135fላም cafe\u0301s 10%", "\u1112\u1161\u11ab 5 ሰላም", "e\u0301\u0302 1/2"):
+    for given in (
+        "cafe\u0301 ሰላም 5",
+        "ሰ\u135fላም cafe\u0301s 10%",
+        "\u1112\u1161\u11ab 5 ሰላም",
+        "e\u0301\u0302 1/2",
+    ):
         whole = READ(given)
         assert whole.written == given
         assert "".join(span.written for span in whole.spans) == given

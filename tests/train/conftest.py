@@ -19,7 +19,24 @@ from dimts.text.frontend import Frontend, FrontendSettings
 from dimts.xtts.spec import SPECS
 
 SETTINGS = '[text.g2p]\nbackends = ["rules"]\n'
-WORDS = ["ሰላም", "ለዓለም", "እንዴት", "ናችሁ", "ዛሬ", "ጥሩ", "ቀን", "ነው", "ቡና", "እንጠጣ", "ልጆች", "ትምህርት", "ቤት", "ሄዱ", "ዝናብ", "ይዘንባል"]
+WORDS = [
+    "ሰላም",
+    "ለዓለም",
+    "እንዴት",
+    "ናችሁ",
+    "ዛሬ",
+    "ጥሩ",
+    "ቀን",
+    "ነው",
+    "ቡና",
+    "እንጠጣ",
+    "ልጆች",
+    "ትምህርት",
+    "ቤት",
+    "ሄዱ",
+    "ዝናብ",
+    "ይዘንባል",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +67,9 @@ def tones(seconds: float, seed: int, rate: int = 22_050) -> Wave:
     time = np.arange(round(seconds * rate)) / rate
     pitch = 110 + 60 * luck.random() + 25 * np.sin(2 * np.pi * (1 + luck.random()) * time)
     phase = 2 * np.pi * np.cumsum(pitch) / rate
-    voiced = sum(np.sin(k * phase) / k for k in range(1, 12)) * (np.sin(2 * np.pi * 3 * time + luck.random()) > -0.5)
+    voiced = sum(np.sin(k * phase) / k for k in range(1, 12)) * (
+        np.sin(2 * np.pi * 3 * time + luck.random()) > -0.5
+    )
     return Wave((0.2 * voiced + 0.003 * luck.standard_normal(len(time))).astype(np.float32), rate)
 
 

@@ -24,7 +24,12 @@ from dimts.train.settings import BatchSettings, ReferenceSettings, TrainSettings
 pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
 FULL = TrainSettings(
-    steps=6, dropout=0.0, save_every=100, evaluate_every=100, batches=BatchSettings(seconds=4), sample_text="ሰላም"
+    steps=6,
+    dropout=0.0,
+    save_every=100,
+    evaluate_every=100,
+    batches=BatchSettings(seconds=4),
+    sample_text="ሰላም",
 )
 FIXED = dataclasses.replace(FULL, freeze_conditioning=True, reference=ReferenceSettings(fixed=2))
 _DVAE = ("convolution", "conv1d", "mkldnn_convolution", "argmin", "cdist", "interpolate", "upsample")
@@ -55,7 +60,9 @@ def _profiled(project: Project, settings: TrainSettings) -> tuple[FineTuneResult
 
 
 def _clips_of(run: FineTuneResult) -> int:
-    return sum(line["clips"] for line in read_log(run.log) if line["kind"] == "step" and 3 <= line["step"] <= 5)
+    return sum(
+        line["clips"] for line in read_log(run.log) if line["kind"] == "step" and 3 <= line["step"] <= 5
+    )
 
 
 def test_steps_from_the_cache_do_no_dvae_work(make_project: MakeProject) -> None:
@@ -108,11 +115,14 @@ def test_a_frozen_conditioning_with_new_crops_says_that_it_must_listen(make_proj
     assert "computed at every step" in (run.folder / "plan.json").read_text()
 
 
-def test_another_conditioning_and_other_crops_are_heard_anew(make_project: MakeProject, tmp_path: Path) -> None:
+def test_another_conditioning_and_other_crops_are_heard_anew(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
     project = make_project()
     rows = Manifest.read(project.manifest)
     engines = [
-        load_base(project, dataclasses.replace(FIXED, seed=seed), rows, lambda _: None, write=False) for seed in (0, 1)
+        load_base(project, dataclasses.replace(FIXED, seed=seed), rows, lambda _: None, write=False)
+        for seed in (0, 1)
     ]
     first, second = (LatentCache.of(project, engine.model) for engine in engines)
     assert first.shards.folder != second.shards.folder

@@ -23,7 +23,9 @@ from dimts.xtts.kernel_limits import VARLEN
 
 GIGABYTE = 10**9
 LAPTOP = MachineInfo("cpu", "x86_64", "Linux", 8 * GIGABYTE, cores=2)
-T4 = MachineInfo("cuda", "Tesla T4", "Linux", 16 * GIGABYTE, (7, 5), 1, 4, frozenset({"flash_attn", "xformers"}))
+T4 = MachineInfo(
+    "cuda", "Tesla T4", "Linux", 16 * GIGABYTE, (7, 5), 1, 4, frozenset({"flash_attn", "xformers"})
+)
 A10 = MachineInfo("cuda", "NVIDIA A10", "Linux", 24 * GIGABYTE, (8, 6), 1, 8, frozenset({"flash_attn"}))
 BARE = dataclasses.replace(A10, wheels=frozenset())
 WINDOWS = dataclasses.replace(LAPTOP, system="Windows")
@@ -55,7 +57,9 @@ def test_flash_runs_where_everything_fits() -> None:
         (BARE, "bf16", 64, "pip install flash-attn"),
     ],
 )
-def test_flash_is_refused_with_the_reason(machine: MachineInfo, precision: str, head: int, reason: str) -> None:
+def test_flash_is_refused_with_the_reason(
+    machine: MachineInfo, precision: str, head: int, reason: str
+) -> None:
     with pytest.raises(ConfigError, match=reason):
         plan_attention("flash", machine, precision, head)  # type: ignore[arg-type]
     choice = plan_attention("flash", machine, precision, head, fallback=True)  # type: ignore[arg-type]
@@ -164,7 +168,9 @@ def test_each_kernel_and_number_type_on_each_machine(device: str, system: str) -
     assert rows["sdpa"].chosen is not flash
     assert rows["sdpa"].why.code == ("train.slower_than" if flash else "train.fastest_here")
     assert rows["eager"].why.code == "train.slower_than"
-    expected = "train.wheel_missing" if device.startswith("sm_") else FLASH_REASONS.get(device, NO_CARD[system])
+    expected = (
+        "train.wheel_missing" if device.startswith("sm_") else FLASH_REASONS.get(device, NO_CARD[system])
+    )
     assert rows["xformers"].why.code == expected
     assert not rows["xformers"].runs
     assert all(row.why.text("en") and row.why.text("am") != row.why.text("en") for row in rows.values())

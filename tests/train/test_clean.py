@@ -21,7 +21,11 @@ from dimts.xtts.load import load
 pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
 SHORT = TrainSettings(
-    steps=4, save_every=1, keep=4, batches=BatchSettings(seconds=4), dvae=DvaeStageSettings(autoencoder_steps=1)
+    steps=4,
+    save_every=1,
+    keep=4,
+    batches=BatchSettings(seconds=4),
+    dvae=DvaeStageSettings(autoencoder_steps=1),
 )
 
 

@@ -89,7 +89,9 @@ def _kill_a_worker() -> None:
 
 
 @pytest.mark.parametrize("retries", [1, 0])
-def test_a_worker_that_is_killed_is_replaced(make_project: MakeProject, two_machines: Any, retries: int) -> None:
+def test_a_worker_that_is_killed_is_replaced(
+    make_project: MakeProject, two_machines: Any, retries: int
+) -> None:
     from dimts.train.cluster import fine_tune_on_ray
 
     project = make_project()
@@ -105,7 +107,9 @@ def test_a_worker_that_is_killed_is_replaced(make_project: MakeProject, two_mach
         with pytest.raises(TrainingError, match="workers were lost 1 times"):
             fine_tune_on_ray(project, settings, kill)
         assert (
-            fine_tune(project, dataclasses.replace(settings, batches=BatchSettings(seconds=8, accumulate=2))).steps
+            fine_tune(
+                project, dataclasses.replace(settings, batches=BatchSettings(seconds=8, accumulate=2))
+            ).steps
             == 12
         )
     else:
@@ -115,11 +119,15 @@ def test_a_worker_that_is_killed_is_replaced(make_project: MakeProject, two_mach
         assert _effect(run, "ray.retries") == "1 of 1 restarts"
     assert len(list(project.runs.glob("2*"))) == 1
     assert [
-        line["step"] for line in runs.read_log(next(project.runs.glob("2*")) / "log.jsonl") if line["kind"] == "step"
+        line["step"]
+        for line in runs.read_log(next(project.runs.glob("2*")) / "log.jsonl")
+        if line["kind"] == "step"
     ] == [*range(1, 13)]
 
 
-def test_the_command_starts_a_cluster_of_its_own_saves_at_a_signal_and_goes_on(make_project: MakeProject) -> None:
+def test_the_command_starts_a_cluster_of_its_own_saves_at_a_signal_and_goes_on(
+    make_project: MakeProject,
+) -> None:
     project = make_project()
     command = [sys.executable, "-m", "dimts", "train", str(project.root), "--ray", "--steps", "60"]
     command += [

@@ -109,7 +109,9 @@ def test_a_clip_outside_or_absent_is_named(make_project: MakeProject, coder: Cod
     told: list[Progress] = []
     _, clips = cache_codes(project, [gone, rows[1]], coder, told.append, skip=True)
     assert list(clips) == [rows[1].id]
-    assert any(progress.message is not None and progress.message.code == "train.left_out" for progress in told)
+    assert any(
+        progress.message is not None and progress.message.code == "train.left_out" for progress in told
+    )
 
 
 def test_an_empty_store(tmp_path: Path) -> None:

@@ -102,7 +102,11 @@ def _alone(alone: dict[str, FineTuneResult], make_project: MakeProject, parts: s
     ],
 )
 def test_two_processes_do_what_one_does(
-    make_project: MakeProject, alone: dict[str, FineTuneResult], sharding: str, parts: str, more: dict[str, Any]
+    make_project: MakeProject,
+    alone: dict[str, FineTuneResult],
+    sharding: str,
+    parts: str,
+    more: dict[str, Any],
 ) -> None:
     wanted = _alone(alone, make_project, parts)
     project = make_project("two")
@@ -112,14 +116,19 @@ def test_two_processes_do_what_one_does(
     found = _folder(project)
     assert json.loads((found.root / "plan.json").read_text())["processes"] == 2
     for name in ("weights", "optimizer", "average"):  # whole, whoever held them
-        theirs, ours = (load_file(_last(root) / f"{name}.safetensors") for root in (wanted.folder, found.root))
+        theirs, ours = (
+            load_file(_last(root) / f"{name}.safetensors") for root in (wanted.folder, found.root)
+        )
         assert theirs.keys() == ours.keys()
         assert all(theirs[key].shape == ours[key].shape for key in theirs)
     assert wanted.bundle is not None
     state = load(next(project.voices.glob("*"))).model.state_dict()
     own = load(wanted.bundle).model.state_dict()
     assert state.keys() == own.keys()
-    assert max(float((state[key] - own[key]).abs().max()) for key in own if torch.is_floating_point(own[key])) < 2e-3
+    assert (
+        max(float((state[key] - own[key]).abs().max()) for key in own if torch.is_floating_point(own[key]))
+        < 2e-3
+    )
     facts = {fact["option"]: fact for fact in json.loads((found.root / "options.json").read_text())["facts"]}
     alone_bytes, held = (
         int(line.split(" bytes")[0].replace(",", ""))
@@ -186,7 +195,18 @@ def _launch(project: Project, *launcher: str) -> subprocess.CompletedProcess[str
     accelerate = Path(sys.executable).with_name("accelerate")
     settings = ("--set", "train.batches.seconds=4", "--set", "train.save_every=1")
     return subprocess.run(
-        [str(accelerate), "launch", *launcher, "-m", "dimts", "train", str(project.root), "--steps", "2", *settings],
+        [
+            str(accelerate),
+            "launch",
+            *launcher,
+            "-m",
+            "dimts",
+            "train",
+            str(project.root),
+            "--steps",
+            "2",
+            *settings,
+        ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         timeout=900,
         capture_output=True,

@@ -44,7 +44,8 @@ def test_what_should_save_memory_does() -> None:
     plain = _cost(TrainSettings())
     still = _cost(TrainSettings(freeze_conditioning=True))
     kept, again = (
-        _cost(TrainSettings(trainable="lora", checkpointing=c), _shapes(4), SPECS["tiny"]) for c in ("off", "on")
+        _cost(TrainSettings(trainable="lora", checkpointing=c), _shapes(4), SPECS["tiny"])
+        for c in ("off", "on")
     )
     assert again.activations < kept.activations
     adapters = _cost(TrainSettings(trainable="lora"))
@@ -77,7 +78,9 @@ def test_the_whole_of_it_is_told_without_touching_anything(
     assert [card.name for card in found.cards] == [card[0] for card in CARDS]
     assert all(card.fits for card in found.cards)
     rooms = [card[1] * 10**9 * CARD_SHARE - CONTEXT_BYTES - 1600 * MEBIBYTE for card in CARDS]
-    assert [card.most_seconds for card in found.cards] == pytest.approx([room / 20 / MEBIBYTE for room in rooms])
+    assert [card.most_seconds for card in found.cards] == pytest.approx(
+        [room / 20 / MEBIBYTE for room in rooms]
+    )
     assert "largest batch" in str(found)
     assert "not flash: needs a CUDA card" in str(found)
 
@@ -136,7 +139,9 @@ def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(size: str, cha
     told = json.dumps({"settings": changes, "shapes": rows, "spec": spec.as_dict()})
     done = subprocess.run([sys.executable, "-c", _MEASURE, told], capture_output=True, text=True, check=True)
     measured = int(done.stdout)
-    assert predicted == pytest.approx(measured, rel=0.15), f"{predicted / MEBIBYTE:.0f} {measured / MEBIBYTE:.0f} MiB"
+    assert predicted == pytest.approx(measured, rel=0.15), (
+        f"{predicted / MEBIBYTE:.0f} {measured / MEBIBYTE:.0f} MiB"
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,11 +166,18 @@ def test_the_forecast_refuses_what_the_run_refuses(
 
 
 def test_the_forecast_counts_the_disk(make_project: Callable[..., Project]) -> None:
-    project, settings = make_project(), TrainSettings(steps=3, save_every=1, keep=2, batches=BatchSettings(seconds=4))
+    project, settings = (
+        make_project(),
+        TrainSettings(steps=3, save_every=1, keep=2, batches=BatchSettings(seconds=4)),
+    )
     engine = load_base(project, settings, Manifest.read(project.manifest), ignore, write=False)
     trainable = sum(parameter.numel() for _, parameter in engine.model.trained())
     found = disk_bytes(settings, trainable, engine)
     run = fine_tune(project, settings)
     assert run.bundle is not None
-    kept = sum(path.stat().st_size for root in (run.folder, run.bundle) for path in root.rglob("*.safetensors"))
-    assert 0.4 * found < kept <= found * 1.05  # the best may be one of those kept, and none is being written now
+    kept = sum(
+        path.stat().st_size for root in (run.folder, run.bundle) for path in root.rglob("*.safetensors")
+    )
+    assert (
+        0.4 * found < kept <= found * 1.05
+    )  # the best may be one of those kept, and none is being written now

@@ -77,7 +77,9 @@ def test_adapters_know_their_base(kept_apart: tuple[Path, Path], base: Path, tmp
     with pytest.raises(CheckpointError, match="are not there") as caught:
         load(apart)
     assert caught.value.message.remedy()
-    assert load_adapter(apart, base=moved).vocabulary.size == load_adapter(apart, base=moved).model.spec.text_ids
+    assert (
+        load_adapter(apart, base=moved).vocabulary.size == load_adapter(apart, base=moved).model.spec.text_ids
+    )
     weights = load_file(moved / "model.safetensors")
     name = next(key for key in weights if "gpt.h.1.mlp.c_fc.weight" in key)
     weights[name] = weights[name] + 1
@@ -89,7 +91,9 @@ def test_adapters_know_their_base(kept_apart: tuple[Path, Path], base: Path, tmp
         load_adapter(apart, base=moved)
 
 
-def test_a_voice_of_adapters_can_be_trained_on(kept_apart: tuple[Path, Path], make_project: MakeProject) -> None:
+def test_a_voice_of_adapters_can_be_trained_on(
+    kept_apart: tuple[Path, Path], make_project: MakeProject
+) -> None:
     _, apart = kept_apart
     run = fine_tune(make_project("again"), dataclasses.replace(SHORT, base=str(apart), learning_rate=1e-4))
     assert run.bundle is not None

@@ -45,7 +45,9 @@ def _state(run: FineTuneResult) -> dict[str, str]:
     assert run.bundle is not None
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(last.iterdir())}
     found["voice"] = hashlib.sha256((run.bundle / "model.safetensors").read_bytes()).hexdigest()
-    lines = [{key: value for key, value in line.items() if "second" not in key} for line in runs.read_log(run.log)]
+    lines = [
+        {key: value for key, value in line.items() if "second" not in key} for line in runs.read_log(run.log)
+    ]
     found["log"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
     return found
 
@@ -86,10 +88,14 @@ def test_a_run_learns_and_leaves_a_voice_that_can_be_loaded(make_project: MakePr
     lines = runs.read_log(run.log)
     steps = [line for line in lines if line["kind"] == "step"]
     assert [line["step"] for line in steps] == list(range(1, 25))
-    assert {"loss_text", "loss_mel", "learning_rate", "seconds", "audio_seconds_per_second"} <= steps[0].keys()
+    assert {"loss_text", "loss_mel", "learning_rate", "seconds", "audio_seconds_per_second"} <= steps[
+        0
+    ].keys()
 
 
-@pytest.mark.parametrize("at", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "at", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_a_broken_run_ends_as_an_unbroken_one(make_project: MakeProject, at: int) -> None:
     settings = dataclasses.replace(SHORT, ema=0.9, batches=BatchSettings(seconds=4, accumulate=2))
     whole = fine_tune(make_project("whole"), settings)
@@ -112,7 +118,9 @@ def test_averages_in_8_bits_are_smaller_and_go_on_bit_for_bit(make_project: Make
     plain, whole = fine_tune(make_project("plain"), SHORT), fine_tune(make_project("whole"), settings)
     assert _state(whole) != _state(plain)
     assert whole.losses[-1] == pytest.approx(plain.losses[-1], abs=0.05)
-    sizes = [next(run.folder.glob("checkpoints/*6/optimizer.safetensors")).stat().st_size for run in (whole, plain)]
+    sizes = [
+        next(run.folder.glob("checkpoints/*6/optimizer.safetensors")).stat().st_size for run in (whole, plain)
+    ]
     assert sizes[0] < 0.5 * sizes[1]
     assert any("optimizer_update_8bit" in fact.effect for fact in whole.options if fact.option == "optimizer")
     project = make_project("broken")
@@ -213,7 +221,9 @@ def test_what_changes_no_numbers_goes_on_with_the_run(make_project: MakeProject)
     with pytest.raises(_Crash):
         fine_tune(project, SHORT, _breaking_at(3))
     told: list[Progress] = []
-    other = dataclasses.replace(SHORT, keep=3, save_every=3, attention="sdpa", batches=BatchSettings(seconds=4))
+    other = dataclasses.replace(
+        SHORT, keep=3, save_every=3, attention="sdpa", batches=BatchSettings(seconds=4)
+    )
     again = fine_tune(project, other, told.append)
     assert again.losses == whole.losses
     assert len(list(project.runs.glob("2*"))) == 1
@@ -227,7 +237,9 @@ def test_a_run_that_has_ended_can_be_lengthened(make_project: MakeProject) -> No
     first = fine_tune(project, SHORT)
     longer = fine_tune(project, dataclasses.replace(SHORT, steps=9))
     assert (longer.folder, longer.steps, longer.losses[:6]) == (first.folder, 9, first.losses)
-    assert fine_tune(project, dataclasses.replace(SHORT, steps=9)).folder != first.folder  # the same again is a new run
+    assert (
+        fine_tune(project, dataclasses.replace(SHORT, steps=9)).folder != first.folder
+    )  # the same again is a new run
 
 
 @pytest.mark.parametrize(
@@ -335,7 +347,11 @@ def test_a_missing_clip(make_project: MakeProject) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "value", "reason"),
-    [(30.0, 0.1, "longer than the engine"), (0.3, 0.1, "shorter than"), (1.5, np.nan, r"not numbers|NaN|finite")],
+    [
+        (30.0, 0.1, "longer than the engine"),
+        (0.3, 0.1, "shorter than"),
+        (1.5, np.nan, r"not numbers|NaN|finite"),
+    ],
 )
 def test_clips_that_cannot_be_learnt_stop_or_are_left_out(
     make_project: MakeProject, seconds: float, value: float, reason: str
@@ -370,14 +386,18 @@ def test_what_cannot_run_here_is_refused(make_project: MakeProject) -> None:
     with pytest.raises(ConfigError, match="CUDA"):
         fine_tune(project, dataclasses.replace(SHORT, attention="flash"))
     run = fine_tune(project, dataclasses.replace(SHORT, attention="flash", attention_fallback=True))
-    assert any("flash was asked for" in fact.effect for fact in run.options if fact.option == "attention_fallback")
+    assert any(
+        "flash was asked for" in fact.effect for fact in run.options if fact.option == "attention_fallback"
+    )
     with pytest.raises(DimtsError, match="no such model folder"):
         fine_tune(project, dataclasses.replace(SHORT, base="nowhere"))
     with pytest.raises(ConfigError, match="coqui"):
         ReferenceSettings(mask="coqui")
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import errno
 
     from dimts.train import snapshot

@@ -19,7 +19,9 @@ from tests.syncs import SyncCounter
 
 pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
-RUN = TrainSettings(steps=3, save_every=100, evaluate_every=100, batches=BatchSettings(seconds=4, accumulate=2))
+RUN = TrainSettings(
+    steps=3, save_every=100, evaluate_every=100, batches=BatchSettings(seconds=4, accumulate=2)
+)
 PADDED = BatchSettings(seconds=4, packing=False)
 READ = "tolist at trainer.py:_read"
 
@@ -79,9 +81,19 @@ def test_the_counter_sees_every_way_to_wait(monkeypatch: pytest.MonkeyPatch) -> 
         ),
         {"synthetic": SyntheticSettings(share=0.5), "guided_attention": 1.0},
     ],
-    ids=["full", "lora", "frozen", "crops masked", "chunks, checkpoints, averages", "padded, eager", "guided"],
+    ids=[
+        "full",
+        "lora",
+        "frozen",
+        "crops masked",
+        "chunks, checkpoints, averages",
+        "padded, eager",
+        "guided",
+    ],
 )
-def test_a_step_reads_the_device_once(make_project: MakeProject, syncs: SyncCounter, changes: dict[str, Any]) -> None:
+def test_a_step_reads_the_device_once(
+    make_project: MakeProject, syncs: SyncCounter, changes: dict[str, Any]
+) -> None:
     fine_tune(make_project(), dataclasses.replace(RUN, **changes))
     assert syncs.places == [READ] * (RUN.steps - 1), "one for each step that is not watched"
 

@@ -18,7 +18,12 @@ from tests.kernels import FakeFlash, FakeVarlen, use_kernels
 pytestmark = pytest.mark.usefixtures("small_engine")
 MakeProject = Callable[..., Project]
 RUN = TrainSettings(
-    steps=3, save_every=2, sample_every=2, attention="flash", precision="bf16", batches=BatchSettings(seconds=4)
+    steps=3,
+    save_every=2,
+    sample_every=2,
+    attention="flash",
+    precision="bf16",
+    batches=BatchSettings(seconds=4),
 )
 
 

@@ -50,7 +50,9 @@ def _fingerprints(project: Project) -> dict[str, str]:
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(last.iterdir())}
     voice = next(project.voices.glob("*")) / "model.safetensors"
     found["voice"] = hashlib.sha256(voice.read_bytes()).hexdigest()
-    lines = [{k: v for k, v in line.items() if "second" not in k} for line in runs.read_log(folder / "log.jsonl")]
+    lines = [
+        {k: v for k, v in line.items() if "second" not in k} for line in runs.read_log(folder / "log.jsonl")
+    ]
     found["log"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
     return found
 
@@ -71,7 +73,9 @@ def test_kill_9_at_ten_random_steps_changes_nothing(make_project: MakeProject) -
     luck = random.Random(7)
     killed = 0
     for _ in range(10):
-        running = subprocess.Popen([*command, str(broken.root), json.dumps(table)], stdout=subprocess.PIPE, text=True)
+        running = subprocess.Popen(
+            [*command, str(broken.root), json.dumps(table)], stdout=subprocess.PIPE, text=True
+        )
         assert running.stdout is not None
         for seen, _line in enumerate(running.stdout, start=1):
             if seen >= luck.randint(2, 4):

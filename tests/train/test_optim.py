@@ -91,7 +91,12 @@ def golden_steps(folder: Path, kernel: str, packed: bool) -> None:
         assert float(parameter.detach().norm()) == pytest.approx(norm, rel=close)
 
 
-@given(st.sampled_from(["constant", "linear", "cosine"]), st.integers(0, 30), st.floats(0, 1), st.integers(1, 200))
+@given(
+    st.sampled_from(["constant", "linear", "cosine"]),
+    st.integers(0, 30),
+    st.floats(0, 1),
+    st.integers(1, 200),
+)
 def test_the_rate_climbs_then_falls_and_never_leaves_its_bounds(
     shape: str, warmup: int, final: float, steps: int
 ) -> None:

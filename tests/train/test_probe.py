@@ -142,7 +142,9 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "decoder.speaker_every": (DECODER, {"decoder.speaker_every": 1}),
     "decoder.speaker_seconds": (DECODER, {"decoder.speaker_seconds": 0.6}),
 }
-_SLOW = {"compile"} | {option for option in FLIPS if option.startswith("decoder.")} - {"decoder.discriminators"}
+_SLOW = {"compile"} | {option for option in FLIPS if option.startswith("decoder.")} - {
+    "decoder.discriminators"
+}
 """A minute together: one option of the vocoder's stage stays among the fast tests."""
 ELSEWHERE = {
     "sharding": "test_distributed.py::test_two_processes_do_what_one_does",
@@ -201,7 +203,9 @@ def _run(workshop: SimpleNamespace, changes: Mapping[str, Any]) -> FineTuneResul
         if changed.get("evaluate_every") == 1:
             scripted = iter(3.0 - 0.1 * n if falling else 3.0 + 0.1 * n for n in range(99))
             patch.setattr(Trainer, "_dev_losses", lambda self: {"text": 0.0, "mel": next(scripted)})
-        run = fine_tune(project, from_table(TrainSettings, values, "train"), new=True, scorers={"first": _First})
+        run = fine_tune(
+            project, from_table(TrainSettings, values, "train"), new=True, scorers={"first": _First}
+        )
     shutil.rmtree(run.folder / "checkpoints")
     workshop.runs[key] = run
     return run
@@ -228,7 +232,12 @@ def test_every_option_is_flipped_here() -> None:
     assert set(FLIPS) | set(ELSEWHERE) == set(_flat(TrainSettings()))
     for option, test in ELSEWHERE.items():
         file, _, name = test.partition("::")
-        source = (Path(__file__).parent / file).read_text(encoding="utf-8").split(f"def {name}(")[1].split("\ndef ")[0]
+        source = (
+            (Path(__file__).parent / file)
+            .read_text(encoding="utf-8")
+            .split(f"def {name}(")[1]
+            .split("\ndef ")[0]
+        )
         assert f'"{option}"' in source, option
 
 
@@ -243,7 +252,8 @@ def test_equal_runs_have_equal_tables(workshop: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [pytest.param(option, marks=pytest.mark.slow) if option in _SLOW else option for option in FLIPS]
+    "option",
+    [pytest.param(option, marks=pytest.mark.slow) if option in _SLOW else option for option in FLIPS],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch.compile warns of its own insides
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
@@ -282,4 +292,6 @@ def test_memory_and_padding_move_the_right_way(workshop: SimpleNamespace) -> Non
     second = kept(_run(workshop, {**BASE, "checkpointing": "every 2"}))
     assert every < second < plain
     assert _effect(_run(workshop, BASE), "batches.packing").startswith("0.0%")
-    assert not _effect(_run(workshop, {**BASE, "batches.packing": "off"}), "batches.packing").startswith("0.0%")
+    assert not _effect(_run(workshop, {**BASE, "batches.packing": "off"}), "batches.packing").startswith(
+        "0.0%"
+    )

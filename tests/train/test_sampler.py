@@ -47,7 +47,9 @@ def test_a_step_has_the_same_members_however_it_is_shared(rows: tuple[Row, ...],
 
 def test_steps_hold_about_the_seconds_asked_for_and_parts_are_even() -> None:
     luck = random.Random(1)
-    rows = tuple(Row(seconds, 40 + int(25 * seconds)) for seconds in (luck.uniform(1, 11) for _ in range(600)))
+    rows = tuple(
+        Row(seconds, 40 + int(25 * seconds)) for seconds in (luck.uniform(1, 11) for _ in range(600))
+    )
     steps = Sampler(rows, 30, 0, 2, True, seed=0).epoch(0)
     filled = [sum(rows[index].seconds for part in step for index in part) for step in steps]
     assert max(filled) <= 60
@@ -58,7 +60,9 @@ def test_steps_hold_about_the_seconds_asked_for_and_parts_are_even() -> None:
 
 def test_epochs_differ_and_buckets_save_padding() -> None:
     luck = random.Random(1)
-    rows = tuple(Row(seconds, 40 + int(25 * seconds)) for seconds in (luck.uniform(1, 11) for _ in range(600)))
+    rows = tuple(
+        Row(seconds, 40 + int(25 * seconds)) for seconds in (luck.uniform(1, 11) for _ in range(600))
+    )
     packed, padded = (Sampler(rows, 40, 0, 1, packed, seed=0) for packed in (True, False))
     assert packed.epoch(0) != packed.epoch(1)
     assert padding_share(packed, packed.epoch(0)) == 0
@@ -84,7 +88,9 @@ def test_fewer_clips_than_parts_is_said() -> None:
 def test_the_crop_rule_is_that_of_the_published_training(shared: Path) -> None:
     golden = json.loads((shared / "golden" / "outputs.json").read_text())
     luck = random.Random(golden["params"]["seed"])
-    limits = [(20_000, 50_000)] * 5 + [(88_200, 132_300)] * 2  # the last two: a clip shorter than the shortest crop
+    limits = [(20_000, 50_000)] * 5 + [
+        (88_200, 132_300)
+    ] * 2  # the last two: a clip shorter than the shortest crop
     drawn = [list(crop(golden["wav_samples"], luck, *pair)) for pair in limits]
     assert drawn == golden["prompt_slices"]
     assert list(crop_for_dev(golden["wav_samples"], 20_000, 50_000)) == golden["prompt_slice_eval"]

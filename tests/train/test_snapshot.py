@@ -25,7 +25,12 @@ from dimts.train.snapshot import (
 
 def _snapshot(step: int, value: float = 0.0) -> Snapshot:
     return Snapshot(
-        step, {"w": torch.full((3,), value)}, {"0.step": torch.tensor(1.0)}, {}, {"b": torch.ones(2)}, {"epoch": 2}
+        step,
+        {"w": torch.full((3,), value)},
+        {"0.step": torch.tensor(1.0)},
+        {},
+        {"b": torch.ones(2)},
+        {"epoch": 2},
     )
 
 
@@ -92,7 +97,9 @@ def test_an_optimizer_goes_on_as_if_it_had_never_stopped() -> None:
 
     for seed in range(3):
         step(models[0], first, seed)
-    load_weights(models[1], {name: value.detach().clone() for name, value in trainable_parameters(models[0]).items()})
+    load_weights(
+        models[1], {name: value.detach().clone() for name, value in trainable_parameters(models[0]).items()}
+    )
     load_optimizer(second, {name: value.clone() for name, value in optimizer_state(first).items()})
     for model, optimizer in zip(models, (first, second), strict=True):
         step(model, optimizer, 9)

@@ -55,8 +55,12 @@ def _state(run: FineTuneResult) -> dict[str, str]:
     assert last is not None
     assert run.bundle is not None
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(last.iterdir())}
-    found |= {name: hashlib.sha256((run.bundle / name).read_bytes()).hexdigest() for name in ("model.safetensors",)}
-    lines = [{key: value for key, value in line.items() if "second" not in key} for line in runs.read_log(run.log)]
+    found |= {
+        name: hashlib.sha256((run.bundle / name).read_bytes()).hexdigest() for name in ("model.safetensors",)
+    }
+    lines = [
+        {key: value for key, value in line.items() if "second" not in key} for line in runs.read_log(run.log)
+    ]
     found["log"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
     return found
 
@@ -84,7 +88,10 @@ def test_a_broken_run_of_a_stage_ends_as_an_unbroken_one(make_project: MakeProje
     assert len(list(project.runs.glob("2*"))) == 1
     assert again.losses == whole.losses
     assert _state(again) == _state(whole)
-    assert {row.applied.split(":")[0] for row in whole.options if row.option == f"{stage}.steps"} <= {"off", "yes"}
+    assert {row.applied.split(":")[0] for row in whole.options if row.option == f"{stage}.steps"} <= {
+        "off",
+        "yes",
+    }
 
 
 def test_several_optimizers_and_discriminators_lie_in_one_snapshot(make_project: MakeProject) -> None:
@@ -117,7 +124,9 @@ def test_only_the_stage_s_own_part_is_changed(make_project: MakeProject) -> None
     after = load(second.bundle, dvae=True)
     assert after.meta["stages"] == ["decoder", "dvae"]
     changed = {
-        name.partition(".")[0] for name, value in after.model.state_dict().items() if not kept[name].equal(value)
+        name.partition(".")[0]
+        for name, value in after.model.state_dict().items()
+        if not kept[name].equal(value)
     }
     assert changed == {"vocoder"}
 
@@ -127,7 +136,9 @@ def test_synthetic_clips_need_no_recordings_and_come_again_after_a_break(tmp_pat
     found = []
     for name in ("whole", "broken"):
         project = Project.create(tmp_path / name, '[text.g2p]\nbackends = ["rules"]\n')
-        (project.root / "texts.txt").write_text("ሰላም ለዓለም።\nዛሬ ጥሩ ቀን ነው።\nልጆች ትምህርት ቤት ሄዱ።\n", encoding="utf-8")
+        (project.root / "texts.txt").write_text(
+            "ሰላም ለዓለም።\nዛሬ ጥሩ ቀን ነው።\nልጆች ትምህርት ቤት ሄዱ።\n", encoding="utf-8"
+        )
         chosen = _settings("gpt", steps=4, synthetic=settings)
         if name == "broken":
             with pytest.raises(_Crash):
@@ -152,7 +163,10 @@ def test_all_stages_one_after_another_and_again_after_a_break(make_project: Make
     assert [load(run.bundle, dvae=True).meta["stages"] for run in whole if run.bundle][-1] == sorted(STAGES)
     assert whole[-1].bundle is not None
     meta = load(whole[-1].bundle).meta
-    assert (meta["rehearsal"], [run.bundle.name for run in whole[:-1] if run.bundle]) == (False, ["model"] * 3)
+    assert (meta["rehearsal"], [run.bundle.name for run in whole[:-1] if run.bundle]) == (
+        False,
+        ["model"] * 3,
+    )
     project = make_project("broken")
 
     def break_in_the_gpt(progress: Progress) -> None:
@@ -176,7 +190,9 @@ def test_all_stages_one_after_another_and_again_after_a_break(make_project: Make
 @pytest.mark.slow
 def test_the_dvae_learns_a_few_clips_and_uses_its_codes(make_project: MakeProject) -> None:
     own = DvaeStageSettings(autoencoder_steps=150, learning_rate=2e-3)
-    run = fine_tune(make_project(), _settings("dvae", steps=500, evaluate_every=100, save_every=500, dvae=own))
+    run = fine_tune(
+        make_project(), _settings("dvae", steps=500, evaluate_every=100, save_every=500, dvae=own)
+    )
     lines = runs.read_log(run.log)
     steps = [line for line in lines if line["kind"] == "step"]
     assert steps[-1]["loss_reconstruction"] < 0.2 * steps[0]["loss_reconstruction"]
@@ -186,7 +202,9 @@ def test_the_dvae_learns_a_few_clips_and_uses_its_codes(make_project: MakeProjec
 @pytest.mark.slow
 def test_the_decoder_learns_a_few_clips(make_project: MakeProject) -> None:
     own = dataclasses.replace(SHORT.decoder, discriminator_after=1000, speaker_weight=0.0, learning_rate=1e-3)
-    run = fine_tune(make_project(), _settings("decoder", steps=200, evaluate_every=100, save_every=200, decoder=own))
+    run = fine_tune(
+        make_project(), _settings("decoder", steps=200, evaluate_every=100, save_every=200, decoder=own)
+    )
     steps = [line for line in runs.read_log(run.log) if line["kind"] == "step"]
     assert steps[-1]["loss_mel"] < 0.6 * steps[0]["loss_mel"]
 
@@ -214,7 +232,9 @@ def test_a_collapsed_codebook_stops_the_run_with_a_remedy(
     assert "collapsed" in next(row.effect for row in run.options if row.option == "dvae.min_perplexity")
 
 
-def test_a_discriminator_that_wins_stops_the_run(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_discriminator_that_wins_stops_the_run(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dimts.train.stages import decoder
 
     monkeypatch.setattr(decoder, "_WINNING_LOSS", 100.0)
@@ -240,12 +260,16 @@ def test_what_a_stage_cannot_use_is_one_line(make_project: MakeProject) -> None:
 
 
 @pytest.mark.parametrize("stage", ["speaker", "dvae", "decoder"])
-def test_silence_low_rates_and_too_little_speech_are_one_line_each(make_project: MakeProject, stage: str) -> None:
+def test_silence_low_rates_and_too_little_speech_are_one_line_each(
+    make_project: MakeProject, stage: str
+) -> None:
     from dimts.audio.wave import Wave
 
     project = make_project()
     rows = Manifest.read(project.manifest)
-    low = [dataclasses.replace(row, measures={"original_hz": 8000.0}) if row is rows[1] else row for row in rows]
+    low = [
+        dataclasses.replace(row, measures={"original_hz": 8000.0}) if row is rows[1] else row for row in rows
+    ]
     Manifest.write(project.manifest, low)
     with pytest.raises(DataError, match=f"clip {rows[1].id}: .*8000 samples per second, below 16000"):
         fine_tune(project, _settings(stage))
@@ -332,7 +356,9 @@ def test_a_rejected_step_leaves_the_gradient_scaler_usable(
     scalers: list[torch.amp.GradScaler] = []
 
     def scaled(**_: object) -> Accelerator:
-        accelerator = Accelerator(cpu=True, mixed_precision="bf16")  # fp16 is for cards; its scaler runs on a CPU too
+        accelerator = Accelerator(
+            cpu=True, mixed_precision="bf16"
+        )  # fp16 is for cards; its scaler runs on a CPU too
         accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
         AcceleratorState._shared_state["_mixed_precision"] = "fp16"
         scalers.append(accelerator.scaler)
@@ -346,7 +372,8 @@ def test_a_rejected_step_leaves_the_gradient_scaler_usable(
         stage, before = self.stage, self.stage.losses
         if self.stats.steps == 2:
             stage.losses = lambda phase, batch: {  # type: ignore[method-assign]
-                name: Term(term.mean * float("nan"), term.count) for name, term in before(phase, batch).items()
+                name: Term(term.mean * float("nan"), term.count)
+                for name, term in before(phase, batch).items()
             }
         try:
             return backward(self, *args)

@@ -22,7 +22,9 @@ RUN = TrainSettings(steps=2, evaluate_every=1, batches=BatchSettings(seconds=4))
 def test_nothing_is_called_dev_loss(make_project: MakeProject) -> None:
     run = fine_tune(make_project(clips=1, dev=0), RUN)
     evaluations = [line for line in runs.read_log(run.log) if line["kind"] == "evaluation"]
-    assert [set(line) & {"dev_loss", "dev_loss_mel", "train_loss"} for line in evaluations] == [{"train_loss"}] * 2
+    assert [set(line) & {"dev_loss", "dev_loss_mel", "train_loss"} for line in evaluations] == [
+        {"train_loss"}
+    ] * 2
     assert run.dev_losses == ()
     assert run.bundle is not None
     assert "dev_loss" not in load(run.bundle).meta["metrics"]

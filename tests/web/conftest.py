@@ -153,7 +153,9 @@ class Driver:
         """Open a tab; on a narrow screen some stand in a menu."""
         from dimts.web.strings import Strings
 
-        seen = [one for one in page.locator(f"button[role=tab][data-tab-id='{name}']").all() if one.is_visible()]
+        seen = [
+            one for one in page.locator(f"button[role=tab][data-tab-id='{name}']").all() if one.is_visible()
+        ]
         if seen:
             seen[0].click()
         else:

@@ -71,7 +71,10 @@ def ask(
 def app(workspace: Workspace) -> PageAccessMiddleware:
     """A app with something behind it."""
     return PageAccessMiddleware(
-        workspace, WebSettings(max_upload_megabytes=1), names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, echo)
+        workspace,
+        WebSettings(max_upload_megabytes=1),
+        names=frozenset(LOCAL),
+        inner=dict.fromkeys(LANGUAGES, echo),
     )
 
 
@@ -85,7 +88,9 @@ def app(workspace: Workspace) -> PageAccessMiddleware:
         ({"cookie": "dimts-language=../evil"}, "/en/"),
     ],
 )
-def test_the_browser_gets_its_language(app: PageAccessMiddleware, headers: dict[str, str], place: str) -> None:
+def test_the_browser_gets_its_language(
+    app: PageAccessMiddleware, headers: dict[str, str], place: str
+) -> None:
     status, fields, _ = ask(app, "/", headers=headers)
     assert (status, fields["location"]) == (307, place)
 
@@ -107,7 +112,12 @@ def test_before_gradio_is_there_the_page_says_so(workspace: Workspace) -> None:
 
 def test_a_language_is_there_before_the_other(workspace: Workspace) -> None:
     half = PageAccessMiddleware(workspace, WebSettings(), names=frozenset(LOCAL), inner={"am": echo})
-    assert [ask(half, path)[0] for path in ("/ready", "/ready/am", "/ready/en", "/ready/xx")] == [200, 200, 503, 503]
+    assert [ask(half, path)[0] for path in ("/ready", "/ready/am", "/ready/en", "/ready/xx")] == [
+        200,
+        200,
+        503,
+        503,
+    ]
     assert ask(half, "/am/")[2] == b"0"
     assert b"One moment" in ask(half, "/en/")[2]
     assert half.asked == "en"
@@ -200,7 +210,13 @@ def test_a_stream_is_heard_while_it_grows(app: PageAccessMiddleware, tmp_path: P
 
 @pytest.mark.parametrize(
     "given",
-    [{"host": "0.0.0.0"}, {"share": True}, {"host": "192.168.1.5"}, {"port": 70000}, {"max_upload_megabytes": 0}],
+    [
+        {"host": "0.0.0.0"},
+        {"share": True},
+        {"host": "192.168.1.5"},
+        {"port": 70000},
+        {"max_upload_megabytes": 0},
+    ],
 )
 def test_others_are_let_in_only_with_a_password(given: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
@@ -277,7 +293,9 @@ FORWARDED = {"x-forwarded-prefix": "/tts", "x-forwarded-proto": "https", "x-forw
 def test_a_prefix_is_believed_from_the_settings_or_a_named_proxy_alone(
     workspace: Workspace, settings: WebSettings, client: str, headers: dict[str, str], seen: list[Any]
 ) -> None:
-    app = PageAccessMiddleware(workspace, settings, names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, place))
+    app = PageAccessMiddleware(
+        workspace, settings, names=frozenset(LOCAL), inner=dict.fromkeys(LANGUAGES, place)
+    )
     status, _, body = ask(app, "/am/", headers=headers, client=client)
     assert status == 200
     assert json.loads(body) == seen
@@ -294,10 +312,15 @@ def test_a_named_host_is_answered_and_needs_passwords(tmp_path: Path, workspace:
         WebSettings(names=("voice.example.org",))
     assert caught.value.code == "web.password_file_needed"
     settings = WebSettings(names=("voice.example.org",), auth=tmp_path / "users")
-    app = PageAccessMiddleware(workspace, settings, {}, settings.allowed_hosts, dict.fromkeys(LANGUAGES, echo))
+    app = PageAccessMiddleware(
+        workspace, settings, {}, settings.allowed_hosts, dict.fromkeys(LANGUAGES, echo)
+    )
     assert ask(app, "/am/", headers={"host": "voice.example.org"})[0] == 200
     assert ask(app, "/am/", headers={"host": "evil.example"})[0] == 421
-    assert ask(app, "/am/", headers={"host": "voice.example.org", "origin": "https://voice.example.org"})[0] == 200
+    assert (
+        ask(app, "/am/", headers={"host": "voice.example.org", "origin": "https://voice.example.org"})[0]
+        == 200
+    )
 
 
 @pytest.mark.parametrize("root_path", ["tts", "/tts/", "/a b", "/<x>"])

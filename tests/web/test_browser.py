@@ -111,7 +111,12 @@ def test_from_two_recordings_to_a_voice(
 @pytest.mark.parametrize(("locale", "language"), [("am-ET", "am"), ("en-GB", "en"), ("fr-FR", "en")])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_every_tab_in_both_languages_fits_the_screen(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], locale: str, language: str, width: int
+    drive: Any,
+    serve: Callable[[], Any],
+    open_page: Callable[..., Any],
+    locale: str,
+    language: str,
+    width: int,
 ) -> None:
     page = open_page(serve().address, locale, width)
     assert page.url.partition("#")[0].endswith(f"/{language}/")
@@ -125,7 +130,11 @@ def test_every_tab_in_both_languages_fits_the_screen(
         seen.append(page.locator(f"#tab-{name}").inner_text())
         drive.picture(page, f"{name}-{language}-{width}")
     if language == "am":
-        left = set(re.findall(r"Drop File Here|Click to Upload|Record\b|Uploading|More tabs|Loading", "\n".join(seen)))
+        left = set(
+            re.findall(
+                r"Drop File Here|Click to Upload|Record\b|Uploading|More tabs|Loading", "\n".join(seen)
+            )
+        )
         assert left == set()
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('button, input, textarea, audio')].filter(e => e.offsetParent &&
@@ -201,7 +210,9 @@ def test_no_html_of_people_is_run(
     name.fill(EVIL[:60])
     name.press("Enter")
     drive.tab(page, "prepare")
-    page.locator("#prepare-files input[type=file]").set_input_files([str(evil), str(evil.with_suffix(".txt"))])
+    page.locator("#prepare-files input[type=file]").set_input_files(
+        [str(evil), str(evil.with_suffix(".txt"))]
+    )
     drive.shows(page, "#prepare-status .good", "1")
     drive.shows(page, "#prepare-recordings", "onerror")
     page.locator("#prepare-start").click()
@@ -256,7 +267,9 @@ def test_nothing_leaves_the_folder_and_the_server_stays_up(
         assert "5 MB" in big.text
         place = urlsplit(server.address)
         with socket.create_connection((place.hostname, place.port), timeout=60) as raw:
-            raw.sendall(b"POST /en/gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 200000000\r\n\r\n")
+            raw.sendall(
+                b"POST /en/gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 200000000\r\n\r\n"
+            )
             assert raw.recv(100).startswith(b"HTTP/1.1 413")
 
         def pour() -> Iterator[bytes]:

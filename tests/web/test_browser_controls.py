@@ -30,7 +30,9 @@ PLACES = {
     "speak": ("speak", ""),
 }
 """Where the controls stand: tab, and the text of the fold they lie in."""
-AXE = Path(os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js"))
+AXE = Path(
+    os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js")
+)
 
 
 def until(drive: Any, what: Callable[[], bool], about: str = "") -> None:
@@ -52,7 +54,13 @@ def move(page: Any, one: Control, now: Any) -> Any:
         other = next(option for option in options if option != now and option not in (now or ()))
         labels = Strings("en")
         key = f"choice.{one.key}.{other}"
-        label = labels(key) if labels.has(key) else labels("train.base.missing") if one.key == "train.base" else other
+        label = (
+            labels(key)
+            if labels.has(key)
+            else labels("train.base.missing")
+            if one.key == "train.base"
+            else other
+        )
         place.locator("input").click()
         page.get_by_role("option", name=label, exact=True).first.click()
         if one.look == "order":
@@ -139,7 +147,9 @@ def test_the_whole_way_by_keyboard_alone(
 ) -> None:  # fmt: skip
     page = open_page(serve().address, "en-US")
     project = workspace.project("abebe")
-    dialogues: list[Any] = []  # a dialogue that nobody listens to stays open, and Chromium opens no second one
+    dialogues: list[
+        Any
+    ] = []  # a dialogue that nobody listens to stays open, and Chromium opens no second one
     page.on("filechooser", lambda dialogue: dialogues.append(dialogue))
     open_tab(page, "prepare")
     chosen = [str(path) for path in recordings(tmp_path / "mine", 2)]
@@ -185,10 +195,21 @@ def test_the_whole_way_by_keyboard_alone(
 
 @pytest.mark.parametrize(
     ("language", "width", "scheme"),
-    [("am", 1280, "light"), ("am", 1280, "dark"), ("am", 360, "light"), ("en", 1280, "light"), ("en", 360, "dark")],
+    [
+        ("am", 1280, "light"),
+        ("am", 1280, "dark"),
+        ("am", 360, "light"),
+        ("en", 1280, "light"),
+        ("en", 360, "dark"),
+    ],
 )
 def test_readers_of_all_kinds(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], language: str, width: int, scheme: str
+    drive: Any,
+    serve: Callable[[], Any],
+    open_page: Callable[..., Any],
+    language: str,
+    width: int,
+    scheme: str,
 ) -> None:
     if not AXE.is_file():
         pytest.skip(f"no axe-core at {AXE} (tools/browser.sh installs it; or set DIMTS_AXE)")

@@ -145,7 +145,9 @@ def test_a_corrected_text_is_saved_on_leaving_and_undone(
     text.fill("ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ ዳቦ ትጋግራለች።")
     page.locator("#clip-after").click()  # without pressing "save"
     expect(text).not_to_have_value("ገበሬው ማሳውን በበሬ ያርሳል። እናቴ ጣፋጭ ዳቦ ትጋግራለች።", timeout=drive.LONG)
-    until(drive, lambda: any("ዳቦ" in (row.text or "") for row in Manifest.read(project.manifest)), "it is saved")
+    until(
+        drive, lambda: any("ዳቦ" in (row.text or "") for row in Manifest.read(project.manifest)), "it is saved"
+    )
     page.locator("#clip-undo").click()
     drive.shows(page, "#clip-status .good", "")
     assert before in [row.text for row in Manifest.read(project.manifest)]

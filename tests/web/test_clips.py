@@ -52,7 +52,12 @@ def first(project: Project) -> Utterance:
 def test_a_new_text_is_spelt_anew_and_stays(own: Project) -> None:
     row = first(own)
     fresh = clips.correct(own, row.id, "ገበሬው  ማሳውን በ3 በሬ ያርሳል።")
-    assert (fresh.text, fresh.by, fresh.kept, fresh.split) == ("ገበሬው ማሳውን በ3 በሬ ያርሳል።", "person", True, row.split)
+    assert (fresh.text, fresh.by, fresh.kept, fresh.split) == (
+        "ገበሬው ማሳውን በ3 በሬ ያርሳል።",
+        "person",
+        True,
+        row.split,
+    )
     assert "ሶስት" in fresh.spoken
     assert fresh.phones != row.phones
     assert clips.row_of(own, row.id) == fresh

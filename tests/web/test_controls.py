@@ -41,7 +41,10 @@ def test_a_control_changes_exactly_its_own_field(one: Control, project: Project)
 
 @pytest.mark.parametrize("one", CONTROLS, ids=lambda one: one.key)
 def test_what_a_control_shows_is_what_it_takes(one: Control, project: Project) -> None:
-    for value in (project_settings.get(project)[one.key], another(one, project_settings.get(project)[one.key])):
+    for value in (
+        project_settings.get(project)[one.key],
+        another(one, project_settings.get(project)[one.key]),
+    ):
         assert one.taken(shown(one.key, value)) == value
 
 
@@ -57,7 +60,9 @@ def test_no_control_names_a_file() -> None:
     assert not keys & {"train.batches.replay", "text.g2p.transphone_folder", "text.g2p.lexicon"}
 
 
-@pytest.mark.parametrize("one", [one for one in CONTROLS if one.look in ("choice", "order")], ids=lambda one: one.key)
+@pytest.mark.parametrize(
+    "one", [one for one in CONTROLS if one.look in ("choice", "order")], ids=lambda one: one.key
+)
 def test_choices_come_from_the_settings(one: Control) -> None:
     if one.key == "train.base":
         return
@@ -70,7 +75,9 @@ def test_choices_come_from_the_settings(one: Control) -> None:
             one.taken(wrong)
 
 
-@pytest.mark.parametrize("one", [one for one in CONTROLS if one.look in ("whole", "number")], ids=lambda one: one.key)
+@pytest.mark.parametrize(
+    "one", [one for one in CONTROLS if one.look in ("whole", "number")], ids=lambda one: one.key
+)
 def test_numbers_are_numbers(one: Control) -> None:
     for wrong in (float("nan"), float("inf"), True, "many", [1]):
         with pytest.raises(ConfigError):
@@ -100,7 +107,9 @@ def test_an_unknown_key_has_no_control() -> None:
         ("train.steps", None, "web.value_empty"),
     ],
 )
-def test_a_number_out_of_range_is_refused_by_a_message_in_both_languages(key: str, value: object, code: str) -> None:
+def test_a_number_out_of_range_is_refused_by_a_message_in_both_languages(
+    key: str, value: object, code: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         by_key(key).taken(value)
     assert caught.value.code == code

@@ -55,6 +55,8 @@ def test_bytes_are_shown_as_megabytes() -> None:
 
 @given(st.text(), st.one_of(st.none(), st.floats(0, 1e9)), st.one_of(st.none(), st.floats(0, 1e9)))
 def test_any_progress_event_is_read_back(subject: str, total: float | None, left: float | None) -> None:
-    event = Progress("train", 1.0, total, "steps", Message("web.value_empty", key=subject), {"loss": 2.0}, subject)
+    event = Progress(
+        "train", 1.0, total, "steps", Message("web.value_empty", key=subject), {"loss": 2.0}, subject
+    )
     line = json.dumps(event.as_dict(left))
     assert events.read([line]) == [events.Event("progress", event.message, event, left)]

@@ -12,7 +12,9 @@ def test_before_the_fields_are_filled_nothing_counts_as_changed() -> None:
 def test_only_what_differs_from_what_was_shown_has_changed() -> None:
     fields = FieldValues()
     fields.put("browser", "/p", {"train.steps": 50, "train.lora.rank": 8}, (1, 1))
-    assert fields.changed("browser", "/p", {"train.steps": 50, "train.lora.rank": 16}) == {"train.lora.rank": 16}
+    assert fields.changed("browser", "/p", {"train.steps": 50, "train.lora.rank": 16}) == {
+        "train.lora.rank": 16
+    }
 
 
 def test_a_browser_and_a_project_know_nothing_of_others() -> None:

@@ -231,7 +231,9 @@ def test_what_is_no_job_is_passed_over(jobs: Jobs) -> None:
 def test_a_job_that_crashes_names_its_last_line_and_exit_code(jobs: Jobs) -> None:
     job = replace(Job("5", "train", "failed"), code=1)
     jobs.write(job)
-    jobs.log_file(job).write_text("Traceback (most recent call last):\nValueError: {broken}\n", encoding="utf-8")
+    jobs.log_file(job).write_text(
+        "Traceback (most recent call last):\nValueError: {broken}\n", encoding="utf-8"
+    )
     reason = jobs.reason(job)
     assert (reason.code, reason.parameters["exit_code"]) == ("web.job_crashed", 1)
     assert "ValueError: {broken}" in reason.text("am")

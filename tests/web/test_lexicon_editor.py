@@ -25,7 +25,9 @@ def test_fidel_with_length_marks(project: Project) -> None:
     assert [old.phones for old in replaced] == [entry.phones]
 
 
-@pytest.mark.parametrize(("word", "phones"), [("ሰላም", "k u k u"), ("hello", "s ə l a m"), ("", "s"), ("ሰላም", "")])
+@pytest.mark.parametrize(
+    ("word", "phones"), [("ሰላም", "k u k u"), ("hello", "s ə l a m"), ("", "s"), ("ሰላም", "")]
+)
 def test_what_contradicts_the_letters_is_refused(project: Project, word: str, phones: str) -> None:
     with pytest.raises(TextError):
         fix(project, word, phones)

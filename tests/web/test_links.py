@@ -22,7 +22,10 @@ _END_SECONDS = 300.0
 
 def test_links_are_lines_each_once() -> None:
     text = " https://example.org/a.mp3 \n\nhttp://example.org:8080/b?x=ሀ\nhttps://example.org/a.mp3\n"
-    assert links_of(text, open_to_others=False) == ("https://example.org/a.mp3", "http://example.org:8080/b?x=ሀ")
+    assert links_of(text, open_to_others=False) == (
+        "https://example.org/a.mp3",
+        "http://example.org:8080/b?x=ሀ",
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,16 @@ def test_what_is_no_link_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::1]", "10.1.2.3", "192.168.0.1", "169.254.169.254", "0.0.0.0", "2130706433"],
+    [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "10.1.2.3",
+        "192.168.0.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "2130706433",
+    ],
 )
 def test_a_page_that_others_use_fetches_nothing_from_its_own_network(host: str) -> None:
     link = f"http://{host}/a.mp3"

@@ -45,7 +45,9 @@ def test_lines_beyond_the_script_are_its_ends(project: Project) -> None:
     assert script.reading(project).next == 1
 
 
-@pytest.mark.parametrize("text", ["ሀ" * (script.MAX_LETTERS + 1), "\n".join(map(str, range(script.MAX_LINES + 1)))])
+@pytest.mark.parametrize(
+    "text", ["ሀ" * (script.MAX_LETTERS + 1), "\n".join(map(str, range(script.MAX_LINES + 1)))]
+)
 def test_a_script_that_is_too_long_is_refused(project: Project, text: str) -> None:
     with pytest.raises(DataError):
         script.save(project, text)

@@ -33,7 +33,9 @@ def kinds(stored: object) -> list[str]:
     return [doubt.kind for _, doubt in stored.refused]  # type: ignore[attr-defined]
 
 
-def test_sounds_and_texts_of_a_name_stay_together(project: Project, tmp_path: Path, recordings: Write) -> None:
+def test_sounds_and_texts_of_a_name_stay_together(
+    project: Project, tmp_path: Path, recordings: Write
+) -> None:
     stored = receive(project, given_as(recordings(tmp_path / "cache", 2)), tmp_path / "cache", LIMIT)
     assert not stored.refused
     assert [path.stem for path in stored.sounds] == [path.stem for path in stored.texts]
@@ -63,18 +65,24 @@ def test_a_text_that_comes_later_finds_its_sound(project: Project, tmp_path: Pat
     assert later.texts == (stored.sounds[0].with_suffix(".txt"),)
 
 
-def test_a_table_with_its_sounds_becomes_a_folder(project: Project, tmp_path: Path, recordings: Write) -> None:
+def test_a_table_with_its_sounds_becomes_a_folder(
+    project: Project, tmp_path: Path, recordings: Write
+) -> None:
     cache = tmp_path / "cache"
     sound, text = recordings(cache, 1)
     table = cache / "metadata.tsv"
-    table.write_text(f"path\ttext\n{sound.name}\t{text.read_text(encoding='utf-8').strip()}\n", encoding="utf-8")
+    table.write_text(
+        f"path\ttext\n{sound.name}\t{text.read_text(encoding='utf-8').strip()}\n", encoding="utf-8"
+    )
     stored = receive(project, given_as([sound, table]), cache, LIMIT)
     assert not stored.refused
     assert stored.sounds[0].parent.name.startswith("set-")
     assert prepare(project).recordings == 1
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../secret.wav", "..\\..\\secret.wav", "../abebe/dimts.toml"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../../secret.wav", "..\\..\\secret.wav", "../abebe/dimts.toml"]
+)
 def test_a_table_cannot_name_what_was_not_uploaded(
     project: Project, tmp_path: Path, recordings: Write, path: str
 ) -> None:
@@ -89,7 +97,9 @@ def test_a_table_cannot_name_what_was_not_uploaded(
     if files(project) == before:
         assert kinds(stored) == ["upload_table"]
     else:  # the name was cut to its last part, which is not there
-        assert [row.path for row in (Manifest.read(project.manifest) if project.manifest.exists() else [])] == []
+        assert [
+            row.path for row in (Manifest.read(project.manifest) if project.manifest.exists() else [])
+        ] == []
     assert not any("secret" in name for name in files(project) - before)
 
 
@@ -137,7 +147,14 @@ def test_what_was_not_uploaded_is_refused(project: Project, tmp_path: Path, reco
 
 
 @pytest.mark.parametrize(
-    "name", ["../../../evil.wav", "..\\evil.wav", "/abs/evil.wav", "C:\\evil.wav", "<img src=x onerror=alert(1)>.wav"]
+    "name",
+    [
+        "../../../evil.wav",
+        "..\\evil.wav",
+        "/abs/evil.wav",
+        "C:\\evil.wav",
+        "<img src=x onerror=alert(1)>.wav",
+    ],
 )
 def test_names_lead_nowhere(project: Project, tmp_path: Path, recordings: Write, name: str) -> None:
     sound = recordings(tmp_path / "cache", 1)[0]

@@ -51,7 +51,9 @@ def rows_of(x: Tensor, rows: SequenceLayout) -> list[Tensor]:
 @pytest.mark.parametrize("causal", [True, False])
 @settings(max_examples=15, deadline=None)
 @given(lengths=lengths_strategy, seed=st.integers(0, 99))
-def test_padded_and_packed_follow_the_contract(kind: Any, causal: bool, lengths: list[int], seed: int) -> None:
+def test_padded_and_packed_follow_the_contract(
+    kind: Any, causal: bool, lengths: list[int], seed: int
+) -> None:
     device = device_for(kind)
     generator = torch.Generator().manual_seed(seed)
     packed = SequenceLayout(tuple(lengths), packed=True, causal=causal)
@@ -87,7 +89,10 @@ def test_nothing_leaks_between_rows_or_from_padding(kind: Any) -> None:
 def test_gradients_equal_those_of_eager(kind: Any) -> None:
     device = device_for(kind)
     found = []
-    for one, rows in (("eager", SequenceLayout((4, 7), packed=False)), (kind, SequenceLayout((4, 7), packed=True))):
+    for one, rows in (
+        ("eager", SequenceLayout((4, 7), packed=False)),
+        (kind, SequenceLayout((4, 7), packed=True)),
+    ):
         generator = torch.Generator().manual_seed(3)
         flat = torch.randn(11, HEADS, WIDTH, generator=generator).to(device).requires_grad_()
         x = rows.unpack(flat, rows.max_length)

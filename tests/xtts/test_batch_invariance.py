@@ -17,7 +17,9 @@ from dimts.xtts.sampling import GenerateSettings
 SLOTS = 8
 
 
-def spoken(model: XTTS, rows: int, jobs: list[tuple[Tensor, list[int], int]], at_once: int) -> list[list[int]]:
+def spoken(
+    model: XTTS, rows: int, jobs: list[tuple[Tensor, list[int], int]], at_once: int
+) -> list[list[int]]:
     """Codes and latents' bits of each job, joined when there is room, in one loop of `at_once` sentences."""
     decoder = Decoder(model.gpt, at_once, min_rows=rows)
     waiting = list(enumerate(jobs))
@@ -26,7 +28,9 @@ def spoken(model: XTTS, rows: int, jobs: list[tuple[Tensor, list[int], int]], at
     while waiting or len(decoder):
         while waiting and len(decoder) < at_once:
             place, (latents, ids, seed) = waiting.pop(0)
-            settings = GenerateSettings(seed=seed, max_codes=10 + 7 * (seed % 5), temperature=1.3, top_k=0, top_p=1.0)
+            settings = GenerateSettings(
+                seed=seed, max_codes=10 + 7 * (seed % 5), temperature=1.3, top_k=0, top_p=1.0
+            )
             names[decoder.add(latents, ids, settings)] = place
         for step in decoder.step():
             out[names[step.row]] += [step.code, *step.latent.view(torch.int32).tolist()]

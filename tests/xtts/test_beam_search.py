@@ -60,7 +60,9 @@ def test_a_wide_search_finds_the_best_of_all(penalty: float, gpt: GPT, latents: 
     sentences += list(itertools.product(others, repeat=limit))
     scores = {one: sum(log_probabilities(gpt, latents, one)) / len(one) ** penalty for one in sentences}
     best = max(scores, key=scores.__getitem__)
-    found = beam_search(gpt, latents, IDS, BeamSettings(200, penalty, repetition_penalty=1.0, max_codes=limit))
+    found = beam_search(
+        gpt, latents, IDS, BeamSettings(200, penalty, repetition_penalty=1.0, max_codes=limit)
+    )
     assert tuple(found.codes.tolist()) == best
     assert found.stopped == (best[-1] == stop)
     assert found.latents.shape == (len(best), SPEC.width)

@@ -30,7 +30,9 @@ FRONT_END = {"version": "1", "spelling": "phones", "g2p": {"backends": ["rules"]
 
 @pytest.fixture
 def bundle(model: XTTS, vocabulary: Vocabulary) -> Bundle:
-    voice = Voice(torch.randn(1, 32, model.spec.width), torch.randn(1, model.spec.timbre_width, 1), {"name": "አበበ"})
+    voice = Voice(
+        torch.randn(1, 32, model.spec.width), torch.randn(1, model.spec.timbre_width, 1), {"name": "አበበ"}
+    )
     return Bundle(model, vocabulary, FRONT_END, {"አበበ": voice, "ሳራ/2": voice}, {"licence": "CC-BY-4.0"})
 
 
@@ -165,11 +167,16 @@ def spoilt(bundle: Bundle, **changes: Any) -> dict[str, Tensor]:
         ({"gpt__odd__weight": lambda _: torch.zeros(1)}, r"holds gpt\.odd\.weight"),
         ({"gpt__mel_head__bias": lambda v: v[:-1]}, r"gpt\.mel_head\.bias is \[\d+\], not \[\d+\]"),
         ({"gpt__text_head__weight": lambda v: v[:-1]}, r"gpt\.text_head\.weight .*another vocabulary"),
-        ({"vocoder__conv_pre__bias": lambda v: v * float("nan")}, r"waveform_decoder\.conv_pre\.bias holds NaN"),
+        (
+            {"vocoder__conv_pre__bias": lambda v: v * float("nan")},
+            r"waveform_decoder\.conv_pre\.bias holds NaN",
+        ),
         ({"gpt__mel_head__bias": lambda v: v / 0}, r"gpt\.mel_head\.bias holds NaN"),
     ],
 )
-def test_states_that_do_not_fit_are_refused_by_key(changes: dict[str, Any], message: str, bundle: Bundle) -> None:
+def test_states_that_do_not_fit_are_refused_by_key(
+    changes: dict[str, Any], message: str, bundle: Bundle
+) -> None:
     with pytest.raises(CheckpointError, match=message):
         weights.build_from(bundle.model.spec, spoilt(bundle, **changes), "weights")
 
@@ -270,7 +277,9 @@ def test_other_front_ends_and_vocabularies_are_refused(bundle: Bundle) -> None:
     ("name", "message"),
     [("config.json", r"config\.json"), ("vocab.json", r"vocab\.json"), ("model.pth", "holds no weights")],
 )
-def test_folders_that_lack_a_part_are_refused(name: str, message: str, bundle: Bundle, tmp_path: Path) -> None:
+def test_folders_that_lack_a_part_are_refused(
+    name: str, message: str, bundle: Bundle, tmp_path: Path
+) -> None:
     save_coqui(bundle, tmp_path / "a")
     (tmp_path / "a" / name).unlink()
     with pytest.raises(CheckpointError, match=message):
@@ -314,7 +323,10 @@ def test_numbers_may_stay_as_stored(dtype: torch.dtype, bundle: Bundle, tmp_path
     weights.write_safetensors(tmp_path / "half.safetensors", state)
     kept = load(tmp_path / "a", weights_file=tmp_path / "half.safetensors", dtype=None, dvae=False)
     assert kept.model.mel_stats.dtype == dtype
-    assert load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype == torch.float32
+    assert (
+        load(tmp_path / "a", weights_file=tmp_path / "half.safetensors").model.mel_stats.dtype
+        == torch.float32
+    )
 
 
 def test_building_for_given_weights_does_not_wake_the_compiler() -> None:

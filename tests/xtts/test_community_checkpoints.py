@@ -25,7 +25,8 @@ from dimts.xtts.vocabulary import Vocabulary
 from dimts.xtts.voice import Voice
 
 LFS = (
-    "version https://git-lfs.github.com/spec/v1\noid sha256:c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a\nsize 18\n"
+    "version https://git-lfs.github.com/spec/v1\noid "
+    "sha256:c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a\nsize 18\n"
 )
 State = dict[str, Tensor]
 
@@ -70,7 +71,12 @@ def with_dvae(folder: Path) -> None:
 
 
 def with_numpy(folder: Path) -> None:
-    losses = {"train": np.float64(1.5), "dev": np.float32(2.5), "best": np.array([1.0, 2.0]), "kind": np.dtype("f4")}
+    losses = {
+        "train": np.float64(1.5),
+        "dev": np.float32(2.5),
+        "best": np.array([1.0, 2.0]),
+        "kind": np.dtype("f4"),
+    }
     rewrite(folder, {"model": state_of(folder), "model_loss": losses, "epoch": np.int64(3)})
 
 
@@ -113,7 +119,9 @@ LOADED: dict[str, Callable[[Path], object]] = {
         folder, {"model": state_of(folder)}, _use_new_zipfile_serialization=False
     ),
     "state_dict": lambda folder: rewrite(folder, {"state_dict": state_of(folder), "epoch": 3}),
-    "DeepSpeed": lambda folder: rewrite(folder, {"module": {f"ds_engine.{k}": v for k, v in state_of(folder).items()}}),
+    "DeepSpeed": lambda folder: rewrite(
+        folder, {"module": {f"ds_engine.{k}": v for k, v in state_of(folder).items()}}
+    ),
     "DistributedDataParallel": lambda folder: prefixed(folder, "module."),
     "torch.compile": lambda folder: prefixed(folder, "_orig_mod."),
     "compiled and parallel": lambda folder: prefixed(folder, "module._orig_mod."),
@@ -121,7 +129,8 @@ LOADED: dict[str, Callable[[Path], object]] = {
     "parallel in the trainer": lambda folder: prefixed(folder, "xtts.module."),
     "merged by PEFT": lambda folder: prefixed(folder, "base_model.model."),
     "a part compiled": lambda folder: rewrite(
-        folder, {"model": {k.replace("gpt.gpt.", "gpt.gpt._orig_mod."): v for k, v in state_of(folder).items()}}
+        folder,
+        {"model": {k.replace("gpt.gpt.", "gpt.gpt._orig_mod."): v for k, v in state_of(folder).items()}},
     ),
     "trainer with DVAE": with_dvae,
     "numpy scalars of a trainer": with_numpy,
@@ -136,7 +145,9 @@ LOADED: dict[str, Callable[[Path], object]] = {
     "byte order marks": with_bom,
     "stale START": arguments(gpt_start_text_token=1, gpt_stop_text_token=2),
     "stale number of ids": arguments(gpt_number_text_tokens=6681),
-    "ids of null": arguments(gpt_start_text_token=None, gpt_stop_text_token=None, gpt_number_text_tokens=None),
+    "ids of null": arguments(
+        gpt_start_text_token=None, gpt_stop_text_token=None, gpt_number_text_tokens=None
+    ),
     "sizes as floats": arguments(gpt_layers=2.0),
     "no speakers": lambda folder: (folder / "speakers_xtts.pth").unlink(),
 }
@@ -149,7 +160,9 @@ def test_loads_as_coqui_loads_it(kind: str, folder: Path, model: XTTS, vocabular
     assert (found.model.spec.start_text, found.model.spec.stop_text) == (vocabulary.start, vocabulary.stop)
     assert found.model.spec.text_ids == vocabulary.size
     assert ("abebe" in found.voices) == (kind != "no speakers")
-    close = (lambda a, b: torch.allclose(a, b, atol=1e-2, rtol=1e-2)) if kind == "half precision" else torch.equal
+    close = (
+        (lambda a, b: torch.allclose(a, b, atol=1e-2, rtol=1e-2)) if kind == "half precision" else torch.equal
+    )
     wanted = model.state_dict()
     assert [name for name, value in found.model.state_dict().items() if not close(value, wanted[name])] == []
 
@@ -177,12 +190,24 @@ def truncated(folder: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "model.pth of 0 bytes": (lambda folder: (folder / "model.pth").write_bytes(b""), "xtts.empty_file"),
-    "model.pth is an LFS pointer": (lambda folder: (folder / "model.pth").write_text(LFS), "xtts.lfs_pointer"),
-    "vocab.json is an LFS pointer": (lambda folder: (folder / "vocab.json").write_text(LFS), "xtts.lfs_pointer"),
+    "model.pth is an LFS pointer": (
+        lambda folder: (folder / "model.pth").write_text(LFS),
+        "xtts.lfs_pointer",
+    ),
+    "vocab.json is an LFS pointer": (
+        lambda folder: (folder / "vocab.json").write_text(LFS),
+        "xtts.lfs_pointer",
+    ),
     "config.json of 0 bytes": (lambda folder: (folder / "config.json").write_bytes(b""), "xtts.empty_file"),
-    "speakers of 0 bytes": (lambda folder: (folder / "speakers_xtts.pth").write_bytes(b""), "xtts.empty_file"),
+    "speakers of 0 bytes": (
+        lambda folder: (folder / "speakers_xtts.pth").write_bytes(b""),
+        "xtts.empty_file",
+    ),
     "truncated": (truncated, "xtts.truncated"),
-    "a web page": (lambda folder: (folder / "model.pth").write_text("<html>Log in</html>"), "xtts.pickle_damaged"),
+    "a web page": (
+        lambda folder: (folder / "model.pth").write_text("<html>Log in</html>"),
+        "xtts.pickle_damaged",
+    ),
     "another model's layers": (arguments(gpt_layers=3), "xtts.tensors_missing"),
     "layers as text": (arguments(gpt_layers="4"), "xtts.config_value_wrong"),
     "layers as a list": (arguments(gpt_layers=[4]), "xtts.config_value_wrong"),
@@ -195,7 +220,9 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "another vocabulary's weights": (of_other_vocabulary, "xtts.text_shape_differs"),
     "speakers without tensors": (broken_speakers({"a": {"x": 1}}), "xtts.speaker_without_latents"),
     "speakers of another shape": (
-        broken_speakers({"a": {"gpt_cond_latent": torch.zeros(3), "speaker_embedding": torch.zeros(1, 64, 1)}}),
+        broken_speakers(
+            {"a": {"gpt_cond_latent": torch.zeros(3), "speaker_embedding": torch.zeros(1, 64, 1)}}
+        ),
         "xtts.speaker_damaged",
     ),
     "speakers that are a list": (broken_speakers([1, 2]), "xtts.no_speakers"),
@@ -211,7 +238,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "vocabulary without START": (
         lambda folder: (folder / "vocab.json").write_text(
-            (folder / "vocab.json").read_text(encoding="utf-8").replace("[START]", "[BEGIN]"), encoding="utf-8"
+            (folder / "vocab.json").read_text(encoding="utf-8").replace("[START]", "[BEGIN]"),
+            encoding="utf-8",
         ),
         "xtts.special_token_missing",
     ),

@@ -25,7 +25,9 @@ def test_each_weight_is_within_half_a_step_of_its_group(seed: int, size: float) 
     found = expand(shrink({"w": matrix}))["w"]
     step = (matrix.view(64, 3, GROUP).abs().amax(dim=2, keepdim=True) / 127).clamp(min=2.0**-24)
     error = (found - matrix).view(64, 3, GROUP).abs()
-    assert bool((error <= 0.51 * step + step * 127 * 2**-11).all()), "half a step, and the rounding of the scale"
+    assert bool((error <= 0.51 * step + step * 127 * 2**-11).all()), (
+        "half a step, and the rounding of the scale"
+    )
 
 
 def test_what_is_no_large_matrix_is_bfloat16_or_stays() -> None:
@@ -48,7 +50,11 @@ def test_what_is_no_large_matrix_is_bfloat16_or_stays() -> None:
 def _bundle() -> Bundle:
     vocabulary = Vocabulary.for_phones(["a", "b"])
     spec = dataclasses.replace(
-        SPECS["tiny"], layers=2, text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
+        SPECS["tiny"],
+        layers=2,
+        text_ids=vocabulary.size,
+        start_text=vocabulary.start,
+        stop_text=vocabulary.stop,
     )
     return Bundle(XTTS.build(spec, 1), vocabulary)
 
@@ -70,7 +76,9 @@ def test_a_compact_bundle_is_less_than_half_as_large_and_its_dvae_is_exact(tmp_p
             assert float((value - before[key]).abs().max()) <= 0.01 * float(before[key].abs().max()) + 1e-12
     save_bundle(load_bundle(tmp_path / "compact", dvae=True), tmp_path / "again", dvae=True, compact=True)
     again = weights.read(tmp_path / "again" / "model.safetensors")
-    torch.testing.assert_close(again, weights.read(tmp_path / "compact" / "model.safetensors"), rtol=2e-3, atol=1e-5)
+    torch.testing.assert_close(
+        again, weights.read(tmp_path / "compact" / "model.safetensors"), rtol=2e-3, atol=1e-5
+    )
 
 
 def test_scales_of_another_shape_are_damage(tmp_path: Path) -> None:

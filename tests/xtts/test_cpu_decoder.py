@@ -48,7 +48,9 @@ def test_they_say_what_torch_says(model: XTTS, kept: str, count: int) -> None:
     for before, after in zip(wanted, found, strict=True):
         assert torch.equal(before.codes, after.codes)
         torch.testing.assert_close(after.latents, before.latents, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(torch.stack(after.attention), torch.stack(before.attention), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            torch.stack(after.attention), torch.stack(before.attention), rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("kept", ["float32", "int8"])
@@ -65,7 +67,9 @@ def test_neighbours_change_no_bit(model: XTTS, kept: str) -> None:
     def alone(job: tuple[Tensor, list[int], int]) -> list[int]:
         decoder = Decoder(model.gpt, slots)
         latents, ids, seed = job
-        chosen = GenerateSettings(seed=seed, max_codes=10 + 7 * (seed % 5), temperature=1.3, top_k=0, top_p=1.0)
+        chosen = GenerateSettings(
+            seed=seed, max_codes=10 + 7 * (seed % 5), temperature=1.3, top_k=0, top_p=1.0
+        )
         decoder.add(latents, ids, chosen)
         out: list[int] = []
         while len(decoder):
@@ -108,7 +112,9 @@ print(torch.get_num_threads(), model.gpt.compiled.steps)
 def test_the_first_start_leaves_torch_its_threads() -> None:
     """Numba's OpenMP layer starts with its own number; in a process of its own, as it starts once."""
     own = {**os.environ, "NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": "omp"}
-    done = subprocess.run([sys.executable, "-c", STARTED], env=own, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED], env=own, capture_output=True, text=True, check=True
+    )
     threads, steps = done.stdout.split()
     assert int(steps) > 0
     assert threads == "1"
@@ -137,7 +143,9 @@ def test_the_setting_takes_effect(model: XTTS, monkeypatch: pytest.MonkeyPatch) 
     assert prepare_for_inference(model, "int8", "auto").gpt.compiled is not None
     with monkeypatch.context() as patch:
         patch.setattr(cpu_decoder, "has", lambda _: False)
-        plain = prepare_for_inference(model, "float32", "auto", lambda progress: notes.append(progress.message))
+        plain = prepare_for_inference(
+            model, "float32", "auto", lambda progress: notes.append(progress.message)
+        )
     assert plain.gpt.compiled is None
     assert notes == [Message("speak.decoding_not_compiled", reason=Message("xtts.numba_missing"))]
     assert prepare_for_inference(model, "float32", "compiled").gpt.compiled is not None

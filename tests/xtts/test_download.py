@@ -44,7 +44,10 @@ TERMS = Licence("Test Licence 1", "http://127.0.0.1/licence", "Nothing may be do
 
 def published(*, revision: str = COMMIT, pinned: bool = True) -> Published:
     names = [name for name in FILES if name != "LICENSE.txt"]
-    files = {name: (len(FILES[name]), hashlib.sha256(FILES[name]).hexdigest()) if pinned else (0, "") for name in names}
+    files = {
+        name: (len(FILES[name]), hashlib.sha256(FILES[name]).hexdigest()) if pinned else (0, "")
+        for name in names
+    }
     return Published("test-voice", "someone/voice", revision, files, TERMS)
 
 
@@ -263,7 +266,9 @@ def test_a_forged_file_is_refused_before_and_after_it_comes(server: Hub) -> None
         fetch(published(), acceptance=YES)
     assert "mirror" in caught.value.message.remedy()
     server.files["model.pth"] = FILES["model.pth"]
-    server.files["vocab.json"] = content(9, 20_000)  # same size; its etag is no SHA-256, so only the bytes tell
+    server.files["vocab.json"] = content(
+        9, 20_000
+    )  # same size; its etag is no SHA-256, so only the bytes tell
     with pytest.raises(DownloadError, match=r"vocab\.json .* not what was published"):
         fetch(published())
     folder = folder_of(published())
@@ -420,7 +425,9 @@ def test_two_at_a_time_in_one_folder_are_refused(server: Hub) -> None:
         fetch(published(), acceptance=YES)
 
 
-def test_files_of_the_hubs_own_cache_are_used(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_the_hubs_own_cache_are_used(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
 
     cached = tmp_path / "cached.pth"

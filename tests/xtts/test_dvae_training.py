@@ -70,7 +70,9 @@ def test_codes_move_to_the_means_of_their_vectors() -> None:
         update_codebook(codebook, points, codes)
     for code in range(SPEC.dvae_codes):
         if (codes == code).any():
-            torch.testing.assert_close(codebook.embed[:, code], points[codes == code].mean(0), rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(
+                codebook.embed[:, code], points[codes == code].mean(0), rtol=1e-3, atol=1e-3
+            )
 
 
 def test_a_codebook_from_k_means_stands_still_when_its_own_points_come_again() -> None:

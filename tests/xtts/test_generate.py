@@ -116,7 +116,9 @@ def test_answers_that_are_no_numbers_are_an_error() -> None:
 )
 def test_cuts_keep_the_likeliest(seed: int, temperature: float, top_k: int, top_p: float) -> None:
     logits = torch.randn(10, generator=torch.Generator().manual_seed(seed)) * 3
-    cut = torch.from_numpy(warp(logits.numpy(), GenerateSettings(temperature=temperature, top_k=top_k, top_p=top_p)))
+    cut = torch.from_numpy(
+        warp(logits.numpy(), GenerateSettings(temperature=temperature, top_k=top_k, top_p=top_p))
+    )
     kept = torch.isfinite(cut)
     assert kept[logits.argmax()]
     if top_k:
@@ -133,13 +135,21 @@ def test_cuts_keep_the_likeliest(seed: int, temperature: float, top_k: int, top_
 
 def test_the_penalty_divides_or_multiplies_what_was_said() -> None:
     said = np.array([True, True, False])
-    assert choose(np.array([2.0, -1.0, 1.5], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
-    assert choose(np.array([-2.0, -1.1, -2.0], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
-    assert choose(np.array([4.0, -1.0, 1.5], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 0
+    assert (
+        choose(np.array([2.0, -1.0, 1.5], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 2
+    )
+    assert (
+        choose(np.array([-2.0, -1.1, -2.0], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0]
+        == 2
+    )
+    assert (
+        choose(np.array([4.0, -1.0, 1.5], np.float32), said, replace(GREEDY, repetition_penalty=2.0))[0] == 0
+    )
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"repetition_penalty": 0.0}, {"top_k": -1}]
+    "wrong",
+    [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"repetition_penalty": 0.0}, {"top_k": -1}],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

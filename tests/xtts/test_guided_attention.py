@@ -51,7 +51,9 @@ def _by_hand(model: XTTS, examples: Examples) -> float:
         assert block.attn.tap is not None
         qkv, block.attn.tap = block.attn.tap[0][0], None
         q, k = qkv[:, 0, HEAD], qkv[:, 1, HEAD]
-        scores = (q @ k.T / q.shape[-1] ** 0.5).masked_fill(torch.ones(len(q), len(q)).triu(1).bool(), -torch.inf)
+        scores = (q @ k.T / q.shape[-1] ** 0.5).masked_fill(
+            torch.ones(len(q), len(q)).triu(1).bool(), -torch.inf
+        )
         shares = scores.softmax(dim=1)
         for code, (first, last) in enumerate(wanted):
             at = LATENTS + 1 + 7 + code

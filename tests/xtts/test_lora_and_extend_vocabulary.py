@@ -131,7 +131,9 @@ def test_adapters_that_do_not_fit_are_refused(model: XTTS, examples: Examples, t
     assert torch.equal(loss_of(model, examples), before)
 
 
-@pytest.mark.parametrize("wrong", [{"rank": 0}, {"dropout": 1.0}, {"targets": ()}, {"targets": ("attn.c_atn",)}])
+@pytest.mark.parametrize(
+    "wrong", [{"rank": 0}, {"dropout": 1.0}, {"targets": ()}, {"targets": ("attn.c_atn",)}]
+)
 def test_lora_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         LoraSettings(**wrong)  # type: ignore[arg-type]

@@ -27,7 +27,9 @@ WAYS = [
 ]
 
 
-def run(model: XTTS, examples: Examples, settings: LossSettings | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def run(
+    model: XTTS, examples: Examples, settings: LossSettings | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
     model.train()
     model.zero_grad(set_to_none=True)
     losses = model(examples, settings)
@@ -36,7 +38,9 @@ def run(model: XTTS, examples: Examples, settings: LossSettings | None = None) -
 
 
 @pytest.mark.parametrize(("kind", "packed", "every"), WAYS)
-def test_every_way_gives_the_same(kind: Any, packed: bool, every: int, model: XTTS, examples: Examples) -> None:
+def test_every_way_gives_the_same(
+    kind: Any, packed: bool, every: int, model: XTTS, examples: Examples
+) -> None:
     model.use_attention("eager")
     model.packed = False
     reference, wanted = run(model, examples)
@@ -55,7 +59,9 @@ def test_every_trained_parameter_learns(model: XTTS, examples: Examples) -> None
     _, gradients = run(model, examples)
     silent = [name for name, p in model.trained() if name not in gradients or not gradients[name].any()]
     assert silent == []
-    assert all(not p.requires_grad for part in (model.timbre, model.vocoder, model.dvae) for p in part.parameters())
+    assert all(
+        not p.requires_grad for part in (model.timbre, model.vocoder, model.dvae) for p in part.parameters()
+    )
 
 
 def test_padding_is_never_seen(model: XTTS, examples: Examples) -> None:
@@ -193,10 +199,13 @@ def test_resampling_keeps_a_tone() -> None:
 
 
 def test_the_engine_imports_no_heavy_stranger() -> None:
-    modules = [path.stem for path in Path(dimts.xtts.__file__).parent.glob("[a-z]*.py") if "kernel" not in path.name]
+    modules = [
+        path.stem for path in Path(dimts.xtts.__file__).parent.glob("[a-z]*.py") if "kernel" not in path.name
+    ]
     code = (
         f"import sys, dimts.xtts\nfor name in {modules!r}: __import__('dimts.xtts.' + name)\n"
-        "print([name for name in ('transformers', 'torchaudio', 'TTS', 'librosa', 'peft') if name in sys.modules])"
+        "print([name for name in ('transformers', 'torchaudio', 'TTS', "
+        "'librosa', 'peft') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -41,7 +41,9 @@ def test_keys_and_shapes_are_the_published_ones(shared: Path) -> None:
 def test_trainer_keys_are_read(shared: Path) -> None:
     listed = json.loads((shared / "xtts_v2_state_dict.json").read_text(encoding="utf-8"))
     aliases = listed["extra keys after Xtts.eval()/init_gpt_for_inference (aliases, drop them)"]
-    trainer = dict.fromkeys([*listed["GPTTrainer.state_dict()"], *(f"xtts.{key}" for key in aliases)], torch.zeros(1))
+    trainer = dict.fromkeys(
+        [*listed["GPTTrainer.state_dict()"], *(f"xtts.{key}" for key in aliases)], torch.zeros(1)
+    )
     with torch.device("meta"):
         model = XTTS(SPECS["v2"])
     found = {weights.ours(key) for key in weights.tidy(trainer)}

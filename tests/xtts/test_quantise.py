@@ -20,7 +20,9 @@ from dimts.xtts.sampling import GenerateSettings
 
 
 @settings(max_examples=40, deadline=None)
-@given(inputs=st.integers(1, 20), outputs=st.integers(1, 20), seed=st.integers(0, 999), size=st.floats(1e-6, 1e6))
+@given(
+    inputs=st.integers(1, 20), outputs=st.integers(1, 20), seed=st.integers(0, 999), size=st.floats(1e-6, 1e6)
+)
 def test_whole_numbers_are_the_nearest(inputs: int, outputs: int, seed: int, size: float) -> None:
     weight = torch.randn(inputs, outputs, generator=torch.Generator().manual_seed(seed)) * size
     codes, scale = whole_numbers(weight)

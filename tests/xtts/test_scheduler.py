@@ -49,7 +49,11 @@ def latents(model: XTTS) -> Tensor:
 
 def empty(loop: DecodingScheduler) -> None:
     """Wait until nobody speaks any more: a sentence of another session goes through the whole loop."""
-    list(loop.session().generate(torch.zeros(1, 32, loop._gpt.spec.width), [5], replace(DRAWN, seed=0, max_codes=1)))
+    list(
+        loop.session().generate(
+            torch.zeros(1, 32, loop._gpt.spec.width), [5], replace(DRAWN, seed=0, max_codes=1)
+        )
+    )
     assert loop.speaking == 0
     assert loop.waiting == 0
 
@@ -71,13 +75,17 @@ def test_each_thread_hears_its_own_sentence_as_if_alone(loop: DecodingScheduler,
         assert codes == codes_alone
         if loop.repeatable:
             assert torch.equal(states, states_alone)
-    whole = loop.session().generate_all([latents] * 24, [ids for ids, _ in jobs], [settings for _, settings in jobs])
+    whole = loop.session().generate_all(
+        [latents] * 24, [ids for ids, _ in jobs], [settings for _, settings in jobs]
+    )
     assert [sentence.codes.tolist() for sentence in whole] == [codes for codes, _ in alone]
 
 
 def test_whoever_leaves_frees_the_slot(loop: DecodingScheduler, latents: Tensor) -> None:
     sessions = [loop.session() for _ in range(loop.slots)]
-    running = [session.generate(latents, [5, 6], replace(ENDLESS, seed=n)) for n, session in enumerate(sessions)]
+    running = [
+        session.generate(latents, [5, 6], replace(ENDLESS, seed=n)) for n, session in enumerate(sessions)
+    ]
     for steps in running:
         next(steps)
     assert loop.speaking == loop.slots
@@ -118,7 +126,9 @@ def test_one_who_waits_may_leave_too(loop: DecodingScheduler, latents: Tensor) -
     empty(loop)
 
 
-def test_the_last_sentence_is_said_to_its_end_and_no_other_begins(loop: DecodingScheduler, latents: Tensor) -> None:
+def test_the_last_sentence_is_said_to_its_end_and_no_other_begins(
+    loop: DecodingScheduler, latents: Tensor
+) -> None:
     session = loop.session()
     steps = session.generate(latents, [5, 6], replace(DRAWN, seed=3))
     first = next(steps)
@@ -140,7 +150,9 @@ def test_an_error_is_told_to_whom_it_belongs(loop: DecodingScheduler, latents: T
         list(running)
     with torch.no_grad():
         model.gpt.mel_head.bias.copy_(broken)
-    assert len(list(loop.session().generate(latents, [5], replace(DRAWN, seed=0)))) == 40, "and the loop goes on"
+    assert len(list(loop.session().generate(latents, [5], replace(DRAWN, seed=0)))) == 40, (
+        "and the loop goes on"
+    )
 
 
 def test_at_its_end_nobody_waits_for_ever(model: XTTS, latents: Tensor) -> None:

@@ -39,7 +39,9 @@ def test_states_of_given_codes_are_those_of_generating_them() -> None:
 def test_states_of_training_differ_as_its_text_has_no_stop() -> None:
     model, latents = _model()
     codes = torch.tensor([5, 9, 200, 7])
-    trained = model.hidden(Examples(torch.tensor([IDS]), [len(IDS)], codes[None], [4], latents=latents)).audio[:4]
+    trained = model.hidden(
+        Examples(torch.tensor([IDS]), [len(IDS)], codes[None], [4], latents=latents)
+    ).audio[:4]
     assert not torch.allclose(model.gpt.teacher_forced(latents, IDS, codes), trained, atol=1e-4)
 
 

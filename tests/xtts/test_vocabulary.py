@@ -31,7 +31,9 @@ def official_like() -> Vocabulary:
     vocab.update({"[en]": 100, "[START]": 101, "[ar]": 140})
     fresh["model"].update(vocab=vocab, merges=[list(pair) for pair in merges])
     entry = fresh["added_tokens"][0]
-    fresh["added_tokens"] = [{**entry, "id": i, "content": t} for t, i in vocab.items() if t[0] == "[" and t[-1] == "]"]
+    fresh["added_tokens"] = [
+        {**entry, "id": i, "content": t} for t, i in vocab.items() if t[0] == "[" and t[-1] == "]"
+    ]
     return Vocabulary.from_text(json.dumps(fresh, ensure_ascii=False), language="en")
 
 
@@ -184,7 +186,8 @@ def test_files_keep_their_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "no vocabulary"), ('{"model": 3}', "no vocabulary"), ("ሀ", "no vocabulary")]
+    ("content", "message"),
+    [("{", "no vocabulary"), ('{"model": 3}', "no vocabulary"), ("ሀ", "no vocabulary")],
 )
 def test_files_of_another_kind_are_refused(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text(content, encoding="utf-8")

@@ -44,7 +44,9 @@ def sentence(tiny: XTTS, count: int, seed: int = 3) -> tuple[Tensor, Tensor]:
     speed=st.sampled_from((1.0, 0.99, 0.9, 0.7, 1.1, 1.5, 2.0)),
     cuts=st.lists(st.integers(1, 25), min_size=1, max_size=12),
 )
-def test_a_stream_is_the_whole_whatever_the_pieces(tiny: XTTS, count: int, speed: float, cuts: list[int]) -> None:
+def test_a_stream_is_the_whole_whatever_the_pieces(
+    tiny: XTTS, count: int, speed: float, cuts: list[int]
+) -> None:
     latents, timbre = sentence(tiny, count)
     with torch.no_grad():
         whole = tiny.vocoder(latents[None], timbre, speed)[0]
@@ -131,7 +133,9 @@ def test_listening_is_deterministic_and_knows_its_limits(tiny: XTTS) -> None:
 
 
 @pytest.mark.parametrize(
-    "wave", [torch.zeros(2, 9000), torch.zeros(100), torch.full((9000,), float("nan"))], ids=["stereo", "short", "nan"]
+    "wave",
+    [torch.zeros(2, 9000), torch.zeros(100), torch.full((9000,), float("nan"))],
+    ids=["stereo", "short", "nan"],
 )
 def test_references_that_cannot_be_heard_are_refused(wave: Tensor, tiny: XTTS) -> None:
     with pytest.raises(AudioError):

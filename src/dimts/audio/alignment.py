@@ -161,7 +161,10 @@ class DTWPath:
 def dtw(one: Frames, other: Frames) -> DTWPath:
     """Align [F, D] and [G, D] by DTW (Sakoe and Chiba 1978, symmetric steps without weights)."""
     distance = np.sqrt(
-        np.maximum(np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T, 0.0)
+        np.maximum(
+            np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None] - 2.0 * one @ other.T,
+            0.0,
+        )
     )
     rows, columns = distance.shape
     total = np.full((rows + 1, columns + 1), np.inf)
@@ -170,7 +173,9 @@ def dtw(one: Frames, other: Frames) -> DTWPath:
     for diagonal in range(2, rows + columns + 1):
         row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
         column = diagonal - row
-        before = np.minimum(total[row - 1, column - 1], np.minimum(total[row - 1, column], total[row, column - 1]))
+        before = np.minimum(
+            total[row - 1, column - 1], np.minimum(total[row - 1, column], total[row, column - 1])
+        )
         total[row, column] = distance[row - 1, column - 1] + before
     path = [(rows, columns)]
     while path[-1] != (1, 1):

@@ -117,7 +117,9 @@ class _LibavEncoder:
 
     def push(self, wave: Wave) -> bytes:
         if len(wave.samples):
-            frame = self._library.AudioFrame.from_ndarray(_whole_numbers(wave)[None], format="s16", layout="mono")
+            frame = self._library.AudioFrame.from_ndarray(
+                _whole_numbers(wave)[None], format="s16", layout="mono"
+            )
             frame.sample_rate, frame.pts = self._rate, self._done
             self._done += len(wave.samples)
             self._encode(frame)
@@ -154,7 +156,9 @@ class _Sink:
 
 def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
     """[T] int16; what lies beyond full scale is clipped."""
-    scaled: np.ndarray[Any, np.dtype[np.int16]] = np.rint(np.clip(wave.samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+    scaled: np.ndarray[Any, np.dtype[np.int16]] = np.rint(np.clip(wave.samples, -1.0, 1.0) * 32767.0).astype(
+        np.int16
+    )
     return scaled
 
 
@@ -162,4 +166,8 @@ def _wav_header(rate: int, data_bytes: int | None = None) -> bytes:
     """A header of 44 bytes, without a length if none is given. Layout: RIFF/WAVE, Microsoft and IBM, 1991."""
     size = min(data_bytes, _ENDLESS - 36) if data_bytes is not None else _ENDLESS
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", min(size + 36, _ENDLESS), b"WAVE") + form + struct.pack("<4sI", b"data", size)
+    return (
+        struct.pack("<4sI4s", b"RIFF", min(size + 36, _ENDLESS), b"WAVE")
+        + form
+        + struct.pack("<4sI", b"data", size)
+    )

@@ -113,7 +113,9 @@ class FormantSettings:
     def __post_init__(self) -> None:
         for name, low, high in (("rate", SLOWEST, FASTEST), ("pitch", LOWEST, HIGHEST)):
             if not low <= getattr(self, name) <= high:
-                raise ConfigError("audio.out_of_range", name=name, value=getattr(self, name), low=low, high=high)
+                raise ConfigError(
+                    "audio.out_of_range", name=name, value=getattr(self, name), low=low, high=high
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,9 @@ class Formant:
             raise AudioError("audio.formant_voice_silent", text=text)
         rate, end = raw.rate, _sounding_end(raw)
         borders = _borders(names, raw, end)
-        return Wave(raw.samples[:end] * self._gain, rate), [[(a / rate, b / rate) for a, b in word] for word in borders]
+        return Wave(raw.samples[:end] * self._gain, rate), [
+            [(a / rate, b / rate) for a, b in word] for word in borders
+        ]
 
 
 def phonemes(phone: str) -> tuple[str, ...]:
@@ -333,7 +337,9 @@ def _echo_start(start: int, raw: _Raw) -> int:
     """The sample behind the last loud step before `start`, an echo being quieter than what it repeats."""
     size = round(_ECHO_SECONDS * raw.rate)
     count = start // size
-    levels = np.sqrt(np.mean(np.square(raw.samples[start - count * size : start].reshape(count, size)), axis=1))
+    levels = np.sqrt(
+        np.mean(np.square(raw.samples[start - count * size : start].reshape(count, size)), axis=1)
+    )
     loud = np.flatnonzero(levels >= 10 ** (_ECHO_DB / 20) * levels.max(initial=0.0))
     return start - (count - 1 - int(loud[-1])) * size if len(loud) else start
 
@@ -361,7 +367,9 @@ class _EventStruct(ctypes.Structure):
     )
 
 
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_EventStruct))
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_EventStruct)
+)
 
 
 class _Library:
@@ -386,7 +394,11 @@ class _Library:
                 chunks.append(ctypes.string_at(samples, 2 * count))
             place = 0
             while (event := found[place]).type:
-                name = event.id.string.decode("utf-8", "replace").lstrip("',%=") if event.type == _E_PHONEME else ""
+                name = (
+                    event.id.string.decode("utf-8", "replace").lstrip("',%=")
+                    if event.type == _E_PHONEME
+                    else ""
+                )
                 events.append(_Event(event.type, event.sample, name))
                 place += 1
             return 0

@@ -149,7 +149,9 @@ def clipped_share(wave: Wave) -> float:
     return sum(end - start for start, end in flat) / len(top)
 
 
-def frame_levels(wave: Wave, frame: float = FRAME_SECONDS, hop: float = HOP_SECONDS) -> npt.NDArray[np.float64]:
+def frame_levels(
+    wave: Wave, frame: float = FRAME_SECONDS, hop: float = HOP_SECONDS
+) -> npt.NDArray[np.float64]:
     """[F] dBFS of frames of `frame` seconds every `hop` seconds; frame i is centred at (i + ½)·hop.
 
     There are ceil(seconds / hop) frames; beyond the ends the wave counts as silent.
@@ -198,7 +200,10 @@ def silences(wave: Wave, shortest: float = 0.1, threshold: float | None = None) 
         if math.isnan(threshold):
             quiet = not len(levels) or float(levels.max()) < -60.0
             threshold = math.inf if quiet else FLOOR_DBFS + 1e-6
-    pairs = [(start * HOP_SECONDS, min(end * HOP_SECONDS, wave.seconds)) for start, end in _runs(levels < threshold)]
+    pairs = [
+        (start * HOP_SECONDS, min(end * HOP_SECONDS, wave.seconds))
+        for start, end in _runs(levels < threshold)
+    ]
     return [(start, end) for start, end in pairs if end - start >= shortest - 1e-9]
 
 

@@ -89,7 +89,9 @@ def _prepare(wave: Wave) -> npt.NDArray[np.float32]:
 
 
 def _unit(rows: Embedding) -> Embedding:
-    unit: Embedding = (rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
+    unit: Embedding = (rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)).astype(
+        np.float32
+    )
     return unit
 
 

@@ -128,7 +128,9 @@ class Medium:
         """What was odd about the sound, as far as it has been read."""
         found = []
         if self._mixer.cancels:
-            found.append(Issue("channels_cancel", Message("audio.channels_cancel", channels=self._decoder.channels)))
+            found.append(
+                Issue("channels_cancel", Message("audio.channels_cancel", channels=self._decoder.channels))
+            )
         if not self._decoder.length_known:
             found.append(Issue("length_unknown", Message("audio.length_unknown")))
         return tuple(found)
@@ -162,7 +164,9 @@ class Medium:
             raise AudioError("audio.no_samples", path=self.path)
         promised = self._decoder.frames
         if promised is not None and promised - done > SHORTFALL_SECONDS * self.rate:
-            raise AudioError("audio.cut_short", path=self.path, seconds=done / self.rate, promised=promised / self.rate)
+            raise AudioError(
+                "audio.cut_short", path=self.path, seconds=done / self.rate, promised=promised / self.rate
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -171,7 +175,9 @@ class Medium:
     def __enter__(self) -> Medium:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -261,7 +267,9 @@ class _Av:
         resampler = self._library.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.rate)
         last = 0.0
         try:
-            for packet in self._container.demux():  # pictures are passed over undecoded; they tell how far it got
+            for (
+                packet
+            ) in self._container.demux():  # pictures are passed over undecoded; they tell how far it got
                 if packet.pts is not None:
                     last = max(last, float(packet.pts * packet.time_base))
                 if packet.stream.index != self._stream.index:
@@ -398,7 +406,9 @@ def _length_is_false(path: Path, decoder: _SoundFile) -> bool:
     try:
         with library.open(str(path), metadata_errors="ignore") as container:
             (stream, *_) = container.streams.audio
-            seconds = sum(float(one.duration * one.time_base) for one in container.demux(stream) if one.duration)
+            seconds = sum(
+                float(one.duration * one.time_base) for one in container.demux(stream) if one.duration
+            )
     except (library.error.FFmpegError, ValueError):
         return False
     promised = decoder.frames / decoder.rate

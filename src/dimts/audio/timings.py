@@ -51,7 +51,8 @@ def vtt(marks: Sequence[Mark], seconds: float) -> str:
     shown = [mark for mark in marks if mark.kind == SHOWN]
     safe = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
     blocks = (
-        f"{_clock(mark.start, '.')} --> {_clock(mark.end, '.')}\n{_line(mark.text).translate(safe)}\n" for mark in shown
+        f"{_clock(mark.start, '.')} --> {_clock(mark.end, '.')}\n{_line(mark.text).translate(safe)}\n"
+        for mark in shown
     )
     return "\n".join(["WEBVTT\n", *blocks])
 
@@ -67,11 +68,11 @@ def textgrid(marks: Sequence[Mark], seconds: float) -> str:
         intervals = _without_gaps([mark for mark in marks if mark.kind == kind], seconds)
         lines += [
             f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{kind}s"',
-            "        xmin = 0", f"        xmax = {seconds:.6f}", f"        intervals: size = {len(intervals)}",
+            "        xmin = 0", (f"        xmax = " f"{seconds:.6f}"), (f"        intervals: size = " f"{len(intervals)}"),
         ]  # fmt: skip
         for place, (start, end, text) in enumerate(intervals, start=1):
             lines += [
-                f"        intervals [{place}]:", f"            xmin = {start:.6f}", f"            xmax = {end:.6f}",
+                (f"        intervals " f"[{place}]:"), (f"            xmin " f"= {start:.6f}"), (f"            xmax " f"= {end:.6f}"),
                 '            text = "' + _line(text).replace('"', '""') + '"',
             ]  # fmt: skip
     return "\n".join(lines) + "\n"

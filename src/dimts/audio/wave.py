@@ -158,7 +158,9 @@ class Writer:
         self._rate, self._frames, self._form = rate, 0, form
         self._resampler: Any = None
         if (held := _rate_for(form, rate)) != rate:
-            self._resampler = require("soxr", "audio").ResampleStream(rate, held, 1, dtype="float32", quality="HQ")
+            self._resampler = require("soxr", "audio").ResampleStream(
+                rate, held, 1, dtype="float32", quality="HQ"
+            )
         self._sink = _Sink(file)
         self._file = soundfile.SoundFile(self._sink, "w", held, 1, coding, format=container)
 
@@ -188,7 +190,9 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if error is None:
             self.close()
         else:

@@ -173,7 +173,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _kind_code(hint: Any) -> str:
-    codes = {str: "base.a_text", bool: "base.true_or_false", int: "base.a_whole_number", float: "base.a_number"}
+    codes = {
+        str: "base.a_text",
+        bool: "base.true_or_false",
+        int: "base.a_whole_number",
+        float: "base.a_number",
+    }
     return codes.get(hint, "base.a_list" if typing.get_origin(hint) is tuple else "base.a_table")
 
 

@@ -156,4 +156,6 @@ def storage_error(error: OSError, path: object = None) -> DimtsError | None:
     code = "base.path_too_long" if _too_long(error, where) else _STORAGE.get(error.errno or 0)
     if code is None:
         return None
-    return DimtsError(Message("base.cannot_write", path=where, reason=Message(code)) if where else Message(code))
+    return DimtsError(
+        Message("base.cannot_write", path=where, reason=Message(code)) if where else Message(code)
+    )

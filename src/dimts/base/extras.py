@@ -59,7 +59,13 @@ EXTRAS = {
 }  # fmt: skip
 """Extra → its libraries, smallest extras first, as pyproject.toml lists them (a test compares the two)."""
 
-_CARRIED = {"starlette": "fastapi", "pydantic": "fastapi", "httpx": "gradio", "pandas": "gradio", "PIL": "matplotlib"}
+_CARRIED = {
+    "starlette": "fastapi",
+    "pydantic": "fastapi",
+    "httpx": "gradio",
+    "pandas": "gradio",
+    "PIL": "matplotlib",
+}
 """Libraries that our code imports and that another library of an extra brings along."""
 
 

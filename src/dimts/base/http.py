@@ -52,7 +52,9 @@ def bind(host: str, port: int) -> socket.socket:
         sock.listen(1024)
     except OSError as error:
         sock.close()
-        raise ConfigError("base.cannot_listen", host=host, port=port, error=error.strerror or error) from error
+        raise ConfigError(
+            "base.cannot_listen", host=host, port=port, error=error.strerror or error
+        ) from error
     return sock
 
 
@@ -89,7 +91,9 @@ def read_secrets(path: Path, min_letters: int) -> dict[str, str]:
 
 def same_secret(given: str, expected: str) -> bool:
     """Compare two secrets in a time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode("utf-8", "surrogateescape"))
+    return hmac.compare_digest(
+        given.encode("utf-8", "surrogateescape"), expected.encode("utf-8", "surrogateescape")
+    )
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -109,7 +113,12 @@ def access_fault(
     if hosts and _parts(headers.get("host", "")).hostname not in hosts:
         return 421, Message("base.wrong_host")
     origin = headers.get("origin", "")
-    if origin and "*" not in origins and origin not in origins and _parts(origin).netloc != headers.get("host", ""):
+    if (
+        origin
+        and "*" not in origins
+        and origin not in origins
+        and _parts(origin).netloc != headers.get("host", "")
+    ):
         return 403, Message("base.foreign_origin")
     return None
 
@@ -231,7 +240,9 @@ def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) ->
             if self._writing is not None:
                 self._writing.cancel()
             waiting = self.transport.get_write_buffer_size()
-            self._writing = self.loop.call_later(stall_seconds, self._abort_stalled, waiting) if waiting else None
+            self._writing = (
+                self.loop.call_later(stall_seconds, self._abort_stalled, waiting) if waiting else None
+            )
 
         def _abort_stalled(self, before: int) -> None:
             if self.transport.get_write_buffer_size() >= before:

@@ -30,7 +30,11 @@ class Issue:
     def as_dict(self) -> dict[str, object]:
         """A dictionary for JSON: kind, code, parameters and English text; leaves out what was not
         measured."""
-        out: dict[str, object] = {"kind": self.kind, **self.message.as_dict(), "text": self.message.line("en")}
+        out: dict[str, object] = {
+            "kind": self.kind,
+            **self.message.as_dict(),
+            "text": self.message.line("en"),
+        }
         if self.measured is not None:
             out["measured"] = self.measured
         if self.allowed is not None:

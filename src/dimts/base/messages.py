@@ -61,7 +61,10 @@ class Message:
 
     def as_dict(self) -> dict[str, Any]:
         """`{"code": …, "parameters": {…}}` for JSON; messages within are dictionaries of the same kind."""
-        return {"code": self.code, "parameters": {name: _to_json(value) for name, value in self.parameters.items()}}
+        return {
+            "code": self.code,
+            "parameters": {name: _to_json(value) for name, value in self.parameters.items()},
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:

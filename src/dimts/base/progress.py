@@ -39,8 +39,18 @@ class Progress:
 
     def as_dict(self, seconds_left: float | None = None) -> dict[str, object]:
         """The event for JSON: `dimts --log json` writes one on a line."""
-        out: dict[str, object] = {"event": "progress", "stage": self.stage, "done": self.done, "total": self.total}
-        out |= {"unit": self.unit, "subject": self.subject, "values": dict(self.values), "seconds_left": seconds_left}
+        out: dict[str, object] = {
+            "event": "progress",
+            "stage": self.stage,
+            "done": self.done,
+            "total": self.total,
+        }
+        out |= {
+            "unit": self.unit,
+            "subject": self.subject,
+            "values": dict(self.values),
+            "seconds_left": seconds_left,
+        }
         if self.message is not None:
             out |= {**self.message.as_dict(), "text": self.message.line()}
         return out

@@ -34,8 +34,8 @@ class ProjectSettings:
     consent: str = ""
     """How the speakers agreed, e.g. "signed form of 2026-03-01"; written into every clip."""
     free: bool = False
-    """Whether anybody shall be free to use and sell the voice: recordings under non-commercial, no-derivatives or
-    unknown licences are then refused or set aside."""
+    """Whether anybody shall be free to use and sell the voice: recordings under non-commercial,
+    no-derivatives or unknown licences are then refused or set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,10 @@ class Project:
         for name in content:
             if name not in TABLES:
                 raise ConfigError(
-                    "base.unknown_top_table", path=self.root / SETTINGS_FILE, name=name, nearest=nearest(name, TABLES)
+                    "base.unknown_top_table",
+                    path=self.root / SETTINGS_FILE,
+                    name=name,
+                    nearest=nearest(name, TABLES),
                 )
         values = content.get(table, {})
         if not isinstance(values, dict):

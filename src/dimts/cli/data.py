@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _BAR_WIDTH = 40
 _SHOWN = 20
 
-PROJECT = typer.Argument(..., metavar="PROJECT", help="The project folder (see 'dimts new').", show_default=False)
+PROJECT = typer.Argument(
+    ..., metavar="PROJECT", help="The project folder (see 'dimts new').", show_default=False
+)
 SET = typer.Option(
     None,
     "--set",
@@ -55,8 +57,12 @@ def prepare(
         "Default: the project's recordings/ folder. Earlier sources stay in the manifest.",
         show_default=False,
     ),
-    jobs: int = typer.Option(0, "--jobs", "-j", help="Recordings worked on at the same time; 0: as dimts.toml says."),
-    speaker: str = typer.Option("", help="Speaker of the recordings that do not name theirs.", show_default=False),
+    jobs: int = typer.Option(
+        0, "--jobs", "-j", help="Recordings worked on at the same time; 0: as dimts.toml says."
+    ),
+    speaker: str = typer.Option(
+        "", help="Speaker of the recordings that do not name theirs.", show_default=False
+    ),
     settings: list[str] = SET,
 ) -> None:
     """Cut, clean, level and check recordings with their texts; write clips and manifest.jsonl.
@@ -80,7 +86,10 @@ def prepare(
         chosen = replace(chosen, speaker=speaker)
     with progress_bar() as on_progress:
         result = run(home, sources or (), chosen, on_progress)
-    print(f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes ({result.new} utterances new in this run)")
+    print(
+        f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes "
+        f"({result.new} utterances new in this run)"
+    )
     if result.set_aside:
         print(f"{result.set_aside} set aside:")
         for kind, count in result.reasons.items():
@@ -119,7 +128,9 @@ def stats(
 def check(
     project: Path = PROJECT,
     as_json: bool = typer.Option(False, "--json", help="One JSON object instead of lists."),
-    every: bool = typer.Option(False, "--all", help="Every issue, also of clips that are kept; default: the first."),
+    every: bool = typer.Option(
+        False, "--all", help="Every issue, also of clips that are kept; default: the first."
+    ),
 ) -> None:
     """Every issue with its reason, and a verdict on the set: fit, fix or unfit. Exit code 1 if unfit."""
     import json
@@ -141,7 +152,10 @@ def check(
 def add(
     project: Path = PROJECT,
     sources: list[str] = typer.Argument(
-        ..., metavar="SOURCES...", help="Sound or video files, folders, or links (https://…).", show_default=False
+        ...,
+        metavar="SOURCES...",
+        help="Sound or video files, folders, or links (https://…).",
+        show_default=False,
     ),
 ) -> None:
     """Bring recordings into the project: files and folders are copied, links fetched with their manual
@@ -185,7 +199,9 @@ def script(
     from dimts.data.script import ScriptSettings, as_table, choose, read_texts
     from dimts.text.frontend import Frontend
 
-    settings = ScriptSettings(count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count))
+    settings = ScriptSettings(
+        count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count)
+    )
     with progress_bar() as on_progress:
         found = choose(read_texts(texts), Frontend(), settings, on_progress)
     if output:
@@ -203,16 +219,26 @@ def script(
 def export(
     project: Path = PROJECT,
     output: Path = typer.Option(
-        ..., "--output", "-o", metavar="PATH", help="The .parquet file; with --as a new folder.", show_default=False
+        ...,
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="The .parquet file; with --as a new folder.",
+        show_default=False,
     ),
     layout: str = typer.Option(
         "",
         "--as",
         metavar="LAYOUT",
-        help="For another program: ljspeech, piper, f5, xtts-coqui, gpt-sovits, nemo, hf or textgrid; kept clips only.",
+        help=(
+            "For another program: ljspeech, piper, f5, xtts-coqui, gpt-sovits, "
+            "nemo, hf or textgrid; kept clips only."
+        ),
         show_default=False,
     ),
-    audio: bool = typer.Option(False, "--audio", help="The clips too, so that the Parquet file stands alone."),
+    audio: bool = typer.Option(
+        False, "--audio", help="The clips too, so that the Parquet file stands alone."
+    ),
     kept: bool = typer.Option(False, "--kept", help="Only what is kept."),
 ) -> None:
     """The manifest as a Parquet file, typed ('dimts data restore' is the way back), or a folder for another
@@ -237,7 +263,9 @@ def export(
 
 def restore(
     project: Path = PROJECT,
-    source: Path = typer.Argument(..., metavar="FILE", help="A .parquet of 'dimts data export'.", show_default=False),
+    source: Path = typer.Argument(
+        ..., metavar="FILE", help="A .parquet of 'dimts data export'.", show_default=False
+    ),
 ) -> None:
     """Clips and manifest of an export (made with --audio) into a project that has no manifest yet.
 
@@ -255,15 +283,23 @@ def fetch(
     name: str = typer.Argument(
         "",
         metavar="[NAME]",
-        help="A public corpus (fleurs, afrivoice, waxal, alffa, common-voice, leyu), or Whisper's weights: large-v3. "
+        help="A public corpus (fleurs, afrivoice, waxal, alffa, common-voice, "
+        "leyu), or Whisper's weights: large-v3. "
         "Without a name: what there is.",
         show_default=False,
     ),
     project: Path | None = typer.Argument(
-        None, metavar="[PROJECT]", help="The project whose recordings/ the corpus goes into.", show_default=False
+        None,
+        metavar="[PROJECT]",
+        help="The project whose recordings/ the corpus goes into.",
+        show_default=False,
     ),
     source: Path = typer.Option(
-        None, "--from", metavar="PATH", help="Take the files from a local folder or archive.", show_default=False
+        None,
+        "--from",
+        metavar="PATH",
+        help="Take the files from a local folder or archive.",
+        show_default=False,
     ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask (for scripts)."),
 ) -> None:
@@ -348,7 +384,9 @@ def remove(
         None, metavar="[NAMES]...", help="Clips by id, recordings by name or file.", show_default=False
     ),
     speaker: str = typer.Option(None, "--speaker", help="Everything of this speaker.", show_default=False),
-    delete: bool = typer.Option(False, "--delete", help="Delete the sound files too; they cannot be brought back."),
+    delete: bool = typer.Option(
+        False, "--delete", help="Delete the sound files too; they cannot be brought back."
+    ),
 ) -> None:
     """Take clips, recordings or a speaker out of the training set, and say what goes.
 
@@ -394,7 +432,9 @@ def _show_stats(found: Stats) -> None:
     print(f"  missing {' '.join(found.missing) or '–'}")
     print(f"  rare    {' '.join(found.rare) or '–'}")
     print(f"  long    {' '.join(found.long_phones) or '–'}")
-    print(f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} only once")
+    print(
+        f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} only once"
+    )
 
 
 def _show_verdict(rows: list[Utterance], found: DatasetVerdict, *, every: bool) -> None:
@@ -431,7 +471,9 @@ def _verdict_dict(rows: list[Utterance], found: DatasetVerdict) -> dict[str, obj
             }
             for one in found.findings
         ],
-        "issues": {kind: {"utterances": count, "set_aside": against} for kind, count, against in found.issues},
+        "issues": {
+            kind: {"utterances": count, "set_aside": against} for kind, count, against in found.issues
+        },
         "rows": [
             {
                 "id": row.id,

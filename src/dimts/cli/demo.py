@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from dimts.train.fine_tune import FineTuneResult
 
 REHEARSAL = (
-    "The fine-tuned voice is a rehearsal of the pipeline: a tiny engine with random weights, trained for a few "
-    "minutes, learns rhythm and noise, not speech. For a real voice fetch the XTTS v2 weights (dimts fetch), then: "
+    "The fine-tuned voice is a rehearsal of the pipeline: a tiny engine "
+    "with random weights, trained for a few "
+    "minutes, learns rhythm and noise, not speech. For a real voice "
+    "fetch the XTTS v2 weights (dimts fetch), then: "
     "dimts train PROJECT --base xtts-v2"
 )
 SPEECH = Path("../shared/speech/alffa")
@@ -143,7 +145,10 @@ def speak(project: Project, bundle: Path) -> list[ReportSample]:
     from dimts.speak import Speaker
     from dimts.text.frontend import phonemise
 
-    speakers = {"formant voice": Speaker.load("formant"), "fine-tuned tiny voice (rehearsal)": Speaker.load(bundle)}
+    speakers = {
+        "formant voice": Speaker.load("formant"),
+        "fine-tuned tiny voice (rehearsal)": Speaker.load(bundle),
+    }
     spoken = []
     for number, sentence in enumerate(GREETINGS, start=1):
         waves = {}
@@ -163,7 +168,11 @@ def _answered(phrases: Sequence[Phrase]) -> str:
 
 
 def write(
-    project: Project, run: FineTuneResult, rows: list[Utterance], spoken: Sequence[ReportSample], taken: Message
+    project: Project,
+    run: FineTuneResult,
+    rows: list[Utterance],
+    spoken: Sequence[ReportSample],
+    taken: Message,
 ) -> Path:
     """report.html in the project folder."""
     from dimts.data.stats import Stats

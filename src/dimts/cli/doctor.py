@@ -92,7 +92,9 @@ def examine(folder: Path) -> Report:
 def _line(value: object) -> str:
     if isinstance(value, Mapping):
         state = "yes" if value.get("usable", value.get("installed")) else "no "
-        rest = "; ".join(str(part) for key, part in value.items() if key not in ("usable", "installed") and part)
+        rest = "; ".join(
+            str(part) for key, part in value.items() if key not in ("usable", "installed") and part
+        )
         return f"{state}  {rest}"
     return str(value)
 
@@ -101,7 +103,16 @@ def _versions() -> dict[str, Any]:
     from dimts.base.version import __version__
 
     found: dict[str, Any] = {"dimts": __version__, "python": platform.python_version()}
-    for library in ("torch", "numpy", "soundfile", "av", "epitran", "transphone", "espeakng-loader", "accelerate"):
+    for library in (
+        "torch",
+        "numpy",
+        "soundfile",
+        "av",
+        "epitran",
+        "transphone",
+        "espeakng-loader",
+        "accelerate",
+    ):
         found[library] = _version(library) or "not installed"
     return found
 
@@ -147,7 +158,8 @@ def _gpu() -> str:
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
             cards.append(
-                f"{properties.name}, {properties.total_memory / 1e9:.0f} GB, sm_{properties.major}{properties.minor}"
+                f"{properties.name}, {properties.total_memory / 1e9:.0f} GB, "
+                f"sm_{properties.major}{properties.minor}"
             )
         return "; ".join(cards)
     if torch.backends.mps.is_available():

@@ -38,7 +38,8 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Measure voices and find the best checkpoint: 'dimts evaluate PROJECT'; the commands below are for "
+        help="Measure voices and find the best checkpoint: 'dimts evaluate "
+        "PROJECT'; the commands below are for "
         "single waves, pronunciation and listening tests.",
     )
     group.command(_DEFAULT)(project)
@@ -55,7 +56,10 @@ def register(app: typer.Typer) -> None:
 RECOGNISER = typer.Option(
     None,
     "--recogniser",
-    help="A recogniser made by train-recogniser. Default: the project's own, else the one that comes with dimts.",
+    help=(
+        "A recogniser made by train-recogniser. Default: the project's "
+        "own, else the one that comes with dimts."
+    ),
     show_default=False,
 )
 JSON = typer.Option(False, "--json", help="One JSON object instead of text.")
@@ -66,7 +70,8 @@ _SYSTEM = typer.Option(
     None,
     "--system",
     metavar="NAME=WHAT",
-    help="Without a project: a system to compare; may be repeated. WHAT is 'formant', a voice's folder, folder:DIR "
+    help="Without a project: a system to compare; may be repeated. WHAT "
+    "is 'formant', a voice's folder, folder:DIR "
     "(recordings and their list), an address of OpenAI's interface (https://HOST/v1?model=…&voice=…), "
     "'command:PROGRAM {wav} {text}', or a plug-in of the group dimts.system.",
     show_default=False,
@@ -82,7 +87,8 @@ _SECTION = typer.Option(
     None,
     "--section",
     metavar="NAME",
-    help="With --system: a section of the benchmark amharic-tts-bench: news, numbers, pairs, heteronyms, latin, "
+    help="With --system: a section of the benchmark amharic-tts-bench: "
+    "news, numbers, pairs, heteronyms, latin, "
     "paragraphs or twisters; may be repeated.",
     show_default=False,
 )
@@ -105,7 +111,8 @@ _RUN = typer.Option(
 _SENTENCES = typer.Option(
     None,
     "--sentences",
-    help="A text file to speak, a sentence a line. Default: for a project the list that comes with dimts; for "
+    help="A text file to speak, a sentence a line. Default: for a "
+    "project the list that comes with dimts; for "
     "--system the list of a folder of recordings, else the benchmark amharic-tts-bench.",
     show_default=False,
 )
@@ -113,14 +120,17 @@ _LIMIT = typer.Option(
     None,
     "--limit",
     min=1,
-    help="Most sentences, held-out clips among them. Default: 40 for a project, all of the list for --system.",
+    help=(
+        "Most sentences, held-out clips among them. Default: 40 for a project, all of the list for --system."
+    ),
     show_default=False,
 )
 _NO_QUALITY = typer.Option(False, "--no-quality", help="Leave DNSMOS out; four times as fast.")
 _TRANSCRIBER = typer.Option(
     "",
     "--transcriber",
-    help="Also count character errors, raw and Amharic-aware, with this speech recogniser: 'whisper', or a plug-in "
+    help="Also count character errors, raw and Amharic-aware, with this "
+    "speech recogniser: 'whisper', or a plug-in "
     "of the group dimts.transcriber.",
     show_default=False,
 )
@@ -149,12 +159,13 @@ def project(
     transcriber_model: str = _TRANSCRIBER_MODEL,
     as_json: bool = JSON,
 ) -> None:
-    """Speak the same sentences with every voice of a project, or with systems of any kind; measure and rank them.
+    """Speak the same sentences with every voice of a project, or with systems of any kind; measure and rank
+    them.
 
     Measured are phone errors (by the phone recogniser), faults (cut, repeated, invented, noise), length of
-    consonants, likeness to the speaker, DNSMOS, speed, and, for held-out clips, distortion and pitch correlation
-    with the recording. The report is evaluation/report.html, with results.json beside it. Sentences spoken
-    before by an unchanged voice are reused.
+    consonants, likeness to the speaker, DNSMOS, speed, and, for held-out clips, distortion and pitch
+    correlation with the recording. The report is evaluation/report.html, with results.json beside it.
+    Sentences spoken before by an unchanged voice are reused.
     """
     import json
 
@@ -171,12 +182,18 @@ def project(
         raise ConfigError("cli.evaluate_option_without_system", option="--key" if key else "--section")
     if section and sentences is not None:
         raise ConfigError("cli.evaluate_section_and_sentences")
-    quality = CompareVoicesSettings(most_sentences=limit or (40 if project else _NO_LIMIT), quality=not no_quality)
+    quality = CompareVoicesSettings(
+        most_sentences=limit or (40 if project else _NO_LIMIT), quality=not no_quality
+    )
     if project is not None:
-        found = _compare_voices(project, voice, run, sentences, recogniser, (transcriber, transcriber_model), quality)
+        found = _compare_voices(
+            project, voice, run, sentences, recogniser, (transcriber, transcriber_model), quality
+        )
     else:
         listed = _listed(sentences, section)
-        found = _compare_systems(system, key, out, listed, recogniser, (transcriber, transcriber_model), quality)
+        found = _compare_systems(
+            system, key, out, listed, recogniser, (transcriber, transcriber_model), quality
+        )
     for remark in found.remarks:
         show(remark, "warning")
     if as_json:
@@ -323,9 +340,14 @@ def compare(
         return
     for one in found:
         print(f"{one.first} -> {one.second}, {one.sentences} sentences")
-        print(f"  {'figure':18s} {'first':>8s} {'second':>8s}  {'difference':26s} {'Wilcoxon':>9s} {'sign':>7s}")
+        print(
+            f"  {'figure':18s} {'first':>8s} {'second':>8s}  {'difference':26s} {'Wilcoxon':>9s} {'sign':>7s}"
+        )
         for test in one.tests:
-            row = f"{COMPARED[test.figure][0]:18s} {test.first:8.3g} {test.second:8.3g}  {test.difference!s:26s}"
+            row = (
+                f"{COMPARED[test.figure][0]:18s} {test.first:8.3g} "
+                f"{test.second:8.3g}  {test.difference!s:26s}"
+            )
             print(f"  {row} {test.adjusted:9.3g} {test.sign:7.3g}  {test.verdict}")
     print("p of Wilcoxon's test, adjusted for the number of figures; p of the sign test as it is")
 
@@ -354,7 +376,8 @@ def sound(
     text: str = typer.Option(
         "",
         "--text",
-        help="Its text in fidel (phones between strokes: /səlam/). Without it, the phones are recognised, and only "
+        help="Its text in fidel (phones between strokes: /səlam/). Without "
+        "it, the phones are recognised, and only "
         "noise, pauses and another voice are faults.",
         show_default=False,
     ),
@@ -376,7 +399,8 @@ def sound(
     recogniser: Path = RECOGNISER,
     as_json: bool = JSON,
 ) -> None:
-    """Measure one sound: recognised phones under its text with times, faults, quality, likeness to the speaker.
+    """Measure one sound: recognised phones under its text with times, faults, quality, likeness to the
+    speaker.
 
     Exit code 1 if a fault was found.
     """
@@ -398,7 +422,9 @@ def sound(
     model = PhoneRecogniser.load(recogniser)
     if not model.trained_on_recordings:
         show(Message("evaluate.recogniser_untrained", project="PROJECT"), "warning")
-    found = analyse_sound(wave.stem, sample, text, MeasuringTools(model, voice), Wave.load(same) if same else None)
+    found = analyse_sound(
+        wave.stem, sample, text, MeasuringTools(model, voice), Wave.load(same) if same else None
+    )
     if plot is not None:
         draw_analysis(found, plot)
     if as_json:
@@ -457,20 +483,26 @@ def pronunciation(
     for row in known.unreadable:
         show(Message("cli.gold_row_skipped", path=gold, row=row), "warning")
     found = [
-        pronounce.score(name, pronounce.backend(name, lexicon=lexicon), known) for name in backend or ("chain", "rules")
+        pronounce.score(name, pronounce.backend(name, lexicon=lexicon), known)
+        for name in backend or ("chain", "rules")
     ]
     if as_json:
         content = [
             {
                 **one.as_dict(),
-                "mistakes": [[word, " ".join(answer), " ".join(expected)] for word, answer, expected in one.mistakes],
+                "mistakes": [
+                    [word, " ".join(answer), " ".join(expected)] for word, answer, expected in one.mistakes
+                ],
             }
             for one in found
         ]
         print(json.dumps(content, ensure_ascii=False, indent=1))
         return
     print(f"{len(known.words)} words, rates in per cent")
-    print(f"{'backend':14s} {'WER':>6s} {'PER':>6s} {'WER-l':>6s} {'PER-l':>6s} {'F1 ː':>6s} {'F1 ɨ':>6s} {'none':>6s}")
+    print(
+        f"{'backend':14s} {'WER':>6s} {'PER':>6s} {'WER-l':>6s} {'PER-l':>6s} "
+        f"{'F1 ː':>6s} {'F1 ɨ':>6s} {'none':>6s}"
+    )
     for one in found:
         rates = (one.wer, one.phones.rate, one.wer_without_length, one.phones_without_length.rate)
         scores = " ".join(f"{100 * rate:6.2f}" for rate in (*rates, one.gemination.f1, one.epenthesis.f1))
@@ -492,10 +524,15 @@ def train_recogniser_command(
         None,
         "--out",
         "-o",
-        help="Where to write it. Default: PROJECT/phone_recogniser.safetensors, which 'dimts evaluate PROJECT' reads.",
+        help=(
+            "Where to write it. Default: PROJECT/phone_recogniser.safetensors, "
+            "which 'dimts evaluate PROJECT' reads."
+        ),
         show_default=False,
     ),
-    steps: int = typer.Option(800, "--steps", min=1, help="Training steps; about a second each on one old core."),
+    steps: int = typer.Option(
+        800, "--steps", min=1, help="Training steps; about a second each on one old core."
+    ),
     from_scratch: bool = typer.Option(
         False,
         "--from-scratch",
@@ -520,7 +557,10 @@ def train_recogniser_command(
         raise ConfigError("cli.no_place_for_recogniser")
     with progress_bar() as on_progress:
         made = train_recogniser(
-            where, home, TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or home is None), on_progress
+            where,
+            home,
+            TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or home is None),
+            on_progress,
         )
     for name, value in made.notes.items():
         if name.startswith("per_"):
@@ -533,7 +573,8 @@ def listen(
     voices: list[str] = typer.Argument(
         ...,
         metavar="NAME=FOLDER...",
-        help="The voices: a name and a folder of sounds each, or one folder that holds a folder for each voice, "
+        help="The voices: a name and a folder of sounds each, or one folder "
+        "that holds a folder for each voice, "
         "e.g. PROJECT/evaluation/spoken.",
         show_default=False,
     ),

@@ -45,8 +45,8 @@ def export_onnx(
 ) -> None:
     """Write a voice as ONNX graphs that speak without PyTorch.
 
-    The folder has three graphs (prefix, decoding step, vocoder), phones and their ids, settings, licence and a
-    card, which says how near the graphs are to PyTorch. `dimts say --voice FOLDER` speaks with it.
+    The folder has three graphs (prefix, decoding step, vocoder), phones and their ids, settings, licence and
+    a card, which says how near the graphs are to PyTorch. `dimts say --voice FOLDER` speaks with it.
     """
     from dimts.base.errors import CheckpointError, ConfigError
     from dimts.base.plugins import nearest, require

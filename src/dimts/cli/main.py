@@ -88,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show_error(DimtsError("cli.usage", problem=error.format_message()))
         return EXIT_BAD_INPUT
     except ModuleNotFoundError as error:
-        command = next((word for word in (sys.argv[1:] if arguments is None else arguments) if word in _EXTRAS), "")
+        command = next(
+            (word for word in (sys.argv[1:] if arguments is None else arguments) if word in _EXTRAS), ""
+        )
         missing = missing_extra(error, _EXTRAS.get(command, ""))
         if missing is None:
             raise
@@ -121,7 +123,10 @@ def _check_language() -> None:
     """Warn where `DIMTS_LANG` names a language without catalogues."""
     value = os.environ.get(LANGUAGE_VARIABLE, "")
     if value and value.split("_")[0].split(".")[0].lower() not in LANGUAGES:
-        show(Message("base.language_unknown", variable=LANGUAGE_VARIABLE, value=value, known=LANGUAGES), "warning")
+        show(
+            Message("base.language_unknown", variable=LANGUAGE_VARIABLE, value=value, known=LANGUAGES),
+            "warning",
+        )
 
 
 def _print_version(wanted: bool) -> None:

@@ -52,7 +52,9 @@ def template(project: object, recipe: str = "") -> str:
 
     train = TrainSettings()
     if recipe:
-        train = from_table(TrainSettings, read_toml(resolve(recipe, RECIPES, "dimts.recipe"))["train"], "train")
+        train = from_table(
+            TrainSettings, read_toml(resolve(recipe, RECIPES, "dimts.recipe"))["train"], "train"
+        )
     head = "# Settings of this voice. Each key stands below what it does; a misspelt key is refused.\n\n"
     tables = {
         "project": project,

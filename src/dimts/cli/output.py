@@ -36,7 +36,12 @@ def show(message: Message, event: Event = "note") -> None:
     """One message: its text as a line, or as a JSON event."""
     if _log[0] == "json":
         _write_json(
-            {"event": event, **message.as_dict(), "text": message.line(), "remedy": _one_line(message.remedy())}
+            {
+                "event": event,
+                **message.as_dict(),
+                "text": message.line(),
+                "remedy": _one_line(message.remedy()),
+            }
         )
         return
     lead = f"{Message(_LEADS[event]).text()}: " if event in _LEADS else ""
@@ -89,7 +94,11 @@ class _JsonEvents:
         self._pace, self._last = _Pace(), (("", ""), 0.0)
 
     def on_progress(self, progress: Progress) -> None:
-        left, now, stage = self._pace.seconds_left(progress), time.monotonic(), (progress.stage, progress.subject)
+        left, now, stage = (
+            self._pace.seconds_left(progress),
+            time.monotonic(),
+            (progress.stage, progress.subject),
+        )
         finished = progress.total is not None and progress.done >= progress.total
         recent = stage == self._last[0] and now - self._last[1] < _SECONDS_BETWEEN_EVENTS
         if recent and not finished and progress.message is None:
@@ -140,13 +149,21 @@ class _Lines:
     def on_progress(self, progress: Progress) -> None:
         if progress.message is not None:
             print(progress.message.line(), file=sys.stderr, flush=True)
-        left, now, stage = self._pace.seconds_left(progress), time.monotonic(), (progress.stage, progress.subject)
+        left, now, stage = (
+            self._pace.seconds_left(progress),
+            time.monotonic(),
+            (progress.stage, progress.subject),
+        )
         finished = progress.total is not None and progress.done >= progress.total
         if stage == self._stage and now - self._last < _SECONDS_BETWEEN_LINES and not finished:
             return
         self._stage, self._last = stage, now
         total = f"/{progress.total:g}" if progress.total is not None else ""
-        parts = (f"{progress.stage_text()}: {progress.done:g}{total}", progress.unit_text(), _figures(progress))
+        parts = (
+            f"{progress.stage_text()}: {progress.done:g}{total}",
+            progress.unit_text(),
+            _figures(progress),
+        )
         print(" ".join(filter(None, (*parts, _clock(left)))), file=sys.stderr, flush=True)
 
     def close(self) -> None:

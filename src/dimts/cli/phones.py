@@ -35,9 +35,13 @@ def register(app: typer.Typer) -> None:
 
 
 def phones(
-    source: str = typer.Argument(..., metavar="FILE|-", help="Text file, UTF-8; - reads from standard input."),
+    source: str = typer.Argument(
+        ..., metavar="FILE|-", help="Text file, UTF-8; - reads from standard input."
+    ),
     as_json: bool = typer.Option(
-        False, "--json", help="One JSON object a line: phrases, words, who answered, what was refused and why."
+        False,
+        "--json",
+        help="One JSON object a line: phrases, words, who answered, what was refused and why.",
     ),
     jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Processes to share the lines among."),
     backends: str | None = typer.Option(
@@ -129,7 +133,9 @@ def _spread(
     from itertools import islice
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (settings, lexicon)) as pool:  # as on Windows
+    with ProcessPoolExecutor(
+        jobs, get_context("spawn"), _start, (settings, lexicon)
+    ) as pool:  # as on Windows
         waiting = []
         while piece := list(islice(lines, _LINES_PER_PIECE)):
             waiting.append(pool.submit(_said_all, piece, as_json))
@@ -171,7 +177,9 @@ _FILE = typer.Option(
     help="The lexicon (default: the project's lexicon.tsv, else ./lexicon.tsv).",
     show_default=False,
 )
-_PROJECT = typer.Option(None, "--project", help="Project folder whose lexicon.tsv is meant.", show_default=False)
+_PROJECT = typer.Option(
+    None, "--project", help="Project folder whose lexicon.tsv is meant.", show_default=False
+)
 
 
 def _place(file: Path | None, project: Path | None) -> Path:
@@ -187,7 +195,9 @@ def _place(file: Path | None, project: Path | None) -> Path:
 def add(
     word: str = typer.Argument(..., help="The word, in fidel."),
     spoken: list[str] = typer.Argument(
-        ..., metavar="PHONES", help="Its phones in IPA, e.g. s ə l a m; or the word in fidel with ፟ over long letters."
+        ...,
+        metavar="PHONES",
+        help="Its phones in IPA, e.g. s ə l a m; or the word in fidel with ፟ over long letters.",
     ),
     note: str = typer.Option("", "--note", help="Why, or from whom; kept in the third column."),
     force: bool = typer.Option(False, "--force", help="Add it although the letters say something else."),
@@ -218,7 +228,9 @@ def add(
 
 
 def show(
-    words: list[str] = typer.Argument(None, metavar="[WORD]...", help="Words to look up; none: the whole lexicon."),
+    words: list[str] = typer.Argument(
+        None, metavar="[WORD]...", help="Words to look up; none: the whole lexicon."
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON object a line."),
     file: Path | None = _FILE,
     project: Path | None = _PROJECT,
@@ -266,7 +278,10 @@ def check(
             faults += 1
             print(f"{path}, row {entry.row}, {entry.word}: {problem}")
         if entry.word in seen:
-            print(f"{path}, row {entry.row}, {entry.word}: again (row {seen[entry.word]} is the one that is spoken)")
+            print(
+                f"{path}, row {entry.row}, {entry.word}: again (row "
+                f"{seen[entry.word]} is the one that is spoken)"
+            )
         seen.setdefault(entry.word, entry.row)
     print(f"{len(entries)} rows, {faults} faults")
     if faults:

@@ -52,7 +52,9 @@ class Loudspeaker:
         if self._process.wait():
             self._stderr.seek(0)
             reason = " ".join(self._stderr.read().decode(errors="replace").split())
-            raise ConfigError("cli.player_failed", name=self._name, reason=reason[-200:] or self._process.returncode)
+            raise ConfigError(
+                "cli.player_failed", name=self._name, reason=reason[-200:] or self._process.returncode
+            )
 
     def stop(self) -> None:
         """Silence at once."""

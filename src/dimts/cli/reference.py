@@ -20,7 +20,9 @@ def reference() -> str:
     from dimts.cli.main import build
 
     root = typer.main.get_command(build())
-    pages = [f"\n## {' '.join(path)}\n\n```text\n{_help(path[1:])}\n```\n" for path in _commands(root, ("dimts",))]
+    pages = [
+        f"\n## {' '.join(path)}\n\n```text\n{_help(path[1:])}\n```\n" for path in _commands(root, ("dimts",))
+    ]
     return _HEAD + "".join(pages)
 
 

@@ -37,13 +37,16 @@ _OUT = typer.Option(
     "--out",
     "-o",
     metavar="FILE|FOLDER/|-",
-    help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. - streams to standard output; a folder "
+    help="Sound file; its suffix is the format: wav, flac, mp3, ogg, opus. "
+    "- streams to standard output; a folder "
     "is --out-dir. Default: a wav named after the text, in this folder.",
 )
 _PLAY = typer.Option(False, "--play", help="Play it as it is made, on this machine's loudspeaker.")
 _SOURCE = typer.Option(None, "--input", "-i", metavar="FILE", help="Say a text file (UTF-8).")
 _STDIN = typer.Option(
-    False, "--stdin", help="Say what comes on standard input; with '-o -' or --play line by line, as it comes."
+    False,
+    "--stdin",
+    help="Say what comes on standard input; with '-o -' or --play line by line, as it comes.",
 )
 _OUT_DIR = typer.Option(
     None,
@@ -63,28 +66,40 @@ _MODEL = typer.Option(
     metavar="FOLDER",
     help="Model that speaks like the --voice recordings; default: the fetched one.",
 )
-_RATE = typer.Option(None, "--rate", metavar="FACTOR", help="Tempo, 0.5 to 2.0 or 50% to 200%; the pitch stays.")
+_RATE = typer.Option(
+    None, "--rate", metavar="FACTOR", help="Tempo, 0.5 to 2.0 or 50% to 200%; the pitch stays."
+)
 _PITCH = typer.Option(
     None, "--pitch", metavar="FACTOR", help="Height of the formant voice, 0.64 to 1.7 or 64% to 170%."
 )
 _VARIANT = typer.Option(None, "--variant", help="Variant of the formant voice, e.g. f2, m3, klatt.")
 _SEED = typer.Option(None, "--seed", help="Same seed, same sound (models).")
 _WEIGHTS = typer.Option(
-    None, "--weights", help="Of a model: float32, int8 (faster on a CPU), bfloat16, float16 (on a card); or auto."
+    None,
+    "--weights",
+    help="Of a model: float32, int8 (faster on a CPU), bfloat16, float16 (on a card); or auto.",
 )
 _TIMINGS = typer.Option(
     [],
     "--timings",
     metavar="FILE",
-    help="Also write when each phrase, word and phone is spoken: .srt, .vtt, .TextGrid or .json; may be repeated.",
+    help=(
+        "Also write when each phrase, word and phone is spoken: .srt, "
+        ".vtt, .TextGrid or .json; may be repeated."
+    ),
 )
 _FORM = typer.Option("wav", "--format", help="Format of '-o -' (wav, or raw: 16-bit, 24 kHz) and --out-dir.")
 _PROJECT = typer.Option(
-    None, "--project", metavar="FOLDER", help="Project whose [text] and [speak] settings and lexicon are used."
+    None,
+    "--project",
+    metavar="FOLDER",
+    help="Project whose [text] and [speak] settings and lexicon are used.",
 )
 _LEXICON = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones.")
 _DEVICE = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one.")
-_OVERRIDES = typer.Option([], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. speak.temperature=0.6.")
+_OVERRIDES = typer.Option(
+    [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. speak.temperature=0.6."
+)
 _LIST_VARIANTS = typer.Option(False, "--variants", help="List the variants of the formant voice and leave.")
 _LIST_VOICES = typer.Option(False, "--voices", help="List the voices of --model or of the bundle and leave.")
 
@@ -129,8 +144,8 @@ def say(
     if sum((text is not None, source is not None, stdin)) != 1 and not list_voices:
         raise ConfigError("cli.one_text_wanted")
     target = None if out is None else Path(out)
-    if out is not None and target is not None and out_dir is None and (out.endswith(("/", os.sep)) or target.is_dir()):
-        target, out_dir = None, target
+    if out is not None and out_dir is None and (out.endswith(("/", os.sep)) or Path(out).is_dir()):
+        target, out_dir = None, Path(out)
     if play and (target is not None or out_dir is not None or timings):
         raise ConfigError("cli.play_or_file")
     if target is not None and out_dir is not None:
@@ -248,7 +263,9 @@ def _watched(phrases: Iterator[SynthesisedPhrase], text: str) -> Iterator[Synthe
             yield phrase
             letters += len(phrase.phrase.written) + 1
             on_progress(
-                Progress("say", min(letters, len(text)), len(text), "letters", values={"seconds": phrase.start})
+                Progress(
+                    "say", min(letters, len(text)), len(text), "letters", values={"seconds": phrase.start}
+                )
             )
 
 
@@ -298,7 +315,11 @@ def _check_format(form: str, out: Path | None) -> None:
 
 
 def _stream(
-    texts: Iterable[str], speaker: Speaker, voice: Voice | str | None, form: str, target: BinaryIO | Loudspeaker
+    texts: Iterable[str],
+    speaker: Speaker,
+    voice: Voice | str | None,
+    form: str,
+    target: BinaryIO | Loudspeaker,
 ) -> None:
     """Speech into `target` as it is made; a line with no Amharic is reported and passed over."""
     from dimts.base.errors import TextError
@@ -332,7 +353,9 @@ def _open_ended_header(target: BinaryIO | Loudspeaker, rate: int) -> None:
 
     endless = 0xFFFFFFFF
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    target.write(struct.pack("<4sI4s", b"RIFF", endless, b"WAVE") + form + struct.pack("<4sI", b"data", endless))
+    target.write(
+        struct.pack("<4sI4s", b"RIFF", endless, b"WAVE") + form + struct.pack("<4sI", b"data", endless)
+    )
 
 
 def _identity(voice: Sequence[str], model: Path | None, settings: SpeakSettings) -> str:
@@ -347,12 +370,16 @@ def _identity(voice: Sequence[str], model: Path | None, settings: SpeakSettings)
     parts: list[object] = [to_dict(settings)]
     for item in [*(share_of(one) for one in voice), (str(model or ""), 1.0)]:
         path = Path(item[0])
-        inside = next((path / name for name in ("bundle.json", "config.json") if (path / name).is_file()), path)
+        inside = next(
+            (path / name for name in ("bundle.json", "config.json") if (path / name).is_file()), path
+        )
         parts.append([*item, fingerprint(inside) if inside.is_file() else ""])
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
-def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path, form: str, identity: str) -> None:
+def _batch(
+    text: str, speaker: Speaker, voice: Voice | str | None, folder: Path, form: str, identity: str
+) -> None:
     """A file for each paragraph; those that index.jsonl lists as done are left alone."""
     import hashlib
     import json
@@ -395,7 +422,9 @@ def _batch(text: str, speaker: Speaker, voice: Voice | str | None, folder: Path,
     if not spoken and not kept:
         raise TextError("cli.no_amharic_paragraph")
     voice_name = speaker.engine.name
-    show(Message("cli.batch_done", folder=folder, spoken=spoken, kept=kept, skipped=skipped, voice=voice_name))
+    show(
+        Message("cli.batch_done", folder=folder, spoken=spoken, kept=kept, skipped=skipped, voice=voice_name)
+    )
 
 
 def _done(index: Path) -> dict[str, str]:

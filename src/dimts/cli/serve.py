@@ -25,7 +25,31 @@ _WYOMING = typer.Option(
     None,
     "--wyoming",
     metavar="PORT",
-    help="Also serve the Wyoming protocol (Home Assistant) on this port of this machine; needs dimts[wyoming].",
+    help=(
+        "Also serve the Wyoming protocol (Home Assistant) on this port of this machine; needs dimts[wyoming]."
+    ),
+    show_default=False,
+)
+
+
+_HOST = typer.Option(
+    None,
+    "--host",
+    help="Address to listen on, 127.0.0.1 by default; any other needs --api-key-file.",
+    show_default=False,
+)
+_API_KEY_FILE = typer.Option(
+    None,
+    "--api-key-file",
+    metavar="FILE",
+    help="File of name:key lines, readable by you alone.",
+    show_default=False,
+)
+_VOICES_FOLDER = typer.Option(
+    None,
+    "--voices-folder",
+    metavar="FOLDER",
+    help="Where uploaded voices are kept; without it none are taken.",
     show_default=False,
 )
 
@@ -34,33 +58,17 @@ def serve(
     models: list[str] = typer.Argument(
         None,
         metavar="[MODEL]...",
-        help="Folders of voice bundles, or names of voices of --project; the first speaks where a request names no "
+        help="Folders of voice bundles, or names of voices of --project; "
+        "the first speaks where a request names no "
         "model. The formant voice is always there.",
         show_default=False,
     ),
-    host: str | None = typer.Option(
-        None,
-        "--host",
-        help="Address to listen on, 127.0.0.1 by default; any other needs --api-key-file.",
-        show_default=False,
-    ),
+    host: str | None = _HOST,
     port: int | None = typer.Option(
         None, "--port", "-p", help="Port, 8000 by default; 0 takes one that is free.", show_default=False
     ),
-    api_key_file: Path | None = typer.Option(
-        None,
-        "--api-key-file",
-        metavar="FILE",
-        help="File of name:key lines, readable by you alone.",
-        show_default=False,
-    ),
-    voices_folder: Path | None = typer.Option(
-        None,
-        "--voices-folder",
-        metavar="FOLDER",
-        help="Where uploaded voices are kept; without it none are taken.",
-        show_default=False,
-    ),
+    api_key_file: Path | None = _API_KEY_FILE,
+    voices_folder: Path | None = _VOICES_FOLDER,
     slots: int | None = typer.Option(
         None, "--slots", help="Sentences that are decoded together, 8 by default.", show_default=False
     ),
@@ -70,9 +78,15 @@ def serve(
     project: Path | None = typer.Option(
         None, "--project", metavar="FOLDER", help="Project whose settings, lexicon and voices are used."
     ),
-    lexicon: Path | None = typer.Option(None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones."),
-    device: str | None = typer.Option(None, "--device", help="cpu, cuda …; default: cuda where there is one."),
-    log_text: bool = typer.Option(False, "--log-text", help="Also write the texts that are spoken to the log."),
+    lexicon: Path | None = typer.Option(
+        None, "--lexicon", metavar="FILE", help="Your own lexicon: word TAB phones."
+    ),
+    device: str | None = typer.Option(
+        None, "--device", help="cpu, cuda …; default: cuda where there is one."
+    ),
+    log_text: bool = typer.Option(
+        False, "--log-text", help="Also write the texts that are spoken to the log."
+    ),
     wyoming: int | None = _WYOMING,
     ray: bool = typer.Option(
         False, "--ray", help="Run as a Ray Serve deployment: copies on one machine or many, see [serve.ray]."
@@ -118,7 +132,11 @@ def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Se
     from dimts.base.project import Project
     from dimts.server.settings import ServeSettings
 
-    given = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None}
+    given = {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in flags.items()
+        if value is not None
+    }
     texts = [*overrides, *(f"serve.{key}={json.dumps(value)}" for key, value in given.items())]
     if project is not None:
         return Project.open(project).settings("serve", ServeSettings, tuple(texts))
@@ -126,7 +144,11 @@ def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Se
 
 
 def sources_of(
-    models: Sequence[str], project: Path | None, lexicon: Path | None, device: str | None, overrides: Sequence[str]
+    models: Sequence[str],
+    project: Path | None,
+    lexicon: Path | None,
+    device: str | None,
+    overrides: Sequence[str],
 ) -> list[ModelSource]:
     """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not
     there."""

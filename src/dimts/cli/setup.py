@@ -1,4 +1,5 @@
-"""`dimts setup`: the libraries that suit this machine, planned, installed, tried, and taken back on failure."""
+"""`dimts setup`: the libraries that suit this machine, planned, installed, tried, and taken back on
+failure."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ def setup(
         show_default=False,
     ),
     build: str = typer.Option(
-        "auto", "--build", metavar="BUILD", help="Build of torch: auto, cpu, cu126, cu128, cu130, xpu or pypi."
+        "auto",
+        "--build",
+        metavar="BUILD",
+        help="Build of torch: auto, cpu, cu126, cu128, cu130, xpu or pypi.",
     ),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show the plan, and whether pip resolves it."),
@@ -37,8 +41,8 @@ def setup(
     """Install the libraries that suit this machine into the Python that runs dimts.
 
     System, driver and card decide which build of torch and which libraries are planned; their sizes and what
-    each brings are shown, and the plan is carried out only if you agree and pip resolves all of it. Then every
-    kernel runs once and a phrase is spoken. If anything fails, what was installed before is restored.
+    each brings are shown, and the plan is carried out only if you agree and pip resolves all of it. Then
+    every kernel runs once and a phrase is spoken. If anything fails, what was installed before is restored.
     """
     from dimts.base.version import __version__
     from dimts.cli.output import show
@@ -84,7 +88,11 @@ def _show_plan(plan: InstallPlan) -> None:
     for note in plan.notes:
         print(note.line())
     for item in plan.items:
-        state = Message("install.is_there") if item.installed else Message("install.megabytes", size=item.bytes / 1e6)
+        state = (
+            Message("install.is_there")
+            if item.installed
+            else Message("install.megabytes", size=item.bytes / 1e6)
+        )
         print(f"  {item.name:<10} {state.line():<16} {item.brings.line()}")
     print(Message("install.sum", size=plan.bytes / 1e6).line())
 
@@ -109,4 +117,10 @@ def _described(plan: InstallPlan) -> dict[str, Any]:
 
 def _test(one: SelfTest) -> dict[str, Any]:
     text = one.result.line()
-    return {"name": one.name, "passed": one.passed, "seconds": one.seconds, **one.result.as_dict(), "text": text}
+    return {
+        "name": one.name,
+        "passed": one.passed,
+        "seconds": one.seconds,
+        **one.result.as_dict(),
+        "text": text,
+    }

@@ -43,7 +43,13 @@ def settings_of(
     from dimts.base.project import Project
     from dimts.speak import SpeakSettings
 
-    flags = {"rate": rate, "seed": seed, "weights": weights, "formant.pitch": pitch, "formant.variant": variant}
+    flags = {
+        "rate": rate,
+        "seed": seed,
+        "weights": weights,
+        "formant.pitch": pitch,
+        "formant.variant": variant,
+    }
     texts = [*overrides, *(f"speak.{key}={value!r}" for key, value in flags.items() if value is not None)]
     if project is not None:
         return Project.open(project).settings("speak", SpeakSettings, tuple(texts))
@@ -84,7 +90,9 @@ def speaker_of(
     elif any(item.strip().startswith("text.") for item in overrides):
         frontend = from_table(FrontendSettings, _plain(FORMANT_FRONTEND), "text", overrides)
     if model is None and names in ([], [FORMANT]):
-        return Speaker.load(FORMANT, settings, frontend=frontend, lexicon=lexicon, on_progress=on_progress), None
+        return Speaker.load(
+            FORMANT, settings, frontend=frontend, lexicon=lexicon, on_progress=on_progress
+        ), None
     place: Path | str | None = _folder(names[0], project) if len(names) == 1 else None
     if place is None and len(names) == 1 and names[0] in builtin_voices.voices():
         place = names[0]
@@ -105,7 +113,9 @@ def speaker_of(
         except DownloadError:
             _recordings(names)
             raise
-    speaker = Speaker.load(model, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress)
+    speaker = Speaker.load(
+        model, settings, frontend=frontend, lexicon=lexicon, device=device, on_progress=on_progress
+    )
     return speaker, _blend(speaker, shares)
 
 

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from dimts.text.normalise import Normalised
     from dimts.text.stream import TextBlock
 
-_PROJECT = typer.Option(None, "--project", help="Project folder whose [text] settings and lexicon.tsv are used.")
+_PROJECT = typer.Option(
+    None, "--project", help="Project folder whose [text] settings and lexicon.tsv are used."
+)
 _SET = typer.Option(
-    [], "--set", metavar="TABLE.KEY=VALUE", help="Any setting, e.g. text.normalise.emoji=read; may be repeated."
+    [],
+    "--set",
+    metavar="TABLE.KEY=VALUE",
+    help="Any setting, e.g. text.normalise.emoji=read; may be repeated.",
 )
 
 
@@ -33,10 +38,18 @@ def register(app: typer.Typer) -> None:
 
 def text(
     written: str = typer.Argument("", metavar="TEXT", help='What to read; "-" reads standard input.'),
-    why: bool = typer.Option(False, "--why", help="Show each span: what it was taken for, what it became, and why."),
-    compare: bool = typer.Option(False, "--compare", help="Show what every pronunciation backend says, side by side."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object: spoken form, spans, phrases, words."),
-    steps: bool = typer.Option(False, "--steps", help="List the steps of normalisation with examples, and leave."),
+    why: bool = typer.Option(
+        False, "--why", help="Show each span: what it was taken for, what it became, and why."
+    ),
+    compare: bool = typer.Option(
+        False, "--compare", help="Show what every pronunciation backend says, side by side."
+    ),
+    as_json: bool = typer.Option(
+        False, "--json", help="One JSON object: spoken form, spans, phrases, words."
+    ),
+    steps: bool = typer.Option(
+        False, "--steps", help="List the steps of normalisation with examples, and leave."
+    ),
     project: Path | None = _PROJECT,
     lexicon: Path | None = typer.Option(None, "--lexicon", help="Your own lexicon: word TAB phones."),
     overrides: list[str] = _SET,
@@ -89,9 +102,15 @@ def _given(written: str) -> str:
 
 
 def normalise(
-    files: list[str] = typer.Argument(..., metavar="FILE...", help='Text files, UTF-8; "-" is standard input.'),
-    jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Processes to share the lines among; their order stays."),
-    output: Path | None = typer.Option(None, "--output", "-o", help="Write to this file, whole or not at all."),
+    files: list[str] = typer.Argument(
+        ..., metavar="FILE...", help='Text files, UTF-8; "-" is standard input.'
+    ),
+    jobs: int = typer.Option(
+        1, "--jobs", "-j", min=1, help="Processes to share the lines among; their order stays."
+    ),
+    output: Path | None = typer.Option(
+        None, "--output", "-o", help="Write to this file, whole or not at all."
+    ),
     project: Path | None = _PROJECT,
     overrides: list[str] = _SET,
 ) -> None:
@@ -206,7 +225,9 @@ def _show_phrases(phrases: list[Phrase]) -> None:
 
 def _reasons(word: Word) -> list[str]:
     doubts = [str(doubt) for doubt in word.doubts]
-    return doubts + [f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused]
+    return doubts + [
+        f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused
+    ]
 
 
 def _show_comparison(rows: list[BackendComparison]) -> None:

@@ -28,7 +28,10 @@ class _Group(DefaultGroup):
 def register(app: typer.Typer) -> None:
     """Add the group `train`."""
     group = typer.Typer(
-        cls=_Group, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, help=train.__doc__
+        cls=_Group,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=train.__doc__,
     )
     group.command("run")(train)
     group.command("export")(export)
@@ -36,28 +39,43 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="train")
 
 
+_BASE = typer.Option(
+    "",
+    "--base",
+    metavar="FOLDER",
+    help="Weights to start from: a folder of XTTS v2 (coqui's layout) "
+    "or a voice, or 'xtts-v2' for those of "
+    "'dimts fetch'. Without, a small engine with random weights is trained: a rehearsal, no real voice.",
+    show_default=False,
+)
+_STAGES = typer.Option(
+    "",
+    "--stages",
+    metavar="LIST",
+    help=(
+        "Parts to train one after another: all, or some of "
+        "speaker,dvae,gpt,decoder; without, train.stage alone."
+    ),
+    show_default=False,
+)
+
+
 def train(
     project: Path = typer.Argument(
-        ..., metavar="PROJECT", help="A prepared project folder (see 'dimts data prepare').", show_default=False
-    ),
-    base: str = typer.Option(
-        "",
-        "--base",
-        metavar="FOLDER",
-        help="Weights to start from: a folder of XTTS v2 (coqui's layout) or a voice, or 'xtts-v2' for those of "
-        "'dimts fetch'. Without, a small engine with random weights is trained: a rehearsal, no real voice.",
+        ...,
+        metavar="PROJECT",
+        help="A prepared project folder (see 'dimts data prepare').",
         show_default=False,
     ),
-    size: str = typer.Option("", "--size", help="Size of the random model: tiny, small or v2.", show_default=False),
+    base: str = _BASE,
+    size: str = typer.Option(
+        "", "--size", help="Size of the random model: tiny, small or v2.", show_default=False
+    ),
     steps: int = typer.Option(0, "--steps", min=0, help="Optimizer steps of the run; 0: as dimts.toml says."),
-    stages: str = typer.Option(
-        "",
-        "--stages",
-        metavar="LIST",
-        help="Parts to train one after another: all, or some of speaker,dvae,gpt,decoder; without, train.stage alone.",
-        show_default=False,
+    stages: str = _STAGES,
+    lora: bool = typer.Option(
+        False, "--lora", help="Train adapters beside frozen weights: a third of the memory."
     ),
-    lora: bool = typer.Option(False, "--lora", help="Train adapters beside frozen weights: a third of the memory."),
     settings: list[str] = typer.Option(
         None,
         "--set",
@@ -66,11 +84,15 @@ def train(
         show_default=False,
     ),
     dry_run: bool = typer.Option(
-        False, "--dry-run", help="Only say what would run here, how much memory and time it takes, and on which cards."
+        False,
+        "--dry-run",
+        help="Only say what would run here, how much memory and time it takes, and on which cards.",
     ),
     as_json: bool = typer.Option(False, "--json", help="With --dry-run: one JSON object instead of a table."),
     new: bool = typer.Option(False, "--new", help="Begin a new run even if one was broken off."),
-    pause: bool = typer.Option(False, "--pause", help="Ask the run that is going on to save, and to end after a step."),
+    pause: bool = typer.Option(
+        False, "--pause", help="Ask the run that is going on to save, and to end after a step."
+    ),
     ray: bool = typer.Option(
         False,
         "--ray",
@@ -224,7 +246,9 @@ def _show(run: FineTuneResult) -> None:
     if run.options:  # the first of several processes has it
         print(table(list(run.options)))
     first, last = (run.losses[0], run.losses[-1]) if run.losses else (float("nan"),) * 2
-    show(Message("cli.run_ended", steps=run.steps, first=first, last=last, ended=run.ended, folder=run.folder))
+    show(
+        Message("cli.run_ended", steps=run.steps, first=first, last=last, ended=run.ended, folder=run.folder)
+    )
     if run.bundle is None:
         if run.ended.code == PAUSED:
             show(Message("cli.paused"))

@@ -17,7 +17,10 @@ def register(app: typer.Typer) -> None:
 
 def web(
     folder: Path = typer.Argument(
-        Path(), metavar="FOLDER", help="A project, or a folder of projects; default: this folder.", show_default=False
+        Path(),
+        metavar="FOLDER",
+        help="A project, or a folder of projects; default: this folder.",
+        show_default=False,
     ),
     host: str = typer.Option(
         "127.0.0.1", "--host", help="Address to listen on; any but this machine's own needs --auth."
@@ -33,7 +36,9 @@ def web(
     share: bool = typer.Option(
         False, "--share", help="Also open a public address for 3 days through gradio's tunnel; needs --auth."
     ),
-    max_upload_mb: int = typer.Option(200, "--max-upload-mb", min=1, help="Largest file that may be uploaded."),
+    max_upload_mb: int = typer.Option(
+        200, "--max-upload-mb", min=1, help="Largest file that may be uploaded."
+    ),
     root_path: str = typer.Option(
         "",
         "--root-path",

@@ -62,8 +62,14 @@ def _copied(source: Path, folder: Path, on_progress: ProgressCallback) -> list[P
 def _texts_of(sound: Path) -> list[Path]:
     """Texts, subtitles and labels of the same name beside a sound."""
     kinds = {*SUBTITLES, *TEXT, *LABELS}
-    beside = sorted(path for path in sound.parent.iterdir() if path.suffix.lower() in kinds and path.is_file())
-    return [path for path in beside if name_key(sound.stem) in (name_key(path.stem), name_key(Path(path.stem).stem))]
+    beside = sorted(
+        path for path in sound.parent.iterdir() if path.suffix.lower() in kinds and path.is_file()
+    )
+    return [
+        path
+        for path in beside
+        if name_key(sound.stem) in (name_key(path.stem), name_key(Path(path.stem).stem))
+    ]
 
 
 def _copy(source: Path, target: Path) -> Path | None:

@@ -91,7 +91,15 @@ KINDS: dict[str, Kind] = {
 """Every kind of issue there is, in the order of reports."""
 DATASET_KINDS = frozenset(
     {
-        *("duplicate_audio", "duplicate_text", "rate_outlier", "unlike_others", "leak", "other_speaker", "heard_often"),
+        *(
+            "duplicate_audio",
+            "duplicate_text",
+            "rate_outlier",
+            "unlike_others",
+            "leak",
+            "other_speaker",
+            "heard_often",
+        ),
         "licence",
     }
 )
@@ -162,7 +170,9 @@ def decide(row: Utterance, settings: CheckSettings) -> Utterance:
     elif row.decision == "keep" and usable:
         rejected = ()
     if not usable and not rejected:  # a tolerated kind cannot make a clip out of nothing
-        rejected = tuple(dict.fromkeys(issue.kind for issue in row.issues)) or ("no_text" if row.path else "no_audio",)
+        rejected = tuple(dict.fromkeys(issue.kind for issue in row.issues)) or (
+            "no_text" if row.path else "no_audio",
+        )
     return replace(row, rejected_for=rejected, kept=not rejected, split=row.split if not rejected else "")
 
 
@@ -223,7 +233,11 @@ def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> l
     if speech_seconds <= 0 or not phones:
         return []
     rate = phones / speech_seconds
-    limit = settings.min_phones_per_second if rate < settings.min_phones_per_second else settings.max_phones_per_second
+    limit = (
+        settings.min_phones_per_second
+        if rate < settings.min_phones_per_second
+        else settings.max_phones_per_second
+    )
     if settings.min_phones_per_second <= rate <= settings.max_phones_per_second:
         return []
     return [Issue("speaking_rate", Message("data.speaking_rate", rate=rate), rate, limit)]
@@ -247,7 +261,9 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Utterance id → issue, for clips far from their speaker's usual speaking rate."""
     issues: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
-        mine = [row for row in rows if row.speaker == speaker and row.kept and "phones_per_second" in row.measures]
+        mine = [
+            row for row in rows if row.speaker == speaker and row.kept and "phones_per_second" in row.measures
+        ]
         if len(mine) < _MIN_TO_COMPARE:
             continue
         rates = np.array([row.measures["phones_per_second"] for row in mine])
@@ -269,7 +285,9 @@ def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Utterance id → issue, for clips that fit their text far worse than their speaker's others do."""
     issues: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
-        mine = [row for row in rows if row.speaker == speaker and row.kept and "match_nearness" in row.measures]
+        mine = [
+            row for row in rows if row.speaker == speaker and row.kept and "match_nearness" in row.measures
+        ]
         if len(mine) < _MIN_TO_COMPARE / 2:
             continue
         nearness = np.array([row.measures["match_nearness"] for row in mine])
@@ -324,7 +342,12 @@ def verdict(rows: Sequence[Utterance]) -> DatasetVerdict:
     if not kept:
         find("unfit", "data.set_empty")
     elif minutes < GOOD_MINUTES:
-        find("unfit" if minutes < MIN_MINUTES else "fix", "data.set_too_short", minutes=minutes, good=GOOD_MINUTES)
+        find(
+            "unfit" if minutes < MIN_MINUTES else "fix",
+            "data.set_too_short",
+            minutes=minutes,
+            good=GOOD_MINUTES,
+        )
     if kept:
         if not any(row.split == "train" for row in kept):
             find("unfit", "data.set_without_train")

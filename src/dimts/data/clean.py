@@ -103,7 +103,9 @@ def denoised(wave: Wave, share: float) -> Wave:
     frames = wave.samples[: len(wave.samples) // size * size].reshape(-1, size)  # [F, size]
     levels = np.square(frames).mean(axis=1)
     quiet = frames[levels <= np.quantile(levels, _QUIET_SHARE)].ravel() if len(frames) else wave.samples
-    samples = library.reduce_noise(y=wave.samples, y_noise=quiet, sr=wave.rate, stationary=True, prop_decrease=share)
+    samples = library.reduce_noise(
+        y=wave.samples, y_noise=quiet, sr=wave.rate, stationary=True, prop_decrease=share
+    )
     return Wave(samples, wave.rate)
 
 

@@ -34,8 +34,8 @@ class PrepareSettings:
     speaker: str = ""
     """Speaker of recordings that do not name theirs."""
     speakers: str = ""
-    """What names the speakers of recordings that do not: "folder" (the name of the folder a recording lies in), or a
-    file of the project with a line for each: name of a recording, file or folder, TAB, speaker."""
+    """What names the speakers of recordings that do not: "folder" (the name of the folder a recording lies
+    in), or a file of the project with a line for each: name of a recording, file or folder, TAB, speaker."""
     jobs: int = 1
     """Recordings worked on at the same time, each on a core."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)

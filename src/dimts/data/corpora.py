@@ -1,8 +1,8 @@
 """Bring public corpora of Amharic speech into a project's recordings, with their licence and who made them.
 
 A corpus is a row of `corpora.toml`. Its page is asked first: which files at which commit, under which
-licence. What comes lies in the cache as it is published, checked and resumable (`dimts.xtts.download`); archives
-and Parquet files are unpacked into recordings/NAME, which appears whole or not at all. The note
+licence. What comes lies in the cache as it is published, checked and resumable (`dimts.xtts.download`);
+archives and Parquet files are unpacked into recordings/NAME, which appears whole or not at all. The note
 `corpus.json` in it gives every recording below its licence and source (see `sources`).
 """
 
@@ -126,7 +126,9 @@ def offer(name: str, source: Path | None = None) -> CorpusOffer:
     if corpus.address:
         licence = _page_licence(corpus) or corpus.licence
         wanted = dict.fromkeys(corpus.files, (0, ""))
-        return CorpusOffer(name, corpus, licence, (_published(name, corpus, corpus.address, "", wanted, licence),))
+        return CorpusOffer(
+            name, corpus, licence, (_published(name, corpus, corpus.address, "", wanted, licence),)
+        )
     parts: list[Published] = []
     licences: dict[str, None] = {}
     for repository in corpus.repositories:
@@ -141,9 +143,16 @@ def offer(name: str, source: Path | None = None) -> CorpusOffer:
 
 
 def _published(
-    name: str, corpus: PublicCorpus, repository: str, commit: str, wanted: dict[str, tuple[int, str]], licence: str
+    name: str,
+    corpus: PublicCorpus,
+    repository: str,
+    commit: str,
+    wanted: dict[str, tuple[int, str]],
+    licence: str,
 ) -> Published:
-    folder = f"corpora/{name}" if len(corpus.repositories) < 2 else f"corpora/{name}/{repository.split('/')[-1]}"
+    folder = (
+        f"corpora/{name}" if len(corpus.repositories) < 2 else f"corpora/{name}/{repository.split('/')[-1]}"
+    )
     terms = Licence(licence, corpus.homepage, corpus.attribution)
     return Published(folder, repository, commit or "web", wanted, terms, "dataset" if commit else "url")
 
@@ -175,8 +184,8 @@ def bring(
     """Fetch a corpus and unpack it into the project's recordings; its folder, and whether it is new.
 
     Raises DataError for a voice marked free whose corpus is not, another corpus in its place or a broken
-    archive; DownloadError as `dimts.xtts.download.fetch`; DimtsError for a full disk. What has come so far stays
-    in the cache.
+    archive; DownloadError as `dimts.xtts.download.fetch`; DimtsError for a full disk. What has come so far
+    stays in the cache.
     """
     settings = project.settings("project", ProjectSettings)
     if settings.free and not is_free(offered.licence):
@@ -189,7 +198,8 @@ def bring(
             raise DataError("data.corpus_there", path=target)
         return target, False
     places = [
-        (_fetched(part, offered, acceptance, on_progress), part.repository.split("/")[-1]) for part in offered.parts
+        (_fetched(part, offered, acceptance, on_progress), part.repository.split("/")[-1])
+        for part in offered.parts
     ]
     staging = project.recordings / f".{offered.name}.unpacking"
     try:
@@ -201,7 +211,9 @@ def bring(
         for (folder, name), part in zip(places, offered.parts, strict=True):
             inside = staging / name if len(places) > 1 else staging
             _unpack_all([(folder / one, one) for one in part.files], inside, offered.corpus, on_progress)
-        write_text(staging / CORPUS_NOTE, json.dumps(_note(offered, revisions), ensure_ascii=False, indent=1) + "\n")
+        write_text(
+            staging / CORPUS_NOTE, json.dumps(_note(offered, revisions), ensure_ascii=False, indent=1) + "\n"
+        )
         staging.rename(target)
     except OSError as error:
         raise storage_error(error, staging) or error from error
@@ -210,7 +222,9 @@ def bring(
     return target, True
 
 
-def _fetched(part: Published, offered: CorpusOffer, acceptance: Acceptance, on_progress: ProgressCallback) -> Path:
+def _fetched(
+    part: Published, offered: CorpusOffer, acceptance: Acceptance, on_progress: ProgressCallback
+) -> Path:
     try:
         return fetch(part, acceptance=acceptance, on_progress=on_progress)
     except DownloadError as error:
@@ -239,8 +253,14 @@ def _of_source(source: Path, corpus: PublicCorpus) -> list[tuple[Path, str]]:
     """The files of a corpus that the user has fetched, with their names in it."""
     if source.is_file():
         return [(source, source.name)]
-    found = [(path, path.relative_to(source).as_posix()) for path in sorted(source.rglob("*")) if path.is_file()]
-    wanted = [(path, name) for path, name in found if _wanted(name, corpus) or _wanted(f"{corpus.root}/{name}", corpus)]
+    found = [
+        (path, path.relative_to(source).as_posix()) for path in sorted(source.rglob("*")) if path.is_file()
+    ]
+    wanted = [
+        (path, name)
+        for path, name in found
+        if _wanted(name, corpus) or _wanted(f"{corpus.root}/{name}", corpus)
+    ]
     if not wanted:
         raise DataError("data.corpus_not_in_folder", folder=source, patterns=corpus.files)
     return wanted
@@ -253,7 +273,9 @@ def _unpack_all(
     needed = sum(path.stat().st_size for path, _ in files)
     free = shutil.disk_usage(target.parent).free
     if needed > free:
-        raise DownloadError("data.corpus_disk_full", folder=target.parent, needed_mb=needed / 1e6, free_mb=free / 1e6)
+        raise DownloadError(
+            "data.corpus_disk_full", folder=target.parent, needed_mb=needed / 1e6, free_mb=free / 1e6
+        )
     for number, (path, name) in enumerate(files):
         on_progress(Progress("unpack", number, len(files), "files", subject=name))
         inside = PurePosixPath(name)
@@ -284,7 +306,14 @@ def _unpack_archive(path: Path, folder: Path, skip: Sequence[str]) -> None:
             for one in tar:
                 if one.isfile() and not _matches(one.name, unwanted):
                     tar.extract(one, folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise DataError("data.archive_broken", path=path, reason=str(error)) from error
     except OSError as error:
         if storage_error(error) is not None:
@@ -297,7 +326,9 @@ def _unpack_archive(path: Path, folder: Path, skip: Sequence[str]) -> None:
 
 def attributions(project: Project) -> tuple[str, ...]:
     """Who is to be named for the kept clips, a line for each corpus, as model cards and exports carry it."""
-    notes = {folder: note for folder in _folders(project.recordings) if (note := corpus_note(folder)) is not None}
+    notes = {
+        folder: note for folder in _folders(project.recordings) if (note := corpus_note(folder)) is not None
+    }
     if not notes or not project.manifest.exists():
         return ()
     inside = {f"{project.relative(folder)}/": note for folder, note in notes.items()}

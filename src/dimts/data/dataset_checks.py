@@ -57,9 +57,15 @@ def _overlap(new: Utterance, corrected: Utterance) -> bool:
 
 
 def check_dataset(
-    rows: Sequence[Utterance], check: CheckSettings, split: SplitSettings, *, complete: bool, free: bool = False
+    rows: Sequence[Utterance],
+    check: CheckSettings,
+    split: SplitSettings,
+    *,
+    complete: bool,
+    free: bool = False,
 ) -> list[Utterance]:
-    """Issues that depend on the others, and the split. `free`: the voice is marked free, so licences must be."""
+    """Issues that depend on the others, and the split. `free`: the voice is marked free, so licences must
+    be."""
     splits: dict[str, Split] = {row.id: row.split for row in rows}
     rows = [
         decide(replace(row, issues=tuple(one for one in row.issues if one.kind not in DATASET_KINDS)), check)
@@ -72,7 +78,9 @@ def check_dataset(
     odd = match_outliers(rows) if check.match else {}
     odd |= find_outliers(rows, check.speaker_spreads) if check.speaker else {}
     odd |= repeated_transcripts(rows)
-    rows = _with(rows, {name: issue for name, issue in odd.items() if not splits[name]}, check)  # what is in stays in
+    rows = _with(
+        rows, {name: issue for name, issue in odd.items() if not splits[name]}, check
+    )  # what is in stays in
     rows = [replace(row, split=splits[row.id]) if row.kept else row for row in rows]
     places = assign(rows, split, complete=complete)
     rows = _with(rows, {name: place for name, place in places.items() if isinstance(place, Issue)}, check)

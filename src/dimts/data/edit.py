@@ -45,7 +45,9 @@ def correct(project: Project, identity: str, text: str) -> Utterance:
         if (row.text, row.by, row.decision) == (text, "person", ""):
             return row
         rest = tuple(issue for issue in row.issues if issue.kind not in TEXT_KINDS)
-        fresh = replace(row, text=text, spoken="", spelling="", phones="", issues=rest, by="person", score=None)
+        fresh = replace(
+            row, text=text, spoken="", spelling="", phones="", issues=rest, by="person", score=None
+        )
         fresh, _ = describe_text(replace(fresh, decision=""), frontend, settings.check)
         found[identity] = _placed(fresh, row, settings.check)
     return found[identity]
@@ -111,7 +113,9 @@ def find_removal(project: Project, names: Sequence[str] = (), speaker: str | Non
     return Removed(mine, len(kept), sum(row.seconds for row in kept), tuple(sounds))
 
 
-def remove(project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False) -> Removed:
+def remove(
+    project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False
+) -> Removed:
     """Take rows out of the training set for good; with `delete`, whole recordings and their clips from the
     disk.
 
@@ -135,7 +139,9 @@ def remove(project: Project, names: Sequence[str] = (), speaker: str | None = No
     return found
 
 
-def _matching(project: Project, rows: Sequence[Utterance], names: Sequence[str], speaker: str | None) -> set[str]:
+def _matching(
+    project: Project, rows: Sequence[Utterance], names: Sequence[str], speaker: str | None
+) -> set[str]:
     taken = {row.id for row in rows if speaker is not None and row.speaker == speaker}
     if speaker is not None and not taken:
         raise DataError("data.no_such_speaker", speaker=speaker)

@@ -52,7 +52,9 @@ def _piper(rows: Sequence[Utterance]) -> dict[str, str]:
 
 
 def _f5(rows: Sequence[Utterance]) -> dict[str, str]:
-    return {"metadata.csv": _bar("audio_file", "text") + "".join(_bar(_sound(row), row.spoken) for row in rows)}
+    return {
+        "metadata.csv": _bar("audio_file", "text") + "".join(_bar(_sound(row), row.spoken) for row in rows)
+    }
 
 
 def _coqui(rows: Sequence[Utterance]) -> dict[str, str]:

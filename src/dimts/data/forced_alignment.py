@@ -149,7 +149,9 @@ def align(
     spoken = [line for line in lines if line.words]
     if not activity.speech:
         return [_unspoken(line, 0.0) for line in lines]
-    places = _Placement(path, activity, spoken, matcher, find_aligner(settings.aligner)).places() if spoken else []
+    places = (
+        _Placement(path, activity, spoken, matcher, find_aligner(settings.aligner)).places() if spoken else []
+    )
     pieces = _pieces(activity, spoken, places, settings)
     pieces += [Piece(0.0, 0.0, line.text, line.speaker, None, ()) for line in lines if not line.words]
     return sorted(pieces, key=lambda piece: piece.start_seconds)
@@ -217,7 +219,12 @@ class _Placement:
     """One recording in which the lines of a script are placed, window by window."""
 
     def __init__(
-        self, path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, aligner: Aligner | None
+        self,
+        path: Path,
+        activity: SpeechActivity,
+        lines: Sequence[Line],
+        matcher: Matcher,
+        aligner: Aligner | None,
     ) -> None:
         self._path, self._activity, self._matcher, self._aligner = path, activity, matcher, aligner
         self._lines = lines
@@ -276,11 +283,15 @@ class _Placement:
         """Where the lines of a window are, in seconds of speech. DataError from an aligner that breaks its
         contract."""
         spans = [int(np.searchsorted(self._before, t, side="right")) - 1 for t in (at, end - 1e-6)]
-        begin, finish = (self._starts[span] + t - self._before[span] for span, t in zip(spans, (at, end), strict=True))
+        begin, finish = (
+            self._starts[span] + t - self._before[span] for span, t in zip(spans, (at, end), strict=True)
+        )
         heard = _speech_only(self._read(float(begin), float(finish)), self._activity, float(begin))
         if self._aligner is not None:
             words = [line.words for line in self._lines[number : number + len(script)]]
-            times = _placed(self._aligner.place(heard, words, first=first, last=last), len(script), heard.seconds)
+            times = _placed(
+                self._aligner.place(heard, words, first=first, last=last), len(script), heard.seconds
+            )
             pairs = itertools.pairwise(times.tolist())
             return [(at + a, at + b) if b - a > FRAME_SECONDS else None for a, b in pairs]
         frames = coarse(base_features(heard))
@@ -321,8 +332,11 @@ def _placed_at(
     return cost, spans
 
 
-def _fill(spans: list[tuple[int, int] | None], costs: Features, level: float, borders: npt.NDArray[np.int64]) -> None:
-    """Place lines that were not found in the speech that their found neighbours leave, where it is of their length.
+def _fill(
+    spans: list[tuple[int, int] | None], costs: Features, level: float, borders: npt.NDArray[np.int64]
+) -> None:
+    """Place lines that were not found in the speech that their found neighbours leave, where it is of their
+    length.
 
     Lines of which all are of that length may match worse than other texts; a part of them, beside lines that
     were not read or speech that is not in the script, by less.
@@ -349,18 +363,25 @@ _Spans = dict[int, tuple[int, int]]
 """Lines that were placed, by number."""
 
 
-def _within(costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int) -> _Spans:
+def _within(
+    costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int
+) -> _Spans:
     """Lines [first, last) in the frames that are left; none of them where one is not found."""
     columns = slice(int(borders[first]), int(borders[last]))
-    _, inner = place_lines(costs[slice(*left), columns], borders[first : last + 1] - columns.start, _STEP_COST)
-    placed = {first + number: (span[0] + left[0], span[1] + left[0]) for number, span in enumerate(inner) if span}
+    _, inner = place_lines(
+        costs[slice(*left), columns], borders[first : last + 1] - columns.start, _STEP_COST
+    )
+    placed = {
+        first + number: (span[0] + left[0], span[1] + left[0]) for number, span in enumerate(inner) if span
+    }
     return placed if len(placed) == len(inner) else {}
 
 
 def _part_within(
     costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int
 ) -> _Spans:
-    """The run of the lines [first, last) that matches the frames that are left best, each at its own length."""
+    """The run of the lines [first, last) that matches the frames that are left best, each at its own
+    length."""
     best: tuple[float, _Spans] = (0.0, {})
     for begin in range(first, min(last, first + _MAX_TRIED_LINES)):
         for end in range(begin + 1, min(last, first + _MAX_TRIED_LINES) + 1):
@@ -371,7 +392,9 @@ def _part_within(
             if not placed or not all(_AS_MUCH[0] <= share <= _AS_MUCH[1] for share in shares):
                 continue
             columns = slice(int(borders[begin]), int(borders[end]))
-            cost, _ = place_lines(costs[slice(*left), columns], borders[begin : end + 1] - columns.start, _STEP_COST)
+            cost, _ = place_lines(
+                costs[slice(*left), columns], borders[begin : end + 1] - columns.start, _STEP_COST
+            )
             best = min(best, (cost, placed), key=lambda one: one[0])
     return best[1]
 
@@ -393,7 +416,9 @@ def _speech_only(wave: Wave, activity: SpeechActivity, begin: float) -> Wave:
 def coarse(base: Features) -> Features:
     """[F, …] frames of 60 ms with their neighbours, of unit length."""
     count = max(1, len(base) // _COARSE)
-    base = np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
+    base = (
+        np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
+    )
     frames = base.reshape(count, _COARSE, -1).mean(axis=1)
     index = np.arange(count)
     around = np.concatenate(

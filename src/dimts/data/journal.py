@@ -53,7 +53,9 @@ class Journal:
 
     def note(self, key: str, rows: Sequence[Utterance]) -> None:
         """One recording is done."""
-        line = json.dumps({"work": key, "rows": [row.as_dict() for row in rows]}, ensure_ascii=False, allow_nan=False)
+        line = json.dumps(
+            {"work": key, "rows": [row.as_dict() for row in rows]}, ensure_ascii=False, allow_nan=False
+        )
         try:
             self._file.write(line + "\n")
             self._file.flush()
@@ -70,7 +72,9 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._file.close()
         self._lock.close()
 

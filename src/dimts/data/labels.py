@@ -1,8 +1,9 @@
 """Read the label files of audio editors, annotators and recognisers: texts with times, as Cues.
 
-Audacity labels, Praat TextGrid (long and short), ELAN eaf, Whisper and WhisperX json, Whisper tsv, YouTube sbv,
-SubViewer sub, lyrics lrc, W3C TTML. Each reader answers None for a text of another kind. ELAN and TTML are read
-here: pympi refuses files without a schema's address, and pysubs2 (1.8) those whose cues last for a `dur`.
+Audacity labels, Praat TextGrid (long and short), ELAN eaf, Whisper and WhisperX json, Whisper tsv, YouTube
+sbv, SubViewer sub, lyrics lrc, W3C TTML. Each reader answers None for a text of another kind. ELAN and TTML
+are read here: pympi refuses files without a schema's address, and pysubs2 (1.8) those whose cues last for a
+`dur`.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def youtube_sbv(content: str) -> Cues:
         found = _SBV.fullmatch(head.strip())
         if found is None:
             return None
-        start, end = (int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in (found.groups()[:3], found.groups()[3:]))
+        start, end = (
+            int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in (found.groups()[:3], found.groups()[3:])
+        )
         cues.append(Cue(" ".join(re.sub(r"(?i)\[br\]", " ", text).split()), start, end))
     return _spoken(cues)
 
@@ -98,7 +101,17 @@ def lyrics(content: str) -> Cues:
 
 
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<![\w."])(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w\]:"])|<exists>')
-_TIERS = ("phrases", "sentences", "utterances", "sentence", "utterance", "phrase", "transcription", "text", "words")
+_TIERS = (
+    "phrases",
+    "sentences",
+    "utterances",
+    "sentence",
+    "utterance",
+    "phrase",
+    "transcription",
+    "text",
+    "words",
+)
 """Usual names of the tier that holds what is spoken, the best first."""
 
 
@@ -108,7 +121,9 @@ def praat_textgrid(content: str) -> Cues:
     if "TextGrid" not in content[:200]:
         return None
     tokens = [
-        one[1] if one[1] is not None else float(one[2]) for one in _TOKEN.finditer(content) if one[0] != "<exists>"
+        one[1] if one[1] is not None else float(one[2])
+        for one in _TOKEN.finditer(content)
+        if one[0] != "<exists>"
     ]
     tiers: dict[str, list[Cue]] = {}
     at = next((place for place, one in enumerate(tokens) if one in ("IntervalTier", "TextTier")), len(tokens))
@@ -154,8 +169,8 @@ def _plain_name(tag: object) -> str:
 
 
 def elan(content: str) -> Cues:
-    """ELAN eaf: the aligned annotations of the tier whose name says that it holds sentences, else of every tier
-    that stands under no other; each tier's participant is the speaker."""
+    """ELAN eaf: the aligned annotations of the tier whose name says that it holds sentences, else of every
+    tier that stands under no other; each tier's participant is the speaker."""
     root = _root(content)
     if root is None or root.tag != "ANNOTATION_DOCUMENT":
         return None
@@ -181,7 +196,8 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def ttml(content: str) -> Cues:
-    """W3C TTML (and its profiles DFXP and IMSC): paragraphs of the body with begin and end, or begin and dur."""
+    """W3C TTML (and its profiles DFXP and IMSC): paragraphs of the body with begin and end, or begin and
+    dur."""
     root = _root(content)
     if root is None or _plain_name(root.tag) != "tt":
         return None
@@ -193,9 +209,15 @@ def ttml(content: str) -> Cues:
         first = _ttml_time(element.get("begin"), rates)
         last, length = _ttml_time(element.get("end"), rates), _ttml_time(element.get("dur"), rates)
         start = begin + (first or 0.0)
-        stops = [end, *([begin + last] if last is not None else []), *([start + length] if length is not None else [])]
+        stops = [
+            end,
+            *([begin + last] if last is not None else []),
+            *([start + length] if length is not None else []),
+        ]
         if _plain_name(element.tag) == "p":
-            lines = "".join("\n" if _plain_name(one.tag) == "br" else _ttml_text(one) for one in _flat(element))
+            lines = "".join(
+                "\n" if _plain_name(one.tag) == "br" else _ttml_text(one) for one in _flat(element)
+            )
             cues.append(Cue(" ".join(lines.split()), start, min(stops)))
             return
         for child in element:

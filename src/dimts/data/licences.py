@@ -27,7 +27,8 @@ def is_free(licence: str) -> bool:
     """
     parts = [part for part in _PARTS.split(licence.strip().upper()) if part]
     return bool(parts) and all(
-        any(_FREE.fullmatch(_SPACES.sub("-", one.strip("() "))) for one in _CHOICES.split(part)) for part in parts
+        any(_FREE.fullmatch(_SPACES.sub("-", one.strip("() "))) for one in _CHOICES.split(part))
+        for part in parts
     )
 
 

@@ -183,7 +183,9 @@ def parse(line: str, path: str, number: int, *, placed: bool = True) -> Utteranc
     values: dict[str, Any] = {}
     for name, value in content.items():
         if name not in _FIELDS:
-            raise ManifestError(path, number, name, Message("data.unknown_field", nearest=nearest(name, _FIELDS)))
+            raise ManifestError(
+                path, number, name, Message("data.unknown_field", nearest=nearest(name, _FIELDS))
+            )
         try:
             values[name] = _value(_HINTS[name], name, value)
         except _WrongValue as error:

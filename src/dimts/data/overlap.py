@@ -63,7 +63,11 @@ def overlap_share(wave: Wave) -> float:
     rows, lag = np.arange(len(across)), np.arange(_SHORTEST, _LONGEST + 1)
     first = across[rows, period]
     # x[t] − x[t − T] has the autocorrelation 2 R(τ) − R(τ + T) − R(τ − T)
-    left = 2 * own - across[rows[:, None], lag + period[:, None]] - across[rows[:, None], np.abs(lag - period[:, None])]
+    left = (
+        2 * own
+        - across[rows[:, None], lag + period[:, None]]
+        - across[rows[:, None], np.abs(lag - period[:, None])]
+    )
     second = (left / np.maximum(2.0 - 2.0 * first, 1e-6)[:, None]).max(axis=1)
     both = (first > _PERIODIC[0]) & (first < _PERIODIC[1]) & (second > _SECOND)
     return float(both.mean())

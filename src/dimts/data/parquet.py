@@ -45,7 +45,10 @@ def write(
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     schema = _schema(arrow, sounds is not None)
     count = 0
-    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        atomic_path(path) as temporary,
+        parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         for group in _groups(rows):
             writer.write_table(arrow.Table.from_pylist([_plain(row, sounds) for row in group], schema=schema))
             count += len(group)
@@ -61,14 +64,19 @@ def read(path: Path) -> Iterator[Utterance]:
         raise DataError("data.not_our_export", path=path)
     names = [one.name for one in dataclasses.fields(Utterance)]
     number = 0
-    for batch in file.iter_batches(_GROUP_ROWS, columns=[name for name in names if name in file.schema_arrow.names]):
+    for batch in file.iter_batches(
+        _GROUP_ROWS, columns=[name for name in names if name in file.schema_arrow.names]
+    ):
         for row in batch.to_pylist():
             number += 1
             row["measures"] = dict(row.get("measures") or ())
             row["issues"] = [
-                {**issue, "parameters": _parameters(issue.get("parameters"), path, number)} for issue in row["issues"]
+                {**issue, "parameters": _parameters(issue.get("parameters"), path, number)}
+                for issue in row["issues"]
             ]
-            yield parse(json.dumps({name: one for name, one in row.items() if one is not None}), str(path), number)
+            yield parse(
+                json.dumps({name: one for name, one in row.items() if one is not None}), str(path), number
+            )
 
 
 def _parameters(text: str | None, path: Path, number: int) -> object:
@@ -79,18 +87,21 @@ def _parameters(text: str | None, path: Path, number: int) -> object:
 
 
 def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
-    """A Parquet or Arrow corpus with sounds in it → sound files and their metadata.tsv in `folder`; the files, the
-    table last.
+    """A Parquet or Arrow corpus with sounds in it → sound files and their metadata.tsv in `folder`; the
+    files, the table last.
 
     Ours, or one of the hub's: `audio` {bytes, path} and a column of text. SourceError where there is neither.
     """
     file = _opened_arrow(path) if path.suffix.lower() == ".arrow" else _opened(path)
     names = file.schema_arrow.names
-    sound = next((name for name in (_SOUND_COLUMN, *COLUMNS["path"]) if name in names and _holds_bytes(file, name)), "")
+    sound = next(
+        (name for name in (_SOUND_COLUMN, *COLUMNS["path"]) if name in names and _holds_bytes(file, name)), ""
+    )
     if not sound:
         raise SourceError("data.parquet_without_sounds", path=path)
     columns = {
-        name: next((one for one in known if one in names and one != sound), "") for name, known in COLUMNS.items()
+        name: next((one for one in known if one in names and one != sound), "")
+        for name, known in COLUMNS.items()
     }
     if not columns["text"]:
         raise SourceError("data.no_text_column", path=path, columns=tuple(COLUMNS["text"]))
@@ -156,7 +167,9 @@ def _groups(rows: Iterable[Utterance]) -> Iterator[list[Utterance]]:
 def _schema(arrow: Any, with_sounds: bool) -> Any:
     """A column for each field of a row, typed as the field is."""
     text, number = arrow.string(), arrow.float64()
-    issue = arrow.struct([(name, text) for name in _ISSUE_TEXTS] + [("measured", number), ("allowed", number)])
+    issue = arrow.struct(
+        [(name, text) for name in _ISSUE_TEXTS] + [("measured", number), ("allowed", number)]
+    )
     special = {"issues": arrow.list_(issue), "measures": arrow.map_(text, number), "score": number}
     plain = {str: text, float: number, bool: arrow.bool_()}
     fields = []

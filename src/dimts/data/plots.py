@@ -59,7 +59,13 @@ _UNDATED: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"Creatio
 
 def _bars(axes: Any, counts: Mapping[int, int], step: float, x: str, y: str) -> None:
     if counts:
-        axes.bar([key * step for key in counts], list(counts.values()), width=0.9 * step, align="edge", color=_GREEN)
+        axes.bar(
+            [key * step for key in counts],
+            list(counts.values()),
+            width=0.9 * step,
+            align="edge",
+            color=_GREEN,
+        )
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
 

@@ -53,7 +53,10 @@ def _spread(
     others = set(multiprocessing.active_children())
     # spawned, not forked: threads of numerical libraries do not survive a fork
     pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(context, frozenset(done))
+        jobs,
+        multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(context, frozenset(done)),
     )
     waiting: deque[Future[_Result]] = deque()
     open_: set[Future[_Result]] = set()  # not yet noted

@@ -98,7 +98,9 @@ def prepare(
                     for row in merged(before, fresh, project.root)
                     if row.source not in removed or row.recording in there
                 ]
-                rows_now = check_dataset(rows_now, settings.check, settings.split, complete=complete, free=owner.free)
+                rows_now = check_dataset(
+                    rows_now, settings.check, settings.split, complete=complete, free=owner.free
+                )
                 Manifest.write(project.manifest, rows_now)
                 journal.close(finished=complete)
                 if complete:
@@ -146,7 +148,9 @@ def _worked(
         values = {"kept": float(kept), "minutes": seconds / 60}
         for message in messages[:-1]:
             on_progress(Progress("prepare", number - 1, total, "recordings", message, values))
-        on_progress(Progress("prepare", number, total, "recordings", messages[-1] if messages else None, values))
+        on_progress(
+            Progress("prepare", number, total, "recordings", messages[-1] if messages else None, values)
+        )
         yield rows
 
 
@@ -159,7 +163,9 @@ def _renamed(row: Utterance, seen: Counter[str]) -> Utterance:
 # --- the end ---------------------------------------------------------------------------------------
 
 
-def _summary(project: Project, rows: Sequence[Utterance], before: Sequence[Utterance], recordings: int) -> Prepared:
+def _summary(
+    project: Project, rows: Sequence[Utterance], before: Sequence[Utterance], recordings: int
+) -> Prepared:
     kept = [row for row in rows if row.kept]
     reasons = Counter(kind for row in rows for kind in row.rejected_for)
     if not kept:

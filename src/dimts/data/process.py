@@ -50,15 +50,22 @@ _WITHOUT_SOUND = frozenset({"line_without_speech", "cue_without_speech"})
 
 def work_key(recording: Recording, content: str, context: Context) -> str:
     """Fingerprint of all that the rows of a recording are made from."""
-    cues = [[cue.text, cue.start_seconds, cue.end_seconds, cue.speaker, cue.several_speakers] for cue in recording.cues]
+    cues = [
+        [cue.text, cue.start_seconds, cue.end_seconds, cue.speaker, cue.several_speakers]
+        for cue in recording.cues
+    ]
     owner = [recording.speaker, recording.licence, recording.consent, relative(recording.path, context.root)]
     problem = recording.problem.as_dict() if recording.problem else {}
     settings = context.settings.transcribe
     heard = settings.shaping() if settings.by and is_unwritten(recording) else {}
-    return digest([content, recording.name, cues, recording.by, owner, problem, heard, context.fingerprint])[:16]
+    return digest([content, recording.name, cues, recording.by, owner, problem, heard, context.fingerprint])[
+        :16
+    ]
 
 
-def process_recording(recording: Recording, content: str, context: Context, tools: PrepareTools) -> list[Utterance]:
+def process_recording(
+    recording: Recording, content: str, context: Context, tools: PrepareTools
+) -> list[Utterance]:
     """Process one recording into rows, its clips written. Never empty: what cannot be used says why."""
     key = digest([content, recording.name])[:16]
     base = Utterance(
@@ -175,9 +182,13 @@ def process_clip(
     if not speech_seconds:
         issues.append(Issue("no_speech", Message("data.no_speech_between", start=start, end=end)))
     if seconds < limits.min_seconds:
-        issues.append(Issue("too_short", Message("data.too_short", seconds=seconds), seconds, limits.min_seconds))
+        issues.append(
+            Issue("too_short", Message("data.too_short", seconds=seconds), seconds, limits.min_seconds)
+        )
     if seconds > limits.max_seconds:
-        issues.append(Issue("too_long", Message("data.too_long", seconds=seconds), seconds, limits.max_seconds))
+        issues.append(
+            Issue("too_long", Message("data.too_long", seconds=seconds), seconds, limits.max_seconds)
+        )
     issues += check_sound(measures, seconds, settings.check)
     if not row.text and speech_seconds and settings.transcribe.by:
         row, found = _transcribed(row, cleaned.wave, speech_seconds, settings.transcribe, settings.jobs)
@@ -188,7 +199,9 @@ def process_clip(
     if phones and speech_seconds:
         measures["phones_per_second"] = phones / speech_seconds
         if settings.check.match and phones >= MIN_PHONES and speech_seconds <= limits.max_seconds:
-            match = tools.matcher.match(plain.cut(spoken[0][0], plain.seconds - (piece.seconds - spoken[-1][1])), words)
+            match = tools.matcher.match(
+                plain.cut(spoken[0][0], plain.seconds - (piece.seconds - spoken[-1][1])), words
+            )
             row = replace(row, score=match.score)
             measures["match_nearness"] = match.nearness
             issues += check_match(match.score, settings.check)
@@ -228,7 +241,9 @@ def describe_text(
     words."""
     if not row.text:
         missing = Issue("no_text", Message("data.text_missing"))
-        return (row if any(issue.kind == "no_text" for issue in row.issues) else _with_issues(row, missing)), ()
+        return (
+            row if any(issue.kind == "no_text" for issue in row.issues) else _with_issues(row, missing)
+        ), ()
     issues = check_text(row.text, settings)
     if any(settings.rejects(issue.kind) for issue in issues):
         return _with_issues(row, *issues), ()
@@ -241,7 +256,9 @@ def describe_text(
         return _with_issues(row, *issues, Issue("text_unreadable", Message("data.text_unreadable"))), ()
     unsure = [word.written for word in words if word.doubts]
     if unsure:
-        issues.append(Issue("pronunciation", Message("data.pronunciation", unsure=tuple(unsure[:5])), len(unsure), 0))
+        issues.append(
+            Issue("pronunciation", Message("data.pronunciation", unsure=tuple(unsure[:5])), len(unsure), 0)
+        )
     return (
         replace(
             _with_issues(row, *issues),

@@ -85,7 +85,9 @@ def choose(
     settings = settings or ScriptSettings()
     candidates = _candidates(texts, frontend, settings, on_progress)
     if not candidates:
-        raise DataError("data.no_usable_sentence", min_phones=settings.min_phones, max_phones=settings.max_phones)
+        raise DataError(
+            "data.no_usable_sentence", min_phones=settings.min_phones, max_phones=settings.max_phones
+        )
     units = [_units(phones) for _, phones in candidates]
     seen: Counter[str] = Counter()
     heap = [
@@ -128,7 +130,9 @@ def read_texts(paths: Sequence[Path]) -> Iterator[str]:
 def as_table(script: Script) -> str:
     """The script as a metadata.tsv: record each line as the file it names, and prepare the folder."""
     lines = ["id\tpath\ttext"]
-    lines += [f"s{number:04d}\ts{number:04d}.wav\t{text}" for number, text in enumerate(script.sentences, start=1)]
+    lines += [
+        f"s{number:04d}\ts{number:04d}.wav\t{text}" for number, text in enumerate(script.sentences, start=1)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -179,9 +183,10 @@ def _worth(units: set[str], seen: Counter[str], phones: Sequence[str]) -> float:
     """What a sentence adds, for its length."""
     worth = 0.0
     for unit in units:
-        if " " in unit:
-            base = _DIPHONE_WORTH
-        else:
-            base = _PHONE_WORTH + (_LONG_WORTH if _LONG in unit or _EJECTIVE in unit else 0.0)
+        base = (
+            _DIPHONE_WORTH
+            if " " in unit
+            else _PHONE_WORTH + (_LONG_WORTH if _LONG in unit or _EJECTIVE in unit else 0.0)
+        )
         worth += base * _AGAIN ** seen[unit]
     return worth / len(phones)

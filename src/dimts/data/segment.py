@@ -58,7 +58,9 @@ class SegmentSettings:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.min_seconds < self.max_seconds:
-            raise ConfigError("data.clip_lengths_crossed", min_seconds=self.min_seconds, max_seconds=self.max_seconds)
+            raise ConfigError(
+                "data.clip_lengths_crossed", min_seconds=self.min_seconds, max_seconds=self.max_seconds
+            )
         if min(self.lead_seconds, self.tail_seconds) < 0 or self.max_pause_seconds < 0.2:
             raise ConfigError("data.margins_out_of_range")
 
@@ -80,7 +82,9 @@ class Piece:
         return self.end_seconds - self.start_seconds
 
 
-def whole(activity: SpeechActivity, text: str | None, settings: SegmentSettings, speaker: str = "") -> Piece | None:
+def whole(
+    activity: SpeechActivity, text: str | None, settings: SegmentSettings, speaker: str = ""
+) -> Piece | None:
     """The recording without the silence around it; None where nobody speaks."""
     if not activity.speech:
         return None
@@ -88,7 +92,12 @@ def whole(activity: SpeechActivity, text: str | None, settings: SegmentSettings,
 
 
 def bordered(
-    activity: SpeechActivity, first: int, last: int, text: str | None, settings: SegmentSettings, speaker: str = ""
+    activity: SpeechActivity,
+    first: int,
+    last: int,
+    text: str | None,
+    settings: SegmentSettings,
+    speaker: str = "",
 ) -> Piece:
     """Speech spans [first, last) with their margins."""
     spans = activity.speech
@@ -118,7 +127,9 @@ def between(
     if last < high:
         last = activity.quietest(max(end, last - _SEARCH_SECONDS), min(high, last + _SEARCH_SECONDS))
     if start - first < MIN_CUT_SILENCE_SECONDS / 4:
-        issues.append(Issue("cut_in_speech", Message("data.begins_in_speech", first=first), start - first, 0.0))
+        issues.append(
+            Issue("cut_in_speech", Message("data.begins_in_speech", first=first), start - first, 0.0)
+        )
     if last - end < MIN_CUT_SILENCE_SECONDS / 4:
         issues.append(Issue("cut_in_speech", Message("data.ends_in_speech", last=last), last - end, 0.0))
     return Piece(first, last, text, speaker, issues=tuple(issues))
@@ -169,12 +180,15 @@ def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSett
             speakers.pop() if len(speakers) == 1 else "",
         )
         if len(speakers) > 1 or any(cues[index].several_speakers for index in members):
-            piece = replace(piece, issues=(*piece.issues, Issue("several_speakers", Message("data.several_speakers"))))
+            piece = replace(
+                piece, issues=(*piece.issues, Issue("several_speakers", Message("data.several_speakers")))
+            )
         pieces.append(piece)
     for index, cue in enumerate(cues):
         if index not in taken:
             issue = Issue(
-                "cue_without_speech", Message("data.cue_without_speech", start_seconds=cue.start_seconds or 0.0)
+                "cue_without_speech",
+                Message("data.cue_without_speech", start_seconds=cue.start_seconds or 0.0),
             )
             pieces.append(
                 Piece(cue.start_seconds or 0.0, cue.end_seconds or 0.0, cue.text, cue.speaker, None, (issue,))
@@ -247,7 +261,9 @@ def cut(path: Path, pieces: Iterable[Piece], rate: int) -> Iterator[Wave]:
     waves.close()  # type: ignore[attr-defined]
 
 
-def shorten_pauses(wave: Wave, speech: Sequence[tuple[float, float]], settings: SegmentSettings) -> tuple[Wave, float]:
+def shorten_pauses(
+    wave: Wave, speech: Sequence[tuple[float, float]], settings: SegmentSettings
+) -> tuple[Wave, float]:
     """A clip whose inner silences are at most `max_pause_seconds`; and the seconds taken out.
 
     `speech` in seconds of the clip. The middle of a silence goes, cross-faded; its edges stay.
@@ -260,7 +276,9 @@ def shorten_pauses(wave: Wave, speech: Sequence[tuple[float, float]], settings: 
             continue
         first = round((end + settings.max_pause_seconds / 2) * rate)
         ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
-        joined = wave.samples[first : first + fade] * (1 - ramp) + wave.samples[first + surplus :][:fade] * ramp
+        joined = (
+            wave.samples[first : first + fade] * (1 - ramp) + wave.samples[first + surplus :][:fade] * ramp
+        )
         out += [wave.samples[at:first], joined]
         at, gone = first + surplus + fade, gone + surplus
     if not gone:

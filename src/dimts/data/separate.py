@@ -75,7 +75,9 @@ def _models(folder: Path) -> list[Any]:
             model = _built(facts)
             model.load_state_dict(state)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, files.SafetensorError) as error:
-            raise DataError("data.broken_demucs_weights", path=path, error=error, repository=REPOSITORY) from error
+            raise DataError(
+                "data.broken_demucs_weights", path=path, error=error, repository=REPOSITORY
+            ) from error
         if _VOICE not in model.sources:
             raise DataError("data.separates_no_voice", path=path, sources=tuple(model.sources))
         models.append(model.eval())

@@ -45,13 +45,26 @@ PACKED = frozenset({".parquet", ".arrow"})
 TABLES = (
     *("metadata.tsv", "metadata.csv", "metadata.jsonl", "validated.tsv", "train.tsv", "dev.tsv", "test.tsv"),
     *("metadata_train.csv", "metadata_eval.csv", "transcript.txt", "transcripts.tsv", "line_index.tsv"),
-    *("train_list.txt", "val_list.txt", "metadata.json", "manifest.json", "train.json", "dev.json", "test.json"),
+    *(
+        "train_list.txt",
+        "val_list.txt",
+        "metadata.json",
+        "manifest.json",
+        "train.json",
+        "dev.json",
+        "test.json",
+    ),
 )
 """Usual names of transcript tables; every other file with a suffix of `TABLE_SUFFIXES` is tried as well."""
 TABLE_SUFFIXES = (".list", ".csv", ".tsv", ".jsonl", ".ndjson")
 UNCHECKED_TABLES = ("invalidated.tsv", "other.tsv")
 """Tables of Common Voice whose clips nobody has confirmed, or people have rejected."""
-NOT_TRANSCRIPTS = ("reported.tsv", "clip_durations.tsv", "validated_sentences.tsv", "unvalidated_sentences.tsv")
+NOT_TRANSCRIPTS = (
+    "reported.tsv",
+    "clip_durations.tsv",
+    "validated_sentences.tsv",
+    "unvalidated_sentences.tsv",
+)
 """Tables of Common Voice without transcripts."""
 _FOLDERS = ("", "wavs", "wav", "audio", "clips", "audios", "recordings")
 """Folders beside a table in which its sounds may lie."""
@@ -89,7 +102,9 @@ class Known:
             return self
         facts = {name: str(note.get(name) or "") for name in ("name", "licence", "homepage")}
         revision = next(map(str, note.get("revisions") or ()), facts["name"])
-        return replace(self, licence=facts["licence"], consent=facts["homepage"], corpus=revision[:_CORPUS_LETTERS])
+        return replace(
+            self, licence=facts["licence"], consent=facts["homepage"], corpus=revision[:_CORPUS_LETTERS]
+        )
 
 
 CORPUS_NOTE = "corpus.json"
@@ -140,7 +155,10 @@ def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -
             elif recording.problem is None and seen[key] and recording.text not in ("", seen[key]):
                 other = Message("data.other_text_before", name=recording.name)
                 yield replace(
-                    recording, name=f"{recording.name}-{len(seen)}", problem=Issue("transcript_row", other), cues=()
+                    recording,
+                    name=f"{recording.name}-{len(seen)}",
+                    problem=Issue("transcript_row", other),
+                    cues=(),
                 )
 
 
@@ -244,7 +262,11 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
                 yield _problem(entry, known, "unreadable", Message("data.name_not_utf8", path=shown(entry)))
         files = [entry for entry in good if _is_file(entry) or (entry.is_symlink() and not entry.exists())]
         stems = {name_key(entry.stem) for entry in files if entry.suffix.lower() in SOUND}
-        labels = [one for one in files if one.suffix.lower() in LABELS and name_key(one.stem) in stems and _labels(one)]
+        labels = [
+            one
+            for one in files
+            if one.suffix.lower() in LABELS and name_key(one.stem) in stems and _labels(one)
+        ]
         labels += [one for one in files if one.suffix.lower() in OWN_LABELS and one not in labels]
         tables = [entry for entry in files if _is_table(entry) and entry not in labels]
         for table in tables:
@@ -256,7 +278,9 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
         for entry in files:
             if entry.suffix.lower() in PACKED:
                 yield _problem(entry, known, "unreadable", Message("data.packed_corpus", path=entry.name))
-        left = [one for one in files if one not in tables and (one.suffix.lower() not in LABELS or one in labels)]
+        left = [
+            one for one in files if one not in tables and (one.suffix.lower() not in LABELS or one in labels)
+        ]
         for recording in _loose(left, named, known):
             named.add(recording.path.absolute())
             yield recording
@@ -353,7 +377,11 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     elif suffix in (*TABLE_SUFFIXES, ".json") or _is_table(path):
         yield from _from_table(path, known, _Listing())
     else:
-        texts = [one for one in _beside(path) if one.suffix.lower() not in LABELS.keys() - OWN_LABELS or _labels(one)]
+        texts = [
+            one
+            for one in _beside(path)
+            if one.suffix.lower() not in LABELS.keys() - OWN_LABELS or _labels(one)
+        ]
         yield _with_text(path, _texts_by_stem(texts).get(name_key(path.stem), []), known)
 
 
@@ -376,7 +404,9 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
     base = replace(base, origin=source.link or known.origin(beside.name))
     if beside.suffix.lower() in LABELS:
         if cues := _labels(beside):
-            overlap = any((one.end_seconds or 0.0) > (two.start_seconds or 0.0) for one, two in pairwise(cues))
+            overlap = any(
+                (one.end_seconds or 0.0) > (two.start_seconds or 0.0) for one, two in pairwise(cues)
+            )
             cues, notes = in_order(cues) if overlap else (cues, ())
             return replace(base, cues=cues, by="subtitle", notes=notes)
         if len(texts) > 1:
@@ -397,7 +427,9 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
 
 def _subtitled(base: Recording, beside: Path, known: Known) -> Recording:
     if not has("pysubs2"):
-        return replace(base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name)))
+        return replace(
+            base, problem=Issue("no_text", Message("data.subtitles_need_pysubs2", path=beside.name))
+        )
     try:
         cues, issues = read_subtitles(beside)
     except SourceError as error:
@@ -410,7 +442,9 @@ def _source(sound: Path) -> RecordingSource:
     """The note beside a fetched recording; empty if there is none, or none that can be read."""
     try:
         content = json.loads(sound.with_suffix(SOURCE_NOTE).read_text(encoding="utf-8"))
-        return RecordingSource(**{name: str(content.get(name, "")) for name in ("link", "title", "channel", "licence")})
+        return RecordingSource(
+            **{name: str(content.get(name, "")) for name in ("link", "title", "channel", "licence")}
+        )
     except (OSError, ValueError, AttributeError, RecursionError):
         return RecordingSource()
 
@@ -500,7 +534,12 @@ def _recordings(path: Path, rows: Rows, known: Known, listing: _Listing) -> Iter
         cues = tuple(sorted(one.cues, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0)))
         base = _of_row(path, one.number, one.first, sound, sound.name, known)
         yield replace(
-            base, name=sound.stem, cues=cues, by="subtitle", speaker=known.speaker, origin=known.origin(path.name)
+            base,
+            name=sound.stem,
+            cues=cues,
+            by="subtitle",
+            speaker=known.speaker,
+            origin=known.origin(path.name),
         )
 
 
@@ -508,7 +547,9 @@ def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str,
     text = " ".join(row.get("text", "").split())
     problem = None
     if sound is None:
-        problem = Issue("no_audio", Message("data.row_without_sound", path=path.name, row=number, given=given[:200]))
+        problem = Issue(
+            "no_audio", Message("data.row_without_sound", path=path.name, row=number, given=given[:200])
+        )
     elif not text:
         problem = Issue("no_text", Message("data.row_without_text", path=path.name, row=number))
     long = len(given.encode("utf-8", "replace")) > 200

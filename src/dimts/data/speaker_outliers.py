@@ -82,7 +82,9 @@ def middle(voices: Voices, spreads: float) -> tuple[Embedding, float]:
     return centre, limit
 
 
-def _settled(sample: Voices, own: npt.NDArray[np.bool_], spreads: float) -> tuple[Embedding, float, float, float]:
+def _settled(
+    sample: Voices, own: npt.NDArray[np.bool_], spreads: float
+) -> tuple[Embedding, float, float, float]:
     """From a first guess of the speaker's clips: the middle, the limit, the usual likeness, their share."""
     for _ in range(_ROUNDS):
         centre: Embedding = sample[own].mean(axis=0)

@@ -51,8 +51,8 @@ class SplitSettings:
     near_text: float = 0.85
     """Texts more alike than this (normalised edit distance) stay on one side."""
     keep: bool = False
-    """Take over the splits that tables name (train.tsv, dev.tsv, test.tsv, a column `split`), for clips that have
-    none yet."""
+    """Take over the splits that tables name (train.tsv, dev.tsv, test.tsv, a column `split`), for clips that
+    have none yet."""
     stretch_seconds: float = 60.0
     """Clips of a long recording are held out in stretches of this length, so that neighbours stay
     together."""
@@ -67,7 +67,9 @@ def text_key(text: str) -> str:
     return _SPOKEN.sub("", fold_homophones(text)).lower()
 
 
-def assign(rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True) -> dict[str, Split | Issue]:
+def assign(
+    rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True
+) -> dict[str, Split | Issue]:
     """Utterance id → split, or why it yields, for the kept rows that have none yet.
 
     Rows with a split keep it. With `complete`, a set of five texts or more gets a dev set even if no
@@ -176,7 +178,10 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
             first, second = sorted((index, order[at + 1 + int(hit)]))
             if mine[second].id not in issues and mine[first].id not in issues:
                 issues[mine[second].id] = Issue(
-                    "duplicate_audio", Message("data.duplicate_audio", id=mine[first].id), float(alike[hit]), near
+                    "duplicate_audio",
+                    Message("data.duplicate_audio", id=mine[first].id),
+                    float(alike[hit]),
+                    near,
                 )
     return issues
 
@@ -232,7 +237,9 @@ def _candidates(keys: Iterable[str]) -> Iterable[tuple[str, str]]:
         if len(members) <= _SMALL_BUCKET:
             pairs: Iterable[tuple[str, str]] = itertools.combinations(members, 2)
         else:  # neighbours in the alphabet, and all with the first: groups close over them
-            pairs = itertools.chain(itertools.pairwise(members), ((members[0], other) for other in members[1:]))
+            pairs = itertools.chain(
+                itertools.pairwise(members), ((members[0], other) for other in members[1:])
+            )
         for pair in pairs:
             if pair not in seen:
                 seen.add(pair)

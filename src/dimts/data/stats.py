@@ -190,7 +190,9 @@ class Stats:
                 "median": self.length_at(0.5),
                 "p5": self.length_at(0.05),
                 "p95": self.length_at(0.95),
-                "histogram": {f"{step * LENGTH_STEP_SECONDS:g}": self.lengths[step] for step in sorted(self.lengths)},
+                "histogram": {
+                    f"{step * LENGTH_STEP_SECONDS:g}": self.lengths[step] for step in sorted(self.lengths)
+                },
             },
             "snr_db": {f"{step * SNR_STEP_DB:g}": self.snr[step] for step in sorted(self.snr)},
             "phones_per_second": {f"{step * RATE_STEP:g}": self.rates[step] for step in sorted(self.rates)},

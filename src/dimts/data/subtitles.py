@@ -1,4 +1,5 @@
-"""Read subtitle files (SRT, WebVTT, ASS, MicroDVD and SubViewer): Cues in order of time, and what was odd about them.
+"""Read subtitle files (SRT, WebVTT, ASS, MicroDVD and SubViewer): Cues in order of time, and what was odd
+about them.
 
 Markup, inline times, descriptions of sounds and music are not spoken and are taken out; rolling captions,
 which repeat the line before, are unrolled. Read by pysubs2 (Tomas Karabela, MIT).
@@ -66,7 +67,14 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
             events = pysubs2.SSAFile.from_string(content, form)
     except pysubs2.exceptions.UnknownFPSError as error:
         raise SourceError("data.no_frame_rate", path=path.name) from error
-    except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
+    except (
+        pysubs2.exceptions.Pysubs2Error,
+        ValueError,
+        IndexError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise SourceError("data.not_subtitle_file", path=path.name, error=error) from error
     cues = []
     foreign = 0
@@ -80,7 +88,9 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
             names[spoken.speaker] = None
         if spoken.text:
             speaker = spoken.speaker or event.name
-            cues.append(Cue(spoken.text, event.start / 1000, event.end / 1000, speaker, spoken.several_speakers))
+            cues.append(
+                Cue(spoken.text, event.start / 1000, event.end / 1000, speaker, spoken.several_speakers)
+            )
     if not cues:
         raise SourceError("data.no_spoken_text", path=path.name)
     ordered, issues = in_order(cues, foreign)
@@ -125,7 +135,11 @@ def spoken_text(raw: str) -> SpokenText:
     changes = sum(bool(_SPEAKER.match(line)) for line in lines)
     lines = [_SPEAKER.sub("", line) for line in lines]
     ethiopic = [any(map(is_ethiopic_letter, line)) for line in lines]
-    own = [line for line, own in zip(lines, ethiopic, strict=True) if own or not any(ethiopic) or len(line.split()) < 2]
+    own = [
+        line
+        for line, own in zip(lines, ethiopic, strict=True)
+        if own or not any(ethiopic) or len(line.split()) < 2
+    ]
     labels = []
     for number, line in enumerate(own):
         found = _LABEL.match(line)
@@ -136,7 +150,10 @@ def spoken_text(raw: str) -> SpokenText:
     if not any(char.isalnum() for char in spoken):
         return SpokenText("")
     several = (
-        changes > 1 or len(set(voices)) > 1 or len(set(labels)) > 1 or (bool(labels) and len(own) > len(labels) > 1)
+        changes > 1
+        or len(set(voices)) > 1
+        or len(set(labels)) > 1
+        or (bool(labels) and len(own) > len(labels) > 1)
     )
     speaker = "" if several else next(iter((*voices, *labels)), "")
     return SpokenText(spoken, speaker, several, bool(labels), len(lines) - len(own))
@@ -150,7 +167,9 @@ def in_order(cues: Iterable[Cue], foreign: int = 0) -> tuple[tuple[Cue, ...], tu
     ordered, others = _own_language(ordered)
     counts["subtitles_other_language"] = foreign + others
     kept: list[Cue] = []
-    counts |= dict.fromkeys(("subtitles_backwards", "subtitles_overlap", "subtitles_same_time", "subtitles_rolling"), 0)
+    counts |= dict.fromkeys(
+        ("subtitles_backwards", "subtitles_overlap", "subtitles_same_time", "subtitles_rolling"), 0
+    )
     for cue in ordered:
         if (kind := _added(kept, cue)) is not None:
             counts[kind] += 1
@@ -209,7 +228,9 @@ def _added(kept: list[Cue], cue: Cue) -> str | None:
         text = text[len(before.text) :].strip()
     if start < last:
         if min(_shared(cue, before), _shared(before, cue)) > _SAME_SHARE and kind is None:
-            both = replace(before, text=f"{before.text} {text}", end_seconds=max(end, last), several_speakers=True)
+            both = replace(
+                before, text=f"{before.text} {text}", end_seconds=max(end, last), several_speakers=True
+            )
             kept[-1] = both
             return "subtitles_same_time"
         if last - start > _SLACK_SECONDS:

@@ -22,11 +22,27 @@ from dimts.data.text_files import read_text
 COLUMNS = {
     "path": [
         *("path", "audio_path", "audio_file", "audio", "file", "file_name", "filename", "wav", "wav_path"),
-        *("audio_filepath", "wav_filename", "wav_file", "audio_filename", "audio_file_name", "file_path", "filepath"),
+        *(
+            "audio_filepath",
+            "wav_filename",
+            "wav_file",
+            "audio_filename",
+            "audio_file_name",
+            "file_path",
+            "filepath",
+        ),
         *("sound", "sound_file", "clip", "recording", "mp3"),
     ],
     "text": [
-        *("text", "sentence", "transcript", "transcription", "raw_text", "normalized_text", "raw_transcription"),
+        *(
+            "text",
+            "sentence",
+            "transcript",
+            "transcription",
+            "raw_text",
+            "normalized_text",
+            "raw_transcription",
+        ),
         "ጽሑፍ",
     ],
     "speaker": ["speaker", "speaker_id", "speaker_name", "client_id", "spk", "spk_id", "ተናጋሪ"],
@@ -182,7 +198,9 @@ def header(cells: Sequence[str]) -> dict[str, int] | None:
     return found if "text" in found and ("path" in found or "id" in found) else None
 
 
-def _columns_by_content(path: Path, rows: Sequence[Sequence[str]], is_sound: Callable[[str], bool]) -> dict[str, int]:
+def _columns_by_content(
+    path: Path, rows: Sequence[Sequence[str]], is_sound: Callable[[str], bool]
+) -> dict[str, int]:
     """Which column is which: by what is a recording, and by where the Ethiopic letters are."""
     width = max((len(row) for row in rows), default=0)
     if width < 2:
@@ -213,12 +231,16 @@ def _numbers(rows: Sequence[Sequence[str]], at: int) -> bool:
 def _spelt_out(rows: Sequence[Sequence[str]], at: int) -> bool:
     """Whether a column holds texts letter by letter, as FLEURS' fifth does."""
     marks = [mark for row in rows[:20] if at < len(row) for mark in row[at].split()]
-    return bool(marks) and sum(map(len, marks)) < _LETTERS_SPELT_OUT * len(marks) and len(marks) > len(rows[:20])
+    return (
+        bool(marks) and sum(map(len, marks)) < _LETTERS_SPELT_OUT * len(marks) and len(marks) > len(rows[:20])
+    )
 
 
 def _same_text(rows: Sequence[Sequence[str]], first: int, second: int) -> bool:
     pairs = [(row[first], row[second]) for row in rows[:20] if second < len(row)]
-    alike = [difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() > _ALIKE for one, other in pairs]
+    alike = [
+        difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() > _ALIKE for one, other in pairs
+    ]
     return sum(alike) > len(alike) / 2
 
 
@@ -234,7 +256,9 @@ def _json_rows(path: Path, content: str) -> Rows:
     if isinstance(whole, list):
         objects: list[tuple[int, object]] = list(enumerate(whole, start=1))
     else:
-        objects = [(number, _json(line)) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
+        objects = [
+            (number, _json(line)) for number, line in enumerate(content.split("\n"), start=1) if line.strip()
+        ]
     keys = {str(key).lower() for _, one in objects[:_SAMPLE_ROWS] if isinstance(one, dict) for key in one}
     if not any(name in keys for name in COLUMNS["text"]) or not any(
         name in keys for name in (*COLUMNS["path"], *COLUMNS["id"])

@@ -155,7 +155,9 @@ def normalised(frames: Features) -> Features:
 def stacked(base: Features) -> Features:
     """[…, F, D] → […, F, (2·context+1)·D] each frame with its neighbours, of unit length."""
     frames = base.shape[-2]
-    index = np.clip(np.arange(frames)[:, None] + np.arange(-_CONTEXT, _CONTEXT + 1), 0, frames - 1)  # [F, 2·context+1]
+    index = np.clip(
+        np.arange(frames)[:, None] + np.arange(-_CONTEXT, _CONTEXT + 1), 0, frames - 1
+    )  # [F, 2·context+1]
     around: Features = base[..., index, :].reshape(*base.shape[:-1], -1)
     around /= np.linalg.norm(around, axis=-1, keepdims=True)
     return around

@@ -124,7 +124,9 @@ class Whisper:
         text = " ".join(part.text.strip() for part in parts).strip()
         if not parts:
             return Transcript("", math.nan, math.nan)
-        return Transcript(text, min(part.avg_logprob for part in parts), max(part.no_speech_prob for part in parts))
+        return Transcript(
+            text, min(part.avg_logprob for part in parts), max(part.no_speech_prob for part in parts)
+        )
 
 
 TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper}
@@ -150,7 +152,10 @@ def ready(settings: TranscribeSettings) -> None:
 _MIT = Licence(
     name="MIT",
     url="https://github.com/openai/whisper/blob/main/LICENSE",
-    summary="The weights may be used, changed and passed on for any purpose, as long as the notice goes with them.",
+    summary=(
+        "The weights may be used, changed and passed on for any purpose, "
+        "as long as the notice goes with them."
+    ),
 )
 WEIGHTS = {
     "large-v3": Published(
@@ -159,9 +164,15 @@ WEIGHTS = {
         revision="edaa852ec7e145841d8ffdb056a99866b5f0a478",
         files={
             "config.json": (2_394, "a9306624f5ec14270a014b647e5c316b6e03a662c369758d1b90697a7b0655b9"),
-            "preprocessor_config.json": (340, "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711"),
+            "preprocessor_config.json": (
+                340,
+                "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711",
+            ),
             "tokenizer.json": (2_480_617, "6d8cbd7cd0d8d5815e478dac67b85a26bbe77c1f5e0c6d76d1ce2abc0e5f21ca"),
-            "vocabulary.json": (1_068_114, "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1"),
+            "vocabulary.json": (
+                1_068_114,
+                "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1",
+            ),
             "model.bin": (3_087_284_237, "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1"),
         },
         licence=_MIT,
@@ -204,13 +215,16 @@ def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCa
 
     if name not in WEIGHTS:
         raise ConfigError("data.unknown_weights", name=name, known=tuple(WEIGHTS))
-    return fetch(WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, on_progress=on_progress)
+    return fetch(
+        WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, on_progress=on_progress
+    )
 
 
 # --- judging --------------------------------------------------------------------------------------
 
 _CREDITS = re.compile(
-    r"(?i)amara\.org|subtitles? (by|provided)|transcri(bed|ption) by|subscribe|thanks? (you )?for (watching|listening)|"
+    r"(?i)amara\.org|subtitles? (by|provided)|transcri(bed|ption) "
+    r"by|subscribe|thanks? (you )?for (watching|listening)|"
     r"www\.|https?:|\.com\b|ሰብስክራይብ|ሰብስክራብ|"
     r"(ስለተ|ስለ ተ)(መለከታችሁ|ከታተላችሁ|ከታተሉ)\w* እናመሰግና|ትርጉም(ና| እና) ጽሑፍ|የትርጉም ጽሑፍ|ቻናላችንን|ቻናሌን"
 )
@@ -220,7 +234,9 @@ _MOST_REPEATS = 3
 """Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
 
 
-def check_transcript(transcript: Transcript, speech_seconds: float, settings: TranscribeSettings) -> list[Issue]:
+def check_transcript(
+    transcript: Transcript, speech_seconds: float, settings: TranscribeSettings
+) -> list[Issue]:
     """Every reason to think that a recogniser made its text up. Script and language are for `check_text`."""
     found: list[Issue] = []
 
@@ -246,7 +262,9 @@ def check_transcript(transcript: Transcript, speech_seconds: float, settings: Tr
         issue(Message("data.too_many_letters", rate=rate), rate, _MOST_LETTERS_PER_SECOND)
     elif letters and rate < _FEWEST_LETTERS_PER_SECOND:
         issue(
-            Message("data.too_few_letters", letters=letters, seconds=speech_seconds), rate, _FEWEST_LETTERS_PER_SECOND
+            Message("data.too_few_letters", letters=letters, seconds=speech_seconds),
+            rate,
+            _FEWEST_LETTERS_PER_SECOND,
         )
     return found
 
@@ -274,7 +292,10 @@ def repeated_transcripts(rows: Sequence[Utterance]) -> dict[str, Issue]:
             same[text_key(row.text)].append(row)
     return {
         row.id: Issue(
-            "heard_often", Message("data.heard_often", group_count=len(group)), len(group), _MOST_SAME_TEXTS - 1
+            "heard_often",
+            Message("data.heard_often", group_count=len(group)),
+            len(group),
+            _MOST_SAME_TEXTS - 1,
         )
         for group in same.values()
         if len(group) >= _MOST_SAME_TEXTS

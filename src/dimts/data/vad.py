@@ -141,7 +141,9 @@ class SpeechActivity:
         levels = self.levels[frames]
         if not len(levels):
             return (start + end) / 2
-        smooth = np.convolve(levels, np.full(3, 1 / 3, np.float32), mode="same") if len(levels) >= 3 else levels
+        smooth = (
+            np.convolve(levels, np.full(3, 1 / 3, np.float32), mode="same") if len(levels) >= 3 else levels
+        )
         lowest = np.flatnonzero(smooth <= smooth.min() + 1e-3)
         return float((frames.start + int(lowest[len(lowest) // 2]) + 0.5) * HOP_SECONDS)
 
@@ -154,7 +156,9 @@ def detect_speech(path: Path | str, detector: Literal["silero", "level"] = "sile
         return replace(activity, issues=medium.issues)
 
 
-def detect_speech_in(samples: Samples, rate: int, detector: Literal["silero", "level"] = "silero") -> SpeechActivity:
+def detect_speech_in(
+    samples: Samples, rate: int, detector: Literal["silero", "level"] = "silero"
+) -> SpeechActivity:
     """The same for samples [T] in memory."""
     size = round(BLOCK_SECONDS * rate)
     return _detected((samples[at : at + size] for at in range(0, len(samples), size)), rate, detector)
@@ -200,7 +204,9 @@ def speech_spans(levels: Levels, voice: Levels) -> tuple[list[tuple[float, float
     if apart.sum() < 10:
         apart = ~heard
     speech_level = float(np.percentile(levels[heard], 90))
-    noise_level = float(np.percentile(levels[apart], 50)) if apart.sum() >= 5 else float(np.percentile(levels, 5))
+    noise_level = (
+        float(np.percentile(levels[apart], 50)) if apart.sum() >= 5 else float(np.percentile(levels, 5))
+    )
     threshold = max(
         min(noise_level + ABOVE_NOISE_DB, speech_level - MIN_CONTRAST_DB),
         speech_level - BELOW_SPEECH_DB,

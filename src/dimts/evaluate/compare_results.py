@@ -2,9 +2,9 @@
 
     found = compare_results(Results.load("a.json"), Results.load("b.json"))
 
-Tests are paired by sentence: Wilcoxon's signed-rank test (1945, zeros split after Pratt 1959) and the sign test, both
-two-sided, and a bootstrap interval of the mean difference. p values of several figures are adjusted together
-(Benjamini and Hochberg 1995).
+Tests are paired by sentence: Wilcoxon's signed-rank test (1945, zeros split after Pratt 1959) and the sign
+test, both two-sided, and a bootstrap interval of the mean difference. p values of several figures are
+adjusted together (Benjamini and Hochberg 1995).
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Results:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise DataError("evaluate.results_unreadable", path=path, error=error.strerror or str(error)) from error
+            raise DataError(
+                "evaluate.results_unreadable", path=path, error=error.strerror or str(error)
+            ) from error
         except ValueError as error:
             raise DataError("evaluate.not_results", path=path) from error
         if not isinstance(content, dict) or content.get("schema", None) != SCHEMA:
@@ -77,7 +79,11 @@ class Results:
         try:
             names = [str(one["name"]) for one in self.content["ranking"]["order"]]
             lists = [[str(row["name"]) for row in self.content["sentences"][name]] for name in names]
-            identity = (self.content["list"]["digest"], self.content["list"]["name"], self.content["recogniser_digest"])
+            identity = (
+                self.content["list"]["digest"],
+                self.content["list"]["name"],
+                self.content["recogniser_digest"],
+            )
             return bool(names) and all(lists) and all(isinstance(one, str) for one in identity)
         except (KeyError, TypeError):
             return False
@@ -177,7 +183,9 @@ class ResultsComparison:
         }
 
 
-def compare_results(one: Results, other: Results, systems: tuple[str, str] | None = None) -> list[ResultsComparison]:
+def compare_results(
+    one: Results, other: Results, systems: tuple[str, str] | None = None
+) -> list[ResultsComparison]:
     """Compare systems of two files: those named, else those of the same names, else the best of each.
 
     DataError if the lists or the recognisers differ, or for an unknown system.
@@ -210,7 +218,9 @@ def _compared(one: Results, other: Results, first: str, second: str) -> ResultsC
         rows = [row for row in rows if all(map(math.isfinite, row))]
         if rows:
             tests.append(paired_test(figure, [row[0] for row in rows], [row[1] for row in rows]))
-    probability = probability_better([errors[1][name] for name in common], [errors[0][name] for name in common])
+    probability = probability_better(
+        [errors[1][name] for name in common], [errors[0][name] for name in common]
+    )
     return ResultsComparison(first, second, len(common), tuple(_adjusted(tests)), probability)
 
 

@@ -1,7 +1,7 @@
 """Compares the voices of a project, or systems of any kind: each speaks the same sentences and is ranked.
 
-The sentences for a project are the package's own and some of the project's held-out clips, for which there is a
-reference recording; the recordings themselves are measured too and show the best attainable figures. Other
+The sentences for a project are the package's own and some of the project's held-out clips, for which there is
+a reference recording; the recordings themselves are measured too and show the best attainable figures. Other
 systems speak a list of sentences, the benchmark or the list of a folder of recordings (comparison.py).
 """
 
@@ -175,8 +175,8 @@ def compare_systems(
 
     The list is `sentences`; without it, that of the first folder of recordings, else the benchmark. If it is
     longer than the settings allow, sentences are taken evenly from all of it. `keys` are those of servers, by
-    name. Raises ConfigError for a system that cannot be used, and DataError for a folder without the recordings
-    of the list.
+    name. Raises ConfigError for a system that cannot be used, and DataError for a folder without the
+    recordings of the list.
     """
     settings = settings or CompareVoicesSettings()
     phone_recogniser = PhoneRecogniser.load(recogniser)
@@ -231,7 +231,9 @@ def _sentences_to_speak(
         raise DataError("evaluate.no_sentences")
     rng = random.Random(settings.seed)
     most_clips = (
-        settings.most_sentences - len(own) if len(own) < settings.most_sentences // 2 else settings.most_sentences // 2
+        settings.most_sentences - len(own)
+        if len(own) < settings.most_sentences // 2
+        else settings.most_sentences // 2
     )
     with_clip = rng.sample(list(clips), min(most_clips, len(clips)))
     plain = own[: settings.most_sentences - len(with_clip)]

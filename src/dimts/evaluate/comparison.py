@@ -122,7 +122,8 @@ class ComparisonInput:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     """What each system is, by name, as the user wrote it."""
     one_speaker: bool = False
-    """Whether the systems are voices of one speaker, whom a recogniser recognises equally well in all of them."""
+    """Whether the systems are voices of one speaker, whom a recogniser recognises equally well in all of
+    them."""
     project: str = "PROJECT"
     """Project that a remedy names."""
     losses: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
@@ -142,7 +143,9 @@ def compare(given: ComparisonInput, on_progress: ProgressCallback = ignore) -> V
     recordings = _measure_all(RECORDINGS, given.recordings, tools, on_progress, "clips")
     if given.calibrated:
         tools = replace(tools, faults=calibrate(tools.faults, [one.examined for one in recordings]))
-        recordings = [replace(one, examined=with_thresholds(one.examined, tools.faults)) for one in recordings]
+        recordings = [
+            replace(one, examined=with_thresholds(one.examined, tools.faults)) for one in recordings
+        ]
     spoken: dict[str, dict[str, SpokenSentence]] = {}
     failures: dict[str, dict[str, Message]] = {}
     texts = {line.name: line.text for line in lines}
@@ -163,7 +166,9 @@ def compare(given: ComparisonInput, on_progress: ProgressCallback = ignore) -> V
     effects = voice_effects(
         given.systems, trained=tools.recogniser.trained_on_recordings, one_speaker=given.one_speaker
     )  # fmt: skip
-    remarks = [one for one in (remark, *_remarks(given, effects, bool(recordings), failures)) if one is not None]
+    remarks = [
+        one for one in (remark, *_remarks(given, effects, bool(recordings), failures)) if one is not None
+    ]
     ranking = rank(measured, effects)
     best = given.systems[ranking.best.name]
     pair_results: list[PairResult] = []
@@ -206,7 +211,9 @@ def _remarks(
         if failed:
             first, reason = next(iter(failed.items()))
             found.append(
-                Message("evaluate.sentences_not_spoken", name=name, count=len(failed), first=first, reason=reason)
+                Message(
+                    "evaluate.sentences_not_spoken", name=name, count=len(failed), first=first, reason=reason
+                )
             )
     return found
 
@@ -246,9 +253,13 @@ def _speak_all(
                 failed[line.name] = error.message
                 in_a_row += 1
                 if in_a_row == _MOST_FAILURES_IN_A_ROW:
-                    raise ConfigError("evaluate.system_gave_up", name=name, count=in_a_row, reason=error) from error
+                    raise ConfigError(
+                        "evaluate.system_gave_up", name=name, count=in_a_row, reason=error
+                    ) from error
                 on_progress(
-                    Progress("speak", number, len(lines), "sentences", _failed(name, line, error), subject=name)
+                    Progress(
+                        "speak", number, len(lines), "sentences", _failed(name, line, error), subject=name
+                    )
                 )
                 continue
             content = {
@@ -277,7 +288,9 @@ def _spoken_before(sound: Path, note: Path, digest: str) -> SpokenSentence | Non
         return None
     words = tuple(tuple(word) for word in content["words"])
     seconds = content.get("seconds")
-    return SpokenSentence(Wave.load(sound), words, tuple(content["by"]), math.nan if seconds is None else seconds)
+    return SpokenSentence(
+        Wave.load(sound), words, tuple(content["by"]), math.nan if seconds is None else seconds
+    )
 
 
 def _file_name(name: str) -> str:
@@ -346,24 +359,31 @@ def results(given: ComparisonInput, found: VoiceComparison, tools: MeasuringTool
         RECORDINGS: [one.as_dict() for one in found.recordings],
         "pairs": [_pair_dict(one) for one in found.pairs],
         "failures": {
-            name: {sentence: reason.as_dict() | {"text": reason.line("en")} for sentence, reason in failed.items()}
+            name: {
+                sentence: reason.as_dict() | {"text": reason.line("en")}
+                for sentence, reason in failed.items()
+            }
             for name, failed in found.failures.items()
         },
         "confusions": {
             name: [[expected, recognised, count] for (expected, recognised), count in confusions(sentences)]
             for name, sentences in found.measured.items()
         },
-        "sentences": {name: [one.as_dict() for one in sentences] for name, sentences in found.measured.items()},
+        "sentences": {
+            name: [one.as_dict() for one in sentences] for name, sentences in found.measured.items()
+        },
     }
 
 
 def recogniser_digest(notes: Mapping[str, Any]) -> str:
-    """Hash what a recogniser was trained on and how well it does: figures of different ones do not compare."""
+    """Hash what a recogniser was trained on and how well it does: figures of different ones do not
+    compare."""
     return hashlib.sha256(json.dumps(notes, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def confusions(sentences: Sequence[MeasuredSentence]) -> list[tuple[tuple[str, str], int]]:
-    """Count the errors by expected and recognised phone, the commonest first; "" is none (deleted, inserted)."""
+    """Count the errors by expected and recognised phone, the commonest first; "" is none (deleted,
+    inserted)."""
     counts: Counter[tuple[str, str]] = Counter()
     for one in sentences:
         recognised, expected = one.examined.recognised, one.examined.expected

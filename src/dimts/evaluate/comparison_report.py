@@ -1,4 +1,5 @@
-"""Makes the page of a comparison: ranking, figures, sections, confusions and the worst sentences with players."""
+"""Makes the page of a comparison: ranking, figures, sections, confusions and the worst sentences with
+players."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ _FEWEST = 3
 """Least number of times of a confusion that is shown."""
 
 
-def write_report(given: ComparisonInput, found: VoiceComparison, on_progress: ProgressCallback) -> VoiceComparison:
+def write_report(
+    given: ComparisonInput, found: VoiceComparison, on_progress: ProgressCallback
+) -> VoiceComparison:
     """Write report.html and return `found`."""
     page(given, found, on_progress).write(found.report)
     return found
@@ -51,7 +54,8 @@ def page(given: ComparisonInput, found: VoiceComparison, on_progress: ProgressCa
         summary["Not spoken"] = _failure_rows(found)
     tables = {"Commonest phone errors, times": _confusion_rows(found)}
     sections = [
-        f"{one}: {section_note(one).text()}" for one in dict.fromkeys(line.section for line in lines if line.section)
+        f"{one}: {section_note(one).text()}"
+        for one in dict.fromkeys(line.section for line in lines if line.section)
     ]
     remarks = [f"{one.line()} ({one.remedy()})" if one.remedy() else one.line() for one in found.remarks]
     return Report(
@@ -59,7 +63,9 @@ def page(given: ComparisonInput, found: VoiceComparison, on_progress: ProgressCa
         notes=[*(one.text() for one in ranking.reasons), *remarks],
         facts={
             "list": f"{given.sentences.name} {given.sentences.version}".strip(),
-            "sentences": f"{len(lines)}, of which {sum(line.reference is not None for line in lines)} with a recording",
+            "sentences": (
+                f"{len(lines)}, of which {sum(line.reference is not None for line in lines)} with a recording"
+            ),
             "recordings measured": str(len(found.recordings)),
             **({"minimal pairs, by the best voice": pairs_line(found.pairs)} if found.pairs else {}),
             "dimts": __version__,
@@ -162,12 +168,17 @@ def _range(name: str, interval: Interval) -> tuple[str, float, float, float]:
 
 
 def _worst(
-    line: EvaluationSentence, place: int, found: VoiceComparison, spoken: Mapping[str, Mapping[str, SpokenSentence]]
+    line: EvaluationSentence,
+    place: int,
+    found: VoiceComparison,
+    spoken: Mapping[str, Mapping[str, SpokenSentence]],
 ) -> ReportSample:
     best = found.ranking.best.name
     mine = found.measured[best][place]
     remarks = [_sample_line(best, mine, scored=found.ranking.scored)]
-    remarks += [Message("evaluate.sample_fault", kind=issue.kind, reason=issue.message) for issue in mine.faults]
+    remarks += [
+        Message("evaluate.sample_fault", kind=issue.kind, reason=issue.message) for issue in mine.faults
+    ]
     remarks.append(Message("evaluate.sample_phones", phones=" ".join(mine.examined.recognised)))
     names = [one.name for one in found.ranking.order]
     waves = {name: spoken[name][line.name].wave for name in names}

@@ -25,7 +25,9 @@ def wrong_word(words: Words, rng: random.Random, others: Sequence[Sequence[str]]
     """Replace one word of at least four phones by another that shares few phones with it."""
     places = [place for place, word in enumerate(words) if len(word) >= 4] or [0]
     place = rng.choice(places)
-    different = [word for word in others if len(word) >= 4 and len(set(word) & set(words[place])) <= len(word) // 3]
+    different = [
+        word for word in others if len(word) >= 4 and len(set(word) & set(words[place])) <= len(word) // 3
+    ]
     return [rng.choice(different) if at == place else word for at, word in enumerate(words)]
 
 

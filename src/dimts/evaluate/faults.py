@@ -182,7 +182,9 @@ def calibrate(settings: FaultSettings, clean: Sequence[Examined]) -> FaultSettin
     return replace(
         settings,
         cut_evidence=highest((one.evidence.cut for one in clean), settings.cut_evidence, _OUTLIER_SHARE),
-        extra_evidence=highest((one.evidence.extra for one in clean), settings.extra_evidence, _OUTLIER_SHARE),
+        extra_evidence=highest(
+            (one.evidence.extra for one in clean), settings.extra_evidence, _OUTLIER_SHARE
+        ),
         word_excess=highest(words, settings.word_excess, _OUTLIER_SHARE),
         short_evidence=_upper_quantile(
             [one.evidence.shortened for one in clean if one.evidence.short], settings.short_evidence
@@ -246,7 +248,10 @@ def _silence(wave: Wave, labels: Sequence[tuple[str, ...]], expected: tuple[str,
 
 
 def _evidence(
-    posteriors: Posteriors, labels: Sequence[tuple[str, ...]], expected: tuple[str, ...], shortness: Mapping[int, float]
+    posteriors: Posteriors,
+    labels: Sequence[tuple[str, ...]],
+    expected: tuple[str, ...],
+    shortness: Mapping[int, float],
 ) -> tuple[tuple[RecognisedWord, ...], Evidence]:
     """Score each word and the faults."""
     try:
@@ -268,7 +273,9 @@ def _evidence(
         )
         other = scorer.substitution(first, last)
         words.append(
-            RecognisedWord(word, recognised, 1.0 - good / len(word), other.evidence / (len(word) + _MORE_LABELS))
+            RecognisedWord(
+                word, recognised, 1.0 - good / len(word), other.evidence / (len(word) + _MORE_LABELS)
+            )
         )
         first = last
     more = scorer.insertion()
@@ -307,7 +314,9 @@ def _repeats(labels: Sequence[str], before: Sequence[str], after: Sequence[str])
     return False
 
 
-def _aligned(wave: Wave, labels: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser) -> tuple[AlignedPhone, ...]:
+def _aligned(
+    wave: Wave, labels: Sequence[tuple[str, ...]], recogniser: PhoneRecogniser
+) -> tuple[AlignedPhone, ...]:
     """Align the labels of the text; empty if the wave is too short for the text."""
     try:
         return tuple(recogniser.aligner.align(wave, labels))
@@ -329,7 +338,9 @@ def _issues(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
             expected_phones = " ".join(word.expected)
             message = Message("evaluate.word_missing", expected=expected_phones)
             if word.recognised:
-                message = Message("evaluate.wrong_word", found=" ".join(word.recognised), expected=expected_phones)
+                message = Message(
+                    "evaluate.wrong_word", found=" ".join(word.recognised), expected=expected_phones
+                )
             yield Issue("wrong_word", message, word.excess, settings.word_excess)
     if evidence.shortened > settings.short_evidence:
         consonants = ", ".join(
@@ -349,7 +360,9 @@ def _issues(one: Examined, settings: FaultSettings) -> Iterator[Issue]:
 def sound_issues(likeness: float, snr_db: float, spoken: Prosody, settings: FaultSettings) -> Iterator[Issue]:
     """Yield the faults of a sound that do not concern its text: another voice, noise, a pause."""
     if likeness < settings.likeness:
-        yield Issue("other_voice", Message("evaluate.other_voice", likeness=likeness), likeness, settings.likeness)
+        yield Issue(
+            "other_voice", Message("evaluate.other_voice", likeness=likeness), likeness, settings.likeness
+        )
     if snr_db < settings.snr_db:
         yield Issue("noise", Message("evaluate.noise", snr_db=snr_db), snr_db, settings.snr_db)
     longest = _longest_pause(spoken)

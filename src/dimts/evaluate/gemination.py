@@ -60,12 +60,16 @@ class GeminationScorer:
         by_label: dict[str, list[float]] = defaultdict(list)
         for (label, _, _), value in zip(long, left, strict=True):
             by_label[label].append(value)
-        means = {label: (sum(some) + _SHARED * usual) / (len(some) + _SHARED) for label, some in by_label.items()}
+        means = {
+            label: (sum(some) + _SHARED * usual) / (len(some) + _SHARED) for label, some in by_label.items()
+        }
         apart = np.array([value - means[label] for (label, _, _), value in zip(long, left, strict=True)])
         low, middle, high = np.percentile(apart, (25, 50, 75))
         means = {label: float(value + middle) for label, value in means.items()}
         below = float((logs - tempi).mean() - np.mean(shorts))
-        return cls(means, usual + float(middle), slope, max(float(high - low) / _QUARTILES, _LEAST_SPREAD), below)
+        return cls(
+            means, usual + float(middle), slope, max(float(high - low) / _QUARTILES, _LEAST_SPREAD), below
+        )
 
     def evidence(self, sentence: Sequence[AlignedPhone]) -> dict[int, float]:
         """Compute, by position, the log-likelihood ratio of half to full duration of each long consonant but
@@ -88,12 +92,15 @@ class GeminationScorer:
         """Log density of deviation `off` from `centre`: a mixture with a share of shortened consonants."""
         density = (1 - _SHORTENED_SHARE) * _normal(off - centre, self.spread)
         return math.log(
-            density + _SHORTENED_SHARE * _normal(off - centre + self.short_offset, _WIDER * self.spread) + 1e-12
+            density
+            + _SHORTENED_SHARE * _normal(off - centre + self.short_offset, _WIDER * self.spread)
+            + 1e-12
         )
 
 
 def length_ratio(sentence: Sequence[AlignedPhone]) -> float:
-    """Compute the ratio of the durations of long and short consonants, geometric means, without the last phone.
+    """Compute the ratio of the durations of long and short consonants, geometric means, without the last
+    phone.
 
     1 means that length is not spoken; nan without a consonant of each kind.
     """

@@ -71,13 +71,22 @@ def cepstra(wave: Wave) -> Floats:
 class HMMAligner:
     """Hidden Markov models of the phones, and the model of durations of long consonants."""
 
-    def __init__(self, means: Floats, variances: Floats, log_weights: Floats, gemination: GeminationScorer) -> None:
-        self.means, self.variances, self.log_weights = means, variances, log_weights  # [U, K, D], [U, K, D], [U, K]
+    def __init__(
+        self, means: Floats, variances: Floats, log_weights: Floats, gemination: GeminationScorer
+    ) -> None:
+        self.means, self.variances, self.log_weights = (
+            means,
+            variances,
+            log_weights,
+        )  # [U, K, D], [U, K, D], [U, K]
         self.gemination = gemination
 
     @classmethod
     def fit(
-        cls, clips: Sequence[tuple[Wave, Words]], boundaries: Sequence[Sequence[Times]] | None = None, mixtures: int = 4
+        cls,
+        clips: Sequence[tuple[Wave, Words]],
+        boundaries: Sequence[Sequence[Times]] | None = None,
+        mixtures: int = 4,
     ) -> HMMAligner:
         """Train on waves and the labels of their words; clips too short for their labels are skipped.
 
@@ -109,8 +118,12 @@ class HMMAligner:
             else:
                 models = _mixed(frames, states, models)
             if boundaries is None or iteration == _ITERATIONS - 1:
-                paths = [_path(models, inputs, chain) for inputs, chain in zip(clip_frames, chains, strict=True)]
-        aligned = [_aligned(chain[path, 1], names) for chain, path, names in zip(chains, paths, labels, strict=True)]
+                paths = [
+                    _path(models, inputs, chain) for inputs, chain in zip(clip_frames, chains, strict=True)
+                ]
+        aligned = [
+            _aligned(chain[path, 1], names) for chain, path, names in zip(chains, paths, labels, strict=True)
+        ]
         return cls(*models, GeminationScorer.fit(aligned))
 
     def align(self, wave: Wave, words: Words) -> tuple[AlignedPhone, ...]:
@@ -125,7 +138,9 @@ class HMMAligner:
         return {name: getattr(self, name).astype(np.float16) for name in _KEYS}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[np.float16]], gemination: GeminationScorer) -> HMMAligner:
+    def from_tensors(
+        cls, tensors: Mapping[str, npt.NDArray[np.float16]], gemination: GeminationScorer
+    ) -> HMMAligner:
         """Build an aligner from `tensors`. CheckpointError for tensors of another shape."""
         means, variances, log_weights = (np.asarray(tensors[name], np.float64) for name in _KEYS)
         variances = np.maximum(variances, _SMALLEST)

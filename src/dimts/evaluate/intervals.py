@@ -38,7 +38,12 @@ class Interval:
     def as_dict(self) -> dict[str, float | int | None]:
         """Return JSON values; nan and infinity become null."""
         low, high = (value if math.isfinite(value) else None for value in (self.low, self.high))
-        return {"mean": self.mean if math.isfinite(self.mean) else None, "low": low, "high": high, "count": self.count}
+        return {
+            "mean": self.mean if math.isfinite(self.mean) else None,
+            "low": low,
+            "high": high,
+            "count": self.count,
+        }
 
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)

@@ -43,7 +43,10 @@ class Leaderboard:
 
     def html(self) -> str:
         """Render the page as HTML."""
-        left_out = [["file", "reason"], *([str(path), reason.line()] for path, reason in self.refused.items())]
+        left_out = [
+            ["file", "reason"],
+            *([str(path), reason.line()] for path, reason in self.refused.items()),
+        ]
         return Report(
             title="Speech synthesis of Amharic: results",
             notes=self.notes,
@@ -93,7 +96,9 @@ def _rows(found: Sequence[Results], folder: Path) -> list[list[str]]:
         mean = _interval(item[1].get("figures", {}).get("per")).mean
         return mean if math.isfinite(mean) else math.inf
 
-    rows = [["system", "kind", *(["score of 100"] if scored else []), *(FIGURES[key][0] for key in shown), "file"]]
+    rows = [
+        ["system", "kind", *(["score of 100"] if scored else []), *(FIGURES[key][0] for key in shown), "file"]
+    ]
     for one, ranked in sorted(systems, key=order):
         name = str(ranked["name"])
         figures = ranked.get("figures", {})
@@ -113,5 +118,7 @@ def _rows(found: Sequence[Results], folder: Path) -> list[list[str]]:
 def _interval(found: Mapping[str, Any] | None) -> Interval:
     if not found:
         return Interval(math.nan, math.nan, math.nan, 0)
-    mean, low, high = (math.nan if found.get(key) is None else float(found[key]) for key in ("mean", "low", "high"))
+    mean, low, high = (
+        math.nan if found.get(key) is None else float(found[key]) for key in ("mean", "low", "high")
+    )
     return Interval(mean, low, high, int(found.get("count", 0)))

@@ -120,7 +120,10 @@ def _mos(names: Mapping[tuple[str, str], str], texts: Mapping[str, str]) -> list
 
 
 def _ab(
-    voices: Sequence[str], sentences: Sequence[str], names: Mapping[tuple[str, str], str], texts: Mapping[str, str]
+    voices: Sequence[str],
+    sentences: Sequence[str],
+    names: Mapping[tuple[str, str], str],
+    texts: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     return [
         {"sounds": [names[one, sentence], names[other, sentence]], "text": texts.get(sentence, "")}
@@ -157,7 +160,9 @@ class ListeningTestResults:
     def lines(self) -> list[str]:
         """Return the lines of a text summary."""
         out = [f"{self.raters} raters" if self.raters > 1 else "1 rater: intervals need two or more"]
-        out += [f"{voice}: {one}" for voice, one in sorted(self.scores.items(), key=lambda item: -item[1].mean)]
+        out += [
+            f"{voice}: {one}" for voice, one in sorted(self.scores.items(), key=lambda item: -item[1].mean)
+        ]
         for (a, b), one in self.differences.items():
             clear = "clear" if one.low > 0 or one.high < 0 else "not clear"
             within = "" if math.isnan(one.low) else f" [{one.low:+.2f}, {one.high:+.2f}]"

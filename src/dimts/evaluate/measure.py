@@ -140,7 +140,11 @@ class MeasuredSentence:
     @property
     def real_time_factor(self) -> float:
         """Seconds of synthesis for a second of speech."""
-        return self.synthesis_seconds / self.examined.prosody.seconds if self.examined.prosody.seconds else math.nan
+        return (
+            self.synthesis_seconds / self.examined.prosody.seconds
+            if self.examined.prosody.seconds
+            else math.nan
+        )
 
     @property
     def faults(self) -> tuple[Issue, ...]:
@@ -185,7 +189,9 @@ class MeasuredSentence:
 def _plain(issue: Issue) -> dict[str, Any]:
     """Return JSON values without infinite ones, which impossible words have."""
     return {
-        key: value for key, value in issue.as_dict().items() if not isinstance(value, float) or math.isfinite(value)
+        key: value
+        for key, value in issue.as_dict().items()
+        if not isinstance(value, float) or math.isfinite(value)
     }
 
 
@@ -210,7 +216,8 @@ def phrase_speaker(
 ) -> Callable[[str], list[tuple[Wave, list[tuple[str, ...]]]]]:
     """Adapt a speaker to `minimal_pairs.evaluate_pairs`: a text to the wave and the phones of each phrase."""
     return lambda text: [
-        (one.wave, [word.phones for word in one.phrase.words if word.phones]) for one in speaker.phrases(text, voice)
+        (one.wave, [word.phones for word in one.phrase.words if word.phones])
+        for one in speaker.phrases(text, voice)
     ]
 
 
@@ -234,7 +241,9 @@ def measure(sentence: EvaluationSentence, spoken: SpokenSentence, tools: Measuri
         amharic_cer(transcript, sentence.text) if transcript is not None else nothing,
         spoken.seconds,
         section=sentence.section,
-        contrast_margin=_contrast_margin(wave, words, sentence.contrast, tools.recogniser) if speech else math.nan,
+        contrast_margin=_contrast_margin(wave, words, sentence.contrast, tools.recogniser)
+        if speech
+        else math.nan,
     )
 
 

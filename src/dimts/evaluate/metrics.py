@@ -91,7 +91,9 @@ def align(
     return steps[::-1]
 
 
-def _table(hypothesis: Sequence[T], reference: Sequence[T], cost: Callable[[T, T], float] | None) -> list[list[float]]:
+def _table(
+    hypothesis: Sequence[T], reference: Sequence[T], cost: Callable[[T, T], float] | None
+) -> list[list[float]]:
     """Compute [R + 1, H + 1] the least cost between each prefix of `reference` and each of `hypothesis`."""
     rows, columns = len(reference) + 1, len(hypothesis) + 1
     table = [[0.0] * columns for _ in range(rows)]
@@ -110,7 +112,9 @@ def _table(hypothesis: Sequence[T], reference: Sequence[T], cost: Callable[[T, T
 def edits(hypothesis: Sequence[T], reference: Sequence[T]) -> Edits:
     """Count the steps of the alignment."""
     kinds = [step.kind for step in align(hypothesis, reference)]
-    return Edits(kinds.count("equal"), kinds.count("substitute"), kinds.count("insert"), kinds.count("delete"))
+    return Edits(
+        kinds.count("equal"), kinds.count("substitute"), kinds.count("insert"), kinds.count("delete")
+    )
 
 
 def per(hypothesis: Sequence[str], reference: Sequence[str], *, length: bool = True) -> Edits:

@@ -104,7 +104,9 @@ def evaluate_pairs(
     return [PairResult(pair, _margins(speak, recogniser, pair, frame)) for pair in pairs]
 
 
-def _margins(speak: SpeakPhrases, recogniser: PhoneRecogniser, pair: MinimalPair, frame: str) -> tuple[float, float]:
+def _margins(
+    speak: SpeakPhrases, recogniser: PhoneRecogniser, pair: MinimalPair, frame: str
+) -> tuple[float, float]:
     readings = (from_ipa(pair.one), from_ipa(pair.other))
     found = []
     for mine, others in (readings, readings[::-1]):

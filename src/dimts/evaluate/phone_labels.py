@@ -53,7 +53,8 @@ def phone_labels(phones: Iterable[str]) -> tuple[str, ...]:
 def word_labels(words: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """Convert each word to labels, without a ʔ before a vowel at its start."""
     return [
-        phone_labels(word[1:] if len(word) > 1 and word[0] == "ʔ" and is_vowel(word[1]) else word) for word in words
+        phone_labels(word[1:] if len(word) > 1 and word[0] == "ʔ" and is_vowel(word[1]) else word)
+        for word in words
     ]
 
 

@@ -63,7 +63,9 @@ class Posteriors:
                 number = int(best[first])
                 if number:
                     probability = float(np.exp(self.log_probs[first:at, number]).mean())
-                    out.append(AlignedPhone(LABELS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, probability))
+                    out.append(
+                        AlignedPhone(LABELS[number], first * FRAME_SECONDS, at * FRAME_SECONDS, probability)
+                    )
                 first = at
         return tuple(out)
 
@@ -111,7 +113,9 @@ class Posteriors:
         for number, label in enumerate(phones):
             rows = np.flatnonzero(path == 2 * number + 1)
             probability = float(np.exp(self.log_probs[rows, label_index(label)]).mean())
-            aligned.append(AlignedPhone(label, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, probability))
+            aligned.append(
+                AlignedPhone(label, rows[0] * FRAME_SECONDS, (rows[-1] + 1) * FRAME_SECONDS, probability)
+            )
         return tuple(aligned)
 
 
@@ -148,7 +152,9 @@ class AlternativeScorer:
         """[S + 1] as `Posteriors.prefix_nlls` gives them."""
         if self._whole <= IMPOSSIBLE / 2:
             raise AudioError("evaluate.too_short_for_phones", phones_count=len(phones))
-        anything = np.concatenate(([0.0], np.cumsum(posteriors.log_probs.max(axis=1), dtype=np.float64)))[:, None]
+        anything = np.concatenate(([0.0], np.cumsum(posteriors.log_probs.max(axis=1), dtype=np.float64)))[
+            :, None
+        ]
         self._begun = before - anything
         self._through = np.maximum.accumulate(self._begun, axis=0) + anything  # from the best start so far
         self._after = after
@@ -252,7 +258,9 @@ class PhoneRecogniser:
             "notes": json.dumps(self.notes, ensure_ascii=False, sort_keys=True),
         }
         if self._aligner is not None:
-            state |= {_ALIGNER_PREFIX + name: torch.from_numpy(one) for name, one in self._aligner.tensors().items()}
+            state |= {
+                _ALIGNER_PREFIX + name: torch.from_numpy(one) for name, one in self._aligner.tensors().items()
+            }
             notes[_GEMINATION] = json.dumps(asdict(self._aligner.gemination), ensure_ascii=False)
         with atomic_path(path) as temporary:
             torch_files.save_file(state, str(temporary), metadata=notes)

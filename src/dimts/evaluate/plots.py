@@ -53,7 +53,14 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_
     for colour, (name, points) in zip(_SERIES * len(series), series.items(), strict=False):
         if points:
             marker = "o" if len(points) < 30 else None
-            axes.plot(*zip(*points, strict=True), label=name, color=colour, linewidth=1.4, marker=marker, markersize=3)
+            axes.plot(
+                *zip(*points, strict=True),
+                label=name,
+                color=colour,
+                linewidth=1.4,
+                marker=marker,
+                markersize=3,
+            )
     axes.set_xlabel(x_label, fontsize=9)
     axes.set_ylabel(y_label, fontsize=9)
     axes.grid(alpha=0.25)
@@ -151,7 +158,8 @@ def draw_sound(
     pitch_hz: npt.NDArray[np.float64],
     rows: Sequence[tuple[str, Borders]],
 ) -> Path:
-    """Draw waveform, spectrogram with F0, and rows of labels with their borders; the suffix chooses the format.
+    """Draw waveform, spectrogram with F0, and rows of labels with their borders; the suffix chooses the
+    format.
 
     `pitch_hz` [F] is at 100 frames a second, nan where unvoiced. Fidel is drawn where a font for it is
     installed. DataError for another format.

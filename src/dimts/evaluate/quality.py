@@ -56,7 +56,8 @@ def quality(wave: Wave) -> Quality:
     session = _session()
     raw = np.array([session.run(None, {"input_1": samples[None, at : at + size]})[0][0] for at in starts])
     scores = {
-        name: float(np.mean(np.polyval(curve, raw[:, column]))) for column, (name, curve) in enumerate(_CURVES.items())
+        name: float(np.mean(np.polyval(curve, raw[:, column])))
+        for column, (name, curve) in enumerate(_CURVES.items())
     }
     return Quality(**scores)
 
@@ -71,4 +72,6 @@ def _session() -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads use no CPU
-    return onnxruntime.InferenceSession(str(Path(places[0]) / _MODEL), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        str(Path(places[0]) / _MODEL), options, providers=["CPUExecutionProvider"]
+    )

@@ -114,7 +114,11 @@ def parts(one: MeasuredSentence) -> dict[str, float]:
 def sentence_score(one: MeasuredSentence) -> float:
     """Compute the score of a sentence, 0 to 100."""
     known = {name: value for name, value in parts(one).items() if not math.isnan(value)}
-    return 100.0 * sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
+    return (
+        100.0
+        * sum(WEIGHTS[name] * value for name, value in known.items())
+        / sum(WEIGHTS[name] for name in known)
+    )
 
 
 def _between(value: float, low: float, high: float) -> float:
@@ -179,13 +183,19 @@ class Ranking:
             "best": self.best.name,
             "clear": self.clear,
             "scored": self.scored,
-            "probability_better_than_second": None if math.isnan(self.probability) else round(self.probability, 4),
+            "probability_better_than_second": None
+            if math.isnan(self.probability)
+            else round(self.probability, 4),
             "reasons": [one.as_dict() | {"text": one.line("en")} for one in self.reasons],
-            "order": [one.as_dict() | ({} if self.scored else {"score": None, "parts": {}}) for one in self.order],
+            "order": [
+                one.as_dict() | ({} if self.scored else {"score": None, "parts": {}}) for one in self.order
+            ],
         }
 
 
-def rank(voices: Mapping[str, Sequence[MeasuredSentence]], effects: Mapping[str, VoiceEffect] | None = None) -> Ranking:
+def rank(
+    voices: Mapping[str, Sequence[MeasuredSentence]], effects: Mapping[str, VoiceEffect] | None = None
+) -> Ranking:
     """Rank voices measured on the same sentences. DataError for none, or for voices with different lists.
 
     `effects` by name are errors of the recogniser that concern whole voices; with any, no score is shown.
@@ -207,7 +217,9 @@ def rank(voices: Mapping[str, Sequence[MeasuredSentence]], effects: Mapping[str,
         )  # fmt: skip
     first, second = ranked[:2]
     probability = float((means[:, 0] > means[:, 1]).mean() + 0.5 * (means[:, 0] == means[:, 1]).mean())
-    reasons = _reasons(first, second, probability) if scored else _reasons_by_place(first, second, probability)
+    reasons = (
+        _reasons(first, second, probability) if scored else _reasons_by_place(first, second, probability)
+    )
     return Ranking(tuple(ranked), probability, tuple(reasons), scored)
 
 
@@ -215,7 +227,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def mean_scores(scores: Sequence[Floats], effects: Sequence[VoiceEffect | None], seed: int = 1) -> Floats:
-    """Draw [DRAWS, V] mean scores of the voices: the same bootstrap samples of sentences for all, and effects."""
+    """Draw [DRAWS, V] mean scores of the voices: the same bootstrap samples of sentences for all, and
+    effects."""
     generator = np.random.default_rng(seed)
     count = len(scores[0])
     rows = generator.integers(0, count, (DRAWS, count))
@@ -228,7 +241,8 @@ def mean_scores(scores: Sequence[Floats], effects: Sequence[VoiceEffect | None],
 
 
 def _places(means: Floats) -> list[Interval]:
-    """Compute the place of each voice in the order of the means, with its interval over the draws [DRAWS, V]."""
+    """Compute the place of each voice in the order of the means, with its interval over the draws [DRAWS,
+    V]."""
     better = (means[:, None, :] > means[:, :, None]).sum(axis=2)
     equal = (means[:, None, :] == means[:, :, None]).sum(axis=2) - 1
     drawn = 1.0 + better + 0.5 * equal
@@ -239,13 +253,16 @@ def _places(means: Floats) -> list[Interval]:
     ]
 
 
-def section_figures(voices: Mapping[str, Sequence[MeasuredSentence]]) -> dict[str, dict[str, dict[str, Interval]]]:
+def section_figures(
+    voices: Mapping[str, Sequence[MeasuredSentence]],
+) -> dict[str, dict[str, dict[str, Interval]]]:
     """Compute the figures of each section of the list and each voice: [section][voice][figure]; {} without
     sections."""
     sections = dict.fromkeys(one.section for measured in voices.values() for one in measured if one.section)
     return {
         section: {
-            name: figures([one for one in measured if one.section == section]) for name, measured in voices.items()
+            name: figures([one for one in measured if one.section == section])
+            for name, measured in voices.items()
         }
         for section in sections
     }
@@ -255,7 +272,11 @@ def figures(measured: Sequence[MeasuredSentence]) -> dict[str, Interval]:
     """Compute the mean and interval of each of FIGURES that was measured."""
     out = {}
     for key, (_, read, _) in FIGURES.items():
-        weights = [float(one.examined.errors.reference_length) for one in measured] if key.startswith("per") else None
+        weights = (
+            [float(one.examined.errors.reference_length) for one in measured]
+            if key.startswith("per")
+            else None
+        )
         if key == "faults":
             found = share(sum(bool(one.faults) for one in measured), len(measured))
         elif key == "contrast":
@@ -300,7 +321,10 @@ def _reasons(first: RankedVoice, second: RankedVoice, probability: float) -> lis
         if not math.isnan(first.parts[name] - second.parts[name])
     }
     compared = [
-        (gains[name], Message(_PART_CODES[name], first=100 * first.parts[name], second=100 * second.parts[name]))
+        (
+            gains[name],
+            Message(_PART_CODES[name], first=100 * first.parts[name], second=100 * second.parts[name]),
+        )
         for name in sorted(gains, key=lambda name: -abs(gains[name]))
         if abs(first.parts[name] - second.parts[name]) >= _LEAST_DIFFERENCE
     ]

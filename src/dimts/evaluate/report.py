@@ -95,9 +95,13 @@ class Report:
         """Render the page as HTML."""
         parts = [f"<h1>{_escape(self.title)}</h1>"]
         if self.notes:
-            parts.append(f'<div class="note">{"".join(f"<p>{_escape(note)}</p>" for note in self.notes)}</div>')
+            parts.append(
+                f'<div class="note">{"".join(f"<p>{_escape(note)}</p>" for note in self.notes)}</div>'
+            )
         if self.facts:
-            parts.append(_table([["", ""], *([name, value] for name, value in self.facts.items())], head=False))
+            parts.append(
+                _table([["", ""], *([name, value] for name, value in self.facts.items())], head=False)
+            )
         for heading, rows in self.summary.items():
             parts.append(f"<h2>{_escape(heading)}</h2>{_table(rows, name=heading)}")
         if self.remarks:
@@ -133,7 +137,8 @@ def _table(rows: Sequence[Sequence[str]], *, head: bool = True, name: str = "") 
         cells = "".join(f'<th scope="col">{_escape(cell)}</th>' for cell in rows[0])
         first = f"<thead><tr>{cells}</tr></thead>"
     rest = "".join(
-        "<tr>" + "".join(_cell(cell, header=not place) for place, cell in enumerate(row)) + "</tr>" for row in rows[1:]
+        "<tr>" + "".join(_cell(cell, header=not place) for place, cell in enumerate(row)) + "</tr>"
+        for row in rows[1:]
     )
     label = f' aria-label="{_escape(name)}"' if name else ""
     region = f' role="region" tabindex="0"{label}' if name else ""
@@ -158,7 +163,8 @@ def _spoken(item: ReportSample) -> str:
         f"<figure><figcaption>{_escape(voice)}, {wave.seconds:.1f} s</figcaption>"
         f'<audio controls preload="metadata" src="{_audio(wave)}" '
         f'aria-label="{_escape(voice)}: {_escape(item.written)}"></audio>'
-        f'<img alt="spectrogram of {_escape(voice)}" src="{plots.spectrogram(wave.samples, wave.rate)}"></figure>'
+        f'<img alt="spectrogram of {_escape(voice)}" '
+        f'src="{plots.spectrogram(wave.samples, wave.rate)}"></figure>'
         for voice, wave in item.waves.items()
     )
     answered = f'<p class="quiet">answered by {_escape(item.answered_by)}</p>' if item.answered_by else ""

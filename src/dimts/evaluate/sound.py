@@ -98,7 +98,9 @@ def pitch(wave: Wave) -> Array:
     found = np.array([_dip(row, shortest, longest) for row in normal])
     loud = np.sqrt(power[:, 0] / window)
     found[loud < max(loud.max() * 10 ** (-_QUIET_DB / 20), _INAUDIBLE)] = math.nan
-    level = signal.medfilt(np.nan_to_num(found, nan=float(np.nanmedian(found)) if np.isfinite(found).any() else 0), 5)
+    level = signal.medfilt(
+        np.nan_to_num(found, nan=float(np.nanmedian(found)) if np.isfinite(found).any() else 0), 5
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         found[np.abs(np.log2(found / level)) > 0.8] = math.nan
     return found

@@ -20,7 +20,13 @@ from dimts.audio.wave import Wave
 from dimts.base.issue import Issue
 from dimts.evaluate import plots
 from dimts.evaluate.faults import floor_snr_db, sound_issues
-from dimts.evaluate.measure import EvaluationSentence, MeasuredSentence, MeasuringTools, SpokenSentence, measure
+from dimts.evaluate.measure import (
+    EvaluationSentence,
+    MeasuredSentence,
+    MeasuringTools,
+    SpokenSentence,
+    measure,
+)
 from dimts.evaluate.phone_labels import AlignedPhone, word_labels
 from dimts.evaluate.quality import quality
 from dimts.evaluate.sound import mcd_db, pitch, pitch_correlation, prosody
@@ -78,7 +84,9 @@ class SoundAnalysis:
         }
 
 
-def analyse_sound(name: str, wave: Wave, text: str, tools: MeasuringTools, same: Wave | None = None) -> SoundAnalysis:
+def analyse_sound(
+    name: str, wave: Wave, text: str, tools: MeasuringTools, same: Wave | None = None
+) -> SoundAnalysis:
     """Analyse a sound of `text`, or of an unknown text for "". `same` is a recording of the same sentence.
 
     Raises TextError for a text without Amharic, AudioError for a sound under 50 ms without a text.
@@ -110,7 +118,9 @@ def _without_text(name: str, wave: Wave, tools: MeasuringTools, same: Wave | Non
     recognised = tools.recogniser.recognise(wave).decoded
     spoken = prosody(wave, [one.label for one in recognised])
     snr = floor_snr_db(wave)
-    similarity = likeness(embed(wave), tools.profile) if tools.profile is not None and recognised else math.nan
+    similarity = (
+        likeness(embed(wave), tools.profile) if tools.profile is not None and recognised else math.nan
+    )
     found = quality(wave) if tools.quality and recognised else None
     numbers = {
         "likeness": similarity,

@@ -129,7 +129,9 @@ def augment(wave: Wave, rng: random.Random) -> Wave:
     samples = wave.samples
     if rng.random() < 0.4:
         samples = _add_aspiration(samples, wave.rate, rng.uniform(0.1, 0.9), draw)
-    samples = np.pad(samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate)))
+    samples = np.pad(
+        samples, (round(rng.uniform(0, 0.3) * wave.rate), round(rng.uniform(0, 0.3) * wave.rate))
+    )
     if rng.random() < 0.5:
         samples = _reverberate(samples, wave.rate, rng, draw)
     if rng.random() < 0.7:
@@ -137,7 +139,9 @@ def augment(wave: Wave, rng: random.Random) -> Wave:
     if rng.random() < 0.2:
         samples = _quantise(samples, rng.choice((5, 6, 7, 8)))
     if rng.random() < 0.8:
-        samples = add_noise(Wave(samples, wave.rate), rng.uniform(3, 40), draw, rng.choice((0.0, 0.5, 1.0))).samples
+        samples = add_noise(
+            Wave(samples, wave.rate), rng.uniform(3, 40), draw, rng.choice((0.0, 0.5, 1.0))
+        ).samples
     return Wave(samples.astype(np.float32), wave.rate)
 
 
@@ -223,7 +227,9 @@ def _equalise(samples: np.ndarray, rate: int, rng: random.Random) -> np.ndarray:
     return coloured.astype(np.float32)
 
 
-def synthesise(voice: Formant, sentences: Sequence[Words], mark: str = "።") -> list[tuple[Wave, tuple[str, ...]]]:
+def synthesise(
+    voice: Formant, sentences: Sequence[Words], mark: str = "።"
+) -> list[tuple[Wave, tuple[str, ...]]]:
     """Speak sentences with one voice, without augmentation; each wave with its labels."""
     return [
         (voice.speak(words, mark), tuple(label for word in words for label in phone_labels(word)))

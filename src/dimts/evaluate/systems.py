@@ -7,8 +7,8 @@
     command:PROGRAM {wav} {text} a program that writes one sound file for each text
     NAME or NAME:ARGUMENT        a plug-in of the entry-point group dimts.system
 
-`open_system` checks that a system can be used and raises ConfigError if not. A sentence that a system fails to
-speak raises another DimtsError; the evaluation names the sentence and goes on.
+`open_system` checks that a system can be used and raises ConfigError if not. A sentence that a system fails
+to speak raises another DimtsError; the evaluation names the sentence and goes on.
 """
 
 from __future__ import annotations
@@ -215,10 +215,13 @@ class RecordingFolder:
         """Raise DataError if a sentence has no recording."""
         absent = [line.name for line in lines if self._path(line) is None]
         if absent:
-            raise DataError("evaluate.recordings_absent", folder=self.folder, count=len(absent), first=absent[0])
+            raise DataError(
+                "evaluate.recordings_absent", folder=self.folder, count=len(absent), first=absent[0]
+            )
 
     def speak(self, sentence: EvaluationSentence) -> SpokenSentence:
-        """Load the recording of the sentence. Raises AudioError if it cannot be read, DataError if there is none."""
+        """Load the recording of the sentence. Raises AudioError if it cannot be read, DataError if there is
+        none."""
         path = self._path(sentence)
         if path is None:
             raise DataError("evaluate.recordings_absent", folder=self.folder, count=1, first=sentence.name)
@@ -250,7 +253,8 @@ class SpeechServer:
 
     @classmethod
     def parse(cls, url: str, key: str, time_limit: float) -> SpeechServer:
-        """Read the base address (…/v1) with the query parameters `model` and `voice`. ConfigError for another."""
+        """Read the base address (…/v1) with the query parameters `model` and `voice`. ConfigError for
+        another."""
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query))
         unknown = sorted(set(query) - {"model", "voice"})
@@ -269,7 +273,9 @@ class SpeechServer:
         try:
             self.request("ሰላም።")
         except SynthesisError as error:
-            raise ConfigError("evaluate.server_unusable", name=name, url=self.address, reason=error) from error
+            raise ConfigError(
+                "evaluate.server_unusable", name=name, url=self.address, reason=error
+            ) from error
         identity = f"{self.address} {self.model} {self.voice} {__version__}"
         return WaveSystem(lambda sentence: self.request(sentence.text), "server", identity)
 
@@ -403,7 +409,9 @@ class SpeechCommand:
             process.wait()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
-            raise SynthesisError("evaluate.command_timed_out", program=arguments[0], seconds=self.time_limit) from error
+            raise SynthesisError(
+                "evaluate.command_timed_out", program=arguments[0], seconds=self.time_limit
+            ) from error
         if process.returncode:
             errors.seek(0)
             lines = errors.read(1 << 16).decode("utf-8", "replace").strip().splitlines()

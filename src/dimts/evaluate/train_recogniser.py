@@ -155,7 +155,9 @@ def train_recogniser(
     }
     recogniser = PhoneRecogniser(network, notes, aligner)
     if project and held:
-        notes |= held_out_per(recogniser, [(partial(_clip, project, row), utterance_labels(row)) for row in held])
+        notes |= held_out_per(
+            recogniser, [(partial(_clip, project, row), utterance_labels(row)) for row in held]
+        )
     recogniser.save(out)
     out.with_suffix(".part").unlink(missing_ok=True)
     return recogniser
@@ -264,7 +266,10 @@ def _train(
     network.frontend.requires_grad_(False)
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(
-        list(network.trainable_parameters()), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+        list(network.trainable_parameters()),
+        lr=settings.learning_rate,
+        weight_decay=_WEIGHT_DECAY,
+        betas=(0.9, 0.98),
     )
     source = _Source(settings, recordings, network.frontend)
     part = out.with_suffix(".part")
@@ -326,7 +331,9 @@ class _Source:
         out = []
         for number in chosen:
             states, labels = self._sample(number)
-            out.append((_mask(rng, states.float()) * (torch.rand(states.shape[1]) > _CHANNEL_DROPOUT), labels))
+            out.append(
+                (_mask(rng, states.float()) * (torch.rand(states.shape[1]) > _CHANNEL_DROPOUT), labels)
+            )
         return out
 
     def _sample(self, number: int) -> TrainingSample:
@@ -349,7 +356,9 @@ class _Source:
                 wave = augment(change_vocal_tract(wave, 1 / rng.uniform(*_VOCAL_TRACT_RATIOS), MEL.rate), rng)
         else:
             # curriculum: clean and short utterances first, so that CTC converges sooner
-            difficulty = min(1.0, number / max(1.0, _CURRICULUM_SHARE * self.total)) if settings.from_scratch else 1.0
+            difficulty = (
+                min(1.0, number / max(1.0, _CURRICULUM_SHARE * self.total)) if settings.from_scratch else 1.0
+            )
             made = settings.synthetic
             words = min(made.most_words, 2 + round(difficulty * made.most_words))
             wave, labels = next(
@@ -403,10 +412,14 @@ def _loss(network: Network, batch: list[TrainingSample]) -> Tensor:
         [states for states, _ in batch], batch_first=True
     )  # [B, N, front-end width]
     lengths = torch.tensor([len(states) for states, _ in batch])
-    log_probs = network.classify(states, torch.arange(states.shape[1])[None] < lengths[:, None])  # [B, N, labels]
+    log_probs = network.classify(
+        states, torch.arange(states.shape[1])[None] < lengths[:, None]
+    )  # [B, N, labels]
     targets = torch.tensor([label for _, labels in batch for label in labels])
     counts = torch.tensor([len(labels) for _, labels in batch])
-    total = F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, counts, reduction="sum", zero_infinity=True)
+    total = F.ctc_loss(
+        log_probs.transpose(0, 1), targets, lengths, counts, reduction="sum", zero_infinity=True
+    )
     return total / counts.sum()
 
 
@@ -426,7 +439,9 @@ def _save_part(
         torch.save(content, temporary)
 
 
-def _resume(part: Path, settings: TrainRecogniserSettings, network: Network, mean: Network, optimizer: Any) -> int:
+def _resume(
+    part: Path, settings: TrainRecogniserSettings, network: Network, mean: Network, optimizer: Any
+) -> int:
     import torch
 
     if not part.exists():

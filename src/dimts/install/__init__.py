@@ -1,1 +1,2 @@
-"""The libraries that suit this machine: found out, planned, installed with pip, tried, and taken back on failure."""
+"""The libraries that suit this machine: found out, planned, installed with pip, tried, and taken back on
+failure."""

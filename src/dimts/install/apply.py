@@ -68,7 +68,11 @@ def apply(plan: InstallPlan, say: Say) -> InstallResult:
         left = pip.roll_back(before)
         if left and isinstance(error, InstallError):
             raise InstallError("install.not_restored", reason=error, left=left) from error
-        say(Message("install.not_restored", reason=str(error), left=left) if left else Message("install.restored"))
+        say(
+            Message("install.not_restored", reason=str(error), left=left)
+            if left
+            else Message("install.restored")
+        )
         raise
     after = pip.installed()
     added = (name for name, version in after.versions.items() if before.versions.get(name) != version)
@@ -79,7 +83,9 @@ def test(plan: InstallPlan, say: Say) -> tuple[self_test.SelfTest, ...]:
     """Run each check of the plan's libraries. InstallError names those that failed."""
     say(Message("install.trying"))
     found = self_test.run(plan.build, plan.extras)
-    failed = [Message("install.failed_check", name=one.name, reason=one.result) for one in found if not one.passed]
+    failed = [
+        Message("install.failed_check", name=one.name, reason=one.result) for one in found if not one.passed
+    ]
     if failed:
         raise InstallError("install.self_test_failed", failed=failed)
     return found

@@ -42,7 +42,10 @@ def installed() -> Installed:
 def would_install(item: PlanItem) -> tuple[str, ...]:
     """`name version` of all that pip would install for an item. InstallError where it does not resolve."""
     report = _checked(
-        [*_command(item), "--dry-run", "--quiet", "--report", "-"], _TRY_SECONDS, "install.does_not_resolve", item.name
+        [*_command(item), "--dry-run", "--quiet", "--report", "-"],
+        _TRY_SECONDS,
+        "install.does_not_resolve",
+        item.name,
     )
     found = [one["metadata"] for one in json.loads(report).get("install", [])]
     return tuple(f"{one['name']} {one['version']}" for one in found)
@@ -52,7 +55,10 @@ def install(item: PlanItem) -> None:
     """Install an item, with pip's own progress on stderr. InstallError where pip fails."""
     try:
         done = subprocess.run(  # noqa: S603 (this Python, words of our own, no shell)
-            [sys.executable, "-m", "pip", *_command(item)], stdout=sys.stderr, timeout=_INSTALL_SECONDS, check=False
+            [sys.executable, "-m", "pip", *_command(item)],
+            stdout=sys.stderr,
+            timeout=_INSTALL_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise InstallError("install.pip_took_too_long", name=item.name, seconds=error.timeout) from error
@@ -72,7 +78,9 @@ def rollback_between(before: Installed, after: Installed) -> Rollback:
     """What leads from `after` back to `before`."""
     added = tuple(sorted(set(after.versions) - set(before.versions)))
     changed = sorted(name for name, version in before.versions.items() if after.versions.get(name) != version)
-    return Rollback(added, tuple(before.lines.get(name, f"{name}=={before.versions[name]}") for name in changed))
+    return Rollback(
+        added, tuple(before.lines.get(name, f"{name}=={before.versions[name]}") for name in changed)
+    )
 
 
 def roll_back(before: Installed) -> tuple[str, ...]:
@@ -86,7 +94,9 @@ def roll_back(before: Installed) -> tuple[str, ...]:
         words = line.removeprefix("-e ") if line.startswith("-e ") else line
         editable = ["--editable"] if line.startswith("-e ") else []
         command = ["install", "--no-deps", "--quiet", *_NETWORK, *source, *editable, words]
-        if _run(command, _INSTALL_SECONDS).returncode and source:  # a mirror or a folder of wheels may have it
+        if (
+            _run(command, _INSTALL_SECONDS).returncode and source
+        ):  # a mirror or a folder of wheels may have it
             _run(["install", "--no-deps", "--quiet", *_NETWORK, words], _INSTALL_SECONDS)
     left = rollback_between(before, installed())
     return (*left.remove, *left.restore)
@@ -108,15 +118,21 @@ def _run(arguments: Sequence[str], seconds: float) -> subprocess.CompletedProces
     )
 
 
-def _checked(arguments: Sequence[str], seconds: float, code: str = "install.pip_failed_to_list", name: str = "") -> str:
+def _checked(
+    arguments: Sequence[str], seconds: float, code: str = "install.pip_failed_to_list", name: str = ""
+) -> str:
     """What pip prints. InstallError with the last line of its complaint."""
     try:
         done = _run(arguments, seconds)
     except subprocess.TimeoutExpired as error:
         raise InstallError("install.pip_took_too_long", name=name, seconds=seconds) from error
     if done.returncode:
-        complaint = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise InstallError(Message(code, name=name, reason=complaint[-1].strip() if complaint else done.returncode))
+        complaint = [
+            line for line in done.stderr.splitlines() if line.startswith("ERROR")
+        ] or done.stderr.splitlines()
+        raise InstallError(
+            Message(code, name=name, reason=complaint[-1].strip() if complaint else done.returncode)
+        )
     return done.stdout
 
 

@@ -1,9 +1,9 @@
 """A machine and a purpose → which build of torch, which extras, and what they bring. Nothing is looked at or
 changed here.
 
-Builds of torch by CUDA version, and the cards each has kernels for: the support matrix of PyTorch 2.11 and later
-(RELEASE.md of pytorch/pytorch). Least drivers: NVIDIA's CUDA release notes (525 on Linux and 528 on Windows for
-CUDA 12, 570 for 12.8 with a Blackwell card, 580 for CUDA 13).
+Builds of torch by CUDA version, and the cards each has kernels for: the support matrix of PyTorch 2.11 and
+later (RELEASE.md of pytorch/pytorch). Least drivers: NVIDIA's CUDA release notes (525 on Linux and 528 on
+Windows for CUDA 12, 570 for 12.8 with a Blackwell card, 580 for CUDA 13).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _TORCH_BYTES = {
     "cpu": 760, "cu126": 4900, "cu128": 5600, "cu130": 4200, "xpu": 3500, "pypi": 760,
 }  # fmt: skip
 _PYPI_ON_LINUX = 4200
-"""Megabytes of torch and of the libraries of CUDA that it brings, on the disk; CPU measured, others estimated."""
+"""Megabytes of torch and of the libraries of CUDA that it brings, on the disk; CPU measured, others
+estimated."""
 _EXTRA_BYTES = {
     "formant": 350, "speak": 130, "fast": 215, "fetch": 35, "train": 150, "evaluate": 105, "serve": 60, "ui": 250,
     "g2p": 110, "cuda": 200,
@@ -90,8 +91,8 @@ class InstallPlan:
 
     @property
     def calls(self) -> tuple[PlanItem, ...]:
-        """What pip is called for, in order: torch by itself, as it has an index of its own, then all the rest at
-        once, so that it is resolved as a whole."""
+        """What pip is called for, in order: torch by itself, as it has an index of its own, then all the rest
+        at once, so that it is resolved as a whole."""
         rest = [item for item in self.missing if not item.index and item.name != "torch"]
         alone = [item for item in self.missing if item not in rest]
         if not rest:
@@ -144,7 +145,9 @@ def plan_install(host: HostInfo, purposes: Sequence[str], version: str, build: s
         if extra in wanted:
             requirement = f"dimts[{extra}]=={version}"
             size = _EXTRA_BYTES[extra] * _MEGABYTE
-            items.append(PlanItem(extra, (requirement,), "", size, Message(_BRINGS[extra]), extra in host.extras))
+            items.append(
+                PlanItem(extra, (requirement,), "", size, Message(_BRINGS[extra]), extra in host.extras)
+            )
     return InstallPlan(torch_build, tuple(items), tuple(notes))
 
 
@@ -176,12 +179,15 @@ def _cuda_build(card: NvidiaCard, system: str) -> tuple[str, list[Message]]:
 
 
 def without_index(plan: InstallPlan, host: HostInfo) -> InstallPlan:
-    """The same plan with the torch that pip finds by itself, for where PyTorch's own index cannot be reached."""
+    """The same plan with the torch that pip finds by itself, for where PyTorch's own index cannot be
+    reached."""
     items = tuple(
         _torch(host, "pypi", chosen=False) if item.name == "torch" and not item.installed else item
         for item in plan.items
     )
-    return InstallPlan("pypi", items, (*plan.notes, Message("install.index_out_of_reach", index=INDEX + plan.build)))
+    return InstallPlan(
+        "pypi", items, (*plan.notes, Message("install.index_out_of_reach", index=INDEX + plan.build))
+    )
 
 
 def index_of(version: str) -> str:
@@ -212,7 +218,8 @@ def _torch(host: HostInfo, build: str, *, chosen: bool) -> PlanItem:
 
 
 def _does_as_well(there: str, build: str, system: str) -> bool:
-    """Whether an installed build can do what the planned one could; PyPI's is one for CUDA 13 on Linux alone."""
+    """Whether an installed build can do what the planned one could; PyPI's is one for CUDA 13 on Linux
+    alone."""
     if build in ("cpu", "pypi") or (there == "pypi" and system == "Linux" and build == "cu130"):
         return True
     return there.startswith("cu") and there[:4] >= build[:4]

@@ -2,8 +2,8 @@
 
     python -m dimts.install.self_test BUILD EXTRA …
 
-runs in a process of its own, as libraries that were replaced on the disk must not be those already imported, and
-prints one JSON list of checks. A fault is a result, not a traceback.
+runs in a process of its own, as libraries that were replaced on the disk must not be those already imported,
+and prints one JSON list of checks. A fault is a result, not a traceback.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def run(build: str, extras: Sequence[str], seconds: float = _SECONDS) -> tuple[S
         crashed = Message("install.self_test_crashed", code=done.returncode, reason=last[0])
         return (SelfTest("process", False, 0.0, crashed),)
     return tuple(
-        SelfTest(one["name"], one["passed"], one["seconds"], Message.from_dict(one["result"])) for one in found
+        SelfTest(one["name"], one["passed"], one["seconds"], Message.from_dict(one["result"]))
+        for one in found
     )
 
 
@@ -93,7 +94,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _libraries(extras: Sequence[str]) -> Message:
-    """Import what the extras list; an extra's library that is there may still lack a library of the system."""
+    """Import what the extras list; an extra's library that is there may still lack a library of the
+    system."""
     names = sorted({library for extra in extras for library in EXTRAS[extra].libraries} - {"torch"})
     for name in names:
         importlib.import_module(name)
@@ -159,7 +161,9 @@ def _attention(kind: str) -> Message:
         q, k, v = inputs
         out = attend(each, q, k, v, layout)  # type: ignore[arg-type]
         torch.autograd.backward(out.float().pow(2).sum())
-        results.append([out.detach().float(), *(tensor.grad.float() for tensor in inputs if tensor.grad is not None)])
+        results.append(
+            [out.detach().float(), *(tensor.grad.float() for tensor in inputs if tensor.grad is not None)]
+        )
     scale = max(float(tensor.abs().max()) for tensor in results[1])
     apart = max(float((a - b).abs().max()) for a, b in zip(*results, strict=True)) / scale
     if not apart < _TOLERANCE:

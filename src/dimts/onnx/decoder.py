@@ -1,4 +1,5 @@
-"""Text ids → codes and latents with the graphs of an ONNX voice, as `dimts.xtts.generate` does with PyTorch."""
+"""Text ids → codes and latents with the graphs of an ONNX voice, as `dimts.xtts.generate` does with
+PyTorch."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Sentence:
         if not 0 < len(ids) <= spec.max_text:
             raise SynthesisError("xtts.text_length_wrong", ids=len(ids), limit=spec.max_text)
         self._voice = voice
-        self._places = np.linspace(0.0, 1.0, len(ids), dtype=np.float32) if len(ids) > 1 else np.ones(1, np.float32)
+        self._places = (
+            np.linspace(0.0, 1.0, len(ids), dtype=np.float32) if len(ids) > 1 else np.ones(1, np.float32)
+        )
         self._names = [output.name for output in voice.step.get_outputs()]
         self.count = 0
         """Codes that the graphs have read."""

@@ -103,7 +103,9 @@ def export_voice(
                 shutil.copyfile(path, target / path.name)
         note = _note(bundle, name, weights, target)
         write_text(target / NOTE, to_json(note))
-        on_progress(Progress("export", 3, steps, "files", Message("onnx.measuring", sentences=len(sentences))))
+        on_progress(
+            Progress("export", 3, steps, "files", Message("onnx.measuring", sentences=len(sentences)))
+        )
         agreement = measure(bundle, own, load_voice(target, torch.get_num_threads()), sentences)
         if weights == "float32" and not agreement.logits_error <= MAX_ERROR:
             raise CheckpointError("onnx.export_differs", error=agreement.logits_error, allowed=MAX_ERROR)

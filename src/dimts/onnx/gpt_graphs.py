@@ -94,7 +94,9 @@ def prefix_graph(gpt: GPT, latents: Tensor, weights: WeightType = "float32") -> 
     voice = g.weight(array(latents[0]), "latents")
     x = g.op("Concat", voice, text, g.weight(array(first)[None], "first_code"), axis=0)  # [P, D]
     places = g.op("Range", zero, g.op("Add", count, g.constant(LATENTS + 1)), one)
-    later = g.op("Greater", g.op("Unsqueeze", places, g.constant([0])), g.op("Unsqueeze", places, g.constant([1])))
+    later = g.op(
+        "Greater", g.op("Unsqueeze", places, g.constant([0])), g.op("Unsqueeze", places, g.constant([1]))
+    )
     mask = g.op("Where", later, g.constant(-np.inf, np.float32), g.constant(0.0, np.float32))  # [P, P]
     for layer, block in enumerate(gpt.trunk.blocks()):
         name = f"trunk.{layer}"
@@ -111,15 +113,17 @@ def step_graph(gpt: GPT, weights: WeightType = "float32") -> onnx.ModelProto:
     """One code → the state and logits of the next, what the cache gets, and attention over the text.
 
     Inputs: code [1], its position [1] (1 for the first), length [1] of the cache, places [S] of the text ids
-    (0 to 1), and for each layer i key_i [H, w, T] and value_i [H, T, w]. Outputs: latent [D], logits [V], keys
-    and values [layers, H, w] of this token, attention [layers · H, 2] as `alignment.py` has it.
+    (0 to 1), and for each layer i key_i [H, w, T] and value_i [H, T, w]. Outputs: latent [D], logits [V],
+    keys and values [layers, H, w] of this token, attention [layers · H, 2] as `alignment.py` has it.
     """
     own = _Gpt(gpt, "step", weights)
     g, spec = own.graph, own.spec
     code, position, length = (g.input(name, INT, [1]) for name in ("code", "position", "length"))
     places = g.input("places", FLOAT, ["ids"])
     codes = g.rows(array(gpt.mel_embedding.weight), "mel_embedding", code)
-    x = g.op("Add", codes, g.rows(array(gpt.mel_pos_embedding.emb.weight), "mel_positions", position))  # [1, D]
+    x = g.op(
+        "Add", codes, g.rows(array(gpt.mel_pos_embedding.emb.weight), "mel_positions", position)
+    )  # [1, D]
     shape = [spec.heads, spec.head_width]
     cached = [
         (

@@ -129,7 +129,11 @@ class GraphBuilder:
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid("", OPSET)]
         return helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="dimts", producer_version=__version__
+            graph,
+            opset_imports=opsets,
+            ir_version=IR_VERSION,
+            producer_name="dimts",
+            producer_version=__version__,
         )
 
     def _is_half(self, array: Array) -> bool:

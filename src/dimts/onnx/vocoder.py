@@ -14,7 +14,8 @@ from dimts.xtts.pace import neighbours, stretched_count, stretches
 
 Floats = npt.NDArray[np.float32]
 MIN_FIRST_FRAMES = 16
-"""Frames that the first chunk needs, unless it is also the last: what the kernels see ahead, and some more."""
+"""Frames that the first chunk needs, unless it is also the last: what the kernels see ahead, and some
+more."""
 
 
 class OnnxVocoder:
@@ -28,7 +29,9 @@ class OnnxVocoder:
         """Frames that the graph has got."""
         self._names = [output.name for output in self._session.get_outputs()]
         shapes = vocoder_states(self._session)
-        self._state: dict[str, Any] = {f"state_{i}": np.zeros(shape, np.float32) for i, shape in enumerate(shapes)}
+        self._state: dict[str, Any] = {
+            f"state_{i}": np.zeros(shape, np.float32) for i, shape in enumerate(shapes)
+        }
         self._ended = False
 
     def push(self, latents: Sequence[Floats]) -> Floats:

@@ -49,12 +49,16 @@ class _Chunk:
     def state(self, channels: int, length: int) -> str:
         """A new state that begins as [1, channels, length] zeros."""
         self.shapes.append((1, channels, length))
-        return self.graph.input(f"state_{len(self.shapes) - 1}", FLOAT, [1, channels, f"length_{len(self.shapes)}"])
+        return self.graph.input(
+            f"state_{len(self.shapes) - 1}", FLOAT, [1, channels, f"length_{len(self.shapes)}"]
+        )
 
     def keep(self, state: str, value: str) -> None:
         """What the state is at the next chunk."""
         number = state.removeprefix("state_")
-        self.graph.output(value, f"next_{number}", FLOAT, [1, self.shapes[int(number)][1], f"next_length_{number}"])
+        self.graph.output(
+            value, f"next_{number}", FLOAT, [1, self.shapes[int(number)][1], f"next_length_{number}"]
+        )
 
     def length(self, x: str) -> str:
         """Frames of x [1, c, n]: [1]."""
@@ -69,7 +73,9 @@ class _Chunk:
         g = self.graph
         padding = (weight.shape[2] - 1) * dilation // 2
         held = self.state(weight.shape[1], padding)
-        ends = g.op("Concat", g.constant([0, 0, 0, 0, 0]), g.op("Mul", self.last, g.constant([padding])), axis=0)
+        ends = g.op(
+            "Concat", g.constant([0, 0, 0, 0, 0]), g.op("Mul", self.last, g.constant([padding])), axis=0
+        )
         x = g.op("Pad", g.op("Concat", held, x, axis=2), ends)
         self.keep(held, self.part(x, g.constant([-2 * padding]), g.constant([_END])))
         inputs = [x, g.weight(weight, f"{name}.weight")]
@@ -90,7 +96,9 @@ class _Chunk:
         self.keep(held, self.part(x, g.constant([-1]), g.constant([_END])))
         out = g.op("ConvTranspose", x, g.weight(weight, f"{name}.weight"), g.weight(bias, f"{name}.bias"),
                    strides=[layer.rate], kernel_shape=[layer.kernel])  # fmt: skip
-        begin = g.op("Add", g.constant([layer.padding]), g.op("Mul", before, g.constant([layer.rate - layer.padding])))
+        begin = g.op(
+            "Add", g.constant([layer.padding]), g.op("Mul", before, g.constant([layer.rate - layer.padding]))
+        )
         certain = g.op("Mul", self.length(x), g.constant([layer.rate]))
         end = g.op("Mul", self.last, g.constant([layer.kernel - layer.rate - layer.padding]))
         return self.part(out, begin, g.op("Add", certain, end))
@@ -111,7 +119,9 @@ class _Chunk:
         for stage, (first, second) in enumerate(zip(block.convs1, block.convs2, strict=True)):
             branch = x
             for part, layer in enumerate((first, second)):
-                branch = self.normed(self.leaky(branch, SLOPE), cast(NormedConv, layer), f"{name}.{stage}.{part}")
+                branch = self.normed(
+                    self.leaky(branch, SLOPE), cast(NormedConv, layer), f"{name}.{stage}.{part}"
+                )
             x = self.graph.op("Add", self.wait(x, channels, self.length(branch)), branch)
         return x
 
@@ -132,7 +142,9 @@ def vocoder_graph(vocoder: Vocoder, timbre: Tensor, weights: WeightType = "float
         bias = array(up.bias) + array(cond(timbre))[0, :, 0]
         x = chunk.upsample(chunk.leaky(x, SLOPE), up, bias, f"ups.{level}")
         blocks = vocoder.residuals(level)
-        made = [chunk.residual(x, block, len(bias), f"resblocks.{level}.{i}") for i, block in enumerate(blocks)]
+        made = [
+            chunk.residual(x, block, len(bias), f"resblocks.{level}.{i}") for i, block in enumerate(blocks)
+        ]
         ready = chunk.length(made[-1])  # the widest kernels lag most
         total = made[-1]
         for one in made[:-1]:

@@ -34,7 +34,8 @@ class PhoneTable:
         self.tokens, self.tag, self.space = dict(tokens), tag, space
 
     def encode(self, text: str) -> list[int]:
-        """The ids of words of joined phones, the language's tag first. Raises TextError for what has no id."""
+        """The ids of words of joined phones, the language's tag first. Raises TextError for what has no
+        id."""
         ids = [self.tag]
         for number, word in enumerate(text.split(" ")):
             if number:
@@ -91,7 +92,9 @@ def load_voice(folder: Path | str, threads: int = 0) -> OnnxVoice:
     if note.get("format") != FORMAT:
         raise CheckpointError("onnx.not_a_voice", path=folder / NOTE)
     if note.get("version") != VERSION:
-        raise CheckpointError("onnx.version_unknown", path=folder / NOTE, found=note.get("version"), known=VERSION)
+        raise CheckpointError(
+            "onnx.version_unknown", path=folder / NOTE, found=note.get("version"), known=VERSION
+        )
     if missing := [key for key in _KEYS if key not in note]:
         raise CheckpointError("xtts.bundle_key_missing", path=folder / NOTE, key=missing[0])
     for name, known in note["files"].items():
@@ -99,7 +102,9 @@ def load_voice(folder: Path | str, threads: int = 0) -> OnnxVoice:
         if path.parent != folder or not path.is_file():
             raise CheckpointError("onnx.file_absent", name=name, folder=folder)
         if path.stat().st_size != known["bytes"]:
-            raise CheckpointError("onnx.file_cut_short", path=path, found=path.stat().st_size, wanted=known["bytes"])
+            raise CheckpointError(
+                "onnx.file_cut_short", path=path, found=path.stat().st_size, wanted=known["bytes"]
+            )
     runtime = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4
@@ -108,7 +113,9 @@ def load_voice(folder: Path | str, threads: int = 0) -> OnnxVoice:
         try:
             return runtime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no class in common
-            raise CheckpointError("onnx.graph_unusable", path=folder / name, reason=str(error)[:200]) from error
+            raise CheckpointError(
+                "onnx.graph_unusable", path=folder / name, reason=str(error)[:200]
+            ) from error
 
     try:
         return OnnxVoice(

@@ -52,7 +52,9 @@ _SOUND = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Errors that a route may answer with, for its description."""
-    return {one: {"model": ErrorBody, "description": _DESCRIPTIONS[one]} for one in sorted({*_ALWAYS, *statuses})}
+    return {
+        one: {"model": ErrorBody, "description": _DESCRIPTIONS[one]} for one in sorted({*_ALWAYS, *statuses})
+    }
 
 
 def build(
@@ -110,7 +112,9 @@ def build(
 
 def _places_per_key(settings: ServeSettings, keys: Keys) -> int:
     """By default one key may take half of all places, so that it cannot shut out the others."""
-    return settings.places_per_key or (max(1, settings.places // 2) if len(keys.hashes) > 1 else settings.places)
+    return settings.places_per_key or (
+        max(1, settings.places // 2) if len(keys.hashes) > 1 else settings.places
+    )
 
 
 def _step_observer(metrics: Metrics, name: str) -> Callable[[float, int], None]:
@@ -153,7 +157,9 @@ def _add_errors(app: FastAPI) -> None:
         elif error.status_code == 405:
             message = Message("server.method_not_allowed", method=request.method)
         else:
-            message = Message("server.http_error", problem=str(error.detail).encode("utf-8", "replace").decode())
+            message = Message(
+                "server.http_error", problem=str(error.detail).encode("utf-8", "replace").decode()
+            )
         return shown(ApiError(error.status_code, message, headers=error.headers))
 
 
@@ -164,7 +170,9 @@ def _invalid(first: Any) -> ApiError:
     if first["type"] == "unknown_field":
         field, known = (_printable(first["ctx"][name])[:80] for name in ("field", "nearest"))
         return ApiError(400, Message("server.unknown_field", field=field, nearest=known), param=field)
-    field = _printable(".".join(str(part) for part in first["loc"] if part not in ("body", "str", "VoiceId")))[:80]
+    field = _printable(
+        ".".join(str(part) for part in first["loc"] if part not in ("body", "str", "VoiceId"))
+    )[:80]
     problem = _printable(first["msg"])[:300]
     if not field:
         return ApiError(400, Message("server.invalid_body", problem=problem))
@@ -182,7 +190,10 @@ def _add_speech(app: FastAPI, service: SpeechService) -> None:
     @app.post(
         "/v1/audio/speech",
         response_class=Response,
-        responses={200: {"content": {**_SOUND, **events}, "description": "The sound."}, **responses(404, 503)},
+        responses={
+            200: {"content": {**_SOUND, **events}, "description": "The sound."},
+            **responses(404, 503),
+        },
         summary="Speak a text",
     )
     async def speech(body: SpeechRequest, request: Request) -> Response:
@@ -211,7 +222,9 @@ def _add_state(
     app: FastAPI, registry: ModelRegistry, pool: RequestPool, settings: ServeSettings, metrics: Metrics
 ) -> None:
     @app.get(
-        "/health", responses={503: {"model": Health, "description": "Shutting down."}}, summary="State of the server"
+        "/health",
+        responses={503: {"model": Health, "description": "Shutting down."}},
+        summary="State of the server",
     )
     async def health(response: Response) -> Health:
         schedulers = registry.schedulers()
@@ -226,7 +239,9 @@ def _add_state(
             slots=settings.slots,
             speaking={name: one.speaking for name, one in schedulers.items()},
             waiting={name: one.waiting for name, one in schedulers.items()},
-            repeatable={name: schedulers[name].repeatable if name in schedulers else True for name in registry.models},
+            repeatable={
+                name: schedulers[name].repeatable if name in schedulers else True for name in registry.models
+            },
         )
 
     @app.get("/metrics", response_class=Response, summary="Metrics for Prometheus",

@@ -22,7 +22,10 @@ from dimts.server.models import ModelSource
 from dimts.server.settings import ServeSettings
 
 NAME = "dimts"
-PROXY_TIMEOUTS = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+PROXY_TIMEOUTS = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+}
 """Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin
 again."""
 
@@ -86,7 +89,9 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
     has = ray.cluster_resources().get("CPU", 0.0)
     wants = settings.ray.cpus * settings.ray.min_replicas
     if wants > has:
-        raise ConfigError("server.cluster_too_small", replicas=settings.ray.min_replicas, needed=wants, available=has)
+        raise ConfigError(
+            "server.cluster_too_small", replicas=settings.ray.min_replicas, needed=wants, available=has
+        )
     options = {"host": settings.host, "port": settings.port,
                "request_timeout_s": math.ceil(settings.request_seconds)}  # fmt: skip
     serve.start(proxy_location="HeadOnly", http_options=options)

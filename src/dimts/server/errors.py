@@ -14,7 +14,12 @@ from dimts.base.errors import DimtsError, MissingExtra
 from dimts.base.http import Send
 from dimts.base.messages import Message
 
-_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 
 class ApiError(Exception):

@@ -140,7 +140,9 @@ class RequestPool:
         """Jobs at work."""
         return len(self.jobs)
 
-    def take(self, work: Work, session: Session | None = None, *, owner: str = "", letters: int = 1) -> SpeechJob:
+    def take(
+        self, work: Work, session: Session | None = None, *, owner: str = "", letters: int = 1
+    ) -> SpeechJob:
         """Begin a job of a key's `owner`, for a text of so many letters.
 
         Raises ApiError: 503 when the server shuts down, 429 when all places, or all of this key, are taken.
@@ -159,7 +161,9 @@ class RequestPool:
 
     def _full(self, code: str, places: int, jobs: set[SpeechJob] | list[SpeechJob]) -> ApiError:
         seconds = self.seconds_until_free(jobs)
-        return ApiError(429, Message(code, places=places, seconds=seconds), headers={"retry-after": str(seconds)})
+        return ApiError(
+            429, Message(code, places=places, seconds=seconds), headers={"retry-after": str(seconds)}
+        )
 
     def done(self, job: SpeechJob) -> None:
         """Free the place of a job that is over, however it ended."""

@@ -26,12 +26,14 @@ class Metrics:
         self.registry: CollectorRegistry = prometheus.CollectorRegistry()
 
         def made(kind: str, name: str, description: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
-            return getattr(prometheus, kind)(f"dimts_{name}", description, labels, registry=self.registry, **more)
+            return getattr(prometheus, kind)(
+                f"dimts_{name}", description, labels, registry=self.registry, **more
+            )
 
         self.requests = made("Counter", "requests", "Requests answered", ("path", "status"))
         self.seconds = made("Histogram", "request_seconds", "From the request to its last byte", ("path",),
                             buckets=_SECONDS)  # fmt: skip
-        self.first_sound = made("Histogram", "first_sound_seconds", "From the request to its first sound", ("model",),
+        self.first_sound = made("Histogram", "first_sound_seconds", ("From the request to " "its first sound"), ("model",),
                                 buckets=_SECONDS)  # fmt: skip
         self.spoken = made("Counter", "spoken_seconds", "Seconds of speech sent", ("model",))
         self.letters = made("Counter", "letters", "Letters of the texts of speech requests", ("model",))
@@ -61,6 +63,8 @@ class _LiveGauges:
         families: dict[str, Any] = {}
         for name, description, model, value in self._gauges():
             labels = ["model"] if model else []
-            family = families.setdefault(name, core.GaugeMetricFamily(f"dimts_{name}", description, labels=labels))
+            family = families.setdefault(
+                name, core.GaugeMetricFamily(f"dimts_{name}", description, labels=labels)
+            )
             family.add_metric([model] if model else [], value)
         yield from families.values()

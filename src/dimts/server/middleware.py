@@ -165,14 +165,18 @@ class AccessMiddleware:
         given = headers.get("x-request-id", "")
         return RequestContext(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
 
-    def _fault(self, path: str, headers: Mapping[str, str], context: RequestContext, limit: int) -> ApiError | None:
+    def _fault(
+        self, path: str, headers: Mapping[str, str], context: RequestContext, limit: int
+    ) -> ApiError | None:
         """Why a request goes no further; else `context` knows whose key it carries."""
         if self.hosts and (fault := access_fault(headers, self.hosts, self.settings.origins)):
             return ApiError(*fault)
         if self.keys and path not in OPEN_PATHS:
             owner = self.keys.owner(headers.get("authorization", ""))
             if owner is None:
-                return ApiError(401, Message("server.invalid_api_key"), headers={"www-authenticate": "Bearer"})
+                return ApiError(
+                    401, Message("server.invalid_api_key"), headers={"www-authenticate": "Bearer"}
+                )
             context.owner = owner
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
@@ -180,13 +184,17 @@ class AccessMiddleware:
         wait = 0.0 if path in OPEN_PATHS else self._rate.wait_seconds(context.owner, time.monotonic())
         if wait:
             seconds = math.ceil(wait)
-            message = Message("server.rate_limited", requests=self.settings.requests_per_minute, seconds=seconds)
+            message = Message(
+                "server.rate_limited", requests=self.settings.requests_per_minute, seconds=seconds
+            )
             return ApiError(429, message, headers={"retry-after": str(seconds)})
         return None
 
     def _limit(self, path: str) -> int:
         upload = path.rstrip("/") in ("/v1/voices", "/v1/audio/voices")
-        return int(MEGABYTE * (self.settings.max_upload_megabytes if upload else self.settings.max_body_megabytes))
+        return int(
+            MEGABYTE * (self.settings.max_upload_megabytes if upload else self.settings.max_body_megabytes)
+        )
 
     def _write_down(self, context: RequestContext, scope: Scope) -> None:
         path, seconds = _route(scope), time.monotonic() - context.began
@@ -195,7 +203,11 @@ class AccessMiddleware:
         if path in OPEN_PATHS or path == "/metrics":
             return
         facts: dict[str, Any] = {"request": context.id, "path": path, "status": context.status}
-        facts |= {"seconds": round(seconds, 4), **({"key": context.owner} if context.owner else {}), **context.facts}
+        facts |= {
+            "seconds": round(seconds, 4),
+            **({"key": context.owner} if context.owner else {}),
+            **context.facts,
+        }
         if not context.complete:
             facts["whole"] = False
         log.note("request", **facts)

@@ -76,7 +76,9 @@ class LoadedModel:
         """Called for every attempt at a phrase that went wrong."""
 
     @classmethod
-    def load(cls, source: ModelSource, slots: int, watch: Callable[[float, int], None] | None = None) -> LoadedModel:
+    def load(
+        cls, source: ModelSource, slots: int, watch: Callable[[float, int], None] | None = None
+    ) -> LoadedModel:
         """Load a model and start its scheduler. Raises ConfigError, CheckpointError, MissingExtra."""
         loaded: LoadedModel
 
@@ -177,7 +179,9 @@ class ModelRegistry:
         if name in ("", DEFAULT) or name in OPENAI_VOICES:
             if not own:
                 raise ApiError(404, Message("server.model_without_voice", model=model.name), param="voice")
-            note = Message("server.voice_replaced", name=asked, voice=own[0]) if name in OPENAI_VOICES else None
+            note = (
+                Message("server.voice_replaced", name=asked, voice=own[0]) if name in OPENAI_VOICES else None
+            )
             return ChosenVoice(own[0], own[0], note)
         known = nearest(name, own)
         message = Message("server.voice_not_found", model=model.name, name=_shown(name), nearest=known)

@@ -6,7 +6,10 @@ import html
 import json
 from typing import Any
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 _STYLE = """body{font:16px/1.5 system-ui,"Noto Sans Ethiopic","Abyssinica SIL",sans-serif;max-width:58rem;margin:auto;
 padding:1rem;color:#222}h2{border-top:1px solid #ccc;padding-top:1rem;font-size:1.15rem}code,pre{background:#f4f4f0;
 font-size:.9em}pre{padding:.7rem;overflow:auto}table{border-collapse:collapse;width:100%}td,th{text-align:left;
@@ -78,11 +81,17 @@ def _example(path: str, method: str, kind: str, fields: dict[str, Any], keyed: b
     words = ["curl", *(["-X", method.upper()] if method not in ("get", "post") else [])]
     words += ["-H 'Authorization: Bearer KEY'"] if keyed else []
     if kind == "application/json":
-        shown = {name: field["examples"][0] for name, field in fields["properties"].items() if field.get("examples")}
+        shown = {
+            name: field["examples"][0]
+            for name, field in fields["properties"].items()
+            if field.get("examples")
+        }
         words += ["--json", f"'{json.dumps(shown, ensure_ascii=False)}'"]
     elif kind:
         words += ["-F file=@voice.wav -F name=abebe -F 'consent=signed form of 2026-03-01'"]
-    return " ".join([*words, f"http://127.0.0.1:8000{path}", *(["-o speech.mp3"] if "speech" in path else [])])
+    return " ".join(
+        [*words, f"http://127.0.0.1:8000{path}", *(["-o speech.mp3"] if "speech" in path else [])]
+    )
 
 
 def _safe(text: object) -> str:

@@ -77,7 +77,9 @@ def load_app(
     return build(ModelRegistry(models, settings), settings, keys, wyoming)
 
 
-def _server(app: AccessMiddleware, settings: ServeSettings, address: str, on_ready: Callable[[str], None]) -> Any:
+def _server(
+    app: AccessMiddleware, settings: ServeSettings, address: str, on_ready: Callable[[str], None]
+) -> Any:
     """A uvicorn server that ends as this module says."""
     uvicorn = require("uvicorn", "serve")
     from dimts.server import log

@@ -37,14 +37,18 @@ class SpeechRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    input: str = Field(min_length=1, description="Amharic text, or the SSML subset of dimts.", examples=["ሰላም ለዓለም።"])
-    model: str = Field("", max_length=200, description="One of /v1/models; empty: the first.", examples=["formant"])
+    input: str = Field(
+        min_length=1, description="Amharic text, or the SSML subset of dimts.", examples=["ሰላም ለዓለም።"]
+    )
+    model: str = Field(
+        "", max_length=200, description="One of /v1/models; empty: the first.", examples=["formant"]
+    )
     voice: str | VoiceId = Field(
         "", description="Name or {id} of one of /v1/voices; empty: the model's first.", examples=["default"]
     )
     response_format: Format = Field("mp3", description="pcm is 24 kHz, 16 bit, mono, little-endian.")
     speed: float = Field(
-        1.0, ge=0.25, le=4.0, description="Tempo; the pitch stays. X-Dimts-Note says what was used where a voice "
+        1.0, ge=0.25, le=4.0, description="Tempo; the pitch stays. " "X-Dimts-Note says " "what was used " "where a voice "
         "cannot be as slow or as fast.",
     )  # fmt: skip
     instructions: str | None = Field(None, description="Accepted, without effect.")
@@ -52,7 +56,9 @@ class SpeechRequest(BaseModel):
     stream_format: Literal["audio", "sse"] = Field("audio", description="sse: events with base64 pieces.")
     stream: bool = Field(
         True,
-        description="true: sound as it is made. false: whole, with its length; a phrase that failed is said again.",
+        description=(
+            "true: sound as it is made. false: whole, with its length; a phrase that failed is said again."
+        ),
     )
     seed: int | None = Field(
         None, ge=0, le=LARGEST_SEED, description="Same seed, same sound; X-Dimts-Seed says which was used."
@@ -131,7 +137,9 @@ class VoiceRow(BaseModel):
     model: str
     kind: Literal["built-in", "variant", "uploaded"]
     created: int | None = None
-    consent: str | None = Field(default=None, description="How the speaker agreed, as it was given with the upload.")
+    consent: str | None = Field(
+        default=None, description="How the speaker agreed, as it was given with the upload."
+    )
 
 
 class VoiceList(BaseModel):

@@ -34,10 +34,14 @@ class RayServeSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_replicas <= self.max_replicas:
-            raise ConfigError("server.ray_replicas", min_replicas=self.min_replicas, max_replicas=self.max_replicas)
+            raise ConfigError(
+                "server.ray_replicas", min_replicas=self.min_replicas, max_replicas=self.max_replicas
+            )
         for name in ("target_ongoing_requests", "cpus"):
             if not getattr(self, name) > 0:
-                raise ConfigError("server.setting_not_positive", name=f"ray.{name}", value=getattr(self, name))
+                raise ConfigError(
+                    "server.setting_not_positive", name=f"ray.{name}", value=getattr(self, name)
+                )
         for name in ("gpus", "upscale_delay_seconds", "downscale_delay_seconds"):
             if getattr(self, name) < 0:
                 raise ConfigError("server.setting_negative", name=f"ray.{name}", value=getattr(self, name))

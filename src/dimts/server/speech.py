@@ -107,7 +107,9 @@ class SpeechRecord:
 class SpeechService:
     """Answers requests for speech, whatever protocol they come by."""
 
-    def __init__(self, registry: ModelRegistry, pool: RequestPool, metrics: Metrics, settings: ServeSettings) -> None:
+    def __init__(
+        self, registry: ModelRegistry, pool: RequestPool, metrics: Metrics, settings: ServeSettings
+    ) -> None:
         self.registry, self.pool, self.metrics, self.settings = registry, pool, metrics, settings
 
     def utterance(self, body: SpeechRequest, owner: str) -> SpeechTask:
@@ -115,7 +117,9 @@ class SpeechService:
         long."""
         model = self.registry.model(body.model)
         check_length(body.input, self.settings)
-        chosen = self.registry.voice(model, body.voice if isinstance(body.voice, str) else body.voice.id, owner)
+        chosen = self.registry.voice(
+            model, body.voice if isinstance(body.voice, str) else body.voice.id, owner
+        )
         notes = [chosen.note] if chosen.note is not None else []
         used = model.tempo(body.speed) / model.speaker.settings.rate
         if abs(used - body.speed) > 1e-9:
@@ -173,7 +177,9 @@ class SpeechService:
                 headers["content-length"] = str(job.size)
         return SpeechResponse(pieces, job, record, headers, media_type)
 
-    async def first(self, job: SpeechJob, record: SpeechRecord, receive: Receive | None = None) -> bytes | None:
+    async def first(
+        self, job: SpeechJob, record: SpeechRecord, receive: Receive | None = None
+    ) -> bytes | None:
         """The first bytes of a job. Raises ApiError, its place being free, if there are none in time."""
         seconds = min(self.settings.first_sound_seconds, self.settings.request_seconds)
         waiting = asyncio.wait_for(job.next(), seconds)
@@ -229,7 +235,9 @@ class SpeechResponse(Response):
         self._pieces, self._job, self._record = pieces, job, record
         self.status_code, self.background, self.media_type = 200, None, media_type
         self.init_headers(headers)
-        self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length" or pair[1] != b"0"]
+        self.raw_headers = [
+            pair for pair in self.raw_headers if pair[0] != b"content-length" or pair[1] != b"0"
+        ]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send it (ASGI 3). Raises what broke it off, so that the connection is broken off too."""
@@ -338,7 +346,9 @@ def _streamed(job: SpeechJob, waves: Iterator[Wave], task: SpeechTask) -> Iterat
     yield from _encoded(job, waves, AudioEncoder(task.form, RATE), finish=True)
 
 
-def _encoded(job: SpeechJob, waves: Iterator[Wave], encoder: AudioEncoder, *, finish: bool) -> Iterator[bytes]:
+def _encoded(
+    job: SpeechJob, waves: Iterator[Wave], encoder: AudioEncoder, *, finish: bool
+) -> Iterator[bytes]:
     begun = False
     try:
         for wave in waves:

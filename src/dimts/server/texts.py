@@ -63,7 +63,9 @@ def add_texts(
 
         name, lines = await read(body, reading)
         text = "\n".join(f" {WORD_MARK} ".join(filter(None, (one.phones for one in line))) for line in lines)
-        return PhonesResponse(model=name, phones=text, phrases=[one.as_dict() for line in lines for one in line])
+        return PhonesResponse(
+            model=name, phones=text, phrases=[one.as_dict() for line in lines for one in line]
+        )
 
 
 def _deadline(seconds: float) -> Callable[[], None]:

@@ -60,12 +60,18 @@ class VoiceStore:
 
     def all(self, owner: str) -> Iterator[UploadedVoice]:
         """The voices of an owner, by name."""
-        found = (self._read(path) for path in self.folder.glob("voice_*.json")) if self.folder.is_dir() else ()
-        yield from sorted((one for one in found if one and one.owner == owner), key=lambda one: (one.name, one.id))
+        found = (
+            (self._read(path) for path in self.folder.glob("voice_*.json")) if self.folder.is_dir() else ()
+        )
+        yield from sorted(
+            (one for one in found if one and one.owner == owner), key=lambda one: (one.name, one.id)
+        )
 
     def find(self, name: str, model: str, owner: str) -> UploadedVoice | None:
         """A voice of an owner and a model, by id or name."""
-        return next((one for one in self.all(owner) if one.model == model and name in (one.id, one.name)), None)
+        return next(
+            (one for one in self.all(owner) if one.model == model and name in (one.id, one.name)), None
+        )
 
     def voice(self, uploaded: UploadedVoice) -> Voice:
         """The voice itself. Raises CheckpointError if its file is damaged."""
@@ -75,7 +81,9 @@ class VoiceStore:
             self._loaded[uploaded.id] = Voice.load(self.folder / f"{uploaded.id}.voice")
         return self._loaded[uploaded.id]
 
-    def add(self, speaker: Speaker, recording: Path, uploaded: UploadedVoice, max_seconds: float) -> UploadedVoice:
+    def add(
+        self, speaker: Speaker, recording: Path, uploaded: UploadedVoice, max_seconds: float
+    ) -> UploadedVoice:
         """Make a voice from a recording and keep it. Raises AudioError, and SynthesisError for the formant
         voice."""
         with tempfile.TemporaryDirectory() as folder:

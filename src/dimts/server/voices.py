@@ -45,7 +45,9 @@ def add_voices(
     @app.post("/v1/voices", status_code=201, responses=responses, summary="Upload a voice")
     async def upload(
         request: Request,
-        file: Annotated[UploadFile, File(description="A recording of one speaker, 6 to 30 s, any usual format.")],
+        file: Annotated[
+            UploadFile, File(description="A recording of one speaker, 6 to 30 s, any usual format.")
+        ],
         name: Annotated[VoiceName, Form()],
         consent: Annotated[ConsentText, Form()],
         model: Annotated[str, Form(max_length=200)] = "",
@@ -56,7 +58,9 @@ def add_voices(
         name, consent = name.strip(), consent.strip()
         _check_upload(name, consent, loaded, store, context.owner, settings)
         data = await file.read()
-        about = UploadedVoice("", name, loaded.name, context.owner, consent, 0, hashlib.sha256(data).hexdigest())
+        about = UploadedVoice(
+            "", name, loaded.name, context.owner, consent, 0, hashlib.sha256(data).hexdigest()
+        )
         async with one_at_a_time:
             made = await run_in_threadpool(_made, store, loaded, data, about, settings.max_reference_seconds)
         context.facts |= {"voice": made.id, "sha256": made.sha256}

@@ -236,4 +236,6 @@ def _request(fields: dict[str, Any], text: str) -> SpeechRequest:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or None
         problem = first["msg"][:300]
-        raise ApiError(400, Message("server.invalid_field", field=field, problem=problem), param=field) from error
+        raise ApiError(
+            400, Message("server.invalid_field", field=field, problem=problem), param=field
+        ) from error

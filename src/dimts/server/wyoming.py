@@ -57,7 +57,9 @@ async def listening(service: SpeechService, sock: socket.socket) -> AsyncIterato
 class _Client:
     """One connection."""
 
-    def __init__(self, service: SpeechService, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, service: SpeechService, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._service, self._reader, self._writer = service, reader, writer
         self._id = secrets.token_hex(8)
         self._buffer = SentenceBuffer()
@@ -75,7 +77,15 @@ class _Client:
                 if event is None:
                     return
                 await self._answer(event.type, event.data or {})
-        except (TimeoutError, OSError, ValueError, KeyError, TypeError, asyncio.LimitOverrunError, JobCancelled):
+        except (
+            TimeoutError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            asyncio.LimitOverrunError,
+            JobCancelled,
+        ):
             return  # it left, stalled, or does not speak the protocol
         finally:
             if self._writer.transport.get_write_buffer_size():

@@ -22,7 +22,9 @@ class XttsRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     text: str = Field(min_length=1, description="Amharic text.", examples=["ሰላም ለዓለም።"])
-    speaker_wav: str = Field("", max_length=200, description="A voice of /speakers; `.wav` at its end is dropped.")
+    speaker_wav: str = Field(
+        "", max_length=200, description="A voice of /speakers; `.wav` at its end is dropped."
+    )
     language: str = Field("am", max_length=20, description="Without effect: everything is read as Amharic.")
 
 
@@ -36,10 +38,18 @@ class XttsSpeaker(BaseModel):
 
 def add_xtts_api(app: FastAPI, service: SpeechService, responses: dict[int | str, dict[str, Any]]) -> None:
     """Add the paths to an app."""
-    sound: Any = {200: {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}}, **responses}
+    sound: Any = {
+        200: {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}},
+        **responses,
+    }
 
     async def speak(text: str, voice: str, request: Request, *, stream: bool) -> Response:
-        given = {"input": text, "voice": voice.removesuffix(".wav"), "response_format": "wav", "stream": stream}
+        given = {
+            "input": text,
+            "voice": voice.removesuffix(".wav"),
+            "response_format": "wav",
+            "stream": stream,
+        }
         body = SpeechRequest.model_validate(given)
         return await service.answer(body, request.scope, request.receive)
 

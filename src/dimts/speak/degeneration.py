@@ -58,7 +58,12 @@ class Fault:
 
 
 def find_faults(
-    codes: Sequence[int], phones: int, rate: float, *, path: Sequence[float] | None = None, stopped: bool = True
+    codes: Sequence[int],
+    phones: int,
+    rate: float,
+    *,
+    path: Sequence[float] | None = None,
+    stopped: bool = True,
 ) -> list[Fault]:
     """Faults in the codes of a phrase (STOP left out), the earliest first.
 
@@ -81,7 +86,9 @@ def find_faults(
     return sorted(found, key=lambda fault: fault.at)
 
 
-def find_running_fault(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
+def find_running_fault(
+    codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None
+) -> Fault | None:
     """The earliest loop or tail of a phrase that is still being decoded."""
     kinds = ("loop", "tail")
     return next((fault for fault in find_faults(codes, phones, rate, path=path) if fault.kind in kinds), None)
@@ -97,7 +104,9 @@ def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
         needed = min(needed, SURE_LOOP_SECONDS * rate)
         begin, length = _longest_run(again)
         if length >= needed and (first is None or begin + period < first.at):
-            reason = Message("speak.fault_sound_repeats", seconds=period / rate, start=(begin + period) / rate)
+            reason = Message(
+                "speak.fault_sound_repeats", seconds=period / rate, start=(begin + period) / rate
+            )
             first = Fault("loop", begin + period, reason)
     return first
 
@@ -129,7 +138,9 @@ def _tail(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] 
     usual = phones * PHONE_SECONDS * rate
     allowed = usual * SLOW_TEMPO + SPARE_SECONDS * rate
     if len(codes) > allowed:
-        return Fault("tail", round(allowed), Message("speak.fault_too_long", seconds=len(codes) / rate, phones=phones))
+        return Fault(
+            "tail", round(allowed), Message("speak.fault_too_long", seconds=len(codes) / rate, phones=phones)
+        )
     if path:
         end = next((step for step, place in enumerate(path, start=1) if place >= TEXT_END), None)
         if end is not None:

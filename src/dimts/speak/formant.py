@@ -45,7 +45,9 @@ class FormantEngine:
         """The phrase as one piece."""
         yield self.synthesise({number: phrase}, voice)[number][0]
 
-    def synthesise(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times]]:
+    def synthesise(
+        self, phrases: Mapping[int, Phrase], voice: Voice | None
+    ) -> Mapping[int, tuple[Wave, Times]]:
         """Each phrase with the times of its phones. SynthesisError if a recording's voice is asked for."""
         if voice is not None:
             raise SynthesisError("speak.formant_takes_no_voice")

@@ -71,7 +71,9 @@ class Engine(Protocol):
     def stream(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
         """Phrase `number` of a text as waves at 24 kHz, piece by piece."""
 
-    def synthesise(self, phrases: Mapping[int, Phrase], voice: Voice | None) -> Mapping[int, tuple[Wave, Times | None]]:
+    def synthesise(
+        self, phrases: Mapping[int, Phrase], voice: Voice | None
+    ) -> Mapping[int, tuple[Wave, Times | None]]:
         """Each phrase as one wave, and the times of its phones if the engine knows them."""
 
     def clone(self, paths: Sequence[Path]) -> Voice:

@@ -70,4 +70,6 @@ class SpeakSettings:
             raise ConfigError("speak.seed_negative", seed=self.seed)
         for name, least in (("retries", 0), ("max_stretch", 1.0), ("together", 1)):
             if not getattr(self, name) >= least:
-                raise ConfigError("speak.setting_too_small", name=name, value=getattr(self, name), least=least)
+                raise ConfigError(
+                    "speak.setting_too_small", name=name, value=getattr(self, name), least=least
+                )

@@ -42,8 +42,8 @@ class Speaker:
         variant: str | None = None,
         on_progress: ProgressCallback = ignore,
     ) -> Speaker:
-        """The speaker of "formant", of a voice of `builtin_voices.voices()`, or of a folder with an XTTS voice (ours,
-        coqui's, or ONNX graphs).
+        """The speaker of "formant", of a voice of `builtin_voices.voices()`, or of a folder with an XTTS
+        voice (ours, coqui's, or ONNX graphs).
 
         A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
         `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
@@ -102,7 +102,9 @@ class Speaker:
 
         Raises TextError for a text without Amharic, SynthesisError if there is no voice to speak with.
         """
-        return join(piece for one in self.phrases(text, voice) for piece in (one.wave, Wave.silence(one.pause, RATE)))
+        return join(
+            piece for one in self.phrases(text, voice) for piece in (one.wave, Wave.silence(one.pause, RATE))
+        )
 
     def stream(self, text: str, voice: Voice | str | None = None) -> Iterator[Wave]:
         """Pieces of `text` as they are ready, none empty. Raises as `say` does.
@@ -122,7 +124,9 @@ class Speaker:
         start = 0.0
         numbered = enumerate(self.text_phrases(text))
         while some := list(itertools.islice(numbered, self.settings.together)):
-            speakable = {number: phrase for number, (phrase, _) in some if any(word.phones for word in phrase.words)}
+            speakable = {
+                number: phrase for number, (phrase, _) in some if any(word.phones for word in phrase.words)
+            }
             spoken = self.engine.synthesise(speakable, chosen)
             for number, (phrase, pause) in some:
                 wave, times = spoken.get(number, (Wave.silence(0.0, RATE), None))
@@ -153,7 +157,10 @@ class Speaker:
             return voice
         if voice not in self.voices:
             raise SynthesisError(
-                "speak.unknown_voice", engine=self.engine.name, voice=voice, nearest=nearest(voice, self.voices)
+                "speak.unknown_voice",
+                engine=self.engine.name,
+                voice=voice,
+                nearest=nearest(voice, self.voices),
             )
         return self.voices[voice]
 

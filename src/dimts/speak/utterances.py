@@ -46,7 +46,8 @@ class Latent:
 
 
 Event = tuple[int, Latent | int | None]
-"""Number of an utterance, and: a latent; None: a new attempt begins; an int: it ends with that many latents."""
+"""Number of an utterance, and: a latent; None: a new attempt begins; an int: it ends with that many
+latents."""
 
 
 class SentenceDecoder(Protocol):
@@ -168,7 +169,9 @@ class UtteranceEngine(ABC):
     vocabulary: Encoder
     settings: SpeakSettings
 
-    def __init__(self, settings: SpeakSettings, defaults: GenerateSettings, on_progress: ProgressCallback) -> None:
+    def __init__(
+        self, settings: SpeakSettings, defaults: GenerateSettings, on_progress: ProgressCallback
+    ) -> None:
         self.settings, self._on_progress = settings, on_progress
         self._voice_defaults = defaults
         self._generate = _overridden(defaults, settings)
@@ -210,7 +213,9 @@ class UtteranceEngine(ABC):
         for utterance in self.utterances(phrase, number):
             latents = self.beside(self._checked_latents(utterance, voice))
             first = True
-            for samples in self.vocoding(_streamed(self.vocoder(voice, speed), latents, StreamSettings(speed=speed))):
+            for samples in self.vocoding(
+                _streamed(self.vocoder(voice, speed), latents, StreamSettings(speed=speed))
+            ):
                 yield Wave(faded_in(samples) if first else samples, RATE)
                 first = False
 
@@ -232,7 +237,9 @@ class UtteranceEngine(ABC):
             spoken[number] = (join(Wave(vocoding.samples(), RATE) for _, vocoding in several), None)
         return spoken
 
-    def _steps(self, utterance: PhraseSegment, voice: Any, settings: GenerateSettings) -> Iterator[DecodingStep]:
+    def _steps(
+        self, utterance: PhraseSegment, voice: Any, settings: GenerateSettings
+    ) -> Iterator[DecodingStep]:
         """Decode one utterance alone."""
         limit = min(settings.max_codes or self.spec.max_codes, self.spec.max_codes)
         decoder = self.decoder(1, LATENTS + len(utterance.ids) + 3 + limit)
@@ -284,7 +291,9 @@ class UtteranceEngine(ABC):
                     continue
                 decoder.remove(step.row)
                 del running[step.row]
-                again = yield from self._accept(attempt, DecodedUtterance.of(steps, self.spec), cut_short=not step.last)
+                again = yield from self._accept(
+                    attempt, DecodedUtterance.of(steps, self.spec), cut_short=not step.last
+                )
                 if again:
                     add(attempt)
 
@@ -293,7 +302,9 @@ class UtteranceEngine(ABC):
         """Retries left to a phrase with a fault; 0 for greedy codes, which are always the same."""
         return self.settings.retries if self._generate.sample else 0
 
-    def _accept(self, attempt: Attempt, sentence: DecodedUtterance, *, cut_short: bool) -> Generator[Event, None, bool]:
+    def _accept(
+        self, attempt: Attempt, sentence: DecodedUtterance, *, cut_short: bool
+    ) -> Generator[Event, None, bool]:
         """Accept a sentence, or the best of all attempts when no retry is left; True if there is to be
         another."""
         fault = self._fault(attempt.utterance, sentence, cut_short=cut_short)
@@ -305,7 +316,11 @@ class UtteranceEngine(ABC):
         if attempt.retry < self._retries:
             attempt.retry += 1
             self._report_fault(
-                "speak.phrase_said_again", attempt.utterance, fault, attempt=attempt.retry, retries=self._retries
+                "speak.phrase_said_again",
+                attempt.utterance,
+                fault,
+                attempt=attempt.retry,
+                retries=self._retries,
             )
             yield attempt.index, None
             return True
@@ -315,7 +330,9 @@ class UtteranceEngine(ABC):
             for latent in sentence.latents:
                 yield attempt.index, Latent(latent)
         keep = len(sentence.latents) if fault.kind == "cut" else min(fault.at, len(sentence.latents))
-        self._report_fault("speak.phrase_kept" if fault.kind == "cut" else "speak.phrase_cut", attempt.utterance, fault)
+        self._report_fault(
+            "speak.phrase_kept" if fault.kind == "cut" else "speak.phrase_cut", attempt.utterance, fault
+        )
         yield attempt.index, keep
         return False
 
@@ -327,7 +344,9 @@ class UtteranceEngine(ABC):
         codes = [step.code for step in steps]
         return find_running_fault(codes, _phones(utterance), self.spec.codes_per_second, path)
 
-    def _fault(self, utterance: PhraseSegment, sentence: DecodedUtterance, *, cut_short: bool) -> Fault | None:
+    def _fault(
+        self, utterance: PhraseSegment, sentence: DecodedUtterance, *, cut_short: bool
+    ) -> Fault | None:
         """The first fault of an utterance; without the guard only that it did not stop."""
         codes = sentence.codes[:-1] if sentence.stopped else sentence.codes
         if not self.settings.guard:
@@ -361,7 +380,9 @@ class UtteranceEngine(ABC):
 
         Raises SynthesisError for a single word that is too long.
         """
-        return [PhraseSegment(number, part, own, ids) for part, (own, ids) in enumerate(self._fitting(phrase))]
+        return [
+            PhraseSegment(number, part, own, ids) for part, (own, ids) in enumerate(self._fitting(phrase))
+        ]
 
     def _fitting(self, phrase: Phrase) -> Iterator[tuple[Phrase, list[int]]]:
         """The phrase with its ids, in halves where the model cannot hold it whole."""

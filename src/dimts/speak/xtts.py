@@ -49,7 +49,12 @@ class XttsEngine(UtteranceEngine):
     """Speaks with a bundle's model: one phrase as a stream, or several decoded in one loop."""
 
     def __init__(
-        self, bundle: Bundle, name: str, settings: SpeakSettings, device: str | None, on_progress: ProgressCallback
+        self,
+        bundle: Bundle,
+        name: str,
+        settings: SpeakSettings,
+        device: str | None,
+        on_progress: ProgressCallback,
     ) -> None:
         super().__init__(settings, GenerateSettings.from_coqui(dict(bundle.config)), on_progress)
         self.name = str(bundle.meta.get("name") or name)
@@ -107,7 +112,9 @@ class XttsEngine(UtteranceEngine):
         """The vocoder's work, with the threads that decoding leaves to it."""
         return with_threads(sound, self._threads[1]) if self._threads else sound
 
-    def _steps(self, utterance: PhraseSegment, voice: Voice, settings: GenerateSettings) -> Iterator[DecodingStep]:
+    def _steps(
+        self, utterance: PhraseSegment, voice: Voice, settings: GenerateSettings
+    ) -> Iterator[DecodingStep]:
         if self._session is not None:
             return self._session.generate(voice.latents, utterance.ids, settings)
         return super()._steps(utterance, voice, settings)
@@ -178,5 +185,7 @@ def prepare_for_inference(
     if steps == "compiled" or (steps == "auto" and reason is None):
         cpu_decoder.compile_decoder(model.gpt)
     elif steps == "auto" and place == "cpu":
-        on_progress(Progress("speak", 0, None, "phrases", Message("speak.decoding_not_compiled", reason=reason)))
+        on_progress(
+            Progress("speak", 0, None, "phrases", Message("speak.decoding_not_compiled", reason=reason))
+        )
     return model

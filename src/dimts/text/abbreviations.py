@@ -65,7 +65,9 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
             return Found(start, stop, "abbreviation", wording[0], f"the table: {wording[1]}")
     if "/" in chain.group() and (both := _both_genders(parts)):
         return Found(start, end, "abbreviation", both, "a masculine form and the ending of the feminine")
-    return Found(start, end, "abbreviation", _unknown(parts, "/" in chain.group()), "not in the table: by the rule")
+    return Found(
+        start, end, "abbreviation", _unknown(parts, "/" in chain.group()), "not in the table: by the rule"
+    )
 
 
 def _both_genders(parts: list[str]) -> str:
@@ -120,7 +122,9 @@ def _single(text: str, start: int, at: int, word: str) -> Found | None:
     if text[at] != "." or not _SINGLE.match(text, start):
         return None
     wording = _known([word])
-    if wording is None or not re.match(rf"\. ?[\d፩-፼{FIDEL if wording[1].endswith('.') else ''}]", text[at : at + 3]):
+    if wording is None or not re.match(
+        rf"\. ?[\d፩-፼{FIDEL if wording[1].endswith('.') else ''}]", text[at : at + 3]
+    ):
         return None
     return Found(start, at + 1, "abbreviation", wording[0], f"the table: {wording[1]}")
 
@@ -282,6 +286,10 @@ def _unknown(parts: list[str], stroke: bool) -> str:
     if cut is not None and all(part in names for part in rest[1:-1]):
         return " ".join(parts)
     letters = [parts[0][max(_cuts(parts[0])) :], *parts[1:-1], parts[-1][:1]]
-    if len(parts) >= _WORD_OF_LETTERS and all(len(part) == 1 for part in letters) and parts[-1][1:] in _LETTER_ENDINGS:
+    if (
+        len(parts) >= _WORD_OF_LETTERS
+        and all(len(part) == 1 for part in letters)
+        and parts[-1][1:] in _LETTER_ENDINGS
+    ):
         return "".join(parts)
     return " ".join(parts)

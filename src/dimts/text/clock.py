@@ -40,7 +40,9 @@ def time_of_day(text: str, at: int, floor: int, reading: Reading) -> Found | Non
     if dash and (other := _one_time(text, dash.end(), "ከ", reading)):
         first = _one_time(text, at, "ከ", reading) or one
         opening = prefix if prefix else "" if behind(text, start).rstrip().endswith(("ከ", "ቱ", "ሊቱ")) else "ከ"
-        return Found(start, other[0], "time", f"{opening}{first[1]} እስከ {other[1]}", "a span between two times of day")
+        return Found(
+            start, other[0], "time", f"{opening}{first[1]} እስከ {other[1]}", "a span between two times of day"
+        )
     return Found(start, end, "time", prefix + words, why)
 
 
@@ -64,7 +66,9 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
         return None
     if second:
         parts = ((hour, _HOUR), (minute, "ደቂቃ"), (int(second), "ሰከንድ"))
-        spelt = [f"{numbers.cardinal(count)} {unit}" for count, unit in parts if count] or [f"{numbers.ZERO} ሰከንድ"]
+        spelt = [f"{numbers.cardinal(count)} {unit}" for count, unit in parts if count] or [
+            f"{numbers.ZERO} ሰከንድ"
+        ]
         return end, " ከ".join(spelt), "hours, minutes and seconds"
     why, part = "a time of day, as written", ""
     if western := _AM_PM.match(text, end):

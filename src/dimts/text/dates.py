@@ -117,7 +117,9 @@ _DAY_YEAR = re.compile(r"(\d{1,2})(?: ?[/፣,] ?(\d{4})|/(\d{2}))(?![\d/])")
 _DAYS_YEAR = re.compile(r"(\d{1,2}) ?[-–—] ?(\d{1,2})(?:/(\d{4}|\d{2})| (\d{4}))(?![\d/])")
 _RANGE_AFTER = re.compile(r" ?[-–—] ?(?=\d)")
 _ENGLISH = re.compile(
-    r"(?:(\d{1,2})(?:st|nd|rd|th)? )?(" + "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _ENGLISH_MONTHS) + r")\b\.?"
+    r"(?:(\d{1,2})(?:st|nd|rd|th)? )?("
+    + "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _ENGLISH_MONTHS)
+    + r")\b\.?"
     r"(?: (\d{1,2})(?:st|nd|rd|th)?(?!\d))?(?:,? (\d{4})(?!\d))?",
     re.IGNORECASE,
 )
@@ -136,7 +138,9 @@ def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     end, words, why = one
     dash = _RANGE_AFTER.match(text, end)
     if dash and (other := _one_date(text, dash.end(), start, reading)):
-        return Found(start, other[0], "date", f"{prefix or 'ከ'}{words} እስከ {other[1]}", f"a range of dates; {why}")
+        return Found(
+            start, other[0], "date", f"{prefix or 'ከ'}{words} እስከ {other[1]}", f"a range of dates; {why}"
+        )
     return Found(start, end, "date", prefix + words, why)
 
 
@@ -202,7 +206,9 @@ def _is_short_date(text: str, start: int, at: int, found: re.Match[str]) -> bool
     day, month = found.group(1), found.group(3)
     possible = 1 <= int(month) <= len(MONTHS) and 1 <= int(day) <= _LONGEST_MONTH
     shown = start < at or len(day) + len(month) < len("0000")
-    return ETHIOPIAN_AFTER.match(text, found.end()) is not None or (possible and shown and found.group(2) == "-")
+    return ETHIOPIAN_AFTER.match(text, found.end()) is not None or (
+        possible and shown and found.group(2) == "-"
+    )
 
 
 def _exists(year: int, month: int, day: int) -> bool:

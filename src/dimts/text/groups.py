@@ -58,7 +58,9 @@ def _plain_group(text: str, at: int) -> tuple[int, str] | None:
     if triple := _TRIPLE.match(text, at):
         values = [int(part) for part in triple.group(1, 3, 4)]
         around = _RULE_AFTER.match(text, triple.end()) or _FORMULA_BEFORE.search(behind(text, at))
-        if (len(set(values)) == 1 or sum(values) == _HUNDRED or around) and not triple.group().startswith("0"):
+        if (len(set(values)) == 1 or sum(values) == _HUNDRED or around) and not triple.group().startswith(
+            "0"
+        ):
             return triple.end(), _numbers(triple.group())
         return None
     return _pair(text, at) or _aircraft(text, at)
@@ -78,7 +80,9 @@ def _pair(text: str, at: int) -> tuple[int, str] | None:
         return found.end(), f"{numbers.cardinal(first)} በ{numbers.cardinal(second)}"
     tens = first % 5 == 0 == second % 5 and first and second
     equal = first == second and first >= 10
-    if (sign == "/" and ((tens and first + second == _HUNDRED) or equal)) or (equal and first + second == _HUNDRED):
+    if (sign == "/" and ((tens and first + second == _HUNDRED) or equal)) or (
+        equal and first + second == _HUNDRED
+    ):
         return found.end(), _numbers(found.group())
     return None
 

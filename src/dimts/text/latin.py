@@ -25,7 +25,10 @@ _WORD = re.compile(rf"[{LATIN}]+(?:['][{LATIN}]+)?(?:-(?=[{LATIN}])[{LATIN}]+)?"
 _DOTTED = re.compile(r"(?:[A-Za-z]\.){2,12}(?:[A-Za-z](?![A-Za-z]))?")
 _NUMERO = re.compile(r"(?:No|NO|Nr)\.? ?(?=\d)")
 _EMAIL = re.compile(r"[A-Za-z0-9][\w.+%-]{0,63}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.ASCII)
-_TOP = "com|org|net|et|gov|edu|info|io|tv|me|co|uk|us|eu|de|fr|ke|app|dev|biz|news|ai|online|site|africa|am|ly|gl|be"
+_TOP = (
+    "com|org|net|et|gov|edu|info|io|tv|me|co|uk|us|eu|de|fr|ke|"
+    "app|dev|biz|news|ai|online|site|africa|am|ly|gl|be"
+)
 _URL = re.compile(
     rf"(?:(?:https?|ftp)://|www\.)[\w.~:/?#@!$&*+,;=%-]{{1,400}}|[A-Za-z0-9][A-Za-z0-9-]{{0,62}}(?:\.[A-Za-z0-9-]{{1,62}}){{0,4}}\.(?:{_TOP})(?![\w@])(?:/[\w.~/?#=&%+-]{{0,300}})?",
     re.ASCII,
@@ -47,7 +50,9 @@ def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found := _EMAIL.match(text, at):
         start, prefix = prefix_of(text, at, floor)
         written = found.group().rstrip(".-")
-        return Found(start, at + len(written), "email", prefix + say_address(written), "the shape of an e-mail address")
+        return Found(
+            start, at + len(written), "email", prefix + say_address(written), "the shape of an e-mail address"
+        )
     found = _URL.match(text, at)
     if found is None:
         return None
@@ -66,10 +71,14 @@ def say_address(written: str) -> str:
     wording = []
     for label in re.findall(r"[A-Za-z]+|\d+|[^A-Za-z\d]", written):
         if label.isdigit():
-            wording.append(numbers.digits(label) if len(label) > 4 or label[0] == "0" else numbers.cardinal(int(label)))
+            wording.append(
+                numbers.digits(label) if len(label) > 4 or label[0] == "0" else numbers.cardinal(int(label))
+            )
         elif label.isalpha():
             known = _names().get(label.lower())
-            wording.append(known or (spell_out(label) if len(label) <= _SHORT_LABEL else transliterate(label)))
+            wording.append(
+                known or (spell_out(label) if len(label) <= _SHORT_LABEL else transliterate(label))
+            )
         elif label in _SIGNS:
             wording.append(_SIGNS[label])
     return " ".join(wording)
@@ -88,7 +97,9 @@ def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if numbered and is_suffix(numbered.group(2)):  # #1ኛ
         words = with_suffix(numbers.decimal(numbered.group(1)), numbered.group(2), numbers.ordinal_of)
         return Found(at, found.end(), "number", words, "# before a numeral with a suffix")
-    return Found(at, found.end(), "hashtag", _split_tag(tag, reading), "a hashtag: its words, without the sign")
+    return Found(
+        at, found.end(), "hashtag", _split_tag(tag, reading), "a hashtag: its words, without the sign"
+    )
 
 
 def mention(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -120,7 +131,9 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return Found(at, numero.end(), "latin", "ቁጥር", "No. before a number")
     if dotted := _DOTTED.match(text, at):  # U.S.A.
         start, prefix = prefix_of(text, at, floor)
-        return Found(start, dotted.end(), "acronym", prefix + spell_out(dotted.group()), "letters with points")
+        return Found(
+            start, dotted.end(), "acronym", prefix + spell_out(dotted.group()), "letters with points"
+        )
     found = _WORD.match(text, at, at + _LONGEST_WORD)
     if found is None:
         return None
@@ -163,7 +176,9 @@ def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -
         return None
     if found.group() in ("p", "pp", "Fig", "Vol", "Art", "Sec", "Ch") and not text[point.end()].isdigit():
         return None
-    return Found(start, found.end() + 1, "latin", prefix + spoken, "a Latin abbreviation before a name or number")
+    return Found(
+        start, found.end() + 1, "latin", prefix + spoken, "a Latin abbreviation before a name or number"
+    )
 
 
 def say(written: str, reading: Reading) -> str:
@@ -269,7 +284,9 @@ def spell_out(written: str) -> str:
 def _plain(written: str) -> str:
     """Latin letters without their accents: é → e, ß → ss, ø → o."""
     base = written.translate(_LETTERS)
-    return "".join(char for char in unicodedata.normalize("NFKD", base) if "A" <= char <= "z" and char.isalpha())
+    return "".join(
+        char for char in unicodedata.normalize("NFKD", base) if "A" <= char <= "z" and char.isalpha()
+    )
 
 
 _LETTERS = str.maketrans({

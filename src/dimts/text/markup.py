@@ -40,7 +40,20 @@ _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 
 _RATES = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
 _LONGEST_ELEMENT = 2000
 """Characters within say-as, sub and phoneme; a longer element is read as if untagged."""
-_QUIET_TAGS = ("speak", "p", "s", "w", "voice", "emphasis", "lang", "audio", "mark", "desc", "prosody", "break")
+_QUIET_TAGS = (
+    "speak",
+    "p",
+    "s",
+    "w",
+    "voice",
+    "emphasis",
+    "lang",
+    "audio",
+    "mark",
+    "desc",
+    "prosody",
+    "break",
+)
 
 
 def pause(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -50,7 +63,9 @@ def pause(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     amount, unit = found.groups()
     seconds = (
-        DEFAULT_PAUSE_SECONDS if amount is None else float(amount) / (1000 if unit and unit.lower() == "ms" else 1)
+        DEFAULT_PAUSE_SECONDS
+        if amount is None
+        else float(amount) / (1000 if unit and unit.lower() == "ms" else 1)
     )
     return _pause(at, found.end(), seconds, "a pause asked for in the text")
 
@@ -128,7 +143,11 @@ def _whole_element(
         phones = read_phones(values.get("ph", ""))
         if phones is None:
             return Found(
-                start, end, "sub", read(plain), "a phoneme tag with signs that are no phones: its text is read"
+                start,
+                end,
+                "sub",
+                read(plain),
+                "a phoneme tag with signs that are no phones: its text is read",
             )
         wording = read(plain)
         spoken = wording if wording and " " not in wording else to_fidel(phones)
@@ -161,7 +180,18 @@ def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tup
     return read(written), why if how in _PLAIN_KINDS else f"{why} is not known: read as it is"
 
 
-_PLAIN_KINDS = ("cardinal", "number", "ordinal", "date", "time", "currency", "unit", "fraction", "year", "address")
+_PLAIN_KINDS = (
+    "cardinal",
+    "number",
+    "ordinal",
+    "date",
+    "time",
+    "currency",
+    "unit",
+    "fraction",
+    "year",
+    "address",
+)
 
 
 def _date(written: str, form: str) -> str:
@@ -213,4 +243,6 @@ def entity(text: str, at: int, floor: int, reading: Reading, read: Callable[[str
         return None
     char = html.unescape(found.group())
     wording = "" if char.isspace() or char in "<>&\"'" else read(char)
-    return Found(at, found.end(), "markup", "እና" if char == "&" else wording, "a character written as an entity")
+    return Found(
+        at, found.end(), "markup", "እና" if char == "&" else wording, "a character written as an entity"
+    )

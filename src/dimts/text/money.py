@@ -46,7 +46,9 @@ def _money_sign() -> re.Pattern[str]:
     return re.compile(rf"({'|'.join(map(re.escape, names))}) ?(?=\d)")
 
 
-_LATIN_MAGNITUDE = re.compile(rf" ?({'|'.join(sorted(_LATIN_MAGNITUDES, key=len, reverse=True))})(?![A-Za-z])")
+_LATIN_MAGNITUDE = re.compile(
+    rf" ?({'|'.join(sorted(_LATIN_MAGNITUDES, key=len, reverse=True))})(?![A-Za-z])"
+)
 _FIDEL_MAGNITUDE = re.compile(rf" ?({MAGNITUDE})(?![{FIDEL}])")
 
 
@@ -76,7 +78,9 @@ def _tournament(text: str, at: int, sign: str) -> re.Match[str] | None:
     """The year of a European championship after ዩሮ: one that four divides, and no other currency behind
     it."""
     year = _TOURNAMENT.match(text, at) if _name(sign) == "ዩሮ" and sign != "€" else None
-    return year if year and int(year.group()) % 4 == 0 and not _money_after().match(text, year.end()) else None
+    return (
+        year if year and int(year.group()) % 4 == 0 and not _money_after().match(text, year.end()) else None
+    )
 
 
 def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: str) -> Found | None:
@@ -86,7 +90,9 @@ def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: s
     end, written, magnitude = amount
     pair = re.compile(rf" ?{DASH} ?").match(text, end)
     if pair and not magnitude and (second := _bare_amount(text, pair.end())):
-        words = f"{prefix or 'ከ'}{numbers.decimal(written)} እስከ {numbers.decimal(second[1])} {second[2]}".rstrip()
+        words = (
+            f"{prefix or 'ከ'}{numbers.decimal(written)} እስከ {numbers.decimal(second[1])} {second[2]}".rstrip()
+        )
         return Found(start, second[0], "money", f"{words} {_name(sign)}", f"a range of {sign}")
     end = _swallow_code(text, end, sign)
     return Found(start, end, "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}")
@@ -109,7 +115,9 @@ def _money_last(text: str, at: int, floor: int) -> Found | None:
         return None
     start, prefix = prefix_of(text, at, floor)
     sign = found.group(1)
-    return Found(start, found.end(), "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}")
+    return Found(
+        start, found.end(), "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}"
+    )
 
 
 def _bare_amount(text: str, at: int) -> tuple[int, str, str] | None:

@@ -157,10 +157,14 @@ class Normaliser:
             chosen.calendar, chosen.western_clock, chosen.latin, chosen.emoji, frozenset(chosen.off)
         )
         self._replaced = (
-            {} if "replace" in chosen.off else {clean(key).text.strip(): value for key, value in chosen.replace.items()}
+            {}
+            if "replace" in chosen.off
+            else {clean(key).text.strip(): value for key, value in chosen.replace.items()}
         )
         self._odd = re.compile(self._pattern())
-        self._odd_and_words = re.compile(rf"(?<![{AMHARIC}])[በከየለ]?(?:{_ABBREVIATED})(?![{AMHARIC}])|{self._pattern()}")
+        self._odd_and_words = re.compile(
+            rf"(?<![{AMHARIC}])[በከየለ]?(?:{_ABBREVIATED})(?![{AMHARIC}])|{self._pattern()}"
+        )
         self._fold = "homophones" not in chosen.off
         self._steps = self._dispatch()
         self._number_alone = tuple(step for name, step in _STEPS_ALONE if name not in self._reading.off)
@@ -181,7 +185,9 @@ class Normaliser:
         if position < len(source.text):
             spans.append(self._plain_span(source, position, len(source.text), pieces))
         elif not spans and source.written:
-            spans.append(Span(0, len(source.written), source.written, "text", "", "signs that cannot be seen"))
+            spans.append(
+                Span(0, len(source.written), source.written, "text", "", "signs that cannot be seen")
+            )
         return Normalised(source.written, self._finish("".join(pieces)), tuple(spans))
 
     def spoken(self, text: str) -> str:
@@ -198,7 +204,9 @@ class Normaliser:
         return self._finish(spoken.getvalue())
 
     def _scan(self, text: str) -> Iterator[Found]:
-        bare_words = "abbreviations" not in self._reading.off and any(word in text for word in abbreviations.WORDS)
+        bare_words = "abbreviations" not in self._reading.off and any(
+            word in text for word in abbreviations.WORDS
+        )
         search = (self._odd_and_words if bare_words else self._odd).search
         reading, by_char = self._reading, self._by_char
         position = 0
@@ -206,16 +214,21 @@ class Normaliser:
             at = hit.start()
             if self._replaced and (key := hit.group()) in self._replaced:
                 found = Found(
-                    at, hit.end(), "replace", self._inner.spoken(self._replaced[key]), f"your own table: {key}"
+                    at,
+                    hit.end(),
+                    "replace",
+                    self._inner.spoken(self._replaced[key]),
+                    f"your own table: {key}",
                 )
                 yield found
                 position = found.end
                 continue
             char = text[at]
-            if char in _DIGITS and _ALONE.match(text, at):
-                steps = self._number_alone
-            else:
-                steps = by_char.get(char) or self._learn(char)
+            steps = (
+                self._number_alone
+                if char in _DIGITS and _ALONE.match(text, at)
+                else by_char.get(char) or self._learn(char)
+            )
             for step in steps:
                 answer = step(text, at, position, reading)
                 if answer is not None:
@@ -247,7 +260,9 @@ class Normaliser:
         """For text inside markup and the user's table: everything but markup and that table."""
         chosen = self.settings
         off = tuple(sorted({*chosen.off, "ssml", "pauses", "phones"}))
-        return _shared(NormaliseSettings(off, {}, chosen.calendar, chosen.western_clock, chosen.latin, chosen.emoji))
+        return _shared(
+            NormaliseSettings(off, {}, chosen.calendar, chosen.western_clock, chosen.latin, chosen.emoji)
+        )
 
     def _dispatch(self) -> Callable[[str], tuple[Bound, ...]]:
         def ssml(text: str, at: int, floor: int, reading: Reading) -> Found | None:

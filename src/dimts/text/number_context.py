@@ -50,18 +50,24 @@ ETHIOPIAN_AFTER = re.compile(
         rf"በ?ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C)"
     )
 )
-_ETHIOPIAN = any_spelling(rf"(?:(?<![{AMHARIC}])[በከየለ]?(?:እ[./]ኢ[./]አ\.?|እኢአ)|ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C\.?)")
+_ETHIOPIAN = any_spelling(
+    rf"(?:(?<![{AMHARIC}])[በከየለ]?(?:እ[./]ኢ[./]አ\.?|እኢአ)|ኢትዮጵያ(?:ውያን)?{_COUNT}|E\.?C\.?)"
+)
 ERA_AFTER = re.compile(
     any_spelling(
-        rf" ?\(?(?:አ ?\.? ?/?ም(?![{AMHARIC}])|አመተ|እ\.ኤ|እ\.አ|እ\.ጎ|እ\.ግ|እ/[ኤአጎግኢ]|እ{_POINTLESS}|ቅ\.ል|G\.?C|E\.?C|AD|BC)"
+        rf" ?\(?(?:አ ?\.? ?/?ም(?![{AMHARIC}])|አመተ|እ\.ኤ|እ\.አ|እ\.ጎ|እ\.ግ|"
+        rf"እ/[ኤአጎግኢ]|እ{_POINTLESS}|ቅ\.ል|G\.?C|E\.?C|AD|BC)"
     )
     + r"| ?[ዓዐ][./]ዓ"
 )
 ERA_BEFORE = re.compile(
-    any_spelling(rf"(?:(?<![{AMHARIC}])[በከየለ]?{_BY}|{_WESTERN}|{_ETHIOPIAN}|አቆጣጠር|አመተ ምህረት|አ\.ም\.?)") + _TO_NUMBER
+    any_spelling(rf"(?:(?<![{AMHARIC}])[በከየለ]?{_BY}|{_WESTERN}|{_ETHIOPIAN}|አቆጣጠር|አመተ ምህረት|አ\.ም\.?)")
+    + _TO_NUMBER
 )
 YEAR_BEFORE = re.compile(
-    any_spelling(r"(?:(?:^| )እስከ|(?:1[89]|20)\d\d[^\d\n]{0,14}(?:እስከ|እና|ወይም|ና|፣|,)|ኦሎምፒክ|(?:አለም|አፍሪካ) ዋንጫ) ?(?:በ|ከ)?$")
+    any_spelling(
+        r"(?:(?:^| )እስከ|(?:1[89]|20)\d\d[^\d\n]{0,14}(?:እስከ|እና|ወይም|ና|፣|,)|ኦሎምፒክ|(?:አለም|አፍሪካ) ዋንጫ) ?(?:በ|ከ)?$"
+    )
 )
 """A year just before, an event that is named by its year, or እስከ: 1935 እስከ 1941, የዓለም ዋንጫ 1998, እስከ 1983."""
 YEAR_PREFIXES = ("በ", "ከ", "የ", "ለ", "እስከ", "ወደ", "እንደ", "ስለ", "ከነ", "እስከነ")

@@ -155,7 +155,9 @@ def _values() -> tuple[dict[str, int], dict[str, int]]:
         for table in (values, multipliers):
             if usual in table:
                 table[spelling] = table[usual]
-    return tuple({fold_homophones(word): value for word, value in table.items()} for table in (values, multipliers))  # type: ignore[return-value]
+    return tuple(
+        {fold_homophones(word): value for word, value in table.items()} for table in (values, multipliers)
+    )  # type: ignore[return-value]
 
 
 def to_ethiopic(number: int) -> str:

@@ -81,7 +81,9 @@ def inventory() -> Mapping[str, Features]:
         for rounded in (False,) if phone in _NEVER_ROUND else (False, True):
             for long in (False, True):
                 name = phone + ROUND * rounded + LONG * long
-                found[name] = Features("consonant", base.manner, base.place, base.voiced, base.ejective, rounded, long)
+                found[name] = Features(
+                    "consonant", base.manner, base.place, base.voiced, base.ejective, rounded, long
+                )
     return MappingProxyType(found)
 
 

@@ -151,7 +151,9 @@ def _is_only_scrap(parts: Sequence[Breath]) -> bool:
     return len(parts) == 1 and _is_scrap(parts[0].tokens)
 
 
-def _all_breaths(text: str, normaliser: Normaliser, settings: PhraseSettings) -> Iterator[tuple[Breath, bool]]:
+def _all_breaths(
+    text: str, normaliser: Normaliser, settings: PhraseSettings
+) -> Iterator[tuple[Breath, bool]]:
     sentence: list[_Piece] = []
     for piece in _pieces(normaliser(text).spans):
         sentence.append(piece)
@@ -180,7 +182,11 @@ _LONGEST_SENTENCE = 400
 
 
 def _ends_sentence(piece: _Piece) -> bool:
-    return piece.line_end or piece.pause > 0 or (piece.mark != "" and piece.mark in SENTENCE_MARKS and not piece.quoted)
+    return (
+        piece.line_end
+        or piece.pause > 0
+        or (piece.mark != "" and piece.mark in SENTENCE_MARKS and not piece.quoted)
+    )
 
 
 def _pieces(spans: Sequence[Span]) -> Iterator[_Piece]:
@@ -199,7 +205,9 @@ def _pieces(spans: Sequence[Span]) -> Iterator[_Piece]:
         elif span.kind == "pause":
             yield _Piece(None, pause=float(span.value), rate=rate)
         elif span.kind == "phones":
-            yield _Piece(Token(span.written, span.spoken, tuple(span.value.split())), rate=rate, quoted=depth > 0)
+            yield _Piece(
+                Token(span.written, span.spoken, tuple(span.value.split())), rate=rate, quoted=depth > 0
+            )
         elif span.kind in ("quote", "bracket", "dash"):
             sign = span.written.strip()
             if sign == '"':
@@ -274,7 +282,10 @@ def _cut(sentence: Sequence[_Piece], settings: PhraseSettings) -> Iterator[tuple
             mark = end_mark
             silence = max(silence, settings.paragraph_pause_seconds) if line_end else silence
             silence = pause or silence
-        yield _breath(words[first:last], borders[first : last - 1], mark, silence, rates[first]), final and pause > 0
+        yield (
+            _breath(words[first:last], borders[first : last - 1], mark, silence, rates[first]),
+            final and pause > 0,
+        )
 
 
 def _silence(mark: str, border: str, final: bool, settings: PhraseSettings) -> float:
@@ -331,7 +342,12 @@ def _fit(
 
 
 def _best_border(
-    words: Sequence[Token], borders: Sequence[str], first: int, reach: int, last: int, settings: PhraseSettings
+    words: Sequence[Token],
+    borders: Sequence[str],
+    first: int,
+    reach: int,
+    last: int,
+    settings: PhraseSettings,
 ) -> int:
     """Where to cut between `first` and `reach`: the strongest border, later ones before earlier ones."""
     room = reach - first
@@ -364,7 +380,9 @@ def _worth(left: Token, right: Sequence[Token], border: str) -> float:
         return 4.0
     if word in _clauses("closes"):
         return 3.0
-    if len(word) >= _VERB_LETTERS and (word.endswith(_clauses("verb-end")) or word.startswith(_clauses("verb-start"))):
+    if len(word) >= _VERB_LETTERS and (
+        word.endswith(_clauses("verb-end")) or word.startswith(_clauses("verb-start"))
+    ):
         return 2.0
     return 1.0
 

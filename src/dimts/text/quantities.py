@@ -42,7 +42,9 @@ NUMBER = r"(?>\d{1,3}(?:,\d{3}){1,8}(?!\d)(?:\.\d+)?|\d{1,3}(?:፣\d{3}){1,8}(?!
 DASH = "[-–—−~]"
 _NUMBER = re.compile(NUMBER)
 _ERA_RUN_TOGETHER = re.compile(any_spelling(rf" ?አም(?![{FIDEL}./])"))
-LOOSE_GROUPS = re.compile(r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2}(?: \d{3}){2,5})(?![\d,./:-]?\d)")
+LOOSE_GROUPS = re.compile(
+    r"(?:\d{1,3}(?:, 000){1,5}|\d{1,3}(?: 000){1,5}|\d{1,2}(?: \d{3}){2,5})(?![\d,./:-]?\d)"
+)
 """Thousands grouped by spaces, or by a comma and a space: 1 250 000; 15, 000."""
 _POINT_GROUPS = re.compile(r"\d{1,3}(?:\.\d{3}){2,8}")
 _CHAIN = re.compile(r"\d+(?:[.,]\d+)+")
@@ -120,7 +122,9 @@ def negative(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     amount = amount_at(text, at + 1, year=False, reading=reading)
     if amount is None:
         return None
-    return Found(start, amount.end, "negative", f"{prefix}{numbers.MINUS} {amount.words}", "a minus before a number")
+    return Found(
+        start, amount.end, "negative", f"{prefix}{numbers.MINUS} {amount.words}", "a minus before a number"
+    )
 
 
 def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | None:
@@ -143,8 +147,16 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
         return Amount(end, numbers.year(int(written)), "year", "a number where a year is expected")
     kind = "decimal" if "." in written else "number"
     if written.endswith(".00"):
-        return with_unit(text, end, numbers.decimal(written[:-3]), "number", "an amount without hundredths", reading)
-    why = "digits grouped by thousands" if "," in written else "a decimal number" if kind == "decimal" else "a number"
+        return with_unit(
+            text, end, numbers.decimal(written[:-3]), "number", "an amount without hundredths", reading
+        )
+    why = (
+        "digits grouped by thousands"
+        if "," in written
+        else "a decimal number"
+        if kind == "decimal"
+        else "a number"
+    )
     if len(written) > 1 and written[0] == "0" and kind == "number":
         why = "digits that begin with 0"
     return with_unit(text, end, numbers.decimal(written), kind, why, reading)
@@ -164,7 +176,9 @@ def _suffix_after(text: str, end: int) -> tuple[str, int]:
 def _special_amount(text: str, at: int, found: re.Match[str], reading: Reading) -> Amount | None:
     """Numbers that are not what their digits are at first sight: grouped in unusual ways, codes, decades."""
     if zero := _FIDEL_ZERO.match(text, at):  # 9ዐ: ዐ typed for 0, common before Unicode fonts
-        return Amount(zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0")
+        return Amount(
+            zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0"
+        )
     if loose := LOOSE_GROUPS.match(text, at):  # 15, 000: a slip of the typist, and frequent
         words = numbers.whole_number(re.sub(r"\D", "", loose.group()))
         return with_unit(text, loose.end(), words, "number", "digits grouped by thousands", reading)

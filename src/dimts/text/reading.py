@@ -27,7 +27,9 @@ def _ranges(codes: Iterable[int]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in found)
 
 
-FIDEL = _ranges({ord(entry.char) for entry in letters()} | set(map(ord, GEMINATION_MARK + VOWEL_LENGTH_MARKS)))
+FIDEL = _ranges(
+    {ord(entry.char) for entry in letters()} | set(map(ord, GEMINATION_MARK + VOWEL_LENGTH_MARKS))
+)
 """Ethiopic letters of all blocks and their combining marks, as the inside of a character class."""
 AMHARIC = "ሀ-\u135f"
 """The main block alone, for patterns of context: one range compiles a hundred times as fast as `FIDEL`."""
@@ -175,7 +177,9 @@ def is_ordinal(suffix: str) -> bool:
 def is_suffix(word: str) -> bool:
     """Whether `word`, written on a numeral, belongs to the number word (3ቱም) and is no word of its own
     (3ቀን)."""
-    return any(form.fullmatch(word) for form in (_ORDINAL, _DEFINITE, _FEMININE, _PLURAL, _ARTICLE, _ECHO, _CLITIC))
+    return any(
+        form.fullmatch(word) for form in (_ORDINAL, _DEFINITE, _FEMININE, _PLURAL, _ARTICLE, _ECHO, _CLITIC)
+    )
 
 
 def with_suffix(words: str, suffix: str, ordinal_of: Callable[[str], str]) -> str:

@@ -155,7 +155,9 @@ def number_range(text: str, at: int, floor: int, reading: Reading) -> Found | No
     if mark == "ኛ" or last.kind == "ordinal":
         said_first = numbers.ordinal_of(said_first)
     opening = prefix or ("" if _FROM_BEFORE.search(behind(text, at)) else "ከ")
-    return Found(start, last.end, "range", f"{opening}{said_first} እስከ {last.words}", "two numbers with a dash between")
+    return Found(
+        start, last.end, "range", f"{opening}{said_first} እስከ {last.words}", "two numbers with a dash between"
+    )
 
 
 _SPACED_DASH = 3
@@ -195,7 +197,11 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if paper := _PAPER.match(text, at):
         wording = f" {STROKE} ".join(numbers.decimal(part) for part in paper.group().split("/"))
         return Found(
-            start, paper.end(), "number", prefix + wording, "three or more numbers with strokes: a file number"
+            start,
+            paper.end(),
+            "number",
+            prefix + wording,
+            "three or more numbers with strokes: a file number",
         )
     found = _FRACTION.match(text, at)
     if found is None:
@@ -210,7 +216,9 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         or _NUMBERED.search(behind(text, start))
     ):
         if len(found.group(1)) == 4 and len(found.group(2)) <= 2:
-            wording = f"{numbers.year(above)} {numbers.decimal(found.group(2))}"  # 2015/16: a school or budget year
+            wording = (
+                f"{numbers.year(above)} {numbers.decimal(found.group(2))}"  # 2015/16: a school or budget year
+            )
             return Found(start, found.end(), "year", prefix + wording, "a year that runs into the next")
         wording = f"{numbers.decimal(found.group(1))} {STROKE} {numbers.decimal(found.group(2))}"
         return Found(start, found.end(), "number", prefix + wording, "a numbered paper, not a fraction")
@@ -273,7 +281,9 @@ def _is_size(text: str, found: re.Match[str]) -> bool:
     written = found.group()
     if not re.search("[^0-9.,xX ]", written):
         return True
-    follows = units().match(text, found.end()) or re.match(rf" [{FIDEL}]", text[found.end() : found.end() + 2])
+    follows = units().match(text, found.end()) or re.match(
+        rf" [{FIDEL}]", text[found.end() : found.end() + 2]
+    )
     if re.search("[^0-9.,xX× ]", written):
         return bool(follows) and not re.search("[^0-9.,xX×*]", written)
     return " " not in written or _measured(text, found.end())

@@ -152,4 +152,6 @@ def _candidates(parts: list[Part]) -> Iterator[tuple[float, str]]:
         for rank, consonant in enumerate(consonants):
             for step, vowel in enumerate(vowels):
                 char = spell(consonant, vowel)
-                heappush(heap, (cost + _OTHER_CONSONANT * rank + _OTHER_VOWEL * step, spelling + char, done + 1))
+                heappush(
+                    heap, (cost + _OTHER_CONSONANT * rank + _OTHER_VOWEL * step, spelling + char, done + 1)
+                )

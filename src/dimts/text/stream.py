@@ -53,7 +53,9 @@ def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[TextBloc
                 held = held[cut:]
         held += decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise TextError("text.not_utf8_after_line", name=name, lines=lines + 1, reason=error.reason) from error
+        raise TextError(
+            "text.not_utf8_after_line", name=name, lines=lines + 1, reason=error.reason
+        ) from error
     if held:
         yield from _split(held, ends_line=True)
 
@@ -96,7 +98,9 @@ def normalise_stream(
         yield joint + wording
 
 
-def _one_by_one(source: Iterable[TextBlock], settings: NormaliseSettings | None) -> Iterator[tuple[TextBlock, str]]:
+def _one_by_one(
+    source: Iterable[TextBlock], settings: NormaliseSettings | None
+) -> Iterator[tuple[TextBlock, str]]:
     normaliser = Normaliser(settings)
     for block in source:
         yield block, _say(normaliser, block)

@@ -13,7 +13,17 @@ from fractions import Fraction
 from dimts.text import numbers
 from dimts.text.latin import LATIN
 from dimts.text.quantities import prefix_of
-from dimts.text.reading import FIDEL, Found, Reading, behind, is_suffix, pairs, with_suffix, word_at, word_before
+from dimts.text.reading import (
+    FIDEL,
+    Found,
+    Reading,
+    behind,
+    is_suffix,
+    pairs,
+    with_suffix,
+    word_at,
+    word_before,
+)
 from dimts.text.relations import mixed
 
 FULL_STOP, COMMA, SEMICOLON, COLON, PREFACE, QUESTION, EXCLAMATION = "።", "፣", "፤", "፥", "፦", "?", "!"
@@ -86,7 +96,9 @@ def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         left = word_before(text, at, floor)
         found = _ELISION.match(text, at)
         if left and found:
-            return Found(at - len(left), found.end(), "elision", left + found.group(1), "an apostrophe inside a word")
+            return Found(
+                at - len(left), found.end(), "elision", left + found.group(1), "an apostrophe inside a word"
+            )
     if char in QUOTES:
         return Found(at, at + 1, "quote", "", "a quotation mark is not read")
     if char in BRACKETS:
@@ -104,7 +116,9 @@ def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if end == at + 1 and text[end : end + 1] == " " and _LISTED.search(behind(text, at)):
         return Found(at, end, "mark", COMMA, "a stroke or dash after a number in a list")
     inside = at > 0 and end < len(text) and text[at - 1] not in " \n" and text[end] not in " \n"
-    return Found(at, end, "hyphen" if inside else "dash", "", "a hyphen is not read" if inside else "a dash: a break")
+    return Found(
+        at, end, "hyphen" if inside else "dash", "", "a hyphen is not read" if inside else "a dash: a break"
+    )
 
 
 def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -126,7 +140,9 @@ def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     suffix = word_at(text, found.end())
     if suffix and is_suffix(suffix):
         words = with_suffix(words, suffix, numbers.ordinal_of)
-        return Found(start, found.end() + len(suffix), "ethiopic", prefix + words, "an Ethiopic numeral with a suffix")
+        return Found(
+            start, found.end() + len(suffix), "ethiopic", prefix + words, "an Ethiopic numeral with a suffix"
+        )
     return Found(start, found.end(), "ethiopic", prefix + words, "an Ethiopic numeral")
 
 
@@ -185,7 +201,9 @@ def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
         while end < len(text) and _is_foreign(text[end]):
             end += 1
         return Found(at, end, "foreign", "", "letters of another script: not read")
-    return Found(at, at + 1, "sign", "", f"{unicodedata.name(char, 'a sign without a name').lower()}: not read")
+    return Found(
+        at, at + 1, "sign", "", f"{unicodedata.name(char, 'a sign without a name').lower()}: not read"
+    )
 
 
 def _beside_letters(text: str, at: int) -> bool:

@@ -144,21 +144,27 @@ def load_base(
     else:
         engine = _on_the_spot(settings, frontend, spellings)
         if write and settings.stage in ("gpt", "decoder"):  # the others learn a codebook, or need none
-            initialise_from_clips(engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed)
+            initialise_from_clips(
+                engine.model, project, used, f"{settings.size}-{settings.seed}", settings.seed
+            )
     engine.respelt = respelt
     if respelt:
         engine.remarks.append(Message("train.texts_respelt", count=len(respelt)))
     return engine
 
 
-def _on_the_spot(settings: TrainSettings, frontend: FrontendSettings, spellings: Sequence[str]) -> TrainableModel:
+def _on_the_spot(
+    settings: TrainSettings, frontend: FrontendSettings, spellings: Sequence[str]
+) -> TrainableModel:
     vocabulary = _grown(None, frontend, spellings)
     spec = replace(
         SPECS[settings.size], text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
     )
     name = identity(size=settings.size, seed=settings.seed, vocabulary=vocabulary.fingerprint)
     origin = f"random weights of size {settings.size}, seed {settings.seed}"
-    engine = TrainableModel(XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size)
+    engine = TrainableModel(
+        XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size
+    )
     engine.remarks.append(Message("train.rehearsal", size=settings.size))
     return engine
 
@@ -168,8 +174,14 @@ def _grown(old: Vocabulary | None, frontend: FrontendSettings, spellings: Sequen
     marks = sorted({*MARKS.values(), "?", "!"})
     if frontend.spelling == "phones":
         symbols = list(inventory())
-        return Vocabulary.for_phones(symbols, marks=marks) if old is None else old.grow_phones(symbols, marks=marks)
-    letters = sorted({letter for spelling in spellings for letter in spelling if not letter.isspace()} - set(marks))
+        return (
+            Vocabulary.for_phones(symbols, marks=marks)
+            if old is None
+            else old.grow_phones(symbols, marks=marks)
+        )
+    letters = sorted(
+        {letter for spelling in spellings for letter in spelling if not letter.isspace()} - set(marks)
+    )
     return (old or Vocabulary.for_phones([])).grow_fidel(spellings, letters, _PIECES, marks=marks)
 
 
@@ -205,7 +217,9 @@ def _from_base(
     model, old = bundle.model, bundle.vocabulary
     vocabulary = _grown(old, frontend, spellings)
     if vocabulary.size > old.size:
-        model = extend_vocabulary(model, old, vocabulary, ExtendSettings(seed=seed), _sounds(vocabulary)).model
+        model = extend_vocabulary(
+            model, old, vocabulary, ExtendSettings(seed=seed), _sounds(vocabulary)
+        ).model
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name.startswith(STAGE_PREFIXES[stage]):  # weights mapped from the file must not be written to
             tensor.data = tensor.data.clone()
@@ -266,7 +280,9 @@ def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
         return 0
     if settings.trainable == "lora":
         chosen = settings.lora
-        lora.attach(model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed)
+        lora.attach(
+            model, lora.LoraSettings(chosen.rank, chosen.alpha, chosen.dropout, chosen.targets), settings.seed
+        )
     model.requires_grad_(False)
     for _, parameter in model.trained():
         parameter.requires_grad_(True)

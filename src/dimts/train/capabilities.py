@@ -1,11 +1,12 @@
 """This machine and the settings → what can run here: attention kernel, number type, and why not the others.
 
-Nothing is chosen in silence: a Choice names what was refused and for which reason, and `capability_table` lists
-all of it. Asking for what cannot run is an error with that reason, unless `train.attention_fallback` allows the
-next best. Rules: FlashAttention 2 runs on CUDA cards from compute capability 8.0, in fp16 or bf16, with heads of
-at most 256 that are a multiple of 8 (its README); xformers' memory-efficient kernel on CUDA cards. Devices of
-Apple (mps) and Intel (xpu) are planned by what torch and Accelerate document; nothing was measured there.
-torch is imported only to look at the machine, so that a plan can be made before it is installed.
+Nothing is chosen in silence: a Choice names what was refused and for which reason, and `capability_table`
+lists all of it. Asking for what cannot run is an error with that reason, unless `train.attention_fallback`
+allows the next best. Rules: FlashAttention 2 runs on CUDA cards from compute capability 8.0, in fp16 or bf16,
+with heads of at most 256 that are a multiple of 8 (its README); xformers' memory-efficient kernel on CUDA
+cards. Devices of Apple (mps) and Intel (xpu) are planned by what torch and Accelerate document; nothing was
+measured there. torch is imported only to look at the machine, so that a plan can be made before it is
+installed.
 """
 
 from __future__ import annotations
@@ -62,12 +63,18 @@ class MachineInfo:
 
         wheels = frozenset(name for name in ("flash_attn", "xformers", "bitsandbytes") if has(name))
         wheels |= {VARLEN} if has_varlen() else frozenset()
-        cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count()
+        cores = (
+            len(psutil.Process().cpu_affinity())
+            if hasattr(psutil.Process, "cpu_affinity")
+            else psutil.cpu_count()
+        )
         system, amx = platform.system(), has_amx()
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
             capability, cards = (card.major, card.minor), torch.cuda.device_count()
-            return cls("cuda", card.name, system, card.total_memory, capability, cards, cores or 1, wheels, amx)
+            return cls(
+                "cuda", card.name, system, card.total_memory, capability, cards, cores or 1, wheels, amx
+            )
         if torch.xpu.is_available():
             intel = torch.xpu.get_device_properties(0)
             cards = torch.xpu.device_count()
@@ -97,7 +104,9 @@ class Choice:
     @property
     def message(self) -> Message:
         """All of it as one message."""
-        refused = [Message("train.not_chosen", name=name, reason=reason) for name, reason in self.refused.items()]
+        refused = [
+            Message("train.not_chosen", name=name, reason=reason) for name, reason in self.refused.items()
+        ]
         code = "train.choice_and_refused" if refused else "train.choice"
         return Message(code, name=self.name, why=self.why, **({"refused": refused} if refused else {}))
 
@@ -112,11 +121,15 @@ def obstacle(kind: str, machine: MachineInfo, precision: Precision, head_size: i
     if machine.device != "cuda":
         return _no_cuda(machine)
     if kind == "flash" and machine.capability < FLASH_CAPABILITY:
-        return Message("train.card_too_old_for_flash", card=machine.name, found=".".join(map(str, machine.capability)))
+        return Message(
+            "train.card_too_old_for_flash", card=machine.name, found=".".join(map(str, machine.capability))
+        )
     if kind == "flash" and precision == "float32":
         return Message("train.flash_needs_16_bit")
     if head_size % HEAD_MULTIPLE or (kind == "flash" and head_size > FLASH_MAX_HEAD):
-        return Message("train.head_width_refused", multiple=HEAD_MULTIPLE, limit=FLASH_MAX_HEAD, found=head_size)
+        return Message(
+            "train.head_width_refused", multiple=HEAD_MULTIPLE, limit=FLASH_MAX_HEAD, found=head_size
+        )
     wheel = {"flash": "flash_attn", "xformers": "xformers"}[kind]
     if wheel in machine.wheels or (kind == "flash" and VARLEN in machine.wheels):  # torch's own kernel
         return None
@@ -129,7 +142,9 @@ def _no_cuda(machine: MachineInfo) -> Message:
         return Message("train.no_cuda_on_macos")
     if machine.device == "xpu":
         return Message("train.no_cuda_on_intel", card=machine.name)
-    return Message("train.no_cuda_on_windows") if machine.system == "Windows" else Message("train.no_cuda_here")
+    return (
+        Message("train.no_cuda_on_windows") if machine.system == "Windows" else Message("train.no_cuda_here")
+    )
 
 
 def plan_attention(
@@ -160,7 +175,9 @@ def precision_obstacle(precision: str, machine: MachineInfo) -> Message | None:
 
 def plan_precision(asked: str, machine: MachineInfo) -> Choice:
     """The number type of the forward pass. ConfigError for one the device has not."""
-    refused: dict[str, Message] = {name: why for name in PRECISIONS if (why := precision_obstacle(name, machine))}
+    refused: dict[str, Message] = {
+        name: why for name in PRECISIONS if (why := precision_obstacle(name, machine))
+    }
     if asked in refused:
         other = "fp16" if machine.device == "cuda" else "bf16"
         raise ConfigError("train.train_precision", asked=asked, refused=refused[asked], other=other)

@@ -76,7 +76,9 @@ def fine_tune_on_ray(
     settings = settings or project.settings("train", TrainSettings)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the run itself: Ray's 15 lets all else go first
+    os.environ.setdefault(
+        "RAY_worker_niceness", "0"
+    )  # workers are the run itself: Ray's 15 lets all else go first
     ray = require("ray", "ray")
     require("ray.train", "ray")
     with Interrupt() as interrupt, runs.run_lock(project), _cluster(ray, settings.ray, on_progress) as where:
@@ -84,7 +86,14 @@ def fine_tune_on_ray(
         for restarts in range(settings.ray.retries + 1):
             mail = _queue()
             errand = _Errand(
-                project.root.resolve(), settings, new and not restarts, Path.cwd(), where, restarts, scorers, mail
+                project.root.resolve(),
+                settings,
+                new and not restarts,
+                Path.cwd(),
+                where,
+                restarts,
+                scorers,
+                mail,
             )
             run, error = _once(ray, errand, project, interrupt, on_progress)
             if run is not None:
@@ -175,7 +184,9 @@ def _fine_tune(errand: _Errand) -> FineTuneResult:
     if errand.folder.is_dir():
         os.chdir(errand.folder)
     if not errand.project.is_dir():
-        raise TrainingError("train.project_not_on_machine", project=errand.project, nodename=os.uname().nodename)
+        raise TrainingError(
+            "train.project_not_on_machine", project=errand.project, nodename=os.uname().nodename
+        )
     torch.set_num_threads(errand.settings.ray.cores)
     place = ClusterInfo(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
     first = train.get_context().get_world_rank() == 0
@@ -254,4 +265,6 @@ def _letters(mail: Any, seconds: float) -> Iterator[Any]:
 
 
 def _first_line(error: BaseException | None) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()[:200]
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()[
+        :200
+    ]

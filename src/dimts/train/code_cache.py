@@ -100,7 +100,9 @@ class CodeStore:
         """Add clips, {clip: (audio float32 [T], codes [C])}, as one shard: whole or not at all."""
         tensors: dict[str, Tensor] = {}
         for clip, (audio, codes) in clips.items():
-            tensors[f"audio.{clip}"] = (audio * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1).short()
+            tensors[f"audio.{clip}"] = (
+                (audio * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1).short()
+            )
             tensors[f"codes.{clip}"] = codes.short()
         self.shards.write(tensors)
 

@@ -30,7 +30,9 @@ _CLIPS = 40
 _ROUNDS = 8
 
 
-def initialise_from_clips(model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int) -> None:
+def initialise_from_clips(
+    model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int
+) -> None:
     """Give `model`'s DVAE a codebook laid among the clips of `rows`; the one laid first in a project stays.
 
     Rows whose clip cannot be read are passed over here; they are reported where the codes are made.
@@ -49,7 +51,8 @@ def initialise_from_clips(model: XTTS, project: Project, rows: Sequence[Utteranc
 
 
 def k_means(points: Tensor, count: int, seed: int) -> Tensor:
-    """Points [N, d] → `count` centres [d, count]; a centre that no point is near to stays the point it was."""
+    """Points [N, d] → `count` centres [d, count]; a centre that no point is near to stays the point it
+    was."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One of the clusters is empty")
         centres, _ = kmeans2(points.numpy(), count, iter=_ROUNDS, minit="points", rng=seed)

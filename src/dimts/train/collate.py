@@ -121,7 +121,9 @@ class Collator:
             start, end = crop_for_dev(clip.samples, shortest, longest)
         else:
             turn = epoch % settings.fixed if settings.fixed else epoch
-            start, end = crop(clip.samples, random.Random(f"{self.seed}:{clip.key}:{turn}"), shortest, longest)
+            start, end = crop(
+                clip.samples, random.Random(f"{self.seed}:{clip.key}:{turn}"), shortest, longest
+            )
         grid = round(_GRID_SECONDS * rate)
         if not settings.pad and end - start > grid:
             end = start + (end - start) // grid * grid
@@ -140,7 +142,9 @@ class Collator:
             longest = round(self.settings.max_seconds * model.spec.input_rate)
             padded = torch.stack([torch.nn.functional.pad(wave, (0, longest - len(wave))) for wave in waves])
             return model.conditioning_mel(to_device(padded, model.device)), None
-        mels = [model.conditioning_mel(to_device(wave[None], model.device))[0] for wave in waves]  # [80, F] each
+        mels = [
+            model.conditioning_mel(to_device(wave[None], model.device))[0] for wave in waves
+        ]  # [80, F] each
         lengths = [mel.shape[-1] for mel in mels]
         rows = torch.nn.utils.rnn.pad_sequence([mel.t() for mel in mels], batch_first=True)  # [B, F, 80]
         return rows.transpose(1, 2), lengths
@@ -159,7 +163,9 @@ class Collator:
         crops: dict[str, Callable[[], Tensor]] = {}
         for index, epoch in wanted:
             if self.keeps(epoch):
-                crops[self.name_of(index, epoch)] = partial(self._heard, model, index, self.crop_of(index, epoch))
+                crops[self.name_of(index, epoch)] = partial(
+                    self._heard, model, index, self.crop_of(index, epoch)
+                )
         return self.latents.keep(crops, on_progress)
 
     @torch.no_grad()

@@ -176,7 +176,9 @@ def _with_generated(data: TrainingSet, settings: TrainSettings, generated: Gener
     synthetic = settings.synthetic
     dev = tuple(generated[-1 - number] for number in range(synthetic.dev_clips))
     mean = sum(clip.seconds for clip in dev) / len(dev)
-    count = synthetic.clips if synthetic.share == 1 else round(data.seconds_per_forward * synthetic.share / mean)
+    count = (
+        synthetic.clips if synthetic.share == 1 else round(data.seconds_per_forward * synthetic.share / mean)
+    )
     made_from = identity(clips=[(clip.ids, clip.samples) for clip in dev], settings=to_dict(synthetic))
     return replace(
         data,
@@ -231,7 +233,9 @@ def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, st
     spec = engine.model.spec
     ids = engine.vocabulary.encode(engine.spell(row))
     samples = store.samples(key)
-    clip = TrainingClip(row.id, key, tuple(ids), samples, spec.codes_of(samples), spec, row.speaker, top_hz=_top(row))
+    clip = TrainingClip(
+        row.id, key, tuple(ids), samples, spec.codes_of(samples), spec, row.speaker, top_hz=_top(row)
+    )
     if clip.codes > spec.max_codes:
         most = spec.max_codes / spec.codes_per_second
         raise DataError("train.clip_too_long", seconds=clip.seconds, limit=most)
@@ -253,7 +257,10 @@ def _top(row: Utterance) -> float:
 
 
 def _replayed(
-    settings: TrainSettings, engine: TrainableModel, own: Sequence[TrainingClip], on_progress: ProgressCallback
+    settings: TrainSettings,
+    engine: TrainableModel,
+    own: Sequence[TrainingClip],
+    on_progress: ProgressCallback,
 ) -> tuple[list[TrainingClip], CodeStore]:
     """Clips of another project, weighted so that their seconds are the wanted share of this project's."""
     try:
@@ -264,7 +271,11 @@ def _replayed(
     if not rows:
         raise DataError("train.train_batches_replay_no", other=other.root)
     store, clips, _ = _clips(other, settings, engine, rows, on_progress)
-    share = settings.batches.replay_share * sum(clip.seconds for clip in own) / sum(clip.seconds for clip, _ in clips)
+    share = (
+        settings.batches.replay_share
+        * sum(clip.seconds for clip in own)
+        / sum(clip.seconds for clip, _ in clips)
+    )
     return [replace(clip, weight=share) for clip, _ in clips], store
 
 

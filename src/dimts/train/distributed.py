@@ -58,7 +58,9 @@ class Processes:
         sharding: Literal["off", "full"] = "off",
         place: ClusterInfo | None = None,
     ) -> None:
-        if AcceleratorState._shared_state:  # a run before this one in the same Python, with another number type
+        if (
+            AcceleratorState._shared_state
+        ):  # a run before this one in the same Python, with another number type
             AcceleratorState._reset_state()
         launched_sharded = os.environ.get(_FSDP, "").lower() in ("1", "true")
         with _without(_FSDP):
@@ -104,7 +106,9 @@ class Processes:
         if self.count == 1:
             return list(values)
         kind = torch.float32 if self.device.type == "mps" else torch.float64
-        total: torch.Tensor = self.accelerator.reduce(torch.tensor(values, dtype=kind, device=self.device), "sum")
+        total: torch.Tensor = self.accelerator.reduce(
+            torch.tensor(values, dtype=kind, device=self.device), "sum"
+        )
         return [float(value) for value in total]
 
     def any(self, wanted: bool) -> bool:

@@ -104,11 +104,14 @@ class Forecast:
             f"attention   {self.attention}",
             f"precision   {self.precision}",
             f"voice       {self.latents}",
-            f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} h; {self.steps_per_epoch} steps "
+            f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} "
+            f"h; {self.steps_per_epoch} steps "
             f"per epoch, {self.seconds_per_forward:g} s of speech per forward pass",
-            "memory      " + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
+            "memory      "
+            + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
             f"here        peak {_gigabytes(self.process_bytes)} of {_gigabytes(self.available_bytes)}; "
-            f"{self.step_seconds:.2f} s per step, {_duration(self.step_seconds * self.steps_per_epoch)} per epoch",
+            f"{self.step_seconds:.2f} s per step, "
+            f"{_duration(self.step_seconds * self.steps_per_epoch)} per epoch",
             f"disk        {_gigabytes(self.disk_bytes)} for checkpoints and voice, "
             f"{_gigabytes(self.free_disk_bytes)} free",
             "",
@@ -153,13 +156,17 @@ def forecast(
     shapes = [_shape(row, settings, engine) for row in rows if row.kept and row.split == "train"]
     if not shapes:
         raise DataError("train.no_training_clips", manifest=project.manifest)
-    seconds = settings.batches.seconds or (SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD)
+    seconds = settings.batches.seconds or (
+        SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD
+    )
     sampler = _sampler(shapes, settings, seconds)
     steps = sampler.epoch(0)
     costliest = max(steps, key=lambda step: max(sum(sampler.rows[i].tokens for i in part) for part in step))
     on_progress(Progress("trace", 0, 2 + 2 * len(CARDS), "steps"))
     spec = engine.model.spec
-    cost = cost_of(spec, settings, [[shapes[i] for i in part] for part in costliest], attention.name, precision.name)
+    cost = cost_of(
+        spec, settings, [[shapes[i] for i in part] for part in costliest], attention.name, precision.name
+    )
     total = sum(shape.seconds for shape in shapes)
     spoken = sum(shapes[i].seconds for part in costliest for i in part)
     flops_per_second = cost.flops / spoken
@@ -207,7 +214,9 @@ def _shape(row: Utterance, settings: TrainSettings, engine: TrainableModel) -> B
 
 
 def _sampler(shapes: Sequence[BatchShape], settings: TrainSettings, seconds: float) -> Sampler:
-    rows = tuple(Row(shape.seconds, LATENTS + shape.text_ids + 1 + shape.codes + STOP_TARGETS) for shape in shapes)
+    rows = tuple(
+        Row(shape.seconds, LATENTS + shape.text_ids + 1 + shape.codes + STOP_TARGETS) for shape in shapes
+    )
     batches = settings.batches
     return Sampler(rows, seconds, batches.clips, batches.accumulate, batches.packing == "auto", settings.seed)
 

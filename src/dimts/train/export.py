@@ -83,7 +83,9 @@ def export(
         "steps": step,
         "metrics": dict(metrics),
         "clips": len(data.train) - data.replayed,
-        "seconds_of_speech": round(sum(clip.seconds for clip in data.train[: len(data.train) - data.replayed]), 1),
+        "seconds_of_speech": round(
+            sum(clip.seconds for clip in data.train[: len(data.train) - data.replayed]), 1
+        ),
         "settings": to_dict(settings),
     }
     voice = clone_voice(engine, data, name=data.speaker or name, licence=owner.licence, consent=owner.consent)
@@ -186,8 +188,10 @@ def card(meta: Mapping[str, Any], engine: TrainableModel, note: str = "") -> str
     """The model card: what the voice is, what it is made of, who may use it."""
     losses = "\n".join(f"- {key}: {value:.3f}" for key, value in meta["metrics"].items() if value is not None)
     warning = (
-        "**A rehearsal, not a voice.** The engine is small and began with random weights; it shows that the way "
-        "from recordings to speech works. For a real voice: `dimts fetch`, `dimts train PROJECT --base xtts-v2`.\n\n"
+        "**A rehearsal, not a voice.** The engine is small and began "
+        "with random weights; it shows that the way "
+        "from recordings to speech works. For a real voice: `dimts fetch`, "
+        "`dimts train PROJECT --base xtts-v2`.\n\n"
         if meta["rehearsal"]
         else ""
     )

@@ -53,7 +53,9 @@ def find_run(project: Project, name: str = "last") -> RunFolder:
     raise CheckpointError("train.no_run_snapshots", project=project.root)
 
 
-def export_snapshots(project: Project, run: RunFolder, on_progress: ProgressCallback = ignore) -> dict[str, Path]:
+def export_snapshots(
+    project: Project, run: RunFolder, on_progress: ProgressCallback = ignore
+) -> dict[str, Path]:
     """Name ("step-000100") → folder of a voice, for every snapshot of `run`, oldest first.
 
     CheckpointError when the run has none, or when settings, clips or base are no longer those of the run.
@@ -124,7 +126,9 @@ class _Restored:
         engine, owner, snapshot = self.engine, self.owner, load(path)
         load_snapshot(engine.model, snapshot)
         engine.note_trained(self.stage)
-        voice = clone_voice(engine, self.data, name=self.speaker, licence=owner.licence, consent=owner.consent)
+        voice = clone_voice(
+            engine, self.data, name=self.speaker, licence=owner.licence, consent=owner.consent
+        )
         meta: dict[str, Any] = {
             "name": name,
             "base": engine.origin,
@@ -140,7 +144,9 @@ class _Restored:
         }
         model = copy.deepcopy(engine.model)  # adapters are folded into the copy
         lora.merge(model, keep=False)
-        bundle = Bundle(model, engine.vocabulary, engine.front_end, {self.speaker: voice}, meta, engine.config)
+        bundle = Bundle(
+            model, engine.vocabulary, engine.front_end, {self.speaker: voice}, meta, engine.config
+        )
         save_bundle(bundle, where, dvae=model.dvae is not None)
         write_text(where / CARD, card({**meta, **self._of_card()}, engine))
 
@@ -159,5 +165,7 @@ class _Restored:
 def _set(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table without the values that were never set."""
     return {
-        key: _set(value) if isinstance(value, Mapping) else value for key, value in table.items() if value is not None
+        key: _set(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
     }

@@ -107,7 +107,9 @@ def fine_tune(
         on_progress = ignore
     alone = runs.run_lock(project) if processes.main and place is None else contextlib.nullcontext()
     with Interrupt() as interrupt, alone:
-        engine, attention, data, compiled = _load(project, settings, machine, precision, processes, on_progress)
+        engine, attention, data, compiled = _load(
+            project, settings, machine, precision, processes, on_progress
+        )
         sampler = data.sampler(settings, processes.count)
         total = total_steps(sampler, settings.steps, settings.epochs)
         made_of = run_identity(settings, engine.name, data, processes.count)
@@ -168,7 +170,9 @@ def _run(
     processes.wait()
     losses = tuple(line["loss"] for line in lines if line["kind"] == "step")
     dev = tuple(line["dev_loss"] for line in lines if "dev_loss" in line)
-    return FineTuneResult(folder.root, folder.log, bundle, stats.steps, seconds, losses, dev, ended, tuple(rows))
+    return FineTuneResult(
+        folder.root, folder.log, bundle, stats.steps, seconds, losses, dev, ended, tuple(rows)
+    )
 
 
 def _check_speech(stage: Stage) -> None:
@@ -238,7 +242,15 @@ def _finish(
     stage.engine.note_trained(stage.name)
     where = folder.root / MODEL_FOLDER if into == "run" else None
     bundle = export(
-        stage.project, settings, stage.engine, stage.data, metrics, folder, on_progress, step=stats.steps, where=where
+        stage.project,
+        settings,
+        stage.engine,
+        stage.data,
+        metrics,
+        folder,
+        on_progress,
+        step=stats.steps,
+        where=where,
     )
     stats.coqui_files = len(list(bundle.with_name(f"{bundle.name}-coqui").glob("*")))
     stats.adapter_bytes = sum(path.stat().st_size for path in adapter_folder(bundle).glob("*.safetensors"))
@@ -287,7 +299,9 @@ def _steps(
         over = stats.steps >= training.total
         if training.due_for_evaluation() or over:
             values, decision = training.evaluate()
-            messages = [Message("train.metric_unmeasured", metric=name) for name in values if values[name] is None]
+            messages = [
+                Message("train.metric_unmeasured", metric=name) for name in values if values[name] is None
+            ]
             if decision.stop is not None:
                 messages.insert(0, decision.stop)
             note("evaluation", messages[0] if messages else None, **values)
@@ -329,7 +343,9 @@ def _open_run(
             if folder is not None and not _steps_taken(folder) < stage.total_steps:
                 folder = None
         if folder is None:
-            folder = runs.create(project, made_of, settings=to_dict(settings), engine=engine, data=stage.data.name)
+            folder = runs.create(
+                project, made_of, settings=to_dict(settings), engine=engine, data=stage.data.name
+            )
         folder.reopen()
         folder.unpause()
     return folder
@@ -341,7 +357,9 @@ def _steps_taken(folder: runs.RunFolder) -> float:
     return math.inf if last is None else int(last.name.rpartition("-")[2])
 
 
-def _note_changes(folder: runs.RunFolder, training: Trainer, log: runs.Log, on_progress: ProgressCallback) -> None:
+def _note_changes(
+    folder: runs.RunFolder, training: Trainer, log: runs.Log, on_progress: ProgressCallback
+) -> None:
     """Write down which settings differ from those of the session before."""
     settings, stats = training.settings, training.stats
     changed = changed_settings(folder.info().get("settings", {}), settings)

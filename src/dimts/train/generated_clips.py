@@ -106,7 +106,9 @@ class GeneratedClips:
                 codes,
                 self.spec,
                 f"{_KEY}-{made.speaker}",
-                alignment=align_codes(made.times, len(ids), codes, self.spec.code_stride / self.spec.input_rate),
+                alignment=align_codes(
+                    made.times, len(ids), codes, self.spec.code_stride / self.spec.input_rate
+                ),
             )
             found = self._made[index] = _Made(clip, made.wave, audio)
             if len(self._made) > _KEPT:

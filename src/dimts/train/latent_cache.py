@@ -75,4 +75,7 @@ def latents_plan(settings: TrainSettings) -> str:
         return "latents computed at every step, as their conditioning learns"
     if settings.reference.fixed:
         return "latents read from the cache"
-    return "latents computed at every step, as train.reference.fixed = 0 draws new crops each time; those of dev kept"
+    return (
+        "latents computed at every step, as train.reference.fixed = 0 "
+        "draws new crops each time; those of dev kept"
+    )

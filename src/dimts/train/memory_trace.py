@@ -121,7 +121,9 @@ def cost_of(
                 _step(model, optimizer, settings, parts, mixed)
     gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     rest = meter.peak - weights - gradients - optimizer_bytes
-    return StepCost(weights, gradients, optimizer_bytes, max(rest, 0), meter.peak, int(counter.get_total_flops()))
+    return StepCost(
+        weights, gradients, optimizer_bytes, max(rest, 0), meter.peak, int(counter.get_total_flops())
+    )
 
 
 def _step(

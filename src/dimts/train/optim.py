@@ -71,7 +71,9 @@ def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
     wheel."""
     if kernel == "8bit":
         if not has("bitsandbytes"):
-            raise MissingExtra("bitsandbytes", "cuda", "train.optimizer = '8bit' stores Adam's averages in 8 bits")
+            raise MissingExtra(
+                "bitsandbytes", "cuda", "train.optimizer = '8bit' stores Adam's averages in 8 bits"
+            )
         if device == "cpu" and (have := _version("bitsandbytes")) < _8BIT_ON_CPU:
             told = ".".join(map(str, have))
             raise ConfigError("train.train_optimizer_bit_processor", told=told)
@@ -131,7 +133,9 @@ class EmbeddingRowLR:
 
     def before(self) -> None:
         """Keep the values before the optimizer's step."""
-        self._kept = [] if self.idle else [local_tensor(parameter.detach()).clone() for parameter in self.parameters]
+        self._kept = (
+            [] if self.idle else [local_tensor(parameter.detach()).clone() for parameter in self.parameters]
+        )
 
     @torch.no_grad()
     def after(self) -> None:
@@ -172,7 +176,11 @@ class EMA:
     @contextmanager
     def inside(self, model: nn.Module) -> Iterator[None]:
         """The model with the averaged parameters for the length of a block."""
-        own = {name: parameter.detach().clone() for name, parameter in model.named_parameters() if name in self.shadow}
+        own = {
+            name: parameter.detach().clone()
+            for name, parameter in model.named_parameters()
+            if name in self.shadow
+        }
         _copy_into(model, self.shadow)
         try:
             yield

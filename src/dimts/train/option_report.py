@@ -88,7 +88,9 @@ def _ignored(name: str, settings: TrainSettings, training: Trainer) -> str:
         "best_clips": "" if settings.best_by != LOSS else "train.best_by is the loss",
         "sample_text": "" if settings.sample_every else "train.sample_every is 0",
         "ray.": "not started with --ray" if training.processes.place is None else "",
-        "synthetic.": "" if settings.synthetic.share or name == "synthetic.share" else "train.synthetic.share is 0",
+        "synthetic.": ""
+        if settings.synthetic.share or name == "synthetic.share"
+        else "train.synthetic.share is 0",
         "synthetic.clips": "" if settings.synthetic.share == 1 else "train.synthetic.share is below 1",
     }
     table = name.rpartition(".")[0] + "." if "." in name else ""
@@ -112,7 +114,9 @@ def _applied(name: str, value: Any, settings: TrainSettings, training: Trainer) 
 def _engine(training: Trainer, plan: Mapping[str, Any]) -> dict[str, str]:
     model, probe = training.model, training.probe
     total = sum(parameter.numel() for parameter in model.parameters())
-    kinds = ", ".join(f"{size / MEBIBYTE:.2f} MiB {kind}" for kind, size in sorted(probe.saved_bytes.items()) if size)
+    kinds = ", ".join(
+        f"{size / MEBIBYTE:.2f} MiB {kind}" for kind, size in sorted(probe.saved_bytes.items()) if size
+    )
     moved = {name.partition(".")[0] for name, change in probe.moved.items() if change}
     products = probe.kernels["addmm"] + probe.kernels["mm"] + probe.kernels["bmm"]
     return {
@@ -121,8 +125,12 @@ def _engine(training: Trainer, plan: Mapping[str, Any]) -> dict[str, str]:
         "size": f"{len(model.gpt.trunk.h)} layers of width {model.spec.width}",
         "trainable": f"{training.trainable:,} of {total:,} parameters learn",
         "attention_fallback": str(plan["attention"]),
-        "sharding": f"{training.held_bytes:,} bytes of parameters in each of {training.processes.count} processes",
-        "compile": f"{graphs_made() - training.graphs_before} graphs made for {plan['compiled_modules']} modules",
+        "sharding": (
+            f"{training.held_bytes:,} bytes of parameters in each of {training.processes.count} processes"
+        ),
+        "compile": (
+            f"{graphs_made() - training.graphs_before} graphs made for {plan['compiled_modules']} modules"
+        ),
         "precision": f"{plan['precision']}; kept for the backward pass: {kinds}",
         "checkpointing": f"kept for the backward pass: {kinds}; {products} matrix products",
     }
@@ -134,20 +142,28 @@ def _learning(training: Trainer, steps: list[dict[str, Any]]) -> dict[str, str]:
     groups = [group for optimizer in training.optimizers.values() for group in optimizer.param_groups]
     decayed = sum(p.numel() for group in groups if group["weight_decay"] for p in group["params"])
     strongest = max(group["weight_decay"] for group in groups)
-    curve = f"{rates[0]:.3e}, highest {max(rates):.3e}, halfway {rates[len(rates) // 2]:.3e}, last {rates[-1]:.3e}"
+    curve = (
+        f"{rates[0]:.3e}, highest {max(rates):.3e}, halfway "
+        f"{rates[len(rates) // 2]:.3e}, last {rates[-1]:.3e}"
+    )
     order = zlib.crc32(repr([training.sampler.epoch(0), round(steps[0]["loss"], 4)]).encode())
     stats = training.stats
     highest = rates.index(max(rates))
     return {
         "steps": f"{stats.steps} steps taken",
-        "epochs": f"{training.epoch + training.place / max(len(training.sampler.epoch(training.epoch)), 1):.2f} passes",
+        "epochs": (
+            f"{training.epoch + training.place / max(len(training.sampler.epoch(training.epoch)), 1):.2f} "
+            f"passes"
+        ),
         "seed": f"order and first loss {order:08x}",
         "learning_rate": f"highest {max(rates):.3e}",
         "schedule.shape": curve,
         "schedule.warmup_steps": f"highest at step {highest + 1}, first {rates[0]:.3e}",
         "schedule.final_share": f"last {rates[-1]:.3e}",
         "weight_decay": f"{decayed:,} parameters lose {strongest * max(rates):.2e} of themselves a step",
-        "clip_norm": f"shortened in {stats.clipped} of {stats.session_steps} steps, largest norm {max(norms):.2f}",
+        "clip_norm": (
+            f"shortened in {stats.clipped} of {stats.session_steps} steps, largest norm {max(norms):.2f}"
+        ),
         "optimizer": training.probe.optimizer_kernel,
         "ema": f"average differs from the weights by {stats.average_distance:.2e} of their norm",
     }
@@ -173,7 +189,8 @@ def _data(settings: TrainSettings, training: Trainer) -> dict[str, str]:
         "batches.packing": f"{probe.padding_share:.1%} of {probe.fed_tokens:,} positions were padding",
         "batches.accumulate": f"{stats.forward_passes / stats.session_steps:.2f} forward passes per step",
         "batches.unusable": f"{data.left_out} clips left out",
-        "batches.weights": "drawn per epoch: " + ", ".join(f"{name} {n}" for name, n in sorted(speakers.items())),
+        "batches.weights": "drawn per epoch: "
+        + ", ".join(f"{name} {n}" for name, n in sorted(speakers.items())),
         "batches.replay": f"{data.replayed} clips of another project",
         "batches.replay_share": f"{replayed / max(seconds, 1e-9):.1%} of an epoch's seconds",
         "synthetic.share": f"{generated} of at most {longest} clips per forward pass",
@@ -237,6 +254,8 @@ def _speed(training: Trainer, steps: list[dict[str, Any]]) -> list[OptionRow]:
     audio = sum(step["audio_seconds"] for step in later) / total
     runs = f"{training.probe.dvae_runs} DVAE runs in {training.stats.session_steps} steps"
     return [
-        OptionRow("(speed)", "", "", f"{seconds:.3f} s per step, {tokens:.0f} tokens/s, {audio:.1f} audio s/s"),
+        OptionRow(
+            "(speed)", "", "", f"{seconds:.3f} s per step, {tokens:.0f} tokens/s, {audio:.1f} audio s/s"
+        ),
         OptionRow("(cache)", "", "", runs),
     ]

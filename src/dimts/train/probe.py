@@ -27,7 +27,14 @@ _PROBABILITY_DIMENSIONS = 4
 """Attention probabilities are [B, H, T, T]; all else that is dropped has fewer dimensions."""
 _SAMPLED = 4096
 """Values of each parameter whose change is measured."""
-_ATTENTION = ("scaled_dot_product", "flash_attn", "flash_fwd", "varlen_attn", "efficient_attention", "memory_efficient")
+_ATTENTION = (
+    "scaled_dot_product",
+    "flash_attn",
+    "flash_fwd",
+    "varlen_attn",
+    "efficient_attention",
+    "memory_efficient",
+)
 _STEPPERS = ("_fused_adamw", "_foreach_addcdiv", "addcdiv", "optimizer_update_8bit")
 
 
@@ -50,7 +57,9 @@ class OptionRow:
 
 def table(facts: list[OptionRow]) -> str:
     """All lines under a heading."""
-    return "\n".join([OptionRow("option", "asked", "applied", "measured").line, *(fact.line for fact in facts)])
+    return "\n".join(
+        [OptionRow("option", "asked", "applied", "measured").line, *(fact.line for fact in facts)]
+    )
 
 
 def graphs_made() -> int:
@@ -139,7 +148,11 @@ class Probe:
         whole = (*model.parameters(), *module.parameters())
         own = {local_tensor(parameter).untyped_storage().data_ptr() for parameter in whole}
         seen: set[int] = set()
-        hooks = [module.register_forward_pre_hook(_adding_to(own)) for module in model.modules() if is_sharded(module)]
+        hooks = [
+            module.register_forward_pre_hook(_adding_to(own))
+            for module in model.modules()
+            if is_sharded(module)
+        ]
 
         def pack(tensor: Tensor) -> Tensor:
             pointer = tensor.untyped_storage().data_ptr()
@@ -162,7 +175,9 @@ class Probe:
             self.moved[name] = float(change.mean()) ** 0.5 if change.numel() else 0.0
         if old_table is not None:
             rows = full_tensor((model.gpt.text_embedding.weight.detach() - old_table).pow(2))
-            parts = [float(part.mean().sqrt()) if len(part) else 0.0 for part in (rows[:old_rows], rows[old_rows:])]
+            parts = [
+                float(part.mean().sqrt()) if len(part) else 0.0 for part in (rows[:old_rows], rows[old_rows:])
+            ]
             self.moved_rows = (parts[0], parts[1])
 
     @property
@@ -173,7 +188,11 @@ class Probe:
     @property
     def attention_kernel(self) -> str:
         """The kernel of attention that ran, by torch's name."""
-        names = [name for name in self.kernels if any(part in name for part in _ATTENTION) and "backward" not in name]
+        names = [
+            name
+            for name in self.kernels
+            if any(part in name for part in _ATTENTION) and "backward" not in name
+        ]
         return ", ".join(sorted(names)) or "matmul and softmax, written out"
 
     @property

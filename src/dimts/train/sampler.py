@@ -137,7 +137,9 @@ def padding_share(sampler: Sampler, steps: Sequence[Step]) -> float:
     """Share of the trunk's positions that would be padding if the parts of `steps` were padded: 0 when
     packed."""
     real = sum(sampler.rows[index].tokens for step in steps for part in step for index in part)
-    padded = sum(len(part) * max(sampler.rows[index].tokens for index in part) for step in steps for part in step)
+    padded = sum(
+        len(part) * max(sampler.rows[index].tokens for index in part) for step in steps for part in step
+    )
     return 0.0 if sampler.packed or not padded else 1 - real / padded
 
 

@@ -146,7 +146,10 @@ class SyntheticSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ConfigError("train.setting_rule", table="train.synthetic", rule="0 ≤ share ≤ 1")
-        if min(self.clips, self.dev_clips, self.speakers, self.min_words) < 1 or self.max_words < self.min_words:
+        if (
+            min(self.clips, self.dev_clips, self.speakers, self.min_words) < 1
+            or self.max_words < self.min_words
+        ):
             raise ConfigError(
                 "train.setting_rule",
                 table="train.synthetic",
@@ -171,7 +174,12 @@ class SpeakerStageSettings:
     distillation."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.seconds < 0 or not 0.5 <= self.crop_seconds <= 10 or self.similarity_weight < 0:
+        if (
+            self.steps < 0
+            or self.seconds < 0
+            or not 0.5 <= self.crop_seconds <= 10
+            or self.similarity_weight < 0
+        ):
             raise ConfigError(
                 "train.setting_rule",
                 table="train.speaker",
@@ -251,7 +259,9 @@ class DecoderStageSettings:
             rule = "crop_frames ≥ 16, speaker_every ≥ 1, 0.4 ≤ speaker_seconds ≤ 10"
             raise ConfigError("train.setting_rule", table="train.decoder", rule=rule)
         if self.mel_weight <= 0 or self.feature_weight < 0 or self.speaker_weight < 0:
-            raise ConfigError("train.setting_rule", table="train.decoder", rule="mel_weight > 0, other weights ≥ 0")
+            raise ConfigError(
+                "train.setting_rule", table="train.decoder", rule="mel_weight > 0, other weights ≥ 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,11 +382,13 @@ class TrainSettings:
             "text_weight ≥ 0": self.text_weight >= 0,
             "0 ≤ label_smoothing < 1": 0 <= self.label_smoothing < 1,
             "guided_attention ≥ 0": self.guided_attention >= 0,
-            "guided_attention > 0 only with synthetic.share > 0": not self.guided_attention or self.synthetic.share > 0,
+            "guided_attention > 0 only with synthetic.share > 0": not self.guided_attention
+            or self.synthetic.share > 0,
             "0 ≤ dropout < 1": 0 <= self.dropout < 1,
             "0 ≤ attention_dropout < 1": 0 <= self.attention_dropout < 1,
             "last_layers ≥ 0": self.last_layers >= 0,
-            "new_rows_lr_scale and old_rows_lr_scale ≥ 0": min(self.new_rows_lr_scale, self.old_rows_lr_scale) >= 0,
+            "new_rows_lr_scale and old_rows_lr_scale ≥ 0": min(self.new_rows_lr_scale, self.old_rows_lr_scale)
+            >= 0,
             "0 ≤ ema < 1": 0 <= self.ema < 1,
             "loss_chunk ≥ 0": self.loss_chunk >= 0,
             "evaluate_every ≥ 0": self.evaluate_every >= 0,

@@ -25,7 +25,9 @@ from dimts.base.errors import CheckpointError, storage_error
 from dimts.base.files import fingerprint, write_text
 from dimts.train.fsdp import shard_like
 
-WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS = (f"{name}.safetensors" for name in ("weights", "optimizer", "average", "extras"))
+WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS = (
+    f"{name}.safetensors" for name in ("weights", "optimizer", "average", "extras")
+)
 STATE = "state.json"
 _BEST = "best.json"
 
@@ -79,7 +81,9 @@ class Checkpoints:
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            with ThreadPoolExecutor() as pool:  # one file reaches the disk and is hashed while the next is written
+            with (
+                ThreadPoolExecutor() as pool
+            ):  # one file reaches the disk and is hashed while the next is written
                 hashes, synced = {}, []
                 for name, tensors in files.items():
                     if tensors:
@@ -139,7 +143,9 @@ def load(folder: Path) -> Snapshot:
             tensors[name] = load_file(folder / name)
     except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError("train.checkpoint_damaged", folder=folder, error=error) from error
-    weights, optimizer, average, extras = (tensors.get(name, {}) for name in (WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS))
+    weights, optimizer, average, extras = (
+        tensors.get(name, {}) for name in (WEIGHTS, OPTIMIZER, AVERAGE, EXTRAS)
+    )
     return Snapshot(step, weights, optimizer, average, extras, state)
 
 
@@ -153,7 +159,9 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
     """Copy stored parameters into the model; CheckpointError when they are not those that learn here."""
     own = trainable_parameters(model)
     if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
-        odd = sorted(own.keys() ^ weights.keys()) or [name for name in own if own[name].shape != weights[name].shape]
+        odd = sorted(own.keys() ^ weights.keys()) or [
+            name for name in own if own[name].shape != weights[name].shape
+        ]
         raise CheckpointError("train.checkpoint_belongs_another_model", odd=odd[0])
     for name, parameter in own.items():
         parameter.copy_(shard_like(weights[name], parameter))
@@ -177,7 +185,9 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]
     for index, entries in optimizer.state_dict()["state"].items():
         for key, value in entries.items():
             inner = {"": value}
-            if isinstance(value, Mapping):  # bitsandbytes; its tables are shared by all parameters, a file's are not
+            if isinstance(
+                value, Mapping
+            ):  # bitsandbytes; its tables are shared by all parameters, a file's are not
                 inner = {f".{name}": torch.as_tensor(part).clone() for name, part in value.items()}
             found.update({f"{index}.{key}{name}": torch.as_tensor(part) for name, part in inner.items()})
     return found

@@ -111,7 +111,10 @@ def read_phrases(lines: Iterable[str], frontend: Frontend) -> list[PronouncedPhr
             found = list(frontend(line))
         except DimtsError:
             continue
-        spoken = (PronouncedPhrase(tuple(w.phones for w in phrase.words if w.phones), phrase.mark) for phrase in found)
+        spoken = (
+            PronouncedPhrase(tuple(w.phones for w in phrase.words if w.phones), phrase.mark)
+            for phrase in found
+        )
         phrases += [phrase for phrase in spoken if phrase.words]
     return phrases
 
@@ -120,7 +123,11 @@ class SyntheticCorpus:
     """Clips without end, each a function of the seed and its index."""
 
     def __init__(
-        self, phrases: Sequence[PronouncedPhrase], settings: SyntheticCorpusSettings | None = None, *, seed: int = 1
+        self,
+        phrases: Sequence[PronouncedPhrase],
+        settings: SyntheticCorpusSettings | None = None,
+        *,
+        seed: int = 1,
     ) -> None:
         """Raises DataError where there is no phrase, MissingExtra without the formant voice."""
         if not phrases:

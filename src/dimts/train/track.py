@@ -35,16 +35,25 @@ class Tracker:
         """Values handed on so far."""
         self._writer: Any = None
         if kind == "tensorboard":
-            self._writer = require("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
+            self._writer = require("torch.utils.tensorboard", "tensorboard").SummaryWriter(
+                str(folder / "tensorboard")
+            )
         elif kind == "wandb":
             self._writer = require("wandb", "wandb").init(
                 project=_PROJECT, name=name, id=name, resume="allow", dir=str(folder)
             )
         elif kind == "trackio":
             library = require("trackio", "trackio")
-            with contextlib.redirect_stdout(sys.stderr):  # it has something to say, which is no result of ours
+            with contextlib.redirect_stdout(
+                sys.stderr
+            ):  # it has something to say, which is no result of ours
                 library.init(
-                    project=_PROJECT, name=name, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+                    project=_PROJECT,
+                    name=name,
+                    resume="allow",
+                    embed=False,
+                    auto_log_gpu=False,
+                    auto_log_cpu=False,
                 )
             self._writer = library
 

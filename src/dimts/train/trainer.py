@@ -119,7 +119,9 @@ class Trainer:
         torch.manual_seed(_seed_of(self.settings.seed, self.stats.steps, self.processes.rank))
         self.stage.before_step(self.stats.steps)
         self.stage.module.train()
-        watching = self.probe.watch(self.stage.module, self.stage.engine) if watched else contextlib.nullcontext()
+        watching = (
+            self.probe.watch(self.stage.module, self.stage.engine) if watched else contextlib.nullcontext()
+        )
         with watching:
             values, norm = self._all_phases(step, folder, alone)
         if watched:
@@ -128,7 +130,12 @@ class Trainer:
         return self._note_step(values, norm, rate, clips, time.monotonic() - began)
 
     def _note_step(
-        self, values: Mapping[str, float], norm: float, rate: float, clips: Sequence[TrainingClip], seconds: float
+        self,
+        values: Mapping[str, float],
+        norm: float,
+        rate: float,
+        clips: Sequence[TrainingClip],
+        seconds: float,
     ) -> dict[str, Any]:
         spoken = sum(clip.seconds for clip in clips)
         total = sum(weight * values[f"loss_{name}"] for name, weight in self.phases[-1].weights.items())
@@ -152,7 +159,9 @@ class Trainer:
             "skipped": self.guard.skipped,
         }
 
-    def _all_phases(self, step: Step, folder: RunFolder, interrupt: Interrupt | None) -> tuple[dict[str, float], float]:
+    def _all_phases(
+        self, step: Step, folder: RunFolder, interrupt: Interrupt | None
+    ) -> tuple[dict[str, float], float]:
         """Each active phase of a step: all terms by "loss_" and name, and the last phase's gradient norm."""
         own = self.processes.share(step)
         batches: dict[int, Any] = {}
@@ -171,7 +180,9 @@ class Trainer:
             terms, norm = self._read(phase, parts, length, totals)
             values.update({f"loss_{name}": value for name, value in terms.items()})
             if not self._accepts(terms, norm, step, batch, folder):
-                if self.processes.accelerator.scaler is not None:  # its state of this step would refuse the next one
+                if (
+                    self.processes.accelerator.scaler is not None
+                ):  # its state of this step would refuse the next one
                     self.processes.accelerator.scaler.update()
                 break
             if not decides:
@@ -194,7 +205,8 @@ class Trainer:
         batches: dict[int, Any],
         interrupt: Interrupt | None,
     ) -> tuple[list[dict[str, Term]], Any]:
-        """Add up the gradients of all parts; returns the terms of each part, on the device, and the last batch."""
+        """Add up the gradients of all parts; returns the terms of each part, on the device, and the last
+        batch."""
         accelerator = self.processes.accelerator
         breakable = interrupt.abandonable if interrupt is not None else contextlib.nullcontext
         found: list[dict[str, Term]] = []
@@ -255,9 +267,13 @@ class Trainer:
         self.stats.clipped += length > (self.settings.clip_norm or math.inf)
         return {name: value / max(totals[name], 1) for name, value in zip(sums, found, strict=True)}, length
 
-    def _accepts(self, terms: Mapping[str, float], norm: float, step: Step, batch: Any, folder: RunFolder) -> bool:
+    def _accepts(
+        self, terms: Mapping[str, float], norm: float, step: Step, batch: Any, folder: RunFolder
+    ) -> bool:
         """Whether a phase's step may be taken. TrainingError when too many were not finite."""
-        scaled = self.processes.accelerator.scaler is not None  # with fp16 an infinite norm is the scaler's business
+        scaled = (
+            self.processes.accelerator.scaler is not None
+        )  # with fp16 an infinite norm is the scaler's business
         if self.guard.accepts(*terms.values(), 0.0 if scaled else norm):
             return True
         if self.guard.exhausted:
@@ -269,7 +285,8 @@ class Trainer:
         if self.processes.main and batch is not None:
             tensors = {name: value for name, value in _fields_of(batch).items() if isinstance(value, Tensor)}
             save_file(
-                {name: value.contiguous() for name, value in tensors.items()}, folder.root / "bad_batch.safetensors"
+                {name: value.contiguous() for name, value in tensors.items()},
+                folder.root / "bad_batch.safetensors",
             )
             folder.write("bad_batch.json", {"step": self.stats.steps, "clips": names})
         return TrainingError(
@@ -301,10 +318,20 @@ class Trainer:
             with self.average.inside(self.model) if self.average is not None else contextlib.nullcontext():
                 terms = self._dev_losses()
             dev = sum(weight * terms[name] for name, weight in weights.items())
-            values = {"dev_loss": dev, **{f"dev_loss_{name}": value for name, value in terms.items()}, **values}
+            values = {
+                "dev_loss": dev,
+                **{f"dev_loss_{name}": value for name, value in terms.items()},
+                **values,
+            }
         decision = self.watcher.see(train_loss, dev)
-        if decision.stop is not None and decision.stop.code == "train.no_better_dev_loss" and not self.data.dev:
-            decision = replace(decision, stop=Message("train.no_better_train_loss", **decision.stop.parameters))
+        if (
+            decision.stop is not None
+            and decision.stop.code == "train.no_better_dev_loss"
+            and not self.data.dev
+        ):
+            decision = replace(
+                decision, stop=Message("train.no_better_train_loss", **decision.stop.parameters)
+            )
         if self.scorer is not None:
             score = self._score(self.scorer)
             sign = 1 if self.scorer.lower_is_better else -1
@@ -391,7 +418,9 @@ class Trainer:
         load_weights(self.model, snapshot.weights)
         copy_into(self.stage.extras(), snapshot.extras)
         for name, optimizer in self.optimizers.items():
-            own = {key[len(name) + 1 :]: v for key, v in snapshot.optimizer.items() if key.startswith(f"{name}/")}
+            own = {
+                key[len(name) + 1 :]: v for key, v in snapshot.optimizer.items() if key.startswith(f"{name}/")
+            }
             load_optimizer(optimizer, own)
         if self.average is not None:
             self.average.restore(snapshot.average, numbers["average_steps"])
@@ -414,7 +443,9 @@ class Trainer:
         if self.processes.sharded:
             state = self.processes.whole(self.model.state_dict())
             if self.processes.main:
-                self.model = self.stage.model = self.stage.engine.model = empty_copy(self.model, self.settings)
+                self.model = self.stage.model = self.stage.engine.model = empty_copy(
+                    self.model, self.settings
+                )
                 self.model.load_state_dict(state)
 
     def take_best(self, checkpoints: Checkpoints) -> None:

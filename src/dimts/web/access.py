@@ -35,7 +35,8 @@ _COOKIE = "dimts-language"
 _HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
+        b"default-src 'self'; script-src 'self' 'unsafe-inline' "
+        b"'unsafe-eval' blob:; worker-src 'self' blob:; "
         b"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
         b"font-src 'self' data:; connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'self'; "
         b"form-action 'self'; object-src 'none'",
@@ -116,7 +117,9 @@ class PageAccessMiddleware:
         whole = {"path": prefix + path, "root_path": prefix, "scheme": scheme, "headers": kept}
         return {**scope, **whole, "raw_path": (prefix + path).encode()}, path
 
-    def _refused(self, headers: Mapping[str, str], strings: Strings) -> tuple[int, str, dict[str, str]] | None:
+    def _refused(
+        self, headers: Mapping[str, str], strings: Strings
+    ) -> tuple[int, str, dict[str, str]] | None:
         """Why a request is not answered: its status, a line, and headers."""
         host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         if self.names and host not in self.names:
@@ -125,7 +128,11 @@ class PageAccessMiddleware:
         if origin and urlsplit(origin).netloc != headers.get("host", ""):
             return 403, strings("access.origin"), {}
         if self.passwords and not self._known(headers.get("authorization", "")):
-            return 401, strings("access.password"), {"www-authenticate": 'Basic realm="dimts", charset="UTF-8"'}
+            return (
+                401,
+                strings("access.password"),
+                {"www-authenticate": 'Basic realm="dimts", charset="UTF-8"'},
+            )
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.settings.max_bytes + _FORM_BYTES:
             limit = strings("access.too_large", megabytes=self.settings.max_upload_megabytes)

@@ -62,7 +62,9 @@ def serve(folder: Path, settings: WebSettings, on_address: Callable[[str], None]
     asyncio.run(_run(server, access, sock, on_address))
 
 
-async def _run(server: Any, access: PageAccessMiddleware, sock: Any, on_address: Callable[[str], None]) -> None:
+async def _run(
+    server: Any, access: PageAccessMiddleware, sock: Any, on_address: Callable[[str], None]
+) -> None:
     stack = contextlib.AsyncExitStack()
 
     async def build_pages() -> None:
@@ -146,7 +148,11 @@ def _private(workspace: Workspace) -> list[str]:
     """What gradio must not hand out even if it would: everything here but its own cache."""
     if not workspace.root.is_dir():
         return []
-    return [str(path.resolve()) for path in workspace.root.iterdir() if path.resolve() != workspace.cache.resolve()]
+    return [
+        str(path.resolve())
+        for path in workspace.root.iterdir()
+        if path.resolve() != workspace.cache.resolve()
+    ]
 
 
 async def _asked(access: PageAccessMiddleware) -> None:
@@ -197,7 +203,9 @@ def _bound(settings: WebSettings) -> Any:
         sock.listen()  # who comes before the server is up waits instead of being refused
     except OSError as error:
         sock.close()
-        raise ConfigError("web.cannot_listen", host=settings.host, port=settings.port, reason=error.strerror) from error
+        raise ConfigError(
+            "web.cannot_listen", host=settings.host, port=settings.port, reason=error.strerror
+        ) from error
     return sock
 
 

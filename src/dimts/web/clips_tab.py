@@ -114,13 +114,17 @@ def _bind_list(page: TabContext, places: _Places, reload: Any) -> None:
 
     page.quietly(page.picker.change, on_open, [page.picker, places.at], places.detail, errors=places.status,
                  js="(name, at) => [name, dimts.kept(`clip-${name}`, '')]")  # fmt: skip
-    places.at.change(None, [page.picker, places.at], [], js="(name, at) => { if (at) dimts.keep(`clip-${name}`, at); }")
+    places.at.change(
+        None, [page.picker, places.at], [], js="(name, at) => { if (at) dimts.keep(`clip-${name}`, at); }"
+    )
 
 
 def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> None:
     """Going to another clip saves the text of this one first; where that fails, this one stays."""
 
-    def moved(name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance], to: str) -> Any:
+    def moved(
+        name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance], to: str
+    ) -> Any:
         project = page.project(name)
         undo, changed = _saved(project, at, text, shown, undo)
         listing = _listing(page, project, which) if changed else [gr.skip()] * 3
@@ -137,7 +141,13 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
 
     def stepping(step: int) -> Callable[..., Any]:
         def on_step(
-            name: str | None, which: str, ids: list[str], at: str, text: str, shown: str, undo: list[Utterance]
+            name: str | None,
+            which: str,
+            ids: list[str],
+            at: str,
+            text: str,
+            shown: str,
+            undo: list[Utterance],
         ) -> Any:
             if not ids:
                 return [gr.skip()] * len(outputs)
@@ -153,9 +163,13 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
     page.quietly(after.click, stepping(1), inputs, outputs, errors=places.status)
 
 
-def _bind_changes(page: TabContext, places: _Places, buttons: dict[Any, Callable[..., Utterance]], undo: Any) -> None:
+def _bind_changes(
+    page: TabContext, places: _Places, buttons: dict[Any, Callable[..., Utterance]], undo: Any
+) -> None:
     def changing(change: Callable[..., Utterance]) -> Callable[..., Any]:
-        def on_change(name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance]) -> Any:
+        def on_change(
+            name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance]
+        ) -> Any:
             project = page.project(name)
             undo, _ = _saved(project, at, text, shown, undo)
             before = clips.row_of(project, at)
@@ -190,7 +204,9 @@ def _bind_changes(page: TabContext, places: _Places, buttons: dict[Any, Callable
             errors=places.status)  # fmt: skip
 
 
-def _saved(project: Project, at: str, text: str, shown: str, undo: list[Utterance]) -> tuple[list[Utterance], bool]:
+def _saved(
+    project: Project, at: str, text: str, shown: str, undo: list[Utterance]
+) -> tuple[list[Utterance], bool]:
     """Save the text of a clip if a person has changed it; the undo list then, and whether anything was
     written."""
     if not at or text == shown:
@@ -278,7 +294,9 @@ def _summary(page: TabContext, rows: Sequence[Utterance]) -> str:
         page.strings("page.pair", name=one.message.text(language), value=one.message.remedy(language))
         for one in found.findings
     ]
-    return line + (f'<ul class="why">{"".join(f"<li>{escaped(one)}</li>" for one in why)}</ul>' if why else "")
+    return line + (
+        f'<ul class="why">{"".join(f"<li>{escaped(one)}</li>" for one in why)}</ul>' if why else ""
+    )
 
 
 def _number_of(event: gr.SelectData) -> int | None:

@@ -53,7 +53,9 @@ class BlindComparison:
     @property
     def at(self) -> int:
         """The next sentence to judge; the number of sentences when all are judged."""
-        return next((number for number, trial in enumerate(self.trials) if not trial.verdict), len(self.trials))
+        return next(
+            (number for number, trial in enumerate(self.trials) if not trial.verdict), len(self.trials)
+        )
 
     @property
     def over(self) -> bool:
@@ -136,7 +138,9 @@ def chance(first: int, second: int) -> float:
 
 def _save(project: Project, found: BlindComparison) -> None:
     content = {**asdict(found), "trials": [asdict(trial) for trial in found.trials]}
-    write_text(project.root / _FOLDER / f"{found.id}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    write_text(
+        project.root / _FOLDER / f"{found.id}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    )
 
 
 def _read(path: Path) -> BlindComparison:

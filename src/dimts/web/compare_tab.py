@@ -59,7 +59,8 @@ def build(page: TabContext) -> None:
     def shown(project: Project, found: compare.BlindComparison) -> list[Any]:
         if found.over:
             tally = gr.update(value=_rows(page, found), visible=True)
-            return [_result(page, found), gr.update(visible=False), "", None, None, tally, (found.id, found.at)]
+            over = gr.update(visible=False)
+            return [_result(page, found), over, "", None, None, tally, (found.id, found.at)]
         trial = found.trials[found.at]
         sounds = [_sound(page, project, name, trial.text) for name in found.voices(found.at)]
         where = strings("compare.at", number=found.at + 1, total=len(found.trials))
@@ -79,22 +80,32 @@ def build(page: TabContext) -> None:
 
         return on_judge
 
-    def offered(project: Project) -> Any:
-        names = synthesis.choices(project) + synthesis.checkpoints(project)
-        choices = [(voice_label(page, one), one) for one in names]
-        alone = notice(strings("compare.one")) if len(names) == 1 else ""
-        return [
-            alone,
-            gr.update(choices=choices, value=names[0]),
-            gr.update(choices=choices, value=names[min(1, len(names) - 1)]),
-        ]
-
-    page.on(begin.click, on_begin, [page.picker, first, second, sentences], places, errors=status, concurrency_limit=2)
+    page.on(
+        begin.click,
+        on_begin,
+        [page.picker, first, second, sentences],
+        places,
+        errors=status,
+        concurrency_limit=2,
+    )
     for button, verdict in ((better_a, "a"), (tie, "tie"), (better_b, "b")):
-        page.on(button.click, judging(verdict), [page.picker, now], places, errors=status, concurrency_limit=2)
-    page.shows(offered, [status, first, second])
-    page.quietly(page.job.change, lambda name: offered(page.project(name)) if name else [gr.skip()] * 3,
+        page.on(
+            button.click, judging(verdict), [page.picker, now], places, errors=status, concurrency_limit=2
+        )
+    page.shows(lambda project: _offered(page, project), [status, first, second])
+    page.quietly(page.job.change, lambda name: _offered(page, page.project(name)) if name else [gr.skip()] * 3,
                  [page.picker], [status, first, second])  # fmt: skip
+
+
+def _offered(page: TabContext, project: Project) -> Any:
+    names = synthesis.choices(project) + synthesis.checkpoints(project)
+    choices = [(voice_label(page, one), one) for one in names]
+    alone = notice(page.strings("compare.one")) if len(names) == 1 else ""
+    return [
+        alone,
+        gr.update(choices=choices, value=names[0]),
+        gr.update(choices=choices, value=names[min(1, len(names) - 1)]),
+    ]
 
 
 def _sound(page: TabContext, project: Project, name: str, text: str) -> Any:

@@ -96,7 +96,9 @@ class TabContext:
         return filled
 
     # ------------------------------------------------------------ errors
-    def guarded(self, handler: Handler, place: int | None = None, count: int = 0, *, clear: bool = False) -> Handler:
+    def guarded(
+        self, handler: Handler, place: int | None = None, count: int = 0, *, clear: bool = False
+    ) -> Handler:
         """A handler whose failures become messages in the page's language; bugs are written to the log in
         full.
 
@@ -191,7 +193,9 @@ class TabContext:
         guarded = self.guarded(handler, place, len(places), clear=not own)
         return event(guarded, list(inputs), places, **{**_PRIVATE, **more})
 
-    def quietly(self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any) -> Any:
+    def quietly(
+        self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any
+    ) -> Any:
         """The same without a sign of progress, and beside whatever else runs."""
         return self.on(event, handler, inputs, outputs, **{**_QUIET, **more})
 
@@ -211,7 +215,9 @@ class TabContext:
         for one in own:
             self._bind(one)
 
-    def save_changed(self, name: str | None, keys: Sequence[str], values: Sequence[Any], session: str | None) -> None:
+    def save_changed(
+        self, name: str | None, keys: Sequence[str], values: Sequence[Any], session: str | None
+    ) -> None:
         """Write those values that this browser was not shown, i.e. that a person has changed and not yet
         left.
 
@@ -241,7 +247,9 @@ class TabContext:
         out = []
         for key in self.widgets:
             offered: dict[str, Any] = {"choices": self.choices[key](project)} if key in self.choices else {}
-            out.append(gr.update(value=shown(key, values[key]), info=self._note(key), elem_classes=[], **offered))
+            out.append(
+                gr.update(value=shown(key, values[key]), info=self._note(key), elem_classes=[], **offered)
+            )
         self.fields.put(request.session_hash or "", str(project.root),
                         {key: shown(key, values[key]) for key in self.widgets}, stamp)  # fmt: skip
         return [*out, "", FILLED]
@@ -265,7 +273,9 @@ class TabContext:
         self.fields.put(session, str(project.root), now, stamp)
         note = self.strings("settings.changed_elsewhere")
         return [
-            gr.update(value=value, info=note, elem_classes=[]) if value != known.values.get(key) else gr.skip()
+            gr.update(value=value, info=note, elem_classes=[])
+            if value != known.values.get(key)
+            else gr.skip()
             for key, value in now.items()
         ] + [""]
 
@@ -314,7 +324,9 @@ class TabContext:
                 self.save_changed(name, [one.key], [value], request.session_hash)
             except DimtsError as error:
                 parts = (self.text(error.message), error.message.remedy(self.strings.language))
-                return gr.update(info=" — ".join(("⚠ " + parts[0], *filter(None, parts[1:]))), elem_classes=[WRONG])
+                return gr.update(
+                    info=" — ".join(("⚠ " + parts[0], *filter(None, parts[1:]))), elem_classes=[WRONG]
+                )
             known = self.fields.get(request.session_hash or "", str(self.project(name).root))
             if known is None:  # not filled yet: nothing was written, and the file's value is on its way
                 return gr.skip()
@@ -344,4 +356,8 @@ def escaped(text: object) -> str:
 
 def notice(text: str, kind: str = "info") -> str:
     """A line that a screen reader speaks when it changes; `text` is escaped here."""
-    return f'<p class="notice {escaped(kind)}" role="status" aria-live="polite">{escaped(text)}</p>' if text else ""
+    return (
+        f'<p class="notice {escaped(kind)}" role="status" aria-live="polite">{escaped(text)}</p>'
+        if text
+        else ""
+    )

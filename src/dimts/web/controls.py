@@ -47,7 +47,9 @@ class Control:
         elif self.look == "choice":
             good = isinstance(value, str) and (value in self.options or self.key in OPEN_CHOICES)
         elif self.look == "order":
-            good = isinstance(value, list) and set(value) <= set(self.options) and len(value) == len(set(value))
+            good = (
+                isinstance(value, list) and set(value) <= set(self.options) and len(value) == len(set(value))
+            )
         elif self.look in ("whole", "number"):
             return self._number(value)
         else:

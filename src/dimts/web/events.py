@@ -74,7 +74,9 @@ def _event(text: str) -> Event | None:
         return None
     try:
         message = Message.from_dict(content) if content.get("code") else None
-        return Event(content["event"], message, _progress(content, message), _number(content.get("seconds_left")))
+        return Event(
+            content["event"], message, _progress(content, message), _number(content.get("seconds_left"))
+        )
     except (KeyError, ValueError, TypeError):
         return None
 
@@ -85,7 +87,9 @@ def _progress(content: Mapping[str, Any], message: Message | None) -> Progress |
     done = _number(content.get("done")) or 0.0
     values = {str(name): float(value) for name, value in dict(content.get("values") or {}).items()}
     unit, subject = str(content.get("unit") or "items"), str(content.get("subject") or "")
-    return Progress(str(content["stage"]), done, _number(content.get("total")), unit, message, values, subject)
+    return Progress(
+        str(content["stage"]), done, _number(content.get("total")), unit, message, values, subject
+    )
 
 
 def _number(value: object) -> float | None:

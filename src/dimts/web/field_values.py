@@ -38,7 +38,9 @@ class FieldValues:
             found = self._known.get((session, folder))
             return None if found is None else ShownFields(dict(found.values), found.stamp)
 
-    def put(self, session: str, folder: str, values: Mapping[str, Any], stamp: tuple[int, int] | None = None) -> None:
+    def put(
+        self, session: str, folder: str, values: Mapping[str, Any], stamp: tuple[int, int] | None = None
+    ) -> None:
         """Note what a browser is shown from now on; other keys stay as they were."""
         with self._lock:
             found = self._known.setdefault((session, folder), ShownFields())
@@ -54,4 +56,6 @@ class FieldValues:
         found = self.get(session, folder)
         if found is None:
             return {}
-        return {key: value for key, value in values.items() if key in found.values and value != found.values[key]}
+        return {
+            key: value for key, value in values.items() if key in found.values and value != found.values[key]
+        }

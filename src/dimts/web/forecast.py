@@ -46,11 +46,22 @@ def here(page: TabContext, found: Mapping[str, Any], epochs: int, steps: int) ->
         ("learns", f"{found['trainable']:,} / {found['parameters']:,}"),
         ("attention", _choice(page, found["attention"])),
         ("precision", _choice(page, found["precision"])),
-        ("clips", strings("forecast.clips.value", count=found["clips"], minutes=f"{found['speech_seconds'] / 60:.1f}")),
+        (
+            "clips",
+            strings(
+                "forecast.clips.value", count=found["clips"], minutes=f"{found['speech_seconds'] / 60:.1f}"
+            ),
+        ),
         ("batch", strings("forecast.batch.value", seconds=f"{found['seconds_per_forward']:g}")),
         ("memory", strings("forecast.memory.value", needed=f"{needed:.2f}", there=f"{there:.1f}", fits=fits)),
         ("step", _duration(page, found["step_seconds"], digits=2)),
-        ("epoch", f"{_duration(page, found['step_seconds'] * found['steps_per_epoch'])} ({found['steps_per_epoch']})"),
+        (
+            "epoch",
+            (
+                f"{_duration(page, found['step_seconds'] * found['steps_per_epoch'])} "
+                f"({found['steps_per_epoch']})"
+            ),
+        ),
         ("whole", f"{_duration(page, found['step_seconds'] * total)} ({total})"),
     ]
     return [[strings(f"forecast.{name}"), value] for name, value in rows]
@@ -64,7 +75,9 @@ def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
             card["name"],
             strings("system.yes") if card["fits"] else strings("system.no"),
             f"{card['peak_bytes'] / _GIGABYTE:.1f} GB",
-            strings("forecast.seconds", seconds=f"{card['most_seconds']:.0f}") if card["most_seconds"] else "–",
+            strings("forecast.seconds", seconds=f"{card['most_seconds']:.0f}")
+            if card["most_seconds"]
+            else "–",
             _duration(page, card["epoch_seconds"]) if card["fits"] else "–",
         ]
         for card in found["cards"]

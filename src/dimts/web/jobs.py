@@ -109,7 +109,9 @@ class Jobs:
 
     def waiting(self) -> list[Job]:
         """Jobs that are not over, in the order of their turn."""
-        return sorted((job for job in self.all() if not job.over), key=lambda job: (job.state != "running", job.id))
+        return sorted(
+            (job for job in self.all() if not job.over), key=lambda job: (job.state != "running", job.id)
+        )
 
     def get(self, identity: str) -> Job:
         """The job of that id. DataError for one that is not there."""
@@ -133,7 +135,9 @@ class Jobs:
             waiting = self.waiting()
             if kind in TRAINING and any(job.kind in TRAINING for job in waiting):
                 raise DataError("web.training_already")
-            if any((job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in waiting):
+            if any(
+                (job.kind, job.links) == (kind, tuple(links)) and job.state == "queued" for job in waiting
+            ):
                 raise DataError("web.job_queued_already")
             identity = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(3)}"
             job = Job(identity, kind, created=time.time(), links=tuple(links))
@@ -250,7 +254,9 @@ def _lives(pid: int, born: float) -> bool:
 
     try:
         process = psutil.Process(pid)
-        return bool(pid and abs(process.create_time() - born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE)
+        return bool(
+            pid and abs(process.create_time() - born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.Error:
         return False
 

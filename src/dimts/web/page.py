@@ -8,7 +8,17 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.progress import Progress
-from dimts.web import compare_tab, events, prepare_tab, run_view, speak_tab, steps, system_tab, text_tab, train_tab
+from dimts.web import (
+    compare_tab,
+    events,
+    prepare_tab,
+    run_view,
+    speak_tab,
+    steps,
+    system_tab,
+    text_tab,
+    train_tab,
+)
 from dimts.web.components import SETTINGS_SECONDS, TabContext, escaped, notice
 from dimts.web.jobs import Job, Jobs
 from dimts.web.settings import WebSettings
@@ -21,7 +31,9 @@ TICK_SECONDS = 2.0
 _LOG_LETTERS = 6000
 
 
-def build(language: str, workspace: Workspace, streams: Streams, speakers: Speakers, served: WebSettings) -> gr.Blocks:
+def build(
+    language: str, workspace: Workspace, streams: Streams, speakers: Speakers, served: WebSettings
+) -> gr.Blocks:
     """The page in one language. Nothing of a project is read before a browser opens it."""
     strings = Strings(language)
     page = TabContext(strings, workspace, streams, speakers, served.max_bytes, served.open_to_others)
@@ -131,7 +143,9 @@ def _job(page: TabContext, timer: Any) -> None:
     with gr.Group(elem_id="job"):
         status = gr.HTML(elem_id="job-status")
         with gr.Row(visible=False) as buttons:
-            stop = gr.Button(strings("jobs.stop"), variant="stop", elem_id="job-stop", size="sm", min_width=120)
+            stop = gr.Button(
+                strings("jobs.stop"), variant="stop", elem_id="job-stop", size="sm", min_width=120
+            )
             kill = gr.Button(strings("jobs.kill"), elem_id="job-kill", size="sm", min_width=120)
             remove = gr.Button(visible=False, elem_id="job-remove", size="sm", min_width=120)
         with gr.Accordion(strings("jobs.log"), open=False):
@@ -216,7 +230,9 @@ def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
         line += f" · {time.strftime('%H:%M', time.localtime(job.ended or job.created))}"
         if job.state == "failed":
             reason = jobs.reason(job)
-            line += "".join(f" · {one}" for one in (page.text(reason), reason.remedy(strings.language)) if one)
+            line += "".join(
+                f" · {one}" for one in (page.text(reason), reason.remedy(strings.language)) if one
+            )
     return line
 
 

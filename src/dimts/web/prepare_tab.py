@@ -52,10 +52,18 @@ def _bring(page: TabContext) -> Any:
     gr.Markdown(strings("prepare.bring.info", megabytes=page.max_bytes // 1_000_000))
     with gr.Row(equal_height=True):
         files = gr.File(
-            label=strings("prepare.files"), file_count="multiple", elem_id="prepare-files", height=150, min_width=240
+            label=strings("prepare.files"),
+            file_count="multiple",
+            elem_id="prepare-files",
+            height=150,
+            min_width=240,
         )
         folder = gr.File(
-            label=strings("prepare.folder"), file_count="directory", elem_id="prepare-folder", height=150, min_width=240
+            label=strings("prepare.folder"),
+            file_count="directory",
+            elem_id="prepare-folder",
+            height=150,
+            min_width=240,
         )
     status = gr.HTML(elem_id="prepare-status")
     refused = gr.Dataframe(
@@ -93,7 +101,9 @@ def _bring(page: TabContext) -> Any:
         return listing_of(page, project)
 
     for source in (files, folder):
-        page.on(source.upload, on_files, [page.picker, source], [status, refused, listed, source], errors=status)
+        page.on(
+            source.upload, on_files, [page.picker, source], [status, refused, listed, source], errors=status
+        )
     page.shows(found, [listed])
     # what a job has fetched
     page.quietly(page.job.change, lambda name: found(page.project(name)) if name else gr.skip(),
@@ -104,7 +114,10 @@ def _bring(page: TabContext) -> Any:
 def listing_of(page: TabContext, project: Project) -> list[list[str]]:
     """The recordings of a project and the texts beside them, as rows."""
     rows = uploads.recordings(project)
-    out = [[project.relative(path), text or page.strings("prepare.no_text")] for path, text in rows[:MAX_RECORDINGS]]
+    out = [
+        [project.relative(path), text or page.strings("prepare.no_text")]
+        for path, text in rows[:MAX_RECORDINGS]
+    ]
     if len(rows) > MAX_RECORDINGS:
         out.append([page.strings("prepare.more", count=len(rows) - MAX_RECORDINGS), ""])
     return out or [["", ""]]

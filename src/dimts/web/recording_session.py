@@ -26,10 +26,16 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
     strings = page.strings
     gr.Markdown(strings("prepare.microphone.info"))
     done = gr.HTML(elem_id="mic-done")
-    at = gr.Number(1, label=strings("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120)
+    at = gr.Number(
+        1, label=strings("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120
+    )
     line = gr.Textbox(label=strings("prepare.line"), interactive=False, elem_id="mic-line", lines=2)
     take = gr.Audio(
-        sources=["microphone"], type="filepath", format="wav", label=strings("prepare.take"), elem_id="mic-take"
+        sources=["microphone"],
+        type="filepath",
+        format="wav",
+        label=strings("prepare.take"),
+        elem_id="mic-take",
     )
     with gr.Row():
         keep = gr.Button(strings("prepare.take.keep"), variant="primary", elem_id="mic-keep")
@@ -68,8 +74,12 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
 
     page.on(keep.click, on_keep, [page.picker, at, take], [*places, take, status, listed], errors=status)
     page.quietly(again.click, lambda: None, [], [take])
-    page.quietly(back.click, lambda name, number: on_step(name, number, -1), [page.picker, at], [*places, take])
-    page.quietly(skip.click, lambda name, number: on_step(name, number, 1), [page.picker, at], [*places, take])
+    page.quietly(
+        back.click, lambda name, number: on_step(name, number, -1), [page.picker, at], [*places, take]
+    )
+    page.quietly(
+        skip.click, lambda name, number: on_step(name, number, 1), [page.picker, at], [*places, take]
+    )
     page.quietly(at.blur, lambda name, number: on_step(name, number, 0), [page.picker, at], [*places, take])
     page.quietly(at.submit, lambda name, number: on_step(name, number, 0), [page.picker, at], [*places, take])
     page.quietly(text.blur, on_script, [page.picker, text], places)
@@ -98,7 +108,12 @@ def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
     go = gr.Button(strings("prepare.choose.go"), elem_id="script-go")
     status = gr.HTML(elem_id="script-status")
 
-    def on_go(name: str | None, paths: list[str] | None, count: float | None, bar: Any = gr.Progress()) -> Any:  # noqa: B008 (gradio's way)
+    def on_go(
+        name: str | None,
+        paths: list[str] | None,
+        count: float | None,
+        bar: Any = gr.Progress(),  # noqa: B008
+    ) -> Any:
         project = page.project(name)
         given = [uploads.text_of(Path(path), page.workspace.cache) for path in (paths or [])[:_MOST_TEXTS]]
         if not given:
@@ -119,5 +134,10 @@ def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
         return [notice(line, "good"), "\n".join(now.lines), *at_line(page, now, now.next), None]
 
     page.on(
-        go.click, on_go, [page.picker, files, count], [status, text, *places, files], errors=status, concurrency_limit=1
+        go.click,
+        on_go,
+        [page.picker, files, count],
+        [status, text, *places, files],
+        errors=status,
+        concurrency_limit=1,
     )

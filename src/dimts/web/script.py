@@ -39,7 +39,9 @@ class ScriptReading:
     @property
     def next(self) -> int:
         """The first line that is not recorded; the last one when all are."""
-        return next((at for at in range(1, len(self.lines) + 1) if at not in self.recorded), max(1, len(self.lines)))
+        return next(
+            (at for at in range(1, len(self.lines) + 1) if at not in self.recorded), max(1, len(self.lines))
+        )
 
     def line(self, number: int) -> str:
         """The line of a number; "" for an empty script."""
@@ -54,7 +56,9 @@ def reading(project: Project) -> ScriptReading:
     except UnicodeDecodeError as error:
         raise DataError("web.script_not_utf8", file=FILE) from error
     taken = {path.name.removeprefix(TAKE)[:6] for path in project.recordings.glob(f"{TAKE}*-*")}
-    return ScriptReading(lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken))
+    return ScriptReading(
+        lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken)
+    )
 
 
 def save(project: Project, text: str) -> ScriptReading:
@@ -74,7 +78,9 @@ def choose_from(
 
     lexicon = project.lexicon if project.lexicon.is_file() else None
     frontend = Frontend(project.settings("text", FrontendSettings), lexicon=lexicon)
-    settings = ScriptSettings(count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count))
+    settings = ScriptSettings(
+        count=count, seed=seed, max_candidates=max(ScriptSettings().max_candidates, count)
+    )
     found = choose(read_texts(paths), frontend, settings, on_progress)
     save(project, "\n".join(found.sentences))
     return found

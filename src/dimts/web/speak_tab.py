@@ -4,6 +4,7 @@ home."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def build(page: TabContext) -> None:
         project = page.project(name) if name else None
         if name:
             page.save_changed(name, keys, values, request.session_hash)
-        yield notice(strings("speak.loading")), gr.skip(), gr.update(visible=False), gr.update(visible=False), ""
+        hidden = gr.update(visible=False)
+        yield notice(strings("speak.loading")), gr.skip(), hidden, hidden, ""
         speaker = page.speakers.get(project, voice, synthesis.settings_of(project))
         token, stream = page.streams.open(page.workspace.cache / "speech")
         pieces = []
@@ -60,7 +62,8 @@ def build(page: TabContext) -> None:
             for wave in synthesis.spoken(speaker, text, stream):
                 pieces.append(wave)
                 if len(pieces) == 1:
-                    yield notice(strings("speak.speaking")), _player(page, token), gr.skip(), gr.skip(), gr.skip()
+                    speaking = notice(strings("speak.speaking"))
+                    yield speaking, _player(page, token), *[gr.skip()] * 3
         from dimts.audio.wave import join
 
         whole = join(pieces)
@@ -74,29 +77,32 @@ def build(page: TabContext) -> None:
             _picture(page, whole),
         )
 
-    def on_open(name: str | None, kept: str | None) -> Any:
-        """The voices of the project; this browser's last choice, else the newest voice."""
-        if not name:
-            return gr.skip()
-        names = synthesis.choices(page.project(name))
-        chosen = kept if kept in names else names[0]
-        return gr.update(choices=[(voice_label(page, one), one) for one in names], value=chosen)
-
     def on_job(name: str | None, chosen: str | None) -> Any:
         """The voices again; one that was just trained is taken instead of the built-in one."""
-        return on_open(name, None if chosen == synthesis.FORMANT else chosen)
+        return _offered(page, name, None if chosen == synthesis.FORMANT else chosen)
 
     run = page.on(
         go.click, on_go, [page.picker, text, voice, *widgets], [status, player, wav, mp3, picture],
         errors=status, concurrency_limit=4, show_progress="minimal", show_progress_on=status,
     )  # fmt: skip
-    page.quietly(stop.click, lambda: (notice(strings("speak.stopped")), ""), [], [status, player], cancels=[run])
+    page.quietly(
+        stop.click, lambda: (notice(strings("speak.stopped")), ""), [], [status, player], cancels=[run]
+    )
     page.remember("speak-text", text)
     kept = gr.Textbox(visible=False, label="voice")  # filled by the browser from its own storage
-    page.quietly(page.picker.change, on_open, [page.picker, kept], [voice], errors=status,
+    page.quietly(page.picker.change, partial(_offered, page), [page.picker, kept], [voice], errors=status,
                  js="(name, kept) => [name, dimts.kept(`voice-${name}`, '')]")  # fmt: skip
     voice.input(None, [page.picker, voice], [], js="(name, voice) => dimts.keep(`voice-${name}`, voice)")
     page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status)
+
+
+def _offered(page: TabContext, name: str | None, kept: str | None) -> Any:
+    """The voices of the project; this browser's last choice, else the newest voice."""
+    if not name:
+        return gr.skip()
+    names = synthesis.choices(page.project(name))
+    chosen = kept if kept in names else names[0]
+    return gr.update(choices=[(voice_label(page, one), one) for one in names], value=chosen)
 
 
 def voice_label(page: TabContext, name: str) -> str:
@@ -111,7 +117,9 @@ def voice_label(page: TabContext, name: str) -> str:
 
 def _player(page: TabContext, token: str) -> str:
     label = escaped(page.strings("speak.player"))
-    return f'<audio id="speech" controls autoplay aria-label="{label}" src="../hear/{escaped(token)}"></audio>'
+    return (
+        f'<audio id="speech" controls autoplay aria-label="{label}" src="../hear/{escaped(token)}"></audio>'
+    )
 
 
 def _picture(page: TabContext, wave: Any) -> str:
@@ -122,7 +130,9 @@ def _picture(page: TabContext, wave: Any) -> str:
         picture = spectrogram(wave.samples, wave.rate)
     except MissingExtra as error:
         return notice(page.text(error.message))
-    return f'<img class="picture" alt="{escaped(page.strings("speak.spectrogram"))}" src="{escaped(picture)}">'
+    return (
+        f'<img class="picture" alt="{escaped(page.strings("speak.spectrogram"))}" src="{escaped(picture)}">'
+    )
 
 
 def _named(path: Path, suffix: str) -> str:

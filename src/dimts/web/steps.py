@@ -45,7 +45,9 @@ def steps(page: TabContext, project: Project | None) -> list[Step]:
     minutes = f"{sum(row.seconds for row in kept) / 60:.1f}"
     found = voices(project)
     training = any(job.kind in TRAINING for job in Jobs(project).waiting())
-    checked = strings("steps.check.some", kept=len(kept), all=len(rows), minutes=minutes, wanted=f"{GOOD_MINUTES:.0f}")
+    checked = strings(
+        "steps.check.some", kept=len(kept), all=len(rows), minutes=minutes, wanted=f"{GOOD_MINUTES:.0f}"
+    )
     trained = strings("steps.train.some", count=len(found)) if found else strings("steps.train.none")
     spoken = strings("steps.speak.own", name=found[0]) if found else strings("steps.speak.built_in")
     return [
@@ -88,7 +90,11 @@ def bind(buttons: dict[str, Any], tabs: Any) -> None:
         place = _SCROLL.get(name, f"#tab-{TABS[name]}")
         scroll = f"() => setTimeout(() => document.querySelector('{place}')?.scrollIntoView(), 300)"
         opened = button.click(
-            lambda tab=TABS[name]: gr.Tabs(selected=tab), [], [tabs], show_progress="hidden", api_visibility="private"
+            lambda tab=TABS[name]: gr.Tabs(selected=tab),
+            [],
+            [tabs],
+            show_progress="hidden",
+            api_visibility="private",
         )
         opened.then(None, [], [], js=scroll)
 

@@ -216,7 +216,9 @@ def theme() -> gr.themes.Base:
         "#effaf5", "#d8f2e6", "#b3e4cf", "#81cfb0", "#4bb38d", "#14795c", "#126b52", "#105846", "#0f4739", "#0d3b30",
         "#06211b", name="dimts",
     )  # fmt: skip
-    base = gr.themes.Soft(primary_hue=green, secondary_hue=green, neutral_hue="stone", font=fonts, font_mono=fonts)
+    base = gr.themes.Soft(
+        primary_hue=green, secondary_hue=green, neutral_hue="stone", font=fonts, font_mono=fonts
+    )
     return base.set(
         block_title_background_fill="none",
         block_title_background_fill_dark="none",

@@ -88,7 +88,11 @@ class Speakers:
         lexicon = project.lexicon if project is not None and project.lexicon.is_file() else None
         frontend = project.settings("text", FrontendSettings) if project is not None else FrontendSettings()
         own = None
-        if project is not None and name != FORMANT and (name not in builtin_voices.voices() or name in voices(project)):
+        if (
+            project is not None
+            and name != FORMANT
+            and (name not in builtin_voices.voices() or name in voices(project))
+        ):
             own = folder_of(project, name)
         folder = own or builtin_voices.voices().get(name)
         key = (

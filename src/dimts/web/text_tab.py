@@ -24,7 +24,12 @@ def build(page: TabContext) -> None:
     """Lay the tab out and bind it."""
     strings = page.strings
     written = gr.Textbox(
-        _EXAMPLE, label=strings("text.written"), lines=3, max_lines=12, elem_id="text-written", max_length=MAX_LETTERS
+        _EXAMPLE,
+        label=strings("text.written"),
+        lines=3,
+        max_lines=12,
+        elem_id="text-written",
+        max_length=MAX_LETTERS,
     )
     with gr.Row():
         read = gr.Button(strings("text.read"), variant="primary", elem_id="text-read")
@@ -34,8 +39,67 @@ def build(page: TabContext) -> None:
         label=strings("text.spoken"), lines=2, interactive=False, elem_id="text-spoken", buttons=["copy"]
     )
     words = _words_table(page)
-    absent = gr.Textbox(label=strings("text.absent"), lines=1, interactive=False, visible=False, elem_id="text-absent")
+    absent = gr.Textbox(
+        label=strings("text.absent"), lines=1, interactive=False, visible=False, elem_id="text-absent"
+    )
     others = _answers_table(page)
+    word, phones, note, force, keep, status, own = _correction(page)
+    with gr.Accordion(strings("text.settings"), open=False):
+        page.controls("text")
+
+    def on_read(name: str | None, text: str) -> Any:
+        phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
+        rows = [_row(page, word) for phrase in phrases for word in phrase.words]
+        missing = absences((word for phrase in phrases for word in phrase.words), page.strings.language)
+        missing_now = gr.update(value="\n".join(missing), visible=bool(missing))
+        return "\n".join(phrase.spoken for phrase in phrases), rows, missing_now
+
+    def on_ask(name: str | None, text: str) -> Any:
+        settings = page.project(name).settings("text", FrontendSettings) if name else None
+        rows = [
+            [
+                found.word.spoken if not at else "",
+                answer.by,
+                " ".join(answer.phones),
+                _doubts(answer.doubts, page),
+            ]
+            for found in compare(_checked(text), settings)
+            for at, answer in enumerate(found.answers)
+        ]
+        return gr.update(value=rows, visible=True)
+
+    def on_select(rows: Any, event: gr.SelectData) -> Any:
+        row = _picked(rows, event)
+        return (row[1], row[2]) if row else (gr.skip(), gr.skip())
+
+    def on_save(name: str | None, word: str, phones: str, note: str, force: bool) -> Any:
+        project = page.project(name)
+        entry, replaced = fix(project, word, phones, note, force=force)
+        text = strings("text.fix.saved", word=entry.word, phones=" ".join(entry.phones))
+        if replaced:
+            text += " " + strings(
+                "text.fix.replaced", phones="; ".join(" ".join(old.phones) for old in replaced)
+            )
+        return notice(text, "good"), entries(project)
+
+    page.on(
+        read.click,
+        on_read,
+        [page.picker, written],
+        [spoken, words, absent],
+        errors=reading,
+        concurrency_limit=4,
+    )
+    page.on(ask.click, on_ask, [page.picker, written], [others], errors=reading, concurrency_limit=2)
+    page.quietly(words.select, on_select, [words], [word, phones])
+    page.on(keep.click, on_save, [page.picker, word, phones, note, force], [status, own], errors=status)
+    page.remember("text-written", written)
+    page.shows(entries, [own])
+
+
+def _correction(page: TabContext) -> tuple[Any, ...]:
+    """Word, phones, note, force, button, status and the lexicon's table, for correcting a word."""
+    strings = page.strings
     with gr.Accordion(strings("text.fix"), open=True):
         gr.Markdown(strings("text.fix.info"))
         with gr.Row():
@@ -53,49 +117,15 @@ def build(page: TabContext) -> None:
             elem_id="text-lexicon",
             max_height=260,
         )
-    with gr.Accordion(strings("text.settings"), open=False):
-        page.controls("text")
-
-    def on_read(name: str | None, text: str) -> Any:
-        phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
-        rows = [_row(page, word) for phrase in phrases for word in phrase.words]
-        missing = absences((word for phrase in phrases for word in phrase.words), page.strings.language)
-        missing_now = gr.update(value="\n".join(missing), visible=bool(missing))
-        return "\n".join(phrase.spoken for phrase in phrases), rows, missing_now
-
-    def on_ask(name: str | None, text: str) -> Any:
-        settings = page.project(name).settings("text", FrontendSettings) if name else None
-        rows = [
-            [found.word.spoken if not at else "", answer.by, " ".join(answer.phones), _doubts(answer.doubts, page)]
-            for found in compare(_checked(text), settings)
-            for at, answer in enumerate(found.answers)
-        ]
-        return gr.update(value=rows, visible=True)
-
-    def on_select(rows: Any, event: gr.SelectData) -> Any:
-        row = _picked(rows, event)
-        return (row[1], row[2]) if row else (gr.skip(), gr.skip())
-
-    def on_save(name: str | None, word: str, phones: str, note: str, force: bool) -> Any:
-        project = page.project(name)
-        entry, replaced = fix(project, word, phones, note, force=force)
-        text = strings("text.fix.saved", word=entry.word, phones=" ".join(entry.phones))
-        if replaced:
-            text += " " + strings("text.fix.replaced", phones="; ".join(" ".join(old.phones) for old in replaced))
-        return notice(text, "good"), entries(project)
-
-    page.on(read.click, on_read, [page.picker, written], [spoken, words, absent], errors=reading, concurrency_limit=4)
-    page.on(ask.click, on_ask, [page.picker, written], [others], errors=reading, concurrency_limit=2)
-    page.quietly(words.select, on_select, [words], [word, phones])
-    page.on(keep.click, on_save, [page.picker, word, phones, note, force], [status, own], errors=status)
-    page.remember("text-written", written)
-    page.shows(entries, [own])
+    return word, phones, note, force, keep, status, own
 
 
 def _words_table(page: TabContext) -> Any:
     """The table of words: as written, as spoken, their phones, who answered and its issues."""
     return gr.Dataframe(
-        headers=[page.strings(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")],
+        headers=[
+            page.strings(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")
+        ],
         datatype="str",
         interactive=False,
         label=page.strings("text.words"),
@@ -152,7 +182,11 @@ def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Fronte
 
 
 def _row(page: TabContext, word: Word) -> list[str]:
-    refused = [f"{one.by}: {''.join(one.phones)} ({_pair(page, one.doubts)})" for one in word.refused if not gone(one)]
+    refused = [
+        f"{one.by}: {''.join(one.phones)} ({_pair(page, one.doubts)})"
+        for one in word.refused
+        if not gone(one)
+    ]
     own = [page.text(doubt.message) for doubt in word.doubts]
     return [word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*own, *refused])]
 

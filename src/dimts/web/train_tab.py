@@ -117,7 +117,9 @@ def _run_places(page: TabContext) -> _RunPlaces:
     none = gr.HTML(notice(strings("train.run.none")), elem_id="train-none")
     with gr.Column(visible=False) as whole:
         with gr.Row():
-            run = gr.Dropdown([], label=strings("train.runs"), elem_id="train-runs", interactive=True, scale=2)
+            run = gr.Dropdown(
+                [], label=strings("train.runs"), elem_id="train-runs", interactive=True, scale=2
+            )
             state = gr.HTML(elem_id="train-state")
         curve = gr.LinePlot(
             x="step", y="loss", color="curve",
@@ -127,8 +129,12 @@ def _run_places(page: TabContext) -> _RunPlaces:
             tooltip="axis",
         )  # fmt: skip
         with gr.Row(visible=False) as samples:
-            sample = gr.Dropdown([], label=strings("train.samples"), elem_id="train-samples", interactive=True)
-            player = gr.Audio(label=strings("train.sample"), interactive=False, elem_id="train-player", buttons=[])
+            sample = gr.Dropdown(
+                [], label=strings("train.samples"), elem_id="train-samples", interactive=True
+            )
+            player = gr.Audio(
+                label=strings("train.sample"), interactive=False, elem_id="train-player", buttons=[]
+            )
         with gr.Accordion(strings("train.options"), open=False):
             gr.Markdown(strings("train.options.info"))
             options = gr.Dataframe(
@@ -160,7 +166,9 @@ def _run(page: TabContext, timer: Any) -> None:
     page.quietly(timer.tick, on_tick, [picker, places.run, places.drawn], outputs, errors=errors)
     page.shows(lambda project: _drawn(page, project_name(page, project), None, ()), outputs)
     page.quietly(places.run.input, on_run, [picker, places.run], outputs, errors=errors)
-    page.quietly(places.sample.change, on_sample, [picker, places.run, places.sample], [places.player], errors=errors)
+    page.quietly(
+        places.sample.change, on_sample, [picker, places.run, places.sample], [places.player], errors=errors
+    )
 
 
 def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
@@ -223,7 +231,11 @@ def usable_here(page: TabContext) -> str:
     from dimts.train.capabilities import MachineInfo, capability_table
 
     machine = MachineInfo.look()
-    lines = [page.strings("page.pair", name=page.strings("train.machine"), value=f"{machine.device}, {machine.name}")]
+    lines = [
+        page.strings(
+            "page.pair", name=page.strings("train.machine"), value=f"{machine.device}, {machine.name}"
+        )
+    ]
     for row in capability_table(machine):
         if row.group == "attention":
             why = page.text(row.why)

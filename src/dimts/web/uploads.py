@@ -98,7 +98,9 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
         kept_sounds[_stem(one)] = _store_sound(project, one.path, _stem(one), _suffix(one))
     kept_texts = []
     for one in texts:
-        beside = [kept_sounds[_stem(one)]] if _stem(one) in kept_sounds else _of_stem(project, _stem(one), SOUND)
+        beside = (
+            [kept_sounds[_stem(one)]] if _stem(one) in kept_sounds else _of_stem(project, _stem(one), SOUND)
+        )
         if not beside:
             refused.append((_shown(one.name), Issue("upload_alone", Message("web.upload_alone"))))
         for sound in beside:
@@ -146,11 +148,18 @@ def recordings(project: Project) -> list[tuple[Path, str]]:
     for path in sorted(project.recordings.rglob("*")) if project.recordings.is_dir() else ():
         if path.suffix.lower() in SOUND and path.is_file() and not path.is_symlink():
             beside = next((path.with_suffix(one) for one in TEXT if path.with_suffix(one).is_file()), None)
-            out.append((path, " ".join(beside.read_text(encoding="utf-8", errors="replace").split()) if beside else ""))
+            out.append(
+                (
+                    path,
+                    " ".join(beside.read_text(encoding="utf-8", errors="replace").split()) if beside else "",
+                )
+            )
     return out
 
 
-def _problem(upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str], texts: Sequence[str]) -> Issue | None:
+def _problem(
+    upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str], texts: Sequence[str]
+) -> Issue | None:
     """Why a file is not taken."""
     path = upload.path
     if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(cache.resolve()):
@@ -178,13 +187,17 @@ def _not_sound(path: Path) -> Issue | None:
     try:
         probe(path)
     except DimtsError as error:
-        return Issue("upload_broken", Message("web.upload_broken", reason=_without_folder(error.message, path.parent)))
+        return Issue(
+            "upload_broken", Message("web.upload_broken", reason=_without_folder(error.message, path.parent))
+        )
     return None
 
 
 def _not_text(path: Path) -> Issue | None:
     if path.stat().st_size > MAX_TEXT_BYTES:
-        return Issue("upload_too_large", Message("web.upload_text_too_large", megabytes=path.stat().st_size / MEGABYTE))
+        return Issue(
+            "upload_too_large", Message("web.upload_text_too_large", megabytes=path.stat().st_size / MEGABYTE)
+        )
     try:
         if "\0" in path.read_text(encoding="utf-8-sig"):
             return Issue("upload_not_text", Message("web.upload_not_text"))
@@ -193,7 +206,9 @@ def _not_text(path: Path) -> Issue | None:
     return None
 
 
-def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Issue]]) -> Stored:
+def _as_set(
+    project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Issue]]
+) -> Stored:
     """An upload with a table: a folder of its own, so that the table finds its sounds by their names."""
     from dimts.data.sources import find_recordings
 
@@ -209,7 +224,9 @@ def _as_set(project: Project, sounds: list[Upload], texts: list[Upload], refused
             _copy(one.path, staged / name)
         for recording in find_recordings([staged]):
             if not recording.path.absolute().resolve().is_relative_to(staged.resolve()):
-                outside = Issue("upload_table", Message("web.table_names_missing_file", name=_shown(recording.origin)))
+                outside = Issue(
+                    "upload_table", Message("web.table_names_missing_file", name=_shown(recording.origin))
+                )
                 return Stored((), (), (*refused, (_shown(recording.origin), outside)))
         if not final.exists():
             staged.rename(final)

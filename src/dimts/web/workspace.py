@@ -47,7 +47,11 @@ class Workspace:
             return [self.root.resolve().name]
         if not self.root.is_dir():
             return []
-        found = [path.parent for path in self.root.glob(f"*/{SETTINGS_FILE}") if not path.parent.name.startswith(".")]
+        found = [
+            path.parent
+            for path in self.root.glob(f"*/{SETTINGS_FILE}")
+            if not path.parent.name.startswith(".")
+        ]
         return [folder.name for folder in sorted(found, key=_touched, reverse=True)]
 
     def project(self, name: str | None) -> Project:

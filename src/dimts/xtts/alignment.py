@@ -38,7 +38,9 @@ class AttentionRecorder:
             first, end = self.spans[row]
             scores = torch.einsum("lhw,lshw->lhs", q[:, row], keys[:, row, first:end]) * q.shape[-1] ** -0.5
             shares = scores.float().softmax(dim=-1).flatten(0, 1)  # [layers · H, S]
-            places = torch.linspace(0.0, 1.0, end - first, device=q.device) if end - first > 1 else q.new_ones(1)
+            places = (
+                torch.linspace(0.0, 1.0, end - first, device=q.device) if end - first > 1 else q.new_ones(1)
+            )
             out.append(torch.stack((shares @ places.float(), shares.amax(dim=-1)), dim=-1).cpu())
         return out
 

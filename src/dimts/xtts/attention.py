@@ -89,7 +89,9 @@ class SequenceLayout:
         out."""
         place = torch.arange(tokens, device=device)
         if self.packed:
-            row = integers([index for index, length in enumerate(self.lengths) for _ in range(length)], device)
+            row = integers(
+                [index for index, length in enumerate(self.lengths) for _ in range(length)], device
+            )
             seen = (row[:, None] == row[None])[None]  # [1, N, N]
         else:
             seen = place[None, None] < integers(self.lengths, device)[:, None, None]  # [B, 1, T]
@@ -133,7 +135,9 @@ def attend(
         raise ConfigError("xtts.unknown_attention", kind=kind, nearest=nearest(kind, _KERNELS))
     if layout is not None and layout.packed and q.shape[1] != layout.total:
         raise ValueError(f"rows of {layout.total} tokens do not fit a tensor of {q.shape[1]}")
-    if keys is not None and (layout is None or not (layout.packed and keys.packed) or layout.causal or keys.causal):
+    if keys is not None and (
+        layout is None or not (layout.packed and keys.packed) or layout.causal or keys.causal
+    ):
         raise ValueError("keys of another layout are for packed rows that are not causal")
     return _KERNELS[kernel_for(kind, q, k, v)](q, k, v, layout, keys or layout, dropout)
 
@@ -161,7 +165,10 @@ def attend_self(kind: Kind, qkv: Tensor, axis: int, layout: SequenceLayout, drop
     rows and unbinding would fill and add a whole tensor for each row.
     """
     on_processor = (
-        layout.packed and qkv.device.type == "cpu" and kernel_for(kind, qkv) == "sdpa" and not _varlen_takes(qkv)
+        layout.packed
+        and qkv.device.type == "cpu"
+        and kernel_for(kind, qkv) == "sdpa"
+        and not _varlen_takes(qkv)
     )
     if on_processor and layout.causal and not dropout and torch.is_grad_enabled():
         out: Tensor = _PackedRows.apply(qkv, axis, layout)  # type: ignore[no-untyped-call]
@@ -174,7 +181,9 @@ def attend_self(kind: Kind, qkv: Tensor, axis: int, layout: SequenceLayout, drop
         # of the
         # fused kernels too, were seen to move the losses of recorded optimizer steps by more than 1e-5.
         split = (torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v))
-        return torch.cat([_eager(a, b, c, None, None, dropout) for a, b, c in zip(*split, strict=True)], dim=1)
+        return torch.cat(
+            [_eager(a, b, c, None, None, dropout) for a, b, c in zip(*split, strict=True)], dim=1
+        )
     return attend(kind, q, k, v, layout, dropout)
 
 
@@ -224,7 +233,9 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Te
         return _fused(q, k, v, 0.0, causal=False)
     if q.device.type == "cpu":
         rows = enumerate(lengths)
-        return torch.cat([_fused(q[b : b + 1], k[b : b + 1, :n], v[b : b + 1, :n], 0.0, causal=False) for b, n in rows])
+        return torch.cat(
+            [_fused(q[b : b + 1], k[b : b + 1, :n], v[b : b + 1, :n], 0.0, causal=False) for b, n in rows]
+        )
     ends = torch.tensor(list(lengths), device=q.device)
     mask = (torch.arange(tokens, device=q.device) < ends[:, None])[:, None, None]  # [B, 1, 1, T]
     return _fused(q, k, v, 0.0, causal=False, mask=mask)
@@ -267,7 +278,12 @@ def _runs_flash(device: torch.device) -> bool:
 
 
 def _eager(
-    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: SequenceLayout | None,
+    keys: SequenceLayout | None,
+    dropout: float,
 ) -> Tensor:
     if layout is not None and keys is not layout and keys is not None:
         return _row_by_row(_eager, q, k, v, layout, keys, dropout)
@@ -280,7 +296,12 @@ def _eager(
 
 
 def _sdpa(
-    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: SequenceLayout | None,
+    keys: SequenceLayout | None,
+    dropout: float,
 ) -> Tensor:
     if layout is None or keys is None:
         return _fused(q, k, v, dropout, causal=False)
@@ -289,7 +310,9 @@ def _sdpa(
             return _varlen(q, k, v, layout, keys)
         if keys is not layout:
             return _row_by_row(_sdpa, q, k, v, layout, keys, dropout)
-        split = (torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v))  # slices would add up zeros backward
+        split = (
+            torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v)
+        )  # slices would add up zeros backward
         parts = [_fused(a, b, c, dropout, causal=layout.causal) for a, b, c in zip(*split, strict=True)]
         return torch.cat(parts, dim=1)
     if layout.causal:  # padding stands after all real tokens, so none of them sees it
@@ -299,7 +322,13 @@ def _sdpa(
 
 
 def _row_by_row(
-    kernel: _Kernel, q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout, keys: SequenceLayout, dropout: float
+    kernel: _Kernel,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: SequenceLayout,
+    keys: SequenceLayout,
+    dropout: float,
 ) -> Tensor:
     """Packed rows of q over packed rows of k and v of other lengths."""
     asked = torch.split(q, list(layout.lengths), dim=1)
@@ -308,9 +337,16 @@ def _row_by_row(
     return torch.cat([kernel(a, b, c, None, None, dropout) for a, b, c in rows], dim=1)
 
 
-def _fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, *, causal: bool, mask: Tensor | None = None) -> Tensor:
+def _fused(
+    q: Tensor, k: Tensor, v: Tensor, dropout: float, *, causal: bool, mask: Tensor | None = None
+) -> Tensor:
     out = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, dropout_p=dropout, is_causal=causal
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
+        attn_mask=mask,
+        dropout_p=dropout,
+        is_causal=causal,
     )
     return out.transpose(1, 2)
 
@@ -337,7 +373,12 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout, keys: Seque
 
 
 def _flash(
-    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: SequenceLayout | None,
+    keys: SequenceLayout | None,
+    dropout: float,
 ) -> Tensor:
     if layout is None or keys is None:  # as rows of one length each
         layout = SequenceLayout((q.shape[1],) * q.shape[0], packed=False, causal=False)
@@ -362,7 +403,12 @@ def _flash(
 
 
 def _xformers(
-    q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout | None, keys: SequenceLayout | None, dropout: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: SequenceLayout | None,
+    keys: SequenceLayout | None,
+    dropout: float,
 ) -> Tensor:
     ops = require("xformers.ops", "xformers")
     if layout is None or keys is None:

@@ -33,7 +33,10 @@ def min_invariant_batch(gpt: GPT, slots: int) -> int:
     if gpt.compiled is not None:
         return 1  # sums every row by itself, in one order
     for fewest in sorted({*(n for n in CANDIDATES if n < slots), slots}):
-        if all(_is_invariant(product, width, fewest, slots, gpt.mel_head.weight) for product, width in _products(gpt)):
+        if all(
+            _is_invariant(product, width, fewest, slots, gpt.mel_head.weight)
+            for product, width in _products(gpt)
+        ):
             return fewest
     return 0
 
@@ -47,7 +50,9 @@ def _products(gpt: GPT) -> Iterator[tuple[Callable[[Tensor], Tensor], int]]:
     yield lambda x: gpt.mel_head(gpt.final_norm(gpt.trunk.ln_f(x))), width
 
 
-def _is_invariant(product: Callable[[Tensor], Tensor], width: int, fewest: int, slots: int, like: Tensor) -> bool:
+def _is_invariant(
+    product: Callable[[Tensor], Tensor], width: int, fewest: int, slots: int, like: Tensor
+) -> bool:
     noise = torch.Generator().manual_seed(fewest)
     for _ in range(_TRIALS):
         x = torch.randn(slots, 1, width, generator=noise).to(like)

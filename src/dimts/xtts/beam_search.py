@@ -78,14 +78,19 @@ def beam_search(
             longer = _Beam(score, (*running[row].codes, code), (*running[row].latents, states[row]))
             if code == spec.stop_audio or length == limit:
                 if rank < width:
-                    finished.append(_Beam(score / length**settings.length_penalty, longer.codes, longer.latents))
+                    finished.append(
+                        _Beam(score / length**settings.length_penalty, longer.codes, longer.latents)
+                    )
             elif len(extended) < width:
                 extended.append(longer)
                 order.append(row)
         finished = sorted(finished, key=lambda beam: -beam.score)[:width]
         if not extended:
             break
-        if len(finished) == width and extended[0].score / length**settings.length_penalty <= finished[-1].score:
+        if (
+            len(finished) == width
+            and extended[0].score / length**settings.length_penalty <= finished[-1].score
+        ):
             break
         running = extended
         _keep(cache, order)

@@ -183,5 +183,7 @@ def verify_bundle(folder: Path | str) -> list[str]:
     folder = Path(folder)
     hashes = read_json(folder / BUNDLE).get("sha256", {})
     return [
-        name for name, wanted in hashes.items() if not (folder / name).is_file() or fingerprint(folder / name) != wanted
+        name
+        for name, wanted in hashes.items()
+        if not (folder / name).is_file() or fingerprint(folder / name) != wanted
     ]

@@ -49,7 +49,9 @@ class Float32GroupNorm(nn.GroupNorm):
             parts = []
             for part in torch.split(x.float(), list(layout.lengths)):
                 image = part.t()[None, :, None]  # [1, D, 1, F] in the channels-last order: nothing is copied
-                normed = F.group_norm(image, self.num_groups, self.weight.float(), self.bias.float(), self.eps)
+                normed = F.group_norm(
+                    image, self.num_groups, self.weight.float(), self.bias.float(), self.eps
+                )
                 parts.append(normed[0, :, 0].t())
             return torch.cat(parts).to(x.dtype)
 
@@ -115,10 +117,14 @@ class CrossAttention(nn.Module):
     def forward(self, latents: Tensor, frames: Tensor, layout: SequenceLayout) -> Tensor:
         """latents [B, L, D], packed frames [N, D] → [B, L, D]."""
         # On a processor written out, for the reason given in `attend_self`; 32 queries cost nothing.
-        kind: Kind = "eager" if kernel_for(self.kind, frames) == "sdpa" and frames.device.type == "cpu" else self.kind
+        kind: Kind = (
+            "eager" if kernel_for(self.kind, frames) == "sdpa" and frames.device.type == "cpu" else self.kind
+        )
         batch, count = latents.shape[:2]
         own, others = self.to_kv(latents), torch.split(self.to_kv(frames), list(layout.lengths))
-        kv = torch.cat([part for pair in zip(own, others, strict=True) for part in pair])  # [B · L + N, 2 · inner]
+        kv = torch.cat(
+            [part for pair in zip(own, others, strict=True) for part in pair]
+        )  # [B · L + N, 2 · inner]
         k, v = kv.view(1, -1, 2, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH).unbind(2)  # [1, B · L + N, H, w] each
         q = self.to_q(latents).view(1, -1, PERCEIVER_HEADS, PERCEIVER_HEAD_WIDTH)
         asked = SequenceLayout((count,) * batch, packed=True, causal=False)
@@ -160,7 +166,9 @@ class Perceiver(nn.Module):
             nn.ModuleList(
                 (
                     CrossAttention(spec.width),
-                    nn.Sequential(nn.Linear(spec.width, 2 * inner), GatedGelu(), nn.Linear(inner, spec.width)),
+                    nn.Sequential(
+                        nn.Linear(spec.width, 2 * inner), GatedGelu(), nn.Linear(inner, spec.width)
+                    ),
                 )
             )
             for _ in range(PERCEIVER_LAYERS)

@@ -66,7 +66,9 @@ def load_coqui(
         raw["mel_stats"] = read_mel_stats(folder / COQUI_STATS)
     shapes = {weights.coquis(key): tuple(value.shape) for key, value in raw.items()}
     spec = Spec.from_coqui(config, shapes, text_ids=words.size, start_text=words.start, stop_text=words.stop)
-    model = weights.build_from(spec, {weights.ours(key): value for key, value in raw.items()}, str(path), dtype)
+    model = weights.build_from(
+        spec, {weights.ours(key): value for key, value in raw.items()}, str(path), dtype
+    )
     voices = read_speakers(folder / COQUI_SPEAKERS) if (folder / COQUI_SPEAKERS).is_file() else {}
     return Bundle(model, words, note.get("front_end", {}), voices, note.get("meta", {}), config)
 
@@ -78,7 +80,10 @@ def save_coqui(bundle: Bundle, folder: Path | str) -> None:
     speaking = {weights.coquis(key): value for key, value in state.items() if not key.startswith("dvae.")}
     coding = {key.removeprefix("dvae."): value for key, value in state.items() if key.startswith("dvae.")}
     speakers = {
-        name: {"gpt_cond_latent": weights.owned(voice.latents), "speaker_embedding": weights.owned(voice.timbre)}
+        name: {
+            "gpt_cond_latent": weights.owned(voice.latents),
+            "speaker_embedding": weights.owned(voice.timbre),
+        }
         for name, voice in bundle.voices.items()
     }
     with replace_folder(folder) as target:

@@ -49,7 +49,9 @@ def refusal(gpt: GPT) -> Message | None:
                 if layer.adapter is not None and not layer.adapter.merged:
                     return Message("xtts.adapters_not_merged")
                 if layer.weight.dtype != torch.float32:
-                    return Message("xtts.compiled_weight_type", found=str(layer.weight.dtype).removeprefix("torch."))
+                    return Message(
+                        "xtts.compiled_weight_type", found=str(layer.weight.dtype).removeprefix("torch.")
+                    )
             elif not hasattr(layer, "codes"):
                 return Message("xtts.compiled_packed_weights", layer=type(layer).__name__)
     return None
@@ -76,9 +78,14 @@ class CompiledDecoder:
         self._weights = [_joined([_layers(block)[kind] for block in blocks]) for kind in range(len(first))]
         with torch.no_grad():
             self._norms = torch.stack(
-                [torch.stack((b.ln_1.weight, b.ln_1.bias, b.ln_2.weight, b.ln_2.bias)).detach().float() for b in blocks]
+                [
+                    torch.stack((b.ln_1.weight, b.ln_1.bias, b.ln_2.weight, b.ln_2.bias)).detach().float()
+                    for b in blocks
+                ]
             )  # [layers, 4, D]
-            self._biases = torch.stack([torch.cat([part.bias for part in _layers(b)]).float() for b in blocks])
+            self._biases = torch.stack(
+                [torch.cat([part.bias for part in _layers(b)]).float() for b in blocks]
+            )
             self._scales = torch.stack([torch.cat([_scale(part) for part in _layers(b)]) for b in blocks])
         self._eps = float(blocks[0].ln_1.eps)
         self._head = gpt.mel_head
@@ -126,7 +133,9 @@ class _Threads:
         kernel = importlib.import_module("dimts.xtts.cpu_decoder_kernel")
         with threads_kept():
             numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
-        if not _Threads.ready and not any(Path(kernel.trunk.stats.cache_path).glob("cpu_decoder_kernel.trunk*.nbi")):
+        if not _Threads.ready and not any(
+            Path(kernel.trunk.stats.cache_path).glob("cpu_decoder_kernel.trunk*.nbi")
+        ):
             log.warning("%s", Message("xtts.compiling_decoder"))
         return kernel
 

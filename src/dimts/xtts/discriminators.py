@@ -65,7 +65,9 @@ class PeriodDiscriminator(nn.Module):
         convs = [nn.Conv2d(a, b, (5, 1), (3, 1), padding=(2, 0)) for a, b in pairs]
         convs.append(nn.Conv2d(PERIOD_CHANNELS[-1], PERIOD_CHANNELS[-1], (5, 1), padding=(2, 0)))
         self.convs = nn.ModuleList(parametrizations.weight_norm(conv) for conv in convs)
-        self.conv_post = parametrizations.weight_norm(nn.Conv2d(PERIOD_CHANNELS[-1], 1, (3, 1), padding=(1, 0)))
+        self.conv_post = parametrizations.weight_norm(
+            nn.Conv2d(PERIOD_CHANNELS[-1], 1, (3, 1), padding=(1, 0))
+        )
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         """[B, 1, T] → scores [B, n] and feature maps."""
@@ -152,7 +154,12 @@ class SpectrogramPart(nn.Module):
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         """[B, T] → scores [B, n] and feature maps."""
         spectrum = torch.stft(
-            wave, self.transform, self.transform // 4, window=self.window, normalized=True, return_complex=True
+            wave,
+            self.transform,
+            self.transform // 4,
+            window=self.window,
+            normalized=True,
+            return_complex=True,
         )  # [B, bins, F]
         return _run(torch.stack((spectrum.real, spectrum.imag), dim=1), self.convs, self.conv_post)
 

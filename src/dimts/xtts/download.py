@@ -28,7 +28,16 @@ from dimts.base.files import fingerprint, write_bytes, write_text
 from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
-from dimts.xtts.hub import LICENCE_FILE, FolderSupplier, HubSupplier, Item, Licence, Published, Supplier, WebSupplier
+from dimts.xtts.hub import (
+    LICENCE_FILE,
+    FolderSupplier,
+    HubSupplier,
+    Item,
+    Licence,
+    Published,
+    Supplier,
+    WebSupplier,
+)
 
 LOCK_FILE = "dimts-lock.json"
 """What lies in the folder: repository, commit, and size and SHA-256 of every file."""
@@ -45,7 +54,8 @@ CPML = Licence(
     url="https://huggingface.co/coqui/XTTS-v2/blob/6c2b0d75eae4b7047358e3b6bd9325f857d43f77/LICENSE.txt",
     summary=(
         "The weights and everything they say may be used for non-commercial purposes only: research, "
-        "hobby, tests. Nobody may be charged for them or for their output. Whoever gets the weights, a changed "
+        "hobby, tests. Nobody may be charged for them or for their "
+        "output. Whoever gets the weights, a changed "
         "or fine-tuned version, or their output from you must get these terms, or their address, with it. "
         "They come without warranty. Coqui closed in 2024, so commercial licences are no longer sold."
     ),
@@ -116,7 +126,9 @@ def accepted(published: Published = XTTS_V2, folder: Path | None = None) -> bool
         return False
 
 
-def licence_text(published: Published = XTTS_V2, folder: Path | None = None, source: Path | None = None) -> str:
+def licence_text(
+    published: Published = XTTS_V2, folder: Path | None = None, source: Path | None = None
+) -> str:
     """The licence as published: of the folder, else of `source`, else of the hub; "" if none can be had."""
     for place in (folder or folder_of(published), source):
         if place is not None and (place / LICENCE_FILE).is_file():
@@ -209,7 +221,12 @@ def carry_licence(base: Path, bundle: Path) -> None:
 def _whole(published: Published, folder: Path, unpinned: bool, on_progress: ProgressCallback) -> bool:
     """Whether all is there and right, as far as can be told without the network."""
     lock = read_lock(folder)
-    settled = published.at_commit or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    settled = published.at_commit or os.environ.get("HF_HUB_OFFLINE", "").upper() in (
+        "1",
+        "ON",
+        "YES",
+        "TRUE",
+    )
     if lock is None or not settled or lock.get("revision") != published.revision:
         return False
     listed = all(

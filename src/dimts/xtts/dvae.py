@@ -69,7 +69,11 @@ class Codebook(nn.Module):
     def nearest(self, x: Tensor) -> Tensor:
         """[..., code width] → ids [...] int64, by squared distance."""
         flat = x.reshape(-1, x.shape[-1])
-        distance = flat.square().sum(1, keepdim=True) - 2 * flat @ self.embed + self.embed.square().sum(0, keepdim=True)
+        distance = (
+            flat.square().sum(1, keepdim=True)
+            - 2 * flat @ self.embed
+            + self.embed.square().sum(0, keepdim=True)
+        )
         return distance.argmin(dim=1).view(x.shape[:-1])
 
     def look_up(self, codes: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ class DVAEOutput:
     """Their codes [N] int64."""
 
 
-def reconstruct(dvae: DVAE, mel: Tensor, lengths: Sequence[int] | None = None, *, quantised: bool = True) -> DVAEOutput:
+def reconstruct(
+    dvae: DVAE, mel: Tensor, lengths: Sequence[int] | None = None, *, quantised: bool = True
+) -> DVAEOutput:
     """Encode, quantise and decode mel [B, 80, F]; F must be a multiple of 4.
 
     `lengths` are the real frames of each row; None: all. Without `quantised` the encoder's outputs go to the
@@ -68,7 +70,9 @@ def reconstruct(dvae: DVAE, mel: Tensor, lengths: Sequence[int] | None = None, *
     out = dvae.decoder(hidden_out.transpose(1, 2))
     error = (out - mel).square()
     if lengths is None:
-        return DVAEOutput(error.mean(), commitment_rows.mean(), hidden.detach().flatten(0, 1), codes.flatten())
+        return DVAEOutput(
+            error.mean(), commitment_rows.mean(), hidden.detach().flatten(0, 1), codes.flatten()
+        )
     frames = frame_mask(lengths, mel.shape[-1], mel.device)  # [B, F]
     real = frame_mask([math.ceil(length / FRAMES_PER_CODE) for length in lengths], codes.shape[1], mel.device)
     reconstruction = (error * frames[:, None]).sum() / (frames.sum() * mel.shape[1])
@@ -162,9 +166,14 @@ def initialise_layers(dvae: DVAE, mel: Tensor) -> None:
             hook = layer.register_forward_hook(lambda _module, _inputs, out, seen=seen: seen.append(out))
             half(given)
             hook.remove()
-            mean, deviation = seen[0].mean(dim=(0, 2)), seen[0].std(dim=(0, 2)).clamp(min=1e-3)  # of [B, c, n]
+            mean, deviation = (
+                seen[0].mean(dim=(0, 2)),
+                seen[0].std(dim=(0, 2)).clamp(min=1e-3),
+            )  # of [B, c, n]
             _rescale(layer, mean, 1.0 / deviation)
-        if half is dvae.encoder:  # the commitment is added to the reconstruction as it is and must not outweigh it
+        if (
+            half is dvae.encoder
+        ):  # the commitment is added to the reconstruction as it is and must not outweigh it
             _rescale(layers[-1], torch.zeros(()), torch.tensor(CODE_DEVIATION))
     last = layers[-1]
     _rescale(last, torch.zeros(()), torch.tensor(0.1))

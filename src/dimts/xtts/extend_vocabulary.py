@@ -129,7 +129,9 @@ def extend_vocabulary(
         rows = state[name].detach().float().cpu()  # [V, D] or [V]
         used = rows[sorted(set(old.tokens.values()))]
         mean, spread = used.mean(dim=0), used.std(dim=0)
-        fresh = torch.randn((new.size - old.size, *rows.shape[1:]), generator=generator) * spread * settings.noise
+        fresh = (
+            torch.randn((new.size - old.size, *rows.shape[1:]), generator=generator) * spread * settings.noise
+        )
         for token, row in added.items():
             if row < old.size:
                 raise CheckpointError("xtts.new_token_with_old_id", token=token, id=row)
@@ -145,7 +147,9 @@ def _near(token: str, old: Vocabulary, sounds: Mapping[str, Sequence[str]]) -> t
     """Old tokens that sound like `token`; empty if the table knows none."""
     if token.startswith("[") and token.endswith("]"):  # a language tag is most like the other tags
         return tuple(f"[{language}]" for language in old.languages)
-    phones = [token] if _plain(token) else [phone for letter in token for phone in sounds.get(letter, (letter,))]
+    phones = (
+        [token] if _plain(token) else [phone for letter in token for phone in sounds.get(letter, (letter,))]
+    )
     letters = "".join(_letters(phone) for phone in phones)
     return tuple(piece for piece in old.pieces(letters) if piece in old.tokens) if letters else ()
 

@@ -63,7 +63,9 @@ def feature_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor
     constants."""
     pairs = zip(real.features, fake.features, strict=True)
     distances = [
-        F.l1_loss(found, wanted.detach()) for wants, finds in pairs for wanted, found in zip(wants, finds, strict=True)
+        F.l1_loss(found, wanted.detach())
+        for wants, finds in pairs
+        for wanted, found in zip(wants, finds, strict=True)
     ]
     return torch.stack(distances).sum()
 
@@ -74,7 +76,11 @@ def mel_distance(fake: Tensor, real: Tensor, band_limits: Sequence[float] | None
     `band_limits` are the highest frequencies in Hz that each real recording holds (8 000 for one made at 16
     kHz); there the mel bands end, so that the emptiness above teaches nothing. None: no limits.
     """
-    limits = [LOSS_MEL.top_hz] * len(real) if band_limits is None else [min(x, LOSS_MEL.top_hz) for x in band_limits]
+    limits = (
+        [LOSS_MEL.top_hz] * len(real)
+        if band_limits is None
+        else [min(x, LOSS_MEL.top_hz) for x in band_limits]
+    )
     total = real.new_zeros(())
     for limit in sorted(set(limits)):
         rows = [row for row, own in enumerate(limits) if own == limit]

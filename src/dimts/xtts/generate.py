@@ -102,7 +102,9 @@ class Decoder:
         if needed > self.capacity:
             raise SynthesisError("xtts.cache_too_small", needed=needed, capacity=self.capacity)
         seen_codes = unseen_codes(self.spec.audio_ids, self.spec.start_audio)
-        state = self.gpt.prefill(latents.to(self.gpt.mel_head.weight.device), ids, self.cache, len(self._rows))[0]
+        state = self.gpt.prefill(
+            latents.to(self.gpt.mel_head.weight.device), ids, self.cache, len(self._rows)
+        )[0]
         self._rows.append(_Row(self._next, settings, settings.numbers(), limit, seen_codes, state))
         self._next += 1
         return self._rows[-1].number
@@ -195,7 +197,9 @@ def generate_all(
     if not texts:
         return []
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
-    decoder = Decoder(gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, record_attention=record_attention)
+    decoder = Decoder(
+        gpt, len(texts), LATENTS + max(map(len, texts)) + 3 + limit, record_attention=record_attention
+    )
     for voice, ids in zip(latents, texts, strict=True):
         decoder.add(voice, ids, settings)
     steps: list[list[DecodingStep]] = [[] for _ in texts]

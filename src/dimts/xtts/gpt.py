@@ -156,7 +156,8 @@ class SelfAttention(nn.Module):
         self.kind: Kind = "sdpa"
         self.dropout = spec.dropout
         self.tap: list[Tensor] | None = None
-        """Gets the queries, keys and values of each forward pass, [B, T, 3, H, w]; None: they are not kept."""
+        """Gets the queries, keys and values of each forward pass, [B, T, 3, H, w]; None: they are not
+        kept."""
         self.c_attn = Conv1D(spec.width, 3 * spec.width)
         self.c_proj = Conv1D(spec.width, spec.width)
 
@@ -396,13 +397,19 @@ class GPT(nn.Module):
         x = dropout(layout.unpack(x, layout.max_length), self.dropout if self.training else 0.0)
         x = layout.pack(self.final_norm(self.trunk(x, layout)))  # [N, D]
         parts = torch.split(x, sizes)
-        return HiddenStates(torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, layout)
+        return HiddenStates(
+            torch.cat(parts[1::3]), text_targets, torch.cat(parts[2::3]), audio_targets, layout
+        )
 
-    def _check(self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]) -> None:
+    def _check(
+        self, text_ids: Tensor, text_lengths: Sequence[int], codes: Tensor, code_lengths: Sequence[int]
+    ) -> None:
         if not len(text_ids) == len(text_lengths) == len(codes) == len(code_lengths) > 0:
             raise TrainingError("xtts.batch_rows_differ")
         if max(text_lengths) > self.spec.max_text:
-            raise TrainingError("xtts.training_text_too_long", ids=max(text_lengths), limit=self.spec.max_text)
+            raise TrainingError(
+                "xtts.training_text_too_long", ids=max(text_lengths), limit=self.spec.max_text
+            )
         if max(code_lengths) + STOP_TARGETS > self.spec.audio_positions:
             raise TrainingError("xtts.clip_too_long", codes=max(code_lengths), limit=self.spec.max_codes)
 
@@ -428,8 +435,12 @@ class GPT(nn.Module):
         if not 0 < len(ids) <= spec.max_text:
             raise SynthesisError("xtts.text_length_wrong", ids=len(ids), limit=spec.max_text)
         text_in = torch.tensor([spec.start_text, *ids, spec.stop_text], device=device)
-        text = self.text_embedding(text_in) + self.text_pos_embedding(torch.arange(len(text_in), device=device))
-        first = self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
+        text = self.text_embedding(text_in) + self.text_pos_embedding(
+            torch.arange(len(text_in), device=device)
+        )
+        first = (
+            self.mel_embedding(text_in.new_tensor([spec.start_audio])) + self.mel_pos_embedding.emb.weight[:1]
+        )
         return torch.cat((latents[0].to(text.dtype), text, first))[None]
 
     def teacher_forced(self, latents: Tensor, ids: Sequence[int], codes: Tensor) -> Tensor:

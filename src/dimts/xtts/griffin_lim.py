@@ -25,7 +25,9 @@ def griffin_lim(log_mel: Tensor, mel_stats: Tensor, front: FrontEnd = DVAE, seed
     magnitude = mel_to_power(log_mel, mel_stats, front).sqrt()
     taper = window(front)
     generator = torch.Generator().manual_seed(seed)
-    phase = torch.polar(torch.ones_like(magnitude), 2 * torch.pi * torch.rand(magnitude.shape, generator=generator))
+    phase = torch.polar(
+        torch.ones_like(magnitude), 2 * torch.pi * torch.rand(magnitude.shape, generator=generator)
+    )
     length = (log_mel.shape[1] - 1) * front.hop
     sizes = (front.transform, front.hop, front.window, taper)
     before = torch.zeros_like(phase)

@@ -4,11 +4,11 @@
         gpt(...)
     loss, codes = guide.loss(layout, examples)
 
-A model with random weights finds out only slowly which part of the text a code belongs to: until then the text
-is no help and the loss rests on a plateau. Speech that was synthesised comes with its alignment, so a head can
-be shown it. One head, a quarter up the trunk, is taught to look at the phone of the code before (where the
-speech has come to), another, half up, at the phone of the code that is to be predicted (where it goes).
-Nothing changes in the model: the heads are ordinary ones, and speaking knows nothing of it.
+A model with random weights finds out only slowly which part of the text a code belongs to: until then the
+text is no help and the loss rests on a plateau. Speech that was synthesised comes with its alignment, so a
+head can be shown it. One head, a quarter up the trunk, is taught to look at the phone of the code before
+(where the speech has come to), another, half up, at the phone of the code that is to be predicted (where it
+goes). Nothing changes in the model: the heads are ordinary ones, and speaking knows nothing of it.
 
 Source of the idea: Tachibana et al., "Efficiently Trainable Text-to-Speech System Based on Deep Convolutional
 Networks with Guided Attention" (2018), there towards the diagonal, here towards known times.

@@ -134,7 +134,9 @@ class FolderSupplier(Supplier):
         size, sha256 = self.published.files.get(name, (0, ""))
         if sha256 and not self._unpinned:
             if path.stat().st_size != size or fingerprint(path) != sha256:
-                raise DownloadError("xtts.source_file_differs", path=path, revision=self.published.revision[:12])
+                raise DownloadError(
+                    "xtts.source_file_differs", path=path, revision=self.published.revision[:12]
+                )
         else:
             size, sha256 = path.stat().st_size, fingerprint(path)
         return Item(name, size, sha256, "", "", str(self._source))
@@ -166,7 +168,8 @@ class WebSupplier(Supplier):
         self._http = require(type(self._session).__module__.partition(".")[0], "fetch")
 
     def describe(self, name: str) -> Item:
-        """As the server describes it (HEAD), held against what is pinned; tried again when the line is bad."""
+        """As the server describes it (HEAD), held against what is pinned; tried again when the line is
+        bad."""
         size, sha256 = self.published.files.get(name, (0, ""))
         url = f"{self.published.repository.rstrip('/')}/{quote(name)}"
 
@@ -186,7 +189,10 @@ class WebSupplier(Supplier):
         """A small file, unchecked."""
         try:
             answer = self._session.get(
-                item.where, headers=self._headers(item.where), follow_redirects=True, timeout=_METADATA_SECONDS
+                item.where,
+                headers=self._headers(item.where),
+                follow_redirects=True,
+                timeout=_METADATA_SECONDS,
             )
             answer.raise_for_status()
         except (self._http.HTTPError, self._errors.OfflineModeIsEnabled) as error:
@@ -209,7 +215,11 @@ class WebSupplier(Supplier):
         for attempt in range(TRIES_WITHOUT_PROGRESS):
             try:
                 return ask()
-            except (self._http.TransportError, self._http.HTTPStatusError, self._errors.HfHubHTTPError) as error:
+            except (
+                self._http.TransportError,
+                self._http.HTTPStatusError,
+                self._errors.HfHubHTTPError,
+            ) as error:
                 refusal = self._refusal(error, name, attempt + 1 == TRIES_WITHOUT_PROGRESS)
                 if refusal is not None:
                     raise refusal from error
@@ -277,12 +287,16 @@ class WebSupplier(Supplier):
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, self._errors.RevisionNotFoundError):
             return DownloadError(
-                "xtts.no_such_revision", repository=self.published.repository, revision=self.published.revision
+                "xtts.no_such_revision",
+                repository=self.published.repository,
+                revision=self.published.revision,
             )
         if isinstance(error, self._errors.RemoteEntryNotFoundError):
             return DownloadError("xtts.not_in_revision", repository=self.published.repository, name=name)
         if status in (401, 403, 404):
-            return DownloadError("xtts.hub_refuses", where=where, repository=self.published.repository, status=status)
+            return DownloadError(
+                "xtts.hub_refuses", where=where, repository=self.published.repository, status=status
+            )
         if not final:
             return None
         return DownloadError("xtts.unreachable", where=where, name=name, reason=error)
@@ -320,7 +334,9 @@ class HubSupplier(WebSupplier):
         if facts.size is None or not (found or blob):
             raise DownloadError("xtts.no_checksum_given", url=url)
         if sha256 and (facts.size != size or (found and found != sha256)):
-            raise DownloadError("xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12])
+            raise DownloadError(
+                "xtts.hub_file_differs", name=name, url=url, size=facts.size, checksum=etag[:12]
+            )
         return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
 
     def listing(self) -> Listing:
@@ -328,10 +344,12 @@ class HubSupplier(WebSupplier):
         api = self._hub.HfApi(endpoint=self._endpoint)
         name, revision = self.published.repository, self.published.revision
         info = self._tried(
-            lambda: api.dataset_info(name, revision=revision, files_metadata=True, timeout=_METADATA_SECONDS), name
+            lambda: api.dataset_info(name, revision=revision, files_metadata=True, timeout=_METADATA_SECONDS),
+            name,
         )
         files = {
-            one.rfilename: (one.size or 0, one.lfs.sha256 if one.lfs is not None else "") for one in info.siblings or ()
+            one.rfilename: (one.size or 0, one.lfs.sha256 if one.lfs is not None else "")
+            for one in info.siblings or ()
         }
         stated = (info.card_data or {}).get("license") or ()
         licences = (stated,) if isinstance(stated, str) else tuple(map(str, stated))
@@ -347,7 +365,9 @@ class HubSupplier(WebSupplier):
 
     def _cached(self, name: str, revision: str, sha256: str) -> Path | None:
         """The file in the hub's own cache, if it is the right one."""
-        found = self._hub.try_to_load_from_cache(self.published.repository, name, revision=revision, **self._kind)
+        found = self._hub.try_to_load_from_cache(
+            self.published.repository, name, revision=revision, **self._kind
+        )
         if isinstance(found, str) and fingerprint(found) == sha256:
             return Path(found)
         return None
@@ -355,4 +375,6 @@ class HubSupplier(WebSupplier):
 
 def list_dataset(repository: str, revision: str = "main") -> Listing:
     """What a data set of the hub holds now. DownloadError if the hub cannot be asked, or has none."""
-    return HubSupplier(Published(repository, repository, revision, {}, Licence("", "", ""), "dataset")).listing()
+    return HubSupplier(
+        Published(repository, repository, revision, {}, Licence("", "", ""), "dataset")
+    ).listing()

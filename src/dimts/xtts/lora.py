@@ -165,7 +165,9 @@ def unmerge(model: XTTS) -> None:
             adapter.original, adapter.merged = None, False
 
 
-def save(model: XTTS, path: Path | str, settings: LoraSettings, extra: Mapping[str, Tensor] | None = None) -> None:
+def save(
+    model: XTTS, path: Path | str, settings: LoraSettings, extra: Mapping[str, Tensor] | None = None
+) -> None:
     """Write adapters (and `extra` tensors under our names, e.g. rows of new tokens) apart from the model."""
     found = adapters(model)
     if not found:

@@ -56,7 +56,11 @@ def save_adapter(
 
 
 def load_adapter(
-    folder: Path | str, *, base: Path | str | None = None, dvae: bool = False, dtype: torch.dtype | None = torch.float32
+    folder: Path | str,
+    *,
+    base: Path | str | None = None,
+    dvae: bool = False,
+    dtype: torch.dtype | None = torch.float32,
 ) -> Bundle:
     """The base with what was learnt; `base` tells where it lies if it was moved.
 

@@ -63,7 +63,9 @@ def filter_bank(front: FrontEnd) -> Tensor:
     cpu = torch.device("cpu")
     hertz = torch.linspace(0, front.rate // 2, front.transform // 2 + 1, device=cpu)
     top = 2595.0 * math.log10(1.0 + front.top_hz / 700.0)
-    corners = 700.0 * (10.0 ** (torch.linspace(0.0, top, front.bands + 2, device=cpu) / 2595.0) - 1.0)  # [bands + 2]
+    corners = 700.0 * (
+        10.0 ** (torch.linspace(0.0, top, front.bands + 2, device=cpu) / 2595.0) - 1.0
+    )  # [bands + 2]
     width = corners[1:] - corners[:-1]
     distance = corners[None] - hertz[:, None]  # [bins, bands + 2]
     rising, falling = -distance[:, :-2] / width[:-1], distance[:, 2:] / width[1:]

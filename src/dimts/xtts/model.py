@@ -56,8 +56,8 @@ class Examples:
     """[B, C, 2] int64: places in `text_ids` of the first and the last phone that sound during each code, −1
     where that is not known. None: it is known of no row."""
     aligned: Sequence[bool] | None = None
-    """Whether `alignment` is known, for each row; read from it where it is not given, as long as it lies on the
-    host."""
+    """Whether `alignment` is known, for each row; read from it where it is not given, as long as it lies on
+    the host."""
 
     def __post_init__(self) -> None:
         if self.alignment is not None and self.aligned is None:
@@ -204,7 +204,8 @@ class XTTS(nn.Module):
 def covered_spans(
     crops: Sequence[tuple[int, int]], code_lengths: Sequence[int], spec: Spec, *, coqui: bool = False
 ) -> list[tuple[int, int]]:
-    """Which targets lie under the conditioning crop: (first, end) in each row, counted over all rows [Σ(C + 4)].
+    """Which targets lie under the conditioning crop: (first, end) in each row, counted over all rows [Σ(C +
+    4)].
 
     Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in
     the last row only, samples divided by the mel hop instead of the code stride, STOPs included.

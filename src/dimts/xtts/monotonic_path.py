@@ -29,8 +29,8 @@ ALIGNMENT_HEADS = 3
 
 
 def monotonic_path(attention: Sequence[Any]) -> list[float] | None:
-    """Attention [heads, 2] of the steps of a sentence (arrays, or tensors on the CPU) → position in the text at
-    each step, 0 to 1.
+    """Attention [heads, 2] of the steps of a sentence (arrays, or tensors on the CPU) → position in the text
+    at each step, 0 to 1.
 
     The lower median over the best alignment heads; None where no head follows the text.
     """

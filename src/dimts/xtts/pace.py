@@ -63,7 +63,9 @@ def neighbours(first: int, end: int, factor: float) -> tuple[npt.NDArray[np.int6
     In float32 and in the order of torch's own kernel, so that a whole signal and its pieces agree.
     """
     half = np.float32(0.5)
-    at = np.maximum(np.float32(1.0 / factor) * (np.arange(first, end, dtype=np.float32) + half) - half, np.float32(0))
+    at = np.maximum(
+        np.float32(1.0 / factor) * (np.arange(first, end, dtype=np.float32) + half) - half, np.float32(0)
+    )
     left = np.floor(at)
     return left.astype(np.int64), at - left
 

@@ -40,7 +40,9 @@ class LinearParams(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         """[N, in] → [N, out], outside of autograd."""
         y = torch.addmm(self.bias, x, self.weight)
-        return y if self.down is None or self.up is None else y.addmm_(x @ self.down, self.up, alpha=self.scale)
+        return (
+            y if self.down is None or self.up is None else y.addmm_(x @ self.down, self.up, alpha=self.scale)
+        )
 
     def backward_input(self, grad: Tensor) -> Tensor:
         """Gradient of the result → gradient of x."""

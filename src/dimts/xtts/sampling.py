@@ -125,7 +125,10 @@ def unseen_codes(codes: int, start_audio: int) -> npt.NDArray[np.bool_]:
 
 
 def choose(
-    logits: Floats, seen_codes: npt.NDArray[np.bool_], settings: GenerateSettings, numbers: RandomNumbers | None = None
+    logits: Floats,
+    seen_codes: npt.NDArray[np.bool_],
+    settings: GenerateSettings,
+    numbers: RandomNumbers | None = None,
 ) -> tuple[int, float]:
     """One code from logits [V] float32 and the codes already chosen [V] bool, and its probability before
     sampling's cuts.

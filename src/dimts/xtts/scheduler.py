@@ -78,7 +78,9 @@ class DecodingScheduler:
         self._thread.start()
 
     def _fresh(self) -> Decoder:
-        return Decoder(self._gpt, self.slots, min_rows=max(self.min_rows, 1), record_attention=self._record_attention)
+        return Decoder(
+            self._gpt, self.slots, min_rows=max(self.min_rows, 1), record_attention=self._record_attention
+        )
 
     @property
     def speaking(self) -> int:
@@ -213,7 +215,9 @@ class Session:
         with self._scheduler._changed:
             return any(one.session is self for one in self._scheduler._active.values())
 
-    def generate(self, latents: Tensor, ids: Sequence[int], settings: GenerateSettings) -> Iterator[DecodingStep]:
+    def generate(
+        self, latents: Tensor, ids: Sequence[int], settings: GenerateSettings
+    ) -> Iterator[DecodingStep]:
         """The steps of one sentence; closing the iterator cancels it. Raises Cancelled."""
         sentence = _Sentence(self, latents, ids, settings, _FIRST)
         self._scheduler._add(sentence)

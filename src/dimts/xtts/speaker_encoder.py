@@ -74,7 +74,10 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.fc = nn.Sequential(
-            nn.Linear(channels, channels // SQUEEZE), nn.ReLU(), nn.Linear(channels // SQUEEZE, channels), nn.Sigmoid()
+            nn.Linear(channels, channels // SQUEEZE),
+            nn.ReLU(),
+            nn.Linear(channels // SQUEEZE, channels),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:

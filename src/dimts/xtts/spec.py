@@ -163,7 +163,11 @@ class Spec:
         config["audio"] = {
             "sample_rate": self.input_rate,
             "output_sample_rate": self.output_rate,
-            **({"dvae_sample_rate": self.input_rate} if "dvae_sample_rate" in (base or {}).get("audio", {}) else {}),
+            **(
+                {"dvae_sample_rate": self.input_rate}
+                if "dvae_sample_rate" in (base or {}).get("audio", {})
+                else {}
+            ),
         }
         own = {key: getattr(self, name) for name, key in _COQUI_FIELDS.items()}
         config["model_args"] = {**_COQUI_ARGUMENTS, **config.get("model_args", {}), **own}
@@ -233,7 +237,11 @@ _COQUI_ARGUMENTS: dict[str, Any] = {
 
 def _whole_number(key: str, value: object) -> int:
     """A size of config.json; CheckpointError for anything but a whole number."""
-    whole = value.is_integer() if isinstance(value, float) else isinstance(value, int) and not isinstance(value, bool)
+    whole = (
+        value.is_integer()
+        if isinstance(value, float)
+        else isinstance(value, int) and not isinstance(value, bool)
+    )
     if not whole or not isinstance(value, int | float):
         raise CheckpointError("xtts.config_value_wrong", key=key, value=str(value))
     return int(value)

@@ -51,7 +51,9 @@ class _Stretch:
             share = share[: len(left)]
         self.made += len(left)
         right = (left + 1).clamp(max=self.seen - 1)
-        left, right, share = (t.to(x.device) for t in (left - self.first, right - self.first, share.to(x.dtype)))
+        left, right, share = (
+            t.to(x.device) for t in (left - self.first, right - self.first, share.to(x.dtype))
+        )
         out = self.held[..., left] * (1 - share) + self.held[..., right] * share
         following = int(neighbours(self.made, self.made + 1, self.factor)[0])
         keep = max(min(following - self.first, self.held.shape[-1] - 1), 0)
@@ -85,7 +87,12 @@ class _Upsample:
     """A transposed convolution: what two chunks both write is held and added."""
 
     def __init__(self, layer: NormedUpsample) -> None:
-        self.weight, self.bias, self.rate, self.padding = layer.weight(), layer.bias, layer.rate, layer.padding
+        self.weight, self.bias, self.rate, self.padding = (
+            layer.weight(),
+            layer.bias,
+            layer.rate,
+            layer.padding,
+        )
         self.tail: Tensor | None = None
         self.overlap = layer.kernel - layer.rate
 

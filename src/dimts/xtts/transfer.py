@@ -1,7 +1,7 @@
 """Copy tensors of the host to a device without waiting for the device.
 
-A copy from ordinary memory makes the host wait for all that the device was given before; from pinned memory it is
-queued like a kernel.
+A copy from ordinary memory makes the host wait for all that the device was given before; from pinned memory
+it is queued like a kernel.
 """
 
 from __future__ import annotations

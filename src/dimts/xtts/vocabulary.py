@@ -77,7 +77,9 @@ class Vocabulary:
         write_text(path, self.text)
 
     @classmethod
-    def for_phones(cls, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()) -> Vocabulary:
+    def for_phones(
+        cls, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()
+    ) -> Vocabulary:
         """A fresh small vocabulary of phones and marks: STOP 0, UNK 1, SPACE 2, START 3, [language] 4, then
         symbols."""
         tag = f"[{language}]"
@@ -207,13 +209,17 @@ class Vocabulary:
         spelling."""
         tokens = [self._by_id.get(i, UNKNOWN) for i in ids]
         kept = [
-            t for t in tokens if t in (SPACE, UNKNOWN) or not (t.startswith("[") and t.endswith("]") and len(t) > 2)
+            t
+            for t in tokens
+            if t in (SPACE, UNKNOWN) or not (t.startswith("[") and t.endswith("]") and len(t) > 2)
         ]
         return "".join(" " if t == SPACE else t for t in kept)
 
     # Growing
 
-    def grow_phones(self, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()) -> Vocabulary:
+    def grow_phones(
+        self, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()
+    ) -> Vocabulary:
         """This vocabulary with a token for each phone, each mark and [language]; spelling "phones".
 
         Phones that are tokens already keep their id. Phones of several letters are built by merges, their
@@ -225,7 +231,12 @@ class Vocabulary:
         return self._grown(letters, _merges_of(wanted), language).spelt("phones", wanted)
 
     def grow_fidel(
-        self, texts: Iterable[str], letters: Sequence[str], tokens: int, language: str = "am", marks: Sequence[str] = ()
+        self,
+        texts: Iterable[str],
+        letters: Sequence[str],
+        tokens: int,
+        language: str = "am",
+        marks: Sequence[str] = (),
     ) -> Vocabulary:
         """This vocabulary with every one of `letters` and `marks`, [language], and up to `tokens` merged
         pieces.
@@ -238,10 +249,16 @@ class Vocabulary:
         learner = Tokenizer(models.BPE(unk_token=UNKNOWN))
         learner.pre_tokenizer = pre_tokenizers.Whitespace()
         trainer = trainers.BpeTrainer(
-            vocab_size=len(new) + tokens, initial_alphabet=new, special_tokens=[], show_progress=False, min_frequency=2
+            vocab_size=len(new) + tokens,
+            initial_alphabet=new,
+            special_tokens=[],
+            show_progress=False,
+            min_frequency=2,
         )
         learner.train_from_iterator(texts, trainer)
-        merges: list[tuple[str, str]] = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+        merges: list[tuple[str, str]] = [
+            tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]
+        ]
         allowed = set(new)
         merges = [pair for pair in merges if set(pair[0] + pair[1]) <= allowed]
         while True:
@@ -275,7 +292,9 @@ class Vocabulary:
             tokens[tag] = known[tag] = following
             content["added_tokens"].append(_added(tag, following))
             following += 1
-        old_merges = {tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in model["merges"]}
+        old_merges = {
+            tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in model["merges"]
+        }
         as_lists = not model["merges"] or isinstance(model["merges"][0], list)
         for token in (*letters, *(left + right for left, right in merges)):
             if token not in known:
@@ -284,14 +303,18 @@ class Vocabulary:
         for pair in merges:
             if pair not in old_merges:
                 model["merges"].append(list(pair) if as_lists else " ".join(pair))
-        return Vocabulary.from_text(_written(content), spelling=self.spelling, language=language, symbols=self.symbols)
+        return Vocabulary.from_text(
+            _written(content), spelling=self.spelling, language=language, symbols=self.symbols
+        )
 
     def added_to(self, older: Vocabulary) -> dict[str, int]:
         """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its
         id."""
         for token, i in older.tokens.items():
             if self.tokens.get(token) != i:
-                raise CheckpointError("xtts.token_id_changed", token=token, found=self.tokens.get(token), expected=i)
+                raise CheckpointError(
+                    "xtts.token_id_changed", token=token, found=self.tokens.get(token), expected=i
+                )
         added = (token for token in self.tokens if token not in older.tokens)
         return {token: self.tokens[token] for token in sorted(added, key=self.tokens.__getitem__)}
 

@@ -57,7 +57,9 @@ class _Pair(nn.Module):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         direction = torch.empty(shape)
-        nn.init.normal_(direction, std=1 / math.sqrt(math.prod(shape[1:])))  # signals keep their size at birth
+        nn.init.normal_(
+            direction, std=1 / math.sqrt(math.prod(shape[1:]))
+        )  # signals keep their size at birth
         self.original0 = nn.Parameter(torch.ones(shape[0], *(1 for _ in shape[1:])))
         self.original1 = nn.Parameter(direction)
 
@@ -76,7 +78,8 @@ class Normed(nn.Module):
                 pair.original0.copy_(pair.original1.flatten(1).norm(dim=1).view_as(pair.original0))
 
     def train(self, mode: bool = True) -> Normed:
-        """Change the mode and forget the folded weight: a fused optimizer changes parameters without a new version."""
+        """Change the mode and forget the folded weight: a fused optimizer changes parameters without a new
+        version."""
         self._folded = None
         return super().train(mode)
 

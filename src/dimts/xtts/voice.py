@@ -51,7 +51,10 @@ class CloneSettings:
         for name in ("max_reference_seconds", "conditioning_seconds", "chunk_seconds"):
             if not getattr(self, name) >= LEAST_CHUNK_SECONDS:
                 raise ConfigError(
-                    "xtts.clone_setting_too_short", name=name, seconds=getattr(self, name), least=LEAST_CHUNK_SECONDS
+                    "xtts.clone_setting_too_short",
+                    name=name,
+                    seconds=getattr(self, name),
+                    least=LEAST_CHUNK_SECONDS,
                 )
 
 
@@ -68,7 +71,9 @@ class Voice:
 
     def __post_init__(self) -> None:
         if self.latents.dim() != 3 or self.latents.shape[:2] != (1, LATENTS):
-            raise CheckpointError("xtts.latents_shape_wrong", shape=tuple(self.latents.shape), latents=LATENTS)
+            raise CheckpointError(
+                "xtts.latents_shape_wrong", shape=tuple(self.latents.shape), latents=LATENTS
+            )
         if self.timbre.dim() != 3 or self.timbre.shape[0] != 1 or self.timbre.shape[2] != 1:
             raise CheckpointError("xtts.embedding_shape_wrong", shape=tuple(self.timbre.shape))
         for name, tensor in (("latents", self.latents), ("timbre", self.timbre)):
@@ -125,9 +130,15 @@ class Voice:
         if not voices or total <= 0 or any(weight < 0 for _, weight in voices):
             raise ConfigError("xtts.blend_weights_wrong")
         shares = [weight / total for _, weight in voices]
-        latents = torch.stack([voice.latents * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
-        timbre = torch.stack([voice.timbre * share for (voice, _), share in zip(voices, shares, strict=True)]).sum(0)
-        parts = [{"share": share, **dict(voice.meta)} for (voice, _), share in zip(voices, shares, strict=True)]
+        latents = torch.stack(
+            [voice.latents * share for (voice, _), share in zip(voices, shares, strict=True)]
+        ).sum(0)
+        timbre = torch.stack(
+            [voice.timbre * share for (voice, _), share in zip(voices, shares, strict=True)]
+        ).sum(0)
+        parts = [
+            {"share": share, **dict(voice.meta)} for (voice, _), share in zip(voices, shares, strict=True)
+        ]
         return Voice(latents, timbre, {"blend_of": parts})
 
 
@@ -143,7 +154,9 @@ def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None =
     for wave in waves:
         if wave.dim() != 1 or not torch.isfinite(wave).all():
             raise AudioError("xtts.reference_not_mono")
-        wave = wave[: int(rate * settings.max_reference_seconds)].to(model.device, torch.float32)[None]  # [1, T]
+        wave = wave[: int(rate * settings.max_reference_seconds)].to(model.device, torch.float32)[
+            None
+        ]  # [1, T]
         if wave.shape[1] < LEAST_CHUNK_SECONDS * rate:
             raise AudioError("xtts.reference_too_short", seconds=wave.shape[1] / rate)
         if settings.normalise_peak:

@@ -46,7 +46,13 @@ DROPPED = ("gpt.gpt_inference.", "gpt.gpt.wte.", "torch_mel_spectrogram_")
 """Aliases and constants in coqui's files that hold nothing of their own."""
 DROPPED_ENDS = (".attn.bias", ".attn.masked_bias")
 """Causal masks that old transformers saved; `attn.c_attn.bias` and its like are kept."""
-OPTIONAL = ("num_batches_tracked", ".torch_spec.", "dvae.discrete_loss.", "codebook.cluster_size", "codebook.embed_avg")
+OPTIONAL = (
+    "num_batches_tracked",
+    ".torch_spec.",
+    "dvae.discrete_loss.",
+    "codebook.cluster_size",
+    "codebook.embed_avg",
+)
 """Parts of names that a file may lack: constants, counters and training statistics."""
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
 """Keys under which trainers keep the tensors; coqui's own is the first."""
@@ -174,14 +180,24 @@ def read_pickle(path: Path | str) -> Any:
         if not zipped and file.read(2) == b"PK":
             raise CheckpointError("xtts.truncated", path=path)
     try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _named_in_pickle(path)
+        named = (
+            torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _named_in_pickle(path)
+        )
         for name in sorted(named):
             if name.split(".")[0] not in INERT_ROOTS:
                 raise CheckpointError("xtts.holds_code", path=path, name=name)
         stand_ins: list[Any] = [(type("StandIn", (_StandIn,), {}), name) for name in named]
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True if zipped else None)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError("xtts.pickle_damaged", path=path, reason=reason) from error
 
@@ -217,7 +233,9 @@ class _Unborn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def build_from(spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32) -> XTTS:
+def build_from(
+    spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32
+) -> XTTS:
     """A model that holds these tensors (our names), not copies of them; with DVAE if its tensors are there.
 
     Floating tensors become `dtype` (None: stay as stored). Raises CheckpointError naming the first key that
@@ -230,7 +248,9 @@ def build_from(spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch
     return model.eval()
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32) -> None:
+def fill(
+    model: nn.Module, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32
+) -> None:
     """Put tensors in place of a model's own, after checking all of them; nothing is changed on an error."""
     expected = model.state_dict()
     check(state, {key: tuple(value.shape) for key, value in expected.items()}, where)
@@ -252,7 +272,13 @@ def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], 
     missing = [key for key in expected if key not in state and not any(part in key for part in OPTIONAL)]
     extra = [key for key in state if key not in expected]
     if missing or extra:
-        code = "xtts.tensors_missing" if not extra else "xtts.tensors_unknown" if not missing else "xtts.tensors_differ"
+        code = (
+            "xtts.tensors_missing"
+            if not extra
+            else "xtts.tensors_unknown"
+            if not missing
+            else "xtts.tensors_differ"
+        )
         raise CheckpointError(code, path=where, missing=_some(missing), unknown=_some(extra))
     for key, shape in expected.items():
         if key in state and tuple(state[key].shape) != shape:
@@ -270,10 +296,16 @@ def _some(keys: Sequence[str]) -> list[str]:
     return [*(coquis(key) for key in keys[:_SHOWN]), *(["…"] if len(keys) > _SHOWN else [])]
 
 
-def write_safetensors(path: Path | str, state: Mapping[str, Tensor], meta: Mapping[str, str] | None = None) -> None:
+def write_safetensors(
+    path: Path | str, state: Mapping[str, Tensor], meta: Mapping[str, str] | None = None
+) -> None:
     """Write tensors, whole or not at all; the same tensors give the same bytes."""
     with atomic_path(path) as temporary:
-        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary, dict(meta or {}))
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in state.items()},
+            temporary,
+            dict(meta or {}),
+        )
 
 
 def write_pickle(path: Path | str, content: Any) -> None:

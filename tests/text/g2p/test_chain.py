@@ -160,7 +160,9 @@ def test_entry_points_may_join(backends: ModuleType, monkeypatch: pytest.MonkeyP
     class Points(tuple):  # type: ignore[type-arg]
         names = ("stranger",)
 
-    monkeypatch.setattr(metadata, "entry_points", lambda group: Points([Point()] if group == "dimts.g2p" else []))
+    monkeypatch.setattr(
+        metadata, "entry_points", lambda group: Points([Point()] if group == "dimts.g2p" else [])
+    )
     assert pronounce("stranger", "rules", words=("ሰላም",))[0].by == "stranger"
     assert chain_room.backend_names()[-1] == "stranger"
 
@@ -217,14 +219,18 @@ def test_with_sanity_the_first_sane_backend_of_the_order_speaks(backends: Module
 def test_with_sanity_epitran_before_rules_is_what_comes_out() -> None:
     pytest.importorskip("epitran")
     by = {
-        judge: [word.by for word in Chain(ChainSettings(backends=("epitran", "rules"), judge=judge)).words(NEWS)]
+        judge: [
+            word.by for word in Chain(ChainSettings(backends=("epitran", "rules"), judge=judge)).words(NEWS)
+        ]
         for judge in ("evidence", "sanity")
     }
     assert set(by["sanity"]) == {"epitran"}
     assert "rules" in by["evidence"]
 
 
-@pytest.mark.parametrize("fault", ["Raises", "Hangs", "Empty", "LeaksFidel", "UnknownPhones", "TooFew", "NotPhones"])
+@pytest.mark.parametrize(
+    "fault", ["Raises", "Hangs", "Empty", "LeaksFidel", "UnknownPhones", "TooFew", "NotPhones"]
+)
 def test_what_is_insane_is_refused_by_sanity_too(backends: ModuleType, fault: str) -> None:
     for word in pronounce(fault, "rules", judge="sanity"):
         assert word.phones == backends.RIGHT[word.spoken]
@@ -300,7 +306,9 @@ def test_a_plug_in_that_ends_the_process_when_loaded_is_refused(monkeypatch: pyt
     class Points(tuple):  # type: ignore[type-arg]
         names = ("leaver",)
 
-    monkeypatch.setattr(metadata, "entry_points", lambda group: Points([Point()] if group == "dimts.g2p" else []))
+    monkeypatch.setattr(
+        metadata, "entry_points", lambda group: Points([Point()] if group == "dimts.g2p" else [])
+    )
     assert pronounce("leaver", "rules", words=("ሰላም",))[0].by == "rules"
 
 

@@ -62,7 +62,11 @@ def test_wrong_skeletons_are_always_caught(word: str, seed: int) -> None:
     places = [at for at, phone in enumerate(phones) if phone not in ("ɨ", "ʔ")]
     at = dice.choice(places)
     if dice.random() < 0.5:
-        family = [p for p in (VOWELS if phones[at] in VOWELS else CONSONANTS) if p not in ("ɨ", "ʔ", short(phones[at]))]
+        family = [
+            p
+            for p in (VOWELS if phones[at] in VOWELS else CONSONANTS)
+            if p not in ("ɨ", "ʔ", short(phones[at]))
+        ]
         if phones[at] in ("n", "m"):
             family = [phone for phone in family if phone not in ("n", "m")]
         phones[at] = dice.choice(family)

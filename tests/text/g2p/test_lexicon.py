@@ -43,7 +43,9 @@ def test_adding_replaces_and_reports(tmp_path: Path) -> None:
     assert add(path, "ሰላም", ("s", "ə", "l", "a", "m")) == []
     replaced = add(path, "ሰላም", ("s", "ə", "lː", "a", "m"), "so my village says")
     assert [entry.phones for entry in replaced] == [("s", "ə", "l", "a", "m")]
-    assert [(entry.phones, entry.note) for entry in load(path)] == [(("s", "ə", "lː", "a", "m"), "so my village says")]
+    assert [(entry.phones, entry.note) for entry in load(path)] == [
+        (("s", "ə", "lː", "a", "m"), "so my village says")
+    ]
 
 
 def test_first_row_is_spoken(tmp_path: Path) -> None:
@@ -53,7 +55,8 @@ def test_first_row_is_spoken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [("ሰላም\n", "row 1: not 'word TAB phones'"), ("ሰላም\ts ə θ\n", "row 1: 'θ'"), ("\ta\n", "row 1")]
+    ("text", "problem"),
+    [("ሰላም\n", "row 1: not 'word TAB phones'"), ("ሰላም\ts ə θ\n", "row 1: 'θ'"), ("\ta\n", "row 1")],
 )
 def test_bad_rows_are_named(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "mine.tsv"

@@ -58,7 +58,13 @@ def test_espeak_reads_amharic_and_english() -> None:
 
 @pytest.mark.parametrize(
     ("ipa", "phones"),
-    [("tʃˈiːz", "tʃ i z"), ("θˈɪŋ", "s i n ɡ"), ("stɹˈiːt", "s ɨ t r i t"), ("ˈaɪ", "ʔ a j"), ("ɹiːˈæk", "r i j a k")],
+    [
+        ("tʃˈiːz", "tʃ i z"),
+        ("θˈɪŋ", "s i n ɡ"),
+        ("stɹˈiːt", "s ɨ t r i t"),
+        ("ˈaɪ", "ʔ a j"),
+        ("ɹiːˈæk", "r i j a k"),
+    ],
 )
 def test_english_in_amharic_sounds(ipa: str, phones: str) -> None:
     assert espeak.to_amharic(ipa) == tuple(phones.split())
@@ -68,7 +74,14 @@ def test_transphone_names_every_missing_file(tmp_path: Path) -> None:
     if transphone.util.find_spec("transphone") is None:
         pytest.skip("transphone is not installed")
     names = {path.name for path in transphone.missing(tmp_path)}
-    assert names == {"model.pt", "grapheme.vocab", "phoneme.vocab", "phone.txt", "phoneme.txt", "allophone.txt"}
+    assert names == {
+        "model.pt",
+        "grapheme.vocab",
+        "phoneme.vocab",
+        "phone.txt",
+        "phoneme.txt",
+        "allophone.txt",
+    }
     with pytest.raises(ConfigError, match=r"grapheme\.vocab") as caught:
         transphone.Transphone(tmp_path)
     assert transphone.SOURCES["model"] in caught.value.message.remedy("en")
@@ -113,7 +126,9 @@ def test_transphone_runs_offline_from_a_folder(tmp_path: Path, monkeypatch: pyte
     (inventory / "allophone.txt").write_text("".join(f"{phone} {phone}\n" for phone in phones[2:]))
     network = TransformerG2P(4, 4, 512, 8, len(graphemes) + 1, len(phones) + 1, 512)
     weights = network.state_dict()
-    last = next(name for name in weights if name.endswith("bias") and weights[name].shape == (len(phones) + 1,))
+    last = next(
+        name for name in weights if name.endswith("bias") and weights[name].shape == (len(phones) + 1,)
+    )
     weights[last][-1] = -1e9  # the class that no phone has must not win by chance
     torch.save(weights, model / "model.pt")
     backend = transphone.Transphone(tmp_path)

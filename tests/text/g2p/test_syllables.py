@@ -25,7 +25,9 @@ def test_words_with_known_length(word: str, spoken: str) -> None:
 
 
 CLUSTER = st.lists(
-    st.sampled_from(sorted(CONSONANTS)).flatmap(lambda c: st.sampled_from([c, c + LONG])), min_size=1, max_size=6
+    st.sampled_from(sorted(CONSONANTS)).flatmap(lambda c: st.sampled_from([c, c + LONG])),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -46,7 +48,11 @@ def test_no_answer_leaves_an_illegal_syllable(cluster: list[str], after: bool, b
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(sorted(CONSONANTS)), st.sampled_from(["", *VOWELS])), min_size=1, max_size=7))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(CONSONANTS)), st.sampled_from(["", *VOWELS])), min_size=1, max_size=7
+    )
+)
 def test_what_is_said_has_no_excess(pairs: list[tuple[str, str]]) -> None:
     from dimts.text.g2p.letters import LetterReading
 

@@ -17,7 +17,9 @@ Prefixes = dict[str, dict[tuple[str, str], str]]
 
 OBJECTS = ("t", "w", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
 PREPOSED = tuple(
-    f"{letter}:{end}" for letter in "lb" for end in ("et", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
+    f"{letter}:{end}"
+    for letter in "lb"
+    for end in ("et", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
 )
 """-ll- for, -bb- against: ሰበረለት, ሰበረበት."""
 CLITICS = ("", "n", "m", "n:a", "s:", "n.m", "n.s:", "n.n:a", "m:a", "k:o", "nji", "m.n:a", "s:a")
@@ -87,7 +89,11 @@ def _perfect(after_vowel: bool) -> Iterable[str]:
         yield from _with_objects(subject, subject[-1:] in ("e", "u"))
 
 
-_AUXILIARIES = {"": ("al", "al:ehu", "al:eh", "al:ex", "al:en", "alec:", "al:ac:hu"), "u": ("al:u",), "i": ("yal:ex",)}
+_AUXILIARIES = {
+    "": ("al", "al:ehu", "al:eh", "al:ex", "al:en", "alec:", "al:ac:hu"),
+    "u": ("al:u",),
+    "i": ("yal:ex",),
+}
 
 
 def _imperfect() -> Iterable[str]:
@@ -108,7 +114,9 @@ def _imperfect_after_a() -> Iterable[str]:
     plain = ("", "w", "t", "N", "h", "x", "n", "c:hu", "c:ew", "wo", *PREPOSED)
     yield from plain
     for form in plain[1:]:
-        yield from (form + auxiliary for auxiliary in ("al", "al:u", "al:ehu", "al:eh", "al:en", "alec:", "al:ac:hu"))
+        yield from (
+            form + auxiliary for auxiliary in ("al", "al:u", "al:ehu", "al:eh", "al:en", "alec:", "al:ac:hu")
+        )
 
 
 def _jussive() -> Iterable[str]:
@@ -147,7 +155,23 @@ def _noun() -> Iterable[str]:
         for owner in _AFTER_NOUN:
             yield plural + owner
     for derived in DERIVED:
-        for owner in ("", "u", "w", "wa", "E", "yE", "h", "x", "ac:n", "ac:ew", "oc:", "woc:", "woc:u", "oc:u", "itu"):
+        for owner in (
+            "",
+            "u",
+            "w",
+            "wa",
+            "E",
+            "yE",
+            "h",
+            "x",
+            "ac:n",
+            "ac:ew",
+            "oc:",
+            "woc:",
+            "woc:u",
+            "oc:u",
+            "itu",
+        ):
             yield derived + owner
 
 
@@ -256,7 +280,9 @@ def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
             front = "'n:" if subject == "n" else subject
             if slot == "jus" and subject == "'":
                 yield "l" + voice
-            yield ("" if vowel and subject == "'" else front) + (("'" + voice) if vowel and subject == "'" else voice)
+            yield ("" if vowel and subject == "'" else front) + (
+                ("'" + voice) if vowel and subject == "'" else voice
+            )
         elif subject == "y":
             yield outer + ("iya" + voice[1:] if vowel else "i" + voice)
         elif subject == "'":

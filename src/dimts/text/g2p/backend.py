@@ -37,7 +37,11 @@ class Refusal:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return {"by": self.by, "phones": list(self.phones), "doubts": [doubt.as_dict() for doubt in self.doubts]}
+        return {
+            "by": self.by,
+            "phones": list(self.phones),
+            "doubts": [doubt.as_dict() for doubt in self.doubts],
+        }
 
 
 @dataclass(frozen=True, slots=True)

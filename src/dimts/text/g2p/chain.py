@@ -171,7 +171,9 @@ class Chain:
         new = [word for word in dict.fromkeys(spoken) if word not in known]
         if new:
             answers = self._ask(new)
-            if len(known) + len(new) > _KEPT_WORDS:  # start a new dictionary; another thread may still read the old one
+            if (
+                len(known) + len(new) > _KEPT_WORDS
+            ):  # start a new dictionary; another thread may still read the old one
                 known = self._answers = {word: known[word] for word in spoken if word in known}
             known.update(answers)
         out = []
@@ -197,7 +199,9 @@ class Chain:
         anew."""
         found = []
         for link in self._links:
-            reasons = {kind: count for (name, kind), count in self._passed_over.most_common() if name == link.name}
+            reasons = {
+                kind: count for (name, kind), count in self._passed_over.most_common() if name == link.name
+            }
             if reasons:
                 commonest = self._examples[link.name, next(iter(reasons))]
                 found.append(Fallback(link.name, sum(reasons.values()), self._words, reasons, commonest))
@@ -257,10 +261,17 @@ class Chain:
                 if word in answers:
                     score, doubts = self._judge(link, word, phones, evidence[word])
                 else:
-                    score, doubts = 0.0, (absent or link.reasons.get(word) or Issue("empty", Message("text.empty")),)
+                    score, doubts = (
+                        0.0,
+                        (absent or link.reasons.get(word) or Issue("empty", Message("text.empty")),),
+                    )
                 if doubts:
                     refused[word].append((score, Refusal(link.name, phones, doubts)))
-                elif link is not self._links[-1] and self._only_guesses(link, evidence[word]) and word not in guesses:
+                elif (
+                    link is not self._links[-1]
+                    and self._only_guesses(link, evidence[word])
+                    and word not in guesses
+                ):
                     note = Issue("guess", Message("text.only_a_guess"))
                     guesses[word] = (score, Refusal(link.name, phones, (note,)))
                 elif word in guesses and not link.marks_length:
@@ -310,12 +321,18 @@ class Chain:
 
     def _last_resort(self, word: str, refused: Sequence[tuple[float, Refusal]]) -> Answer:
         if self.settings.if_all_fail == "error":
-            raise PronunciationError(word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for _, item in refused])
-        sayable = [(score, item) for score, item in refused if item.phones and all(map(is_phone, item.phones))]
+            raise PronunciationError(
+                word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for _, item in refused]
+            )
+        sayable = [
+            (score, item) for score, item in refused if item.phones and all(map(is_phone, item.phones))
+        ]
         kept = tuple(item for _, item in refused)
         if sayable:
             score, best = max(sayable, key=lambda pair: pair[0])
-            return Answer(best.phones, best.by, score, best.doubts, tuple(item for item in kept if item is not best))
+            return Answer(
+                best.phones, best.by, score, best.doubts, tuple(item for item in kept if item is not best)
+            )
         answer = self.rules.explain(word)
         doubt = Issue("guess", Message("text.guess"))
         return Answer(answer.phones, "rules", answer.confidence, (doubt,), kept)
@@ -349,7 +366,9 @@ class Chain:
         """A Latin word by English sounds, else spelt out; what holds nothing to say gets no phones."""
         refused: tuple[Refusal, ...] = ()
         if not any(map(str.isalnum, word)):
-            return Answer((), "", 0.0, (Issue("nothing_to_say", Message("text.nothing_to_say", word=word)),), ())
+            return Answer(
+                (), "", 0.0, (Issue("nothing_to_say", Message("text.nothing_to_say", word=word)),), ()
+            )
         if self.settings.english:
             phones, refused = self._by_english_voice(word)
             if phones:
@@ -357,6 +376,8 @@ class Chain:
         phones = self.rules.phones([spelt_out(bare(word))])[0]
         if not phones:
             if self.settings.if_all_fail == "error":
-                raise PronunciationError(word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for item in refused])
+                raise PronunciationError(
+                    word, [f"{item.by}: {'; '.join(map(str, item.doubts))}" for item in refused]
+                )
             return Answer((), "", 0.0, (Issue("unreadable", Message("text.unreadable", word=word)),), refused)
         return Answer(phones, "letters", 0.3, (), refused)

@@ -102,10 +102,14 @@ def _with_breaks(sounds: Sequence[str]) -> tuple[str, ...]:
         elif consonants and not vowels[-1]:
             vowels[-1] = sound
         else:
-            glide = "ʔ" if not consonants else "w" if vowels[-1] in "uo" else "j" if vowels[-1] in "ie" else "ʔ"
+            glide = (
+                "ʔ" if not consonants else "w" if vowels[-1] in "uo" else "j" if vowels[-1] in "ie" else "ʔ"
+            )
             consonants.append(glide)
             vowels.append(sound)
-    return say(LetterReading(tuple(consonants), tuple(vowels), (False,) * len(vowels)), (False,) * len(vowels))
+    return say(
+        LetterReading(tuple(consonants), tuple(vowels), (False,) * len(vowels)), (False,) * len(vowels)
+    )
 
 
 # ---------------------------------------------------------------- the library

@@ -39,7 +39,9 @@ def features(code: str) -> Iterator[list[str]]:
     signs = [(_EDGE, ""), (_EDGE, ""), *letters, (_EDGE, ""), (_EDGE, "")]
     head, tail = code[:2], code[-3:]
     for at in range(size):
-        (before2, _), (before, vowel_before), (here, vowel), (after, vowel_after), (after2, _) = signs[at : at + 5]
+        (before2, _), (before, vowel_before), (here, vowel), (after, vowel_after), (after2, _) = signs[
+            at : at + 5
+        ]
         left, right = min(at, 4), min(size - 1 - at, 5)
         near = padded[at + 1 : at + 4]
         wide = padded[at : at + 5]

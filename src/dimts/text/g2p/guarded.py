@@ -44,11 +44,15 @@ class GuardedBackend:
             made: Backend = self._limited(self._maker)
             return made
         except _Hangs:
-            self._absent = Issue("hangs", self._message("text.backend_start_timeout", max_seconds=self._max_seconds))
+            self._absent = Issue(
+                "hangs", self._message("text.backend_start_timeout", max_seconds=self._max_seconds)
+            )
         except DimtsError as error:
             self._absent = Issue("absent", error.message)
         except Exception as error:  # noqa: BLE001  # a plug-in's constructor may raise anything
-            self._absent = Issue("raises", self._message("text.backend_not_started", kind=_kind(error), error=error))
+            self._absent = Issue(
+                "raises", self._message("text.backend_not_started", kind=_kind(error), error=error)
+            )
         return None
 
     def ask(self, words: Sequence[str]) -> tuple[Mapping[str, tuple[str, ...]], Issue | None]:
@@ -59,7 +63,9 @@ class GuardedBackend:
                 return {}, self._absent
             self.reasons = {}
             answers = self._try(backend, words)
-            if answers is None and len(words) > 1 and not self._left_out():  # one word may have failed all of them
+            if (
+                answers is None and len(words) > 1 and not self._left_out()
+            ):  # one word may have failed all of them
                 answers = {}
                 for word in words:
                     answers |= self._try(backend, [word]) or {}
@@ -75,9 +81,13 @@ class GuardedBackend:
             answers: Any = self._limited(lambda: backend.phones(list(words)))
             if not isinstance(answers, list | tuple) or len(answers) != len(words):
                 raise TypeError(f"{len(words)} words asked, not as many answers")
-            return {word: with_glottal_stop(tuple(answer)) for word, answer in zip(words, answers, strict=True)}
+            return {
+                word: with_glottal_stop(tuple(answer)) for word, answer in zip(words, answers, strict=True)
+            }
         except _Hangs:
-            self._absent = Issue("hangs", self._message("text.backend_timeout", max_seconds=self._max_seconds))
+            self._absent = Issue(
+                "hangs", self._message("text.backend_timeout", max_seconds=self._max_seconds)
+            )
         except Exception as error:  # noqa: BLE001  # to ask the next backend, keeping the reason
             reason = Issue("raises", Message("text.backend_raised", kind=_kind(error), error=error))
             self.reasons |= dict.fromkeys(words, reason)

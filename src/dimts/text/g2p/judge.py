@@ -116,7 +116,9 @@ def judge(
     if not marks_length and max(evidence.chances, default=0.0) > settings.likely_length:
         # an answer without length fails wherever a consonant is long
         missing = _against_lengths(evidence, [False] * len(evidence.reading), marks_length, settings)
-        return Judgement(min(_likelihood(evidence, [False] * len(evidence.reading)), _DOUBTED), tuple(missing))
+        return Judgement(
+            min(_likelihood(evidence, [False] * len(evidence.reading)), _DOUBTED), tuple(missing)
+        )
     doubts += _against_letters(evidence, phones, settings)
     chance = 1.0
     if not doubts:
@@ -266,7 +268,9 @@ def _against_syllables(
     if marks_length:
         over = excess(phones)
         if over > settings.max_syllable_excess:
-            return [Issue("syllables", Message("text.syllables_impossible"), over, settings.max_syllable_excess)]
+            return [
+                Issue("syllables", Message("text.syllables_impossible"), over, settings.max_syllable_excess)
+            ]
         return []
     ours = _voiced([short(phone) for phone in evidence.phones])
     theirs = _voiced([short(phone) for phone in phones])
@@ -320,7 +324,8 @@ def _tolerant(sounds: Sequence[str]) -> list[str]:
 def _elided(consonants: Sequence[str], vowels: Sequence[str]) -> int:
     """Number of vowels that a following ʔa may elide."""
     return sum(
-        vowels[at - 1] == "ə" and consonants[at] == "ʔ" and vowels[at] == "a" for at in range(1, len(consonants))
+        vowels[at - 1] == "ə" and consonants[at] == "ʔ" and vowels[at] == "a"
+        for at in range(1, len(consonants))
     )
 
 
@@ -336,7 +341,12 @@ def _lengths(evidence: RulesAnswer, phones: Sequence[str]) -> list[bool] | None:
             continue
         long = at < len(heard) and heard[at].endswith(LONG)
         at += 1
-        if consonant.endswith(ROUND) and not base.endswith(ROUND) and at < len(heard) and short(heard[at]) == "w":
+        if (
+            consonant.endswith(ROUND)
+            and not base.endswith(ROUND)
+            and at < len(heard)
+            and short(heard[at]) == "w"
+        ):
             at += 1
         out.append(long)
     return out if at == len(heard) else None

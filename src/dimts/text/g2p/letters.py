@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from dimts.text.ethiopic import GEMINATION_MARK, SIXTH_ORDER, VOWEL_LENGTH_MARKS, Letter, fold_homophones, letters
+from dimts.text.ethiopic import (
+    GEMINATION_MARK,
+    SIXTH_ORDER,
+    VOWEL_LENGTH_MARKS,
+    Letter,
+    fold_homophones,
+    letters,
+)
 from dimts.text.g2p.syllables import slots
 from dimts.text.phones import LONG, ROUND
 
@@ -60,7 +67,9 @@ def read(word: str) -> LetterReading:
     return LetterReading(tuple(consonants), tuple(vowels), tuple(marks))
 
 
-def say(reading: LetterReading, lengths: Sequence[bool], known: Mapping[int, bool] | None = None) -> tuple[str, ...]:
+def say(
+    reading: LetterReading, lengths: Sequence[bool], known: Mapping[int, bool] | None = None
+) -> tuple[str, ...]:
     """The phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it.
 
     `known` tells of some consonants that ɨ always (True) or never (False) follows them.

@@ -98,7 +98,8 @@ def load(path: Path) -> list[Entry]:
 def save(path: Path, entries: Sequence[Entry]) -> None:
     """Write a user lexicon, whole or not at all; the inverse of `load`."""
     lines = [
-        "\t".join([entry.word, " ".join(entry.phones), *([entry.note] if entry.note else [])]) for entry in entries
+        "\t".join([entry.word, " ".join(entry.phones), *([entry.note] if entry.note else [])])
+        for entry in entries
     ]
     write_text(path, "".join(line + "\n" for line in lines))
 
@@ -146,4 +147,6 @@ class Lexicon:
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         """The phones of each word, () for one that is not there."""
-        return [self._exact.get(word) or self._folded.get(fold_homophones(word), ()) for word in map(bare, words)]
+        return [
+            self._exact.get(word) or self._folded.get(fold_homophones(word), ()) for word in map(bare, words)
+        ]

@@ -121,7 +121,9 @@ def _patterns() -> dict[str, Shape]:
     return {shape: list(groups.items()) for shape, groups in found.items()}
 
 
-def _voice_and_ending(family: str, voice: str, slot: str, pattern: str) -> tuple[str, str, str, bool, str, float]:
+def _voice_and_ending(
+    family: str, voice: str, slot: str, pattern: str
+) -> tuple[str, str, str, bool, str, float]:
     cost = 0.03 if voice != "-" else 0.0
     cost += 0.012 if voice in _RARE_VOICES else 0.0
     voice = "t" if voice in _T_VOICES else "a" if voice in _A_VOICES else voice
@@ -227,7 +229,9 @@ def _words() -> dict[str, tuple[str, float]]:
         for code, marked in built_in("geezorg/lexicon.tsv").lengths.items()
         if len(code) > 2
     }
-    found |= {code: (marked, _NOUN) for code, marked in built_in("lexicon.tsv").lengths.items() if len(code) > 1}
+    found |= {
+        code: (marked, _NOUN) for code, marked in built_in("lexicon.tsv").lengths.items() if len(code) > 1
+    }
     return found
 
 
@@ -282,7 +286,9 @@ class Morphology:
                         noun,
                         found["noun"],
                     )
-                if swallows and "'" + stem in words:  # ye + 'na:nte = yena:nte: the prefix swallows the እ of its stem
+                if (
+                    swallows and "'" + stem in words
+                ):  # ye + 'na:nte = yena:nte: the prefix swallows the እ of its stem
                     marked, trust = words["'" + stem]
                     yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"])
 

@@ -129,7 +129,9 @@ class Rules:
             lengths = lengths_of(analysis.marked)
             if len(lengths) == len(reading):
                 chances = self._chances(lengths, analysis.trust)
-                if analysis.trust < _FIRM and self._model:  # a far-fetched analysis and the model decide together
+                if (
+                    analysis.trust < _FIRM and self._model
+                ):  # a far-fetched analysis and the model decide together
                     guessed = self._model.chances(code)
                     chances = tuple((own + other) / 2 for own, other in zip(chances, guessed, strict=True))
                     lengths = tuple(chance > 0.5 for chance in chances)

@@ -48,7 +48,9 @@ def missing(folder: Path | None = None) -> list[Path]:
 
 def _by_folder(files: Sequence[Path]) -> str:
     folders = dict.fromkeys(path.parent for path in files)
-    return "; ".join(f"{', '.join(path.name for path in files if path.parent == one)} in {one}" for one in folders)
+    return "; ".join(
+        f"{', '.join(path.name for path in files if path.parent == one)} in {one}" for one in folders
+    )
 
 
 def _package(name: str) -> Path:

@@ -95,12 +95,18 @@ class DecoderStage(Stage):
         if own.speaker_weight:
             weights["speaker"] = own.speaker_weight
         self._module = nn.ModuleDict({"vocoder": self.vocoder})
-        self._phases: tuple[Phase, ...] = (Phase("generator", groups(self.vocoder, decay), weights, betas=BETAS),)
+        self._phases: tuple[Phase, ...] = (
+            Phase("generator", groups(self.vocoder, decay), weights, betas=BETAS),
+        )
         self.discriminator: nn.Module | None = None
         if own.discriminators != "none":
-            self.discriminator = build_discriminator(own.discriminators, self.settings.seed).to(self.model.device)
+            self.discriminator = build_discriminator(own.discriminators, self.settings.seed).to(
+                self.model.device
+            )
             self._module["discriminator"] = self.discriminator
-            own_phase = Phase("discriminator", groups(self.discriminator, decay), {"discriminator": 1.0}, betas=BETAS)
+            own_phase = Phase(
+                "discriminator", groups(self.discriminator, decay), {"discriminator": 1.0}, betas=BETAS
+            )
             self._phases = (own_phase, *self._phases)
         self._average_loss = torch.ones(1, device=self.model.device)
         """Moving average of the discriminator's loss a part."""
@@ -212,7 +218,11 @@ class DecoderStage(Stage):
             latents, timbre = self._latents(clip)
             frames = self.vocoder.interpolate(latents[None])[0]  # [D, F]
             wave = self._wave(clip)
-            luck = random.Random(f"{self.settings.seed}:{clip.key}:{epoch}:{self._step}") if epoch is not None else None
+            luck = (
+                random.Random(f"{self.settings.seed}:{clip.key}:{epoch}:{self._step}")
+                if epoch is not None
+                else None
+            )
             rows.append(_piece(frames, wave, count, hop, luck))
             if luck is not None and self._speaker_heard(clip):
                 longer.append(_piece(frames, wave, long, hop, luck))
@@ -235,7 +245,9 @@ class DecoderStage(Stage):
     def _wave(self, clip: TrainingClip) -> Tensor:
         """A clip's sound [T] at 24 kHz."""
         sound = self.data.store(clip.key).wave(clip.key)
-        return resample(torch.from_numpy(sound.samples.copy())[None], sound.rate, self.model.spec.output_rate)[0]
+        return resample(
+            torch.from_numpy(sound.samples.copy())[None], sound.rate, self.model.spec.output_rate
+        )[0]
 
     def _band_limit(self, clip: TrainingClip) -> float:
         own = self.data.store(clip.key).wave(clip.key).rate / 2 if not clip.top_hz else clip.top_hz
@@ -312,7 +324,9 @@ class DecoderStage(Stage):
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """What the options of the stage did."""
         own, last = self.own, steps[-1]
-        parameters = sum(p.numel() for p in self.discriminator.parameters()) if self.discriminator is not None else 0
+        parameters = (
+            sum(p.numel() for p in self.discriminator.parameters()) if self.discriminator is not None else 0
+        )
         rate = self.model.spec.output_rate
         spoken = [step for step in steps if step.get("loss_speaker")]
         judged = sum("loss_discriminator" in step for step in steps)
@@ -336,7 +350,9 @@ class DecoderStage(Stage):
         return other_stages(self.name)
 
 
-def _piece(frames: Tensor, wave: Tensor, count: int, hop: int, luck: random.Random | None) -> tuple[Tensor, Tensor]:
+def _piece(
+    frames: Tensor, wave: Tensor, count: int, hop: int, luck: random.Random | None
+) -> tuple[Tensor, Tensor]:
     """Cut `count` frames [D, count] and their sound, from the middle where `luck` is None; short clips are
     padded."""
     last = frames.shape[1] - count

@@ -77,7 +77,9 @@ class DvaeStage(Stage):
             raise ConfigError("train.setting_rule", table="train.dvae", rule=rule)
         self._seen: list[DVAEOutput] = []
         weights = {"reconstruction": 1.0, "commitment": self.own.commitment}
-        self._phases = (Phase("dvae", groups(self.dvae, self.settings.weight_decay), weights, betas=(0.9, 0.99)),)
+        self._phases = (
+            Phase("dvae", groups(self.dvae, self.settings.weight_decay), weights, betas=(0.9, 0.99)),
+        )
 
     @property
     def module(self) -> nn.Module:
@@ -129,7 +131,9 @@ class DvaeStage(Stage):
         rows = []
         for index, clip in zip(part, clips_of(self.data, part, epoch), strict=True):
             audio = self.data.store(clip.key).audio(clip.key)
-            mel = mels.log_mel(audio[None].to(self.model.device), mels.DVAE, self.model.mel_stats)[0]  # [80, F]
+            mel = mels.log_mel(audio[None].to(self.model.device), mels.DVAE, self.model.mel_stats)[
+                0
+            ]  # [80, F]
             if epoch is None:
                 start, count = 0, mel.shape[1] // FRAMES_PER_CODE * FRAMES_PER_CODE
             else:
@@ -170,7 +174,9 @@ class DvaeStage(Stage):
     def _some_mels(self) -> Tensor:
         """The beginnings of some clips, all of the length of the shortest, [B, 80, F]."""
         stats = self.model.mel_stats
-        mel = [mels.log_mel(audio[None].to(stats.device), mels.DVAE, stats)[0] for audio in self._some_clips()]
+        mel = [
+            mels.log_mel(audio[None].to(stats.device), mels.DVAE, stats)[0] for audio in self._some_clips()
+        ]
         count = min(one.shape[1] for one in mel) // FRAMES_PER_CODE * FRAMES_PER_CODE
         return torch.stack([one[:, :count] for one in mel])
 
@@ -250,7 +256,9 @@ class DvaeStage(Stage):
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """What the options of the stage did."""
         _, perplexity = self._usage()
-        frames = [self._frames(index, 0)[1] for step in self.sampler.epoch(0)[:1] for part in step for index in part]
+        frames = [
+            self._frames(index, 0)[1] for step in self.sampler.epoch(0)[:1] for part in step for index in part
+        ]
         with_codes = [step["step"] for step in steps if "perplexity" in step]
         return {
             **self.own_effects(steps),
@@ -259,7 +267,9 @@ class DvaeStage(Stage):
             "dvae.decay": f"codes moved by {self._codes_moved:.3e} in the last step",
             "dvae.commitment": loss_share(steps[-1], "commitment", self.own.commitment),
             "dvae.restart_below": f"{self.stats.events['codes_restarted']} codes restarted",
-            "dvae.min_perplexity": f"perplexity {perplexity:.1f}: {self.stats.stop_reason or 'did not stop the run'}",
+            "dvae.min_perplexity": (
+                f"perplexity {perplexity:.1f}: {self.stats.stop_reason or 'did not stop the run'}"
+            ),
         }
 
     def ignored_options(self) -> dict[str, str]:
@@ -269,4 +279,7 @@ class DvaeStage(Stage):
 
 def _terms(out: DVAEOutput, batch: DvaeBatch) -> dict[str, Term]:
     frames = sum(batch.lengths)
-    return {"reconstruction": Term(out.reconstruction, frames), "commitment": Term(out.commitment, len(out.codes))}
+    return {
+        "reconstruction": Term(out.reconstruction, frames),
+        "commitment": Term(out.commitment, len(out.codes)),
+    }

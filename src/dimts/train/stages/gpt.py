@@ -90,7 +90,9 @@ class GptStage(Stage):
             return
         self.collator.latents = self.dev_collator.latents = LatentCache.of(self.project, self.model)
         self.collator.listen(self.model, sorted(self._fixed_crops()), on_progress)
-        self.dev_collator.listen(self.model, [(index, None) for index in range(len(self.data.dev))], on_progress)
+        self.dev_collator.listen(
+            self.model, [(index, None) for index in range(len(self.data.dev))], on_progress
+        )
 
     def _fixed_crops(self) -> set[tuple[int, int]]:
         """(clip, turn) of all crops that this run draws and may draw again."""
@@ -176,7 +178,8 @@ class GptStage(Stage):
         adapters = f"{self.adapter_parameters:,}"
         return {
             "last_layers": f"{len(blocks)} trunk layers moved",
-            "freeze_conditioning": f"conditioning moved by {max(moved, default=0.0):.2e} in the watched step; "
+            "freeze_conditioning": f"conditioning moved by {max(moved, default=0.0):.2e} "
+            f"in the watched step; "
             f"{probe.conditioning_runs} crops heard in steps",
             "lora.rank": f"{adapters} parameters in adapters",
             "lora.dropout": draws(probe.dropped, attention=False),
@@ -195,7 +198,11 @@ class GptStage(Stage):
         rate = self.model.spec.input_rate
         heard = probe.conditioning_frames / max(probe.conditioning_runs, 1) * MEL_HOP / rate
         some = range(len(self.data.train)) or [i for part in self.sampler.epoch(0)[0] for i in part]
-        crops = {(self.data.train[i].key, self.collator.crop_of(i, e)) for i in some for e in range(_REPORTED_EPOCHS)}
+        crops = {
+            (self.data.train[i].key, self.collator.crop_of(i, e))
+            for i in some
+            for e in range(_REPORTED_EPOCHS)
+        }
         longest = max(end - start for _, (start, end) in crops) / rate
         shortest = min(end - start for _, (start, end) in crops) / rate
         return {
@@ -204,7 +211,8 @@ class GptStage(Stage):
             "reference.pad": f"{heard:.3f} s heard per crop, padding included"
             if probe.conditioning_runs
             else f"nothing heard in steps; first of the kept crops: {self.collator.name_of(0, 0)}",
-            "reference.fixed": f"{len(crops)} different crops in 6 epochs; {probe.conditioning_runs} heard in steps, "
+            "reference.fixed": f"{len(crops)} different crops in 6 epochs; "
+            f"{probe.conditioning_runs} heard in steps, "
             f"{self.latents_read} latents read from the cache",
             "reference.mask": f"{self.stats.events['masked_codes']} code targets without loss",
         }
@@ -213,8 +221,12 @@ class GptStage(Stage):
         """Options that another option rules out."""
         settings = self.settings
         found = {
-            "last_layers": "" if settings.trainable == "last_layers" else f'train.trainable is "{settings.trainable}"',
-            "new_rows_lr_scale": "" if self.engine.old_rows < self.engine.vocabulary.size else "no rows were added",
+            "last_layers": ""
+            if settings.trainable == "last_layers"
+            else f'train.trainable is "{settings.trainable}"',
+            "new_rows_lr_scale": ""
+            if self.engine.old_rows < self.engine.vocabulary.size
+            else "no rows were added",
             "lora.": "" if settings.trainable == "lora" else f'train.trainable is "{settings.trainable}"',
             "speaker.": "train.stage is gpt",
             "dvae.": "train.stage is gpt",

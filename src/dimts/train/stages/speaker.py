@@ -81,7 +81,9 @@ class SpeakerStage(Stage):
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._store = TensorStore.open(self.project.codes / "voice-encoder")
         weights = {"distillation": 1.0, "similarity": self.own.similarity_weight}
-        self._phases = (Phase("speaker", groups(self._module, self.settings.weight_decay), weights, betas=(0.9, 0.99)),)
+        self._phases = (
+            Phase("speaker", groups(self._module, self.settings.weight_decay), weights, betas=(0.9, 0.99)),
+        )
 
     @property
     def module(self) -> nn.Module:
@@ -147,7 +149,11 @@ class SpeakerStage(Stage):
             rate = clip.spec.input_rate
             wanted = round(self.own.crop_seconds * rate)
             last = max(clip.samples - wanted, 0)
-            start = 0 if epoch is None else random.Random(f"{self.settings.seed}:{clip.key}:{epoch}").randint(0, last)
+            start = (
+                0
+                if epoch is None
+                else random.Random(f"{self.settings.seed}:{clip.key}:{epoch}").randint(0, last)
+            )
             audio = self.data.store(clip.key).audio(clip.key, start, min(start + wanted, clip.samples))
             wave = resample(audio[None], rate, TIMBRE_RATE)[0]
             waves.append(wave.repeat(-(-length // len(wave)))[:length])
@@ -165,7 +171,10 @@ class SpeakerStage(Stage):
         apart = ~torch.eye(count, dtype=torch.bool, device=vectors.device)
         difference = (vectors @ vectors.t() - batch.vectors @ batch.vectors.t())[apart].square()
         similarity = difference.mean() if count > 1 else vectors.sum() * 0
-        return {"distillation": Term(distillation.mean(), count), "similarity": Term(similarity, count * (count - 1))}
+        return {
+            "distillation": Term(distillation.mean(), count),
+            "similarity": Term(similarity, count * (count - 1)),
+        }
 
     def dev_losses(self, batch: Any) -> dict[str, Term]:
         """The same by the running statistics of the norms."""

@@ -199,7 +199,9 @@ class Stage(ABC):
         stats = self.stats
         return {
             f"{self.name}.steps": f"{stats.steps} steps taken",
-            f"{self.name}.seconds": f"{stats.audio_seconds / max(stats.forward_passes, 1):.2f} s per forward pass",
+            f"{self.name}.seconds": (
+                f"{stats.audio_seconds / max(stats.forward_passes, 1):.2f} s per forward pass"
+            ),
             f"{self.name}.learning_rate": f"highest {max(step['learning_rate'] for step in steps):.3e}",
         }
 
