@@ -18,7 +18,7 @@ demo: $(STAMP)  ## from recordings to a spoken sentence and a report
 	$(BIN)/dimts demo
 
 test: $(STAMP)  ## the fast tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(STAMP)  ## the long ones; as root on Debian also installs the browser they need
 	sh tools/browser.sh

@@ -56,6 +56,7 @@ def overtrain(home: Project, steps: int, every: int) -> FineTuneResult:
     return fine_tune(home, settings)
 
 
+@pytest.mark.slow
 def test_every_snapshot_of_a_run_becomes_a_voice(tmp_path: Path) -> None:
     home = project_of(tmp_path / "over", 10)
     with pytest.raises(CheckpointError, match="no run"):

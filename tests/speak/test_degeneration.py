@@ -155,7 +155,7 @@ def driven() -> Driven:
     return Driven()
 
 
-@pytest.mark.parametrize(("good", "bad_each"), [(60, 25), pytest.param(150, 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("good", "bad_each"), [(30, 12), pytest.param(150, 40, marks=pytest.mark.slow)])
 def test_what_is_planted_is_found_and_what_is_good_is_left(driven: Driven, good: int, bad_each: int) -> None:
     """At least 95 % of the faults, at most 5 % of the good phrases."""
     luck = random.Random(20)

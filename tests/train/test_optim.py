@@ -38,13 +38,12 @@ def _model(folder: Path) -> XTTS:
 _GOLDEN_STEPS = [("fused", True), ("foreach", False), ("loop", True)]
 
 
-@pytest.mark.parametrize(("kernel", "packed"), _GOLDEN_STEPS)
-def test_the_golden_optimizer_steps(shared: Path, kernel: str, packed: bool) -> None:
-    """In a process of its own: MKL orders its sums by the kind of processor unless it is told not to before
-    its first call, and Adam's first steps, which are as long for a gradient of rounding as for any other,
-    tell it onwards."""
+def test_the_golden_optimizer_steps(shared: Path) -> None:
+    """With each kernel of AdamW, in a process of its own: MKL orders its sums by the kind of processor unless
+    a variable forbids it before its first call, and Adam's first steps, which are as long for a gradient of
+    rounding as for any other, show it."""
     done = subprocess.run(
-        [sys.executable, __file__, str(shared / "golden"), kernel, str(packed)],
+        [sys.executable, __file__, str(shared / "golden")],
         env={**os.environ, "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -162,4 +161,5 @@ def test_8bit_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> Non
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    golden_steps(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "True")
+    for one_kernel, is_packed in _GOLDEN_STEPS:
+        golden_steps(Path(sys.argv[1]), one_kernel, is_packed)

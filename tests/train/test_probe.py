@@ -142,10 +142,13 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "decoder.speaker_every": (DECODER, {"decoder.speaker_every": 1}),
     "decoder.speaker_seconds": (DECODER, {"decoder.speaker_seconds": 0.6}),
 }
-_SLOW = {"compile"} | {option for option in FLIPS if option.startswith("decoder.")} - {
-    "decoder.discriminators"
-}
-"""A minute together: one option of the vocoder's stage stays among the fast tests."""
+_FAST = {
+    "dvae.autoencoder_steps", "dvae.commitment", "speaker.steps", "synthetic.share", "stop.patience",
+    "decoder.discriminators",
+}  # fmt: skip
+_GROUPS = ("decoder.", "dvae.", "speaker.", "synthetic.", "stop.")
+_SLOW = {"compile"} | {option for option in FLIPS if option.startswith(_GROUPS)} - _FAST
+"""Minutes together; one or two options of each group stay among the fast tests."""
 ELSEWHERE = {
     "sharding": "test_distributed.py::test_two_processes_do_what_one_does",
     "ray.workers": "test_cluster.py::test_ray_workers_do_what_one_process_does",

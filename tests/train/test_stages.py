@@ -77,7 +77,7 @@ def _breaking_at(step: int) -> Callable[[Progress], None]:
     return on_progress
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ["speaker", "dvae", "gpt", pytest.param("decoder", marks=pytest.mark.slow)])
 def test_a_broken_run_of_a_stage_ends_as_an_unbroken_one(make_project: MakeProject, stage: str) -> None:
     settings = _settings(stage, ema=0.9)
     whole = fine_tune(make_project("whole"), settings)
@@ -104,12 +104,12 @@ def test_several_optimizers_and_discriminators_lie_in_one_snapshot(make_project:
     assert any(name.startswith("discriminator.discriminators.2.") for name in snapshot.extras)
 
 
-def test_parts_of_a_step_give_the_losses_of_one(make_project: MakeProject) -> None:
-    for stage in ("dvae", "decoder"):
-        one = _settings(stage, steps=3, batches=BatchSettings(seconds=60))
-        two = _settings(stage, steps=3, batches=BatchSettings(seconds=30, accumulate=2))
-        wanted = fine_tune(make_project(f"{stage}-one"), one).losses
-        assert fine_tune(make_project(f"{stage}-two"), two).losses == pytest.approx(wanted, rel=1e-4)
+@pytest.mark.parametrize("stage", ["dvae", pytest.param("decoder", marks=pytest.mark.slow)])
+def test_parts_of_a_step_give_the_losses_of_one(make_project: MakeProject, stage: str) -> None:
+    one = _settings(stage, steps=3, batches=BatchSettings(seconds=60))
+    two = _settings(stage, steps=3, batches=BatchSettings(seconds=30, accumulate=2))
+    wanted = fine_tune(make_project("one"), one).losses
+    assert fine_tune(make_project("two"), two).losses == pytest.approx(wanted, rel=1e-4)
 
 
 def test_only_the_stage_s_own_part_is_changed(make_project: MakeProject) -> None:
@@ -156,6 +156,7 @@ def test_synthetic_clips_join_those_of_the_manifest(make_project: MakeProject) -
     assert int(row.effect.split()[0]) >= 1
 
 
+@pytest.mark.slow
 def test_all_stages_one_after_another_and_again_after_a_break(make_project: MakeProject) -> None:
     from dimts.train.pipeline import train_stages
 
@@ -341,7 +342,7 @@ def test_a_step_that_is_not_finite_is_given_up_in_any_stage(
     assert json.loads((folder / "bad_batch.json").read_text())["clips"]
 
 
-@pytest.mark.parametrize("stage", ["gpt", "decoder"])
+@pytest.mark.parametrize("stage", ["gpt", pytest.param("decoder", marks=pytest.mark.slow)])
 def test_a_rejected_step_leaves_the_gradient_scaler_usable(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -29,9 +30,9 @@ def vocabulary() -> Vocabulary:
     return Vocabulary.for_phones(PHONES, marks=(".", "?"))
 
 
-@pytest.fixture
-def model(vocabulary: Vocabulary) -> XTTS:
-    """Two layers of the tiny size, livelier than at birth so that differences show; no dropout."""
+@pytest.fixture(scope="session")
+def built(vocabulary: Vocabulary) -> XTTS:
+    """The model of all tests, for those that leave it as it is."""
     spec = replace(SPECS["tiny"], layers=2, width=64, text_ids=vocabulary.size, max_text=60, max_audio=80)
     model = XTTS.build(spec, seed=5)
     generator = torch.Generator().manual_seed(5)
@@ -40,6 +41,12 @@ def model(vocabulary: Vocabulary) -> XTTS:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     model.gpt.use_dropout(0.0)
     return model
+
+
+@pytest.fixture
+def model(built: XTTS) -> XTTS:
+    """Two layers of the tiny size, livelier than at birth so that differences show; no dropout."""
+    return copy.deepcopy(built)
 
 
 @pytest.fixture

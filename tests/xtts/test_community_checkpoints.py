@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,20 @@ LFS = (
 State = dict[str, Tensor]
 
 
+@pytest.fixture(scope="module")
+def published(built: XTTS, vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as coqui writes it."""
+    target = tmp_path_factory.mktemp("published") / "a"
+    voice = Voice(torch.randn(1, 32, built.spec.width), torch.randn(1, built.spec.timbre_width, 1))
+    save_coqui(Bundle(built, vocabulary, {}, {"abebe": voice}), target)
+    (target / "dimts.json").unlink()  # as coqui's own folders
+    return target
+
+
 @pytest.fixture
-def folder(model: XTTS, vocabulary: Vocabulary, tmp_path: Path) -> Path:
-    """A folder of coqui's to be changed."""
-    voice = Voice(torch.randn(1, 32, model.spec.width), torch.randn(1, model.spec.timbre_width, 1))
-    save_coqui(Bundle(model, vocabulary, {}, {"abebe": voice}), tmp_path / "a")
-    (tmp_path / "a" / "dimts.json").unlink()  # as coqui's own folders
-    return tmp_path / "a"
+def folder(published: Path, tmp_path: Path) -> Path:
+    """A copy of it to be changed."""
+    return Path(shutil.copytree(published, tmp_path / "a"))
 
 
 def state_of(folder: Path) -> State:
