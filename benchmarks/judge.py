@@ -170,10 +170,15 @@ def main() -> None:
         other = [word for word in words if word not in fine and word not in wrong]
         slipped = [word for word in other if believed(word, answers[word], backend.marks_length)]
         peers[name] = {
-            "wrong_skeleton": len(wrong), "caught_percent": round(100 * (1 - len(missed) / max(1, len(wrong))), 2),
-            "right": len(fine), "refused_percent": round(100 * len(lost) / max(1, len(fine)), 2), "refused": lost[:8],
-            "wrong_length_or_vowel": len(other), "caught": len(other) - len(slipped), "slipped": slipped[:8],
-        }  # fmt: skip
+            "wrong_skeleton": len(wrong),
+            "caught_percent": round(100 * (1 - len(missed) / max(1, len(wrong))), 2),
+            "right": len(fine),
+            "refused_percent": round(100 * len(lost) / max(1, len(fine)), 2),
+            "refused": lost[:8],
+            "wrong_length_or_vowel": len(other),
+            "caught": len(other) - len(slipped),
+            "slipped": slipped[:8],
+        }
     report["peers"] = peers
     print(json.dumps(report, ensure_ascii=False))
 

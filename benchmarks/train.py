@@ -49,10 +49,11 @@ from TTS.tts.layers.xtts.dvae import DiscreteVAE
 from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
 torch.set_num_threads(job["threads"])
 s = job["spec"]
-gpt = GPT(layers=s["layers"], model_dim=s["width"], start_text_token=s["start_text"], stop_text_token=s["stop_text"],
-          heads=s["heads"], max_text_tokens=s["max_text"], max_mel_tokens=s["max_audio"], max_prompt_tokens=70,
-          number_text_tokens=s["text_ids"], num_audio_tokens=s["audio_ids"], start_audio_token=s["start_audio"],
-          stop_audio_token=s["stop_audio"], use_perceiver_resampler=True, code_stride_len=1024)
+gpt = GPT(layers=s["layers"], model_dim=s["width"], heads=s["heads"], code_stride_len=1024,
+          max_text_tokens=s["max_text"], max_mel_tokens=s["max_audio"], max_prompt_tokens=70,
+          number_text_tokens=s["text_ids"], start_text_token=s["start_text"], stop_text_token=s["stop_text"],
+          num_audio_tokens=s["audio_ids"], start_audio_token=s["start_audio"],
+          stop_audio_token=s["stop_audio"], use_perceiver_resampler=True)
 weights = torch.load(folder + "/weights.pth", mmap=True)
 print(gpt.load_state_dict(weights, strict=False), file=sys.stderr)
 del weights
@@ -65,8 +66,8 @@ for name, module in gpt.named_modules():
         if id(p) not in seen:
             seen.add(id(p))
             (plain if own.endswith("bias") or norm else decayed).append(p)
-optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 1e-2}, {"params": plain, "weight_decay": 0.0}],
-                              lr=job["rate"], betas=(0.9, 0.96), eps=1e-8)
+groups = [{"params": decayed, "weight_decay": 1e-2}, {"params": plain, "weight_decay": 0.0}]
+optimizer = torch.optim.AdamW(groups, lr=job["rate"], betas=(0.9, 0.96), eps=1e-8)
 batches = torch.load(folder + "/batches.pth")
 if job["what"] == "losses":
     for module in gpt.modules():
@@ -74,18 +75,21 @@ if job["what"] == "losses":
             module.p = 0.0
     losses = []
     for b in batches:
-        text, mel, _ = gpt(b["text"], b["text_lengths"], b["codes"], b["wav_lengths"], cond_mels=b["mel"][:, None])
+        given = (b["text"], b["text_lengths"], b["codes"], b["wav_lengths"])
+        text, mel, _ = gpt(*given, cond_mels=b["mel"][:, None])
         total = 0.01 * text + mel
         losses.append(float(total.detach()))
         total.backward(); optimizer.step(); optimizer.zero_grad()
     print(json.dumps({"losses": losses}))
     sys.exit()
-dvae = DiscreteVAE(channels=80, normalization=None, positional_dims=1, num_tokens=s["audio_ids"] - 2, codebook_dim=512,
-                   hidden_dim=512, num_resnet_blocks=3, kernel_size=3, num_layers=2, use_transposed_convs=False).eval()
+dvae = DiscreteVAE(channels=80, normalization=None, positional_dims=1, num_tokens=s["audio_ids"] - 2,
+                   codebook_dim=512, hidden_dim=512, num_resnet_blocks=3, kernel_size=3, num_layers=2,
+                   use_transposed_convs=False).eval()
 norms = torch.ones(80)
 torch.save(norms, folder + "/norms.pth")
-style = TorchMelSpectrogram(filter_length=2048, hop_length=256, win_length=1024, normalize=False, sampling_rate=22050,
-                            mel_fmin=0, mel_fmax=8000, n_mel_channels=80, mel_norm_file=folder + "/norms.pth")
+style = TorchMelSpectrogram(filter_length=2048, hop_length=256, win_length=1024, normalize=False,
+                            sampling_rate=22050, mel_fmin=0, mel_fmax=8000, n_mel_channels=80,
+                            mel_norm_file=folder + "/norms.pth")
 coder = TorchMelSpectrogram(mel_norm_file=folder + "/norms.pth", sampling_rate=22050)
 wall, cpu, tokens = [], [], []
 for b in batches:
@@ -96,7 +100,8 @@ for b in batches:
     text, audio, _ = gpt(b["text"], b["text_lengths"], codes, b["wav_lengths"], cond_mels=mel)
     (0.01 * text + audio).backward()
     optimizer.step(); optimizer.zero_grad()
-    wall.append(time.perf_counter() - began); cpu.append(time.process_time() - busy); tokens.append(b["tokens"])
+    wall.append(time.perf_counter() - began); cpu.append(time.process_time() - busy)
+    tokens.append(b["tokens"])
     print(wall[-1], cpu[-1], tokens[-1], file=sys.stderr, flush=True)
 size = sum(p.numel() * 4 for p in gpt.parameters())
 peak = next(int(x.split()[1]) * 1024 for x in open("/proc/self/status") if x.startswith("VmHWM"))

@@ -141,7 +141,7 @@ class NoLength(Fake):
 
 
 FAULTY = (
-    Raises, Unstartable, Hangs, HangsAtStart, Empty, LeaksFidel, Glues, OneString, WrongLanguage, UnknownPhones, TooFew,
-    NotPhones,
+    Raises, Unstartable, Hangs, HangsAtStart, Empty, LeaksFidel, Glues, OneString, WrongLanguage,
+    UnknownPhones, TooFew, NotPhones,
 )  # fmt: skip
 """Every backend that must never be believed."""

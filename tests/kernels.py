@@ -52,9 +52,17 @@ class FakeVarlen(ModuleType):
     calls = 0
 
     def varlen_attn(
-        self, query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, max_q: int, max_k: int, *,
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        cu_seq_q: Tensor,
+        cu_seq_k: Tensor,
+        max_q: int,
+        max_k: int,
+        *,
         window_size: tuple[int, int] = (-1, -1),
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         FakeVarlen.calls += 1
         assert window_size in ((-1, -1), (-1, 0))
         out: Tensor = _rows(query, key, value, cu_seq_q, cu_seq_k, (max_q, max_k), window_size == (-1, 0))

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 WAITING = {
-    "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive",
-    "equal", "_assert_async",
+    "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "unique_dim", "_unique2",
+    "unique_consecutive", "equal", "_assert_async",
 }  # fmt: skip
 """Operators whose result the host has to see: item, float(), bool(), int(), indices of unknown number."""
 METHODS = ("tolist", "cpu", "numpy", "item", "new_tensor")

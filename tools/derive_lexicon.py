@@ -18,8 +18,10 @@ from dimts.text.ethiopic import GEMINATION_MARK, is_ethiopic_letter
 from dimts.text.g2p.letters import VOWELS_IN_CODE, encode, lengths_of, read, unmarked
 from dimts.text.phones import LONG, ROUND, VOWELS, from_ipa, short
 
-HEAD = """# Words with ፟ (U+135F) over every long letter; ɨ follows by rule. Adapted from the Ge'ez Frontier Foundation's
-# gemination lists (github.com/geezorg/data, AmharicGemination), CC BY-SA 4.0, see LICENCE beside this file.
+HEAD = """\
+# Words with ፟ (U+135F) over every long letter; ɨ follows by rule. Adapted from the gemination lists of
+# the Ge'ez Frontier Foundation (github.com/geezorg/data, AmharicGemination), CC BY-SA 4.0, see LICENCE beside
+# this file.
 # Left out: rows whose only mark stands on the last letter (mostly over-marked).
 # Do not edit by hand: rows of ../lexicon.tsv come first, so mend a word there.
 """

@@ -22,8 +22,8 @@ from dimts.text.reading import table
 
 TABLE = Path(__file__).parent.parent / "src/dimts/text/tables/romanised.tsv"
 LETTERS = {
-    "ʃ": "sh", "tʃ": "ch", "ɲ": "gn ny", "ʔ": "", "ʒ": "zh", "j": "y", "dʒ": "j", "ɡ": "g", "kʼ": "k q", "tʼ": "t",
-    "tʃʼ": "ch", "sʼ": "ts s", "pʼ": "p", "ə": "e", "i": "i", "e": "e ie", "ɨ": "i e -",
+    "ʃ": "sh", "tʃ": "ch", "ɲ": "gn ny", "ʔ": "", "ʒ": "zh", "j": "y", "dʒ": "j", "ɡ": "g", "kʼ": "k q",
+    "tʼ": "t", "tʃʼ": "ch", "sʼ": "ts s", "pʼ": "p", "ə": "e", "i": "i", "e": "e ie", "ɨ": "i e -",
 }  # fmt: skip
 KEPT = 30
 """Trigrams with fewer occurrences in both languages together are left out."""

@@ -19,8 +19,9 @@ from dimts.text.g2p.letters import encode, unmarked
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import family_of
 
-HEAD = """# Verbs by their citation form and class ("?": not known, usually A), derived by tools/derive_roots.py
-# from the Ge'ez Frontier Foundation's gemination lists, CC BY-SA 4.0, see LICENCE; in the code of
+HEAD = """\
+# Verbs by their citation form and class ("?": not known, usually A), derived by tools/derive_roots.py from
+# the Ge'ez Frontier Foundation's gemination lists, CC BY-SA 4.0, see LICENCE; in the code of
 # g2p/letters.py.
 # ../verbs/roots.tsv comes first: mend there.
 """

@@ -148,7 +148,8 @@ def system(page: Any) -> None:
     page.locator("#system-look").click()
     page.locator("#system-table [role=row]").nth(5).wait_for()
     # the place of the project, which is another on every machine
-    page.evaluate("""() => { const walk = document.createTreeWalker(document.querySelector('#system-table'), 4);
+    page.evaluate("""() => {
+      const walk = document.createTreeWalker(document.querySelector('#system-table'), 4);
       while (walk.nextNode())
         walk.currentNode.data = walk.currentNode.data.replace(/\\(\\/[^)]*\\)/, '(my-voices)'); }""")
 

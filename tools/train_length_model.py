@@ -29,7 +29,8 @@ PENALTY = 1.2
 PRUNED_BELOW = 5
 FIRM = 0.9
 WEIGHTS = {"lexicon.tsv": 2.5, "geezorg/lexicon.tsv": 0.8, "text": 0.35}
-HEAD = """# Weights (hundredths) of the model of consonant length: a line is a weight, then the features that have it.
+HEAD = """\
+# Weights (hundredths) of the model of consonant length: a line is a weight, then the features that have it.
 # Trained by tools/train_length_model.py on lexicon.tsv here (CC BY-SA 4.0, see LICENCE) and on
 # ../lexicon.tsv.
 """

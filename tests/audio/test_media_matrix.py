@@ -16,9 +16,9 @@ from tests.media import write_media
 SECONDS = 0.8
 CODECS = {
     "wav": ["pcm_s16le", "pcm_u8", "pcm_s24le", "pcm_f32le", "pcm_mulaw", "pcm_alaw", "adpcm_ima_wav"],
-    "aiff": ["pcm_s16be"], "caf": ["pcm_s16be", "adpcm_ima_qt"], "au": ["pcm_s16be", "pcm_mulaw"], "w64": ["pcm_s16le"],
-    "flac": ["flac"], "ogg": ["flac", "libopus"], "mp3": ["libmp3lame"], "adts": ["aac"],
-    "mp4": ["aac", "flac"], "mov": ["pcm_s16le", "aac"],
+    "aiff": ["pcm_s16be"], "caf": ["pcm_s16be", "adpcm_ima_qt"], "au": ["pcm_s16be", "pcm_mulaw"],
+    "w64": ["pcm_s16le"], "flac": ["flac"], "ogg": ["flac", "libopus"], "mp3": ["libmp3lame"],
+    "adts": ["aac"], "mp4": ["aac", "flac"], "mov": ["pcm_s16le", "aac"],
     "matroska": ["pcm_s16le", "aac", "libopus", "flac"], "webm": ["libopus"],
     "avi": ["pcm_s16le", "libmp3lame"], "mpegts": ["aac", "libmp3lame"], "ac3": ["ac3"], "tta": ["tta"],
 }  # fmt: skip

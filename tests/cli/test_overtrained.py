@@ -38,12 +38,17 @@ def project_of(root: Path, sentences: int) -> Project:
         wave.save(home.clips / f"{number}.wav")
         rows.append(
             Utterance(
-                id=f"u{number}", path=f"clips/{number}.wav", text=text, seconds=wave.seconds, speaker="a", kept=True,
+                id=f"u{number}",
+                path=f"clips/{number}.wav",
+                text=text,
+                seconds=wave.seconds,
+                speaker="a",
+                kept=True,
                 phones=" # ".join(phrase.phones for phrase in phrases),
                 spelling=" ".join(phrase.spelling for phrase in phrases),
                 split="dev" if number % 8 == 0 else "test" if number % 8 == 1 else "train",
             )
-        )  # fmt: skip
+        )
     Manifest.write(home.manifest, rows)
     return home
 

@@ -68,7 +68,8 @@ def fleurs(wav: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for split, numbers in (("train", (0, 1)), ("dev", (2,)), ("test", (1,))):
         lines = [
-            f"{n}\t{split}{n}.wav\t{TEXTS[n]}።\t{TEXTS[n]}\t{' '.join(TEXTS[n].replace(' ', '|'))}\t1600\tFEMALE"
+            f"{n}\t{split}{n}.wav\t{TEXTS[n]}።\t{TEXTS[n]}"
+            f"\t{' '.join(TEXTS[n].replace(' ', '|'))}\t1600\tFEMALE"
             for n in numbers
         ]
         files[f"data/am_et/{split}.tsv"] = ("\n".join(lines) + "\n").encode()
@@ -93,9 +94,19 @@ def afrivoice(wav: bytes) -> dict[str, bytes]:
 
 def waxal(wav: bytes) -> dict[str, bytes]:
     def rows(first: int, last: int) -> bytes:
-        return parquet([
-            {"id": f"w{n}", "speaker_id": f"s{n}", "transcription": TEXTS[n], "language": "amh", "gender": "f",
-             "audio": {"bytes": wav + bytes([n]), "path": f"w{n}.wav"}} for n in range(first, last)])  # fmt: skip
+        return parquet(
+            [
+                {
+                    "id": f"w{n}",
+                    "speaker_id": f"s{n}",
+                    "transcription": TEXTS[n],
+                    "language": "amh",
+                    "gender": "f",
+                    "audio": {"bytes": wav + bytes([n]), "path": f"w{n}.wav"},
+                }
+                for n in range(first, last)
+            ]
+        )
 
     return {
         "data/ASR/amh/amh-train-00000.parquet": rows(0, 2),

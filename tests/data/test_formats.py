@@ -48,7 +48,8 @@ WITH_TIMES = {
     "a.SUB": f"[INFORMATION]\n[TITLE]x\n[END INFORMATION]\n[SUBTITLE]\n[COLF]&HFF\n"
     "00:00:00.50,00:00:02.25\nሰላም[br]ለዓለም\n\n"
     f"00:00:03.00,00:00:04.50\n{TWO}\n",
-    "a.ass": "[Script Info]\nScriptType: " "v4.00+\n\n[V4+ " "Styles]\nFormat: " "Name, Fontname\nStyle: " "Default,Arial\n\n"
+    "a.ass": "[Script Info]\nScriptType: v4.00+\n\n"
+    "[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n\n"
     "[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
     "Comment: 0,0:00:00.00,0:00:09.00,Default,,0,0,0,,note\n"
     "Dialogue: 0,0:00:00.50,0:00:02.25,Default,,0,0,0,,{\\i1}ሰላም{\\i0}\\Nለዓለም\n"
@@ -68,13 +69,17 @@ TABLES = {
     "GPT-SoVITS": ("all.list", f"wavs/a.wav|s1|am|{ONE}\nwavs/b.wav|s1|am|{TWO}\n", "s1"),
     "StyleTTS 2": ("train_list.txt", f"a.wav|{ONE}|7\nb.wav|{TWO}|7\n", "7"),
     "F5": ("metadata.csv", f"audio_file|text\nwavs/a.wav|{ONE}\nwavs/b.wav|{TWO}\n", ""),
-    "coqui": ("metadata_train.csv", (f"audio_file|text|" f"speaker_name\nwavs/a.wav|" f"{ONE}|s1\nwavs/b.wav|" f"{TWO}|s1\n"), "s1"),
+    "coqui": (
+        "metadata_train.csv",
+        f"audio_file|text|speaker_name\nwavs/a.wav|{ONE}|s1\nwavs/b.wav|{TWO}|s1\n", "s1"),
     "FLEURS": ("train.tsv", "".join(
         f"{n}\t{stem}.wav\t{text}\t{text}\t{' '.join(text.replace(' ', '|'))}\t32000\tMALE\n"
         for n, stem, text in ((1, "a", ONE), (2, "b", TWO))), ""),
-    "Common Voice": ("validated.tsv", f"client_id\tpath\tsentence\ns1\ta.mp3\t{ONE}\ns1\tb.mp3\t{TWO}\n", "s1"),
+    "Common Voice": (
+        "validated.tsv", f"client_id\tpath\tsentence\ns1\ta.mp3\t{ONE}\ns1\tb.mp3\t{TWO}\n", "s1"),
     "NeMo": ("train.jsonl", "".join(
-        json.dumps({"audio_filepath": f"/data/{stem}.wav", "duration": 2, "text": text}, ensure_ascii=False) + "\n"
+        json.dumps(
+            {"audio_filepath": f"/data/{stem}.wav", "duration": 2, "text": text}, ensure_ascii=False) + "\n"
         for stem, text in (("a", ONE), ("b", TWO))), ""),
     "AudioFolder": ("metadata.jsonl", "".join(
         json.dumps({"file_name": f"wavs/{stem}.wav", "transcription": text}, ensure_ascii=False) + "\n"

@@ -142,11 +142,12 @@ READERS: dict[str, Callable[[Path], object]] = {
     "speakers.tsv": lambda path: with_speakers([], path.name, path.parent, ""),
 }
 PIECES = st.sampled_from(
-    [b"\n", b"\t", b",", b";", b"|", b'"', b"'", b"{", b"}", b"[", b"]", b"path", b"text", b"start", b"end", b"1.5",
-     b"-1", b"nan", (b"00:00:01,000 --> " b"00:00:02,000"), b"WEBVTT\n\n", b"[Events]\n", b"Dialogue: 0,0:00:01.00,", b"NOTE",
-     b"<tt><body><div>", b"</div></body></tt>", b'<p begin="1s" end="2s">', b"</p>", b"{1}{1}25", b"ARROW1", b"PAR1",
-     b"<ANNOTATION_DOCUMENT>", b"</ANNOTATION_DOCUMENT>", b'<TIER TIER_ID="a">', b"[COLF]", b"00:00:01.00,00:00:02.00",
-     "ሰላም".encode(), "አበበ፦ ".encode(), b"\xff", b"\x00", b"\xef\xbb\xbf", b"{\\p1}", b"<v ", b"&amp;", b"../../x.wav"]
+    [b"\n", b"\t", b",", b";", b"|", b'"', b"'", b"{", b"}", b"[", b"]", b"path", b"text", b"start", b"end",
+     b"1.5", b"-1", b"nan", (b"00:00:01,000 --> " b"00:00:02,000"), b"WEBVTT\n\n", b"[Events]\n",
+     b"Dialogue: 0,0:00:01.00,", b"NOTE", b"<tt><body><div>", b"</div></body></tt>",
+     b'<p begin="1s" end="2s">', b"</p>", b"{1}{1}25", b"ARROW1", b"PAR1", b"<ANNOTATION_DOCUMENT>",
+     b"</ANNOTATION_DOCUMENT>", b'<TIER TIER_ID="a">', b"[COLF]", b"00:00:01.00,00:00:02.00", "ሰላም".encode(),
+     "አበበ፦ ".encode(), b"\xff", b"\x00", b"\xef\xbb\xbf", b"{\\p1}", b"<v ", b"&amp;", b"../../x.wav"]
 )  # fmt: skip
 CONTENT = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
 

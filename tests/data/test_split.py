@@ -135,12 +135,18 @@ def test_shares_out_of_range_are_refused(wrong: tuple[float, float]) -> None:
 
 def test_splits_of_the_source_are_taken_over_on_request_alone() -> None:
     rows = [
-        Utterance(id=name, path=f"{name}.wav", text=text, seconds=1.0, kept=True, recording=name, source_split=split)
-        for name, text, split in (
-            ("a", "ዛሬ ጥሩ ቀን ነው", "train"), ("b", "ልጆቹ ትምህርት ቤት ሄዱ", "dev"), ("c", "ገበሬው ማሳውን ያርሳል", "test"),
-            ("d", "ልጆቹ ትምህርት ቤት ሄዱ።", "train"), ("e", "ቡና እወዳለሁ", ""), ("f", "ነጋዴው እቃውን ሸጠ", "test"),
+        Utterance(
+            id=name, path=f"{name}.wav", text=text, seconds=1.0, kept=True, recording=name, source_split=split
         )
-    ]  # fmt: skip
+        for name, text, split in (
+            ("a", "ዛሬ ጥሩ ቀን ነው", "train"),
+            ("b", "ልጆቹ ትምህርት ቤት ሄዱ", "dev"),
+            ("c", "ገበሬው ማሳውን ያርሳል", "test"),
+            ("d", "ልጆቹ ትምህርት ቤት ሄዱ።", "train"),
+            ("e", "ቡና እወዳለሁ", ""),
+            ("f", "ነጋዴው እቃውን ሸጠ", "test"),
+        )
+    ]
     places = assign(rows, SplitSettings(keep=True, dev_share=0.0, test_share=0.0))
     assert [places[name] for name in "abcef"] == ["train", "dev", "test", "train", "test"]
     leak = places["d"]  # its text is held out already

@@ -94,9 +94,13 @@ def rate(kit: ListeningTest, folder: Path, raters: int, feel: dict[str, float], 
         for trial in data["trials"]:
             sounds = trial["sounds"][::-1] if draw.random() < 0.5 else trial["sounds"]
             worth = [
-                feel[key[name]["voice"]] + taste[rater, key[name]["voice"]] + hard[key[name]["sentence"]] + mood
-                + draw.normal(0, 0.5) for name in sounds
-            ]  # fmt: skip
+                feel[key[name]["voice"]]
+                + taste[rater, key[name]["voice"]]
+                + hard[key[name]["sentence"]]
+                + mood
+                + draw.normal(0, 0.5)
+                for name in sounds
+            ]
             if data["ask"] == "mos":
                 answers.append({"sounds": sounds, "score": int(np.clip(round(worth[0]), 1, 5))})
             else:

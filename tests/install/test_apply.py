@@ -110,7 +110,8 @@ said = []
 host = HostInfo("Linux", "x86_64", (3, 11), 64, 10**12)
 before = pip.installed().versions
 try:
-    resolved = [sorted(found) for found in apply.resolve(plan, host, lambda m: said.append(m.code))[1].values()]
+    _, groups = apply.resolve(plan, host, lambda m: said.append(m.code))
+    resolved = [sorted(found) for found in groups.values()]
     done = apply.apply(plan, lambda m: said.append(m.code))
     result = {"resolved": resolved, "added": done.added}
 except InstallError as error:

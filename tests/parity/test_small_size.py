@@ -34,7 +34,8 @@ from TTS.tts.configs.xtts_config import XttsConfig
 from TTS.tts.layers.xtts import hifigan_decoder as decoder
 from TTS.tts.models import xtts
 encoder = decoder.ResNetSpeakerEncoder
-decoder.ResNetSpeakerEncoder = lambda **sizes: encoder(**{**sizes, "proj_dim": 256, "num_filters": [16, 32, 64, 128]})
+small = {"proj_dim": 256, "num_filters": [16, 32, 64, 128]}
+decoder.ResNetSpeakerEncoder = lambda **sizes: encoder(**{**sizes, **small})
 xtts.HifiDecoder = functools.partial(decoder.HifiDecoder, upsample_initial_channel_decoder=128)
 torch.set_num_threads(1)
 folder, given, out = sys.argv[1:]

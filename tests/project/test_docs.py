@@ -29,8 +29,8 @@ PAGES = sorted(
     if path.name not in {"CHANGELOG.md"}
 )
 RUN = {
-    "README.md", "docs/tutorials/first-voice.md", "docs/api/index.md", "docs/text.md", "docs/pronunciation.md",
-    "docs/formant.md", "docs/messages.md",
+    "README.md", "docs/tutorials/first-voice.md", "docs/api/index.md", "docs/text.md",
+    "docs/pronunciation.md", "docs/formant.md", "docs/messages.md",
 }  # fmt: skip
 """Pages whose Python is run; that of the others needs a server or a trained voice: parsed, its imports
 made."""
@@ -272,7 +272,8 @@ def test_the_citation_names_this_version() -> None:
 def test_the_site_builds_without_network_and_loads_nothing_from_it(tmp_path: Path) -> None:
     site = tmp_path / "site"
     environment = {
-        **os.environ, "NO_MKDOCS_2_WARNING": "1", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
+        **os.environ, "NO_MKDOCS_2_WARNING": "1", "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],

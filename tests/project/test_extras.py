@@ -58,7 +58,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """Command → arguments with which it gets to its work (in a folder that has these files)."""
 FREE = {
-    "text", "normalise", "phones", "doctor", "lexicon add", "lexicon show", "lexicon check", "data stats", "data add",
+    "text", "normalise", "phones", "doctor", "lexicon add", "lexicon show", "lexicon check", "data stats",
+    "data add",
 }  # fmt: skip
 """Commands that need no library beside typer."""
 UNKNOWN = {"data set", "data remove", "train export", "train clean", "setup"}

@@ -9,8 +9,9 @@ import pytest
 
 HEAVY = {
     "numba",
-    "torch", "numpy", "scipy", "matplotlib", "soundfile", "soxr", "av", "epitran", "panphon", "transphone", "pandas",
-    "accelerate", "tokenizers", "safetensors", "huggingface_hub", "onnxruntime", "rich", "tqdm", "requests", "asyncio",
+    "torch", "numpy", "scipy", "matplotlib", "soundfile", "soxr", "av", "epitran", "panphon", "transphone",
+    "pandas", "accelerate", "tokenizers", "safetensors", "huggingface_hub", "onnxruntime", "rich", "tqdm",
+    "requests", "asyncio",
 }  # fmt: skip
 NEVER = {"transformers", "torchaudio", "TTS", "trainer"}
 

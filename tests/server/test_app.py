@@ -106,7 +106,8 @@ def test_a_voice_without_name_or_consent_is_refused(server: Any, fields: dict[st
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(b"", "empty"), (b"no sound at all", "not a sound"), (Wave.silence(0.2, 8000).encode("wav"), "too short"),
+    [(b"", "empty"), (b"no sound at all", "not a sound"),
+     (Wave.silence(0.2, 8000).encode("wav"), "too short"),
      (Wave.silence(300, 8000).encode("flac"), "longer than")],
 )  # fmt: skip
 def test_recordings_that_are_none(server: Any, data: bytes, said: str) -> None:

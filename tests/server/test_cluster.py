@@ -92,8 +92,11 @@ def test_both_nodes_speak_and_speak_alike(address: str) -> None:
     assert len(heard) == 1
     assert len(heard.pop()) > 48_000
     assert serve.status().applications[NAME].deployments[NAME].replica_states == {"RUNNING": 2}
-    copies = [actor for actor in state.list_actors(filters=[("state", "=", "ALIVE")]) if "Copy" in actor.class_name
-              or NAME in str(actor.name)]  # fmt: skip
+    copies = [
+        actor
+        for actor in state.list_actors(filters=[("state", "=", "ALIVE")])
+        if "Copy" in actor.class_name or NAME in str(actor.name)
+    ]
     assert len({actor.node_id for actor in copies}) == 2
 
 

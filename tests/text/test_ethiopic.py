@@ -57,10 +57,12 @@ def test_vowels_follow_the_unicode_name(char: str) -> None:
 @pytest.mark.parametrize(
     ("char", "consonant", "vowel", "order", "labial"),
     [
-        ("ሀ", "h", "a", 1, False), ("አ", "ʔ", "a", 1, False), ("ዐ", "ʔ", "a", 1, False), ("ኸ", "h", "ə", 1, False),
-        ("ኧ", "ʔ", "ə", 1, False), ("ቋ", "kʼ", "a", 8, True), ("ቈ", "kʼ", "ə", 9, True), ("ኵ", "k", "ɨ", 12, True),
-        ("ሟ", "m", "a", 8, True), ("ጸ", "sʼ", "ə", 1, False), ("ፅ", "sʼ", "ɨ", 6, False), ("ጭ", "tʃʼ", "ɨ", 6, False),
-        ("ኝ", "ɲ", "ɨ", 6, False), ("ᎃ", "m", "ɨ", 12, True), ("ጓ", "ɡ", "a", 8, True), ("ሦ", "s", "o", 7, False),
+        ("ሀ", "h", "a", 1, False), ("አ", "ʔ", "a", 1, False), ("ዐ", "ʔ", "a", 1, False),
+        ("ኸ", "h", "ə", 1, False), ("ኧ", "ʔ", "ə", 1, False), ("ቋ", "kʼ", "a", 8, True),
+        ("ቈ", "kʼ", "ə", 9, True), ("ኵ", "k", "ɨ", 12, True), ("ሟ", "m", "a", 8, True),
+        ("ጸ", "sʼ", "ə", 1, False), ("ፅ", "sʼ", "ɨ", 6, False), ("ጭ", "tʃʼ", "ɨ", 6, False),
+        ("ኝ", "ɲ", "ɨ", 6, False), ("ᎃ", "m", "ɨ", 12, True), ("ጓ", "ɡ", "a", 8, True),
+        ("ሦ", "s", "o", 7, False),
     ],
 )  # fmt: skip
 def test_letters_one_must_get_right(char: str, consonant: str, vowel: str, order: int, labial: bool) -> None:

@@ -144,8 +144,8 @@ NO_CARD = {
     "Windows": "train.no_cuda_on_windows",
     "Darwin": "train.no_cuda_on_macos",
 }
-IMPOSSIBLE = {("sm_75", "Darwin"), ("sm_80", "Darwin"), ("sm_90", "Darwin"), ("xpu", "Darwin"), ("mps", "Linux"),
-              ("mps", "Windows"), ("cpu with AMX", "Darwin")}  # fmt: skip
+IMPOSSIBLE = {("sm_75", "Darwin"), ("sm_80", "Darwin"), ("sm_90", "Darwin"), ("xpu", "Darwin"),
+              ("mps", "Linux"), ("mps", "Windows"), ("cpu with AMX", "Darwin")}  # fmt: skip
 
 
 @pytest.mark.parametrize("system", ["Linux", "Windows", "Darwin"])

@@ -121,11 +121,12 @@ b = load_file(given)
 with torch.no_grad():
     latents = speaker["gpt_cond_latent"]
     given = (b["ids"], b["id_lengths"], b["codes"], b["wav_lengths"])
-    text, mel, logits = model.gpt(*given, cond_mels=latents[..., :1].mT, cond_latents=latents)  # their shape counts
+    # only the shape of the mels counts
+    text, mel, logits = model.gpt(*given, cond_mels=latents[..., :1].mT, cond_latents=latents)
     states = model.gpt(*given, cond_latents=latents, return_latent=True)
     wave = model.hifigan_decoder(states, g=speaker["speaker_embedding"])
-save_file({"text": text[None], "mel": mel[None], "logits": logits.contiguous(), "latents": latents.contiguous(),
-           "states": states.contiguous(), "wave": wave.contiguous()}, out)
+save_file({"text": text[None], "mel": mel[None], "logits": logits.contiguous(),
+           "latents": latents.contiguous(), "states": states.contiguous(), "wave": wave.contiguous()}, out)
 """
 
 

@@ -53,10 +53,18 @@ def test_the_counter_sees_every_way_to_wait(monkeypatch: pytest.MonkeyPatch) -> 
     counter = SyncCounter(monkeypatch)
     numbers = torch.arange(3.0)
     ways: list[Callable[[], object]] = [
-        lambda: float(numbers[0]), lambda: int(numbers[0]), lambda: bool(numbers[0]), lambda: numbers[0].item(),
-        numbers.tolist, numbers.cpu, numbers.numpy, lambda: numbers[numbers > 1], lambda: numbers.nonzero(),
-        lambda: numbers.new_tensor([1.0]), lambda: torch.equal(numbers, numbers),
-    ]  # fmt: skip
+        lambda: float(numbers[0]),
+        lambda: int(numbers[0]),
+        lambda: bool(numbers[0]),
+        lambda: numbers[0].item(),
+        numbers.tolist,
+        numbers.cpu,
+        numbers.numpy,
+        lambda: numbers[numbers > 1],
+        lambda: numbers.nonzero(),
+        lambda: numbers.new_tensor([1.0]),
+        lambda: torch.equal(numbers, numbers),
+    ]
     for number, way in enumerate(ways):
         counter.counting, counter.places = True, []
         with counter:

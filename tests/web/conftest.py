@@ -73,9 +73,10 @@ def recordings() -> Callable[[Path, int], list[Path]]:
 
 # ---------------------------------------------------------------- a real browser
 CHROMIUM = os.environ.get("DIMTS_CHROMIUM", "/usr/bin/chromium")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # fmt: skip
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--autoplay-policy=no-user-gesture-required", "--use-fake-device-for-media-stream",
+         "--use-fake-ui-for-media-stream")  # fmt: skip
 SERVE = (
     "import sys; from pathlib import Path; from dimts.web.app import serve; "
     "from dimts.web.settings import WebSettings; "

@@ -283,13 +283,21 @@ FORWARDED = {"x-forwarded-prefix": "/tts", "x-forwarded-proto": "https", "x-forw
     [
         (WebSettings(root_path="/tts"), "127.0.0.1", {}, ["/tts/am/", "/tts", "http", []]),
         (WebSettings(), "127.0.0.1", FORWARDED, ["/am/", "", "http", []]),
-        (WebSettings(proxies=("127.0.0.1",)), "127.0.0.1", FORWARDED,
-         ["/tts/am/", "/tts", "https", ["x-forwarded-proto"]]),
+        (
+            WebSettings(proxies=("127.0.0.1",)),
+            "127.0.0.1",
+            FORWARDED,
+            ["/tts/am/", "/tts", "https", ["x-forwarded-proto"]],
+        ),
         (WebSettings(proxies=("10.0.0.1",)), "127.0.0.1", FORWARDED, ["/am/", "", "http", []]),
-        (WebSettings(proxies=("127.0.0.1",)), "127.0.0.1", {**FORWARDED, "x-forwarded-prefix": "/\"><script>"},
-         ["/am/", "", "https", ["x-forwarded-proto"]]),
+        (
+            WebSettings(proxies=("127.0.0.1",)),
+            "127.0.0.1",
+            {**FORWARDED, "x-forwarded-prefix": '/"><script>'},
+            ["/am/", "", "https", ["x-forwarded-proto"]],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_prefix_is_believed_from_the_settings_or_a_named_proxy_alone(
     workspace: Workspace, settings: WebSettings, client: str, headers: dict[str, str], seen: list[Any]
 ) -> None:

@@ -137,8 +137,9 @@ def test_every_tab_in_both_languages_fits_the_screen(
         )
         assert left == set()
     unnamed = page.evaluate(
-        """() => [...document.querySelectorAll('button, input, textarea, audio')].filter(e => e.offsetParent &&
-        !(e.ariaLabel || e.labels?.length || e.innerText?.trim() || e.title || e.placeholder)).map(e => e.outerHTML)"""
+        """() => [...document.querySelectorAll('button, input, textarea, audio')].filter(e => e.offsetParent
+        && !(e.ariaLabel || e.labels?.length || e.innerText?.trim() || e.title || e.placeholder))
+        .map(e => e.outerHTML)"""
     )
     assert unnamed == []
 

@@ -185,7 +185,8 @@ CONFIG = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
 http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; client_max_body_size 300m;
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  client_max_body_size 300m;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{
     listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
@@ -221,8 +222,12 @@ def proxied(workspace: Workspace, tmp_path: Path) -> Iterator[str]:
         "serve(Path(sys.argv[1]), WebSettings(port=0, auth=Path(sys.argv[2]), proxies=('127.0.0.1',)), "
         "lambda a: print(a, flush=True))"
     )
-    page = subprocess.Popen([sys.executable, "-c", code, str(workspace.root), str(users)], stdout=subprocess.PIPE,
-                            text=True, stderr=subprocess.DEVNULL)  # fmt: skip
+    page = subprocess.Popen(
+        [sys.executable, "-c", code, str(workspace.root), str(users)],
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.DEVNULL,
+    )
     assert page.stdout is not None
     address = page.stdout.readline().strip().rstrip("/")
     with socket.socket() as free:

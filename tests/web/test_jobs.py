@@ -241,8 +241,8 @@ def test_a_job_that_crashes_names_its_last_line_and_exit_code(jobs: Jobs) -> Non
 
 @pytest.mark.parametrize(
     ("code", "asked", "state"),
-    [(0, False, "done"), (0, True, "done"), (2, False, "failed"), (130, False, "stopped"), (-9, True, "stopped"),
-     (-9, False, "failed"), (-2, False, "stopped")],
+    [(0, False, "done"), (0, True, "done"), (2, False, "failed"), (130, False, "stopped"),
+     (-9, True, "stopped"), (-9, False, "failed"), (-2, False, "stopped")],
 )  # fmt: skip
 def test_what_an_exit_code_means(code: int, asked: bool, state: str) -> None:
     assert ended_as(code, asked=asked) == state

@@ -17,8 +17,8 @@ from dimts.xtts.sampling import GenerateSettings
 from dimts.xtts.spec import SPECS
 
 SPEC = replace(
-    SPECS["tiny"], layers=1, width=32, heads=2, text_ids=10, audio_ids=6, start_audio=4, stop_audio=5, max_audio=12,
-    max_text=8, dvae_codes=4,
+    SPECS["tiny"], layers=1, width=32, heads=2, text_ids=10, audio_ids=6, start_audio=4, stop_audio=5,
+    max_audio=12, max_text=8, dvae_codes=4,
 )  # fmt: skip
 IDS = [5, 6]
 

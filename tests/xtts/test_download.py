@@ -330,7 +330,8 @@ def test_offline_mode_uses_what_is_there_and_says_what_is_not(server: Hub) -> No
         from dimts.xtts.hub import Licence, Published
         files = {dict(published().files)!r}
         def what(revision):
-            return Published("test-voice", "someone/voice", revision, files, Licence("Test Licence 1", "", ""))
+            licence = Licence("Test Licence 1", "", "")
+            return Published("test-voice", "someone/voice", revision, files, licence)
         print(download.fetch(what({COMMIT!r})))
         try:
             download.fetch(what("main"), acceptance=download.Acceptance("test"))

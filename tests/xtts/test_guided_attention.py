@@ -37,9 +37,14 @@ def _by_hand(model: XTTS, examples: Examples) -> float:
     ]
     model.packed = False
     row = dataclasses.replace(
-        examples, text_ids=examples.text_ids[:1], text_lengths=[7], codes=examples.codes[:1], code_lengths=[12],
-        latents=examples.latents[:1] if examples.latents is not None else None, alignment=None,
-    )  # fmt: skip
+        examples,
+        text_ids=examples.text_ids[:1],
+        text_lengths=[7],
+        codes=examples.codes[:1],
+        code_lengths=[12],
+        latents=examples.latents[:1] if examples.latents is not None else None,
+        alignment=None,
+    )
     blocks = [model.gpt.trunk.blocks()[index] for index in guided_blocks(SPEC.layers)]
     for block in blocks:
         block.attn.tap = []

@@ -67,14 +67,20 @@ def textgrid(marks: Sequence[Mark], seconds: float) -> str:
     for number, kind in enumerate(kinds, start=1):
         intervals = _without_gaps([mark for mark in marks if mark.kind == kind], seconds)
         lines += [
-            f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{kind}s"',
-            "        xmin = 0", (f"        xmax = " f"{seconds:.6f}"), (f"        intervals: size = " f"{len(intervals)}"),
-        ]  # fmt: skip
+            f"    item [{number}]:",
+            '        class = "IntervalTier"',
+            f'        name = "{kind}s"',
+            "        xmin = 0",
+            f"        xmax = {seconds:.6f}",
+            f"        intervals: size = {len(intervals)}",
+        ]
         for place, (start, end, text) in enumerate(intervals, start=1):
             lines += [
-                (f"        intervals " f"[{place}]:"), (f"            xmin " f"= {start:.6f}"), (f"            xmax " f"= {end:.6f}"),
+                f"        intervals [{place}]:",
+                f"            xmin = {start:.6f}",
+                f"            xmax = {end:.6f}",
                 '            text = "' + _line(text).replace('"', '""') + '"',
-            ]  # fmt: skip
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -132,8 +138,8 @@ def _without_gaps(marks: Sequence[Mark], seconds: float) -> list[tuple[float, fl
 
 def _clock(seconds: float, point: str) -> str:
     """3661.5 → 01:01:01,500"""
-    whole = round(seconds * 1000)
-    return f"{whole // 3_600_000:02d}:{whole // 60_000 % 60:02d}:{whole // 1000 % 60:02d}{point}{whole % 1000:03d}"
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
 
 
 def _line(text: str) -> str:

@@ -52,8 +52,8 @@ EXTRAS = {
     "xformers": Extra(("xformers",)),
     "all": Extra(
         includes=(
-            "cli", "g2p", "formant", "speak", "export", "fast", "fetch", "data", "denoise", "whisper", "parquet",
-            "train", "evaluate", "ui", "serve",
+            "cli", "g2p", "formant", "speak", "export", "fast", "fetch", "data", "denoise", "whisper",
+            "parquet", "train", "evaluate", "ui", "serve",
         )
     ),
 }  # fmt: skip

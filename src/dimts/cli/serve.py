@@ -105,8 +105,16 @@ def serve(
 
     for library in ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"):
         require(library, "serve")
-    flags = {"host": host, "port": port, "api_key_file": api_key_file, "voices_folder": voices_folder, "slots": slots,
-             "queue": queue, "wyoming_port": wyoming, "log_text": log_text or None}  # fmt: skip
+    flags = {
+        "host": host,
+        "port": port,
+        "api_key_file": api_key_file,
+        "voices_folder": voices_folder,
+        "slots": slots,
+        "queue": queue,
+        "wyoming_port": wyoming,
+        "log_text": log_text or None,
+    }
     settings = settings_of(project, flags, overrides)
     sources = sources_of(models or [], project, lexicon, device, overrides)
 

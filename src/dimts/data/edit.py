@@ -23,8 +23,8 @@ from dimts.data.process import describe_text
 
 MAX_LETTERS = 2000
 TEXT_KINDS = frozenset(
-    {"no_text", "text_unreadable", "not_amharic", "other_language", "pronunciation", "invented", "speaking_rate",
-     "mismatch", "unlike_others"}
+    {"no_text", "text_unreadable", "not_amharic", "other_language", "pronunciation", "invented",
+     "speaking_rate", "mismatch", "unlike_others"}
 )  # fmt: skip
 """Kinds of issues of the text, which a new text answers."""
 

@@ -28,8 +28,8 @@ from dimts.data.tables import Cells, Rows, read_kaldi, read_table
 from dimts.data.text_files import is_utf8, name_key, read_text, shown
 
 _SUFFIXES = """
-wav wave w64 rf64 bwf flac mp1 mp2 mp3 mpa ogg oga opus spx m4a m4b m4r aac adts ac3 eac3 dts aiff aif aifc caf
-au snd amr awb gsm wma wv tta ape tak mpc mka voc sph nist sds
+wav wave w64 rf64 bwf flac mp1 mp2 mp3 mpa ogg oga opus spx m4a m4b m4r aac adts ac3 eac3 dts aiff aif
+aifc caf au snd amr awb gsm wma wv tta ape tak mpc mka voc sph nist sds
 mp4 m4v mkv mk3d webm mov qt avi wmv asf flv f4v 3gp 3g2 ts m2ts mts mpg mpeg vob ogv ogm ogx nut rm rmvb mxf
 """
 SOUND = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())

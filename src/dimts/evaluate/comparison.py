@@ -175,9 +175,17 @@ def compare(given: ComparisonInput, on_progress: ProgressCallback = ignore) -> V
     if given.pairs and isinstance(best, VoiceSystem):
         pair_results = evaluate_pairs(phrase_speaker(best.speaker), tools.recogniser)
     found = VoiceComparison(
-        ranking, measured, recordings, pair_results, given.folder / "report.html", given.folder / "results.json",
-        remarks, {name: one for name, one in failures.items() if one}, common, spoken,
-    )  # fmt: skip
+        ranking,
+        measured,
+        recordings,
+        pair_results,
+        given.folder / "report.html",
+        given.folder / "results.json",
+        remarks,
+        {name: one for name, one in failures.items() if one},
+        common,
+        spoken,
+    )
     content = json.dumps(results(given, found, tools), ensure_ascii=False, indent=1, allow_nan=False)
     write_text(found.results, content + "\n")
     return found

@@ -240,11 +240,24 @@ _SHORTEST_SECONDS = 0.05
 def _silence(wave: Wave, labels: Sequence[tuple[str, ...]], expected: tuple[str, ...]) -> Examined:
     nothing = Edits(deletions=len(expected))
     return Examined(
-        expected, (), nothing, nothing, tuple(RecognisedWord(word, (), 1.0, math.inf) for word in labels),
+        expected,
+        (),
+        nothing,
+        nothing,
+        tuple(RecognisedWord(word, (), 1.0, math.inf) for word in labels),
         Evidence(math.inf, len(expected), 0.0, (), "extra", {}),
-        Prosody(wave.seconds, math.nan, (), wave.seconds, 0.0, math.nan, math.nan), math.nan, math.nan,
-        (Issue("cut", Message("evaluate.nothing_spoken", expected_count=len(expected)), float(len(expected)), 0.0),),
-    )  # fmt: skip
+        Prosody(wave.seconds, math.nan, (), wave.seconds, 0.0, math.nan, math.nan),
+        math.nan,
+        math.nan,
+        (
+            Issue(
+                "cut",
+                Message("evaluate.nothing_spoken", expected_count=len(expected)),
+                float(len(expected)),
+                0.0,
+            ),
+        ),
+    )
 
 
 def _evidence(

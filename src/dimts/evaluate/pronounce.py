@@ -180,9 +180,17 @@ def score(name: str, pronounce: Pronounce, gold: Gold) -> Scores:
         gemination += lengths
         epenthesis += vowels
     return Scores(
-        name, len(words), sum(not answer for answer in answers), wrong, wrong_plain, strict, plain, gemination,
-        epenthesis, tuple(mistakes),
-    )  # fmt: skip
+        name,
+        len(words),
+        sum(not answer for answer in answers),
+        wrong,
+        wrong_plain,
+        strict,
+        plain,
+        gemination,
+        epenthesis,
+        tuple(mistakes),
+    )
 
 
 def _scored(phones: Sequence[str]) -> Phones:

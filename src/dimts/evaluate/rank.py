@@ -213,8 +213,11 @@ def rank(
         only = ranked[0]
         code = "evaluate.only_voice" if scored else "evaluate.only_voice_unscored"
         return Ranking(
-            (only,), math.nan, (Message(code, name=only.name, score=str(only.score)), _faults_line(only)), scored
-        )  # fmt: skip
+            (only,),
+            math.nan,
+            (Message(code, name=only.name, score=str(only.score)), _faults_line(only)),
+            scored,
+        )
     first, second = ranked[:2]
     probability = float((means[:, 0] > means[:, 1]).mean() + 0.5 * (means[:, 0] == means[:, 1]).mean())
     reasons = (

@@ -25,9 +25,10 @@ _STYLE = """
   --ink: #1f2a26; --quiet: #5d6b66; --line: #d9e0dc; --leaf: #14795c; --paper: #fbfcfa; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8eeea; --quiet: #9fb0a8; --line: #33413b; --leaf: #5fc9a4; --paper: #151b18; } }
-body { font: 16px/1.55 "Noto Sans Ethiopic", "Abyssinica SIL", Nyala, Kefa, system-ui, sans-serif; color: var(--ink);
-  background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.4rem; color: var(--leaf); }
+body { font: 16px/1.55 "Noto Sans Ethiopic", "Abyssinica SIL", Nyala, Kefa, system-ui, sans-serif;
+  color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; }
+h2 { font-size: 1.2rem; margin-top: 2.4rem; color: var(--leaf); }
 .note { border-left: 4px solid var(--leaf); padding: .4rem 1rem;
   background: color-mix(in srgb, var(--leaf) 8%, transparent); }
 .note p { margin: .3rem 0; } .note p:first-child { font-weight: 600; } td .quiet { white-space: nowrap; }

@@ -100,8 +100,13 @@ def analyse_sound(
     written = [word.spoken for word, labels in zip(spoken_words, word_labels(phones), strict=True) if labels]
     recognised = tools.recogniser.recognise(wave).decoded if measured.examined.recognised else ()
     return SoundAnalysis(
-        wave, recognised, measured.examined.aligned, _words(written, measured), measured.faults, measured.as_dict()
-    )  # fmt: skip
+        wave,
+        recognised,
+        measured.examined.aligned,
+        _words(written, measured),
+        measured.faults,
+        measured.as_dict(),
+    )
 
 
 def _words(written: Sequence[str], measured: MeasuredSentence) -> tuple[AlignedWord, ...]:

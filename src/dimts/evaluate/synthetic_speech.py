@@ -25,8 +25,8 @@ Words = list[tuple[str, ...]]
 HELD_OUT_VARIANTS = ("f2", "m3", "Andy", "klatt2", "linda", "Henrique")
 """Voices kept out of training, to measure the error rate on unseen voices."""
 _EXCLUDED_VARIANTS = (
-    "whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax", "Storm", "Reed",
-    "caleb",
+    "whisper", "Demonic", "croak", "obo", "Rob", "rob", "kaukovalta", "fast", "Tweaky", "RicishayMax",
+    "Storm", "Reed", "caleb",
 )  # fmt: skip
 """Variants unlike human voices and, the last two, not deterministic."""
 

@@ -37,7 +37,8 @@ _PYPI_ON_LINUX = 4200
 """Megabytes of torch and of the libraries of CUDA that it brings, on the disk; CPU measured, others
 estimated."""
 _EXTRA_BYTES = {
-    "formant": 350, "speak": 130, "fast": 215, "fetch": 35, "train": 150, "evaluate": 105, "serve": 60, "ui": 250,
+    "formant": 350, "speak": 130, "fast": 215, "fetch": 35, "train": 150, "evaluate": 105, "serve": 60,
+    "ui": 250,
     "g2p": 110, "cuda": 200,
 }  # fmt: skip
 """Megabytes on the disk beside torch and the extras before it, measured on Linux."""

@@ -244,8 +244,12 @@ def _add_state(
             },
         )
 
-    @app.get("/metrics", response_class=Response, summary="Metrics for Prometheus",
-             responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **responses()})  # fmt: skip
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        summary="Metrics for Prometheus",
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **responses()},
+    )
     async def figures() -> Response:
         return Response(metrics.text(), media_type=metrics.media_type)
 

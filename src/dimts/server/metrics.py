@@ -33,8 +33,13 @@ class Metrics:
         self.requests = made("Counter", "requests", "Requests answered", ("path", "status"))
         self.seconds = made("Histogram", "request_seconds", "From the request to its last byte", ("path",),
                             buckets=_SECONDS)  # fmt: skip
-        self.first_sound = made("Histogram", "first_sound_seconds", ("From the request to " "its first sound"), ("model",),
-                                buckets=_SECONDS)  # fmt: skip
+        self.first_sound = made(
+            "Histogram",
+            "first_sound_seconds",
+            "From the request to its first sound",
+            ("model",),
+            buckets=_SECONDS,
+        )
         self.spoken = made("Counter", "spoken_seconds", "Seconds of speech sent", ("model",))
         self.letters = made("Counter", "letters", "Letters of the texts of speech requests", ("model",))
         self.ended = made("Counter", "speeches", "How requests for speech ended", ("model", "how"))

@@ -30,7 +30,8 @@ DEFAULT = "default"
 OPENAI_MODELS = re.compile(r"(tts-1|tts-1-hd|gpt-4o-mini-tts)(-\d{4}(-\d\d-\d\d)?)?")
 """Names of OpenAI's models for speech, dated or not: the first model answers to them."""
 OPENAI_VOICES = frozenset({
-    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
+    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer",
+    "verse",
 })  # fmt: skip
 """Names of OpenAI's voices, which clients send by default: the model's first voice answers to them."""
 PHRASE_FAULTS = frozenset({"speak.phrase_cut", "speak.phrase_kept", "speak.phrase_said_again"})
@@ -87,9 +88,13 @@ class LoadedModel:
                 loaded.on_phrase_fault()
 
         speaker = Speaker.load(
-            source.where, source.settings, frontend=source.frontend, lexicon=source.lexicon, device=source.device,
+            source.where,
+            source.settings,
+            frontend=source.frontend,
+            lexicon=source.lexicon,
+            device=source.device,
             on_progress=on_progress,
-        )  # fmt: skip
+        )
         scheduler = None
         if source.where != FORMANT and not is_onnx_voice(source.where):
             from dimts.xtts.scheduler import DecodingScheduler

@@ -10,9 +10,9 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-_STYLE = """body{font:16px/1.5 system-ui,"Noto Sans Ethiopic","Abyssinica SIL",sans-serif;max-width:58rem;margin:auto;
-padding:1rem;color:#222}h2{border-top:1px solid #ccc;padding-top:1rem;font-size:1.15rem}code,pre{background:#f4f4f0;
-font-size:.9em}pre{padding:.7rem;overflow:auto}table{border-collapse:collapse;width:100%}td,th{text-align:left;
+_STYLE = """body{font:16px/1.5 system-ui,"Noto Sans Ethiopic","Abyssinica SIL",sans-serif;max-width:58rem;
+margin:auto;padding:1rem;color:#222}h2{border-top:1px solid #ccc;padding-top:1rem;font-size:1.15rem}
+code,pre{background:#f4f4f0;font-size:.9em}pre{padding:.7rem;overflow:auto}table{border-collapse:collapse;width:100%}td,th{text-align:left;
 vertical-align:top;border-bottom:1px solid #eee;padding:.25rem .6rem .25rem 0}b.m{color:#14795c}"""
 
 

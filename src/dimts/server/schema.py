@@ -48,9 +48,12 @@ class SpeechRequest(BaseModel):
     )
     response_format: Format = Field("mp3", description="pcm is 24 kHz, 16 bit, mono, little-endian.")
     speed: float = Field(
-        1.0, ge=0.25, le=4.0, description="Tempo; the pitch stays. " "X-Dimts-Note says " "what was used " "where a voice "
-        "cannot be as slow or as fast.",
-    )  # fmt: skip
+        1.0,
+        ge=0.25,
+        le=4.0,
+        description="Tempo; the pitch stays. X-Dimts-Note names the tempo used where a voice cannot be as "
+        "slow or as fast.",
+    )
     instructions: str | None = Field(None, description="Accepted, without effect.")
     language: str | None = Field(None, description="Accepted, without effect: everything is read as Amharic.")
     stream_format: Literal["audio", "sse"] = Field("audio", description="sse: events with base64 pieces.")

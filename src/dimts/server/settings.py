@@ -128,9 +128,19 @@ class ServeSettings:
                      "voices_per_key"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ConfigError("server.setting_negative", name=name, value=getattr(self, name))
-        for name in ("max_body_megabytes", "max_upload_megabytes", "max_reference_seconds", "max_speech_seconds",
-                     "max_read_seconds", "head_seconds", "body_seconds", "first_sound_seconds", "request_seconds",
-                     "stall_seconds", "idle_seconds"):  # fmt: skip
+        for name in (
+            "max_body_megabytes",
+            "max_upload_megabytes",
+            "max_reference_seconds",
+            "max_speech_seconds",
+            "max_read_seconds",
+            "head_seconds",
+            "body_seconds",
+            "first_sound_seconds",
+            "request_seconds",
+            "stall_seconds",
+            "idle_seconds",
+        ):
             if not getattr(self, name) > 0:
                 raise ConfigError("server.setting_not_positive", name=name, value=getattr(self, name))
         for origin in self.origins:

@@ -130,8 +130,17 @@ class SpeechService:
         speaker, voice = model.speaker_for(
             chosen.voice, session, speed=body.speed, seed=body.seed, whole=not body.stream
         )
-        return SpeechTask(body.input, body.response_format, not body.stream, model, chosen.name, speaker, voice,
-                          session, tuple(notes))  # fmt: skip
+        return SpeechTask(
+            body.input,
+            body.response_format,
+            not body.stream,
+            model,
+            chosen.name,
+            speaker,
+            voice,
+            session,
+            tuple(notes),
+        )
 
     def begin(
         self, task: SpeechTask, owner: str, context: RequestContext, encoder: AudioEncoder | None = None

@@ -155,14 +155,15 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 _TITLES = {
-    "Dr": "ዶክተር", "DR": "ዶክተር", "Mr": "ሚስተር", "MR": "ሚስተር", "Mrs": "ሚስስ", "MRS": "ሚስስ", "Ms": "ሚስ", "Prof": "ፕሮፌሰር",
-    "Eng": "ኢንጂነር", "Engr": "ኢንጂነር", "St": "ሴንት", "Gen": "ጄኔራል", "Col": "ኮሎኔል", "Maj": "ሜጀር", "Capt": "ካፒቴን",
-    "Cpt": "ካፒቴን", "Lt": "ሌተናል", "Sgt": "ሳጅን", "Rev": "ሬቨረንድ", "Hon": "ኦነረብል", "Pres": "ፕሬዚዳንት", "Amb": "አምባሳደር",
-    "Sen": "ሴናተር", "Gov": "ገቨርነር", "Fr": "ፋዘር", "Sr": "ሲስተር", "Ato": "አቶ", "W/ro": "ወይዘሮ", "Wro": "ወይዘሮ",
-    "Insp": "ኢንስፔክተር", "Com": "ኮሚሽነር", "Hosp": "ሆስፒታል", "Min": "ሚኒስትር", "Mt": "ማውንት", "Jr": "ጁኒየር",
-    "vs": "ቨርሰስ", "Vs": "ቨርሰስ", "VS": "ቨርሰስ", "Univ": "ዩኒቨርሲቲ", "Dept": "ዲፓርትመንት", "Ltd": "ሊሚትድ", "Inc": "ኢንክ",
-    "Co": "ካምፓኒ", "Corp": "ኮርፖሬሽን", "approx": "በግምት", "Tel": "ስልክ", "tel": "ስልክ", "Fig": "ምስል", "Vol": "ቅጽ",
-    "Art": "አንቀጽ", "Sec": "ክፍል", "Ch": "ምዕራፍ", "pp": "ገጽ", "p": "ገጽ", "ed": "እትም", "Bldg": "ህንፃ", "Ave": "አቬኑ",
+    "Dr": "ዶክተር", "DR": "ዶክተር", "Mr": "ሚስተር", "MR": "ሚስተር", "Mrs": "ሚስስ", "MRS": "ሚስስ", "Ms": "ሚስ",
+    "Prof": "ፕሮፌሰር", "Eng": "ኢንጂነር", "Engr": "ኢንጂነር", "St": "ሴንት", "Gen": "ጄኔራል", "Col": "ኮሎኔል", "Maj": "ሜጀር",
+    "Capt": "ካፒቴን", "Cpt": "ካፒቴን", "Lt": "ሌተናል", "Sgt": "ሳጅን", "Rev": "ሬቨረንድ", "Hon": "ኦነረብል",
+    "Pres": "ፕሬዚዳንት", "Amb": "አምባሳደር", "Sen": "ሴናተር", "Gov": "ገቨርነር", "Fr": "ፋዘር", "Sr": "ሲስተር", "Ato": "አቶ",
+    "W/ro": "ወይዘሮ", "Wro": "ወይዘሮ", "Insp": "ኢንስፔክተር", "Com": "ኮሚሽነር", "Hosp": "ሆስፒታል", "Min": "ሚኒስትር",
+    "Mt": "ማውንት", "Jr": "ጁኒየር", "vs": "ቨርሰስ", "Vs": "ቨርሰስ", "VS": "ቨርሰስ", "Univ": "ዩኒቨርሲቲ", "Dept": "ዲፓርትመንት",
+    "Ltd": "ሊሚትድ", "Inc": "ኢንክ", "Co": "ካምፓኒ", "Corp": "ኮርፖሬሽን", "approx": "በግምት", "Tel": "ስልክ", "tel": "ስልክ",
+    "Fig": "ምስል", "Vol": "ቅጽ", "Art": "አንቀጽ", "Sec": "ክፍል", "Ch": "ምዕራፍ", "pp": "ገጽ", "p": "ገጽ", "ed": "እትም",
+    "Bldg": "ህንፃ", "Ave": "አቬኑ",
 }  # fmt: skip
 """Latin abbreviations whose point ends no sentence where a name or a number follows."""
 _NAME_FOLLOWS = re.compile(rf"\. ?(?=[A-Z{FIDEL}\d])")
@@ -292,8 +293,8 @@ def _plain(written: str) -> str:
 _LETTERS = str.maketrans({
     "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "e", "Æ": "E", "œ": "e", "Œ": "E", "ł": "l",
     "Ł": "L", "đ": "d", "Đ": "D",
-    "ð": "z", "Ð": "Z", "þ": "th", "Þ": "Th", "ı": "i", "ħ": "h", "Ħ": "H", "ə": "e", "ɨ": "i", "ŋ": "ng", "ɡ": "g",
-    "ʃ": "sh", "ʒ": "j", "ɲ": "ny",
+    "ð": "z", "Ð": "Z", "þ": "th", "Þ": "Th", "ı": "i", "ħ": "h", "Ħ": "H", "ə": "e", "ɨ": "i", "ŋ": "ng",
+    "ɡ": "g", "ʃ": "sh", "ʒ": "j", "ɲ": "ny",
 })  # fmt: skip
 
 # Longest first; on the right phones by spaces.
@@ -302,18 +303,18 @@ _RULES = tuple(
         {
             "tion": "ʃ ɨ n", "sion": "ʒ ɨ n", "cious": "ʃ ə s", "tious": "ʃ ə s", "ture": "tʃ ə r",
             "ough": "o", "augh": "o",
-            "eigh": "e j", "igh": "a j", "sch": "ʃ", "tch": "tʃ", "dge": "dʒ", "ch": "tʃ", "sh": "ʃ", "ph": "f",
-            "th": "z",
+            "eigh": "e j", "igh": "a j", "sch": "ʃ", "tch": "tʃ", "dge": "dʒ", "ch": "tʃ", "sh": "ʃ",
+            "ph": "f", "th": "z",
             "wh": "w", "gh": "ɡ", "kh": "k", "zh": "ʒ", "ck": "k", "qu": "k w", "ng": "n ɡ", "ny": "ɲ",
-            "ee": "i", "ea": "i", "oo": "u", "ou": "a w", "ow": "a w", "oa": "o", "ai": "e j", "ay": "e j", "ei": "a j",
-            "ey": "i",
-            "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u", "eu": "j u",
-            "er": "ə r",
+            "ee": "i", "ea": "i", "oo": "u", "ou": "a w", "ow": "a w", "oa": "o", "ai": "e j", "ay": "e j",
+            "ei": "a j", "ey": "i",
+            "ie": "i", "au": "o", "aw": "o", "oi": "o j", "oy": "o j", "ue": "u", "ui": "u", "ew": "j u",
+            "eu": "j u", "er": "ə r",
             "ethio": "i t i j o", "ia": "i j a", "io": "i j o", "eo": "i j o",
-            "a": "a", "b": "b", "c": "k", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i", "j": "dʒ",
-            "k": "k",
-            "l": "l", "m": "m", "n": "n", "o": "o", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t", "u": "u",
-            "v": "v",
+            "a": "a", "b": "b", "c": "k", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i",
+            "j": "dʒ", "k": "k",
+            "l": "l", "m": "m", "n": "n", "o": "o", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t",
+            "u": "u", "v": "v",
             "w": "w", "x": "k s", "y": "j", "z": "z",
         }.items(),
         key=lambda rule: -len(rule[0]),

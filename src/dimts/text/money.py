@@ -11,8 +11,9 @@ from dimts.text.reading import FIDEL, Found, Reading, before, pairs, table, word
 
 MAGNITUDE = "(?:ሺህ|ሺሕ|ሺ|ሚሊዮን|ሚልዮን|ሚሊየን|ሚሊዬን|ቢሊዮን|ቢልዮን|ቢሊየን|ቢሊዬን|ትሪሊዮን|ትሪሊየን)"
 _LATIN_MAGNITUDES = {
-    "k": "ሺህ", "K": "ሺህ", "M": "ሚሊዮን", "m": "ሚሊዮን", "mn": "ሚሊዮን", "MN": "ሚሊዮን", "million": "ሚሊዮን", "B": "ቢሊዮን",
-    "b": "ቢሊዮን", "bn": "ቢሊዮን", "BN": "ቢሊዮን", "billion": "ቢሊዮን", "T": "ትሪሊዮን", "tn": "ትሪሊዮን", "trillion": "ትሪሊዮን",
+    "k": "ሺህ", "K": "ሺህ", "M": "ሚሊዮን", "m": "ሚሊዮን", "mn": "ሚሊዮን", "MN": "ሚሊዮን", "million": "ሚሊዮን",
+    "B": "ቢሊዮን", "b": "ቢሊዮን", "bn": "ቢሊዮን", "BN": "ቢሊዮን", "billion": "ቢሊዮን", "T": "ትሪሊዮን", "tn": "ትሪሊዮን",
+    "trillion": "ትሪሊዮን",
 }  # fmt: skip
 _NUMBER = re.compile(NUMBER)
 _POINT_THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:\.\d{3})+)(?:,(\d{2}))?(?![\d.,]?\d)")

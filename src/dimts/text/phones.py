@@ -46,7 +46,8 @@ def _consonants() -> dict[str, Features]:
         n nasal alveolar +|ɲ nasal palatal +|ʔ stop glottal -|k stop velar -|w glide labial +
         z fricative alveolar +|ʒ fricative postalveolar +|j glide palatal +|d stop alveolar +
         dʒ affricate postalveolar +|ɡ stop velar +|f fricative labial -|p stop labial -|v fricative labial +
-        kʼ stop velar -|tʼ stop alveolar -|tʃʼ affricate postalveolar -|sʼ fricative alveolar -|pʼ stop labial -
+        kʼ stop velar -|tʼ stop alveolar -|tʃʼ affricate postalveolar -|sʼ fricative alveolar -
+        pʼ stop labial -
     """
     found = {}
     for row in rows.replace("\n", "|").split("|"):

@@ -16,14 +16,15 @@ from dimts.text.g2p.rules import Rules
 from dimts.text.reading import table
 
 _CONSONANTS = {
-    "tch": "tʃ", "sch": "ʃ", "ts": "sʼ", "tz": "sʼ", "ch": "tʃ tʃʼ", "sh": "ʃ", "gn": "ɲ", "ny": "ɲ", "zh": "ʒ",
-    "kh": "h k", "ph": "f", "th": "t tʼ", "gh": "ɡ", "dj": "dʒ", "b": "b", "c": "k", "d": "d", "f": "f", "g": "ɡ",
-    "h": "h", "j": "dʒ", "k": "k kʼ", "l": "l", "m": "m", "n": "n", "p": "p pʼ", "q": "kʼ", "r": "r", "s": "s sʼ",
-    "t": "t tʼ", "v": "v", "w": "w", "x": "k", "y": "j", "z": "z",
+    "tch": "tʃ", "sch": "ʃ", "ts": "sʼ", "tz": "sʼ", "ch": "tʃ tʃʼ", "sh": "ʃ", "gn": "ɲ", "ny": "ɲ",
+    "zh": "ʒ", "kh": "h k", "ph": "f", "th": "t tʼ", "gh": "ɡ", "dj": "dʒ", "b": "b", "c": "k", "d": "d",
+    "f": "f", "g": "ɡ", "h": "h", "j": "dʒ", "k": "k kʼ", "l": "l", "m": "m", "n": "n", "p": "p pʼ",
+    "q": "kʼ", "r": "r", "s": "s sʼ", "t": "t tʼ", "v": "v", "w": "w", "x": "k", "y": "j", "z": "z",
 }  # fmt: skip
 """Letters → the consonants they may stand for, the likeliest first."""
 _VOWELS = {
-    "ie": "e", "ee": "i e", "oo": "u o", "ou": "u", "a": "a ə", "e": "ə ɨ e", "i": "i ɨ", "o": "o", "u": "u ɨ",
+    "ie": "e", "ee": "i e", "oo": "u o", "ou": "u", "a": "a ə", "e": "ə ɨ e", "i": "i ɨ", "o": "o",
+    "u": "u ɨ",
 }  # fmt: skip
 _OTHER_CONSONANT, _OTHER_VOWEL = 1.0, 1.2
 """Costs of each step down a list."""

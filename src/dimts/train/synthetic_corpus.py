@@ -21,8 +21,8 @@ from dimts.base.errors import ConfigError, DataError, DimtsError
 from dimts.text.frontend import MARKS, Frontend
 
 SPEAKER_VARIANTS = (
-    "", "f1", "f3", "f4", "f5", "m1", "m2", "m4", "m6", "m7", "m8", "Annie", "Alex", "Denis", "Mario", "Michael",
-    "steph", "steph2", "Gene", "Hugo", "Lee", "max", "robosoft6", "iven", "quincy", "Diogo",
+    "", "f1", "f3", "f4", "f5", "m1", "m2", "m4", "m6", "m7", "m8", "Annie", "Alex", "Denis", "Mario",
+    "Michael", "steph", "steph2", "Gene", "Hugo", "Lee", "max", "robosoft6", "iven", "quincy", "Diogo",
 )  # fmt: skip
 """Variants of the formant voice that sound like a person and speak clearly; the plain one is ""."""
 

@@ -155,8 +155,13 @@ class PageAccessMiddleware:
         if stream is None:
             await _answer(send, 404, "not found")
             return
-        await send({"type": "http.response.start", "status": 200,
-                    "headers": [(b"content-type", b"audio/mpeg"), (b"cache-control", b"no-store")]})  # fmt: skip
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"audio/mpeg"), (b"cache-control", b"no-store")],
+            }
+        )
         waited = 0.0
         with contextlib.closing(stream.path.open("rb")) as file:
             while waited < _STREAM_SECONDS:
@@ -181,8 +186,8 @@ def _loading_page(strings: Strings, failed: str) -> str:
     text = html.escape(failed) if failed else html.escape(strings("access.loading"))
     return f"""<!doctype html><html lang="{strings.language}"><meta charset="utf-8"><title>dimts</title>
 <meta name="viewport" content="width=device-width">
-<style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;color:#14795c;
-display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
+<style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;
+color:#14795c;display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
 <b>ድምፅ</b><p role="status">{text}</p>
 <script>setInterval(()=>fetch("../ready/{strings.language}").then(r=>r.ok&&location.reload()).catch(()=>0),200)</script></html>"""
 

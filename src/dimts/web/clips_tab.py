@@ -66,18 +66,28 @@ def build(page: TabContext) -> None:
         )  # fmt: skip
         reload = gr.Button(strings("clips.reload"), elem_id="clips-reload", scale=0, min_width=160)
     table = gr.Dataframe(
-        headers=[strings(f"clips.column.{name}") for name in _COLUMNS], datatype=["number", "str", "str", "str", "str"],
-        interactive=False, label=strings("clips.table"), elem_id="clips-table", wrap=True, max_height=380,
+        headers=[strings(f"clips.column.{name}") for name in _COLUMNS],
+        datatype=["number", "str", "str", "str", "str"],
+        interactive=False,
+        label=strings("clips.table"),
+        elem_id="clips-table",
+        wrap=True,
+        max_height=380,
         column_widths=["10%", "14%", "14%", "36%", "26%"],
-    )  # fmt: skip
+    )
     with gr.Group(elem_id="clip"):
         with gr.Row():
             before = gr.Button(strings("clips.before"), elem_id="clip-before", min_width=120)
             after = gr.Button(strings("clips.after"), elem_id="clip-after", min_width=120)
         head = gr.HTML(elem_id="clip-head")
         player = gr.Audio(label=strings("clips.player"), interactive=False, elem_id="clip-player", buttons=[])
-        text = gr.Textbox(label=strings("clips.text"), info=strings("clips.text.info"), lines=2, elem_id="clip-text",
-                          max_length=clips.MAX_LETTERS)  # fmt: skip
+        text = gr.Textbox(
+            label=strings("clips.text"),
+            info=strings("clips.text.info"),
+            lines=2,
+            elem_id="clip-text",
+            max_length=clips.MAX_LETTERS,
+        )
         status = gr.HTML(elem_id="clip-status")
         issues = gr.Textbox(label=strings("clips.doubts"), interactive=False, lines=1, max_lines=6,
                             elem_id="clip-doubts")  # fmt: skip
@@ -87,8 +97,20 @@ def build(page: TabContext) -> None:
             drop = gr.Button(strings("clips.drop"), variant="stop", elem_id="clip-drop", min_width=120)
             undo = gr.Button(strings("clips.undo"), elem_id="clip-undo", min_width=120)
     at = gr.Textbox(visible=False, label="clip")
-    places = _Places(which, table, gr.State([]), summary, at, head, player, text, gr.State(""), issues, gr.State([]),
-                     status)  # fmt: skip
+    places = _Places(
+        which,
+        table,
+        gr.State([]),
+        summary,
+        at,
+        head,
+        player,
+        text,
+        gr.State(""),
+        issues,
+        gr.State([]),
+        status,
+    )
     _bind_list(page, places, reload)
     _bind_moves(page, places, before, after)
     _bind_changes(page, places, {save: clips.correct, keep: _keep, drop: _drop}, undo)

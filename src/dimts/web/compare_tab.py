@@ -93,8 +93,13 @@ def build(page: TabContext) -> None:
             button.click, judging(verdict), [page.picker, now], places, errors=status, concurrency_limit=2
         )
     page.shows(lambda project: _offered(page, project), [status, first, second])
-    page.quietly(page.job.change, lambda name: _offered(page, page.project(name)) if name else [gr.skip()] * 3,
-                 [page.picker], [status, first, second])  # fmt: skip
+    page.quietly(
+        page.job.change, lambda name: _offered_by_name(page, name), [page.picker], [status, first, second]
+    )
+
+
+def _offered_by_name(page: TabContext, name: str) -> Any:
+    return _offered(page, page.project(name)) if name else [gr.skip()] * 3
 
 
 def _offered(page: TabContext, project: Project) -> Any:

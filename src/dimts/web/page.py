@@ -89,9 +89,12 @@ def _project(page: TabContext) -> Any:
         )
         if not workspace.single:
             name = gr.Textbox(
-                label=strings("project.name"), placeholder=strings("project.name.example"), elem_id="project-name",
-                min_width=160, max_length=64,
-            )  # fmt: skip
+                label=strings("project.name"),
+                placeholder=strings("project.name.example"),
+                elem_id="project-name",
+                min_width=160,
+                max_length=64,
+            )
             make = gr.Button(strings("project.make"), elem_id="project-make", min_width=120, scale=0)
 
             def on_make(wanted: str) -> Any:

@@ -127,8 +127,14 @@ def _links(page: TabContext) -> None:
     """Links → a job that fetches them, as `dimts data add` does."""
     strings = page.strings
     gr.Markdown(strings("prepare.links.info"))
-    links = gr.Textbox(label=strings("prepare.links.label"), lines=2, max_lines=8, elem_id="prepare-links-text",
-                       placeholder="https://…", max_length=50_000)  # fmt: skip
+    links = gr.Textbox(
+        label=strings("prepare.links.label"),
+        lines=2,
+        max_lines=8,
+        elem_id="prepare-links-text",
+        placeholder="https://…",
+        max_length=50_000,
+    )
     fetch = gr.Button(strings("prepare.links.fetch"), elem_id="prepare-links-fetch")
     status = gr.HTML(elem_id="prepare-links-status")
 

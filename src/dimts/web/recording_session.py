@@ -43,8 +43,14 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
         back = gr.Button(strings("prepare.take.back"), elem_id="mic-back")
         skip = gr.Button(strings("prepare.take.skip"), elem_id="mic-skip")
     status = gr.HTML(elem_id="mic-status")
-    text = gr.Textbox(label=strings("prepare.script"), info=strings("prepare.script.info"), lines=4, max_lines=8,
-                      elem_id="mic-script", max_length=200_000)  # fmt: skip
+    text = gr.Textbox(
+        label=strings("prepare.script"),
+        info=strings("prepare.script.info"),
+        lines=4,
+        max_lines=8,
+        elem_id="mic-script",
+        max_length=200_000,
+    )
     places = [done, at, line]
     with gr.Accordion(strings("prepare.choose"), open=False):
         _choosing(page, text, places)
@@ -56,8 +62,13 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
         project = page.project(name)
         if not spoken:
             raise DataError("web.nothing_recorded_yet")
-        uploads.keep_take(project, Path(spoken), script.reading(project).line(int(number or 1)), page.workspace.cache,
-                          page.max_bytes)  # fmt: skip
+        uploads.keep_take(
+            project,
+            Path(spoken),
+            script.reading(project).line(int(number or 1)),
+            page.workspace.cache,
+            page.max_bytes,
+        )
         uploads.discard([Path(spoken)], page.workspace.cache)
         shown = at_line(page, script.reading(project), int(number or 1) + 1)
         return *shown, None, notice(strings("prepare.take.kept"), "good"), listing(project)

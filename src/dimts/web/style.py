@@ -18,17 +18,19 @@ _LATIN = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu 
 # made to say English, and those words are put into the page's language as they appear.
 _HEAD = """
 <meta name="theme-color" content="#14795c">
-<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect
- width='32' height='32' rx='7' fill='%2314795c'/%3E%3Cpath d='M7 16v4m6-10v14m6-18v22m6-14v8' stroke='white'
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E
+%3Crect width='32' height='32' rx='7' fill='%2314795c'/%3E
+%3Cpath d='M7 16v4m6-10v14m6-18v22m6-14v8' stroke='white'
  stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E">
 <script>
 {
-  const root = document.documentElement, ours = () => { if (root.lang !== "LANGUAGE") root.lang = "LANGUAGE"; };
+  const root = document.documentElement;
+  const ours = () => { if (root.lang !== "LANGUAGE") root.lang = "LANGUAGE"; };
   ours();  // gradio writes the browser's language there, which screen readers would then speak
   new MutationObserver(ours).observe(root, {attributes: true, attributeFilter: ["lang"]});
 }
 {
-  // the address holds project and tab, the browser's storage what was written: both survive a reload, back and forward
+  // the address holds project and tab, the browser's storage what was written: both survive a reload
   let ready = false;
   const place = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const go = (changes) => {
@@ -43,7 +45,8 @@ _HEAD = """
     try { return JSON.parse(localStorage.getItem(`dimts-${name}`)) ?? other; } catch { return other; }
   };
   const keep = (name, value) => {
-    try { localStorage.setItem(`dimts-${name}`, JSON.stringify(value)); } catch { /* storage is full or forbidden */ }
+    try { localStorage.setItem(`dimts-${name}`, JSON.stringify(value)); }
+    catch { /* storage is full or forbidden */ }
   };
   const tab = (name) => { if (ready) go({tab: name}); }, restored = () => { ready = true; };
   window.dimts = {place, go, kept, keep, tab, restored};
@@ -52,7 +55,8 @@ _HEAD = """
     const now = place();
     if (now.project && project && now.project !== project) { location.reload(); return; }
     const name = now.tab || "text";
-    [...document.querySelectorAll(`button[role=tab][data-tab-id="${name}"]`)].find((one) => one.offsetParent)?.click();
+    const buttons = document.querySelectorAll(`button[role=tab][data-tab-id="${name}"]`);
+    [...buttons].find((one) => one.offsetParent)?.click();
   });
   new MutationObserver(() => {
     project = place().project ?? project;
@@ -75,9 +79,11 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
     const name = element.getAttribute?.("aria-label") || element.getAttribute?.("title");
     if (!name) return;
     if (element.matches("div.empty") && !element.role) element.role = "img";
-    if (element.matches("button.upload-container")) element.removeAttribute("aria-label");  // its text says more
+    // the text of the button says more than its label
+    if (element.matches("button.upload-container")) element.removeAttribute("aria-label");
     if (element.matches(".token-remove") && !element.matches(".remove-all")) {
-      const own = `${words["Remove"] || "Remove"} ${element.parentElement.querySelector("span").innerText.trim()}`;
+      const file = element.parentElement.querySelector("span").innerText.trim();
+      const own = `${words["Remove"] || "Remove"} ${file}`;
       if (name !== own) element.setAttribute("aria-label", own);
     }
     if (element.matches("button.playback")) {
@@ -90,7 +96,8 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
     for (const name of names) {
       const value = element.getAttribute?.(name);
       if (!value) continue;
-      const number = value.match(/[0-9.]+/)?.[0] ?? "", known = words[value] ?? words[value.replace(number, "#")];
+      const number = value.match(/[0-9.]+/)?.[0] ?? "";
+      const known = words[value] ?? words[value.replace(number, "#")];
       if (known) element.setAttribute(name, known.replace("#", number));
     }
   };
@@ -100,8 +107,8 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
     one(root);
     root.querySelectorAll("*").forEach(one);
     const walk = document.createTreeWalker(root, 4);
-    while (walk.nextNode()) if (walk.currentNode.parentElement.closest(".upload-container, .wrap, button, .toast-body,"
-      + " .icon-wrap, label, .record")) text(walk.currentNode);
+    const widgets = ".upload-container, .wrap, button, .toast-body, .icon-wrap, label, .record";
+    while (walk.nextNode()) if (walk.currentNode.parentElement.closest(widgets)) text(walk.currentNode);
   };
   new MutationObserver((changes) => changes.forEach((change) => {
     if (change.type === "childList") change.addedNodes.forEach(all);
@@ -126,7 +133,8 @@ header.top { display: flex; justify-content: space-between; align-items: baselin
 header.top h1 { margin: 0 !important; font-size: 1rem; font-weight: 400; }
 header.top .mark { font-size: 1.7rem; font-weight: 700; color: var(--color-accent); margin-right: 6px; }
 header.top strong { font-size: 1.15rem; }
-header.top .claim { color: var(--body-text-color-subdued); margin-left: 10px; font-size: 1rem; font-weight: 400; }
+header.top .claim { color: var(--body-text-color-subdued); margin-left: 10px; font-size: 1rem;
+  font-weight: 400; }
 header.top a { color: var(--color-accent); text-decoration: underline; white-space: nowrap; padding: 6px; }
 #top { padding: 0; }
 .gradio-container .html-container { padding: 0 !important; }
@@ -186,7 +194,8 @@ footer { display: none !important; }
   header.top .claim { display: none; }
   .gradio-container .row:has(> .form), .gradio-container .row:has(> .block), .gradio-container .row > .form {
     flex-direction: column !important; flex-wrap: nowrap !important; align-items: stretch !important; }
-  .gradio-container .row:has(> .block) > *, .gradio-container .row > .form, .gradio-container .row > .form > * {
+  .gradio-container .row:has(> .block) > *, .gradio-container .row > .form,
+  .gradio-container .row > .form > * {
     width: 100% !important; flex: none !important; }
   .gradio-container .tab-wrapper button { padding: 8px 9px; font-size: var(--text-sm); }
   .gradio-container .table-container { overflow-x: auto !important; }
@@ -213,8 +222,8 @@ def theme() -> gr.themes.Base:
     """Calm greens on white, or on dark where the reader's system asks for it."""
     fonts = [*map(gr.themes.Font, (*_LATIN, *ETHIOPIC, "sans-serif"))]
     green = gr.themes.Color(
-        "#effaf5", "#d8f2e6", "#b3e4cf", "#81cfb0", "#4bb38d", "#14795c", "#126b52", "#105846", "#0f4739", "#0d3b30",
-        "#06211b", name="dimts",
+        "#effaf5", "#d8f2e6", "#b3e4cf", "#81cfb0", "#4bb38d", "#14795c", "#126b52", "#105846", "#0f4739",
+        "#0d3b30", "#06211b", name="dimts",
     )  # fmt: skip
     base = gr.themes.Soft(
         primary_hue=green, secondary_hue=green, neutral_hue="stone", font=fonts, font_mono=fonts

@@ -61,9 +61,15 @@ def _actions(page: TabContext) -> None:
             column_widths=["34%", "66%"],
         )  # fmt: skip
         cards = gr.Dataframe(
-            headers=[strings(f"forecast.column.{name}") for name in ("card", "fits", "peak", "batch", "epoch")],
-            datatype="str", interactive=False, label=strings("train.forecast.cards"), elem_id="train-cards", wrap=True,
-        )  # fmt: skip
+            headers=[
+                strings(f"forecast.column.{name}") for name in ("card", "fits", "peak", "batch", "epoch")
+            ],
+            datatype="str",
+            interactive=False,
+            label=strings("train.forecast.cards"),
+            elem_id="train-cards",
+            wrap=True,
+        )
 
     def begin(kind: str) -> Any:
         def on_start(request: gr.Request, name: str | None, *values: Any) -> Any:
@@ -107,8 +113,17 @@ class _RunPlaces:
     @property
     def outputs(self) -> list[Any]:
         """Those that `_drawn` fills, in its order."""
-        return [self.none, self.whole, self.run, self.state, self.curve, self.samples, self.sample, self.options,
-                self.drawn]  # fmt: skip
+        return [
+            self.none,
+            self.whole,
+            self.run,
+            self.state,
+            self.curve,
+            self.samples,
+            self.sample,
+            self.options,
+            self.drawn,
+        ]
 
 
 def _run_places(page: TabContext) -> _RunPlaces:
@@ -122,12 +137,18 @@ def _run_places(page: TabContext) -> _RunPlaces:
             )
             state = gr.HTML(elem_id="train-state")
         curve = gr.LinePlot(
-            x="step", y="loss", color="curve",
+            x="step",
+            y="loss",
+            color="curve",
             color_map={strings(f"train.curve.{name}"): colour for name, colour in _COLOURS.items()},
-            x_title=strings("train.step"), y_title=strings("train.loss"),
-            color_title=strings("train.curve"), height=320, label=strings("train.curves"), elem_id="train-curves",
+            x_title=strings("train.step"),
+            y_title=strings("train.loss"),
+            color_title=strings("train.curve"),
+            height=320,
+            label=strings("train.curves"),
+            elem_id="train-curves",
             tooltip="axis",
-        )  # fmt: skip
+        )
         with gr.Row(visible=False) as samples:
             sample = gr.Dropdown(
                 [], label=strings("train.samples"), elem_id="train-samples", interactive=True
@@ -138,10 +159,16 @@ def _run_places(page: TabContext) -> _RunPlaces:
         with gr.Accordion(strings("train.options"), open=False):
             gr.Markdown(strings("train.options.info"))
             options = gr.Dataframe(
-                headers=[strings(f"train.options.{name}") for name in ("option", "asked", "applied", "measured")],
-                datatype="str", interactive=False, elem_id="train-options", wrap=True, max_height=420,
+                headers=[
+                    strings(f"train.options.{name}") for name in ("option", "asked", "applied", "measured")
+                ],
+                datatype="str",
+                interactive=False,
+                elem_id="train-options",
+                wrap=True,
+                max_height=420,
                 column_widths=["20%", "14%", "20%", "46%"],
-            )  # fmt: skip
+            )
     return _RunPlaces(none, whole, run, state, curve, samples, sample, player, options, gr.State(()))
 
 

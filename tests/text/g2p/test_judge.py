@@ -28,7 +28,8 @@ def kinds(word: str, spoken: str, *, marks_length: bool = True) -> list[str]:
     ("word", "spoken"),
     [
         ("ሰላም", "səlam"), ("እናት", "ʔɨnːat"), ("እናት", "ɨnːat"), ("ወንበር", "wəmbər"), ("በአገር", "bəʔaɡər"),
-        ("በአገር", "baɡər"), ("ቋንቋ", "kʼʷankʼʷa"), ("ክረምት", "krəmt"), ("ክፍል", "kɨfl"), ("ገና", "ɡənːa"), ("ገና", "ɡəna"),
+        ("በአገር", "baɡər"), ("ቋንቋ", "kʼʷankʼʷa"), ("ክረምት", "krəmt"), ("ክፍል", "kɨfl"), ("ገና", "ɡənːa"),
+        ("ገና", "ɡəna"),
     ],
 )  # fmt: skip
 def test_right_answers_pass(word: str, spoken: str) -> None:
@@ -39,8 +40,8 @@ def test_right_answers_pass(word: str, spoken: str) -> None:
     ("word", "spoken", "kind"),
     [
         ("ሰላም", "slam", "vowel_share"), ("ሰላም", "sələm", "vowel_share"), ("ሰላም", "sərlam", "skeleton"),
-        ("ሰላም", "səlamsəlamsəlam", "phone_ratio"), ("እናት", "ɨnat", "length_missing"), ("ሰላም", "səlːam", "length_added"),
-        ("ስንዴ", "snde", "syllables"),
+        ("ሰላም", "səlamsəlamsəlam", "phone_ratio"), ("እናት", "ɨnat", "length_missing"),
+        ("ሰላም", "səlːam", "length_added"), ("ስንዴ", "snde", "syllables"),
     ],
 )  # fmt: skip
 def test_faults_have_names(word: str, spoken: str, kind: str) -> None:

@@ -107,7 +107,8 @@ def test_the_lexicon_backend_knows_only_its_words() -> None:
     [
         ("felege", "B", ("3", "flg")), ("bela", "A", ("2a", "bl")), ("'alefe", "A", ("0", "lf")),
         ("hEde", "H", ("hE", "hd")),
-        ("xeTe", "H", ("he", "xT")), ("qoye", "W", ("2oe", "qy")), ("mesekere", "Q", ("4", "mskr")), ("x", "A", None),
+        ("xeTe", "H", ("he", "xT")), ("qoye", "W", ("2oe", "qy")), ("mesekere", "Q", ("4", "mskr")),
+        ("x", "A", None),
     ],
 )  # fmt: skip
 def test_families_of_roots(citation: str, kind: str, root: tuple[str, str] | None) -> None:

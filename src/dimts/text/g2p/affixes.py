@@ -144,10 +144,10 @@ def _gerund() -> Iterable[str]:
 
 
 NOUN_ENDINGS = ("", "oc:", "woc:", "yoc:", "at", "an", "yan", "wyan", "n:et", "oc:in")
-_AFTER_NOUN = ("", "u", "w", "wa", "A", "E", "yE", "h", "x", "ac:n", "ac:hu", "ac:ew", "yac:n", "yac:hu", "yac:ew",
-               "itu", "ytu", "wo", ".wo", "wan", "iwa", "ywa", "ye")  # fmt: skip
-DERIVED = ("N:a", "eN:a", "n:et", "awi", "wi", "awit", "am", "ma", "m:a", "N:a.n:et", "eN:an:et", "N:oc:", "eN:oc:",
-           "awin:et", "win:et", "awyan", "n:a", "aw")  # fmt: skip
+_AFTER_NOUN = ("", "u", "w", "wa", "A", "E", "yE", "h", "x", "ac:n", "ac:hu", "ac:ew", "yac:n", "yac:hu",
+               "yac:ew", "itu", "ytu", "wo", ".wo", "wan", "iwa", "ywa", "ye")  # fmt: skip
+DERIVED = ("N:a", "eN:a", "n:et", "awi", "wi", "awit", "am", "ma", "m:a", "N:a.n:et", "eN:an:et", "N:oc:",
+           "eN:oc:", "awin:et", "win:et", "awyan", "n:a", "aw")  # fmt: skip
 
 
 def _noun() -> Iterable[str]:
@@ -225,17 +225,19 @@ def suffixes() -> Suffixes:
 
 
 # ---------------------------------------------------------------- before the stem
-_PERFECT_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "'ye", "'al", "yal", "bal", "kal", "slal", "'ndal",
-                  "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "beye", "keye", "'nde'al")  # fmt: skip
+_PERFECT_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "'ye", "'al", "yal", "bal", "kal",
+                  "slal", "'ndal", "lal", "sal", "kene", "wede", "'yal", "yebe", "yale", "bale", "beye",
+                  "keye", "'nde'al")  # fmt: skip
 _IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'ndem:", "'nd", "'skem:", "'sk",
                     "wedem:", "kenem:", "yebem:", "yelem:", "yekem:", "yeslem:")  # fmt: skip
 """yəmmi-: the m of the relative is long (Leslau)."""
-NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe", "yele", "yeke",
-              "kebe", "lebe", "beye", "keye", "leye", "'ndebe", "ke'ne", "'ne", "yene", "lene", "bene", "kene", "bes",
-              "yewede", "yesle", "'ndye", "sile", "mne", "yebale", "yeyale", "bebale", "'ndele")  # fmt: skip
+NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe",
+              "yele", "yeke", "kebe", "lebe", "beye", "keye", "leye", "'ndebe", "ke'ne", "'ne", "yene",
+              "lene", "bene", "kene", "bes", "yewede", "yesle", "'ndye", "sile", "mne", "yebale", "yeyale",
+              "bebale", "'ndele")  # fmt: skip
 _FULL = {
-    "-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa", "tn": "ten", "an": "'an",
-    "ast": "'aste", "0ast": "'asta", "0ast2": "'aste", "0f": "te",
+    "-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa", "tn": "ten",
+    "an": "'an", "ast": "'aste", "0ast": "'asta", "0ast2": "'aste", "0f": "te",
 }  # fmt: skip
 """Derivation → what stands before the stem where nothing precedes it."""
 _SHORT = {

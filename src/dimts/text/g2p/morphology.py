@@ -168,7 +168,8 @@ _FAMILIES = {
     "CeCeCe": "3", "CoCeCe": "3o", "CaCeCe": "3a", "CeCa": "2a", "CoCa": "2oa", "CeCe": "2e", "CoCe": "ho",
     "CaCe": "ha", "CECe": "hE", "CeCeCeCe": "4", "CeCCeCe": "4c", "CoCeCeCe": "4o", "CaCa": "2a",
     "CeCaCe": "3e",
-    "CeCaCa": "3aa", "CoCaCa": "3oaa", "CaCECe": "caE", "CeCoCe": "3u", "CACe": "hA", "CeCeCa": "3fa", "CoCaCe": "3oe",
+    "CeCaCa": "3aa", "CoCaCa": "3oaa", "CaCECe": "caE", "CeCoCe": "3u", "CACe": "hA", "CeCeCa": "3fa",
+    "CoCaCe": "3oe",
 }  # fmt: skip
 """Citation form → family of the root."""
 
@@ -354,7 +355,8 @@ def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[
         marked, trust = word
         weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
         if head and len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
-            marked = f"{marked[0]}.{marked[1:]}"  # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
+            # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
+            marked = f"{marked[0]}.{marked[1:]}"
         yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", min(trust, weight))
 
 
