@@ -1,7 +1,7 @@
-"""Settings → the engine that learns: a base from the disk, or a small one made on the spot; ready to learn.
+"""Build the model to train: load the base from disk, or initialise a small one; choose what is trained.
 
-build   weights, vocabulary that can spell the texts, and how texts are spelt
-arm     what learns, with which kernels, dropout and checkpointing
+load_base    weights, a vocabulary that can encode the texts, and the spelling of the texts
+configure    trained parameters, kernels, dropout and gradient checkpointing
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ STAGE_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "gpt": ("gpt.", "conditioning."),
     "decoder": ("vocoder.",),
 }
-"""Names of the tensors that each stage trains begin so."""
+"""Prefixes of the names of the tensors that each stage trains."""
 _PIECES = 200
-"""Merged pieces of fidel in the vocabulary of an engine made on the spot."""
+"""Merged pieces of fidel in the vocabulary of a randomly initialised model."""
 _SAMPLED_SPELLINGS = 8
-"""Rows whose spelling is made anew to see whether the manifest's is still that of the settings."""
+"""Rows spelt again to see whether the manifest's spellings still agree with the settings."""
 
 
 @dataclass(slots=True)
 class TrainableModel:
-    """What learns, and all that must travel with it."""
+    """The model to train and everything that is saved with it."""
 
     model: XTTS
     vocabulary: Vocabulary
     frontend: FrontendSettings
     random: bool
-    """Made on the spot, with random weights."""
+    """Whether the model was initialised with random weights."""
     origin: str
     """Where the weights come from, for the model card."""
     name: str
@@ -66,31 +66,31 @@ class TrainableModel:
     old_rows: int
     """Rows of the vocabulary the base had; further ones were added for the texts."""
     licence: str = ""
-    """Of the base's weights."""
+    """Licence of the base's weights."""
     folder: Path | None = None
-    """Where the base lies; None for an engine made on the spot."""
+    """Folder of the base; None for a randomly initialised model."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """coqui's config.json of the base."""
+    """The base's config.json in coqui's format."""
     remarks: list[Message] = field(default_factory=list)
     learnt: set[str] = field(default_factory=set)
     """Stages that have been trained, here or before."""
     codes_of_gpt: str = ""
-    """Fingerprint of the DVAE that the GPT learnt the codes of; empty: unknown."""
+    """Fingerprint of the DVAE whose codes the GPT was trained on; empty: unknown."""
     respelt: dict[str, str] = field(default_factory=dict)
-    """Utterance → spelling, where the manifest's is not that of the settings any more."""
+    """Spellings by utterance id, where the manifest's disagrees with the present settings."""
 
     @property
     def front_end(self) -> dict[str, Any]:
-        """The front end as a bundle carries it."""
+        """Return the front end's description as it is stored in a bundle."""
         return {"version": __version__, "settings": to_dict(self.frontend)}
 
     @property
     def rehearsal(self) -> bool:
-        """Whether parts of the model are still as random as they were made."""
+        """Whether parts of the model still have their random initial weights."""
         return self.random and not set(STAGE_PREFIXES) <= self.learnt
 
     def note_trained(self, stage: str) -> None:
-        """Record that a stage was trained, and on which codes."""
+        """Record that a stage was trained, and the DVAE whose codes it used."""
         self.learnt.add(stage)
         if stage == "gpt":
             self.codes_of_gpt = self.coder_name
@@ -101,24 +101,24 @@ class TrainableModel:
         return Coder(self.model.dvae, self.model.mel_stats, self.model.spec).name if self.model.dvae else ""
 
     def learnt_whole(self) -> list[str]:
-        """Names of the parameters that learn themselves, not by an adapter beside them."""
+        """Return the names of the parameters that are trained directly, not through an adapter."""
         return [n for n, p in self.model.named_parameters() if p.requires_grad and ".adapter." not in n]
 
     def merge_adapters(self) -> None:
-        """Fold the adapters, if there are any, into the weights they are beside."""
+        """Merge the adapters, if there are any, into their layers' weights."""
         lora.merge(self.model, keep=False)
 
     @property
     def adapter_parameters(self) -> int:
-        """Parameters in adapters."""
+        """Return the number of parameters in adapters."""
         return sum(parameter.numel() for parameter in lora.parameters(self.model))
 
     def adapter_strength(self) -> float:
-        """Norm of what the adapters add, as a share of the norm of the weights they are beside."""
+        """Return the norm of the adapters' updates as a share of the norm of the weights they modify."""
         return lora.strength(self.model)
 
     def spell(self, row: Utterance) -> str:
-        """What the model reads for a row."""
+        """Return the spelling that the model reads for a row."""
         return self.respelt.get(row.id, row.spelling)
 
 
@@ -130,10 +130,9 @@ def load_base(
     *,
     write: bool = True,
 ) -> TrainableModel:
-    """The engine to train, in evaluation mode and not yet ready to learn. CheckpointError for an unusable
-    base.
+    """Load the model to train, in evaluation mode, before `configure`. CheckpointError for an unusable base.
 
-    Without `write` nothing is written into the project: a random engine then keeps its random codebook.
+    Without `write` nothing is written into the project: a random model then keeps its random codebook.
     """
     frontend = project.settings("text", FrontendSettings)
     used = [row for row in rows if row.kept and row.split in ("train", "dev")]
@@ -170,7 +169,7 @@ def _on_the_spot(
 
 
 def _grown(old: Vocabulary | None, frontend: FrontendSettings, spellings: Sequence[str]) -> Vocabulary:
-    """A vocabulary that can read every spelling: phones and stops, or fidel letters and pieces."""
+    """Build a vocabulary that can encode every spelling: phones and stops, or fidel letters and pieces."""
     marks = sorted({*MARKS.values(), "?", "!"})
     if frontend.spelling == "phones":
         symbols = list(inventory())
@@ -188,7 +187,7 @@ def _grown(old: Vocabulary | None, frontend: FrontendSettings, spellings: Sequen
 def _respelt(
     project: Project, settings: FrontendSettings, rows: Sequence[Utterance], on_progress: ProgressCallback
 ) -> dict[str, str]:
-    """Spellings for rows whose manifest entry is missing or was made with other settings."""
+    """Spell the rows whose manifest entry is missing or was made with other settings."""
     if not rows:
         return {}
     frontend: Frontend | None = None
@@ -223,8 +222,8 @@ def _from_base(
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name.startswith(STAGE_PREFIXES[stage]):  # weights mapped from the file must not be written to
             tensor.data = tensor.data.clone()
-    told = bundle.meta.get("base", "")
-    origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {told}' if told else ''}"
+    base_name = bundle.meta.get("base", "")
+    origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {base_name}' if base_name else ''}"
     fetched = (folder / BUNDLE_LICENCE_FILE).is_file() or accepted(folder=folder)
     licence = str(bundle.meta.get("licence_of_base", "")) or (XTTS_V2.licence.name if fetched else "")
     digest = hashlib.sha256(vocabulary.fingerprint.encode())
@@ -254,20 +253,21 @@ def _from_base(
 
 
 def _sounds(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
-    """Fidel letters of the vocabulary → their phones, so that their rows start near those of like sounds."""
+    """Map fidel letters of the vocabulary to phones, so that new rows are initialised near similar sounds."""
     chart = (letter(token) for token in vocabulary.tokens if len(token) == 1)
     return {entry.char: (entry.consonant + "ʷ" * entry.labial, entry.vowel) for entry in chart if entry}
 
 
 def empty_copy(model: XTTS, settings: TrainSettings) -> XTTS:
-    """An engine of the same layout as `model` that `ready` has been at, its numbers still to be loaded."""
+    """Build an uninitialised model of the same layout as `model` after `configure`, for weights to be
+    loaded."""
     fresh = XTTS(model.spec, dvae=model.dvae is not None).eval()
     configure(fresh, replace(settings, compile=False), model.gpt.trunk.blocks()[0].attn.kind)
     return fresh
 
 
 def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
-    """Choose what learns and with which kernels; returns how many modules were compiled."""
+    """Choose trained parameters and kernels; returns how many modules were compiled."""
     model.use_attention(attention)  # type: ignore[arg-type]
     model.packed = settings.batches.packing == "auto"
     model.gpt.use_dropout(settings.dropout, settings.attention_dropout)
@@ -299,7 +299,7 @@ def configure(model: XTTS, settings: TrainSettings, attention: str) -> int:
         model.gpt.trunk.ln_f.requires_grad_(True)
     if not settings.compile:
         return 0
-    torch.compiler.reset()  # graphs of a run before this one, in the same Python, are none of this one's
+    torch.compiler.reset()  # drop the graphs of an earlier run in the same process
     for module in model.gpt.trunk.modules():
         if isinstance(module, MLP):
             module.compile(dynamic=True)

@@ -1,4 +1,4 @@
-"""This machine and the settings → what can run here: attention kernel, number type, and why not the others.
+"""Choose attention kernel and number type for this machine and these settings, with reasons for the others.
 
 Nothing is chosen in silence: a Choice names what was refused and for which reason, and `capability_table`
 lists all of it. Asking for what cannot run is an error with that reason, unless `train.attention_fallback`
@@ -28,34 +28,34 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 KINDS: tuple[Kind, ...] = ("flash", "sdpa", "xformers", "eager")
 """Fastest first; xformers stands behind SDPA, which has the same kernel built in since torch 2.0."""
 HEAD_WIDTH = 64
-"""Of XTTS v2: width 1024 over 16 heads."""
+"""Head size of XTTS v2: width 1024 over 16 heads."""
 AMX = "amx_bf16"
 """Flag of processors that multiply matrices in bfloat16 (/proc/cpuinfo)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
-    """What a run has to work with."""
+    """The hardware and software a run can use."""
 
     device: Device
     name: str
-    """Of the card or the processor."""
+    """Name of the card or the processor."""
     system: str
     """Linux, Windows, Darwin."""
     memory_bytes: int
-    """Of the card, or free memory of the machine when there is none."""
+    """Memory of the card, or free memory of the machine when there is none."""
     capability: tuple[int, int] = (0, 0)
     """Compute capability of a CUDA card."""
     cards: int = 0
     cores: int = 1
     wheels: frozenset[str] = frozenset()
-    """Of the libraries that matter here, those that are installed."""
+    """Names of the relevant libraries that are installed."""
     amx: bool = False
     """Whether the processor multiplies matrices in bfloat16 (AMX)."""
 
     @classmethod
     def look(cls) -> MachineInfo:
-        """The machine this runs on."""
+        """Detect the present machine."""
         import psutil
         import torch
 
@@ -95,7 +95,7 @@ def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What will run, why, and what was refused for which reason."""
+    """What was chosen, why, and what was refused for which reason."""
 
     name: str
     why: Message
@@ -103,7 +103,7 @@ class Choice:
 
     @property
     def message(self) -> Message:
-        """All of it as one message."""
+        """Return choice, reasons and refusals as one message."""
         refused = [
             Message("train.not_chosen", name=name, reason=reason) for name, reason in self.refused.items()
         ]
@@ -115,7 +115,7 @@ class Choice:
 
 
 def obstacle(kind: str, machine: MachineInfo, precision: Precision, head_size: int) -> Message | None:
-    """Why attention `kind` cannot run here; None if it can."""
+    """Return why attention `kind` cannot run here; None if it can."""
     if kind in ("eager", "sdpa"):
         return None
     if machine.device != "cuda":
@@ -137,7 +137,7 @@ def obstacle(kind: str, machine: MachineInfo, precision: Precision, head_size: i
 
 
 def _no_cuda(machine: MachineInfo) -> Message:
-    """Why a kernel for CUDA cannot run on another device."""
+    """Return why a CUDA kernel cannot run on another device."""
     if machine.device == "mps" or machine.system == "Darwin":
         return Message("train.no_cuda_on_macos")
     if machine.device == "xpu":
@@ -150,7 +150,7 @@ def _no_cuda(machine: MachineInfo) -> Message:
 def plan_attention(
     asked: str, machine: MachineInfo, precision: Precision, head_size: int, *, fallback: bool = False
 ) -> Choice:
-    """The attention kernel that will run. ConfigError when the one asked for cannot, unless `fallback`."""
+    """Choose the attention kernel. ConfigError when the requested one cannot run, unless `fallback`."""
     refused: dict[str, Message] = {
         kind: why for kind in KINDS if (why := obstacle(kind, machine, precision, head_size))
     }
@@ -165,7 +165,7 @@ def plan_attention(
 
 
 def precision_obstacle(precision: str, machine: MachineInfo) -> Message | None:
-    """Why a model cannot learn in `precision` here; None if it can."""
+    """Return why a model cannot be trained in `precision` here; None if it can."""
     if precision == "fp16" and machine.device == "cpu":
         return Message("train.no_fp16_on_processors")
     if precision == "bf16" and machine.device == "cuda" and machine.capability < FLASH_CAPABILITY:
@@ -174,7 +174,7 @@ def precision_obstacle(precision: str, machine: MachineInfo) -> Message | None:
 
 
 def plan_precision(asked: str, machine: MachineInfo) -> Choice:
-    """The number type of the forward pass. ConfigError for one the device has not."""
+    """Choose the number type of the forward pass. ConfigError for one that the device lacks."""
     refused: dict[str, Message] = {
         name: why for name in PRECISIONS if (why := precision_obstacle(name, machine))
     }
@@ -190,7 +190,7 @@ def plan_precision(asked: str, machine: MachineInfo) -> Choice:
 
 
 def _passed_over(precision: Precision, machine: MachineInfo) -> Message:
-    """Why a number type that could be asked for is not the one that "auto" takes."""
+    """Return why "auto" does not choose a number type that could be requested."""
     if precision == "float32":
         return Message("train.float32_is_slower")
     if machine.device == "cuda":
@@ -202,20 +202,21 @@ def _passed_over(precision: Precision, machine: MachineInfo) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class CapabilityRow:
-    """One kernel or number type on one machine."""
+    """Availability of one kernel or number type on one machine."""
 
     group: Literal["attention", "precision"]
     name: str
     runs: bool
-    """Whether it can be asked for."""
+    """Whether it can be requested."""
     chosen: bool
-    """Whether it is what "auto" takes."""
+    """Whether "auto" chooses it."""
     why: Message
-    """Why it is chosen, passed over, or cannot run."""
+    """Why it is chosen, not chosen, or unavailable."""
 
 
 def capability_table(machine: MachineInfo, head_size: int = HEAD_WIDTH) -> tuple[CapabilityRow, ...]:
-    """Every number type and attention kernel on `machine`: which runs by itself, and why not the others."""
+    """List every number type and attention kernel on `machine`: which "auto" chooses, and why not the
+    others."""
     precision = plan_precision("auto", machine)
     rows = [
         CapabilityRow(

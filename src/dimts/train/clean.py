@@ -1,6 +1,6 @@
-"""Free the disk that training has used: old checkpoints, runs whose voice is made, caches that nothing uses.
+"""Free disk space of past training: old checkpoints, checkpoints of finished runs, unused caches.
 
-plan = plan_cleaning(project, keep=1)      what can go, and how much it frees; nothing is removed
+plan = plan_cleaning(project, keep=1)      what can be removed, and how much it frees; removes nothing
 plan.remove()
 """
 
@@ -30,16 +30,16 @@ class CleaningPlan:
         return sum(size for _, size in self.folders)
 
     def remove(self) -> None:
-        """Remove them. TrainingError while a run is going on in the project."""
+        """Remove the folders. TrainingError while a run is going on in the project."""
         with run_lock(self.project):
             for folder, _ in self.folders:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def plan_cleaning(project: Project, *, keep: int = 1) -> CleaningPlan:
-    """Return what can go: of runs that have ended, all checkpoints but the best, and of those before the
-    newest `keep` runs the best too; scratch of broken-off writes. Logs, plans, option reports and voices
-    stay.
+    """Return what can be removed: of finished runs, all checkpoints but the best; of those before the newest
+    `keep` runs, the best too; and scratch of interrupted writes. Logs, plans, option reports and voices are
+    kept.
 
     Runs that have not ended are left alone. TrainingError for a negative `keep`.
     """

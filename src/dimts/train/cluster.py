@@ -1,12 +1,11 @@
-"""The same loop in the workers of Ray Train, on this machine or many: settings → a run, watched from here.
+"""Run the training loop in workers of Ray Train, on this machine or many, and report its progress here.
 
     run = fine_tune_on_ray(project, settings, on_progress)
 
-The project's folder must lie under the same path on every machine, as on a shared disk: the first worker
-writes into it, the others read from it. Nothing is kept in Ray: a run goes on from its own checkpoints, with
---ray or without. A worker that is lost, killed or cut off takes its company down; all are started again
-(`train.ray.retries`) and go on where the last checkpoint was. An error a person can mend comes here as the
-one line it is.
+The project's folder must have the same path on every machine, as on a shared disk: the first worker
+writes into it, the others read from it. Ray keeps no state: a run continues from its own checkpoints, with
+--ray or without. When a worker is lost or killed, all workers are restarted (`train.ray.retries`) from the
+last checkpoint. An error that the user can correct is raised here as a DimtsError.
 """
 
 from __future__ import annotations
@@ -37,25 +36,25 @@ from dimts.train.settings import RayTrainSettings, TrainSettings
 _LOOPBACK = "127.0.0.1"
 _LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 10.0
-"""For the address of a cluster to answer."""
+"""Deadline for connecting to the address of a cluster."""
 _SCRATCH = ".ray"
-"""Below runs/: Ray Train's own notes on a run, of no use afterwards."""
+"""Folder below runs/ for Ray Train's own files, removed after the run."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Errand:
-    """What a worker is given."""
+class _WorkerTask:
+    """Arguments of a worker process."""
 
     project: Path
     settings: TrainSettings
     new: bool
     folder: Path
-    """The working folder here, which relative paths in the settings are meant from."""
+    """The caller's working folder, which relative paths in the settings refer to."""
     where: str
     restarts: int
     scorers: Metrics | None
-    mail: Any
-    """Queue to whoever watches: Progress, or the error of a worker."""
+    queue: Any
+    """Queue to the calling process: Progress events, or the error of a worker."""
 
 
 def fine_tune_on_ray(
@@ -66,11 +65,11 @@ def fine_tune_on_ray(
     new: bool = False,
     scorers: Metrics | None = None,
 ) -> FineTuneResult:
-    """What `fine_tune` does, in `train.ray.workers` processes of a Ray cluster.
+    """Run `fine_tune` in `train.ray.workers` processes of a Ray cluster.
 
     Raises what `fine_tune` does, MissingExtra without Ray, and TrainingError when the cluster cannot be
-    reached, has no room, or lost workers more often than `train.ray.retries`. Ctrl-C and SIGTERM save, then
-    KeyboardInterrupt.
+    reached, is too small, or lost workers more often than `train.ray.retries`. Ctrl-C and SIGTERM save, then
+    raise KeyboardInterrupt.
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
@@ -82,10 +81,10 @@ def fine_tune_on_ray(
     ray = require("ray", "ray")
     require("ray.train", "ray")
     with Interrupt() as interrupt, runs.run_lock(project), _cluster(ray, settings.ray, on_progress) as where:
-        interrupt.listen_again()
+        interrupt.reinstall()
         for restarts in range(settings.ray.retries + 1):
-            mail = _queue()
-            errand = _Errand(
+            queue = _queue()
+            task = _WorkerTask(
                 project.root.resolve(),
                 settings,
                 new and not restarts,
@@ -93,9 +92,9 @@ def fine_tune_on_ray(
                 where,
                 restarts,
                 scorers,
-                mail,
+                queue,
             )
-            run, error = _once(ray, errand, project, interrupt, on_progress)
+            run, error = _once(ray, task, project, interrupt, on_progress)
             if run is not None:
                 if interrupt.wanted and run.bundle is None:
                     raise KeyboardInterrupt
@@ -110,19 +109,19 @@ def fine_tune_on_ray(
 
 
 def _once(
-    ray: Any, errand: _Errand, project: Project, interrupt: Interrupt, on_progress: ProgressCallback
+    ray: Any, task: _WorkerTask, project: Project, interrupt: Interrupt, on_progress: ProgressCallback
 ) -> tuple[FineTuneResult | None, BaseException | None]:
-    """One life of the workers: the run, or why there is none."""
+    """Start the workers once and wait; returns the result of the run, or the error that ended it."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    wanted = errand.settings.ray
+    wanted = task.settings.ray
     cards = ray.cluster_resources().get("GPU", 0) >= wanted.workers
-    scratch = errand.project / "runs" / _SCRATCH
+    scratch = task.project / "runs" / _SCRATCH
     each: dict[str, float] = {"CPU": wanted.cores, **({"GPU": 1} if cards else {})}
     trainer = TorchTrainer(
         _work,  # type: ignore[arg-type]
-        train_loop_config={"errand": errand},
+        train_loop_config={"task": task},
         scaling_config=ScalingConfig(num_workers=wanted.workers, use_gpu=cards, resources_per_worker=each),
         run_config=RunConfig(storage_path=str(scratch), failure_config=FailureConfig(max_failures=0)),
     )
@@ -131,35 +130,35 @@ def _once(
     def fit() -> None:
         try:
             outcome["run"] = trainer.fit().return_value  # type: ignore[attr-defined]
-        except Exception as error:  # noqa: BLE001 (whatever Ray raises is told by whoever waits)
+        except Exception as error:  # noqa: BLE001 (whatever Ray raises is reported by the waiting thread)
             outcome["error"] = error
 
     thread = threading.Thread(target=fit, daemon=True)
     thread.start()
     interrupt.looping = True
-    told: DimtsError | None = None
+    fault: DimtsError | None = None
     asked = False
     try:
         while True:
             over = not thread.is_alive()
-            for letter in _letters(errand.mail, 0.0 if over else _LOOK_SECONDS):
-                if isinstance(letter, Progress):
-                    on_progress(letter)
+            for event in _drain(task.queue, 0.0 if over else _LOOK_SECONDS):
+                if isinstance(event, Progress):
+                    on_progress(event)
                 else:
-                    told = told or letter
+                    fault = fault or event
             if interrupt.wanted and not asked:
                 asked = _ask_to_save(project)
             if over:
                 break
     finally:
         interrupt.looping = False
-        errand.mail.shutdown(force=True)
+        task.queue.shutdown(force=True)
         shutil.rmtree(scratch, ignore_errors=True)
-    return outcome.get("run"), told or outcome.get("error")
+    return outcome.get("run"), fault or outcome.get("error")
 
 
 def _ask_to_save(project: Project) -> bool:
-    """The workers hear no signal of this process: the run's `pause` file tells them."""
+    """Ask the workers to save by the run's `pause` file, as signals of this process do not reach them."""
     for root in sorted(project.runs.glob("2*/"), reverse=True):
         (root / runs.PAUSE).touch()
         return True
@@ -167,43 +166,42 @@ def _ask_to_save(project: Project) -> bool:
 
 
 def _work(config: dict[str, Any]) -> FineTuneResult:
-    """In each worker: the loop."""
-    errand: _Errand = config["errand"]
+    """Run the training loop in one worker."""
+    task: _WorkerTask = config["task"]
     try:
-        return _fine_tune(errand)
+        return _fine_tune(task)
     except DimtsError as error:
-        errand.mail.put(error)
+        task.queue.put(error)
         raise
 
 
-def _fine_tune(errand: _Errand) -> FineTuneResult:
+def _fine_tune(task: _WorkerTask) -> FineTuneResult:
     import ray
     import torch
     from ray import train
 
-    if errand.folder.is_dir():
-        os.chdir(errand.folder)
-    if not errand.project.is_dir():
+    if task.folder.is_dir():
+        os.chdir(task.folder)
+    if not task.project.is_dir():
         raise TrainingError(
-            "train.project_not_on_machine", project=errand.project, nodename=os.uname().nodename
+            "train.project_not_on_machine", project=task.project, nodename=os.uname().nodename
         )
-    torch.set_num_threads(errand.settings.ray.cores)
-    place = ClusterInfo(errand.where, str(ray.get_runtime_context().get_node_id()), errand.restarts)
+    torch.set_num_threads(task.settings.ray.cores)
+    place = ClusterInfo(task.where, str(ray.get_runtime_context().get_node_id()), task.restarts)
     first = train.get_context().get_world_rank() == 0
     return fine_tune(
-        errand.project,
-        errand.settings,
-        errand.mail.put if first else ignore,
-        new=errand.new,
-        scorers=errand.scorers,
+        task.project,
+        task.settings,
+        task.queue.put if first else ignore,
+        new=task.new,
+        scorers=task.scorers,
         place=place,
     )
 
 
 @contextlib.contextmanager
 def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) -> Iterator[str]:
-    """A connection to a cluster, or a cluster of our own on loopback; says where. One that is there already
-    is used."""
+    """Connect to a cluster, or start one on loopback; yields its name. An existing connection is used."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         _large_enough(ray, wanted)
@@ -217,7 +215,7 @@ def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) 
             room = {"num_cpus": max(wanted.workers * wanted.cores, os.cpu_count() or 1)}
             ray.init(address="local", include_dashboard=False, _node_ip_address=_LOOPBACK, **room, **quiet)
         else:
-            _asked_for(wanted.address)
+            _check_reachable(wanted.address)
             ray.init(address=wanted.address, **quiet)
     except Exception as error:
         raise TrainingError(
@@ -232,14 +230,14 @@ def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) 
 
 
 def _large_enough(ray: Any, wanted: RayTrainSettings) -> None:
-    """Raise TrainingError for more workers than there are cores: Ray would wait for them for ever."""
+    """Raise TrainingError for more workers than there are cores: Ray would wait for them without end."""
     have = ray.cluster_resources().get("CPU", 0)
     if have < wanted.workers * wanted.cores:
         raise TrainingError("train.too_few_cores", have=have, workers=wanted.workers, cores=wanted.cores)
 
 
-def _asked_for(address: str) -> None:
-    """Raise OSError where nobody listens at an address: Ray would try again for ten minutes and more."""
+def _check_reachable(address: str) -> None:
+    """Raise OSError when nothing answers at an address: Ray would retry for ten minutes and more."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():  # not "auto"
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS).close()
@@ -251,15 +249,15 @@ def _queue() -> Any:
     return Queue(actor_options={"num_cpus": 0})
 
 
-def _letters(mail: Any, seconds: float) -> Iterator[Any]:
-    """What has come, after waiting for the first at most so long."""
+def _drain(queue: Any, seconds: float) -> Iterator[Any]:
+    """Yield the queue's items, waiting for the first for at most `seconds`."""
     from ray.exceptions import RayError
     from ray.util.queue import Empty
 
     try:
         if seconds:
-            yield mail.get(timeout=seconds)
-        yield from mail.get_nowait_batch(mail.qsize())
+            yield queue.get(timeout=seconds)
+        yield from queue.get_nowait_batch(queue.qsize())
     except (Empty, RayError):
         return
 

@@ -1,4 +1,4 @@
-"""Clips → codes and 22 050 Hz sound, computed once and kept: training steps do no DVAE work.
+"""Encode clips once into DVAE codes and 22 050 Hz audio, cached on disk, so that training steps need no DVAE.
 
     codes/<engine>/shard-00000.safetensors    "codes.<clip>" int16 [C], "audio.<clip>" int16 [T]
 
@@ -37,12 +37,12 @@ from dimts.xtts.spec import Spec
 _FULL_SCALE = 32768.0
 """int16 per 1.0; clips are 16-bit files, so nothing is lost."""
 _SHARD_SECONDS = 300.0
-"""Sound in one shard: what an interruption can cost."""
+"""Seconds of audio per shard: the most that an interruption can lose."""
 _KEY_LETTERS = 16
 INPUT_RATE = 22_050
 """Samples per second of cached sound."""
 SILENCE = 1e-4
-"""A clip whose samples all lie below holds no sound: less than four steps of 16 bits."""
+"""Amplitude below which a clip counts as silent: less than four steps of 16 bits."""
 _MEMO = "fingerprints.json"
 
 
@@ -61,18 +61,18 @@ class ClipStore(Protocol):
         """Samples `start` to `end` of a clip at 22 050 Hz, float32 [T]."""
 
     def wave(self, clip: str) -> Wave:
-        """A clip's sound at the best rate there is."""
+        """A clip's audio at the highest sample rate available."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeStore:
-    """The cached clips of one engine."""
+    """The cached clips of one model."""
 
     shards: TensorStore
 
     @classmethod
     def open(cls, folder: Path) -> CodeStore:
-        """What is cached in `folder`; a shard that cannot be read is dropped, and computed again later."""
+        """Open the cache in `folder`; a shard that cannot be read is dropped, and computed again later."""
         return cls(TensorStore.open(folder))
 
     def __contains__(self, clip: str) -> bool:
@@ -109,7 +109,7 @@ class CodeStore:
 
 @dataclass(frozen=True, slots=True)
 class Coder:
-    """What turns sound into codes: the DVAE, its mel statistics and the sizes."""
+    """Encoder of audio into codes: the DVAE, its mel statistics and the sizes."""
 
     dvae: DVAE
     mel_stats: Tensor
@@ -137,13 +137,13 @@ class Coder:
 
 @dataclass(frozen=True, slots=True)
 class AudioOnly:
-    """Stands in for a `Coder` where a stage needs the sound alone."""
+    """Takes the place of a `Coder` where a stage needs the audio alone."""
 
     spec: Spec
     name: str = "audio"
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """No codes: [0] int64."""
+        """Return no codes: [0] int64."""
         return torch.zeros(0, dtype=torch.int64)
 
 
@@ -155,10 +155,10 @@ def cache_codes(
     *,
     skip: bool = False,
 ) -> tuple[CodeStore, dict[str, str]]:
-    """Make sure that every row's clip is cached; returns the store and {utterance id: clip}.
+    """Cache every row's clip; returns the store and {utterance id: clip}.
 
     Raises AudioError or DataError for a clip that is missing, unreadable, too short or not a number; with
-    `skip` such rows are told and left out of the answer. Safe to interrupt; the next call goes on.
+    `skip` such rows are reported and left out of the answer. Safe to interrupt; the next call continues.
     """
     store = CodeStore.open(project.codes / coder.name)
     clips: dict[str, str] = {}
@@ -213,7 +213,7 @@ def _audio_of(path: Path, spec: Spec) -> Tensor:
 
 
 def _fingerprint_of(path: Path, name: str, memo: dict[str, list[Any]]) -> str:
-    """A clip file's fingerprint; files that look unchanged (size, time) are not read again."""
+    """Return a clip file's fingerprint; a file with unchanged size and time is not read again."""
     try:
         status = path.stat()
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Clips → a codebook that tells them apart, for a DVAE with random weights.
+"""Initialise the codebook of a DVAE with random weights from a project's clips.
 
-An encoder that has learnt nothing still keeps what differs between frames, but its outputs huddle together
-and nearly all of them are nearest to the same few of a random codebook: a rehearsal on two or three codes
-rehearses nothing. So the codebook is laid among the outputs on real clips, by k-means (Lloyd, 1982), once per
+The outputs of an untrained encoder differ between frames but lie close together, so that nearly all are
+nearest to the same few vectors of a random codebook, and training would see two or three codes only. The
+codebook is therefore initialised from the encoder's outputs on real clips by k-means (Lloyd, 1982), once per
 project.
 """
 
@@ -33,9 +33,9 @@ _ROUNDS = 8
 def initialise_from_clips(
     model: XTTS, project: Project, rows: Sequence[Utterance], name: str, seed: int
 ) -> None:
-    """Give `model`'s DVAE a codebook laid among the clips of `rows`; the one laid first in a project stays.
+    """Initialise `model`'s DVAE codebook from the clips of `rows`; the first one made in a project is kept.
 
-    Rows whose clip cannot be read are passed over here; they are reported where the codes are made.
+    Rows whose clip cannot be read are skipped here; they are reported where the codes are made.
     """
     dvae = model.dvae
     if dvae is None:
@@ -44,15 +44,14 @@ def initialise_from_clips(
     if not path.exists():
         found = _outputs(model, dvae, project, rows)
         if len(found) < dvae.codebook.embed.shape[1]:
-            return  # too little sound to lay it among; the random one remains
+            return  # too little audio for k-means; the random codebook remains
         _write(path, k_means(found, dvae.codebook.embed.shape[1], seed))
     with torch.no_grad():
         dvae.codebook.embed.copy_(load_file(path)["embed"])
 
 
 def k_means(points: Tensor, count: int, seed: int) -> Tensor:
-    """Points [N, d] → `count` centres [d, count]; a centre that no point is near to stays the point it
-    was."""
+    """Cluster points [N, d] into `count` centres [d, count]; a centre without points stays where it is."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One of the clusters is empty")
         centres, _ = kmeans2(points.numpy(), count, iter=_ROUNDS, minit="points", rng=seed)
@@ -61,7 +60,7 @@ def k_means(points: Tensor, count: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def _outputs(model: XTTS, dvae: DVAE, project: Project, rows: Sequence[Utterance]) -> Tensor:
-    """Encoder outputs [N, d] of some clips, spread over the whole set."""
+    """Return encoder outputs [N, d] of some clips, spread over the whole set."""
     found = []
     for row in rows[:: max(1, len(rows) // _CLIPS)]:
         try:

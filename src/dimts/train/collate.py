@@ -1,7 +1,7 @@
-"""Clips of one forward pass → Examples for the engine: ids, codes, and the crop that shows the voice.
+"""Collate clips into `Examples` for the model: ids, codes, and the crop used for conditioning.
 
-Everything random about a clip (its crop) depends on seed, epoch and clip alone, not on who its company is
-or which process it runs in: splitting a step otherwise changes nothing.
+Everything random about a clip (its crop) depends on seed, epoch and clip alone, not on the other clips of its
+batch or the process: splitting a step otherwise changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 from dimts.xtts.transfer import to_device
 
 _GRID_SECONDS = 0.5
-"""Unpadded crops are cut to a multiple of this, so that crops of like length run together."""
+"""Length step of unpadded crops, so that crops of similar length share a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class TrainingClip:
 
     id: str
     key: str
-    """In the store."""
+    """Key in the store."""
     ids: tuple[int, ...]
-    """Of its spelling, without START and STOP."""
+    """Ids of its spelling, without START and STOP."""
     samples: int
     codes: int
     spec: Spec
@@ -44,7 +44,7 @@ class TrainingClip:
     top_hz: float = 0.0
     """Highest frequency the recording holds, as far as it was measured; 0: unknown."""
     alignment: tuple[tuple[int, int], ...] = ()
-    """Places in `ids` of the first and the last phone that sound during each code; empty: not known."""
+    """Indices in `ids` of the first and the last phone that sound during each code; empty: not known."""
 
     @property
     def seconds(self) -> float:
@@ -53,41 +53,41 @@ class TrainingClip:
 
     @property
     def tokens(self) -> int:
-        """Positions it takes in the trunk: latents, START and text, START and codes and three STOPs."""
+        """Number of positions in the trunk: latents, START and text, START and codes and three STOPs."""
         return LATENTS + self.text_targets + self.audio_targets
 
     @property
     def text_targets(self) -> int:
-        """Ids and STOP."""
+        """Number of text targets: ids and STOP."""
         return len(self.ids) + 1
 
     @property
     def audio_targets(self) -> int:
-        """Codes and four STOPs."""
+        """Number of audio targets: codes and four STOPs."""
         return self.codes + STOP_TARGETS
 
     @property
     def row(self) -> Row:
-        """What the sampler needs to know."""
+        """The clip as the sampler needs it."""
         return Row(self.seconds, self.tokens, self.weight)
 
 
 @dataclass(slots=True)
 class Collator:
-    """Clips → Examples on the engine's device."""
+    """Collate clips into Examples on the model's device."""
 
     clips: Sequence[TrainingClip]
     stores: Sequence[ClipStore]
-    """Where the clips' codes and sound lie: this project's, and that of replayed clips."""
+    """Stores of the clips' codes and audio: this project's, and that of replayed clips."""
     settings: ReferenceSettings
     seed: int
     frozen: bool
-    """The conditioning does not learn: its latents are computed apart, without gradients."""
+    """Whether the conditioning is frozen: its latents are computed apart, without gradients."""
     latents: LatentCache | None = None
-    """Where those of crops that come again are kept, once `listen` has been at them."""
+    """Cache of the latents of repeated crops, filled by `cache_latents`."""
 
     def examples(self, model: XTTS, members: Sequence[int], epoch: int | None) -> Examples:
-        """The clips `members` as one batch; `epoch` None: the fixed crops used when judging."""
+        """Collate the clips `members` into one batch; `epoch` None: the fixed crops used for evaluation."""
         clips = [self.clips[index] for index in members]
         ids = [torch.tensor(clip.ids) for clip in clips]
         codes = [self._store(clip).codes(clip.key)[: clip.codes] for clip in clips]
@@ -113,7 +113,7 @@ class Collator:
         return next(store for store in self.stores if clip.key in store)
 
     def crop_of(self, index: int, epoch: int | None) -> tuple[int, int]:
-        """Where clip `index` is listened to in `epoch`: start and end in samples."""
+        """Return the conditioning crop of clip `index` in `epoch`: start and end in samples."""
         clip, settings = self.clips[index], self.settings
         rate = clip.spec.input_rate
         shortest, longest = round(settings.min_seconds * rate), round(settings.max_seconds * rate)
@@ -132,8 +132,8 @@ class Collator:
     def _mels(
         self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, list[int] | None]:
-        """Mels of the crops, [B, 80, F], and their real frames; with padding all are as long as the longest
-        crop."""
+        """Return mels of the crops, [B, 80, F], and their real frames; with padding all are as long as the
+        longest."""
         waves = [
             self._store(self.clips[index]).audio(self.clips[index].key, start, end)
             for index, (start, end) in zip(members, crops, strict=True)
@@ -150,13 +150,13 @@ class Collator:
         return rows.transpose(1, 2), lengths
 
     def keeps(self, epoch: int | None) -> bool:
-        """Whether the crops of `epoch` are listened to once for all epochs."""
+        """Whether the latents of the crops of `epoch` are cached for all epochs."""
         return self.latents is not None and (bool(self.settings.fixed) or epoch is None)
 
-    def listen(
+    def cache_latents(
         self, model: XTTS, wanted: Iterable[tuple[int, int | None]], on_progress: ProgressCallback = ignore
     ) -> int:
-        """Keep the latents of (clip, epoch) pairs that come again; returns how many were not kept yet."""
+        """Cache the latents of repeated (clip, epoch) pairs; returns how many were computed."""
         if self.latents is None:
             return 0
         model.conditioning.eval()
@@ -164,19 +164,18 @@ class Collator:
         for index, epoch in wanted:
             if self.keeps(epoch):
                 crops[self.name_of(index, epoch)] = partial(
-                    self._heard, model, index, self.crop_of(index, epoch)
+                    self._crop_latents, model, index, self.crop_of(index, epoch)
                 )
         return self.latents.keep(crops, on_progress)
 
     @torch.no_grad()
-    def _heard(self, model: XTTS, index: int, crop: tuple[int, int]) -> Tensor:
-        """Latents [L, D] of one crop, listened to alone."""
+    def _crop_latents(self, model: XTTS, index: int, crop: tuple[int, int]) -> Tensor:
+        """Return the latents [L, D] of one crop, computed alone."""
         latents: Tensor = model.conditioning(*self._mels(model, [index], [crop]))[0]
         return latents
 
     def name_of(self, index: int, epoch: int | None) -> str:
-        """Under which a clip's latents in `epoch` are kept: its content, the crop, and how far that is
-        padded."""
+        """Return the cache key of a clip's latents in `epoch`: content, crop, and length of the padding."""
         start, end = self.crop_of(index, epoch)
         padded = f"+{self.settings.max_seconds:g}" if self.settings.pad else ""
         return f"{self.clips[index].key}.{start}-{end}{padded}"
@@ -185,7 +184,7 @@ class Collator:
     def _frozen_latents(
         self, model: XTTS, members: Sequence[int], crops: Sequence[tuple[int, int]], epoch: int | None
     ) -> Tensor:
-        """Latents [B, L, D] of a conditioning that does not learn."""
+        """Return the latents [B, L, D] of a frozen conditioning."""
         if self.latents is not None and self.keeps(epoch):
             return torch.stack([self.latents[self.name_of(index, epoch)] for index in members])
         latents: Tensor = model.conditioning(*self._mels(model, members, crops))
@@ -193,7 +192,7 @@ class Collator:
 
 
 def _alignment(clips: Sequence[TrainingClip]) -> Tensor | None:
-    """The clips' alignments, [B, C, 2] int64, −1 where there is none; None where no clip has one."""
+    """Return the clips' alignments, [B, C, 2] int64, −1 where there is none; None where no clip has one."""
     if not any(clip.alignment for clip in clips):
         return None
     found = torch.full((len(clips), max(clip.codes for clip in clips), 2), -1)

@@ -1,6 +1,6 @@
-"""Manifest rows + engine → the clips to train and to judge on: spelt, encoded, their codes cached.
+"""Build the training and dev clips of a run from manifest rows: spelling, ids, cached codes.
 
-A row the engine cannot take ends the run with its reason, or (train.batches.unusable = "skip") is listed
+A row that the model cannot take ends the run with its reason, or (train.batches.unusable = "skip") is listed
 and left out. Nothing is cut or padded to fit.
 """
 
@@ -25,52 +25,52 @@ from dimts.train.sampler import Sampler
 from dimts.train.settings import TrainSettings
 
 SECONDS_PER_FORWARD_RANDOM, SECONDS_PER_FORWARD = 12.0, 40.0
-"""Speech per forward pass when train.batches.seconds is 0: for an engine made on the spot, and for a base."""
+"""Seconds of speech per forward pass when train.batches.seconds is 0: with random weights, and with a
+base."""
 LEAST_RATE = 16_000
-"""Samples per second below which a recording teaches speaker encoder, DVAE and vocoder a band that is not
-there."""
+"""Samples per second below which a recording lacks a band that speaker encoder, DVAE and vocoder should
+learn."""
 _SHORTEST_SECONDS = 0.5
-"""Shorter clips have no room for a crop that shows a voice."""
+"""Shortest clip with room for a conditioning crop."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What a run learns from."""
+    """The clips of a run."""
 
     train: ClipList
     dev: ClipList
     dev_rows: tuple[tuple[Utterance, Path], ...]
-    """Manifest rows of the dev clips, and where their sound lies."""
+    """Manifest rows of the dev clips, and the paths of their audio."""
     stores: tuple[ClipStore, ...]
     seconds_per_forward: float
     reference: Path
-    """The clip that shows the voice when a sentence is spoken: near 8 seconds, of the speaker with most
-    speech."""
+    """Clip used as speaker reference for spoken samples: near 8 seconds, of the speaker with most speech."""
     speaker: str
     """Speaker of that clip."""
     replayed: int = 0
-    """Number of clips of another project, which stand at the end of `train`."""
+    """Number of clips of another project, at the end of `train`."""
     left_out: int = 0
-    """Clips that could not be used."""
+    """Number of clips that could not be used."""
     generated_per_part: int = 0
-    """Generated clips in one forward pass, beside those of the manifest."""
+    """Generated clips in one forward pass, in addition to those of the manifest."""
     corpus: str = ""
-    """Fingerprint of what the generated clips are made from."""
+    """Fingerprint of the generated clips' source."""
     remarks: tuple[Message, ...] = ()
-    """What a person should know: clips left out, no dev set."""
+    """Warnings for the user: clips left out, no dev set."""
 
     @property
     def name(self) -> str:
-        """Fingerprint of clips and texts: a run goes on only with the same."""
+        """Fingerprint of clips and texts: a run is continued only with the same."""
         clips = [(clip.key, clip.ids, clip.weight) for clip in (*self.train, *self.dev)]
         return identity(clips=clips, corpus=self.corpus)
 
     def store(self, key: str) -> ClipStore:
-        """Where the codes and the sound of a clip lie."""
+        """Return the store that holds a clip's codes and audio."""
         return next(store for store in self.stores if key in store)
 
     def sampler(self, settings: TrainSettings, processes: int) -> Sampler | GeneratedSampler:
-        """The steps of a run."""
+        """Return the sampler of a run."""
         parts = settings.batches.accumulate * processes
         manifest = None
         if len(self.train):
@@ -90,7 +90,7 @@ def load_training_set(
     rows: Sequence[Utterance],
     on_progress: ProgressCallback,
 ) -> TrainingSet:
-    """Everything to learn from. Raises DataError for an empty or unusable set, AudioError for a broken
+    """Load all clips of a run. Raises DataError for an empty or unusable set, AudioError for a broken
     clip."""
     synthetic = settings.synthetic
     generated = _generated(project, settings, engine, rows) if synthetic.share else None
@@ -161,7 +161,7 @@ def _generated(
 
 
 def _only_generated(project: Project, settings: TrainSettings, generated: GeneratedClips) -> TrainingSet:
-    """A training set without a manifest; the longest dev clip shows the voice."""
+    """Build a training set without a manifest; the longest dev clip is the speaker reference."""
     dev = [-1 - number for number in range(settings.synthetic.dev_clips)]
     longest = max(dev, key=lambda index: (generated[index].seconds, index))
     reference = project.codes / f"synthetic-{settings.seed}.wav"
@@ -191,7 +191,8 @@ def _with_generated(data: TrainingSet, settings: TrainSettings, generated: Gener
 
 
 def _coder(settings: TrainSettings, engine: TrainableModel) -> Coder | AudioOnly:
-    """What makes codes for the stage, or keeps the sound alone. DataError for a base without a DVAE."""
+    """Return the stage's encoder of audio into codes, or one that keeps audio alone. DataError without a
+    DVAE."""
     if settings.stage in ("speaker", "dvae"):
         return AudioOnly(engine.model.spec)
     if engine.model.dvae is None:
@@ -209,12 +210,12 @@ def _clips(
     skip = settings.batches.unusable == "skip"
     remarks = list[Message]()
 
-    def heard(progress: Progress) -> None:
+    def on_cached(progress: Progress) -> None:
         if progress.message:
             remarks.append(progress.message)
         on_progress(progress)
 
-    store, keys = cache_codes(project, rows, _coder(settings, engine), heard, skip=skip)
+    store, keys = cache_codes(project, rows, _coder(settings, engine), on_cached, skip=skip)
     clips = []
     for row in rows:
         if row.id not in keys:
@@ -250,8 +251,7 @@ def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, st
 
 
 def _top(row: Utterance) -> float:
-    """The highest frequency a recording can hold: half its own rate, or less where its bandwidth was
-    measured."""
+    """Return the highest frequency of a recording: half its own rate, or its measured bandwidth if less."""
     measured = (row.measures.get("original_hz", 0.0) / 2, row.measures.get("bandwidth_hz", 0.0))
     return min((value for value in measured if value > 0), default=0.0)
 
@@ -262,7 +262,8 @@ def _replayed(
     own: Sequence[TrainingClip],
     on_progress: ProgressCallback,
 ) -> tuple[list[TrainingClip], CodeStore]:
-    """Clips of another project, weighted so that their seconds are the wanted share of this project's."""
+    """Load clips of another project, weighted so that their seconds are the configured share of this
+    one's."""
     try:
         other = Project.open(settings.batches.replay)
     except ProjectError as error:
@@ -280,7 +281,7 @@ def _replayed(
 
 
 def _reference(rows: Sequence[Utterance]) -> Utterance:
-    """A clip near 8 s of the speaker with most speech, from training where there is one."""
+    """Choose a clip near 8 s of the speaker with most speech, a training clip where there is one."""
     spoken: dict[str, float] = {}
     for row in rows:
         spoken[row.speaker] = spoken.get(row.speaker, 0.0) + row.seconds

@@ -1,12 +1,11 @@
-"""One process or many, behind the few words the loop needs. Accelerate does the work (DDP, mixed precision).
+"""One process or many behind one interface for the loop. Accelerate does the work (DDP, mixed precision).
 
     torchrun --nproc-per-node N -m dimts train PROJECT
-    accelerate launch --multi_gpu --num_processes N -m dimts train PROJECT        every process has all
-    weights accelerate launch --use_fsdp --num_processes N -m dimts train PROJECT         each holds a slice
-    (train.sharding)
+    accelerate launch --multi_gpu --num_processes N -m dimts train PROJECT    whole weights in every process
+    accelerate launch --use_fsdp --num_processes N -m dimts train PROJECT     sharded weights (train.sharding)
 
-Sums are over all processes; files are written by the first. Slices are torch's own (`shard.py`), on cards and
-on processors alike, as Accelerate's FSDP falls back to DDP on the latter.
+Sums are over all processes; the first one writes files. Sharding is torch's own (`fsdp.py`), on cards and on
+processors alike, as Accelerate's FSDP falls back to DDP on the latter.
 """
 
 from __future__ import annotations
@@ -34,21 +33,21 @@ _LAUNCHERS = ("accelerate", "accelerate-launch", "launch")
 
 @dataclass(frozen=True, slots=True)
 class ClusterInfo:
-    """Where a worker of a cluster stands."""
+    """Position of a worker in a cluster."""
 
     cluster: str
-    """Which cluster."""
+    """Name of the cluster."""
     machine: str
-    """Its name for this machine."""
+    """The cluster's name for this machine."""
     restarts: int
-    """How often the workers were started again."""
+    """How often the workers were restarted."""
 
 
 class Processes:
     """This process among those of a run.
 
-    Raises ConfigError for slices where there is nobody to share with, TrainingError for a launcher that
-    started fewer processes than it was asked for, or another kind of them than can train here.
+    Raises ConfigError for sharding with a single process, TrainingError for a launcher that started fewer
+    processes than requested, or processes of another kind than can train here.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Processes:
     ) -> None:
         if (
             AcceleratorState._shared_state
-        ):  # a run before this one in the same Python, with another number type
+        ):  # left by an earlier run in the same process, with another number type
             AcceleratorState._reset_state()
         launched_sharded = os.environ.get(_FSDP, "").lower() in ("1", "true")
         with _without(_FSDP):
@@ -72,9 +71,9 @@ class Processes:
         if self.count == 1 and (asked := _processes_asked_for()) > 1:
             raise TrainingError("train.accelerate_started_one", asked=asked)
         self.place = place
-        """In a cluster."""
+        """Position in a cluster, if there is one."""
         self.sharded = sharding == "full" or launched_sharded
-        """Each process holds a slice of the parameters."""
+        """Whether parameters are sharded over the processes."""
         self.sharded_why = "asked for" if sharding == "full" else "asked for by accelerate launch"
         if self.sharded and self.count == 1:
             raise ConfigError("train.train_sharding_full_shares")
@@ -88,21 +87,21 @@ class Processes:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return int(self.accelerator.num_processes)
 
     @property
     def main(self) -> bool:
-        """Whether this one writes the files."""
+        """Whether this process writes the files."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device:
-        """Where this one computes."""
+        """Device of this process."""
         return torch.device(self.accelerator.device)
 
     def sum(self, *values: float) -> list[float]:
-        """Each value, summed over all processes."""
+        """Sum each value over all processes."""
         if self.count == 1:
             return list(values)
         kind = torch.float32 if self.device.type == "mps" else torch.float64
@@ -112,12 +111,12 @@ class Processes:
         return [float(value) for value in total]
 
     def any(self, wanted: bool) -> bool:
-        """Whether any process wants it."""
+        """Whether `wanted` is true on any process."""
         return self.sum(float(wanted))[0] > 0
 
     def whole(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Full tensors, on the first process; all must come here when parameters are sliced. Others get
-        none."""
+        """Gather full tensors on the first process; others get none. Collective when parameters are
+        sharded."""
         found = {}
         for name, tensor in tensors.items():
             full = full_tensor(tensor.detach())
@@ -126,29 +125,29 @@ class Processes:
         return found
 
     def machines(self) -> int:
-        """On how many machines of the cluster they are; all must ask. 0 outside a cluster."""
+        """Return on how many machines of the cluster the processes run; collective. 0 outside a cluster."""
         if self.place is None:
             return 0
         return len(set(gather_object([self.place.machine])))
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait until all processes have called this."""
         self.accelerator.wait_for_everyone()
 
     @contextlib.contextmanager
     def first_alone(self) -> Iterator[None]:
-        """The first process runs the block, then the others, who find what it wrote."""
+        """Run the block on the first process, then on the others, which find what it wrote."""
         with self.accelerator.main_process_first():
             yield
 
     def share(self, parts: Sequence[Any]) -> Sequence[Any]:
-        """This process's parts of a step, one per forward pass."""
+        """Return this process's parts of a step, one per forward pass."""
         return parts[self.rank :: self.count]
 
 
 @contextlib.contextmanager
 def _without(name: str) -> Iterator[None]:
-    """The block does not see an environment variable."""
+    """Hide an environment variable from the block."""
     kept = os.environ.pop(name, None)
     try:
         yield
@@ -158,9 +157,9 @@ def _without(name: str) -> Iterator[None]:
 
 
 def _processes_asked_for() -> int:
-    """What `--num_processes` said, if `accelerate launch` started this process alone; else 1.
+    """Return `--num_processes` if `accelerate launch` started this process alone; else 1.
 
-    It leaves no trace in the environment, so its command line is read.
+    The launcher sets no environment variable for it, so its command line is read.
     """
     if "ACCELERATE_USE_CPU" not in os.environ or "WORLD_SIZE" in os.environ:
         return 1

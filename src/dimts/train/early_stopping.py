@@ -1,8 +1,8 @@
-"""Losses → go on or stop. Three watchers that are called at every evaluation and at every step.
+"""Decide from losses whether a run goes on, at every evaluation and at every step.
 
-`EarlyStop` ends a run whose dev loss no longer falls, and at once one that learns by heart: train loss
-falling while dev loss climbs. `Guard` skips steps whose loss or gradient is not a number, and gives up
-after a few of them. All state is plain values, so that a resumed run stops where the first would have.
+`EarlyStop` ends a run whose dev loss no longer falls, and at once one that overfits: train loss falling while
+dev loss rises. `NonFiniteGuard` skips steps whose loss or gradient is not a number, and gives up after a few
+of them. All state is plain values, so that a resumed run stops where an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class StopSettings:
     minimum_gain: float = 0.001
     """Share by which a dev loss must fall below the best to count as better (0.001 = 0.1 %)."""
     divergence_rises: int = 2
-    """Evaluations in a row with climbing dev and falling train loss after which the run ends; 0 never."""
+    """Evaluations in a row with rising dev and falling train loss after which the run ends; 0 never."""
     divergence_rise: float = 0.01
-    """Share above the best dev loss that those climbs must have reached together to raise the alarm."""
+    """Rise above the best dev loss, as a share of it, that those evaluations must reach before the run
+    ends."""
     bad_steps: int = 5
     """Steps with a loss or gradient that is not finite before the run is given up; each is skipped."""
 
@@ -39,17 +40,17 @@ class StopSettings:
 
 @dataclass(frozen=True, slots=True)
 class StopDecision:
-    """What an evaluation means."""
+    """Result of one evaluation."""
 
     best: bool
-    """The dev loss is the lowest so far (by at least the minimum gain)."""
+    """Whether the dev loss is the lowest so far (by at least the minimum gain)."""
     stop: Message | None = None
     """Why the run should end; None while it should go on."""
 
 
 @dataclass(slots=True)
 class EarlyStop:
-    """Dev and train losses, evaluation by evaluation → Verdict."""
+    """Decide from dev and train losses, evaluation by evaluation, when to stop."""
 
     settings: StopSettings
     best: float = math.inf
@@ -89,12 +90,12 @@ class EarlyStop:
         return None
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on, as JSON values."""
+        """Return the state as JSON values."""
         return {"curve": [list(pair) for pair in self.curve]}
 
     @classmethod
     def restore(cls, settings: StopSettings, state: dict[str, Any]) -> EarlyStop:
-        """The watcher as it was after the recorded evaluations."""
+        """Restore the state after the recorded evaluations."""
         watcher = cls(settings)
         for train_loss, dev_loss in state["curve"]:
             watcher.see(train_loss, dev_loss)
@@ -103,7 +104,7 @@ class EarlyStop:
 
 @dataclass(slots=True)
 class NonFiniteGuard:
-    """Counts steps that had to be skipped because a number was not finite."""
+    """Counts steps that were skipped because a number was not finite."""
 
     allowed: int
     skipped: int = 0
@@ -117,5 +118,5 @@ class NonFiniteGuard:
 
     @property
     def exhausted(self) -> bool:
-        """More steps were skipped than the settings allow."""
+        """Whether more steps were skipped than the settings allow."""
         return self.skipped > self.allowed

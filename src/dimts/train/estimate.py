@@ -1,9 +1,8 @@
-"""Project + settings → what a run would take: kernels, memory, time, and the largest batch on this and other
-machines.
+"""Forecast a run: kernels, memory, time, and the largest batch on this and other machines.
 
-Memory comes from `measure.py`, which runs the very step without numbers; time from counted operations and the
-rate at which this machine was seen to multiply, or a card's published rate, at the share a training step
-reaches of it.
+Memory is measured by `memory_trace.py`, which runs the training step on tensors without data. Time is the
+number of operations over the measured rate of this machine, or a card's published rate, times the share of it
+that a training step reaches.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from dimts.train.settings import TrainSettings
 from dimts.xtts.spec import LATENTS, STOP_TARGETS
 
 PROCESS_BYTES = 375 * MEBIBYTE
-"""What Python, torch and their buffers take beside our tensors, measured on the CPU build of torch 2.13."""
+"""Memory of Python, torch and their buffers besides our tensors, measured on the CPU build of torch 2.13."""
 CONTEXT_BYTES = 700 * MEBIBYTE
-"""What a CUDA context and cuBLAS take on a card."""
+"""Memory of a CUDA context and cuBLAS on a card."""
 CARD_SHARE = 0.92
-"""Share of a card's memory that can be filled: the rest is fragments."""
+"""Usable share of a card's memory: the rest is fragmentation."""
 USED_SHARE = 0.35
 """Share of a device's rate that a training step reaches, from published runs of GPT-2 sized models."""
 CPU_USED_SHARE = 0.6
-"""The same for a processor, whose peak is measured with one large product."""
+"""The same share for a processor, whose peak is measured with one large matrix product."""
 CARDS: tuple[tuple[str, int, float], ...] = (
     ("4 GB (GTX 1650)", 4, 3.0),
     ("8 GB (RTX 3070)", 8, 40.0),
@@ -53,46 +52,46 @@ CARDS: tuple[tuple[str, int, float], ...] = (
 """Name, memory in GB, dense fp16/bf16 rate in TFLOP/s of the makers' data sheets (float32 where there is no
 faster)."""
 _TRACED_CLIPS = 24
-"""Clips by which the memory of a larger forward pass is known: tracing takes time for every clip."""
+"""Clips from which the memory of a larger forward pass is extrapolated: tracing takes time for every clip."""
 _PRODUCT = 768
 _PRODUCT_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class CardForecast:
-    """What one card could do."""
+    """Forecast for one card."""
 
     name: str
     fits: bool
     peak_bytes: int
-    """With the settings' own batch."""
+    """Peak memory with the batch of the settings."""
     most_seconds: float
-    """Speech in the largest forward pass that fits; 0: not even the longest clip."""
+    """Seconds of speech in the largest forward pass that fits; 0: not even the longest clip."""
     epoch_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would take."""
+    """Forecast of a run's memory, time and disk use."""
 
     engine: str
     attention: Choice
     precision: Choice
     latents: str
-    """Whether what the conditioning makes of a crop is kept or computed at every step."""
+    """Whether the conditioning latents of crops are cached, or computed at every step."""
     clips: int
     speech_seconds: float
     seconds_per_forward: float
     steps_per_epoch: int
     cost: StepCost
-    """Of the most expensive step."""
+    """Cost of the most expensive step."""
     process_bytes: int
-    """Predicted peak of the whole process on a processor, or of the card."""
+    """Predicted peak memory of the whole process on a processor, or of the card."""
     available_bytes: int
     disk_bytes: int
-    """Checkpoints and the voice that a run keeps, without the codes."""
+    """Size of the checkpoints and the voice that a run keeps, without the codes."""
     free_disk_bytes: int
-    """Free space where the project lies."""
+    """Free disk space at the project's folder."""
     step_seconds: float
     trainable: int
     parameters: int
@@ -133,7 +132,7 @@ def forecast(
     *,
     scorers: Metrics | None = None,
 ) -> Forecast:
-    """What `fine_tune` would take with these settings; nothing is trained or written.
+    """Forecast `fine_tune` with these settings; nothing is trained or written.
 
     Raises what `fine_tune` would: ConfigError for kernels that cannot run here, CheckpointError, DataError.
     """
@@ -196,8 +195,7 @@ def forecast(
 
 
 def disk_bytes(settings: TrainSettings, trainable: int, engine: TrainableModel) -> int:
-    """Bytes of the checkpoints that are kept, the best and one that is being written among them, and of the
-    voice."""
+    """Return the bytes of the voice and the kept checkpoints, including the best and one being written."""
     moments = 2 if settings.optimizer == "8bit" else 8
     checkpoint = trainable * (4 + moments + (4 if settings.ema else 0))
     voice = sum(tensor.numel() * tensor.element_size() for tensor in engine.model.state_dict().values())
@@ -208,9 +206,9 @@ def disk_bytes(settings: TrainSettings, trainable: int, engine: TrainableModel) 
 def _shape(row: Utterance, settings: TrainSettings, engine: TrainableModel) -> BatchShape:
     spec = engine.model.spec
     longest = settings.reference.max_seconds
-    heard = longest if row.seconds >= longest else row.seconds / 2
+    crop_seconds = longest if row.seconds >= longest else row.seconds / 2
     ids = len(engine.vocabulary.encode(engine.spell(row)))
-    return BatchShape(ids, spec.codes_of(round(row.seconds * spec.input_rate)), row.seconds, heard)
+    return BatchShape(ids, spec.codes_of(round(row.seconds * spec.input_rate)), row.seconds, crop_seconds)
 
 
 def _sampler(shapes: Sequence[BatchShape], settings: TrainSettings, seconds: float) -> Sampler:
@@ -229,8 +227,7 @@ def _cards(
     total: float,
     flops_per_second: float,
 ) -> tuple[CardForecast, ...]:
-    """Peak and largest batch on the usual cards: memory is a straight line in the seconds of a forward
-    pass."""
+    """Forecast peak and largest batch on common cards: memory is linear in the seconds of a forward pass."""
     spec = engine.model.spec
     longest = max(shapes, key=lambda shape: shape.seconds)
     typical = sorted(shapes, key=lambda shape: shape.seconds)[len(shapes) // 2]
@@ -257,7 +254,7 @@ def _cards(
 
 
 def _cpu_rate() -> float:
-    """Operations per second this processor was seen to do in float32 products."""
+    """Measure this processor's rate in float32 products, in operations per second."""
     left = torch.randn(_PRODUCT, _PRODUCT)
     left @ left
     began, count = time.perf_counter(), 0
@@ -268,7 +265,7 @@ def _cpu_rate() -> float:
 
 
 def _card_rate(machine: MachineInfo) -> float:
-    """Rate of the listed card nearest in memory."""
+    """Return the rate of the listed card nearest in memory."""
     size = machine.memory_bytes / 10**9
     return min(CARDS, key=lambda card: abs(card[1] - size))[2] * 1e12
 

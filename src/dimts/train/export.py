@@ -1,8 +1,7 @@
-"""Trained engine → voices/<name>: a bundle that speaks by itself, says what it is made of, and can be trained
-on.
+"""Write a trained model as a bundle, voices/<name>, that speaks without its base and can be trained further.
 
-Beside weights, vocabulary, front end and the speakers' latents it holds a model card (README.md) and the
-licence of the base where that has one. Sentences spoken on the way go the same road, without the folder.
+Besides weights, vocabulary, front end and the speakers' latents it holds a model card (README.md) and the
+licence of the base where that has one. Samples during training are synthesised alike, without the folder.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from dimts.xtts.voice import Voice, clone
 CARD = "README.md"
 _SAFE_NAME = re.compile(r"[^\w.-]+")
 _SAMPLE_CODES = 240
-"""Longest spoken sample: 11 s; an engine at its beginning does not know when to stop."""
+"""Longest spoken sample in codes: 11 s; an untrained model does not know when to stop."""
 
 
 def export(
@@ -60,8 +59,8 @@ def export(
     step: int,
     where: Path | None = None,
 ) -> Path:
-    """Write the voice as it is now, by default below voices/; returns its folder. An older one is replaced,
-    whole."""
+    """Write the voice as it is now, by default below voices/; returns its folder. An older one is replaced as
+    a whole."""
     owner = project.settings("project", ProjectSettings)
     name = owner.name or project.root.resolve().name
     where = where or project.voices / voice_name(name)
@@ -112,12 +111,12 @@ def export(
 
 
 def voice_name(name: str) -> str:
-    """Return a name as that of a voice's folder."""
+    """Return the folder name of a voice."""
     return _SAFE_NAME.sub("-", name).strip("-.") or "voice"
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """Return what a voice's folder says of its making; empty where it says nothing."""
+    """Return a voice's metadata from its folder; empty where there is none."""
     try:
         note = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -127,34 +126,34 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 
 def adapter_folder(voice: Path) -> Path:
-    """Where a voice's adapters are kept apart from its base."""
+    """Return the folder of a voice's adapters when they are saved apart from the base."""
     return voice.with_name(f"{voice.name}-adapter")
 
 
 def clone_voice(engine: TrainableModel, data: TrainingSet, **meta: Any) -> Voice:
-    """The voice of the data's reference clip, as the engine hears it now."""
+    """Return the voice cloned from the data's reference clip by the model as it is now."""
     engine.model.eval()
     wave = Wave.load(data.reference, engine.model.spec.input_rate)
     return clone(engine.model, [torch.from_numpy(wave.samples.copy())], reference=data.reference.name, **meta)
 
 
 def speak_sample(engine: TrainableModel, data: TrainingSet, text: str, path: Path) -> float:
-    """Say `text` with the engine as it is now, into a wave file; returns its seconds. Training goes on
-    unharmed."""
-    with _speaking(engine, data) as say:
-        wave, _ = say(text)
+    """Synthesise `text` with the model as it is now, into a wave file; returns its seconds. The training
+    state is unchanged."""
+    with _speaking(engine, data) as synthesise:
+        wave, _ = synthesise(text)
     wave.save(path)
     return wave.seconds
 
 
 def speak_dev(engine: TrainableModel, data: TrainingSet, most: int) -> list[EvaluatedSentence]:
-    """Say the texts of the first `most` dev clips (0: all) with the engine as it is; training goes on
-    unharmed."""
+    """Synthesise the texts of the first `most` dev clips (0: all) with the model as it is; the training state
+    is unchanged."""
     rows = data.dev_rows[:most] if most else data.dev_rows
     spoken = []
-    with _speaking(engine, data) as say:
+    with _speaking(engine, data) as synthesise:
         for row, path in rows:
-            wave, words = say(row.text)
+            wave, words = synthesise(row.text)
             spoken.append(EvaluatedSentence(row.id, row.text, words, wave, Wave.load(path)))
     return spoken
 
@@ -163,12 +162,12 @@ def speak_dev(engine: TrainableModel, data: TrainingSet, most: int) -> list[Eval
 def _speaking(
     engine: TrainableModel, data: TrainingSet
 ) -> Iterator[Callable[[str], tuple[Wave, tuple[tuple[str, ...], ...]]]]:
-    """text → its sound and the phones of its words, by the engine as it is; afterwards it is as it was."""
+    """Yield a function from text to audio and the phones of its words; afterwards the model is as before."""
     model, was_training = engine.model, engine.model.training
     voice = clone_voice(engine, data)
     frontend = Frontend(engine.frontend)
 
-    def say(text: str) -> tuple[Wave, tuple[tuple[str, ...], ...]]:
+    def synthesise(text: str) -> tuple[Wave, tuple[tuple[str, ...], ...]]:
         chunks: list[np.ndarray] = []
         words: list[tuple[str, ...]] = []
         for phrase in frontend(text):
@@ -180,12 +179,12 @@ def _speaking(
         return Wave(np.concatenate(chunks), model.spec.output_rate), tuple(words)
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        yield say
+        yield synthesise
     model.train(was_training)
 
 
 def card(meta: Mapping[str, Any], engine: TrainableModel, note: str = "") -> str:
-    """The model card: what the voice is, what it is made of, who may use it."""
+    """Write the model card: what the voice is, what it is made from, who may use it."""
     losses = "\n".join(f"- {key}: {value:.3f}" for key, value in meta["metrics"].items() if value is not None)
     warning = (
         "**A rehearsal, not a voice.** The engine is small and began "

@@ -1,8 +1,8 @@
-"""A run's snapshots → folders that speak, so that they can be heard and compared:
+"""Export a run's snapshots as voices for comparison:
 runs/<when>/voices/step-000100/.
 
-The engine is made as the run made it, and refused if it would not be the same; then each snapshot's weights
-are put into it. What was written before is not written again.
+The model is built as the run built it, and refused if it would differ; then each snapshot's weights are
+loaded into it. Voices that exist already are not written again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VOICES = "voices"
 
 
 def find_run(project: Project, name: str = "last") -> RunFolder:
-    """A run by its folder's name, or the newest that has snapshots. CheckpointError if there is none."""
+    """Find a run by its folder's name, or the newest that has snapshots. CheckpointError if there is none."""
     if name != "last":
         root = project.inside(f"runs/{name}")
         if not root.is_dir():
@@ -56,7 +56,7 @@ def find_run(project: Project, name: str = "last") -> RunFolder:
 def export_snapshots(
     project: Project, run: RunFolder, on_progress: ProgressCallback = ignore
 ) -> dict[str, Path]:
-    """Name ("step-000100") → folder of a voice, for every snapshot of `run`, oldest first.
+    """Export every snapshot of `run`, oldest first; returns {"step-000100": folder of the voice}.
 
     CheckpointError when the run has none, or when settings, clips or base are no longer those of the run.
     """
@@ -95,7 +95,7 @@ def export_checkpoint(project: Project, run: RunFolder, step: int | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _Restored:
-    """A run's model as the run made it, for the weights of its snapshots."""
+    """A run's model as the run built it, for the weights of its snapshots."""
 
     run: RunFolder
     engine: TrainableModel
@@ -104,7 +104,7 @@ class _Restored:
     speaker: str
     stage: str
     attribution: tuple[str, ...]
-    """Who is to be named for the recordings."""
+    """Names to credit for the recordings."""
 
     @classmethod
     def of(cls, project: Project, run: RunFolder) -> _Restored:
@@ -142,7 +142,7 @@ class _Restored:
             "run": self.run.root.name,
             "steps": snapshot.step,
         }
-        model = copy.deepcopy(engine.model)  # adapters are folded into the copy
+        model = copy.deepcopy(engine.model)  # adapters are merged into the copy
         lora.merge(model, keep=False)
         bundle = Bundle(
             model, engine.vocabulary, engine.front_end, {self.speaker: voice}, meta, engine.config
@@ -151,7 +151,7 @@ class _Restored:
         write_text(where / CARD, card({**meta, **self._of_card()}, engine))
 
     def _of_card(self) -> dict[str, Any]:
-        """What a model card says beside the bundle's own notes."""
+        """Return the model card's metadata besides the bundle's own notes."""
         clips = self.data.train[: len(self.data.train) - self.data.replayed]
         return {
             "made_with": f"dimts {__version__}",
@@ -163,7 +163,7 @@ class _Restored:
 
 
 def _set(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table without the values that were never set."""
+    """Return a table without the values that were never set."""
     return {
         key: _set(value) if isinstance(value, Mapping) else value
         for key, value in table.items()

@@ -1,10 +1,10 @@
-"""Fine-tuning, read top to bottom: project + settings → a run that can be broken off anywhere, and a voice.
+"""Fine-tune a voice: the whole of a run, from rows to voice, that can be interrupted anywhere and resumed.
 
-    rows → engine → codes → plan → steps ( batch → losses → gradients → step → log ) → truth → voice
+    rows → model → codes → plan → steps ( batch → losses → gradients → step → log ) → evaluation → voice
 
-Exact: everything random in a step follows from seed and step, a step's loss is the mean over all its
-tokens however it is split, and a snapshot holds all else. So a run killed at any moment and started again
-ends bit for bit (on a CPU) where an uninterrupted one does, and two processes do what one does.
+Exact: everything random in a step follows from seed and step, a step's loss is the mean over all its tokens
+however it is split, and a snapshot holds all other state. So a run killed at any moment and resumed ends bit
+for bit (on a CPU) where an uninterrupted one does, and two processes give the result of one.
 """
 
 from __future__ import annotations
@@ -45,30 +45,30 @@ from dimts.train.track import Tracker
 from dimts.train.trainer import Trainer
 
 ALL_STEPS, PAUSED = "train.all_steps_taken", "train.paused"
-"""Codes of how a run ends that nothing stopped, and of one that goes on when it is asked to."""
+"""Codes of how a run ends: after its last step, or paused to be continued."""
 MODEL_FOLDER = "model"
-"""Folder of a run that holds what it made, where that is no voice to speak with yet."""
+"""Subfolder of a run for its model where that is not yet a voice."""
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuneResult:
-    """What a run came to."""
+    """Result of a run."""
 
     folder: Path
     log: Path
     """JSON lines, one per step and evaluation."""
     bundle: Path | None
-    """The voice; None when the run was paused."""
+    """Folder of the voice; None when the run was paused."""
     steps: int
-    """Optimizer steps taken, all sittings together."""
+    """Optimizer steps taken, in all sessions together."""
     seconds: float
-    """Of this sitting."""
+    """Duration of this session."""
     losses: tuple[float, ...]
     """Total training loss of every step."""
     dev_losses: tuple[float, ...]
-    """Of every evaluation."""
+    """Dev loss of every evaluation."""
     ended: Message
-    """Why it ended; its code is PAUSED when it can go on."""
+    """Why it ended; its code is PAUSED when it can be continued."""
     options: tuple[OptionRow, ...] = field(default_factory=tuple)
     """Each option: asked, applied, measured."""
 
@@ -84,17 +84,16 @@ def fine_tune(
     into: Literal["voices", "run"] = "voices",
     reuse: bool = False,
 ) -> FineTuneResult:
-    """Train the stage `train.stage` of the project's voice and save it; goes on with a run that was broken
-    off.
+    """Train the stage `train.stage` of the project's voice and save it; continues an interrupted run.
 
-    `new` begins a new run in any case; `scorers` are what `train.best_by` may name besides the loss; `place`
-    is where in a cluster this process stands, whose caller keeps other trainings away; `into` saves the voice
-    below voices/ or in the run's own folder; with `reuse` a run of the same that has ended already is
-    returned as it is.
+    `new` begins a new run in any case; `scorers` are the metrics `train.best_by` may name besides the loss;
+    `place` is this process's position in a cluster, whose caller holds the project's lock; `into` saves the
+    voice below voices/ or in the run's own folder; with `reuse` an equal run that has ended already is
+    returned.
 
-    Raises DataError for an empty or unusable manifest, ConfigError for
-    what cannot run here, CheckpointError for weights or a vocabulary that do not fit, TrainingError when the
-    loss is not finite; KeyboardInterrupt after Ctrl-C or SIGTERM, when all is saved.
+    Raises DataError for an empty or unusable manifest, ConfigError for what cannot run here, CheckpointError
+    for weights or a vocabulary that do not fit, TrainingError when the loss is not finite; KeyboardInterrupt
+    after Ctrl-C or SIGTERM, when all is saved.
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
@@ -135,20 +134,20 @@ def _run(
     interrupt: Interrupt,
     on_progress: ProgressCallback,
 ) -> FineTuneResult:
-    """Go on from the last checkpoint to the end, write the voice and the option report."""
+    """Continue from the last checkpoint to the end, write the voice and the option report."""
     stage, settings, processes, stats = training.stage, training.settings, training.processes, training.stats
     checkpoints = Checkpoints(folder.checkpoints, settings.keep)
 
-    def say(message: Message) -> None:
+    def report(message: Message) -> None:
         on_progress(Progress("train", stats.steps, training.total, "steps", message))
 
     if last := checkpoints.last():
         training.restore(load(last))
-        say(Message("train.goes_on", folder=folder.root.name))
+        report(Message("train.goes_on", folder=folder.root.name))
     if processes.main:
         folder.write("plan.json", plan)
     for message in (*stage.engine.remarks, *stage.data.remarks):
-        say(message)
+        report(message)
     tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
     log = runs.Log(folder.log, stats.steps) if processes.main else None
     if log is not None:
@@ -176,7 +175,7 @@ def _run(
 
 
 def _check_speech(stage: Stage) -> None:
-    """Raise DataError for less speech than the stage can learn from."""
+    """Raise DataError for too little speech for the stage."""
     seconds, needed = sum(clip.seconds for clip in stage.data.train), stage.needed_seconds()
     if seconds < needed and not stage.data.generated_per_part:
         raise DataError("train.too_little_speech", stage=stage.name, seconds=seconds, needed=needed)
@@ -190,7 +189,7 @@ def _load(
     processes: Processes,
     on_progress: ProgressCallback,
 ) -> tuple[TrainableModel, Choice, TrainingSet, int]:
-    """The model ready to learn, its attention kernel, its training set, and how many modules were
+    """Load the configured model, its attention kernel, its training set, and how many modules were
     compiled."""
     synthetic = settings.synthetic.share == 1 and not project.manifest.exists()
     rows = [] if synthetic else Manifest.read(project.manifest)
@@ -291,7 +290,7 @@ def _steps(
     for step in training.steps():
         try:
             taken = training.step(step, watched=stats.session_steps == 0, folder=folder, interrupt=interrupt)
-        except Abandoned:  # the step is forgotten; what was reached before it is kept
+        except Abandoned:  # the step is discarded; what was reached before it is kept
             if stats.steps:
                 save()
             raise KeyboardInterrupt from None
@@ -332,7 +331,7 @@ _SHOWN = ("loss", "dev_loss", "audio_seconds_per_second")
 def _open_run(
     stage: Stage, made_of: str, engine: str, processes: Processes, on_progress: ProgressCallback, *, new: bool
 ) -> runs.RunFolder:
-    """The run to go on with, or a new one. A run that has ended can be lengthened."""
+    """Open the run to continue, or a new one. A run that has ended can be lengthened."""
     project, settings = stage.project, stage.settings
     with processes.first_alone():
         folder, other = (None, "") if new and processes.main else runs.find(project, made_of)
@@ -352,7 +351,7 @@ def _open_run(
 
 
 def _steps_taken(folder: runs.RunFolder) -> float:
-    """Steps at a run's last checkpoint; infinity where it has none to go on from."""
+    """Return the steps at a run's last checkpoint; infinity where it has none to continue from."""
     last = Checkpoints(folder.checkpoints, 1).last()
     return math.inf if last is None else int(last.name.rpartition("-")[2])
 
@@ -360,20 +359,20 @@ def _steps_taken(folder: runs.RunFolder) -> float:
 def _note_changes(
     folder: runs.RunFolder, training: Trainer, log: runs.Log, on_progress: ProgressCallback
 ) -> None:
-    """Write down which settings differ from those of the session before."""
+    """Log which settings differ from those of the session before."""
     settings, stats = training.settings, training.stats
     changed = changed_settings(folder.info().get("settings", {}), settings)
     if not changed or not stats.steps:
         return
     log.write("settings", stats.steps, changed=changed)
     folder.update(settings=to_dict(settings))
-    told = [f"{name}: {before} → {now}" for name, (before, now) in changed.items()]
-    message = Message("train.settings_changed", step=stats.steps, changed=told)
+    lines = [f"{name}: {before} → {now}" for name, (before, now) in changed.items()]
+    message = Message("train.settings_changed", step=stats.steps, changed=lines)
     on_progress(Progress("train", stats.steps, training.total, "steps", message))
 
 
 def _ended(project: Project, made_of: str, steps: int) -> FineTuneResult | None:
-    """The newest run of the same that has ended with so many steps, if what it made is still there."""
+    """Return the newest equal run that has ended with so many steps, if its model still exists."""
     folder = runs.find_ended(project, made_of)
     if folder is None:
         return None
@@ -393,7 +392,7 @@ def _ended(project: Project, made_of: str, steps: int) -> FineTuneResult | None:
 def _plan(
     machine: MachineInfo, precision: Choice, attention: Choice, training: Trainer, compiled: int
 ) -> dict[str, Any]:
-    """What was chosen for this run, for plan.json."""
+    """Return the choices made for this run, for plan.json."""
     data = training.data
     return {
         "stage": training.stage.name,

@@ -1,13 +1,13 @@
-"""Parameters whole on every process ↔ each a slice of them (FSDP2, torch's `fully_shard`).
+"""Shard parameters over the processes, and gather them (FSDP2, torch's `fully_shard`).
 
-    shard(model, device)       blocks of the trunk, and all else that learns, cut along their first axis
-    whole(tensor), local(…)    the full tensor (all processes must ask), or this process's slice
-    spread(value, like)        a full tensor, cut as `like` is; nothing is sent
-    with gathered(model): …    whole for a while, e.g. to speak
+    shard(model, device)              shard the trunk's blocks, and all else that is trained, on dimension 0
+    full_tensor(t), local_tensor(t)   the full tensor (collective), or this process's shard
+    shard_like(value, like)           shard a full tensor as `like` is; nothing is sent
+    with gather_state(model): …       full parameters for the block, e.g. to synthesise
 
-Gradients and optimizer state lie sliced as the parameters do. Only the forward pass through the whole model
-puts them together by itself, block by block. Timbre, vocoder, DVAE and a conditioning that does not learn run
-apart from it, and stay whole. Source: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
+Gradients and optimizer state are sharded as the parameters are. Only the forward pass through the whole model
+gathers them by itself, block by block. Speaker encoder, vocoder, DVAE and a frozen conditioning run apart
+from it, and stay whole. Source: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from dimts.xtts.model import XTTS
 
 
 def shard(model: XTTS, device: torch.device) -> None:
-    """Cut the model's parameters among the processes of the default group, in place."""
+    """Shard the model's parameters over the processes of the default group, in place."""
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    heard = any(parameter.requires_grad for parameter in model.conditioning.parameters())
-    sliced = ("gpt.", "conditioning.") if heard else ("gpt.",)
+    trained = any(parameter.requires_grad for parameter in model.conditioning.parameters())
+    sliced = ("gpt.", "conditioning.") if trained else ("gpt.",)
     apart = {parameter for name, parameter in model.named_parameters() if not name.startswith(sliced)}
     for block in model.gpt.trunk.blocks():
         fully_shard(block, mesh=mesh)
@@ -37,12 +37,13 @@ def shard(model: XTTS, device: torch.device) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` was here."""
+    """Whether the model was sharded by `shard`."""
     return isinstance(model, FSDPModule)
 
 
 def reshard(model: nn.Module) -> None:
-    """Slices again: after a forward pass without a backward pass the outermost parameters are still whole."""
+    """Reshard the outermost parameters, which are still gathered after a forward pass without a backward
+    pass."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
@@ -50,7 +51,7 @@ def reshard(model: nn.Module) -> None:
 
 @contextmanager
 def gather_state(model: nn.Module) -> Iterator[None]:
-    """All parameters whole on every process for the length of a block; all processes must come here."""
+    """Gather all parameters on every process for the length of a block; collective."""
     parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for module in parts:
         module.unshard()
@@ -61,17 +62,17 @@ def gather_state(model: nn.Module) -> Iterator[None]:
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """The full tensor; all processes must ask for it."""
+    """Return the full tensor; collective."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local_tensor(tensor: Tensor) -> Tensor:
-    """What this process holds of it, sharing its memory."""
+    """Return this process's shard, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def first_row(tensor: Tensor) -> int:
-    """Which row of the full tensor is the first of this process's."""
+    """Return the index in the full tensor of the first row of this process's shard."""
     if not isinstance(tensor, DTensor):
         return 0
     rows, processes = tensor.shape[0], tensor.device_mesh.size()
@@ -80,12 +81,12 @@ def first_row(tensor: Tensor) -> int:
 
 
 def shard_like(value: Tensor, like: Tensor) -> Tensor:
-    """A full tensor, the same on every process, cut as `like` is."""
+    """Shard a full tensor, the same on every process, as `like` is."""
     if not isinstance(like, DTensor) or value.shape != like.shape:
         return value
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
 def held_bytes(model: nn.Module) -> int:
-    """Bytes of parameters that this process holds."""
+    """Return the bytes of parameters that this process holds."""
     return sum(local_tensor(parameter).numel() * parameter.element_size() for parameter in model.parameters())

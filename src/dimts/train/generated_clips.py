@@ -1,10 +1,9 @@
-"""Make training clips while a run reads them: index → synthetic clip, its ids, codes and sound. Nothing is
+"""Generate synthetic training clips on the fly: audio, ids and codes of the clip of an index. Nothing is
 stored.
 
     clips = GeneratedClips(corpus, vocabulary, coder, spec)
     clips[17]                                  the 17th clip, the same whenever it is asked for
-    GeneratedSampler(...).epoch(3)             which clips make which step, a function of the seed and the
-    epoch
+    GeneratedSampler(...).epoch(3)             the clips of each step: a function of seed and epoch
 
 Clips of the manifest and generated ones share one numbering (`ClipList`): the manifest's come first.
 """
@@ -33,22 +32,22 @@ from dimts.xtts.vocabulary import Vocabulary
 EPOCH_STEPS = 200
 """Steps that count as an epoch where all clips are generated."""
 _KEPT = 256
-"""Clips kept in memory: those of a step and of the dev set are asked for several times."""
+"""Clips cached in memory: those of a step and of the dev set are used several times."""
 _STEPS_APART = 1 << 20
-"""Numbers left for the steps of one epoch, more than any epoch has."""
+"""Indices reserved for the steps of one epoch, more than any epoch has."""
 _KEY = "synthetic"
 
 
 class GeneratedClip(Protocol):
-    """One clip of a corpus that is made on the fly."""
+    """One clip of a corpus that is generated on the fly."""
 
     @property
     def wave(self) -> Wave:
-        """The sound."""
+        """The audio."""
 
     @property
     def spelling(self) -> str:
-        """What the model reads."""
+        """The text as the model reads it."""
 
     @property
     def speaker(self) -> int:
@@ -60,10 +59,10 @@ class GeneratedClip(Protocol):
 
 
 class Corpus(Protocol):
-    """A corpus without end whose clips depend on nothing but its seed and their index."""
+    """An infinite corpus whose clips depend only on its seed and their index."""
 
     def clip(self, index: int) -> GeneratedClip:
-        """The clip of an index, negative ones included."""
+        """Return the clip of an index, negative ones included."""
 
 
 @dataclass(slots=True)
@@ -77,8 +76,7 @@ class _Made:
 
 @dataclass(slots=True)
 class GeneratedClips:
-    """Generated clips as training reads them, and their codes and sound under their keys (see
-    `CodeStore`)."""
+    """Generated clips for training, and their codes and audio by key (see `CodeStore`)."""
 
     corpus: Corpus
     vocabulary: Vocabulary
@@ -88,7 +86,7 @@ class GeneratedClips:
     _made: OrderedDict[int, _Made] = field(default_factory=OrderedDict)
 
     def __getitem__(self, index: int) -> TrainingClip:
-        """The clip of an index, negative ones (the dev set's) included."""
+        """Return the clip of an index, negative ones (the dev set's) included."""
         return self._get(index).clip
 
     def _get(self, index: int) -> _Made:
@@ -170,7 +168,7 @@ class GeneratedSampler:
     """Steps of generated clips, or of generated clips beside those of a manifest."""
 
     manifest: Sampler | None
-    """The steps they join; None: all clips are generated."""
+    """Sampler of the manifest's clips that they are added to; None: all clips are generated."""
     first: int
     """Index of the first generated clip: the number of the manifest's."""
     per_part: int

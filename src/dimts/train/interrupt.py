@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM → a wish the loop fulfils after its step; a second one, or one outside the loop, at
-once.
+"""Handle Ctrl-C and SIGTERM: the loop stops after its step; a second signal, or one outside the loop, stops
+at once.
 
-A step can last minutes. While nothing of it has been kept yet (`abandonable`) the signal breaks it off: the
-step is forgotten, and taken again when the run goes on.
+A step can last minutes. While no state of it has been changed yet (`abandonable`) the signal interrupts it:
+the step is discarded, and taken again when the run is resumed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Abandoned(BaseException):
-    """The step was broken off; nothing of it is left."""
+    """The step was interrupted; no state has changed."""
 
 
 class Interrupt:
-    """While open, the two signals set `wanted` instead of breaking off, once `looping` says someone looks at
-    it."""
+    """While open, the two signals set `wanted` instead of interrupting, as long as `looping` is true."""
 
     def __init__(self) -> None:
         self.wanted = ""
-        """Name of the signal that came; empty while none did."""
+        """Name of the signal received; empty while none was."""
         self.looping = False
         self._abandonable = False
         self._before: dict[int, Any] = {}
@@ -37,9 +36,8 @@ class Interrupt:
             self._before = {number: signal.signal(number, self._on) for number in _SIGNALS}
         return self
 
-    def listen_again(self) -> None:
-        """Take the signals back from a library that has set handlers of its own meanwhile, as `ray.init`
-        does."""
+    def reinstall(self) -> None:
+        """Install the handlers again after a library has set its own, as `ray.init` does."""
         for number in self._before:
             signal.signal(number, self._on)
 
@@ -51,7 +49,8 @@ class Interrupt:
 
     @contextlib.contextmanager
     def abandonable(self) -> Iterator[None]:
-        """A block that a signal may break off, at once or between two of its operations, by `Abandoned`."""
+        """Mark a block that a signal may interrupt, at once or between two of its operations, by
+        `Abandoned`."""
         self._abandonable = True
         try:
             if self.wanted:

@@ -1,12 +1,11 @@
-"""Crops → the latents a conditioning that does not learn makes of them, computed once and kept beside the
-codes.
+"""Cache the conditioning latents of crops when the conditioning is frozen, computed once, beside the codes.
 
     codes/latents-<conditioning>/shard-00000.safetensors    "<clip>.<start>-<end>" float32 [32, D]
 
 <conditioning> is the fingerprint of encoder, perceiver and mel statistics, <clip> that of the sound file:
-another base or a changed clip is listened to anew, all else is found again, by the next run too. Each crop is
-listened to alone, so its latents depend on nobody's company. With `reference.fixed = 0` each step draws crops
-nobody has heard before, so only those of the dev clips can be kept.
+with another base or a changed clip latents are computed anew, else they are found again, by the next run too.
+Each crop is encoded alone, so its latents do not depend on the batch. With `reference.fixed = 0` each step
+draws new crops, so only those of the dev clips can be cached.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ from dimts.train.tensor_store import TensorStore
 from dimts.xtts.model import XTTS
 
 _PER_SHARD = 256
-"""Latents in one shard, 32 MB at the official size: what an interruption can cost."""
+"""Latents in one shard, 32 MB at the official size: the most that an interruption can lose."""
 _KEY_LETTERS = 16
 
 
 @dataclass(slots=True)
 class LatentCache:
-    """The kept latents of one conditioning, by clip and crop."""
+    """The cached latents of one conditioning, by clip and crop."""
 
     shards: TensorStore
     read: int = 0
-    """How often some were taken from the disk instead of being computed."""
+    """How often latents were read from disk instead of being computed."""
 
     @classmethod
     def of(cls, project: Project, model: XTTS) -> LatentCache:
-        """What is kept of this model's conditioning."""
+        """Open the cache of this model's conditioning."""
         digest = hashlib.sha256()
         state = {**model.conditioning.state_dict(), "mel_stats": model.mel_stats}
         for key in sorted(state):
@@ -48,15 +47,15 @@ class LatentCache:
         return cls(TensorStore.open(project.codes / f"latents-{digest.hexdigest()[:_KEY_LETTERS]}"))
 
     def __getitem__(self, crop: str) -> Tensor:
-        """Latents [L, D] of a crop that was kept."""
+        """Return the latents [L, D] of a cached crop."""
         self.read += 1
         out: Tensor = self.shards[crop][:]
         return out
 
     def keep(self, crops: Mapping[str, Callable[[], Tensor]], on_progress: ProgressCallback = ignore) -> int:
-        """Compute [L, D] of those crops that are not kept yet, and keep them; returns how many that were.
+        """Compute and cache the latents [L, D] of new crops; returns how many that were.
 
-        Safe to interrupt; the next call goes on. Raises DimtsError when the disk is full.
+        Safe to interrupt; the next call continues. Raises DimtsError when the disk is full.
         """
         new = [name for name in crops if name not in self.shards]
         waiting: dict[str, Tensor] = {}
@@ -70,7 +69,7 @@ class LatentCache:
 
 
 def latents_plan(settings: TrainSettings) -> str:
-    """Whether a run with these settings keeps latents, and if not why."""
+    """Return whether a run with these settings caches latents, and if not why."""
     if not settings.frozen_conditioning:
         return "latents computed at every step, as their conditioning learns"
     if settings.reference.fixed:

@@ -1,10 +1,8 @@
-"""A program that trains, run on tensors without content → the memory and the work it takes, for any size of
-engine.
+"""Measure memory and operations of a training step without data, for any model size.
 
-Nothing is estimated from formulas: the very step of the loop runs under torch's fake tensors, which have
-shapes but no numbers, while every storage that is born or dies is counted. So checkpointing, adapters,
-packing and kernels cost here what they cost in the run, and an engine of 440 M parameters is traced in
-seconds on a laptop.
+Nothing is estimated from formulas: the step of the loop runs under torch's fake tensors, which have shapes
+but no data, while every storage is counted from allocation to release. So checkpointing, adapters, packing
+and kernels have their actual cost, and a model of 440 M parameters is traced in seconds on a laptop.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BatchShape:
-    """One clip, as far as it costs anything."""
+    """Sizes of one clip that determine its cost."""
 
     text_ids: int
     codes: int
@@ -44,13 +42,14 @@ class BatchShape:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """What one step takes, in bytes and operations."""
+    """Cost of one step in bytes and operations."""
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
-    """What is alive at the peak beyond weights, gradients, optimizer state: kept tensors and passing ones."""
+    """Bytes allocated at the peak besides weights, gradients and optimizer state: activations and
+    temporaries."""
     peak: int
     flops: int
 
@@ -62,7 +61,7 @@ class StepCost:
 
 
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of living storages."""
+    """Counts the bytes of live storages."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -70,7 +69,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
 
     def see(self, tensor: Tensor) -> None:
-        """Count a tensor's storage, once, until it dies."""
+        """Count a tensor's storage once, until it is released."""
         storage = tensor.untyped_storage()
         if storage in self.known:
             return
@@ -94,7 +93,8 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def cost_of(
     spec: Spec, settings: TrainSettings, parts: Sequence[Sequence[BatchShape]], attention: str, precision: str
 ) -> StepCost:
-    """What one optimizer step over `parts` (a forward pass each) takes on one device; nothing is computed."""
+    """Return the cost of one optimizer step over `parts` (a forward pass each) on one device, without
+    data."""
     from dimts.train.base_model import configure
 
     settings = replace(settings, compile=False)
@@ -133,7 +133,7 @@ def _step(
     parts: Sequence[Sequence[BatchShape]],
     mixed: torch.dtype | None,
 ) -> None:
-    """One step as `Training` takes it."""
+    """Take one step as `Trainer` does."""
     wanted = LossSettings(label_smoothing=settings.label_smoothing, chunk_tokens=settings.loss_chunk)
     for part in parts:
         examples = _examples(model, settings, part)

@@ -1,8 +1,8 @@
-"""How good the voice is at this moment, by another measure than the loss: sentences spoken → one number.
+"""Score a voice during training by another measure than the loss: synthesised sentences → one number.
 
-What measures stands outside: whoever calls `fine_tune` hands in `scorers` (the command line those of `dimts
+Metrics come from outside: the caller of `fine_tune` passes `scorers` (the command line those of `dimts
 evaluate`), and packages register theirs as entry points of the group `dimts.metric`. `train.best_by` names
-the one that decides which checkpoint is the best. A scorer is made once a run, and asked at every evaluation.
+the one that chooses the best checkpoint. A scorer is made once per run, and called at every evaluation.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from dimts.base.plugins import resolve
 from dimts.base.project import Project
 
 LOSS = "loss"
-"""The value of `train.best_by` that asks nobody."""
+"""Value of `train.best_by` for the dev loss, without a scorer."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedSentence:
-    """A held-out sentence as the voice says it now."""
+    """A held-out sentence as the voice speaks it now."""
 
     name: str
     """Id of the clip."""
     text: str
     words: tuple[tuple[str, ...], ...]
-    """The phones of each word, as the front end had them."""
+    """The phones of each word, as the front end produced them."""
     wave: Wave
     reference: Wave
     """The speaker's own recording."""
 
 
 class Metric(Protocol):
-    """What makes one number of spoken sentences."""
+    """A function from synthesised sentences to one number."""
 
     @property
     def lower_is_better(self) -> bool:
-        """True of errors, False of likeness."""
+        """True of error rates, False of similarities."""
 
     def __call__(self, spoken: Sequence[EvaluatedSentence]) -> float:
-        """The score; nan if nothing could be measured."""
+        """Return the score; nan if nothing could be measured."""
 
 
 Metrics = Mapping[str, Callable[[Project], Metric]]
-"""Name → what makes the scorer for a project."""
+"""Factories of scorers for a project, by name."""
 
 
 def metric_for(name: str, project: Project, scorers: Metrics | None) -> Metric | None:
-    """The scorer that `train.best_by` names; None for the loss. ConfigError for one that nobody provides."""
+    """Make the scorer that `train.best_by` names; None for the loss. ConfigError for an unknown name."""
     if name == LOSS:
         return None
     try:

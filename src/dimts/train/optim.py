@@ -1,5 +1,4 @@
-"""Parameters → how each is stepped: decay groups, the learning rate over time, learning rates of rows,
-averages.
+"""Configure the optimizer: decay groups, learning rate schedule, row-wise learning rates, weight averages.
 
 The groups are those of the published training of XTTS (its `AdamW` with betas .9/.96 and decay 0.01 on
 weights): biases, LayerNorm and GroupNorm weights, and embeddings are not decayed; all else is, the
@@ -26,12 +25,12 @@ Kernel = Literal["auto", "fused", "foreach", "loop", "8bit"]
 BETAS = (0.9, 0.96)
 EPSILON = 1e-8
 _8BIT_ON_CPU = (0, 50)
-"""The bitsandbytes from which its AdamW steps on processors, tested."""
+"""Lowest version of bitsandbytes whose AdamW steps on processors, tested."""
 _UNDECAYED_MODULES = (nn.Embedding, nn.LayerNorm, nn.GroupNorm)
 
 
 def share_at(settings: ScheduleSettings, step: int, steps: int) -> float:
-    """Share of the full learning rate at 0-based `step` of `steps`."""
+    """Return the share of the full learning rate at 0-based `step` of `steps`."""
     warmup = min(settings.warmup_steps, steps)
     if step < warmup:
         return (step + 1) / warmup
@@ -43,7 +42,7 @@ def share_at(settings: ScheduleSettings, step: int, steps: int) -> float:
 
 
 def decayed(model: nn.Module) -> set[str]:
-    """Names of the parameters that weight decay applies to."""
+    """Return the names of the parameters that weight decay applies to."""
     kept: set[str] = set()
     for prefix, module in model.named_modules():
         for name, _ in module.named_parameters(recurse=False):
@@ -53,7 +52,7 @@ def decayed(model: nn.Module) -> set[str]:
 
 
 def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The trainable parameters as optimizer groups `decay` and `plain`, in the order of the model."""
+    """Return the trainable parameters as optimizer groups `decay` and `plain`, in the order of the model."""
     names = decayed(model)
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     return [
@@ -67,7 +66,7 @@ def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
-    """The AdamW implementation that will run on `device`, and why. MissingExtra for 8bit without its
+    """Choose the AdamW implementation for `device`, with the reason. MissingExtra for 8bit without its
     wheel."""
     if kernel == "8bit":
         if not has("bitsandbytes"):
@@ -75,8 +74,8 @@ def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
                 "bitsandbytes", "cuda", "train.optimizer = '8bit' stores Adam's averages in 8 bits"
             )
         if device == "cpu" and (have := _version("bitsandbytes")) < _8BIT_ON_CPU:
-            told = ".".join(map(str, have))
-            raise ConfigError("train.train_optimizer_bit_processor", told=told)
+            version = ".".join(map(str, have))
+            raise ConfigError("train.train_optimizer_bit_processor", version=version)
         return kernel, "asked for"
     if kernel != "auto":
         return kernel, "asked for"
@@ -84,7 +83,7 @@ def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
 
 
 def _version(library: str) -> tuple[int, ...]:
-    """The first two numbers of an installed library's version."""
+    """Return the first two numbers of an installed library's version."""
     return tuple(int(part) for part in metadata.version(library).split(".")[:2])
 
 
@@ -94,7 +93,7 @@ def adamw(
     kernel: Kernel,
     betas: tuple[float, float] = BETAS,
 ) -> torch.optim.Optimizer:
-    """AdamW with the given kernel (not "auto": see `choose_kernel`)."""
+    """Build AdamW with the given kernel (not "auto": see `choose_kernel`)."""
     if kernel == "8bit":
         import bitsandbytes  # type: ignore[import-not-found, unused-ignore]
 
@@ -113,10 +112,10 @@ def adamw(
 
 
 class EmbeddingRowLR:
-    """Rows of a vocabulary that learn at another rate than the rest, e.g. new letters faster than old ones.
+    """Learning rates of vocabulary rows that differ from the rest, e.g. higher ones for new letters.
 
-    AdamW's steps do not depend on the gradient's scale, so the step itself is scaled: `before` keeps the
-    values, `after` takes back what is too much.
+    AdamW's steps do not depend on the gradient's scale, so the step itself is scaled: `before` stores the
+    values, `after` reduces or extends the step.
     """
 
     def __init__(
@@ -128,11 +127,11 @@ class EmbeddingRowLR:
 
     @property
     def idle(self) -> bool:
-        """Nothing to scale: all rows at the common rate."""
+        """Whether nothing is scaled: all rows at the common rate."""
         return self.old_lr_scale == self.new_lr_scale == 1 or not self.parameters
 
     def before(self) -> None:
-        """Keep the values before the optimizer's step."""
+        """Store the values before the optimizer's step."""
         self._kept = (
             [] if self.idle else [local_tensor(parameter.detach()).clone() for parameter in self.parameters]
         )
@@ -159,7 +158,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move towards the model; the first steps count more, so that the start is forgotten."""
+        """Update the average from the model; the first steps count more, so that the initial weights fade."""
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 9))
         for name, parameter in model.named_parameters():
@@ -168,14 +167,14 @@ class EMA:
 
     @torch.no_grad()
     def restore(self, shadow: Mapping[str, torch.Tensor], steps: int) -> None:
-        """Go on from a stored average."""
+        """Restore a stored average."""
         for name, value in shadow.items():
             self.shadow[name].copy_(shard_like(value, self.shadow[name]))
         self.steps = steps
 
     @contextmanager
     def inside(self, model: nn.Module) -> Iterator[None]:
-        """The model with the averaged parameters for the length of a block."""
+        """Use the averaged parameters in the model for the length of a block."""
         own = {
             name: parameter.detach().clone()
             for name, parameter in model.named_parameters()
@@ -189,7 +188,8 @@ class EMA:
 
     @torch.no_grad()
     def distance(self, model: nn.Module) -> float:
-        """Share of the parameters' norm by which the average differs from them."""
+        """Return the norm of the difference between average and parameters, as a share of the parameters'
+        norm."""
         apart = total = 0.0
         for name, parameter in model.named_parameters():
             if name in self.shadow:

@@ -1,8 +1,7 @@
-"""Report each option of a run: what was asked, what it came to, what was measured.
+"""Report each option of a run: what was asked, what was applied, what was measured.
 
-Every effect is read from what happened: the log, the watched step, the parameters, the disk. None of it holds
-times, so that two equal runs have equal tables; speed stands in lines of its own. A stage reports its own
-options.
+Every effect is read from what happened: the log, the probed step, the parameters, the disk. None of it holds
+times, so that two equal runs have equal tables; speed has rows of its own. A stage reports its own options.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def option_report(
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Every option by its dotted name."""
+    """Return every option by its dotted name."""
     out: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -78,7 +77,7 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _ignored(name: str, settings: TrainSettings, training: Trainer) -> str:
-    """Why an option does nothing in this run; empty when it does."""
+    """Return why an option has no effect in this run; empty when it has one."""
     stage = training.stage.ignored_options()
     common = {
         "size": "train.base is set" if settings.base else "",
@@ -101,7 +100,7 @@ def _ignored(name: str, settings: TrainSettings, training: Trainer) -> str:
 
 
 def _applied(name: str, value: Any, settings: TrainSettings, training: Trainer) -> str:
-    """What an option came to."""
+    """Return the applied value of an option."""
     if name == "freeze_conditioning" and settings.frozen_conditioning:
         return f"yes: {latents_plan(settings)}"
     if name == "sharding" and training.processes.sharded:
@@ -246,7 +245,7 @@ def _watching(
 
 
 def _speed(training: Trainer, steps: list[dict[str, Any]]) -> list[OptionRow]:
-    """Times, which differ from run to run; the first step, which is watched, is left out."""
+    """Report times, which differ from run to run; the first step, which is probed, is left out."""
     later = steps[1:] or steps
     seconds = statistics.median(step["seconds"] for step in later)
     total = sum(step["seconds"] for step in later)

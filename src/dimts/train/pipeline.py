@@ -1,10 +1,10 @@
-"""Train several stages one after another: the model of each is the base of the next, the last one's is the
+"""Train several stages one after another: the model of each is the base of the next, and the last is the
 voice.
 
     runs = train_stages(project, settings, ("speaker", "dvae", "gpt", "decoder"))
 
 A stage is a run of its own. Runs that have ended with the same settings, clips and base are not repeated, and
-one that was broken off goes on, so that the same command can be given again after anything.
+an interrupted one is continued, so that the same command can be repeated after any failure.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def train_stages(
 
 
 def _has_speaker_encoder(base: str) -> bool:
-    """Whether a base has a trained speaker encoder: published weights do, a bundle says so."""
+    """Whether a base has a trained speaker encoder: published weights do, a bundle records it."""
     if not base:
         return False
     meta = read_meta(Path(base))  # empty for a coqui folder, or the fetched base

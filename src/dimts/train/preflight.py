@@ -1,4 +1,4 @@
-"""Refuse what a run would refuse, before any work: `fine_tune` and the forecast call the same checks."""
+"""Check before any work what a run would refuse; `fine_tune` and the forecast call the same checks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Each option asked for: applied or not, and what it measurably did. Written at the end of every run.
+"""Measure the effect of each option; the table is written at the end of every run.
 
-A `Probe` sits in the engine and watches: what the trunk is fed (always), and during one step each kernel
-that runs, each tensor kept for the backward pass and each parameter that moves. No line of the table is a
-guess from the settings; an option without an effect says "ignored" and why.
+A `Probe` hooks into the model: it counts the trunk's input (always) and, during one step, each kernel that
+runs, each tensor kept for the backward pass and each parameter that changes. No row of the table is guessed
+from the settings; an option without an effect says "ignored" and why.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dimts.train.fsdp import full_tensor, is_sharded, local_tensor
 from dimts.xtts.model import XTTS
 
 _PROBABILITY_DIMENSIONS = 4
-"""Attention probabilities are [B, H, T, T]; all else that is dropped has fewer dimensions."""
+"""Attention probabilities are [B, H, T, T]; all other tensors with dropout have fewer dimensions."""
 _SAMPLED = 4096
 """Values of each parameter whose change is measured."""
 _ATTENTION = (
@@ -40,73 +40,72 @@ _STEPPERS = ("_fused_adamw", "_foreach_addcdiv", "addcdiv", "optimizer_update_8b
 
 @dataclass(frozen=True, slots=True)
 class OptionRow:
-    """One line of the table."""
+    """One row of the table."""
 
     option: str
     asked: Any
     applied: str
-    """What it came to, or "ignored: reason"."""
+    """The applied value, or "ignored: reason"."""
     effect: str
-    """What was measured, with its unit."""
+    """The measured effect, with its unit."""
 
     @property
     def line(self) -> str:
-        """For a terminal."""
+        """Format the row for a terminal."""
         return f"{self.option:<28} {self.asked!s:<12} {self.applied:<34} {self.effect}"
 
 
 def table(facts: list[OptionRow]) -> str:
-    """All lines under a heading."""
+    """Format all rows under a heading."""
     return "\n".join(
         [OptionRow("option", "asked", "applied", "measured").line, *(fact.line for fact in facts)]
     )
 
 
 def graphs_made() -> int:
-    """How many graphs torch.compile has made in this process; it makes them at the first call, not when it is
-    asked."""
+    """Return how many graphs torch.compile has made in this process; it makes them at the first call."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
 
 def as_json(facts: list[OptionRow]) -> dict[str, Any]:
-    """The table for options.json."""
+    """Return the table for options.json."""
     return {"facts": [asdict(fact) for fact in facts]}
 
 
 @dataclass(slots=True)
 class Probe:
-    """What was seen of a run."""
+    """Measurements of a run."""
 
     real_tokens: int = 0
-    """Tokens the trunk was fed in training."""
+    """Tokens the trunk computed in training."""
     fed_tokens: int = 0
     """Positions it computed for them, padding included."""
     forwards: int = 0
     conditioning_runs: int = 0
-    """Rows the conditioning encoder listened to, in training steps."""
+    """Rows the conditioning encoder computed in training steps."""
     conditioning_frames: int = 0
     """Mel frames of those rows, padding included."""
     dvae_runs: int = 0
-    """Times the DVAE was asked during training steps; the cache keeps it at 0."""
+    """Calls of the DVAE during training steps; the cache keeps it at 0."""
     saved_bytes: Counter[str] = field(default_factory=Counter)
-    """Number type → bytes kept for the backward pass, of the step that was watched."""
+    """Bytes kept for the backward pass by number type, in the probed step."""
     kernels: Counter[str] = field(default_factory=Counter)
-    """Operation → calls, of that step."""
+    """Calls by operation, in the probed step."""
     largest_logits: int = 0
-    """Most rows of code logits that existed at once in that step."""
+    """Most rows of code logits that existed at once in the probed step."""
     moved: dict[str, float] = field(default_factory=dict)
-    """Parameter → root mean square of its change in that step, over a sample of its values."""
+    """Root mean square change by parameter in the probed step, over a sample of its values."""
     moved_rows: tuple[float, float] = (0.0, 0.0)
-    """The same of the text embedding's rows: those of the base, those added."""
+    """Root mean square change of the text embedding's rows: those of the base, those added."""
     dropped: Counter[tuple[float, bool]] = field(default_factory=Counter)
-    """(share dropped, of attention probabilities?) → draws, of that step."""
+    """Dropout calls in the probed step by (share dropped, of attention probabilities?)."""
     smoothing_gap: float = 0.0
-    """How much label smoothing changed that step's code loss."""
+    """Change of the probed step's code loss by label smoothing."""
     _hooks: list[Any] = field(default_factory=list)
 
     def attach(self, model: XTTS) -> None:
-        """Sit in the engine; `detach` leaves it."""
+        """Attach hooks to the model; `detach` removes them."""
         self._hooks = [
             model.gpt.trunk.register_forward_pre_hook(self._on_trunk),
             model.conditioning.encoder.register_forward_pre_hook(self._on_conditioning),
@@ -115,7 +114,7 @@ class Probe:
             self._hooks.append(model.dvae.encoder.register_forward_pre_hook(self._on_dvae))
 
     def detach(self) -> None:
-        """Leave the engine as it was."""
+        """Remove all hooks."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -138,7 +137,7 @@ class Probe:
 
     @contextlib.contextmanager
     def watch(self, module: nn.Module, engine: TrainableModel) -> Iterator[None]:
-        """Look closely at one step of `module`: kernels, tensors kept, parameters moved."""
+        """Probe one step of `module`: kernels, tensors kept, parameters changed."""
         model, old_rows = engine.model, engine.old_rows
         self.saved_bytes.clear()
         self.kernels.clear()
@@ -182,12 +181,12 @@ class Probe:
 
     @property
     def padding_share(self) -> float:
-        """Share of the trunk's positions that were padding."""
+        """Share of the trunk's positions that were padding, 0 to 1."""
         return 1 - self.real_tokens / self.fed_tokens if self.fed_tokens else 0.0
 
     @property
     def attention_kernel(self) -> str:
-        """The kernel of attention that ran, by torch's name."""
+        """Name in torch of the attention kernel that ran."""
         names = [
             name
             for name in self.kernels
@@ -197,14 +196,14 @@ class Probe:
 
     @property
     def optimizer_kernel(self) -> str:
-        """The kernel that stepped the parameters."""
+        """Name of the optimizer kernel that ran."""
         for name in _STEPPERS:
             if any(name in kernel for kernel in self.kernels):
                 return name
         return "none"
 
     def as_dict(self) -> Mapping[str, Any]:
-        """What was seen, for JSON."""
+        """Return the measurements for JSON."""
         return {
             "padding_share": self.padding_share,
             "saved_bytes": dict(self.saved_bytes),
@@ -217,14 +216,14 @@ class Probe:
 
 
 def _sample(parameter: Tensor) -> Tensor:
-    """At most _SAMPLED values of this process's part of a parameter, evenly spread: whole copies cost
-    gigabytes."""
+    """Return at most _SAMPLED values of this process's part of a parameter, evenly spread, as copies are
+    large."""
     flat = local_tensor(parameter.detach()).flatten()
     return flat[:: max(1, -(-len(flat) // _SAMPLED))]
 
 
 def _adding_to(own: set[int]) -> Callable[[nn.Module, Any], None]:
-    """A hook that adds the parameters which a sliced module has put together for its forward pass."""
+    """Return a hook that adds the parameters which a sharded module has gathered for its forward pass."""
 
     def add(module: nn.Module, given: Any) -> None:
         own.update(local_tensor(parameter).untyped_storage().data_ptr() for parameter in module.parameters())

@@ -1,9 +1,9 @@
 """Decide whether a run can be continued with other settings: only what changes the mathematics begins a new
 one.
 
-Free to change are the length of the run, what is written and kept, evaluations and watchers, kernels, the
-precision of the forward pass, and how a step is split over forward passes and processes. The learning rate
-then follows the schedule of the new length from the step where it changed.
+The length of the run, what is written and kept, evaluations and early stopping, kernels, the precision of the
+forward pass, and how a step is split over forward passes and processes may change. The learning rate then
+follows the schedule of the new length from the step where it changed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ FREE = (
 )
 """Settings and tables that may differ between sessions of one run."""
 _FREE_IN_STAGE = ("steps", "seconds", "learning_rate")
-"""Keys of a stage's table that stand elsewhere too: `TrainSettings.for_stage` has copied them."""
+"""Keys of a stage's table that exist elsewhere too: `TrainSettings.for_stage` has copied them."""
 
 
 def run_identity(settings: TrainSettings, engine: str, data: TrainingSet, processes: int) -> str:
-    """Return the fingerprint of all that decides the numbers of a run; `engine` is that of its weights."""
+    """Return the fingerprint of all that determines the numbers of a run; `engine` is that of its weights."""
     parts = settings.batches.accumulate * processes
     same = _as_floats(to_dict(settings))
     for name in (*FREE, *(stage for stage in STAGES if stage != settings.stage)):
@@ -82,7 +82,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _as_floats(value: Any) -> Any:
-    """The same with whole numbers as floats: 8 and 8.0 are one setting."""
+    """Return the table with whole numbers as floats: 8 and 8.0 are one setting."""
     if isinstance(value, Mapping):
         return {key: _as_floats(entry) for key, entry in value.items()}
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

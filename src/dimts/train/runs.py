@@ -1,10 +1,9 @@
-"""A project's runs: runs/<when>/ with settings, log, checkpoints; one run at a time, found again after
-anything.
+"""A project's runs: runs/<when>/ with settings, log and checkpoints; one run at a time, resumable.
 
     runs/2026-03-01-101500/  run.json log.jsonl plan.json options.json checkpoints/ samples/ tensorboard/
 
-`run.json` says what a run was made of and how it ended. A run that has not ended and was made of the same
-settings, clips and base is gone on with; `pause` in its folder asks it to save and leave.
+`run.json` records what a run was made from and how it ended. A run that has not ended and was made from the
+same settings, clips and base is continued; `pause` in its folder asks it to save and end.
 """
 
 from __future__ import annotations
@@ -26,64 +25,65 @@ from dimts.base.project import Project
 
 _RUN, _LOG, _LOCK = "run.json", "log.jsonl", ".running"
 PAUSE = "pause"
-"""A file of this name in a run's folder asks it to save and leave."""
+"""A file of this name in a run's folder asks it to save and end."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run's place on the disk."""
+    """The folder of one run."""
 
     root: Path
 
     @property
     def checkpoints(self) -> Path:
-        """Snapshots of the run."""
+        """Folder of the run's snapshots."""
         return self.root / "checkpoints"
 
     @property
     def log(self) -> Path:
-        """One JSON line per step and per evaluation."""
+        """Path of the log, one JSON line per step and per evaluation."""
         return self.root / _LOG
 
     @property
     def samples(self) -> Path:
-        """Sentences spoken on the way."""
+        """Folder of the samples spoken during training."""
         return self.root / "samples"
 
     def info(self) -> dict[str, Any]:
-        """What the run was made of, and how it ended (None while it has not)."""
+        """Contents of run.json: what the run was made from, and how it ended (None while it has not)."""
         content: dict[str, Any] = json.loads((self.root / _RUN).read_text(encoding="utf-8"))
         return content
 
     def update(self, **values: Any) -> None:
-        """Change what run.json says."""
+        """Change values in run.json."""
         self.write(_RUN, {**self.info(), **values})
 
     def end(self, how: Message, **more: Any) -> None:
-        """Write down that the run is over, and why."""
+        """Record that the run is over, and why."""
         self.update(ended=how.as_dict(), **more)
 
     def reopen(self) -> None:
-        """Forget that the run has ended, as it is to be lengthened."""
+        """Mark the run as not ended, as it is to be lengthened."""
         if self.info().get("ended"):
             self.update(ended=None)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
-        """A JSON file of the run, whole or not at all."""
+        """Write a JSON file of the run atomically."""
         write_text(self.root / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
     @property
     def pause_wanted(self) -> bool:
-        """Someone has asked the run to save and leave."""
+        """Whether the run was asked to save and end."""
         return (self.root / PAUSE).exists()
 
     def unpause(self) -> None:
-        """Forget such a request."""
+        """Remove such a request."""
         (self.root / PAUSE).unlink(missing_ok=True)
 
 
 class Log:
-    """log.jsonl, line by line; after a crash, lines beyond the last checkpoint are dropped and come again."""
+    """log.jsonl, line by line; after a crash, lines beyond the last checkpoint are dropped and written
+    again."""
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
@@ -93,17 +93,17 @@ class Log:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, **values: Any) -> None:
-        """One line, at once on its way to the disk."""
+        """Write one line and flush it."""
         self._file.write(json.dumps({"kind": kind, "step": step, **values}, ensure_ascii=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
-        """No more lines."""
+        """Close the file."""
         self._file.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """All lines of a log.jsonl; a last line cut short by a crash is left out."""
+    """Read all lines of a log.jsonl; a last line cut short by a crash is left out."""
     return [json.loads(line) for line in _whole_lines(path)]
 
 
@@ -115,13 +115,13 @@ def _whole_lines(path: Path) -> Iterator[str]:
 
 
 def identity(**parts: Any) -> str:
-    """A fingerprint of what a run is made of."""
+    """Return a fingerprint of what a run is made from."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
-    """The newest run that has not ended and is made of the same; else None and the name of a newer one that
-    differs."""
+    """Return the newest run that has not ended and is made from the same; else None and the name of a newer
+    one that differs."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
         try:
@@ -137,7 +137,7 @@ def find(project: Project, made_of: str) -> tuple[RunFolder | None, str]:
 
 
 def find_ended(project: Project, made_of: str, *, newest: bool = False) -> RunFolder | None:
-    """Return the newest run made of the same that has ended; with `newest`, only where it is the newest of
+    """Return the newest run made from the same that has ended; with `newest`, only where it is the newest of
     all."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         folder = RunFolder(root)
@@ -153,7 +153,7 @@ def find_ended(project: Project, made_of: str, *, newest: bool = False) -> RunFo
 
 
 def create(project: Project, made_of: str, **info: Any) -> RunFolder:
-    """A new run folder, named by the time."""
+    """Create a run folder, named by the time."""
     name = time.strftime("%Y-%m-%d-%H%M%S")
     for extra in ("", *(f"-{number}" for number in range(2, 100))):
         folder = RunFolder(project.runs / f"{name}{extra}")
@@ -169,7 +169,7 @@ def create(project: Project, made_of: str, **info: Any) -> RunFolder:
 
 
 def request_pause(project: Project) -> Path:
-    """Ask the run that is going on to save and leave. TrainingError if none is."""
+    """Ask the running run to save and end. TrainingError if there is none."""
     for root in sorted(project.runs.glob("*/"), reverse=True):
         if (root / _RUN).is_file() and not RunFolder(root).info().get("ended") and _alive(project):
             write_text(root / PAUSE, "")
@@ -179,7 +179,7 @@ def request_pause(project: Project) -> Path:
 
 @contextlib.contextmanager
 def run_lock(project: Project) -> Iterator[None]:
-    """Keep other processes from training in this project meanwhile. TrainingError if one does."""
+    """Lock the project against other trainings during the block. TrainingError if it is locked."""
     lock = project.runs / _LOCK
     if _alive(project):
         raise TrainingError("train.process_training_project", read_text=lock.read_text())
@@ -191,7 +191,7 @@ def run_lock(project: Project) -> Iterator[None]:
 
 
 def _alive(project: Project) -> bool:
-    """Whether the process that wrote the lock still runs, and is a later comer of the same number not."""
+    """Whether the process that wrote the lock still runs, and is not a later process of the same number."""
     import psutil
 
     lock = project.runs / _LOCK

@@ -1,8 +1,8 @@
-"""Lengths of clips → which clips make which step, for a whole epoch at once.
+"""Choose the clips of each step from their lengths, for a whole epoch at once.
 
-A pure function of (rows, settings, seed, epoch): every clip comes once per epoch (weights aside), a run
-that is taken up again sees the very steps it would have seen, and the members of a step depend only on
-its seconds, not on how many processes and forward passes share it.
+A pure function of (rows, settings, seed, epoch): every clip occurs once per epoch (weights apart), a resumed
+run sees the same steps, and the members of a step depend only on its seconds, not on how many processes and
+forward passes share it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Protocol
 from dimts.base.errors import TrainingError
 
 _WINDOW_STEPS = 50
-"""Without packing, clips are sorted by length within so many steps' worth: like lengths, random company."""
+"""Steps' worth of clips that are sorted by length together without packing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the sampler knows of a clip."""
+    """A clip as the sampler sees it."""
 
     seconds: float
     tokens: int
-    """Positions it takes in the trunk: latents, text, codes."""
+    """Positions in the trunk: latents, text, codes."""
     weight: float = 1.0
     """How often it is drawn per epoch."""
 
@@ -35,7 +35,7 @@ Step = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Rows → epochs of steps."""
+    """Sampler of epochs of steps from rows."""
 
     rows: tuple[Row, ...]
     seconds: float
@@ -54,16 +54,16 @@ class Sampler:
 
     def epoch(self, number: int) -> list[Step]:
         """The steps of epoch `number` (from 0), in order."""
-        luck = random.Random(f"{self.seed}:{number}")
-        drawn = [index for index, row in enumerate(self.rows) for _ in range(_times(row.weight, luck))]
+        rng = random.Random(f"{self.seed}:{number}")
+        drawn = [index for index, row in enumerate(self.rows) for _ in range(_times(row.weight, rng))]
         if len(drawn) < self.parts:  # low weights, a small set: take what there is rather than nothing
             drawn = [index for index, row in enumerate(self.rows) if row.weight > 0]
-        luck.shuffle(drawn)
+        rng.shuffle(drawn)
         if not self.packed:
             drawn = self._by_length(drawn)
         steps = self._fill(drawn)
         if not self.packed:
-            luck.shuffle(steps)
+            rng.shuffle(steps)
         return [self._share(step) for step in steps]
 
     def steps_per_epoch(self) -> int:
@@ -79,7 +79,7 @@ class Sampler:
         return out
 
     def _fill(self, drawn: list[int]) -> list[list[int]]:
-        """Clips one after another until a step is full; the last takes from its neighbour what it lacks."""
+        """Add clips until a step is full; the last step takes from its neighbour what it lacks."""
         limit, most = self.seconds * self.parts, self.clips * self.parts
         steps: list[list[int]] = [[]]
         filled = 0.0
@@ -101,7 +101,7 @@ class Sampler:
         return steps
 
     def _share(self, step: Sequence[int]) -> Step:
-        """A step's clips, dealt out so that every part has about as many tokens: longest first."""
+        """Divide a step's clips so that every part has about as many tokens: longest first."""
         parts: list[list[int]] = [[] for _ in range(self.parts)]
         loads = [0] * self.parts
         for index in sorted(step, key=lambda index: (-self.rows[index].tokens, index)):
@@ -112,7 +112,7 @@ class Sampler:
 
 
 class StepSource(Protocol):
-    """What yields the steps of an epoch."""
+    """A sampler: yields the steps of an epoch."""
 
     def epoch(self, number: int) -> list[Step]:
         """The steps of epoch `number` (from 0), in order."""
@@ -122,20 +122,20 @@ class StepSource(Protocol):
 
 
 def total_steps(sampler: StepSource, steps: int, epochs: int) -> int:
-    """Steps of a run: `steps`, or those of so many epochs."""
+    """Return the steps of a run: `steps`, or those of so many epochs."""
     return sum(len(sampler.epoch(number)) for number in range(epochs)) if epochs else steps
 
 
-def _times(weight: float, luck: random.Random) -> int:
-    """How often a clip of this weight comes in one epoch: 1.25 → once, and in every fourth epoch twice."""
+def _times(weight: float, rng: random.Random) -> int:
+    """Return how often a clip of this weight occurs in one epoch: 1.25: once, and twice in every fourth
+    epoch."""
     if weight == int(weight):
         return int(weight)
-    return int(weight) + (luck.random() < weight - int(weight))
+    return int(weight) + (rng.random() < weight - int(weight))
 
 
 def padding_share(sampler: Sampler, steps: Sequence[Step]) -> float:
-    """Share of the trunk's positions that would be padding if the parts of `steps` were padded: 0 when
-    packed."""
+    """Return the share of padding, 0 to 1, if the parts of `steps` were padded: 0 when packed."""
     real = sum(sampler.rows[index].tokens for step in steps for part in step for index in part)
     padded = sum(
         len(part) * max(sampler.rows[index].tokens for index in part) for step in steps for part in step
@@ -143,19 +143,20 @@ def padding_share(sampler: Sampler, steps: Sequence[Step]) -> float:
     return 0.0 if sampler.packed or not padded else 1 - real / padded
 
 
-def crop(samples: int, luck: random.Random, shortest: int, longest: int) -> tuple[int, int]:
-    """Where the reference crop of a clip of `samples` begins and ends; a clip too short gives half of itself.
+def crop(samples: int, rng: random.Random, shortest: int, longest: int) -> tuple[int, int]:
+    """Draw the start and end of the conditioning crop of a clip of `samples`; a shorter clip gives half of
+    itself.
 
     The rule of the published training (`get_prompt_slice`), draw by draw: length, then start.
     """
-    length = luck.randint(shortest, longest)
+    length = rng.randint(shortest, longest)
     if length > samples:
         length = samples // 2
-    start = luck.randint(0, samples - length)
+    start = rng.randint(0, samples - length)
     return start, start + length
 
 
 def crop_for_dev(samples: int, shortest: int, longest: int) -> tuple[int, int]:
-    """The crop used when judging: the middle length, from the beginning."""
+    """Return the crop used for evaluation: of medium length, from the beginning."""
     length = (shortest + longest) // 2
     return 0, length if length <= samples else samples // 2

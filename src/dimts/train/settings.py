@@ -1,7 +1,7 @@
-"""[train] of dimts.toml: every switch of a run. Light to import; each takes effect or is refused.
+"""[train] of dimts.toml: every option of a run. Light to import; each takes effect or is refused.
 
-What each switch did is measured at the end of a run and written into its option report (`option_report.py`).
-A value of 0 or "" switches an option off unless its line says otherwise.
+The effect of each option is measured at the end of a run and written into its option report
+(`option_report.py`). A value of 0 or "" disables an option unless its line says otherwise.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from dimts.base.errors import ConfigError
 from dimts.train.early_stopping import StopSettings
 
 STAGES = ("speaker", "dvae", "gpt", "decoder")
-"""Stages in the order of training: each reads what the ones before it have learnt."""
+"""Stages in the order of training: each uses what the ones before it have trained."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """[train.batches]: which clips make one step."""
+    """[train.batches]: composition of a step."""
 
     seconds: float = 0.0
     """Seconds of speech in one forward pass on one process; a step has `accumulate` of them on every process.
-    0: 40 for a base, 12 for an engine made on the spot."""
+    0: 40 for a base, 12 for random weights."""
     clips: int = 0
     """Most clips in one forward pass; 0: only `seconds` counts."""
     packing: Literal["auto", "off"] = "auto"
-    """auto: rows lie one behind the other without padding; off: rows of like length are padded to the
-    longest."""
+    """auto: rows are packed one behind the other without padding; off: rows of similar length are padded to
+    the longest."""
     accumulate: int = 1
     """Forward passes whose gradients are added up before a step."""
     unusable: Literal["error", "skip"] = "error"
-    """A clip that cannot be trained on (too long for the engine, not a number): stop, or skip and list it."""
+    """A clip that cannot be trained on (too long for the model, not a number): stop, or skip and list it."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    """Speaker → how often each of its clips is drawn per epoch (1 if not named; 0.5: every other epoch)."""
+    """How often each clip of a speaker is drawn per epoch (1 if not named; 0.5: every other epoch)."""
     replay: str = ""
     """Folder of another prepared project whose clips are mixed in against forgetting, e.g. English."""
     replay_share: float = 0.1
@@ -49,20 +49,21 @@ class BatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSettings:
-    """[train.reference]: the piece of each clip that shows the engine the voice."""
+    """[train.reference]: the crop of each clip that conditions the model on the voice."""
 
     min_seconds: float = 3.0
     """Shortest random crop; a clip that is shorter gives half of itself."""
     max_seconds: float = 6.0
     """Longest random crop."""
     pad: bool = False
-    """Pad crops with silence to max_seconds, as the published training did; costs time and learns silence."""
+    """Pad crops with silence to max_seconds, as the published training did; costs time and trains on
+    silence."""
     fixed: int = 0
     """Crops per clip that are drawn once and used in turn; 0: a new one at every step. With a frozen
-    conditioning (freeze_conditioning, LoRA) their latents are computed once and kept beside the codes."""
+    conditioning (freeze_conditioning, LoRA) their latents are computed once and cached beside the codes."""
     mask: Literal["none", "own", "coqui"] = "none"
-    """Codes under the crop without loss: none; own: in every row; coqui: as the published training did,
-    in the last row only and four times too far in."""
+    """Codes under the crop without loss: none; own: in every row; coqui: as the published training did, in
+    the last row only and at four times the offset."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.min_seconds <= self.max_seconds <= 30 or self.fixed < 0:
@@ -76,9 +77,9 @@ class ScheduleSettings:
     """[train.schedule]: the learning rate over the run, as shares of `train.learning_rate`."""
 
     shape: Literal["constant", "linear", "cosine"] = "cosine"
-    """How the rate falls after the warm-up."""
+    """Shape of the decay of the rate after the warm-up."""
     warmup_steps: int = 20
-    """Steps over which the rate climbs from 1/warmup_steps to its full value."""
+    """Steps over which the rate rises from 1/warmup_steps to its full value."""
     final_share: float = 0.05
     """Share of the full rate at the last step (linear and cosine)."""
 
@@ -94,7 +95,7 @@ class TrainLoraSettings:
     rank: int = 16
     """Width of an adapter."""
     alpha: float = 32.0
-    """Strength: what an adapter adds is multiplied by alpha / rank."""
+    """Strength: an adapter's update is multiplied by alpha / rank."""
     dropout: float = 0.0
     """Dropout of an adapter's input."""
     targets: tuple[str, ...] = ("attn.c_attn", "attn.c_proj")
@@ -112,11 +113,12 @@ class RayTrainSettings:
     workers: int = 2
     """Processes; on a cluster with cards each has one card."""
     address: str = ""
-    """Of the cluster, e.g. "auto" or "10.0.0.1:6379"; empty starts one on this machine, on loopback only."""
+    """Address of the cluster, e.g. "auto" or "10.0.0.1:6379"; empty starts one on this machine, on
+    loopback."""
     cores: int = 1
     """Processor cores of each worker."""
     retries: int = 3
-    """Times the workers are started again when one of them is lost, to go on at the last checkpoint."""
+    """Number of restarts from the last checkpoint when a worker is lost."""
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.cores < 1 or self.retries < 0:
@@ -125,15 +127,14 @@ class RayTrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSettings:
-    """[train.synthetic]: clips of formant speech by many speakers, made while they are read. Nothing is
-    stored."""
+    """[train.synthetic]: formant speech by many speakers, generated while training. Nothing is stored."""
 
     share: float = 0.0
     """Share of the clips that are synthetic, 0 to 1; 1: the project needs no recordings."""
     texts: str = ""
     """Text file in the project, a sentence to a line; empty: the sentences of the project's own clips."""
     clips: int = 8
-    """Clips of one forward pass, where all are synthetic; else they join the manifest's by `share`."""
+    """Clips of one forward pass where all are synthetic; else `share` decides how many are added."""
     dev_clips: int = 8
     """Synthetic clips among the dev clips."""
     speakers: int = 64
@@ -159,14 +160,14 @@ class SyntheticSettings:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerStageSettings:
-    """[train.speaker]: the speaker encoder, taught by the voice encoder in the package."""
+    """[train.speaker]: the speaker encoder, distilled from the voice encoder in the package."""
 
     steps: int = 0
     """Optimizer steps of this stage; 0: train.steps."""
     seconds: float = 0.0
     """Seconds of speech in one forward pass of this stage; 0: train.batches.seconds."""
     learning_rate: float | None = None
-    """Unset: train.learning_rate, or 1e-3."""
+    """Learning rate; unset: train.learning_rate, or 1e-3."""
     crop_seconds: float = 2.0
     """Length of the random piece of each clip that the encoder sees."""
     similarity_weight: float = 1.0
@@ -196,15 +197,15 @@ class DvaeStageSettings:
     seconds: float = 0.0
     """Seconds of speech in one forward pass of this stage; 0: train.batches.seconds."""
     learning_rate: float | None = None
-    """Unset: train.learning_rate, or 5e-4 for random weights, 5e-5 for a base."""
+    """Learning rate; unset: train.learning_rate, or 5e-4 for random weights, 5e-5 for a base."""
     autoencoder_steps: int = 300
-    """Steps without a codebook before k-means lays one; none for a base whose DVAE has learnt already."""
+    """Steps without a codebook before k-means initialises one; none for a base with a trained DVAE."""
     crop_seconds: float = 0.0
     """Length of the random piece of each clip; 0: whole clips, whose padding has no loss."""
     decay: float = 0.99
     """Decay of the moving averages that are the codebook."""
     commitment: float = 1.0
-    """Weight of the distance between encoder outputs and their codes."""
+    """Weight of the distance between encoder outputs and their codes (commitment loss)."""
     restart_below: float = 0.03
     """A code used less than this share of the mean use is replaced by an encoder output; 0: none is."""
     min_perplexity: float = 0.05
@@ -231,7 +232,7 @@ class DecoderStageSettings:
     seconds: float = 0.0
     """Seconds of clips in one forward pass of this stage; 0: train.batches.seconds."""
     learning_rate: float | None = None
-    """Unset: train.learning_rate, or 2e-4 for random weights, 1e-4 for a base."""
+    """Learning rate; unset: train.learning_rate, or 2e-4 for random weights, 1e-4 for a base."""
     crop_frames: int = 32
     """Frames (of 256 samples at 24 kHz) of each clip that are decoded in a step."""
     discriminators: Literal["hifigan", "spectrogram", "none"] = "hifigan"
@@ -248,7 +249,7 @@ class DecoderStageSettings:
     speaker_every: int = 4
     """Steps between speaker-consistency losses, each on a longer crop."""
     speaker_seconds: float = 1.0
-    """Length of that crop."""
+    """Length of the crop for the speaker-consistency loss."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.discriminator_after) < 0 or self.seconds < 0:
@@ -266,7 +267,7 @@ class DecoderStageSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """[train]: how the voice is fine-tuned."""
+    """[train]: options of fine-tuning."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {
         "parts": "train.trainable",
@@ -275,23 +276,23 @@ class TrainSettings:
     }
 
     stage: Literal["speaker", "dvae", "gpt", "decoder"] = "gpt"
-    """Which part learns: the speaker encoder, the DVAE, the GPT, or the vocoder on the GPT's latents."""
+    """Trained part: the speaker encoder, the DVAE, the GPT, or the vocoder on the GPT's latents."""
 
     base: str = ""
-    """Folder of XTTS v2 weights to start from (see 'dimts fetch'); empty: a small engine with random
-    weights is made on the spot, a rehearsal of the whole way that learns no real voice."""
+    """Folder of XTTS v2 weights to start from (see 'dimts fetch'); empty: a small model with random weights,
+    which exercises the whole pipeline without a usable voice."""
     size: Literal["tiny", "small", "v2"] = "tiny"
-    """Size of that random engine when base is empty."""
+    """Size of the random model when base is empty."""
     steps: int = 300
     """Optimizer steps of the run; 0 with epochs > 0."""
     epochs: int = 0
     """Passes over all clips instead of steps, when > 0."""
     seed: int = 0
-    """Of everything random: weights made on the spot, order, crops, dropout."""
+    """Seed of everything random: initial weights, order, crops, dropout."""
     learning_rate: float | None = None
-    """Unset: 1e-5 for a base, 1e-4 for LoRA on a base, 1e-3 for random weights."""
+    """Learning rate; unset: 1e-5 for a base, 1e-4 for LoRA on a base, 1e-3 for random weights."""
     weight_decay: float = 0.01
-    """AdamW's, on weights only (not on biases, norms, embeddings)."""
+    """Weight decay of AdamW, on weights only (not on biases, norms, embeddings)."""
     clip_norm: float = 1.0
     """Largest norm of all gradients together."""
     optimizer: Literal["auto", "fused", "foreach", "loop", "8bit"] = "auto"
@@ -305,22 +306,22 @@ class TrainSettings:
     """Weight of a loss that teaches two heads to follow the text of synthetic clips, whose phones' times are
     known; a model with random weights learns to read several times sooner. 0: off."""
     dropout: float = 0.1
-    """In the trunk: embeddings and both outputs of a block."""
+    """Dropout in the trunk: embeddings and both outputs of a block."""
     attention_dropout: float = 0.0
-    """Of attention probabilities. The published training had 0.1; on processors it rules out the fused
-    kernels."""
+    """Dropout of attention probabilities. The published training had 0.1; on processors it rules out the
+    fused kernels."""
     trainable: Literal["full", "last_layers", "lora"] = "full"
-    """What of the trunk learns. Embeddings, heads and final norm always do."""
+    """Trained part of the trunk. Embeddings, heads and final norm are always trained."""
     last_layers: int = 4
-    """Number of trunk layers that learn when trainable = "last_layers"."""
+    """Number of trunk layers that are trained when trainable = "last_layers"."""
     freeze_conditioning: bool = False
-    """Leave the conditioning encoder and perceiver as they are (always so with LoRA)."""
+    """Do not train the conditioning encoder and perceiver (always so with LoRA)."""
     new_rows_lr_scale: float = 1.0
     """Learning rate of vocabulary rows added for Amharic, as a multiple of the common one."""
     old_rows_lr_scale: float = 1.0
-    """The same for the rows of the base vocabulary; 0 keeps them as they are."""
+    """Learning rate of the rows of the base vocabulary, as a multiple of the common one; 0 freezes them."""
     ema: float = 0.0
-    """Decay of a moving average of the weights, which is then judged and exported, e.g. 0.999."""
+    """Decay of a moving average of the weights, which is then evaluated and exported, e.g. 0.999."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """Number type of the forward pass; auto: bf16 on cards that have it, else float32."""
     attention: Literal["auto", "eager", "sdpa", "flash", "xformers"] = "auto"
@@ -336,7 +337,7 @@ class TrainSettings:
     `accelerate launch --use_fsdp` asks for it too. Checkpoints are whole, and the same either way."""
     compile: bool = False
     """torch.compile the MLPs of the trunk; needs a C++ compiler, and a minute before the first step. On a
-    processor it takes the place of layers that keep less for the backward pass."""
+    processor it replaces the layers that keep less for the backward pass."""
     evaluate_every: int = 0
     """Steps between evaluations of the dev loss; 0: once an epoch."""
     save_every: int = 100
@@ -344,22 +345,22 @@ class TrainSettings:
     keep: int = 2
     """Checkpoints kept besides the best."""
     best_by: str = "loss"
-    """What decides which checkpoint is the best, and becomes the voice: "loss", of the dev clips, or a figure
-    of `dimts evaluate` over dev sentences spoken at each evaluation: per, faults, likeness, quality, mcd_db,
+    """Criterion of the best checkpoint, which becomes the voice: "loss", of the dev clips, or a metric of
+    `dimts evaluate` over dev sentences spoken at each evaluation: per, faults, likeness, quality, mcd_db,
     ..."""
     best_clips: int = 8
-    """Dev sentences spoken for it; 0: all."""
+    """Dev sentences spoken for that metric; 0: all."""
     sample_every: int = 0
     """Steps between spoken samples in runs/<when>/samples; 0: none."""
     sample_text: str = "ሰላም ለዓለም።"
-    """What the samples say."""
+    """Text of the samples."""
     coqui_folder: bool = False
     """Also save the voice as a folder that coqui-tts loads: voices/<name>-coqui."""
     adapter_folder: bool = False
-    """With LoRA on a base, also save what was learnt apart from the base: voices/<name>-adapter, a few
-    megabytes that speak while the base lies where it lay."""
+    """With LoRA on a base, also save the adapters apart from the base: voices/<name>-adapter, a few megabytes
+    that speak as long as the base stays in its folder."""
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
-    """Where live curves go besides log.jsonl."""
+    """Tracker of live curves besides log.jsonl."""
     batches: BatchSettings = field(default_factory=BatchSettings)
     reference: ReferenceSettings = field(default_factory=ReferenceSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -405,7 +406,8 @@ class TrainSettings:
         _ = self.checkpoint_every
 
     def for_stage(self, stage: str) -> TrainSettings:
-        """The settings of one stage: steps, seconds and learning rate of its own table where they are set."""
+        """Return the settings of one stage: steps, seconds and learning rate of its own table where they are
+        set."""
         own = getattr(self, stage, None)
         if own is None:
             return replace(self, stage=stage)  # type: ignore[arg-type]

@@ -1,9 +1,10 @@
-"""A run's state ↔ a folder on disk: written aside, synced, then renamed, so that it is whole or not there.
+"""Save and load a run's state: written to a temporary folder, synced, then renamed, so that it is never
+partial.
 
     checkpoints/step-000100/   weights, optimizer, average, extras.safetensors state.json
-    checkpoints/best.json      which of them is the best, and by what
+    checkpoints/best.json      name of the best snapshot, and its criterion
 
-Tensors lie in safetensors files, numbers in JSON: nothing in a checkpoint can run code when it is read.
+Tensors are stored in safetensors files, numbers in JSON: reading a checkpoint cannot execute code.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _BEST = "best.json"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a run needs to go on as if it had never stopped."""
+    """Everything a run needs to continue as if it had never stopped."""
 
     step: int
     """Optimizer steps taken."""
@@ -43,24 +44,24 @@ class Snapshot:
     optimizer: Mapping[str, torch.Tensor]
     """State of all optimizers: "phase/" and the name that `optimizer_state` gives."""
     average: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    """The moving average of the weights, where one is kept."""
+    """The moving average of the weights, if one is kept."""
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    """What else moves: buffers such as a codebook, discriminators."""
+    """Other state tensors: buffers such as a codebook, discriminators."""
     numbers: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values: place in the data, watchers, scaler."""
+    """JSON values: position in the data, early stopping, scaler."""
 
 
 class Checkpoints:
-    """The folder of a run's snapshots: the last `keep` and the best."""
+    """The snapshots of a run: the last `keep` and the best."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
 
     def save(self, snapshot: Snapshot, best: float | None = None, by: str = "dev_loss") -> Path:
-        """Write a snapshot whole, then drop the oldest; with `best`, its figure of `by`, it becomes the best
-        one.
+        """Write a snapshot atomically, then drop the oldest; with `best`, its value of `by`, it becomes the
+        best.
 
-        Raises DimtsError when the disk is full; what was there before stays.
+        Raises DimtsError when the disk is full; earlier snapshots are unchanged.
         """
         final = self.folder / f"step-{snapshot.step:06d}"
         if not (final / STATE).is_file():
@@ -81,9 +82,7 @@ class Checkpoints:
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            with (
-                ThreadPoolExecutor() as pool
-            ):  # one file reaches the disk and is hashed while the next is written
+            with ThreadPoolExecutor() as pool:  # one file is synced and hashed while the next is written
                 hashes, synced = {}, []
                 for name, tensors in files.items():
                     if tensors:
@@ -106,15 +105,15 @@ class Checkpoints:
             raise known or error from error
 
     def all(self) -> list[Path]:
-        """Whole snapshots, oldest first."""
+        """Return the complete snapshots, oldest first."""
         return sorted(path for path in self.folder.glob("step-*") if (path / STATE).is_file())
 
     def last(self) -> Path | None:
-        """The newest whole snapshot."""
+        """Return the newest complete snapshot."""
         return self.all()[-1] if self.all() else None
 
     def best(self) -> Path | None:
-        """The snapshot that was judged best, if one was judged."""
+        """Return the best snapshot, if one was evaluated."""
         try:
             step = json.loads((self.folder / _BEST).read_text(encoding="utf-8"))["step"]
         except (FileNotFoundError, ValueError, KeyError):
@@ -132,7 +131,7 @@ class Checkpoints:
 
 
 def load(folder: Path) -> Snapshot:
-    """Read a snapshot. CheckpointError when a file is missing or is not what was written."""
+    """Read a snapshot. CheckpointError when a file is missing or differs from what was written."""
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
         step, hashes = state.pop("step"), state.pop("sha256")
@@ -150,13 +149,13 @@ def load(folder: Path) -> Snapshot:
 
 
 def trainable_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters that learn, by name."""
+    """Return the trained parameters by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @torch.no_grad()
 def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy stored parameters into the model; CheckpointError when they are not those that learn here."""
+    """Copy stored parameters into the model; CheckpointError when they are not the trained ones."""
     own = trainable_parameters(model)
     if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
         odd = sorted(own.keys() ^ weights.keys()) or [
@@ -169,7 +168,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
 
 @torch.no_grad()
 def load_snapshot(model: torch.nn.Module, snapshot: Snapshot) -> None:
-    """Load what a voice needs of a snapshot: the averaged weights where there are such, and the model's
+    """Load what a voice needs of a snapshot: the averaged weights if there are any, and the model's
     buffers."""
     load_weights(model, snapshot.average or snapshot.weights)
     state = model.state_dict()
@@ -179,8 +178,8 @@ def load_snapshot(model: torch.nn.Module, snapshot: Snapshot) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers become
-    tensors."""
+    """Return an optimizer's state as tensors named "parameter.entry" or "parameter.group.entry"; numbers
+    become tensors."""
     found: dict[str, torch.Tensor] = {}
     for index, entries in optimizer.state_dict()["state"].items():
         for key, value in entries.items():
@@ -194,7 +193,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """The inverse of `optimizer_state`; hyperparameters stay those of the optimizer."""
+    """Restore what `optimizer_state` returned; hyperparameters stay those of the optimizer."""
     state: dict[int, dict[str, Any]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
@@ -202,7 +201,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch
         place = state.setdefault(int(index), {})
         for group in groups:
             place = place.setdefault(group, {})
-        if key == "step" and not tensor.is_floating_point():  # bitsandbytes counts in plain numbers
+        if key == "step" and not tensor.is_floating_point():  # bitsandbytes counts in Python numbers
             place[key] = int(tensor)
         else:
             place[key] = shard_like(tensor, parameters[int(index)])
@@ -210,7 +209,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch
 
 
 def _sync(path: Path) -> None:
-    """Make sure that a file or folder has reached the disk (folders only where the system can)."""
+    """Sync a file or folder to the disk (folders only where the system can)."""
     if path.is_dir() and os.name == "nt":
         return
     # Windows flushes only what could be written to
@@ -222,7 +221,7 @@ def _sync(path: Path) -> None:
 
 
 def _as_storage(error: SafetensorError, path: Path) -> Exception | None:
-    """safetensors wraps the system's error in its own; the number is in the text."""
+    """Return the system's error that safetensors wraps; its number is in the text."""
     text = str(error)
     for number in (28, 122, 30, 13):  # ENOSPC, EDQUOT, EROFS, EACCES
         if f"os error {number}" in text:

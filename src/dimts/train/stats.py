@@ -34,11 +34,11 @@ class RunStats:
     best_score: float = math.nan
     """Value of the metric at the best checkpoint; nan while none was measured."""
     stop_reason: Message | None = None
-    """Why a watcher ended the run; None otherwise."""
+    """Why early stopping ended the run; None otherwise."""
     average_distance: float = 0.0
-    """Share of the parameters' norm by which their moving average differs from them at the end."""
+    """Norm of the difference between parameters and their moving average at the end, as a share of theirs."""
     adapter_strength: float = 0.0
-    """Norm of what the adapters add, as a share of the norm of their weights, at the end."""
+    """Norm of the adapters' updates, as a share of the norm of their weights, at the end."""
     adapter_bytes: int = 0
     """Size of the adapter folder."""
     coqui_files: int = 0

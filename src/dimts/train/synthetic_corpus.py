@@ -1,11 +1,12 @@
-"""Draw formant speech of real sentences by many speakers, made when it is asked for: (seed, index) → clip.
+"""Generate formant speech of real sentences by many speakers on the fly; a clip depends on seed and index
+alone.
 
     corpus = SyntheticCorpus(read_phrases(lines, Frontend()), SyntheticCorpusSettings(speakers=64), seed=1)
     corpus.clip(17).wave, corpus.clip(17).spelling
 
 A speaker is a variant of the formant voice with a pitch, a length of the vocal tract and a tempo of its own.
 A clip is a run of words of one phrase. Nothing is stored: the same settings, seed and index give the same
-samples, so tens of hours cost no disk, and a run that is taken up again reads the clips it would have read.
+samples, so tens of hours cost no disk, and a resumed run reads the same clips.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class SyntheticCorpusSettings:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSpeaker:
-    """One voice of the corpus."""
+    """One speaker of the corpus."""
 
     formant: FormantSettings
     """Variant, pitch and tempo, before the vocal tract changes pitch and tempo."""
@@ -76,7 +77,7 @@ class SyntheticSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class PronouncedPhrase:
-    """What is spoken in one breath."""
+    """A phrase and its pronunciation."""
 
     words: tuple[tuple[str, ...], ...]
     """The phones of each word."""
@@ -89,7 +90,7 @@ class SyntheticClip:
     """One clip of the corpus."""
 
     wave: Wave
-    """24 kHz."""
+    """Audio at 24 kHz."""
     phrase: PronouncedPhrase
     speaker: int
     """Number of the speaker, 0 to `speakers` − 1."""
@@ -98,7 +99,8 @@ class SyntheticClip:
 
     @property
     def spelling(self) -> str:
-        """What the voice model reads: words by spaces, the phones of a word joined, and the stop."""
+        """The text as the voice model reads it: words by spaces, the phones of a word joined, and the
+        stop."""
         mark = self.phrase.mark
         return " ".join("".join(word) for word in self.phrase.words) + MARKS.get(mark, mark)
 
@@ -120,7 +122,7 @@ def read_phrases(lines: Iterable[str], frontend: Frontend) -> list[PronouncedPhr
 
 
 class SyntheticCorpus:
-    """Clips without end, each a function of the seed and its index."""
+    """An infinite series of clips, each a function of the seed and its index."""
 
     def __init__(
         self,
@@ -136,7 +138,7 @@ class SyntheticCorpus:
         self.settings = settings or SyntheticCorpusSettings()
         self.seed = seed
         self.speakers = tuple(self._speaker(number) for number in range(self.settings.speakers))
-        """Speakers by number; the first is the plain voice as it is."""
+        """Speakers by number; the first is the plain voice."""
         self._voices: dict[int, Formant] = {}
 
     def _speaker(self, number: int) -> SyntheticSpeaker:
@@ -150,13 +152,13 @@ class SyntheticCorpus:
         return SyntheticSpeaker(FormantSettings(rate=rate, pitch=pitch, variant=variant), tract)
 
     def clip(self, index: int, speaker: int | None = None) -> SyntheticClip:
-        """The clip of that index, by its own speaker or by another."""
+        """Return the clip of that index, by its own speaker or by another."""
         rng = random.Random(f"{self.seed} clip {index}")
         own = rng.randrange(self.settings.speakers)
         return self.speak(self._phrase(rng), own if speaker is None else speaker)
 
     def speak(self, phrase: PronouncedPhrase, speaker: int) -> SyntheticClip:
-        """A phrase spoken by one of the speakers."""
+        """Synthesise a phrase with one of the speakers."""
         voice = self._voices.get(speaker)
         if voice is None:
             voice = self._voices[speaker] = Formant(self.speakers[speaker].formant)

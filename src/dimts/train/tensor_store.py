@@ -1,10 +1,11 @@
-"""Named tensors in a folder of safetensors files: written whole, memory-mapped, added to shard by shard.
+"""Store named tensors in a folder of safetensors files: written atomically, memory-mapped, extended by
+shards.
 
-    shards = Shards.open(folder)        what is there; a file that cannot be read is dropped, to be made again
-    shards.write({"codes.1f2e": …})     one more file, whole or not at all
-    shards["codes.1f2e"][:]             only the slice asked for is read from the disk
+    store = TensorStore.open(folder)    unreadable files are dropped, to be made again
+    store.write({"codes.1f2e": …})      one more file, written atomically
+    store["codes.1f2e"][:]              only the requested slice is read from the disk
 
-A big corpus costs no memory, and work broken off goes on after the last whole shard.
+A big corpus costs no memory, and interrupted work continues after the last complete shard.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ class TensorStore:
 
     folder: Path
     sizes: dict[str, int] = field(default_factory=dict)
-    """Name → length of the first dimension."""
+    """Length of the first dimension by name."""
     _files: dict[str, Any] = field(default_factory=dict)
-    """Name → the open file it lies in."""
+    """Open file that holds the tensor, by name."""
 
     @classmethod
     def open(cls, folder: Path) -> TensorStore:
-        """What lies in `folder`, which need not be there; a shard that cannot be read is removed."""
+        """Open `folder`, which need not exist; a shard that cannot be read is removed."""
         shards = cls(folder)
         for path in sorted(folder.glob("shard-*.safetensors")):
             try:
@@ -49,11 +50,11 @@ class TensorStore:
         return len(self.sizes)
 
     def __getitem__(self, name: str) -> Any:
-        """A tensor to be sliced; what is not asked for stays on the disk."""
+        """Return a tensor to be sliced; only the slice is read."""
         return self._files[name].get_slice(name)
 
     def write(self, tensors: Mapping[str, Tensor]) -> None:
-        """Add tensors as one shard. Raises DimtsError when the disk is full; then nothing is left of it."""
+        """Add tensors as one shard. Raises DimtsError when the disk is full; then nothing of it remains."""
         number = 1 + max((int(path.stem[6:]) for path in self.folder.glob("shard-*.safetensors")), default=-1)
         path = self.folder / f"shard-{number:05d}.safetensors"
         with atomic_path(path) as temporary:

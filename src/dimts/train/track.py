@@ -1,8 +1,8 @@
-"""Steps → live curves of TensorBoard, trackio or Weights & Biases, besides log.jsonl. Absent ones are named.
+"""Send training curves to TensorBoard, trackio or Weights & Biases, besides log.jsonl.
 
-TensorBoard's files lie in the run's folder; trackio keeps its own (`trackio show --project dimts`), on this
-machine unless its own settings name another; wandb sends what it is told to its servers, or with
-WANDB_MODE=offline keeps it in the run's folder. A run that is gone on with goes on with its curve.
+TensorBoard's files are in the run's folder; trackio keeps its own (`trackio show --project dimts`), on this
+machine unless its settings name another; wandb sends the curves to its servers, or with WANDB_MODE=offline
+keeps them in the run's folder. A resumed run continues its curves.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _LIBRARIES = ("tensorboard", "trackio", "wandb")
 
 
 def require_tracker(kind: str) -> None:
-    """MissingExtra if the library of `kind` is not installed; looked up before any work, as it is used
+    """Raise MissingExtra if the library of `kind` is not installed; checked before any work, as it is used
     late."""
     if kind in _LIBRARIES and not has(kind):
         raise MissingExtra(kind, kind)
 
 
 class Tracker:
-    """Where curves go; kind "none" is nowhere."""
+    """Destination of the curves; none for kind "none"."""
 
     def __init__(self, kind: str, folder: Path, name: str) -> None:
         self.kind = kind
         self.written = 0
-        """Values handed on so far."""
+        """Number of values written so far."""
         self._writer: Any = None
         if kind == "tensorboard":
             self._writer = require("torch.utils.tensorboard", "tensorboard").SummaryWriter(
@@ -44,9 +44,7 @@ class Tracker:
             )
         elif kind == "trackio":
             library = require("trackio", "trackio")
-            with contextlib.redirect_stdout(
-                sys.stderr
-            ):  # it has something to say, which is no result of ours
+            with contextlib.redirect_stdout(sys.stderr):  # output of the library, not ours
                 library.init(
                     project=_PROJECT,
                     name=name,
@@ -58,7 +56,7 @@ class Tracker:
             self._writer = library
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """The curves' values at `step`."""
+        """Write the curves' values at `step`."""
         if self._writer is None:
             return
         self.written += len(values)
@@ -69,7 +67,7 @@ class Tracker:
             self._writer.log(values, step=step)
 
     def close(self) -> None:
-        """All is written."""
+        """Close the library's writer."""
         if self._writer is not None:
             with contextlib.redirect_stdout(sys.stderr):
                 self._writer.close() if self.kind == "tensorboard" else self._writer.finish()

@@ -1,8 +1,7 @@
-"""Run the steps of a stage: forward and backward passes, optimizers, evaluation, snapshots. Stages say what
-is learnt.
+"""Run the steps of a stage: forward and backward passes, optimizers, evaluation, snapshots.
 
 Exact: everything random in a step follows from seed and step, a step's loss is the mean over all its targets
-however it is split, and a snapshot holds all else.
+however it is split, and a snapshot holds all other state.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from dimts.train.stages.stage import Phase, Stage, Term, copy_into, only_learnin
 
 
 class Trainer:
-    """The state of one run: a stage, its optimizers, the place in the data, the watchers."""
+    """The state of one run: a stage, its optimizers, the position in the data, early stopping."""
 
     def __init__(self, stage: Stage, processes: Processes, scorer: Metric | None = None) -> None:
         self.stage, self.settings, self.processes, self.scorer = stage, stage.settings, processes, scorer
@@ -62,14 +61,14 @@ class Trainer:
         self.phases = stage.phases()
         self.trainable = sum(p.numel() for phase in self.phases for p in phase.parameters)
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        """By the name of their phase."""
+        """Optimizers by the name of their phase."""
         self._prepare_optimizers()
         self.average = EMA(self.model, self.settings.ema) if self.settings.ema else None
         self.watcher = EarlyStop(self.settings.stop)
         self.guard = NonFiniteGuard(self.settings.stop.bad_steps)
         self.machines = processes.machines()
         self.graphs_before = graphs_made()
-        """Graphs made by torch.compile before this run, in the same Python."""
+        """Graphs made by torch.compile before this run, in the same process."""
         self.probe = Probe()
         self.probe.attach(self.model)
         self.epoch, self.place = 0, 0
@@ -93,7 +92,7 @@ class Trainer:
     # Steps
 
     def steps(self) -> Iterator[Step]:
-        """Yield the steps that are still to be taken, from the place in the data where the run stands."""
+        """Yield the remaining steps, from the run's position in the data."""
         while self.stats.steps < self.total:
             steps = self.sampler.epoch(self.epoch)
             while self.place < len(steps) and self.stats.steps < self.total:
@@ -104,7 +103,7 @@ class Trainer:
     def step(
         self, step: Step, *, watched: bool, folder: RunFolder, interrupt: Interrupt | None = None
     ) -> dict[str, Any]:
-        """Take one step and return what is to be logged. `watched`: look at kernels and memory as it runs.
+        """Take one step and return its log values. `watched`: probe kernels and memory.
 
         Raises TrainingError, with the batch saved in the run's folder, when too many steps were not finite;
         Abandoned when a signal came before anything was changed (one process only: several would have to
@@ -162,7 +161,8 @@ class Trainer:
     def _all_phases(
         self, step: Step, folder: RunFolder, interrupt: Interrupt | None
     ) -> tuple[dict[str, float], float]:
-        """Each active phase of a step: all terms by "loss_" and name, and the last phase's gradient norm."""
+        """Run each active phase of a step: all terms by "loss_" and name, and the last phase's gradient
+        norm."""
         own = self.processes.share(step)
         batches: dict[int, Any] = {}
         values: dict[str, float] = {}
@@ -175,7 +175,7 @@ class Trainer:
                 parts, batch = self._backward(phase, own, totals, batches, interrupt if not number else None)
             length = self._clip(phase)
             decides = number == len(active) - 1 and self._device_decides()
-            if decides:  # the host reads what happened when all of the step is queued
+            if decides:  # the host reads the results when the whole step is queued
                 self._step_if_finite(phase, parts, length)
             terms, norm = self._read(phase, parts, length, totals)
             values.update({f"loss_{name}": value for name, value in terms.items()})
@@ -228,17 +228,17 @@ class Trainer:
         return found, batch
 
     def _clip(self, phase: Phase) -> Tensor:
-        """Shorten the gradient where it is too long; returns its norm before that, on the device."""
+        """Clip the gradient's norm; returns the norm before that, on the device."""
         limit = self.settings.clip_norm or math.inf
         return full_tensor(self.processes.accelerator.clip_grad_norm_(phase.parameters, limit))
 
     def _device_decides(self) -> bool:
-        """Whether the device itself can leave out a step that is not finite, so that nobody waits for it."""
+        """Whether the device itself can skip a step that is not finite, without a synchronisation."""
         fused = self.kernel_why.partition(":")[0] == "fused"
         return fused and self.processes.count == 1 and self.processes.accelerator.scaler is None
 
     def _step_if_finite(self, phase: Phase, parts: Sequence[Mapping[str, Term]], norm: Tensor) -> None:
-        """Take an optimizer step that the fused kernel leaves out where a loss or the norm is not finite."""
+        """Take an optimizer step that the fused kernel skips where a loss or the norm is not finite."""
         seen = torch.stack([norm.float(), *(term.mean.float() for terms in parts for term in terms.values())])
         wrapped = self.optimizers[phase.name]
         inner: Any = getattr(wrapped, "optimizer", wrapped)
@@ -256,8 +256,8 @@ class Trainer:
     def _read(
         self, phase: Phase, parts: Sequence[Mapping[str, Term]], norm: Tensor, totals: Mapping[str, float]
     ) -> tuple[dict[str, float], float]:
-        """Each term's mean over the step and the norm of the gradient: the one time in a phase that the host
-        waits for the device."""
+        """Return each term's mean over the step and the norm of the gradient: the only synchronisation of
+        host and device in a phase."""
         terms = [(name, term) for part in parts for name, term in part.items()]
         *means, length = torch.stack([*(term.mean.float() for _, term in terms), norm.float()]).tolist()
         sums = dict.fromkeys(phase.weights, 0.0)
@@ -273,7 +273,7 @@ class Trainer:
         """Whether a phase's step may be taken. TrainingError when too many were not finite."""
         scaled = (
             self.processes.accelerator.scaler is not None
-        )  # with fp16 an infinite norm is the scaler's business
+        )  # with fp16 the gradient scaler handles an infinite norm
         if self.guard.accepts(*terms.values(), 0.0 if scaled else norm):
             return True
         if self.guard.exhausted:
@@ -307,8 +307,8 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float | None], StopDecision]:
-        """Dev losses, by the averaged weights where there are such, and what they mean; None: not to be
-        measured."""
+        """Return dev losses, with the averaged weights if there are any, and the decision; None: not
+        measurable."""
         history = self.stats.losses_since_evaluation
         train_loss = sum(history) / max(len(history), 1)
         self.stats.losses_since_evaluation = []
@@ -345,13 +345,13 @@ class Trainer:
 
     @property
     def judged_by(self) -> str:
-        """Name of the figure that chooses the best checkpoint."""
+        """Name of the criterion that chooses the best checkpoint."""
         if self.scorer is not None:
             return self.settings.best_by
         return "dev_loss" if self.data.dev else "train_loss"
 
     def _score(self, scorer: Metric) -> float:
-        """What the metric makes of dev sentences spoken now, by the averaged weights where there are such."""
+        """Score dev sentences synthesised now, with the averaged weights if there are any."""
         average = self.average.inside(self.model) if self.average is not None else contextlib.nullcontext()
         score = 0.0
         with average, gather_state(self.model):
@@ -362,13 +362,14 @@ class Trainer:
         return self.processes.sum(score)[0]
 
     def _dev_losses(self) -> dict[str, float]:
-        """Means of all terms over the dev clips, without anything random; each clip's company never
-        matters."""
+        """Return means of all terms over the dev clips, without anything random and independent of the
+        batches."""
         self.stage.module.eval()
         names = tuple(self.stage.dev_weights())
         sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
         parts = parts_of(self.data.dev, self.data.seconds_per_forward)
-        # slices are put together by all processes at once: who has no part left goes along with the first
+        # sharded parameters are gathered by all processes at once: one without a part takes part with an
+        # empty one
         spare = -len(parts) % self.processes.count if self.processes.sharded else 0
         turns = [(part, True) for part in parts] + [(parts[0], False)] * spare
         for part, counted in self.processes.share(turns):
@@ -385,8 +386,8 @@ class Trainer:
     # Snapshots
 
     def snapshot(self) -> Snapshot | None:
-        """Everything needed to go on from here, on the first process; all must come where slices are to be
-        joined."""
+        """Return the state to continue from here, on the first process; collective when parameters are
+        sharded."""
         if not (self.processes.main or self.processes.sharded):
             return None
         numbers = {
@@ -413,7 +414,7 @@ class Trainer:
         return Snapshot(self.stats.steps, weights, optimizer, average, extras, numbers)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to where a snapshot was taken."""
+        """Restore the state of a snapshot."""
         numbers = snapshot.numbers
         load_weights(self.model, snapshot.weights)
         copy_into(self.stage.extras(), snapshot.extras)
@@ -433,13 +434,13 @@ class Trainer:
             self.processes.accelerator.scaler.load_state_dict(numbers["scaler"])
 
     def finish(self) -> None:
-        """Measure what later steps (taking the best, merging adapters) would hide."""
+        """Measure what later steps (loading the best weights, merging adapters) would hide."""
         self.stats.average_distance = self.average.distance(self.model) if self.average else 0.0
         with gather_state(self.model):
             self.stats.adapter_strength = self.stage.engine.adapter_strength()
 
     def join(self) -> None:
-        """Give the first process the whole model again, where each had a slice: slices cannot be exported."""
+        """Gather the whole model on the first process where parameters were sharded, for the export."""
         if self.processes.sharded:
             state = self.processes.whole(self.model.state_dict())
             if self.processes.main:
@@ -468,7 +469,7 @@ class Trainer:
 
 
 def _check_kernel(stage: Stage, processes: Processes) -> str:
-    """The AdamW kernel and why it was chosen. ConfigError for what several processes cannot do."""
+    """Return the AdamW kernel and the reason. ConfigError for what several processes cannot do."""
     settings = stage.settings
     kernel, why = choose_kernel(settings.optimizer, processes.device.type)
     if stage.one_process_only and processes.count > 1:
@@ -499,6 +500,6 @@ def parts_of(clips: Sequence[TrainingClip], seconds: float) -> list[list[int]]:
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:
-    """A seed of its own for every step and process."""
+    """Return a seed of its own for every step and process."""
     digest = hashlib.sha256(json.dumps([seed, step, rank]).encode()).digest()
     return int.from_bytes(digest[:6], "little")

@@ -1,9 +1,9 @@
 """Train the vocoder (HiFi-GAN) on the GPT's latents, teacher-forced on the codes of real clips.
 
-Latents and timbre of the manifest's clips are computed once and kept. A step decodes a piece of each clip:
-first the discriminators learn to tell it from the recording, then the generator learns from 45 × mel L1 + 2 ×
-feature matching + the adversarial loss, and every few steps from a longer piece whether the speaker is the
-same. The mel loss ends at the highest frequency a recording holds, so that a 16 kHz recording teaches nothing
+Latents and speaker vectors of the manifest's clips are computed once and cached. A step decodes a crop of
+each clip: first the discriminators are trained to tell it from the recording, then the generator on 45 × mel
+L1 + 2 × feature matching + the adversarial loss, and every few steps on the speaker similarity of a longer
+crop. The mel loss ends at the highest frequency of a recording, so that a 16 kHz recording teaches nothing
 above 8 kHz.
 """
 
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 RATE_OF_RANDOM_WEIGHTS, RATE_OF_A_BASE = 2e-4, 1e-4
 BETAS = (0.8, 0.99)
 _DEV_CROPS = 4
-"""Length of a dev piece in training pieces."""
+"""Length of a dev crop as a multiple of a training crop."""
 _SPEAKER_SHARE = 0.25
-"""Share of the clips of a step from which the speaker loss is taken."""
+"""Share of the clips of a step that the speaker loss uses."""
 _BAND_STEP_HZ = 500.0
 """Band limits are rounded down to multiples of this, so that few mel banks are needed."""
 _WINNING_LOSS = 0.01
-"""Loss of one part of the discriminator, least squares of real and generated, below which it wins
-outright."""
+"""Loss of one discriminator, least squares of real and generated, below which it is perfect and the
+generator learns nothing from it."""
 _AVERAGED_STEPS = 50
 LEAST_SECONDS = 5.0
 _PER_SHARD = 64
@@ -60,7 +60,7 @@ _PER_SHARD = 64
 
 @dataclass
 class DecoderBatch:
-    """Pieces of some clips."""
+    """Crops of some clips."""
 
     frames: Tensor
     """Interpolated latents [B, D, n]."""
@@ -71,13 +71,13 @@ class DecoderBatch:
     band_limits: Sequence[float]
     """Highest frequency of each recording in Hz."""
     long_frames: Tensor | None = None
-    """Longer pieces of some of the clips, for the speaker loss [b, D, m]."""
+    """Longer crops of some of the clips, for the speaker loss [b, D, m]."""
     long_waves: Tensor | None = None
     """[b, 256 m]"""
     long_timbre: Tensor | None = None
     """[b, d, 1]"""
     generated: Tensor | None = None
-    """What the generator made of `frames`, kept between the two phases."""
+    """Output of the generator for `frames`, kept between the two phases."""
 
 
 class DecoderStage(Stage):
@@ -109,16 +109,16 @@ class DecoderStage(Stage):
             )
             self._phases = (own_phase, *self._phases)
         self._average_loss = torch.ones(1, device=self.model.device)
-        """Moving average of the discriminator's loss a part."""
+        """Moving average of the loss per discriminator."""
         self._step = 0
         self._pieces = (0, 0)
-        """Samples of a piece and of a longer one in the steps so far."""
+        """Samples of a crop and of a longer one in the steps so far."""
         self._store = TensorStore.open(self.project.codes / f"decoder-{self._fingerprint()}")
         if self.engine.random and "gpt" not in self.engine.learnt:
             self.engine.remarks.append(Message("train.gpt_untrained"))
 
     def _fingerprint(self) -> str:
-        """Of everything that decides latents and timbre."""
+        """Return the fingerprint of everything that determines latents and speaker vector."""
         digest = hashlib.sha256(f"teacher_forced {self.engine.coder_name}".encode())
         for part in (self.model.gpt, self.model.conditioning, self.model.timbre):
             for key, value in sorted(part.state_dict().items()):
@@ -136,19 +136,19 @@ class DecoderStage(Stage):
         return self._phases
 
     def active(self, phase: Phase, step: int) -> bool:
-        """The discriminator rests during the warm-up."""
+        """Whether a phase is active: the discriminator is not during the warm-up."""
         return phase.name == "generator" or step >= self.own.discriminator_after
 
     def usual_learning_rate(self) -> float:
-        """2e-4 for random weights, 1e-4 for a base."""
+        """Return 2e-4 for random weights, 1e-4 for a base."""
         return RATE_OF_RANDOM_WEIGHTS if "decoder" not in self.engine.learnt else RATE_OF_A_BASE
 
     def needed_seconds(self) -> float:
-        """A few clips."""
+        """Return the duration of a few clips."""
         return LEAST_SECONDS
 
     def extras(self) -> dict[str, Tensor]:
-        """The discriminators, and the moving average of their loss."""
+        """Return the discriminators, and the moving average of their loss."""
         found = {"discriminator_loss": self._average_loss}
         if self.discriminator is not None:
             state = self.discriminator.state_dict()
@@ -158,7 +158,7 @@ class DecoderStage(Stage):
     # Data
 
     def prepare(self, on_progress: ProgressCallback) -> None:
-        """Keep latents and timbre of the manifest's clips."""
+        """Cache latents and speaker vectors of the manifest's clips."""
         clips = [clip for clip in (*self.data.train, *self.data.dev) if not clip.key.startswith("synthetic")]
         new = [clip for clip in clips if f"latents.{clip.key}" not in self._store]
         waiting: dict[str, Tensor] = {}
@@ -172,14 +172,14 @@ class DecoderStage(Stage):
 
     @torch.no_grad()
     def _compute(self, clip: TrainingClip) -> tuple[Tensor, Tensor]:
-        """A clip's latents [C, D], the states of generating its codes, and timbre [d]."""
+        """Return a clip's latents [C, D], the hidden states of its codes, and speaker vector [d]."""
         single = Collator([clip], self.data.stores, self.settings.reference, 0, frozen=True)
         examples = single.examples(self.model, [0], None)
         voice = cast(Tensor, examples.latents)  # [1, L, D]; frozen: never None
         latents = self.model.gpt.teacher_forced(voice, clip.ids, examples.codes[0, : clip.codes])
         audio = self.data.store(clip.key).audio(clip.key)
-        heard = resample(audio[None].to(self.model.device), clip.spec.input_rate, TIMBRE_RATE)
-        return latents.float().cpu().contiguous(), self.model.timbre(heard)[0, :, 0].float().cpu()
+        resampled = resample(audio[None].to(self.model.device), clip.spec.input_rate, TIMBRE_RATE)
+        return latents.float().cpu().contiguous(), self.model.timbre(resampled)[0, :, 0].float().cpu()
 
     def _latents(self, clip: TrainingClip) -> tuple[Tensor, Tensor]:
         if f"latents.{clip.key}" in self._store:
@@ -187,10 +187,10 @@ class DecoderStage(Stage):
         return self._compute(clip)
 
     def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
-        """Clips."""
+        """Return the number of clips."""
         found = dict.fromkeys(phase.weights, float(len(part)))
         if "speaker" in found:
-            found["speaker"] = float(sum(self._speaker_heard(self.data.train[index]) for index in part))
+            found["speaker"] = float(sum(self._in_speaker_loss(self.data.train[index]) for index in part))
         return found
 
     @property
@@ -198,14 +198,14 @@ class DecoderStage(Stage):
         """Whether the current step has a speaker loss."""
         return bool(self.own.speaker_weight) and self._step % self.own.speaker_every == 0
 
-    def _speaker_heard(self, clip: TrainingClip) -> bool:
+    def _in_speaker_loss(self, clip: TrainingClip) -> bool:
         """Whether a clip of the current step is part of its speaker loss, however the step is split."""
-        luck = random.Random(f"{self.settings.seed}:{clip.key}:{self._step}:speaker")
-        return self._speaker_due and luck.random() < _SPEAKER_SHARE
+        rng = random.Random(f"{self.settings.seed}:{clip.key}:{self._step}:speaker")
+        return self._speaker_due and rng.random() < _SPEAKER_SHARE
 
     @torch.no_grad()
     def batch(self, part: Sequence[int], epoch: int | None) -> DecoderBatch:
-        """A random piece of each clip; of the dev set, a longer one from the middle."""
+        """Load a random crop of each clip; of the dev set, a longer one from the middle."""
         clips = clips_of(self.data, part, epoch)
         device, hop = self.model.device, self.vocoder.hop
         count = self.own.crop_frames * (_DEV_CROPS if epoch is None else 1)
@@ -218,14 +218,14 @@ class DecoderStage(Stage):
             latents, timbre = self._latents(clip)
             frames = self.vocoder.interpolate(latents[None])[0]  # [D, F]
             wave = self._wave(clip)
-            luck = (
+            rng = (
                 random.Random(f"{self.settings.seed}:{clip.key}:{epoch}:{self._step}")
                 if epoch is not None
                 else None
             )
-            rows.append(_piece(frames, wave, count, hop, luck))
-            if luck is not None and self._speaker_heard(clip):
-                longer.append(_piece(frames, wave, long, hop, luck))
+            rows.append(_piece(frames, wave, count, hop, rng))
+            if rng is not None and self._in_speaker_loss(clip):
+                longer.append(_piece(frames, wave, long, hop, rng))
                 long_timbres.append(timbre)
             timbres.append(timbre)
         batch = DecoderBatch(
@@ -243,7 +243,7 @@ class DecoderStage(Stage):
         return batch
 
     def _wave(self, clip: TrainingClip) -> Tensor:
-        """A clip's sound [T] at 24 kHz."""
+        """Return a clip's audio [T] at 24 kHz."""
         sound = self.data.store(clip.key).wave(clip.key)
         return resample(
             torch.from_numpy(sound.samples.copy())[None], sound.rate, self.model.spec.output_rate
@@ -256,12 +256,12 @@ class DecoderStage(Stage):
     # Learning
 
     def before_step(self, step: int) -> None:
-        """Remember the number of the step, and count those that are due for a speaker loss."""
+        """Store the number of the step, and count steps with a speaker loss."""
         self._step = step
         self.stats.events["speaker_losses_due"] += self._speaker_due
 
     def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
-        """The discriminator's loss, or the generator's four."""
+        """Compute the discriminator's loss, or the generator's four terms."""
         if batch.generated is None:
             batch.generated = self.vocoder.vocode(batch.frames, batch.timbre)
         fake, real, count = batch.generated, batch.waves, len(batch.waves)
@@ -305,24 +305,24 @@ class DecoderStage(Stage):
     # Evaluation
 
     def dev_weights(self) -> Mapping[str, float]:
-        """The mel L1 alone."""
+        """Return the weight of the mel L1 alone."""
         return {"mel": 1.0}
 
     def dev_losses(self, batch: Any) -> dict[str, Term]:
-        """Mel L1 of longer pieces."""
+        """Compute the mel L1 of longer crops."""
         fake = self.vocoder.vocode(batch.frames, batch.timbre)
         with torch.autocast(fake.device.type, enabled=False):
             return {"mel": Term(mel_distance(fake.float(), batch.waves, batch.band_limits), len(batch.waves))}
 
     def alarm(self, values: Mapping[str, float | None]) -> Message | None:
-        """A discriminator that wins outright teaches the generator nothing."""
+        """Return an alarm for a perfect discriminator, from which the generator learns nothing."""
         loss = float(self._average_loss)
         return Message("train.discriminator_wins", loss=loss) if loss < _WINNING_LOSS else None
 
     # Report
 
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What the options of the stage did."""
+        """Return the measured effects of the stage's options."""
         own, last = self.own, steps[-1]
         parameters = (
             sum(p.numel() for p in self.discriminator.parameters()) if self.discriminator is not None else 0
@@ -346,17 +346,17 @@ class DecoderStage(Stage):
         }
 
     def ignored_options(self) -> dict[str, str]:
-        """Options of the other stages."""
+        """Return the options of the other stages."""
         return other_stages(self.name)
 
 
 def _piece(
-    frames: Tensor, wave: Tensor, count: int, hop: int, luck: random.Random | None
+    frames: Tensor, wave: Tensor, count: int, hop: int, rng: random.Random | None
 ) -> tuple[Tensor, Tensor]:
-    """Cut `count` frames [D, count] and their sound, from the middle where `luck` is None; short clips are
+    """Cut `count` frames [D, count] and their audio, from the middle where `rng` is None; short clips are
     padded."""
     last = frames.shape[1] - count
-    start = max(last, 0) // 2 if luck is None else luck.randint(0, max(last, 0))
+    start = max(last, 0) // 2 if rng is None else rng.randint(0, max(last, 0))
     own = frames[:, start : start + count]
     sound = wave[start * hop : (start + count) * hop]
     return (

@@ -1,8 +1,8 @@
-"""Train the DVAE: mel → codes → mel. A plain autoencoder first, then a codebook by k-means that follows its
-vectors.
+"""Train the DVAE (mel → codes → mel): first as a plain autoencoder, then with a codebook from k-means and
+moving averages.
 
-A random encoder puts nearly all frames next to the same few codes, so the codebook begins where an
-autoencoder has learnt to tell frames apart. Loss: log-mel squared error + 1.0 × commitment, over real frames
+A random encoder puts nearly all frames next to the same few codes, so the codebook is initialised when the
+autoencoder's outputs differ between frames. Loss: log-mel squared error + 1.0 × commitment, over real frames
 only. The codebook has no gradient: exponential moving averages, with dead codes restarted (see
 `xtts/dvae_training.py`).
 """
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 RATE_OF_RANDOM_WEIGHTS, RATE_OF_A_BASE = 5e-4, 5e-5
 _STATISTICS_CLIPS = 64
-"""Clips from which mel statistics and the codebook are made."""
+"""Clips from which mel statistics and the codebook are computed."""
 _VECTORS_PER_CODE = 40
 _SETTLING_STEPS = 200
-"""Steps after k-means in which a collapse is no alarm yet."""
+"""Steps after k-means during which a collapsed codebook raises no alarm."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class DvaeStage(Stage):
         self.dvae: DVAE = self.model.dvae  # type: ignore[assignment]
         self.starts_random = "dvae" not in self.engine.learnt
         self.quantised_from = self.own.autoencoder_steps if self.starts_random else 0
-        """0-based step from which codes are chosen."""
+        """0-based step from which the autoencoder is quantised."""
         self._codes_moved = 0.0
         """Root mean square of the codebook's last change."""
         self._step = 0
@@ -87,37 +87,38 @@ class DvaeStage(Stage):
         return self.dvae
 
     def phases(self) -> tuple[Phase, ...]:
-        """One phase."""
+        """Return the only phase."""
         return self._phases
 
     def usual_learning_rate(self) -> float:
-        """5e-4 for random weights, 5e-5 for a base."""
+        """Return 5e-4 for random weights, 5e-5 for a base."""
         return RATE_OF_RANDOM_WEIGHTS if self.starts_random else RATE_OF_A_BASE
 
     def needed_seconds(self) -> float:
-        """For new weights, half as many code vectors as there are codes."""
+        """Return, for new weights, the duration of half as many code vectors as there are codes."""
         codes = self.dvae.codebook.embed.shape[1]
         return codes / self.model.spec.codes_per_second / 2 if self.starts_random else 0.0
 
     def extras(self) -> dict[str, Tensor]:
-        """The codebook with its averages, and the mel statistics."""
+        """Return the codebook with its averages, and the mel statistics."""
         codebook = {f"dvae.codebook.{name}": buffer for name, buffer in self.dvae.codebook.named_buffers()}
         return {**codebook, "mel_stats": self.model.mel_stats}
 
     @property
     def quantised(self) -> bool:
-        """Whether the current step chooses codes."""
+        """Whether the current step is quantised."""
         return self._step >= self.quantised_from
 
     # Data
 
     def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
-        """Real frames, and real codes."""
+        """Return the numbers of real frames and of real codes."""
         frames = sum(self._frames(index, epoch)[1] for index in part)
         return {"reconstruction": frames, "commitment": frames // FRAMES_PER_CODE}
 
     def _frames(self, index: int, epoch: int) -> tuple[int, int]:
-        """First mel frame and number of frames of a clip's piece in an epoch, the number a multiple of 4."""
+        """Return first mel frame and number of frames of a clip's crop in an epoch, the number a multiple of
+        4."""
         clip = self.data.train[index]
         hop, rate = mels.DVAE.hop, mels.DVAE.rate
         total = (clip.samples // hop + 1) // FRAMES_PER_CODE * FRAMES_PER_CODE
@@ -127,7 +128,7 @@ class DvaeStage(Stage):
         return random.Random(f"{self.settings.seed}:{clip.key}:{epoch}").randint(0, total - wanted), wanted
 
     def batch(self, part: Sequence[int], epoch: int | None) -> DvaeBatch:
-        """Mels of whole clips, or of a random piece of each."""
+        """Compute mels of whole clips, or of a random crop of each."""
         rows = []
         for index, clip in zip(part, clips_of(self.data, part, epoch), strict=True):
             audio = self.data.store(clip.key).audio(clip.key)
@@ -146,7 +147,8 @@ class DvaeStage(Stage):
 
     @torch.no_grad()
     def before_step(self, step: int) -> None:
-        """Scale mels and layers at the first step of a new DVAE; lay the codebook when codes begin."""
+        """Scale mels and layers at the first step of a new DVAE; initialise the codebook when quantising
+        begins."""
         self._step = step
         if step == 0 and self.starts_random:
             self._measure_mels()
@@ -155,7 +157,7 @@ class DvaeStage(Stage):
             self._lay_codebook()
 
     def _some_clips(self) -> list[Tensor]:
-        """Sound of the clips of the first epoch's first steps."""
+        """Return the audio of the clips of the first epoch's first steps."""
         found: list[Tensor] = []
         for step in self.sampler.epoch(0):
             for index in sorted(index for part in step for index in part):  # however the step is split
@@ -172,7 +174,7 @@ class DvaeStage(Stage):
         self.model.mel_stats.copy_(torch.cat(seen, dim=1).square().mean(dim=1).sqrt().clamp(min=1e-3))
 
     def _some_mels(self) -> Tensor:
-        """The beginnings of some clips, all of the length of the shortest, [B, 80, F]."""
+        """Return the beginnings of some clips, all of the length of the shortest, [B, 80, F]."""
         stats = self.model.mel_stats
         mel = [
             mels.log_mel(audio[None].to(stats.device), mels.DVAE, stats)[0] for audio in self._some_clips()
@@ -181,26 +183,26 @@ class DvaeStage(Stage):
         return torch.stack([one[:, :count] for one in mel])
 
     def _lay_codebook(self) -> None:
-        """K-means over encoder outputs of some clips."""
+        """Initialise the codebook by k-means over encoder outputs of some clips."""
         self.dvae.eval()
         stats = self.model.mel_stats
         mel = [mels.log_mel(audio[None].to(stats.device), mels.DVAE, stats) for audio in self._some_clips()]
         vectors = torch.cat([self.dvae.encoder(one)[0].t() for one in mel])  # [N, code width]
         count = self.dvae.codebook.embed.shape[1]
         vectors = vectors[: count * _VECTORS_PER_CODE]
-        if len(vectors) < count:  # too little speech for as many codes: some share a vector
+        if len(vectors) < count:  # too little speech for so many codes: some share a vector
             vectors = vectors.repeat(-(-count // len(vectors)), 1)
         initialise_codebook(self.dvae.codebook, k_means(vectors, count, self.settings.seed), vectors)
 
     def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
-        """Squared error of the log-mel, and commitment."""
+        """Compute squared error of the log-mel, and commitment."""
         out = reconstruct(self.dvae, batch.mel, batch.lengths, quantised=self.quantised)
         self._seen.append(out)
         return _terms(out, batch)
 
     @torch.no_grad()
     def after_phase(self, phase: Phase) -> None:
-        """Move the codebook with the vectors of the step, and restart dead codes."""
+        """Update the codebook with the vectors of the step, and restart dead codes."""
         seen, self._seen = self._seen, []
         if not self.quantised:
             return
@@ -216,7 +218,7 @@ class DvaeStage(Stage):
             )
 
     def step_values(self) -> dict[str, float]:
-        """Codes in use and their perplexity, of the moving averages."""
+        """Return codes in use and their perplexity, from the moving averages."""
         self._seen = []
         if not self.quantised:
             return {}
@@ -224,7 +226,7 @@ class DvaeStage(Stage):
         return {"codes_used": float(used), "perplexity": perplexity}
 
     def _usage(self) -> tuple[int, float]:
-        """Codes that get more than a tenth of an even share, and exp of the entropy of the shares."""
+        """Count codes with more than a tenth of an even share; and exp of the entropy of the shares."""
         sizes = self.dvae.codebook.cluster_size.double()
         shares = sizes / sizes.sum().clamp(min=1e-12)
         entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
@@ -233,16 +235,16 @@ class DvaeStage(Stage):
     # Evaluation
 
     def dev_losses(self, batch: Any) -> dict[str, Term]:
-        """The same for whole dev clips."""
+        """Compute the same terms for whole dev clips."""
         out = reconstruct(self.dvae, batch.mel, batch.lengths)
         return _terms(out, batch)
 
     def ready_for_evaluation(self, steps: int) -> bool:
-        """Only with codes: a plain autoencoder has lower losses than any that follow."""
+        """Whether the steps are quantised: a plain autoencoder has lower losses than any later one."""
         return steps > self.quantised_from or not self.starts_random
 
     def alarm(self, values: Mapping[str, float | None]) -> Message | None:
-        """A codebook of which next to nothing is used."""
+        """Return an alarm for a collapsed codebook."""
         if self.stats.steps < self.quantised_from + _SETTLING_STEPS or not self.own.min_perplexity:
             return None
         used, perplexity = self._usage()
@@ -254,7 +256,7 @@ class DvaeStage(Stage):
     # Report
 
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What the options of the stage did."""
+        """Return the measured effects of the stage's options."""
         _, perplexity = self._usage()
         frames = [
             self._frames(index, 0)[1] for step in self.sampler.epoch(0)[:1] for part in step for index in part
@@ -273,7 +275,7 @@ class DvaeStage(Stage):
         }
 
     def ignored_options(self) -> dict[str, str]:
-        """Options of the other stages."""
+        """Return the options of the other stages."""
         return other_stages(self.name)
 
 

@@ -1,4 +1,4 @@
-"""Train the GPT: text and a voice's latents → audio codes, by cross-entropy. Conditioning learns with it.
+"""Train the GPT (text and conditioning latents → audio codes) and its conditioning, by cross-entropy.
 
 Cached codes are the targets. Loss: 0.01 × text + 1.0 × codes, as in the published training.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dimts.train.probe import Probe
 
 RATE_OF_RANDOM_WEIGHTS, RATE_OF_LORA, RATE_OF_A_BASE = 1e-3, 1e-4, 1e-5
-"""Learning rates when none is set: for random weights, adapters, and a published base."""
+"""Default learning rates: for random weights, adapters, and a published base."""
 _REPORTED_EPOCHS = 6
 
 
@@ -63,11 +63,11 @@ class GptStage(Stage):
 
     @property
     def module(self) -> nn.Module:
-        """The whole model: parts that do not learn stay out of its forward pass."""
+        """The whole model: parts that are not trained are not in its forward pass."""
         return self.model
 
     def phases(self) -> tuple[Phase, ...]:
-        """One phase."""
+        """Return the only phase."""
         if not self._phases:
             weights = {"text": self.settings.text_weight, "mel": 1.0}
             if self.settings.guided_attention:
@@ -76,7 +76,7 @@ class GptStage(Stage):
         return self._phases
 
     def usual_learning_rate(self) -> float:
-        """1e-3 for random weights, 1e-4 for adapters, 1e-5 for a base."""
+        """Return 1e-3 for random weights, 1e-4 for adapters, 1e-5 for a base."""
         if self.engine.random:
             return RATE_OF_RANDOM_WEIGHTS
         return RATE_OF_LORA if self.settings.trainable == "lora" else RATE_OF_A_BASE
@@ -84,18 +84,17 @@ class GptStage(Stage):
     # Data
 
     def prepare(self, on_progress: ProgressCallback) -> None:
-        """Keep the latents of every crop of this run that comes again, where the conditioning does not
-        learn."""
+        """Cache the latents of every repeated crop of this run, where the conditioning is frozen."""
         if not self.settings.frozen_conditioning:
             return
         self.collator.latents = self.dev_collator.latents = LatentCache.of(self.project, self.model)
-        self.collator.listen(self.model, sorted(self._fixed_crops()), on_progress)
-        self.dev_collator.listen(
+        self.collator.cache_latents(self.model, sorted(self._fixed_crops()), on_progress)
+        self.dev_collator.cache_latents(
             self.model, [(index, None) for index in range(len(self.data.dev))], on_progress
         )
 
     def _fixed_crops(self) -> set[tuple[int, int]]:
-        """(clip, turn) of all crops that this run draws and may draw again."""
+        """Return (clip, turn) of all crops that this run draws and may draw again."""
         fixed = self.settings.reference.fixed
         most = fixed * sum(clip.weight > 0 for clip in self.data.train) if fixed else 0
         found: set[tuple[int, int]] = set()
@@ -107,7 +106,7 @@ class GptStage(Stage):
         return found
 
     def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
-        """Text and code targets of a part that have a loss."""
+        """Return the text and code targets of a part that have a loss."""
         clips = [self.data.train[index] for index in part]
         mel = sum(clip.audio_targets for clip in clips)
         if self.settings.reference.mask != "none":
@@ -124,21 +123,21 @@ class GptStage(Stage):
         return {"text": sum(clip.text_targets for clip in clips), "mel": mel, "attention": aligned}
 
     def dev_weights(self) -> Mapping[str, float]:
-        """Those of text and codes: what the model says, not where it looks."""
+        """Return the weights of the text and code losses, without guided attention."""
         return {"text": self.settings.text_weight, "mel": 1.0}
 
     def batch(self, part: Sequence[int], epoch: int | None) -> Examples:
-        """Ids, codes and conditioning crops on the model's device."""
+        """Collate ids, codes and conditioning crops on the model's device."""
         return (self.dev_collator if epoch is None else self.collator).examples(self.model, part, epoch)
 
     # Learning
 
     def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
-        """Cross-entropy of text ids and of codes."""
+        """Compute the cross-entropy of text ids and of codes."""
         return _terms(self.wrapped(batch, self.loss_settings))
 
     def dev_losses(self, batch: Any) -> dict[str, Term]:
-        """The same without dropout, smoothing or masks."""
+        """Compute the same terms without dropout, smoothing or masks."""
         return _terms(self.model(batch, LossSettings(chunk_tokens=self.settings.loss_chunk)))
 
     @contextlib.contextmanager
@@ -150,7 +149,7 @@ class GptStage(Stage):
 
     @torch.no_grad()
     def watch_after(self, probe: Probe, part: Sequence[int], epoch: int) -> None:
-        """Measure what label smoothing changes in the code loss of one part."""
+        """Measure the change of one part's code loss by label smoothing."""
         self.wrapped.eval()
         examples = self.batch(part, epoch)
         plain = self.model(examples, replace(self.loss_settings, label_smoothing=0.0)).mel
@@ -161,11 +160,11 @@ class GptStage(Stage):
 
     @property
     def latents_read(self) -> int:
-        """Latents taken from the disk instead of being computed, in this session."""
+        """Latents read from the disk instead of being computed, in this session."""
         return self.collator.latents.read if self.collator.latents is not None else 0
 
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What the options of the GPT and of its conditioning did."""
+        """Return the measured effects of the options of GPT and conditioning."""
         text = loss_share(steps[0], "text", self.settings.text_weight)
         guided = self.settings.guided_attention
         attention = loss_share(steps[0], "attention", guided) if guided else "no head was taught"
@@ -180,7 +179,7 @@ class GptStage(Stage):
             "last_layers": f"{len(blocks)} trunk layers moved",
             "freeze_conditioning": f"conditioning moved by {max(moved, default=0.0):.2e} "
             f"in the watched step; "
-            f"{probe.conditioning_runs} crops heard in steps",
+            f"{probe.conditioning_runs} crops encoded in steps",
             "lora.rank": f"{adapters} parameters in adapters",
             "lora.dropout": draws(probe.dropped, attention=False),
             "lora.targets": f"{adapters} parameters in adapters",
@@ -196,7 +195,7 @@ class GptStage(Stage):
 
     def _reference_effects(self, probe: Probe) -> dict[str, str]:
         rate = self.model.spec.input_rate
-        heard = probe.conditioning_frames / max(probe.conditioning_runs, 1) * MEL_HOP / rate
+        crop_seconds = probe.conditioning_frames / max(probe.conditioning_runs, 1) * MEL_HOP / rate
         some = range(len(self.data.train)) or [i for part in self.sampler.epoch(0)[0] for i in part]
         crops = {
             (self.data.train[i].key, self.collator.crop_of(i, e))
@@ -208,17 +207,17 @@ class GptStage(Stage):
         return {
             "reference.min_seconds": f"crops from {shortest:.2f} s",
             "reference.max_seconds": f"crops up to {longest:.2f} s",
-            "reference.pad": f"{heard:.3f} s heard per crop, padding included"
+            "reference.pad": f"{crop_seconds:.3f} s per crop, padding included"
             if probe.conditioning_runs
-            else f"nothing heard in steps; first of the kept crops: {self.collator.name_of(0, 0)}",
+            else f"no crop encoded in steps; first of the cached crops: {self.collator.name_of(0, 0)}",
             "reference.fixed": f"{len(crops)} different crops in 6 epochs; "
-            f"{probe.conditioning_runs} heard in steps, "
+            f"{probe.conditioning_runs} encoded in steps, "
             f"{self.latents_read} latents read from the cache",
             "reference.mask": f"{self.stats.events['masked_codes']} code targets without loss",
         }
 
     def ignored_options(self) -> dict[str, str]:
-        """Options that another option rules out."""
+        """Return the options that another option rules out."""
         settings = self.settings
         found = {
             "last_layers": ""
@@ -243,6 +242,6 @@ def _terms(losses: Losses) -> dict[str, Term]:
 
 
 def draws(dropped: Counter[tuple[float, bool]], *, attention: bool) -> str:
-    """Say how often dropout was drawn in the watched step, by its rate."""
+    """Report how often dropout was drawn in the probed step, by its rate."""
     calls = {rate: count for (rate, four), count in dropped.items() if four is attention}
     return ", ".join(f"{count} draws at {rate:.3f}" for rate, count in sorted(calls.items())) or "no draws"

@@ -1,10 +1,9 @@
-"""Train the speaker encoder: distil the voice encoder in the package into the ResNet that gives the timbre
+"""Train the speaker encoder: distil the package's voice encoder into the ResNet that computes the speaker
 vector.
 
-The student sees a short random piece of a clip, the teacher (`audio/likeness.py`, GE2E) the whole clip. Loss:
-1 − cosine between the teacher's vector and a linear map of the student's, which is not kept in the voice, and
-the squared difference between the two encoders' cosines of all pairs of clips, which teaches the vector
-itself.
+The student sees a random crop of a clip, the teacher (`audio/likeness.py`, GE2E) the whole clip. Loss: 1 −
+cosine between the teacher's vector and a linear map of the student's, which is not part of the voice, and the
+squared difference between the two encoders' cosines of all pairs of clips, which trains the vector itself.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _KEPT = 4096
 
 @dataclass(frozen=True)
 class SpeakerBatch:
-    """Pieces of some clips, and what the teacher says of the whole clips."""
+    """Crops of some clips, and the teacher's vectors of the whole clips."""
 
     waves: Tensor
     """[B, T] at 16 kHz, the shorter ones repeated."""
@@ -91,25 +90,25 @@ class SpeakerStage(Stage):
         return self._module
 
     def phases(self) -> tuple[Phase, ...]:
-        """One phase."""
+        """Return the only phase."""
         return self._phases
 
     def usual_learning_rate(self) -> float:
-        """1e-3."""
+        """Return 1e-3."""
         return RATE
 
     def needed_seconds(self) -> float:
-        """A few clips."""
+        """Return the duration of a few clips."""
         return LEAST_SECONDS
 
     def extras(self) -> dict[str, Tensor]:
-        """Running statistics of the norms, and the linear map."""
+        """Return the running statistics of the norms, and the linear map."""
         return {**moved_buffers(self.model.timbre, "timbre."), "projection": self.projection.weight}
 
     # Data
 
     def prepare(self, on_progress: ProgressCallback) -> None:
-        """Keep the teacher's vectors of the manifest's clips. AudioError for a clip without a voice."""
+        """Cache the teacher's vectors of the manifest's clips. AudioError for a clip without a voice."""
         clips = [clip for clip in (*self.data.train, *self.data.dev) if not clip.key.startswith("synthetic")]
         new = [clip for clip in clips if clip.key not in self._store]
         waiting: dict[str, Tensor] = {}
@@ -127,7 +126,7 @@ class SpeakerStage(Stage):
             raise DataError("train.clip_unusable", clip=clip.id, reason=error) from error
 
     def _vector(self, clip: TrainingClip) -> Tensor:
-        """The teacher's vector [256] of a clip."""
+        """Return the teacher's vector [256] of a clip."""
         if clip.key in self._store:
             stored: Tensor = self._store[clip.key][:]
             return stored
@@ -138,11 +137,11 @@ class SpeakerStage(Stage):
         return self._kept[clip.key]
 
     def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
-        """Clips, and pairs of clips."""
+        """Return the numbers of clips and of pairs of clips."""
         return {"distillation": len(part), "similarity": len(part) * (len(part) - 1)}
 
     def batch(self, part: Sequence[int], epoch: int | None) -> SpeakerBatch:
-        """A random piece of each clip; of the dev set, the beginning."""
+        """Load a random crop of each clip; of the dev set, the beginning."""
         length = round(self.own.crop_seconds * TIMBRE_RATE)
         waves, vectors = [], []
         for clip in clips_of(self.data, part, epoch):
@@ -164,7 +163,7 @@ class SpeakerStage(Stage):
     # Learning
 
     def losses(self, phase: Phase, batch: Any) -> dict[str, Term]:
-        """1 − cosine, and squared differences of the cosines of pairs."""
+        """Compute 1 − cosine, and squared differences of the cosines of pairs."""
         vectors = self.model.timbre(batch.waves)[..., 0].float()  # [B, d]
         distillation = 1 - F.cosine_similarity(self.projection(vectors), batch.vectors, dim=1)
         count = len(vectors)
@@ -177,13 +176,13 @@ class SpeakerStage(Stage):
         }
 
     def dev_losses(self, batch: Any) -> dict[str, Term]:
-        """The same by the running statistics of the norms."""
+        """Compute the same terms with the running statistics of the norms."""
         return self.losses(self._phases[0], batch)
 
     # Report
 
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What the options of the stage did."""
+        """Return the measured effects of the stage's options."""
         seen = self.batch(self.sampler.epoch(0)[0][0], 0).waves.shape[1] / TIMBRE_RATE
         return {
             **self.own_effects(steps),
@@ -192,5 +191,5 @@ class SpeakerStage(Stage):
         }
 
     def ignored_options(self) -> dict[str, str]:
-        """Options of the other stages."""
+        """Return the options of the other stages."""
         return other_stages(self.name)

@@ -1,4 +1,4 @@
-"""Define what the training loop asks of a stage: parameters, batches, losses, optimizers, evaluation.
+"""Define the protocol of a training stage: parameters, batches, losses, optimizers, evaluation.
 
 A step is one or more phases, each a forward and a backward pass over all parts of the step followed by a step
 of the phase's own optimizer. A loss is a sum of weighted terms, each a mean over a number of targets; the
@@ -66,7 +66,7 @@ class Phase:
 
 @dataclass(slots=True)
 class StageContext:
-    """What a stage is built from."""
+    """Arguments of a stage's constructor."""
 
     project: Project
     settings: TrainSettings
@@ -87,7 +87,7 @@ class Stage(ABC):
     one_process_only: ClassVar[bool] = True
     """Whether several processes cannot share its steps."""
     speaks: ClassVar[bool] = True
-    """Whether what is learnt can be heard: samples and metrics of spoken sentences."""
+    """Whether the stage's result can be spoken: samples and metrics of synthesised sentences."""
     shown: ClassVar[tuple[str, ...]] = ()
     """Names of log values shown with the progress."""
 
@@ -97,7 +97,7 @@ class Stage(ABC):
         self.sampler, self.total_steps = context.sampler, context.total_steps
         self.model = context.engine.model
         self.wrapped: nn.Module = self.model
-        """`model` as several processes share it; set by the trainer."""
+        """`model` wrapped for several processes; set by the trainer."""
 
     # What learns
 
@@ -112,10 +112,10 @@ class Stage(ABC):
 
     @abstractmethod
     def usual_learning_rate(self) -> float:
-        """Learning rate when the settings name none."""
+        """Return the default learning rate."""
 
     def needed_seconds(self) -> float:
-        """Seconds of speech below which the stage has nothing to learn from."""
+        """Return the seconds of speech below which the stage cannot be trained."""
         return 0.0
 
     def active(self, phase: Phase, step: int) -> bool:
@@ -123,13 +123,13 @@ class Stage(ABC):
         return True
 
     def extras(self) -> dict[str, Tensor]:
-        """Tensors that move but are no parameters of the voice: buffers, discriminators."""
+        """Return state tensors that are not parameters of the voice: buffers, discriminators."""
         return {}
 
     # Data
 
     def counts(self, phase: Phase, part: Sequence[int], epoch: int) -> dict[str, float]:
-        """Number of targets of each term in one part; all processes count all parts."""
+        """Return the number of targets of each term in one part; all processes count all parts."""
         return dict.fromkeys(phase.weights, float(len(part)))
 
     @abstractmethod
@@ -147,7 +147,7 @@ class Stage(ABC):
         """Prepare the 0-based step `step`, before its batches are loaded."""
 
     def after_phase(self, phase: Phase) -> None:  # noqa: B027 (most stages need none)
-        """Follow an accepted optimizer step."""
+        """Update state after an accepted optimizer step."""
 
     def around_optimizer(self, phase: Phase) -> contextlib.AbstractContextManager[None]:
         """Return a context around an optimizer step."""
@@ -158,12 +158,12 @@ class Stage(ABC):
         return {}
 
     def watch_after(self, probe: Probe, part: Sequence[int], epoch: int) -> None:  # noqa: B027 (most stages need none)
-        """Measure what the closely watched step cannot show."""
+        """Measure what the probed step cannot show."""
 
     # Evaluation
 
     def dev_weights(self) -> Mapping[str, float]:
-        """Weight of each term in the dev loss."""
+        """Return the weight of each term in the dev loss."""
         return self.phases()[-1].weights
 
     @abstractmethod
@@ -175,7 +175,7 @@ class Stage(ABC):
         return True
 
     def alarm(self, values: Mapping[str, float | None]) -> Message | None:
-        """Return why training should stop after an evaluation, with the remedy; None while all is well."""
+        """Return why training should stop after an evaluation, with the remedy; None to continue."""
         return None
 
     def speak_dev(self, most: int) -> list[EvaluatedSentence]:
@@ -187,15 +187,15 @@ class Stage(ABC):
     # Report
 
     def prepare(self, on_progress: ProgressCallback) -> None:  # noqa: B027 (most stages need none)
-        """Compute and keep what the steps will read again."""
+        """Compute and cache what the steps will read."""
 
     def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What each option of the stage measurably did, by its dotted name; `steps` are the log's lines of
-        steps."""
+        """Return the measured effect of each option of the stage by dotted name; `steps` are the log's lines
+        of steps."""
         return {}
 
     def own_effects(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """What steps, seconds and learning rate of the stage's own table did."""
+        """Return the effects of steps, seconds and learning rate in the stage's own table."""
         stats = self.stats
         return {
             f"{self.name}.steps": f"{stats.steps} steps taken",
@@ -206,14 +206,14 @@ class Stage(ABC):
         }
 
     def ignored_options(self) -> dict[str, str]:
-        """Options that do nothing in this stage, by dotted name or by table ("lora."), with the reason."""
+        """Return the options without effect in this stage, by dotted name or by table ("lora."), with the
+        reason."""
         return {}
 
 
 @contextlib.contextmanager
 def only_learning(phase: Phase, phases: Sequence[Phase]) -> Iterator[None]:
-    """Compute no gradients for the parameters of earlier phases inside the block: their own steps are
-    over."""
+    """Compute no gradients for the parameters of earlier phases inside the block, as their steps are over."""
     earlier = phases[: list(phases).index(phase)]
     others = [parameter for other in earlier for parameter in other.parameters]
     for parameter in others:
@@ -246,7 +246,7 @@ GPT_OPTIONS = (
     "batches.packing",
     "adapter_folder",
 )
-"""Options that only the GPT's stage has a use for."""
+"""Options that only the GPT's stage uses."""
 
 
 def other_stages(name: str) -> dict[str, str]:
@@ -268,7 +268,7 @@ def clips_of(data: TrainingSet, part: Sequence[int], epoch: int | None) -> list[
 
 
 def trained_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Return (name, parameter) of everything that learns."""
+    """Return (name, parameter) of everything that is trained."""
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
