@@ -1,7 +1,6 @@
 """The text package measured: gold by category beside num2words and espeak-ng, speed, doubling times, memory.
 
-    python benchmarks/text.py [--gold FOLDER] [--megabytes 64]        tables on stderr, one JSON line on
-    stdout
+    python benchmarks/text.py [--gold FOLDER] [--megabytes 64]    tables on stderr, JSON on stdout
 
 num2words reads the digits of a case and leaves the rest (its Amharic never returns for some numbers, hence a
 limit). espeak-ng has no spoken form; a case counts as right when it gives the written and an expected form

@@ -39,7 +39,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Names for the homes of all tests; pytest's own counter lists the folder before each of its thousands."""
+    """Names for the homes of all tests; pytest's own counter would list the folder for each of them."""
     root = tmp_path_factory.mktemp("homes")
     return (root / str(number) for number in itertools.count())
 

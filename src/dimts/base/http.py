@@ -4,8 +4,7 @@ and time.
     sock = bind(host, port)
     access_fault(headers, LOCAL_HOSTS)        why a request from another site's page is refused, else None
     limit_body(receive, max_bytes, error)     ASGI: raise `error()` once a body is larger
-    deadlines(head, body, stall)              a uvicorn protocol that aborts clients which do not send or do
-    not read
+    deadlines(head, body, stall)              a uvicorn protocol that aborts clients which do not send or read
 
 The checks stand here and not in Starlette's TrustedHostMiddleware, which answers in plain text, knows no
 Origin and closes the connection on a client that is still sending. For CORS Starlette's own middleware is

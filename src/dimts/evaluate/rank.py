@@ -5,9 +5,8 @@ Each sentence gets a score from 0 to 100, so that voices can be compared sentenc
     45 %    intelligibility  phone error rate; 0 scores 1, 0.7 and more, which is chance, scores 0
     15 %    no faults        1 without a fault, else 0
     15 %    similarity       likeness to the speaker; 0.5 scores 0, 0.9 scores 1
-    15 %    likelihood       relative negative log-likelihood of the speaker's recording (code_likelihood.py);
-    0 scores
-                             1, a half scores 1/2, 1 (a uniform model) scores 1/4, and so on
+    15 %    likelihood       relative negative log-likelihood of the speaker's recording
+                             (code_likelihood.py): 0 scores 1, 0.5 scores 1/2, 1 (a uniform model) scores 1/4
     10 %    quality          DNSMOS overall; 1 scores 0, 4 scores 1
 
 Unintelligible speech gains nothing from other properties: no faults, similarity and quality count in

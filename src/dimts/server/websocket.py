@@ -1,12 +1,11 @@
 """/v1/audio/speech/ws: text in pieces in, sound by sentence out, over one WebSocket; may be interrupted at
 any time.
 
-client → {"type": "session.update", "voice": "abebe", "response_format": "pcm"}    fields of /v1/audio/speech
-         {"type": "input.append", "text": "ሰላም። እንዴ"}                              a piece of text
-         {"type": "input.done"}                                                     speak the rest; more may
-         follow {"type": "cancel"}                                                         stop, and forget
-         what waits
-server → {"type": "session.updated", …}, {"type": "sentence", "text": …}, bytes of sound, {"type": "done"},
+client → {"type": "session.update", "voice": "abebe", "response_format": "pcm"} fields of /v1/audio/speech
+         {"type": "input.append", "text": "ሰላም። እንዴ"}             a piece of text
+         {"type": "input.done"}                                   speak the rest; more may follow
+         {"type": "cancel"}                                       stop, and drop what waits
+server → {"type": "session.updated", …}, {"type": "sentence", "text": …}, bytes of audio, {"type": "done"},
          {"type": "cancelled"}, {"type": "error", "error": {…}}
 """
 

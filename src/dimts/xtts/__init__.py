@@ -1,1 +1,1 @@
-"""The engine: XTTS v2 in plain PyTorch. Knows tensors; no letter, no sound file."""
+"""The XTTS v2 model in plain PyTorch, on tensors and token ids; no text and no audio files."""

@@ -1,6 +1,6 @@
 """Record attention over the text during decoding: mean position and maximum weight per head.
 
-`monotonic_path.py` finds the heads that follow the text, and where in it they are.
+`monotonic_path.py` finds the heads that follow the text, and their position in it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class AttentionRecorder:
         self._ready = attention
 
     def record_queries(self, q: Tensor) -> None:
-        """Keep the queries [R, 1, H, w] of the next layer."""
+        """Store the queries [R, 1, H, w] of the next layer."""
         self._queries.append(q[:, 0])
 
     def collect(self, keys: Tensor) -> list[Tensor]:
-        """Keys [layers, slots, T, H, w] → for each of the R rows [layers · H, 2], on the CPU."""
+        """Compute from keys [layers, slots, T, H, w] the attention of each of the R rows, [layers · H, 2], on
+        the CPU."""
         if self._ready is not None:
             ready, self._ready = list(self._ready), None
             return ready

@@ -1,14 +1,13 @@
-"""Queries, keys and values → what each token sees, behind one function with four kinds of kernel.
+"""Attention of queries over keys and values, behind one function with four kinds of kernel.
 
 One mask contract, `SequenceLayout`: a batch is rows of tokens, either *padded* (tensors [B, T, H, w], row b
 holds lengths[b] real tokens at its start) or *packed* (tensors [1, N, H, w], the rows one after another
-without padding). A token sees tokens of its own row only, and none after itself if `causal`. What comes out
-at padding is finite but means nothing. No layout (`None`) means: every query sees every key.
+without padding). A token sees tokens of its own row only, and none after itself if `causal`. Results
+at padding are finite but meaningless. No layout (`None`) means: every query sees every key.
 
     eager      softmax(q kᵀ) v written out; the reference the others are tested against
-    sdpa       torch's fused kernels, everywhere; a packed batch goes row by row, so no N × N mask is ever
-    made; on
-               CUDA it is one call of torch's variable-length kernel where that kernel takes the tensors
+    sdpa       torch's fused kernels, everywhere; a packed batch goes row by row, so no N × N mask is
+               ever made; on CUDA one call of torch's variable-length kernel where that takes the tensors
     flash      FlashAttention 2 over variable lengths, CUDA from sm_80, float16 or bfloat16: torch's own
                (torch.nn.attention.varlen), or the wheel flash-attn for dropout of probabilities
     xformers   memory-efficient attention with a block-diagonal bias; CUDA
@@ -41,13 +40,13 @@ from dimts.xtts.kernel_limits import FLASH_CAPABILITY, FLASH_MAX_HEAD, HEAD_MULT
 from dimts.xtts.transfer import integers
 
 KERNEL_DEVICES = frozenset({"cuda"})
-"""Types of device that flash and xformers run on."""
+"""Device types that flash and xformers run on."""
 _HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
 class SequenceLayout:
-    """Which tokens belong together; the mask contract of every kernel."""
+    """Layout of a batch's rows; the mask contract of every kernel."""
 
     lengths: tuple[int, ...]
     """Real tokens of each row."""
@@ -79,14 +78,13 @@ class SequenceLayout:
         return found
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What a kernel needs of this layout, made at the first layer that asks for it."""
+        """Return a kernel's constants for this layout, made at the first layer that needs them."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
 
     def mask(self, tokens: int, device: torch.device) -> Tensor:
-        """True where query i may see key j: [B, 1, T, T] padded, [1, 1, N, N] packed. The contract, spelled
-        out."""
+        """Return the mask, true where query i may see key j: [B, 1, T, T] padded, [1, 1, N, N] packed."""
         place = torch.arange(tokens, device=device)
         if self.packed:
             row = integers(
@@ -143,7 +141,7 @@ def attend(
 
 
 def kernel_for(kind: Kind, *tensors: Tensor) -> Kind:
-    """The kind that takes these tensors: the one asked for, or sdpa where that refuses them."""
+    """Return the kind that takes these tensors: the requested one, or sdpa where that refuses them."""
     if kind in ("eager", "sdpa"):
         return kind
     first = tensors[0]
@@ -176,10 +174,9 @@ def attend_self(kind: Kind, qkv: Tensor, axis: int, layout: SequenceLayout, drop
     q, k, v = qkv.unbind(axis)
     if layout.packed and not layout.causal and (on_processor or kind == "eager"):
         # Row by row, as a mask over all rows would be as large as their square. Frames of a voice are much
-        # alike, so
-        # gradients of their scores are small differences of large numbers: other roundings than these, those
-        # of the
-        # fused kernels too, were seen to move the losses of recorded optimizer steps by more than 1e-5.
+        # alike, so gradients of their scores are small differences of large numbers: other roundings than
+        # these, those of the fused kernels too, were seen to move the losses of recorded optimizer steps by
+        # more than 1e-5.
         split = (torch.split(t, list(layout.lengths), dim=1) for t in (q, k, v))
         return torch.cat(
             [_eager(a, b, c, None, None, dropout) for a, b, c in zip(*split, strict=True)], dim=1
@@ -242,7 +239,7 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Te
 
 
 def refusal(kind: Kind, device: torch.device, dtype: torch.dtype, head_width: int) -> Message | None:
-    """Why this kind cannot run there; None if it can. Asks, never tries."""
+    """Return why this kind cannot run there; None if it can. Nothing is tried."""
     if kind in ("eager", "sdpa"):
         return None
     if device.type not in KERNEL_DEVICES:
@@ -330,7 +327,7 @@ def _row_by_row(
     keys: SequenceLayout,
     dropout: float,
 ) -> Tensor:
-    """Packed rows of q over packed rows of k and v of other lengths."""
+    """Attend from packed rows of q over packed rows of k and v of other lengths."""
     asked = torch.split(q, list(layout.lengths), dim=1)
     others = (torch.split(t, list(keys.lengths), dim=1) for t in (k, v))
     rows = zip(asked, *others, strict=True)
@@ -357,7 +354,7 @@ def _varlen_takes(*tensors: Tensor) -> bool:
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, layout: SequenceLayout, keys: SequenceLayout) -> Tensor:
-    """torch's own FlashAttention over rows of any length; it has no dropout."""
+    """Run torch's own FlashAttention over rows of any length; it has no dropout."""
     library = require(VARLEN, "train")
     out: Tensor = library.varlen_attn(
         layout.pack(q).contiguous(),
@@ -422,7 +419,7 @@ def _xformers(
 
 
 def _block_diagonal(ops: ModuleType, layout: SequenceLayout, keys: SequenceLayout) -> Any:
-    """The bias by which xformers keeps rows apart; made once a batch."""
+    """Return the bias by which xformers separates rows; made once a batch."""
     biases = ops.fmha.attn_bias
     maker = biases.BlockDiagonalCausalMask if layout.causal else biases.BlockDiagonalMask
     return maker.from_seqlens(list(layout.lengths), None if keys is layout else list(keys.lengths))

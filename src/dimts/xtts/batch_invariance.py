@@ -1,5 +1,4 @@
-"""Batch invariance: measure how many rows a batched product needs here so that a row never depends on its
-neighbours.
+"""Measure how many rows a batched product needs here so that a row's result never depends on its neighbours.
 
 Sentences that are decoded together share their matrix products, and a library may sum a product in another
 order when it has more rows; the last bits differ then, and sooner or later another code is drawn. Libraries
@@ -18,14 +17,14 @@ from torch import Tensor
 from dimts.xtts.gpt import GPT
 
 CANDIDATES = (1, 2, 3, 4, 6, 8, 12, 16)
-"""Numbers of rows that are tried, while they are no more than the slots."""
+"""Numbers of rows to try, up to the number of slots."""
 _TRIALS = 2
 
 
 @torch.no_grad()
 def min_invariant_batch(gpt: GPT, slots: int) -> int:
-    """The fewest rows from which all widths up to `slots` agree on every row, bit for bit; 0 if there is
-    none.
+    """Return the fewest rows from which all widths up to `slots` agree on every row, bit for bit; 0 if there
+    is none.
 
     Takes some dozens of products of each kind of layer. The answer holds for this machine, this model's
     numbers and this count of threads.
@@ -42,7 +41,7 @@ def min_invariant_batch(gpt: GPT, slots: int) -> int:
 
 
 def _products(gpt: GPT) -> Iterator[tuple[Callable[[Tensor], Tensor], int]]:
-    """Every kind of product of a step, [R, 1, in] → [R, 1, out], and its width in."""
+    """Yield every kind of product of a step, [R, 1, in] → [R, 1, out], and its width in."""
     block, width = gpt.trunk.blocks()[0], gpt.spec.width
     yield lambda x: torch.cat([part.flatten(2) for part in block.attn.split(block.ln_1(x))], dim=-1), width
     yield block.attn.c_proj, width

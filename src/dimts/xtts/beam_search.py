@@ -1,14 +1,13 @@
-"""Voice and text ids → the sentence whose codes are likeliest together, by beam search with upstream's length
-penalty.
+"""Find the most probable code sequence of a sentence by beam search, with upstream's length penalty.
 
-Several beginnings are kept and extended side by side. A finished one counts as log p / length ** penalty; the
-search ends when no running one can beat the worst of those kept. Slower than drawing codes, by the number of
+Several hypotheses are kept and extended in parallel. A finished one scores log p / length ** penalty; the
+search ends when no running one can beat the worst of those kept. Slower than sampling, by the number of
 beams, and mostly calmer than natural speech: for reading tests and for voices whose sampling is still
-unsteady.
+unstable.
 
 The rules are those of the beam search upstream calls (transformers, `early_stopping` off): the repetition
-penalty acts on log probabilities, the best 2 × beams continuations are looked at, only the first half of them
-may finish.
+penalty applies to log probabilities, the best 2 × beams continuations are considered, only the first half of
+them may finish.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from dimts.xtts.spec import LATENTS
 
 @dataclass(frozen=True, slots=True)
 class BeamSettings:
-    """How wide is searched, and what is preferred."""
+    """Width and penalties of the beam search."""
 
     beams: int = 4
-    """Beginnings kept side by side."""
+    """Number of hypotheses kept in parallel."""
     length_penalty: float = 1.0
     """Exponent of the length a score is divided by: above 1 prefers longer sentences, below 1 shorter
     ones."""
@@ -58,7 +57,8 @@ class _Beam:
 def beam_search(
     gpt: GPT, latents: Tensor, ids: Sequence[int], settings: BeamSettings | None = None
 ) -> GeneratedSentence:
-    """Latents [1, L, D] and text ids → the best sentence. SynthesisError for a text the model cannot take."""
+    """Search the best sentence for latents [1, L, D] and text ids. SynthesisError for a text the model cannot
+    take."""
     settings = settings or BeamSettings()
     spec, width = gpt.spec, settings.beams
     limit = min(settings.max_codes or spec.max_codes, spec.max_codes)
@@ -103,7 +103,7 @@ def beam_search(
 
 
 def _keep(cache: KVCache, order: Sequence[int]) -> None:
-    """Slot i becomes what slot order[i] was."""
+    """Reorder the cache: slot i becomes what slot order[i] was."""
     length = cache.lengths[0]
     for held in (cache.keys, cache.values):
         held[:, : len(order), :length] = held[:, list(order), :length]

@@ -1,7 +1,7 @@
-"""Names and formats of the files of a model's folder, and how a folder is replaced as a whole.
+"""Define names and formats of the files of a model's folder, and replace a folder as a whole.
 
-What `checkpoint` (our bundles), `coqui_checkpoint` (folders of coqui's) and `lora_checkpoint` (adapters
-beside a base) have in common.
+Common to `checkpoint` (our bundles), `coqui_checkpoint` (coqui's folders) and `lora_checkpoint` (adapters
+with a base).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COQUI_MODEL, COQUI_DVAE, COQUI_STATS, COQUI_SPEAKERS, COQUI_NOTE = (
 )
 VOICE_SUFFIX = ".voice"
 _LFS = b"version https://git-lfs.github.com/spec/"
-"""How the file begins that Git puts in place of a large one."""
+"""First bytes of the pointer file that Git LFS puts in place of a large one."""
 _SAFE_NAME = re.compile(r"[^\w.-]+")
 
 
@@ -44,23 +44,23 @@ def refuse_placeholder(path: Path) -> None:
 
 
 def vocabulary_arguments(note: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of `Vocabulary.load` from what a bundle notes of its vocabulary."""
+    """Return keyword arguments of `Vocabulary.load` from a bundle's notes on its vocabulary."""
     known = {key: note[key] for key in ("spelling", "language") if key in note}
     return {**known, "symbols": tuple(note["symbols"])} if "symbols" in note else known
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """SHA-256 of plain values, whatever their order."""
+    """Return the SHA-256 of plain values, whatever their order."""
     return hashlib.sha256(json.dumps(dict(values), ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """Plain values as the text of a JSON file."""
+    """Format plain values as the text of a JSON file."""
     return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; CheckpointError if it is absent, damaged or no object."""
+    """Read the object in a JSON file; CheckpointError if it is absent, damaged or no object."""
     try:
         refuse_placeholder(path)
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -74,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def voice_file_names(voices: Iterable[str]) -> dict[str, str]:
-    """Voice name → a file name that is safe everywhere and its own."""
+    """Return a safe and unique file name for each voice."""
     names: dict[str, str] = {}
     for name in voices:
         stem = _SAFE_NAME.sub("-", name).strip("-.") or "voice"
@@ -86,7 +86,7 @@ def voice_file_names(voices: Iterable[str]) -> dict[str, str]:
 
 
 def voice_path(folder: Path, name: str) -> Path:
-    """The file of a voice in `folder`; CheckpointError for a name that leads out of it."""
+    """Return the file of a voice in `folder`; CheckpointError for a name that leads out of it."""
     path = folder / name
     if path.parent != folder or name.startswith("."):
         raise CheckpointError("xtts.voice_outside_bundle", name=name)

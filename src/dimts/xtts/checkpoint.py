@@ -1,4 +1,4 @@
-"""Folders ↔ a Bundle: model, vocabulary, voices, and how text must be spelt for them.
+"""Save and load a Bundle as a folder: model, vocabulary, voices, and the spelling of text for them.
 
     bundle.json        what fits together
     model.safetensors  weights under our names
@@ -7,8 +7,8 @@
     vocab.json         as coqui's
     voices/*.voice
 
-What was saved is loaded back byte for byte. A bundle states hashes of its vocabulary and front end, so
-weights never speak with a spelling they were not trained with. `load.load` takes every kind of folder.
+What was saved is loaded back byte for byte. A bundle records hashes of its vocabulary and front end, so that
+weights are never used with a spelling they were not trained with. `load.load` takes every kind of folder.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from dimts.xtts.voice import Voice
 
 @dataclass(frozen=True)
 class Bundle:
-    """Everything a voice needs to speak, or to be trained on."""
+    """Everything a voice needs for synthesis or training."""
 
     model: XTTS
     vocabulary: Vocabulary
@@ -89,7 +89,7 @@ class Bundle:
             )
 
     def note(self) -> dict[str, Any]:
-        """Plain values for JSON: vocabulary, front end and meta, as bundle.json and dimts.json hold them."""
+        """Return vocabulary, front end and meta as plain values, as bundle.json and dimts.json hold them."""
         words = self.vocabulary
         return {
             "vocabulary": {
@@ -105,8 +105,8 @@ class Bundle:
 
 
 def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False, compact: bool = False) -> None:
-    """Write a bundle folder, whole or not at all; an older one there is replaced. `dvae` adds the DVAE's
-    weights, `compact` stores all other weights rounded (see `compact.py`)."""
+    """Write a bundle folder atomically; an older one there is replaced. `dvae` adds the DVAE's weights,
+    `compact` stores all other weights rounded (see `compact.py`)."""
     state = bundle.model.state_dict()
     speaking = {key: value for key, value in state.items() if not key.startswith("dvae.")}
     if compact:
@@ -122,7 +122,7 @@ def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False, compa
 
 
 def write_beside_weights(bundle: Bundle, target: Path, **more: Any) -> None:
-    """Write vocabulary, config.json, voices and bundle.json into a folder that holds the weights already.
+    """Write vocabulary, config.json, voices and bundle.json into a folder that contains the weights already.
 
     bundle.json gets the SHA-256 of every file beside it, and the entries of `more`.
     """
@@ -179,7 +179,8 @@ def load_bundle(
 
 
 def verify_bundle(folder: Path | str) -> list[str]:
-    """Names of the files whose content is not what the bundle was saved with; empty if all is well."""
+    """Return the names of the files that differ from what the bundle was saved with; empty if there are
+    none."""
     folder = Path(folder)
     hashes = read_json(folder / BUNDLE).get("sha256", {})
     return [

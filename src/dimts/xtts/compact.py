@@ -1,4 +1,4 @@
-"""Store weights in less than half the bytes: matrices of 8-bit numbers in groups, all else as bfloat16.
+"""Store weights in less than half the bytes: matrices as grouped 8-bit integers, all else as bfloat16.
 
     write_safetensors(path, shrink(state))          float32 → int8 and bfloat16
     expand(state)                                   what was stored → float32, under the same names
@@ -21,14 +21,14 @@ from torch import Tensor
 GROUP = 64
 """Neighbouring weights with one scale."""
 SCALE = ".int8_scale"
-"""Ending of the name of a matrix's scales."""
+"""Suffix of the name of a matrix's scales."""
 _LIMIT = 127
 _SMALLEST = 4096
 """Matrices of fewer elements stay bfloat16."""
 
 
 def shrink(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as they are stored; those that are no floating numbers stay as they are."""
+    """Return the tensors as they are stored; those that are not floating point are unchanged."""
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         if not value.is_floating_point():
@@ -44,7 +44,7 @@ def shrink(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def expand(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that were shrunk, as float32; others as they are."""
+    """Return the tensors expanded to float32; those that were not shrunk are unchanged."""
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith(SCALE):

@@ -1,8 +1,9 @@
-"""Reference mel [B, 80, F] → L latents [B, L, D] that tell the GPT whose voice it is.
+"""Encode a reference mel [B, 80, F] into the L latents [B, L, D] that condition the GPT on a voice.
 
-An encoder of six attention blocks over frames, then a perceiver whose 32 learned queries read them. Neither
-has a mask or positions, so frames may be in any order, and padding would be heard: rows of different length
-lie packed one behind the other (`lengths`), unless the caller wants the padding (coqui's training does).
+An encoder of six attention blocks over frames, then a perceiver whose 32 learned queries attend to them.
+Neither has a mask or positions, so the order of frames does not matter, and padding would have an effect:
+rows of different length are packed one behind the other (`lengths`), unless the caller wants the padding
+(coqui's training does).
 
 Keys below `encoder` and `perceiver` are coqui's. Source of the perceiver: Jaegle et al. (2021), resampled as
 in Flamingo (Alayrac et al., 2022).
@@ -41,7 +42,7 @@ def norm_groups(channels: int) -> int:
 
 
 class Float32GroupNorm(nn.GroupNorm):
-    """GroupNorm over each row's frames, computed in float32 whatever comes in."""
+    """GroupNorm over each row's frames, computed in float32 whatever the input."""
 
     def each(self, x: Tensor, layout: SequenceLayout) -> Tensor:
         """Packed frames [N, D] → [N, D]."""
@@ -83,7 +84,7 @@ def framewise(layer: nn.Conv1d, x: Tensor) -> Tensor:
 
 
 class ConditioningEncoder(nn.Module):
-    """Mel → features, frame by frame."""
+    """Mel encoder, frame by frame."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -104,7 +105,7 @@ class ConditioningEncoder(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Latents read themselves and the frames."""
+    """Cross-attention of latents over themselves and the frames."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, latents: Tensor, frames: Tensor, layout: SequenceLayout) -> Tensor:
         """latents [B, L, D], packed frames [N, D] → [B, L, D]."""
-        # On a processor written out, for the reason given in `attend_self`; 32 queries cost nothing.
+        # On a processor eager, for the reason given in `attend_self`; 32 queries cost nothing.
         kind: Kind = (
             "eager" if kernel_for(self.kind, frames) == "sdpa" and frames.device.type == "cpu" else self.kind
         )
@@ -156,7 +157,7 @@ class RMSNorm(nn.Module):
 
 
 class Perceiver(nn.Module):
-    """Features → L latents."""
+    """Resampler of features into L latents."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

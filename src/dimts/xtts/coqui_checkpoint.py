@@ -1,10 +1,10 @@
-"""Folders of coqui's ↔ a Bundle: as published by coqui, written by its trainer, or by `save_coqui`.
+"""Load and save coqui's folders: as published by coqui, written by its trainer, or by `save_coqui`.
 
 config.json        sizes and defaults
 model.pth          or a trainer's best_model*.pth, checkpoint_*.pth
 dvae.pth, mel_stats.pth, speakers_xtts.pth
 vocab.json
-dimts.json         what ours adds, ignored by coqui-tts
+dimts.json         our additions, ignored by coqui-tts
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def load_coqui(
     dvae: bool = False,
     dtype: torch.dtype | None = torch.float32,
 ) -> Bundle:
-    """A folder with config.json, vocab.json and weights, as published by coqui or written by its trainer."""
+    """Load a folder with config.json, vocab.json and weights, as published by coqui or written by its
+    trainer."""
     folder = Path(folder)
     note = read_json(folder / COQUI_NOTE) if (folder / COQUI_NOTE).is_file() else {}
     config = read_json(folder / CONFIG)
@@ -75,7 +76,7 @@ def load_coqui(
 
 def save_coqui(bundle: Bundle, folder: Path | str) -> None:
     """Write a folder that coqui-tts loads: model.pth, config.json, vocab.json, mel_stats.pth, and dvae.pth
-    and speakers_xtts.pth if there is a DVAE and are voices. Whole or not at all."""
+    and speakers_xtts.pth if there is a DVAE and are voices. Written atomically."""
     state = {key: weights.owned(value) for key, value in bundle.model.state_dict().items()}
     speaking = {weights.coquis(key): value for key, value in state.items() if not key.startswith("dvae.")}
     coding = {key.removeprefix("dvae."): value for key, value in state.items() if key.startswith("dvae.")}

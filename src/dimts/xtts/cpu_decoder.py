@@ -8,7 +8,7 @@ than reading the weights does.
 
 Weights are laid out as [layers, out, in] once, and the model's own parameters become views of that, so
 nothing is held twice. A decoder of one sentence sums each row by itself; one of several takes rows four at a
-time, and every row comes out the same to the last bit whoever is beside it.
+time, and the result of a row is the same to the last bit whatever the other rows.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from dimts.base.threads import threads_kept
 from dimts.xtts.gpt import GPT, Conv1D, KVCache, TransformerBlock
 
 _COMPILED = threading.Lock()
-"""One step at a time: not every threading layer of Numba allows two."""
+"""Lock for one step at a time: not every threading layer of Numba allows two."""
 log = logging.getLogger(__name__)
 
 
 def refusal(gpt: GPT) -> Message | None:
-    """Why this GPT's steps cannot be compiled here; None where they can."""
+    """Return why this GPT's steps cannot be compiled here; None where they can."""
     if not has("numba"):
         return Message("xtts.numba_missing")
     device = gpt.mel_head.weight.device.type
@@ -58,7 +58,7 @@ def refusal(gpt: GPT) -> Message | None:
 
 
 def compile_decoder(gpt: GPT) -> None:
-    """Let decoders of `gpt` take compiled steps. The GPT can then speak, and not be trained.
+    """Let decoders of `gpt` take compiled steps. The GPT can then synthesise, and not be trained.
 
     Raises ConfigError where that cannot be, MissingExtra without Numba.
     """
@@ -70,7 +70,7 @@ def compile_decoder(gpt: GPT) -> None:
 
 
 class CompiledDecoder:
-    """The trunk's weights laid out for compiled steps."""
+    """The trunk's weights in the layout of compiled steps."""
 
     def __init__(self, gpt: GPT) -> None:
         blocks = gpt.trunk.blocks()
@@ -124,7 +124,7 @@ class CompiledDecoder:
 
 
 class _Threads:
-    """The compiled functions, with as many threads as torch has; logs when they have to be compiled first."""
+    """The compiled functions, with as many threads as torch; logs when they have to be compiled first."""
 
     ready = False
 
@@ -144,7 +144,7 @@ class _Threads:
 
 
 def _filled(x: Tensor, together: bool) -> np.ndarray:
-    """A copy of x [R, D]; with `together` followed by zeros up to a multiple of four rows."""
+    """Copy x [R, D]; with `together` followed by zeros up to a multiple of four rows."""
     rows = x.shape[0] + (-x.shape[0]) % 4 if together else x.shape[0]
     out = np.zeros((rows, x.shape[1]), np.float32)
     out[: x.shape[0]] = x.detach().numpy()
@@ -156,13 +156,13 @@ def _layers(block: TransformerBlock) -> tuple[Any, ...]:
 
 
 def _scale(layer: Any) -> Tensor:
-    """What a product is multiplied by: [out]."""
+    """Return the factor of a product's outputs: [out]."""
     scale: Tensor | None = getattr(layer, "scale", None)
     return torch.ones_like(layer.bias) if scale is None else scale.float()
 
 
 def _joined(layers: Sequence[Any]) -> Tensor:
-    """Weights of one kind of layer as [layers, out, in]; each layer's own becomes a view of them."""
+    """Join the weights of one kind of layer as [layers, out, in]; each layer's own becomes a view of them."""
     eight_bit = hasattr(layers[0], "codes")
     with torch.no_grad():
         if eight_bit:

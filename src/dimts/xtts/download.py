@@ -1,11 +1,10 @@
-"""Published weights → a checked folder: XTTS v2 of Coqui, from the Hugging Face hub or a folder of the
-user's.
+"""Fetch and check published weights: XTTS v2 of Coqui, from the Hugging Face hub or a local folder.
 
     folder = fetch(accepted=Acceptance("asked"))      # …/dimts/xtts-v2/6c2b0d75eae4
 
 Nothing is fetched before its licence is accepted; the acceptance and the licence stay in the folder. What
-comes is a fixed revision, each file checked against its SHA-256. A file that breaks off goes on where it
-stopped, in the same run or the next. `HF_ENDPOINT`, `HF_HUB_OFFLINE` and proxies work as everywhere;
+is fetched is a fixed revision, each file checked against its SHA-256. An interrupted file is continued, in
+the same run or the next. `HF_ENDPOINT`, `HF_HUB_OFFLINE` and proxies work as everywhere;
 files that the hub's own cache holds already are taken from there.
 """
 
@@ -40,10 +39,10 @@ from dimts.xtts.hub import (
 )
 
 LOCK_FILE = "dimts-lock.json"
-"""What lies in the folder: repository, commit, and size and SHA-256 of every file."""
+"""Name of the file that records repository, commit, and size and SHA-256 of every file."""
 ACCEPTANCE_FILE = "licence-accepted.json"
 BUNDLE_LICENCE_FILE = "LICENCE"
-"""The licence as a voice bundle carries it."""
+"""Name of the licence file in a voice bundle."""
 
 _BLOCK_BYTES = 1 << 20
 _SPARE_BYTES = 50_000_000
@@ -80,14 +79,14 @@ XTTS_V2 = Published(
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """That somebody has said yes to the licence."""
+    """Record that somebody accepted the licence."""
 
     how: str
     """"asked" at the terminal, "flag" on the command line, or a caller's own word."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files lie: DIMTS_CACHE, else the user's cache folder of this system."""
+    """Return the cache folder: DIMTS_CACHE, else the user's cache folder of this system."""
     if own := os.environ.get("DIMTS_CACHE"):
         return Path(own)
     if sys.platform == "win32":
@@ -98,13 +97,13 @@ def cache_folder() -> Path:
 
 
 def folder_of(published: Published = XTTS_V2) -> Path:
-    """The folder in the cache that holds, or will hold, these files."""
+    """Return the folder in the cache for these files."""
     revision = published.revision[:12] if published.at_commit else published.revision
     return cache_folder() / published.name / revision.replace("/", "-")
 
 
 def find_base(published: Published = XTTS_V2) -> Path:
-    """The fetched folder; DownloadError if it is not there or not whole (sizes only; `check` reads it
+    """Return the fetched folder; DownloadError if it is absent or incomplete (by sizes; `check` reads it
     all)."""
     folder = folder_of(published)
     lock = read_lock(folder)
@@ -129,7 +128,8 @@ def accepted(published: Published = XTTS_V2, folder: Path | None = None) -> bool
 def licence_text(
     published: Published = XTTS_V2, folder: Path | None = None, source: Path | None = None
 ) -> str:
-    """The licence as published: of the folder, else of `source`, else of the hub; "" if none can be had."""
+    """Return the licence as published: of the folder, else of `source`, else of the hub; "" if there is
+    none."""
     for place in (folder or folder_of(published), source):
         if place is not None and (place / LICENCE_FILE).is_file():
             return (place / LICENCE_FILE).read_text(encoding="utf-8", errors="replace")
@@ -151,12 +151,12 @@ def fetch(
     unpinned: bool = False,
     on_progress: ProgressCallback = ignore,
 ) -> Path:
-    """Bring the files into `folder` (default: the cache), whole and checked; returns it.
+    """Fetch the files into `folder` (default: the cache), complete and checked; returns it.
 
     From the hub, or from the local folder `source`. Files that are there and right are left alone.
     `unpinned` takes files of `source` whose checksums differ; the lock file then says so.
     Raises DownloadError: licence not accepted, no network, unknown revision, checksum wrong, no room;
-    what has come so far stays and the next call goes on from there.
+    what has done_bytes so far stays and the next call goes on from there.
     """
     folder = folder or folder_of(published)
     if acceptance is None and not accepted(published, folder):
@@ -171,7 +171,7 @@ def fetch(
             _record_acceptance(published, folder, acceptance)
         if _whole(published, folder, unpinned, on_progress):
             return folder
-        _bring(published, folder, _supplier(published, source, unpinned), on_progress)
+        _fetch_missing(published, folder, _supplier(published, source, unpinned), on_progress)
     return folder
 
 
@@ -182,7 +182,7 @@ def _supplier(published: Published, source: Path | None, unpinned: bool) -> Supp
 
 
 def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str]:
-    """What is wrong with a fetched folder: file name → reason. Reads every byte."""
+    """Check a fetched folder; returns the reason by file name for each wrong one. Reads every byte."""
     lock = read_lock(folder)
     if lock is None:
         raise DownloadError("xtts.no_fetched_files", folder=folder, name=LOCK_FILE)
@@ -201,7 +201,7 @@ def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str
 
 
 def read_lock(folder: Path) -> dict[str, Any] | None:
-    """The lock file of a fetched folder; None if there is none that can be read."""
+    """Read the lock file of a fetched folder; None if there is none that can be read."""
     try:
         lock: dict[str, Any] = json.loads((folder / LOCK_FILE).read_text(encoding="utf-8"))
         return lock if isinstance(lock.get("files"), dict) else None
@@ -210,7 +210,7 @@ def read_lock(folder: Path) -> dict[str, Any] | None:
 
 
 def carry_licence(base: Path, bundle: Path) -> None:
-    """Put the licence of fetched weights into a voice bundle made from them, as the licence asks."""
+    """Copy the licence of fetched weights into a voice bundle made from them, as the licence asks."""
     text = base / LICENCE_FILE
     if text.is_file():
         write_bytes(bundle / BUNDLE_LICENCE_FILE, text.read_bytes())
@@ -219,7 +219,7 @@ def carry_licence(base: Path, bundle: Path) -> None:
 
 
 def _whole(published: Published, folder: Path, unpinned: bool, on_progress: ProgressCallback) -> bool:
-    """Whether all is there and right, as far as can be told without the network."""
+    """Whether all files are there and right, as far as is known without the network."""
     lock = read_lock(folder)
     settled = published.at_commit or os.environ.get("HF_HUB_OFFLINE", "").upper() in (
         "1",
@@ -236,7 +236,9 @@ def _whole(published: Published, folder: Path, unpinned: bool, on_progress: Prog
     return listed and not check(folder, on_progress)
 
 
-def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: ProgressCallback) -> None:
+def _fetch_missing(
+    published: Published, folder: Path, supplier: Supplier, on_progress: ProgressCallback
+) -> None:
     names = [LICENCE_FILE, *published.files]
     items = {}
     for name in names:
@@ -268,10 +270,10 @@ def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: 
             )
             start = before
 
-            def told(done: int, start: int = start) -> None:
+            def on_bytes(done: int, start: int = start) -> None:
                 on_progress(Progress("fetch", (start + done) / 1e6, total / 1e6, "mb"))
 
-            sha256 = _one(folder, item, supplier, told)
+            sha256 = _one(folder, item, supplier, on_bytes)
         files[name] = {"bytes": item.bytes, "sha256": sha256}
         before += item.bytes
         on_progress(Progress("fetch", before / 1e6, total / 1e6, "mb"))
@@ -288,7 +290,7 @@ def _bring(published: Published, folder: Path, supplier: Supplier, on_progress: 
 
 
 def _already(path: Path, item: Item, known: Mapping[str, Any] | None) -> str | None:
-    """The SHA-256 of a file that is there and right; None if it has to be brought."""
+    """Return the SHA-256 of a file that is there and right; None if it has to be fetched."""
     if not path.is_file() or path.stat().st_size != item.bytes:
         return None
     sha256, blob = _digests(path)
@@ -299,15 +301,15 @@ def _already(path: Path, item: Item, known: Mapping[str, Any] | None) -> str | N
     return sha256 if known and known.get("sha256") == sha256 else None
 
 
-def _one(folder: Path, item: Item, supplier: Supplier, told: Callable[[int], None]) -> str:
-    """Bring one file; returns its SHA-256."""
+def _one(folder: Path, item: Item, supplier: Supplier, on_bytes: Callable[[int], None]) -> str:
+    """Fetch one file; returns its SHA-256."""
     mark = (item.sha256 or item.blob)[:12]
     part = folder / f"{item.name}.{mark}.part"
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         if part.is_file() and part.stat().st_size > item.bytes:
             part.unlink()
-        supplier.bring(item, part, told)
+        supplier.fetch(item, part, on_bytes)
         sha256, blob = _digests(part)
         right = sha256 == item.sha256 if item.sha256 else blob == item.blob if item.blob else True
         if part.stat().st_size != item.bytes or not right:
@@ -336,8 +338,8 @@ def _make_room(folder: Path, items: Mapping[str, Item]) -> None:
     missing = 0
     for name, item in items.items():
         if not (folder / name).is_file():
-            come = sum(part.stat().st_size for part in folder.glob(f"{name}.*.part"))
-            missing += max(0, item.bytes - come)
+            done_bytes = sum(part.stat().st_size for part in folder.glob(f"{name}.*.part"))
+            missing += max(0, item.bytes - done_bytes)
     free = shutil.disk_usage(folder).free
     if missing and missing + min(_SPARE_BYTES, missing) > free:
         raise DownloadError(
@@ -358,7 +360,7 @@ def _record_acceptance(published: Published, folder: Path, acceptance: Acceptanc
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One fetch at a time in a folder."""
+    """Lock a folder for one fetch at a time."""
     filelock = require("filelock", "fetch")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Mel ↔ codes: the discrete autoencoder that turns four mel frames into one of 1024 sounds.
+"""Discrete autoencoder of mel spectrograms: four mel frames become one of 1024 codes, and back.
 
-Encoding is training's first step (done once per clip and cached); decoding is for listening to codes and for
+Encoding is the first step of training (once per clip, cached); decoding is for checking codes by ear and for
 training the autoencoder. Without mask or normalisation, so each clip must be encoded alone to have codes of
 its own: zeros after it leak about 0.33 s back into its end. Keys are coqui's.
 
@@ -17,7 +17,7 @@ from dimts.xtts.spec import MEL_BANDS, Spec
 
 RESIDUALS = 3
 ACCUMULATED = 100
-"""Rows of the training statistics that published files carry along."""
+"""Rows of the training statistics in published files."""
 
 
 class ResidualUnit(nn.Module):
@@ -40,7 +40,7 @@ class ResidualUnit(nn.Module):
 
 
 class UpsampleConv(nn.Module):
-    """Every frame twice, then a convolution."""
+    """Double the frames, then convolve."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class UpsampleConv(nn.Module):
 
 
 class Codebook(nn.Module):
-    """The sounds, [code width, codes], with the statistics of their training."""
+    """The code vectors, [code width, codes], with the statistics of their training."""
 
     embed: Tensor
     cluster_size: Tensor

@@ -1,4 +1,4 @@
-"""Train the DVAE: masked reconstruction, commitment, and a codebook that follows its vectors.
+"""Train the DVAE: masked reconstruction, commitment, and a codebook of moving averages.
 
     out = reconstruct(dvae, mel, lengths)            mel [B, 80, F] → losses, encoder outputs, codes
     update_codebook(dvae.codebook, out.vectors, out.codes)
@@ -37,7 +37,7 @@ CODE_DEVIATION = 0.15
 
 @dataclass(frozen=True)
 class DVAEOutput:
-    """What the DVAE made of one batch."""
+    """Losses and outputs of one batch."""
 
     reconstruction: Tensor
     """Mean squared error of the log-mel over real frames, scalar."""
@@ -81,14 +81,13 @@ def reconstruct(
 
 
 def frame_mask(lengths: Sequence[int], size: int, device: torch.device) -> Tensor:
-    """True where a row is real: [B, size]."""
+    """Return a mask, true for real frames: [B, size]."""
     return torch.arange(size, device=device)[None] < torch.tensor(list(lengths), device=device)[:, None]
 
 
 @torch.no_grad()
 def update_codebook(codebook: Codebook, vectors: Tensor, codes: Tensor, decay: float = DECAY) -> None:
-    """Move every code towards the mean of the vectors [N, code width] nearest to it; `codes` [N] says
-    which."""
+    """Move every code towards the mean of the vectors [N, code width] nearest to it, given by `codes` [N]."""
     count = codebook.embed.shape[1]
     sizes = torch.bincount(codes, minlength=count).to(vectors.dtype)
     sums = torch.zeros_like(codebook.embed_avg.t()).index_add_(0, codes, vectors).t()  # [code width, codes]
@@ -116,7 +115,7 @@ def initialise_codebook(codebook: Codebook, centres: Tensor, points: Tensor) -> 
 def restart_dead_codes(
     codebook: Codebook, vectors: Tensor, generator: torch.Generator, dead_share: float = DEAD_SHARE
 ) -> int:
-    """Lay codes that are hardly used on vectors [N, code width] of the batch; returns how many."""
+    """Move codes that are hardly used to vectors [N, code width] of the batch; returns how many."""
     mean = codebook.cluster_size.mean()
     dead = (codebook.cluster_size < dead_share * mean).nonzero()[:, 0]
     if not len(dead) or not len(vectors):
@@ -132,7 +131,7 @@ def restart_dead_codes(
 
 @dataclass(frozen=True, slots=True)
 class CodeUsage:
-    """How a codebook is used."""
+    """Usage of a codebook."""
 
     used: int
     """Codes that occurred."""
@@ -141,7 +140,7 @@ class CodeUsage:
 
 
 def code_usage(codes: Tensor, count: int) -> CodeUsage:
-    """Codes [N] out of `count` → how many occur, and their perplexity."""
+    """Count the different codes among codes [N] out of `count`, and compute their perplexity."""
     sizes = torch.bincount(codes, minlength=count).double()
     shares = sizes[sizes > 0] / sizes.sum().clamp(min=1)
     return CodeUsage(int((sizes > 0).sum()), float((-(shares * shares.log()).sum()).exp()))

@@ -1,10 +1,10 @@
-"""A model and its grown vocabulary → a model that can read it: rows for new tokens, all else shared with the
-old one.
+"""Extend a model to a larger vocabulary: rows for the new tokens, all other weights shared with the old
+model.
 
-A new row starts where its sound already is: `NEAR` names, for each phone, the letters that the languages of
-XTTS v2 write for the nearest sound, and the row is the mean of their rows. A small spread keeps equal
-beginnings apart. Old rows are not touched, so old voices speak as before. (Upstream fills new rows with N(0,
-1), some fifty times the size of trained ones, and overwrites the last one with a language tag.)
+A new row starts near its sound: `NEAR` names, for each phone, the letters that the languages of XTTS v2 write
+for the nearest sound, and the row is the mean of their rows. A small spread separates rows with equal means.
+Old rows are not changed, so old voices speak as before. (Upstream fills new rows with N(0, 1), some fifty
+times the size of trained ones, and overwrites the last one with a language tag.)
 
 Source of the sound values: the IPA chart and Leslau, "Reference Grammar of Amharic" (1995), for the
 consonants.
@@ -79,7 +79,7 @@ TEXT_ROWS = ("gpt.text_embedding.weight", "gpt.text_head.weight", "gpt.text_head
 
 @dataclass(frozen=True, slots=True)
 class ExtendSettings:
-    """Where rows of new tokens start."""
+    """Initialisation of new tokens' rows."""
 
     start: Literal["near", "mean"] = "near"
     """"near": the mean of acoustically near tokens, where the table knows some; "mean": the mean of all old
@@ -96,13 +96,13 @@ class ExtendSettings:
 
 @dataclass(frozen=True)
 class VocabularyExtension:
-    """A grown model, and where each new row started."""
+    """An extended model, and the initialisation of each new row."""
 
     model: XTTS
     first_row: int
-    """Rows from here on are new."""
+    """Index of the first new row."""
     near: Mapping[str, tuple[str, ...]]
-    """New token → old tokens its row is the mean of; () for the mean of all."""
+    """Old tokens whose rows were averaged, by new token; () for the mean of all."""
 
 
 def extend_vocabulary(
@@ -112,9 +112,9 @@ def extend_vocabulary(
     settings: ExtendSettings | None = None,
     sounds: Mapping[str, Sequence[str]] | None = None,
 ) -> VocabularyExtension:
-    """`model` for `new` instead of `old`, which `new` was grown from. The given model is left as it is.
+    """Build `model` for `new` instead of `old`, which `new` extends. The given model is unchanged.
 
-    `sounds` tells the phones of letters that are no phones themselves, e.g. {"ሰ": ("s", "ə")}; pieces of
+    `sounds` gives the phones of letters that are not phones themselves, e.g. {"ሰ": ("s", "ə")}; pieces of
     several letters are read letter by letter. Raises CheckpointError if the vocabularies do not fit model or
     each other.
     """
@@ -144,7 +144,7 @@ def extend_vocabulary(
 
 
 def _near(token: str, old: Vocabulary, sounds: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Old tokens that sound like `token`; empty if the table knows none."""
+    """Return old tokens that sound like `token`; empty if the table knows none."""
     if token.startswith("[") and token.endswith("]"):  # a language tag is most like the other tags
         return tuple(f"[{language}]" for language in old.languages)
     phones = (

@@ -1,7 +1,7 @@
-"""Losses that train the vocoder: adversarial, feature matching, log-mel distance, likeness of the speaker.
+"""Losses that train the vocoder: adversarial, feature matching, log-mel distance, speaker consistency.
 
-    total = 45.0 * mel_distance(fake, real) + 2.0 * feature_loss(output_real, output_fake) +
-    generator_loss(output_fake)
+    total = 45.0 * mel_distance(fake, real) + 2.0 * feature_loss(output_real, output_fake)
+    total += generator_loss(output_fake)
 
 All are means over what they compare, but feature matching, which is HiFi-GAN's: a sum over the layers of the
 mean distance of each. (coqui-tts takes the mean over layers and multiplies its weight by their number, 54.)
@@ -27,7 +27,7 @@ from dimts.xtts.spec import MEL_BANDS, MEL_HOP, TIMBRE_RATE
 LOSS_MEL = FrontEnd(24_000, 1024, 1024, MEL_HOP, MEL_BANDS, 12_000.0)
 """The mel spectrogram whose distance trains the vocoder, for a recording without a limit to its band."""
 MIN_SPEAKER_SECONDS = 0.4
-"""Below this length a speaker vector says little."""
+"""Shortest wave, in seconds, with a reliable speaker vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class GeneratorLossSettings:
     """Weights of the vocoder's losses."""
 
     mel_weight: float = 45.0
-    """Of the log-mel distance."""
+    """Weight of the log-mel distance."""
     feature_weight: float = 2.0
-    """Of feature matching, summed over layers."""
+    """Weight of feature matching, summed over layers."""
     adversarial_weight: float = 1.0
-    """Of the adversarial loss, summed over the parts of the discriminator."""
+    """Weight of the adversarial loss, summed over the parts of the discriminator."""
     speaker_weight: float = 0.0
-    """Of the speaker consistency loss; 9.0 in YourTTS."""
+    """Weight of the speaker consistency loss; 9.0 in YourTTS."""
 
 
 def discriminator_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
@@ -71,10 +71,10 @@ def feature_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor
 
 
 def mel_distance(fake: Tensor, real: Tensor, band_limits: Sequence[float] | None = None) -> Tensor:
-    """Mean absolute distance of log-mels of waves [B, T] at 24 kHz.
+    """Compute the mean absolute distance of log-mels of waves [B, T] at 24 kHz.
 
     `band_limits` are the highest frequencies in Hz that each real recording holds (8 000 for one made at 16
-    kHz); there the mel bands end, so that the emptiness above teaches nothing. None: no limits.
+    kHz); the mel bands end there, so that the empty band above is not learnt. None: no limits.
     """
     limits = (
         [LOSS_MEL.top_hz] * len(real)

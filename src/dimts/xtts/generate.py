@@ -1,8 +1,9 @@
-"""Voice and text ids → codes and latents, one by one, for one sentence or many in one decoding loop.
+"""Decode codes and latents from conditioning latents and text ids, for one sentence or many in one loop.
 
-The cache of keys and values is allocated once. The state that chooses a code *is* the latent the vocoder
-speaks it from, so nothing is computed twice. Sentences are added and removed at any step; each has its own
-random generator, so its codes do not depend on its neighbours beyond the rounding of a batched product.
+The cache of keys and values is allocated once. The hidden state that a code is chosen from *is* the latent
+that the vocoder reads, so nothing is computed twice. Sentences are added and removed at any step; each has
+its own random generator, so its codes do not depend on its neighbours beyond the rounding of a batched
+product.
 
 `sampling.py` chooses a code from the logits of a step.
 """
@@ -45,16 +46,16 @@ class _Row:
     numbers: RandomNumbers
     limit: int
     seen_codes: npt.NDArray[np.bool_]
-    """[V]: codes that the penalty counts."""
+    """Codes that the repetition penalty applies to, [V]."""
     state: Tensor
-    """[D], what the next code is chosen from."""
+    """Hidden state that the next code is chosen from, [D]."""
     count: int = 0
     code: int = -1
     attention: Tensor | None = None
 
 
 class Decoder:
-    """Decodes several sentences in one loop. Active ones always hold the first slots of the cache.
+    """Decoder of several sentences in one loop. Active ones always occupy the first slots of the cache.
 
     `slots` sentences at once; `capacity` tokens for the longest (prefix and codes), by default the model's
     limits. With `min_rows` of `min_invariant_batch` a sentence is the same to the last bit whatever its
@@ -126,12 +127,12 @@ class Decoder:
         self.cache.lengths[len(self._rows)] = 0
 
     def _continuing(self) -> int:
-        """How many rows have chosen a code the model has not read yet; they stand first."""
+        """Return how many rows have chosen a code the model has not read yet; they come first."""
         return sum(row.count > 0 for row in self._rows)
 
     @torch.no_grad()
     def step(self) -> list[DecodingStep]:
-        """One code of every sentence; those that end are removed when this returns."""
+        """Decode one code of every sentence; those that end are removed when this returns."""
         self._advance()
         if not self._rows:
             return []
@@ -172,7 +173,7 @@ def generate(
     *,
     record_attention: bool = False,
 ) -> Iterator[DecodingStep]:
-    """Decode one sentence: latents [1, L, D] and text ids → steps as they come."""
+    """Decode one sentence from latents [1, L, D] and text ids; yields each step."""
     settings = settings or GenerateSettings()
     limit = min(settings.max_codes or gpt.spec.max_codes, gpt.spec.max_codes)
     decoder = Decoder(gpt, 1, LATENTS + len(ids) + 3 + limit, record_attention=record_attention)
@@ -210,7 +211,7 @@ def generate_all(
 
 
 def collect(steps: Sequence[DecodingStep], spec: Spec) -> GeneratedSentence:
-    """The steps of one sentence, at least one, as a GeneratedSentence."""
+    """Collect the steps of one sentence, at least one, into a GeneratedSentence."""
     return GeneratedSentence(
         torch.tensor([step.code for step in steps]),
         torch.stack([step.latent for step in steps]),

@@ -1,9 +1,9 @@
-"""Voice latents, text ids and codes → the model's state at every token; codes one by one when speaking.
+"""GPT over conditioning latents, text ids and codes: hidden states in training, codes one by one in
+synthesis.
 
 One sentence is one causal sequence:
 
-    [L latents] [START t1 .. tS STOP] [START c1 .. cC STOP ..]       positions count from 0 in text and in
-    audio
+    [L latents] [START t1 .. tS STOP] [START c1 .. cC STOP ..]     positions from 0 in text and in audio
 
 In training the text's STOP is a target but no input, and four STOPs follow the last code as targets, so a row
 is exactly L + (S + 1) + (C + 4) dense tokens. Rows run padded or packed through the same trunk with the same

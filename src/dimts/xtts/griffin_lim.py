@@ -1,4 +1,5 @@
-"""Log-mel [80, F] → wave, without weights: to hear mels and DVAE codes where no vocoder has learnt yet.
+"""Invert a log-mel [80, F] to a wave without weights, to check mels and DVAE codes before a vocoder is
+trained.
 
 The magnitudes are the non-negative spectrum whose mel is the given one (multiplicative updates; Lee and
 Seung, 2001), the phases those that agree with them best (Griffin and Lim, 1984; with momentum, Perraudin et
@@ -20,7 +21,7 @@ _LEAST = 1e-10
 
 @torch.no_grad()
 def griffin_lim(log_mel: Tensor, mel_stats: Tensor, front: FrontEnd = DVAE, seed: int = 0) -> Tensor:
-    """Log-mel [80, F] as `mel.log_mel` gives it → wave [(F − 1) · hop] at `front.rate`. The seed is the
+    """Invert a log-mel [80, F] of `mel.log_mel` to a wave [(F − 1) · hop] at `front.rate`. `seed` is the
     phases'."""
     magnitude = mel_to_power(log_mel, mel_stats, front).sqrt()
     taper = window(front)
@@ -41,11 +42,11 @@ def griffin_lim(log_mel: Tensor, mel_stats: Tensor, front: FrontEnd = DVAE, seed
 
 @torch.no_grad()
 def mel_to_power(log_mel: Tensor, mel_stats: Tensor, front: FrontEnd = DVAE) -> Tensor:
-    """A power spectrum [transform / 2 + 1, F] whose mel is the given one."""
+    """Return a power spectrum [transform / 2 + 1, F] whose mel is the given one."""
     bank = filter_bank(front)  # [bins, bands]
     wanted = (log_mel * mel_stats[:, None]).exp()
     power: Tensor = (torch.linalg.pinv(bank.t()) @ wanted).clamp(min=_LEAST)
-    heard = bank.sum(dim=1, keepdim=True).clamp(min=_LEAST)
+    coverage = bank.sum(dim=1, keepdim=True).clamp(min=_LEAST)
     for _ in range(MAGNITUDE_ITERATIONS):
-        power = power * (bank @ (wanted / (bank.t() @ power).clamp(min=_LEAST))) / heard
+        power = power * (bank @ (wanted / (bank.t() @ power).clamp(min=_LEAST))) / coverage
     return power

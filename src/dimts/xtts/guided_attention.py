@@ -1,14 +1,14 @@
-"""Teach two heads of the GPT to follow the text as it is spoken, where the times of the phones are known.
+"""Train two heads of the GPT to follow the text as it is spoken, where the times of the phones are known.
 
     with AttentionGuide(gpt) as guide:
         gpt(...)
     loss, codes = guide.loss(layout, examples)
 
-A model with random weights finds out only slowly which part of the text a code belongs to: until then the
-text is no help and the loss rests on a plateau. Speech that was synthesised comes with its alignment, so a
-head can be shown it. One head, a quarter up the trunk, is taught to look at the phone of the code before
-(where the speech has come to), another, half up, at the phone of the code that is to be predicted (where it
-goes). Nothing changes in the model: the heads are ordinary ones, and speaking knows nothing of it.
+A model with random weights learns only slowly which part of the text a code belongs to: until then the text
+is no help and the loss stays on a plateau. Synthesised speech has a known alignment, which can supervise a
+head. One head, a quarter up the trunk, is trained to attend to the phone of the last code, another, half up,
+to the phone of the code to be predicted. The model itself is unchanged: the heads are ordinary ones, and
+synthesis does not depend on the guide.
 
 Source of the idea: Tachibana et al., "Efficiently Trainable Text-to-Speech System Based on Deep Convolutional
 Networks with Guided Attention" (2018), there towards the diagonal, here towards known times.
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from dimts.xtts.model import Examples
 
 HEAD = 0
-"""Which head of a guided block is taught."""
+"""Index of the guided head in a guided block."""
 
 
 def guided_blocks(layers: int) -> tuple[int, int]:
-    """The blocks whose head is taught: the phone of the code before, the phone of the code to come."""
+    """Return the blocks of the two guided heads: for the phone of the last code, and of the next one."""
     return layers // 4, layers // 2
 
 
 class AttentionGuide:
-    """Keeps the queries and keys of the guided heads during one forward pass."""
+    """Record the queries and keys of the guided heads during one forward pass."""
 
     def __init__(self, gpt: GPT) -> None:
         blocks = gpt.trunk.blocks()
@@ -80,8 +80,8 @@ class AttentionGuide:
 
 
 def _log_share(qkv: Tensor, audio: int, size: int, spans: Tensor) -> Tensor:
-    """log of the attention of the first `size` audio tokens on the tokens `spans` [size, 2] (both ends
-    included), for qkv [T, 3, H, w] of one row: [size]."""
+    """Compute the log of the attention of the first `size` audio tokens on the tokens `spans` [size, 2]
+    (inclusive), for qkv [T, 3, H, w] of one row: [size]."""
     q, k = qkv[audio : audio + size, 0, HEAD].float(), qkv[: audio + size, 1, HEAD].float()
     scores = q @ k.t() * q.shape[-1] ** -0.5  # [size, audio + size]
     place = torch.arange(audio + size, device=q.device)

@@ -1,8 +1,7 @@
-"""Where published files come from: the Hugging Face hub, a web server, or a folder of the user's; described,
-then brought.
+"""Describe and fetch published files from the Hugging Face hub, a web server, or a local folder.
 
-A supplier first says what a file is (size, checksum, commit), then completes a part of it. It trusts
-nobody: what the pinned list says counts more than what a server says.
+A supplier first describes a file (size, checksum, commit), then completes a partial copy of it. The pinned
+list counts more than a server's answer.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from dimts.base.plugins import require
 T = TypeVar("T")
 
 LICENCE_FILE = "LICENSE.txt"
-"""The licence under the name it is published with."""
+"""File name under which the licence is published."""
 TRIES_WITHOUT_PROGRESS = 4
 WAIT_SECONDS = 1.0
 _METADATA_SECONDS = 15.0
@@ -41,7 +40,7 @@ class Licence:
     name: str
     url: str
     summary: str
-    """In our words; the text itself decides."""
+    """Summary in our words; the licence's text is authoritative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +51,16 @@ class Published:
     """Name of its folder in the cache."""
     repository: str
     revision: str
-    """The commit (40 hex digits) that is meant; a branch or tag where nothing is pinned."""
+    """The commit (40 hex digits); a branch or tag where nothing is pinned."""
     files: Mapping[str, tuple[int, str]]
-    """File name → size in bytes and SHA-256; (0, "") where it is not known beforehand."""
+    """Size in bytes and SHA-256 by file name; (0, "") where they are not known beforehand."""
     licence: Licence
     kind: Literal["model", "dataset", "url"] = "model"
-    """What the repository is; with "url" it is the address in front of each file's name."""
+    """Kind of the repository; with "url", `repository` is the address in front of each file's name."""
 
     @property
     def at_commit(self) -> bool:
-        """Whether the revision is a commit, which never changes, and no branch or tag."""
+        """Whether the revision is a commit, not a branch or tag."""
         return bool(_COMMIT.fullmatch(self.revision))
 
     @property
@@ -70,7 +69,7 @@ class Published:
         return self.at_commit and all(digest for _, digest in self.files.values())
 
     def at(self, revision: str) -> Published:
-        """The same files of another revision, whose checksums only the hub can tell."""
+        """Return the same files at another revision, whose checksums only the hub knows."""
         if revision == self.revision:
             return self
         return replace(self, revision=revision, files=dict.fromkeys(self.files, (0, "")))
@@ -83,7 +82,7 @@ class Item:
     name: str
     bytes: int
     sha256: str
-    """"" where only `blob` is known."""
+    """SHA-256 of the content; "" where only `blob` is known."""
     blob: str
     """Git's SHA-1 of the content, for files the hub keeps in git itself; else ""."""
     commit: str
@@ -92,32 +91,32 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a data set of the hub holds at a commit."""
+    """Contents of a data set of the hub at a commit."""
 
     commit: str
     files: Mapping[str, tuple[int, str]]
-    """File name → size in bytes and SHA-256; "" for files that git itself keeps."""
+    """Size and SHA-256 by file name; "" for files that git itself keeps."""
     licences: tuple[str, ...]
-    """As its card states them, in the hub's small letters; empty: none."""
+    """Licences on its card, in the hub's lower-case names; empty: none."""
 
 
 class Supplier(ABC):
-    """Where files come from."""
+    """Source of files."""
 
     def __init__(self, published: Published) -> None:
         self.published = published
 
     @abstractmethod
     def describe(self, name: str) -> Item:
-        """What a file is; DownloadError if it cannot be had."""
+        """Describe a file; DownloadError if it cannot be had."""
 
     @abstractmethod
-    def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
+    def fetch(self, item: Item, part: Path, on_bytes: Callable[[int], None]) -> None:
         """Complete the file `part`, which holds the first bytes already or none."""
 
 
 class FolderSupplier(Supplier):
-    """A folder of the user's, e.g. on a stick, or filled by another tool."""
+    """Source in a local folder, e.g. on a USB stick, or filled by another tool."""
 
     def __init__(self, published: Published, source: Path, unpinned: bool) -> None:
         super().__init__(published)
@@ -126,7 +125,7 @@ class FolderSupplier(Supplier):
             raise DownloadError("xtts.no_such_folder", folder=source)
 
     def describe(self, name: str) -> Item:
-        """Measured, and held against the pinned checksum."""
+        """Measure the file and compare it with the pinned checksum."""
         path = self._source / name
         if not path.is_file():
             wanted = ", ".join(self.published.files)
@@ -141,8 +140,8 @@ class FolderSupplier(Supplier):
             size, sha256 = path.stat().st_size, fingerprint(path)
         return Item(name, size, sha256, "", "", str(self._source))
 
-    def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
-        """Copied whole."""
+    def fetch(self, item: Item, part: Path, on_bytes: Callable[[int], None]) -> None:
+        """Copy the whole file."""
         with (
             (self._source / item.name).open("rb") as source,
             atomic_path(part) as temporary,
@@ -152,11 +151,11 @@ class FolderSupplier(Supplier):
             while block := source.read(_BLOCK_BYTES):
                 target.write(block)
                 done += len(block)
-                told(done)
+                on_bytes(done)
 
 
 class WebSupplier(Supplier):
-    """A web server whose files lie below one address; it tells sizes, and no checksums."""
+    """Source on a web server with its files below one address; it gives sizes, and no checksums."""
 
     def __init__(self, published: Published) -> None:
         super().__init__(published)
@@ -168,8 +167,7 @@ class WebSupplier(Supplier):
         self._http = require(type(self._session).__module__.partition(".")[0], "fetch")
 
     def describe(self, name: str) -> Item:
-        """As the server describes it (HEAD), held against what is pinned; tried again when the line is
-        bad."""
+        """Ask the server (HEAD) and compare with the pinned values; retried on connection errors."""
         size, sha256 = self.published.files.get(name, (0, ""))
         url = f"{self.published.repository.rstrip('/')}/{quote(name)}"
 
@@ -186,7 +184,7 @@ class WebSupplier(Supplier):
         return Item(name, found, sha256, "", "", url)
 
     def read(self, item: Item) -> bytes:
-        """A small file, unchecked."""
+        """Read a small file, unchecked."""
         try:
             answer = self._session.get(
                 item.where,
@@ -200,7 +198,7 @@ class WebSupplier(Supplier):
         return bytes(answer.content)
 
     def read_page(self, name: str) -> bytes:
-        """A page of the server, unchecked; tried again when the line is bad."""
+        """Read a page of the server, unchecked; retried on connection errors."""
         url = f"{self.published.repository.rstrip('/')}/{quote(name)}"
 
         def ask() -> bytes:
@@ -211,7 +209,7 @@ class WebSupplier(Supplier):
         return self._tried(ask, url)
 
     def _tried(self, ask: Callable[[], T], name: str) -> T:
-        """An answer of the server, asked again while the line is bad."""
+        """Call `ask`, and again while the connection fails."""
         for attempt in range(TRIES_WITHOUT_PROGRESS):
             try:
                 return ask()
@@ -229,21 +227,21 @@ class WebSupplier(Supplier):
         raise AssertionError("the last attempt returns or raises")
 
     def _headers(self, where: str) -> dict[str, str]:
-        """What is sent along to an address."""
+        """Return the headers of a request to an address."""
         return {}
 
-    def bring(self, item: Item, part: Path, told: Callable[[int], None]) -> None:
-        """Streamed, going on after what `part` holds; tried again as long as something comes."""
+    def fetch(self, item: Item, part: Path, on_bytes: Callable[[int], None]) -> None:
+        """Stream the rest after what `part` holds; retried as long as bytes arrive."""
         if not item.where.startswith(("http://", "https://")):
             shutil.copyfile(item.where, part)
             return
         stalled = 0
         while True:
-            come = part.stat().st_size if part.is_file() else 0
-            if come >= item.bytes:
+            done_bytes = part.stat().st_size if part.is_file() else 0
+            if done_bytes >= item.bytes:
                 return
             try:
-                self._stream(item, part, come, told)
+                self._stream(item, part, done_bytes, on_bytes)
                 problem: Exception | None = None
             except (self._http.TransportError, self._http.HTTPStatusError) as error:
                 problem = error
@@ -255,7 +253,7 @@ class WebSupplier(Supplier):
             now = part.stat().st_size if part.is_file() else 0
             if now >= item.bytes:
                 return
-            stalled = 0 if now > come else stalled + 1
+            stalled = 0 if now > done_bytes else stalled + 1
             if stalled >= TRIES_WITHOUT_PROGRESS:
                 raise DownloadError(
                     "xtts.download_broke_off",
@@ -266,23 +264,23 @@ class WebSupplier(Supplier):
                 ) from problem
             time.sleep(WAIT_SECONDS * 2**stalled if stalled else WAIT_SECONDS)
 
-    def _stream(self, item: Item, part: Path, come: int, told: Callable[[int], None]) -> None:
+    def _stream(self, item: Item, part: Path, done_bytes: int, on_bytes: Callable[[int], None]) -> None:
         headers = {"Accept-Encoding": "identity", **self._headers(item.where)}
-        headers |= {"Range": f"bytes={come}-"} if come else {}
+        headers |= {"Range": f"bytes={done_bytes}-"} if done_bytes else {}
         with self._session.stream("GET", item.where, headers=headers, follow_redirects=True) as answer:
             answer.raise_for_status()
-            whole = answer.status_code == 200  # the server cannot go on in the middle
+            whole = answer.status_code == 200  # the server does not support ranges
             with part.open("wb" if whole else "ab") as file:
-                done = 0 if whole else come
-                for block in answer.iter_bytes():  # as they come: nothing is lost when the line breaks
+                done = 0 if whole else done_bytes
+                for block in answer.iter_bytes():  # written at once: a broken connection loses nothing
                     if done + len(block) > item.bytes:
                         raise DownloadError("xtts.too_many_bytes", where=item.where)
                     file.write(block)
                     done += len(block)
-                    told(done)
+                    on_bytes(done)
 
     def _refusal(self, error: Exception, name: str, final: bool) -> DownloadError | None:
-        """What an error means for a person; None if it is worth another try."""
+        """Return the user's error for an exception; None if another try makes sense."""
         where = urlsplit(self.published.repository).netloc or self._endpoint or "huggingface.co"
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, self._errors.RevisionNotFoundError):
@@ -307,17 +305,17 @@ class WebSupplier(Supplier):
 
 
 class HubSupplier(WebSupplier):
-    """The Hugging Face hub, or whatever HF_ENDPOINT names."""
+    """Source on the Hugging Face hub, or the server in HF_ENDPOINT."""
 
     def __init__(self, published: Published) -> None:
         super().__init__(published)
         self._endpoint = os.environ.get("HF_ENDPOINT") or None
         self._kind = {"repo_type": "dataset"} if published.kind == "dataset" else {}
-        # data sets may ask for a contact first: the user's own token (HF_TOKEN) shows that it was given
+        # a data set may require a contact: the user's own token (HF_TOKEN) shows that it was given
         self._token = None if published.kind == "dataset" else False
 
     def describe(self, name: str) -> Item:
-        """As the hub describes it (HEAD), held against what is pinned; tried again when the line is bad."""
+        """Ask the hub (HEAD) and compare with the pinned values; retried on connection errors."""
         revision = self.published.revision
         size, sha256 = self.published.files.get(name, (0, ""))
         if sha256 and (cached := self._cached(name, revision, sha256)):
@@ -340,7 +338,7 @@ class HubSupplier(WebSupplier):
         return Item(name, facts.size, sha256 or found, blob, facts.commit_hash or "", facts.location)
 
     def listing(self) -> Listing:
-        """All files of the data set at the revision, and its licence."""
+        """List all files of the data set at the revision, and its licence."""
         api = self._hub.HfApi(endpoint=self._endpoint)
         name, revision = self.published.repository, self.published.revision
         info = self._tried(
@@ -356,7 +354,7 @@ class HubSupplier(WebSupplier):
         return Listing(info.sha or revision, files, licences)
 
     def _headers(self, where: str) -> dict[str, str]:
-        """The token, for the hub itself and no other server."""
+        """Return the token, for the hub itself and no other server."""
         hub = self._endpoint or "https://huggingface.co"
         if self._token is False or urlsplit(where)[:2] != urlsplit(hub)[:2]:
             return {}
@@ -364,7 +362,7 @@ class HubSupplier(WebSupplier):
         return {"authorization": headers["authorization"]} if "authorization" in headers else {}
 
     def _cached(self, name: str, revision: str, sha256: str) -> Path | None:
-        """The file in the hub's own cache, if it is the right one."""
+        """Return the file in the hub's own cache, if it is the right one."""
         found = self._hub.try_to_load_from_cache(
             self.published.repository, name, revision=revision, **self._kind
         )
@@ -374,7 +372,7 @@ class HubSupplier(WebSupplier):
 
 
 def list_dataset(repository: str, revision: str = "main") -> Listing:
-    """What a data set of the hub holds now. DownloadError if the hub cannot be asked, or has none."""
+    """List what a data set of the hub holds now. DownloadError if the hub cannot be asked, or has none."""
     return HubSupplier(
         Published(repository, repository, revision, {}, Licence("", "", ""), "dataset")
     ).listing()

@@ -1,4 +1,4 @@
-"""State what the attention kernels take, for those who ask before torch is installed."""
+"""Limits of the attention kernels, readable without torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 Kind = Literal["eager", "sdpa", "flash", "xformers"]
 
 FLASH_CAPABILITY = (8, 0)
-"""The oldest CUDA compute capability FlashAttention 2 runs on."""
+"""Oldest CUDA compute capability that FlashAttention 2 runs on."""
 FLASH_MAX_HEAD = 256
-"""The widest head FlashAttention 2 takes."""
+"""Widest head that FlashAttention 2 takes."""
 HEAD_MULTIPLE = 8
 """The kernels of flash and xformers take heads whose width is a multiple of this."""
 VARLEN = "torch.nn.attention.varlen"

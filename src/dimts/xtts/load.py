@@ -1,4 +1,4 @@
-"""Load a model from whatever folder or file a user names."""
+"""Load a model from any supported folder or file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def load(
     dvae: bool = False,
     dtype: torch.dtype | None = torch.float32,
 ) -> Bundle:
-    """A bundle of ours, adapters beside their base, a folder of coqui's, or one weight file in such a folder.
+    """Load a bundle of ours, adapters with their base, a folder of coqui's, or one weight file in such a
+    folder.
 
     `weights_file` and `vocabulary` replace the folder's own, `dvae` loads the DVAE too (needed to make
     codes). `dtype` None keeps numbers as stored. Raises CheckpointError for whatever does not fit, naming key

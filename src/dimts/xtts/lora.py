@@ -1,10 +1,10 @@
-"""Low-rank adapters beside the trunk's weights: a few megabytes to train, keep, exchange or fold in.
+"""Low-rank adapters of the trunk's layers: a few megabytes to train, save, exchange or merge.
 
-    attach(model, LoraSettings(rank=16), seed=1)       every chosen layer adds x A B · alpha / rank; B starts
-    at zero ... train parameters(model) ...
+    attach(model, LoraSettings(rank=16), seed=1)   each layer adds x A B · alpha / rank; B is zero at first
+    ... train parameters(model) ...
     save(model, "abebe.lora"); swap(model, "abebe.lora"); swap(model, None)
-    merge(model); unmerge(model)                       folded into the weights, and exactly out of them again
-    merge(model, keep=False)                           folded in for good, for export
+    merge(model); unmerge(model)                   merge into the weights, and restore them exactly
+    merge(model, keep=False)                       merge permanently, for export
 
 The state of a model with adapters has their tensors beside the known ones; `detach` or `merge(keep=False)`
 first to save it as a checkpoint. Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models"
@@ -43,7 +43,7 @@ class LoraSettings:
     rank: int = 16
     """Width of the bottleneck."""
     alpha: float = 32.0
-    """Strength: what an adapter adds is multiplied by alpha / rank."""
+    """Strength: an adapter's update is multiplied by alpha / rank."""
     dropout: float = 0.0
     """Dropout of an adapter's input in training."""
     targets: tuple[str, ...] = ("attn.c_attn", "attn.c_proj")
@@ -75,11 +75,11 @@ class Adapter(nn.Module):
         self.merged = False
 
     def linear_params(self, weight: Tensor, bias: Tensor) -> LinearParams:
-        """Layer and adapter in one."""
+        """Return the parameters of layer and adapter together."""
         return LinearParams(weight, bias, self.down, self.up, self.scale)
 
     def delta(self) -> Tensor:
-        """What the adapter adds to the layer's weight, [in, out]."""
+        """Return the adapter's update of the layer's weight, [in, out]."""
         return self.down @ self.up * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,24 +88,25 @@ class Adapter(nn.Module):
 
 
 def layers(model: XTTS) -> Iterator[tuple[str, Conv1D]]:
-    """(name, layer) of every layer that can have an adapter."""
+    """Yield (name, layer) of every layer that can have an adapter."""
     for index, block in enumerate(model.gpt.trunk.blocks()):
         for target in TARGETS:
             yield f"{index}.{target}", block.get_submodule(target)  # type: ignore[misc]
 
 
 def adapters(model: XTTS) -> dict[str, Adapter]:
-    """Name → adapter, of those attached."""
+    """Return the attached adapters by name."""
     return {name: layer.adapter for name, layer in layers(model) if isinstance(layer.adapter, Adapter)}
 
 
 def parameters(model: XTTS) -> list[nn.Parameter]:
-    """What training changes: A and B of every adapter."""
+    """Return the trainable parameters: A and B of every adapter."""
     return [parameter for adapter in adapters(model).values() for parameter in adapter.parameters()]
 
 
 def strength(model: XTTS) -> float:
-    """Norm of what adapters add over the norm of the weights beside them; 0.0 without adapters."""
+    """Return the norm of the adapters' updates over the norm of their layers' weights; 0.0 without
+    adapters."""
     added = weight = 0.0
     with torch.no_grad():
         for _, layer in layers(model):
@@ -116,9 +117,9 @@ def strength(model: XTTS) -> float:
 
 
 def attach(model: XTTS, settings: LoraSettings | None = None, seed: int = 1) -> None:
-    """Put fresh adapters beside the chosen layers; the model's answers do not change until they are trained.
+    """Attach new adapters to the chosen layers; the model's outputs do not change until they are trained.
 
-    The weights beside them stay trainable or frozen as they are. Raises ConfigError if there are adapters
+    The layers' weights stay trainable or frozen as they are. Raises ConfigError if there are adapters
     already.
     """
     settings = settings or LoraSettings()
@@ -132,7 +133,7 @@ def attach(model: XTTS, settings: LoraSettings | None = None, seed: int = 1) -> 
 
 
 def detach(model: XTTS) -> None:
-    """Take all adapters off; merged ones are unmerged first."""
+    """Remove all adapters; merged ones are unmerged first."""
     unmerge(model)
     for _, layer in layers(model):
         layer.adapter = None
@@ -140,9 +141,9 @@ def detach(model: XTTS) -> None:
 
 @torch.no_grad()
 def merge(model: XTTS, *, keep: bool = True) -> None:
-    """Fold adapters into the weights, so that speaking costs nothing extra.
+    """Merge adapters into the weights, so that synthesis costs nothing extra.
 
-    With `keep`, the old weights are held so that `unmerge` is exact; without, adapters are gone for good.
+    With `keep`, the old weights are kept so that `unmerge` is exact; without, the adapters are removed.
     """
     for _, layer in layers(model):
         adapter = layer.adapter

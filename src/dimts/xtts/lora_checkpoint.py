@@ -1,9 +1,9 @@
-"""What LoRA training changed, kept apart from the base it lies beside: a few megabytes that can be loaded.
+"""Save the result of LoRA training apart from its base: a few megabytes that are loaded together with it.
 
-    save_adapter(bundle, folder, settings, base)      adapters, and parameters that learnt whole (embeddings
-    …) load_adapter(folder)                              base + that → a bundle with the adapters merged
+    save_adapter(bundle, folder, settings, base)   adapters, and other trained parameters (embeddings …)
+    load_adapter(folder)                           a bundle of the base with the adapters merged
 
-bundle.json names the base and the fingerprint of its weights that were left alone; another base is refused.
+bundle.json names the base and the fingerprint of its unchanged weights; another base is refused.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def save_adapter(
 ) -> None:
     """Write the adapters of the bundle's model, not merged yet, and its parameters named in `learnt`.
 
-    `base` is the folder of the weights they are beside, or "xtts-v2". Whole or not at all; an older one is
-    replaced.
+    `base` is the folder of the base's weights, or "xtts-v2". Written atomically; an older one is replaced.
     """
     state = bundle.model.state_dict()
     extra = {name: state[name].clone() for name in learnt}
@@ -62,16 +61,16 @@ def load_adapter(
     dvae: bool = False,
     dtype: torch.dtype | None = torch.float32,
 ) -> Bundle:
-    """The base with what was learnt; `base` tells where it lies if it was moved.
+    """Load the base with its adapters; `base` names the base's folder if it was moved.
 
-    Raises CheckpointError when the base is not there or another one, or a file of the folder is damaged.
+    Raises CheckpointError when the base is absent or another one, or a file of the folder is damaged.
     """
     folder = Path(folder)
     note: dict[str, Any] = read_json(folder / BUNDLE)
     if wrong := verify_bundle(folder):
         raise CheckpointError("xtts.bundle_file_changed", path=folder / wrong[0])
-    told = note["base"]["folder"]
-    where = Path(base) if base else find_base() if told == XTTS_V2.name else Path(told)
+    noted = note["base"]["folder"]
+    where = Path(base) if base else find_base() if noted == XTTS_V2.name else Path(noted)
     if not where.is_dir():
         raise CheckpointError("xtts.base_missing", folder=folder, base=where)
     load_base = load_bundle if (where / BUNDLE).is_file() else load_coqui
@@ -101,7 +100,7 @@ def _extra(folder: Path) -> dict[str, Tensor]:
 
 
 def _untouched(state: weights.State, learnt: Iterable[str]) -> str:
-    """Fingerprint of the weights that training left alone."""
+    """Return the fingerprint of the weights that training did not change."""
     changed = set(learnt)
     digest = hashlib.sha256()
     for name in sorted(state):

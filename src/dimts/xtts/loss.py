@@ -1,5 +1,4 @@
-"""States and targets → cross-entropy, as a mean over the batch's tokens; the head's logits need never exist
-whole.
+"""Compute cross-entropy from hidden states and targets, without all logits in memory at once.
 
 With `chunk_tokens` the head runs over that many states at a time and is run again in the backward pass, so a
 vocabulary of thousands costs the memory of one chunk. The value is the same, the gradient too.
@@ -23,7 +22,7 @@ Compat = Literal["mended", "coqui"]
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
-    """How text and code losses are made and added."""
+    """Weights of text and code losses."""
 
     text_weight: float = 0.01
     """Share of the text loss in the total."""
@@ -32,14 +31,14 @@ class LossSettings:
     label_smoothing: float = 0.0
     """Probability spread evenly over all other targets."""
     guided_attention: float = 0.0
-    """Share in the total of the loss that teaches some heads to follow the text (see `guided_attention.py`);
+    """Share in the total of the loss that trains some heads to follow the text (see `guided_attention.py`);
     0: none."""
     chunk_tokens: int = 0
     """States per run of a head; 0: all at once."""
     compat: Compat = "mended"
     """"coqui" repeats the upstream slips: the conditioning mask on the last row only and on the wrong grid,
-    padding of the conditioning clip heard, the padding of a text as its last target. "mended": every row, the
-    right grid, no padding heard or predicted."""
+    padding of the conditioning clip encoded, the padding of a text as its last target. "mended": every row,
+    the right grid, no padding encoded or predicted."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing < 1.0:

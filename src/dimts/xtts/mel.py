@@ -1,4 +1,4 @@
-"""Waves → mel spectrograms, the model's three ways; and waves → waves at another rate.
+"""Compute the three mel spectrograms of XTTS from waves, and resample waves.
 
 All three share the short-time transform (centred, reflecting edges, periodic window, |X|²) and the HTK mel
 scale; they differ in window, bands, area norm and logarithm. Banks and windows are made once per device.
@@ -28,7 +28,7 @@ PRE_EMPHASIS = 0.97
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
-    """One way to look at sound."""
+    """Parameters of one mel spectrogram."""
 
     rate: int
     """Samples per second."""
@@ -104,8 +104,8 @@ def power_mel(wave: Tensor, front: FrontEnd, constants: tuple[Tensor, Tensor] | 
 
 
 def log_mel(wave: Tensor, front: FrontEnd, mel_stats: Tensor) -> Tensor:
-    """What GPT conditioning (CONDITIONING) and DVAE see: [B, T] at 22 050 Hz → [B, 80, F], log / `mel_stats`
-    [80]."""
+    """Compute the mel of GPT conditioning (CONDITIONING) and DVAE: [B, T] at 22 050 Hz → [B, 80, F], log /
+    `mel_stats` [80]."""
     return power_mel(wave, front).clamp(min=MEL_FLOOR).log() / mel_stats.to(wave.device)[:, None]
 
 

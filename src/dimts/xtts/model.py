@@ -1,4 +1,4 @@
-"""The parts of XTTS held together, and one training step's losses.
+"""Combine the parts of XTTS into one model, and compute the losses of a training step.
 
     model = XTTS.build(SPECS["tiny"], seed=1)       random weights, the same for the same seed
     losses = model(examples, LossSettings())        Examples → Losses(total, text, mel)
@@ -53,11 +53,11 @@ class Examples:
     """(start, end) in samples of the crop inside each clip; codes it covers are left out of the loss. None:
     none."""
     alignment: Tensor | None = None
-    """[B, C, 2] int64: places in `text_ids` of the first and the last phone that sound during each code, −1
-    where that is not known. None: it is known of no row."""
+    """Indices in `text_ids` of the first and the last phone that sound during each code, [B, C, 2] int64, −1
+    where unknown. None: unknown for all rows."""
     aligned: Sequence[bool] | None = None
-    """Whether `alignment` is known, for each row; read from it where it is not given, as long as it lies on
-    the host."""
+    """Whether `alignment` is known, for each row; derived from it where not given, as long as it is on the
+    host."""
 
     def __post_init__(self) -> None:
         if self.alignment is not None and self.aligned is None:
@@ -85,7 +85,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Losses:
-    """What one batch cost, scalars in float32, and how many targets each mean is over."""
+    """Losses of one batch, scalars in float32, and the number of targets of each mean."""
 
     total: Tensor
     text: Tensor
@@ -93,7 +93,7 @@ class Losses:
     text_tokens: int
     mel_tokens: int
     attention: Tensor | None = None
-    """How far the guided heads are from the text that sounds; None: not asked for."""
+    """Mean negative log attention of the guided heads on the phones that sound; None: not computed."""
     attention_tokens: int = 0
 
 
@@ -127,11 +127,11 @@ class XTTS(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Device of the weights."""
         return self.mel_stats.device
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """(name, parameter) of everything fine-tuning may change: GPT and conditioning."""
+        """Yield (name, parameter) of everything that fine-tuning may change: GPT and conditioning."""
         for name, parameter in self.named_parameters():
             if name.startswith(("gpt.", "conditioning.")):
                 yield name, parameter
@@ -141,15 +141,16 @@ class XTTS(nn.Module):
         self.gpt.use_attention(kind)
         self.conditioning.use_attention(kind)
 
-    # Sound in
+    # Input audio
 
     def conditioning_mel(self, wave: Tensor) -> Tensor:
-        """[B, T] at 22 050 Hz → what the conditioning encoder hears, [B, 80, T // 256 + 1]."""
+        """Compute the mel of the conditioning encoder, [B, 80, T // 256 + 1], from [B, T] at 22 050 Hz."""
         return mels.log_mel(wave, mels.CONDITIONING, self.mel_stats)
 
     @torch.no_grad()
     def codes(self, wave: Tensor) -> Tensor:
-        """[B, T] at 22 050 Hz → codes [B, ceil(T / 1024)]. Rows of one call should have one length."""
+        """Encode [B, T] at 22 050 Hz into codes [B, ceil(T / 1024)]. Rows of one call should have one
+        length."""
         if self.dvae is None:
             raise TrainingError("xtts.no_dvae")
         found = self.dvae.encode(mels.log_mel(wave, mels.DVAE, self.mel_stats))
@@ -158,7 +159,7 @@ class XTTS(nn.Module):
     # Training
 
     def hidden(self, examples: Examples, compat: Compat = "mended") -> HiddenStates:
-        """States and targets of a batch, before heads and loss."""
+        """Compute states and targets of a batch, before heads and loss."""
         coqui = compat == "coqui"
         latents = examples.latents
         if latents is None:
@@ -176,7 +177,8 @@ class XTTS(nn.Module):
         )
 
     def forward(self, examples: Examples, settings: LossSettings | None = None) -> Losses:
-        """The losses of one batch; `settings.compat` chooses upstream's slips or their mending."""
+        """Compute the losses of one batch; `settings.compat` chooses upstream's errors or the corrected
+        version."""
         settings = settings or LossSettings()
         coqui = settings.compat == "coqui"
         guide = AttentionGuide(self.gpt) if settings.guided_attention else contextlib.nullcontext()
@@ -204,7 +206,7 @@ class XTTS(nn.Module):
 def covered_spans(
     crops: Sequence[tuple[int, int]], code_lengths: Sequence[int], spec: Spec, *, coqui: bool = False
 ) -> list[tuple[int, int]]:
-    """Which targets lie under the conditioning crop: (first, end) in each row, counted over all rows [Σ(C +
+    """Return the targets under the conditioning crop: (first, end) in each row, counted over all rows [Σ(C +
     4)].
 
     Mended: in every row, the codes any of whose samples the crop holds, never the STOPs. As coqui does it: in
@@ -227,7 +229,7 @@ def covered_spans(
 def covered_codes(
     crops: Sequence[tuple[int, int]], code_lengths: Sequence[int], spec: Spec, *, coqui: bool = False
 ) -> Tensor:
-    """The targets of `covered_spans` as a mask: bool [Σ(C + 4)] on the CPU."""
+    """Return the targets of `covered_spans` as a mask: bool [Σ(C + 4)] on the CPU."""
     covered = torch.zeros(sum(length + STOP_TARGETS for length in code_lengths), dtype=torch.bool)
     for first, end in covered_spans(crops, code_lengths, spec, coqui=coqui):
         covered[first:end] = True

@@ -1,4 +1,4 @@
-"""Attention over the text at each code → the position in the text that is being spoken.
+"""Find the position in the text at each code from the attention of the heads that follow the text.
 
 Some heads of a trained model follow the text monotonically as it is spoken. Which ones they are differs from
 model to model; those of a sentence are found here: sharp, moving in small steps, covering more than a part of
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 POSITION, MAX_WEIGHT = 0, 1
-"""The two numbers recorded per head: mean position in the text, 0 (first id) to 1 (last), and largest weight
-on one id."""
+"""Indices of the two numbers recorded per head: mean position in the text, 0 (first id) to 1 (last), and
+largest weight on one id."""
 MAX_STEP = 0.25
-"""Largest move of an alignment head from one code to the next, as a share of the text."""
+"""Largest step of an alignment head from one code to the next, as a share of the text."""
 MIN_RANGE = 0.25
 """Least share of the text that an alignment head covers."""
 MIN_MEAN_WEIGHT = 0.35
@@ -29,8 +29,8 @@ ALIGNMENT_HEADS = 3
 
 
 def monotonic_path(attention: Sequence[Any]) -> list[float] | None:
-    """Attention [heads, 2] of the steps of a sentence (arrays, or tensors on the CPU) → position in the text
-    at each step, 0 to 1.
+    """Compute the position in the text at each step, 0 to 1, from attention [heads, 2] of the steps of a
+    sentence (arrays, or tensors on the CPU).
 
     The lower median over the best alignment heads; None where no head follows the text.
     """

@@ -1,5 +1,4 @@
-"""The time of a sentence's latents: how many are vocoded at once, and where frames fall when they are
-stretched."""
+"""Group and stretch a sentence's latents in time: chunk sizes, and coordinates of interpolated frames."""
 
 from __future__ import annotations
 
@@ -20,14 +19,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """How a sentence is cut into chunks."""
+    """Chunk sizes and tempo of a sentence."""
 
     first_latents: int = 8
-    """Latents gathered before the first sound; fewer: sooner, but the lag of three must be filled first."""
+    """Latents gathered before the first audio; fewer: sooner, but the lag of three must be filled first."""
     chunk_latents: int = 20
     """Latents gathered for each further chunk (21.5 per second)."""
     speed: float = 1.0
-    """Faster above 1, slower below; latents are stretched in time, pitch stays."""
+    """Tempo: faster above 1, slower below; latents are stretched in time, pitch stays."""
 
     def __post_init__(self) -> None:
         if self.first_latents < 1 or self.chunk_latents < 1:
@@ -37,7 +36,7 @@ class StreamSettings:
 
 
 def batches(latents: Iterable[T], settings: StreamSettings) -> Iterator[list[T]]:
-    """Latents as they come → lists of as many as are vocoded at once; the last list holds the rest."""
+    """Group latents into lists of as many as are vocoded at once; the last list holds the rest."""
     gathered: list[T] = []
     wanted = settings.first_latents
     for latent in latents:
@@ -50,15 +49,15 @@ def batches(latents: Iterable[T], settings: StreamSettings) -> Iterator[list[T]]
 
 
 def stretches(spec: Spec, speed: float = 1.0) -> tuple[float, ...]:
-    """The factors latents are interpolated by in time, in order: a slower speed, mel frames per latent, and
-    from the input rate to the output rate."""
+    """Return the factors that latents are interpolated by in time, in order: a slower speed, mel frames per
+    latent, and from the input rate to the output rate."""
     slower = () if speed == 1.0 else (1.0 / max(speed, LEAST_SPEED),)
     return (*slower, spec.code_stride / spec.output_hop, spec.output_rate / spec.input_rate)
 
 
 def neighbours(first: int, end: int, factor: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Where frames first .. end - 1 of a stretched signal fall: left neighbour [n] and share of the right
-    one.
+    """Return the source of frames first .. end - 1 of a stretched signal: left neighbour [n] and share of the
+    right.
 
     In float32 and in the order of torch's own kernel, so that a whole signal and its pieces agree.
     """
@@ -71,5 +70,5 @@ def neighbours(first: int, end: int, factor: float) -> tuple[npt.NDArray[np.int6
 
 
 def stretched_count(count: int, factor: float) -> int:
-    """How many frames `count` become when all of them are there."""
+    """Return the number of frames that `count` become when complete."""
     return math.floor(count * factor)

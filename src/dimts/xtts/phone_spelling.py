@@ -1,4 +1,4 @@
-"""Words of joined phones → phones, each of which is one token of a vocabulary."""
+"""Split words of joined phones into phones, each of which is one token of a vocabulary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SPACE = "[SPACE]"
 
 
 def phones_of(word: str, symbols: Collection[str]) -> list[str]:
-    """A word taken apart by the longest match of `symbols`; a letter that begins none stands alone."""
+    """Split a word by the longest match of `symbols`; a letter that begins none is a unit of its own."""
     longest = max(map(len, symbols), default=1)
     found, at = [], 0
     while at < len(word):
@@ -20,5 +20,5 @@ def phones_of(word: str, symbols: Collection[str]) -> list[str]:
 
 
 def spaced_phones(text: str, symbols: Collection[str]) -> str:
-    """Words of joined phones → phones apart by spaces (which a tokenizer drops), words by [SPACE]."""
+    """Split words of joined phones: phones by spaces (which a tokenizer drops), words by [SPACE]."""
     return SPACE.join(" ".join(phones_of(word, symbols)) for word in text.split(" "))

@@ -1,16 +1,14 @@
-"""Quantise the weights of a model's GPT to 8 bits, to speak faster on a CPU: quantise(model) → model.
+"""Quantise the weights of a model's GPT to 8 bits, for faster synthesis on a CPU.
 
 Each output of a linear layer of the trunk keeps its weights as whole numbers of -127 .. 127 and one scale.
 The layer runs in one of two ways:
 
-    weight    inputs stay float32, weights are widened where they are used: closest to float32. With compiled
-    steps
-              (`cpu_decoder.py`) a step takes as long as reading the 8-bit weights does
-    dynamic   inputs become 8-bit per call, products are whole numbers: the faster one without compiled steps,
-    and
-              for many sentences at once
+    weight    inputs stay float32, weights are widened where they are used: closest to float32. With
+              compiled steps (`cpu_decoder.py`) a step takes as long as reading the 8-bit weights does
+    dynamic   inputs become 8-bit per call, products are integers: the faster one without compiled
+              steps, and for many sentences at once
 
-Embeddings, norms, heads, conditioning and vocoder stay as they are: they cost little and decide much. The
+Embeddings, norms, heads, conditioning and vocoder are unchanged: they cost little and matter much. The
 given model is not changed, and the new one shares all else with it; it cannot be trained or saved.
 
 Source: absolute-maximum quantisation per output channel (Jacob et al., "Quantization and Training of Neural
@@ -45,7 +43,7 @@ class DynamicInt8Conv1D(nn.Module):
         codes, scale = whole_numbers(layer.weight)
         zero = torch.zeros(len(scale), dtype=torch.int64)
         with warnings.catch_warnings():
-            # torch announces another home for quantised tensors; the packed kernel itself stays in torch.ops.
+            # torch announces another place for quantised tensors; the packed kernel stays in torch.ops.
             warnings.filterwarnings("ignore", message=".*quantized.*", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*quantized.*", category=UserWarning)
             made = torch._make_per_channel_quantized_tensor(codes, scale.double(), zero, 0)
@@ -81,14 +79,15 @@ WAYS: dict[str, type[nn.Module]] = {"dynamic": DynamicInt8Conv1D, "weight": Weig
 
 
 def whole_numbers(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A weight [in, out] → whole numbers [out, in] int8 and scales [out], whose product is nearest to it."""
+    """Quantise a weight [in, out] to integers [out, in] int8 and scales [out], whose product is nearest to
+    it."""
     rows = weight.detach().float().t()
     scale = (rows.abs().amax(dim=1) / LIMIT).clamp(min=torch.finfo(torch.float32).tiny)
     return (rows / scale[:, None]).round().to(torch.int8).contiguous(), scale
 
 
 def quantise(model: XTTS, way: Way = "dynamic") -> XTTS:
-    """A model that speaks with 8-bit weights in the trunk; everything else is shared with `model`.
+    """Return a model with 8-bit weights in the trunk; everything else is shared with `model`.
 
     Raises ConfigError for an unknown way, adapters that are not merged, or a model that is not on a CPU.
     """
@@ -108,7 +107,7 @@ def quantise(model: XTTS, way: Way = "dynamic") -> XTTS:
 
 
 def trunk_bytes(model: XTTS) -> int:
-    """Bytes the weights of the trunk's linear layers take."""
+    """Return the bytes of the weights of the trunk's linear layers."""
     total = 0
     for module in model.gpt.trunk.modules():
         if isinstance(module, Conv1D):

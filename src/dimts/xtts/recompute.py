@@ -1,7 +1,7 @@
 """Layers of the trunk with backward passes of their own that recompute instead of keeping activations.
 
     layernorm_linear LayerNorm, then x W + b (and its adapter): keeps x, not the normed x
-    gelu_linear   tanh gelu, then x W + b (and its adapter): keeps what goes into the gelu, not what comes out
+    gelu_linear   tanh gelu, then x W + b (and its adapter): keeps the input of the gelu, not its output
     dropout_add   x + dropout(y): keeps one byte per element
 
 What is not kept is computed again in the backward pass, which costs a read and a write of it; the two
@@ -21,11 +21,11 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 _RESOLUTION = 1 << 16
-"""Chances of dropout are whole multiples of 1 / 65 536."""
+"""Probabilities of dropout are multiples of 1 / 65 536."""
 
 
 class LinearParams(NamedTuple):
-    """x W + b, and beside it x A B · scale where there is an adapter."""
+    """x W + b, plus x A B · scale where there is an adapter."""
 
     weight: Tensor
     """[in, out]"""
@@ -45,14 +45,14 @@ class LinearParams(NamedTuple):
         )
 
     def backward_input(self, grad: Tensor) -> Tensor:
-        """Gradient of the result → gradient of x."""
+        """Compute the gradient of x from that of the result."""
         out = grad @ self.weight.t()
         if self.down is None or self.up is None:
             return out
         return out.addmm_(grad @ self.up.t(), self.down.t(), alpha=self.scale)
 
     def backward_own(self, x: Tensor, grad: Tensor, needed: tuple[bool, ...]) -> list[Tensor | None]:
-        """Gradients of weight, bias, down, up, of those that are needed."""
+        """Compute those of the gradients of weight, bias, down and up that are needed."""
         found: list[Tensor | None] = [None] * 4
         if needed[0]:
             found[0] = x.t() @ grad
@@ -87,7 +87,7 @@ def dropout_add(x: Tensor, y: Tensor, rate: float) -> Tensor:
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
-    """dropout(x)."""
+    """Apply dropout to x."""
     if not rate:
         return x
     dropped, scale = dropout_mask(x, rate)
@@ -95,11 +95,11 @@ def dropout(x: Tensor, rate: float) -> Tensor:
 
 
 def dropout_mask(like: Tensor, rate: float) -> tuple[Tensor, float]:
-    """Which elements are dropped (bool, of the shape of `like`), and by what the others are multiplied.
+    """Draw which elements are dropped (bool, of the shape of `like`), and the factor of the others.
 
     Four elements are drawn from each number of the generator, as torch's own mask takes one number for each,
     which on a processor costs as much as all norms together. The others are multiplied by the inverse of the
-    chance of being kept, so expectations are exact.
+    probability of being kept, so expectations are exact.
     """
     if like.device.type != "cpu":
         return torch.rand_like(like, dtype=torch.float32) < rate, 1 / (1 - rate)

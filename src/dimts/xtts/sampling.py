@@ -1,4 +1,4 @@
-"""Logits → one code: upstream's rule in upstream's order, and random numbers that every engine draws alike.
+"""Sample a code from logits by upstream's rule, with random numbers that every engine draws alike.
 
 Repetition penalty on raw logits, then (when sampling) temperature, top-k, top-p, softmax, one draw. Upstream
 counts a placeholder id 1 and START as already seen, so both are penalised from the first step on; that is
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from dimts.base.errors import ConfigError, SynthesisError
 
 PLACEHOLDER = 1
-"""The id upstream fills the prefix with, and therefore penalises."""
+"""Id that upstream fills the prefix with, and therefore penalises."""
 _ROUNDS = 10
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _KEY_STEPS = 0x9E3779B9, 0xBB67AE85
@@ -32,12 +32,12 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class GenerateSettings:
-    """How codes are chosen."""
+    """Parameters of choosing codes."""
 
     sample: bool = True
     """Draw codes at random; False: always the likeliest (greedy)."""
     temperature: float = 0.75
-    """Below 1 calmer, above 1 wilder."""
+    """Sampling temperature: below 1 less varied, above 1 more."""
     top_k: int = 50
     """Only the k likeliest codes; 0: all."""
     top_p: float = 0.85
@@ -49,7 +49,7 @@ class GenerateSettings:
     seed: int | None = None
     """Same seed, same random numbers everywhere; None: different each time. Its lowest 64 bits count."""
     sequence: tuple[int, int, int] = (0, 0, 0)
-    """Which of the seed's sequences of random numbers, each part 0 to 2**32 - 1; e.g. one for each
+    """Index of the seed's sequence of random numbers, each part 0 to 2**32 - 1; e.g. one for each
     utterance."""
 
     def __post_init__(self) -> None:
@@ -64,26 +64,26 @@ class GenerateSettings:
 
     @classmethod
     def from_coqui(cls, config: dict[str, Any]) -> GenerateSettings:
-        """The generation values of a coqui config.json."""
+        """Read the generation values of a coqui config.json."""
         names = ("temperature", "top_k", "top_p", "repetition_penalty")
         return cls(**{name: config[name] for name in names if config.get(name) is not None})
 
     def numbers(self) -> RandomNumbers:
-        """The random numbers of these settings, from the first one on."""
+        """Return the random numbers of these settings, from the first one on."""
         return RandomNumbers(secrets.randbits(64) if self.seed is None else self.seed, self.sequence)
 
 
 @dataclass(frozen=True)
 class DecodingStep:
-    """One code of one sentence, and the state that chose it."""
+    """One code of one sentence, and its hidden state."""
 
     row: int
-    """Number of the sentence, as its decoder's `add` gave it."""
+    """Number of the sentence, as returned by its decoder's `add`."""
     code: int
     latent: Any
-    """[D], the input of the vocoder: a tensor, or an array where ONNX graphs decode."""
+    """Hidden state [D], the input of the vocoder: a tensor, or an array where ONNX graphs decode."""
     last: bool
-    """Nothing follows: the code is STOP, or the limit is reached."""
+    """Whether this is the last code: STOP, or the limit is reached."""
     probability: float
     """Probability of this code before temperature and cuts, after the penalty, 0 to 1."""
     attention: Any = None
@@ -100,14 +100,14 @@ class RandomNumbers:
         self._count = 0
 
     def next(self) -> float:
-        """The next number, a multiple of 2**-53."""
+        """Return the next number, a multiple of 2**-53."""
         first, second, _, _ = philox((self._count, *self._sequence), self._key)
         self._count += 1
         return float(((first >> 5) * (1 << 26) + (second >> 6)) / (1 << 53))
 
 
 def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Philox4x32-10: four random words of 32 bits from a counter and a key."""
+    """Compute four random words of 32 bits from a counter and a key (Philox4x32-10)."""
     a, b, c, d = (word & _WORD for word in counter)
     low, high = key
     for _ in range(_ROUNDS):
@@ -118,7 +118,7 @@ def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[in
 
 
 def unseen_codes(codes: int, start_audio: int) -> npt.NDArray[np.bool_]:
-    """[V] bool: the codes that the penalty counts before the first is chosen."""
+    """Return the codes that the penalty applies to before the first is chosen, [V] bool."""
     seen = np.zeros(codes, np.bool_)
     seen[PLACEHOLDER] = seen[start_audio] = True
     return seen
@@ -130,8 +130,8 @@ def choose(
     settings: GenerateSettings,
     numbers: RandomNumbers | None = None,
 ) -> tuple[int, float]:
-    """One code from logits [V] float32 and the codes already chosen [V] bool, and its probability before
-    sampling's cuts.
+    """Choose one code from logits [V] float32 and the codes already chosen [V] bool; returns it and its
+    probability before sampling's cuts.
 
     Raises SynthesisError if the logits are not finite.
     """
@@ -149,7 +149,7 @@ def choose(
 
 
 def penalise(logits: Floats, seen_codes: npt.NDArray[np.bool_], penalty: float) -> Floats:
-    """Logits [V] with those of codes already chosen [V] bool made smaller."""
+    """Reduce the logits [V] of codes already chosen [V] bool."""
     if penalty == 1.0:
         return logits
     by = np.float32(penalty)
@@ -157,7 +157,8 @@ def penalise(logits: Floats, seen_codes: npt.NDArray[np.bool_], penalty: float) 
 
 
 def warp(logits: Floats, settings: GenerateSettings) -> Floats:
-    """Temperature, top-k and top-p, in this order: logits [V] → [V] with -inf where nothing is drawn."""
+    """Apply temperature, top-k and top-p, in this order: logits [V] → [V] with -inf where nothing is
+    drawn."""
     logits = logits / np.float32(settings.temperature)
     if settings.top_k and settings.top_k < len(logits):
         least = np.partition(logits, -settings.top_k)[-settings.top_k]
@@ -172,7 +173,7 @@ def warp(logits: Floats, settings: GenerateSettings) -> Floats:
 
 
 def softmax(logits: Floats) -> npt.NDArray[np.float64]:
-    """Logits [V] → probabilities [V] in float64; -inf becomes 0."""
+    """Convert logits [V] to probabilities [V] in float64; -inf becomes 0."""
     powers: npt.NDArray[np.float64] = np.exp(logits.astype(np.float64) - float(logits.max()))
     shares: npt.NDArray[np.float64] = powers / powers.sum()
     return shares

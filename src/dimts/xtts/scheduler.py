@@ -2,10 +2,9 @@
 free.
 
     scheduler = DecodingScheduler(model.gpt, slots=8)
-    session = scheduler.session()                                # one for each request
-    for step in session.generate(latents, ids, settings): …      # in the request's own thread
-    session.cancel()                                             # from any thread; frees its slots after this
-    step
+    session = scheduler.session()                              # one for each request
+    for step in session.generate(latents, ids, settings): …    # in the request's own thread
+    session.cancel()                                           # from any thread; frees slots after this step
 
 One pass over the weights serves every sentence in the loop. The codes of a sentence are decided by its own
 seed alone: products are padded to the number of rows from which this machine sums them in one order
@@ -34,7 +33,7 @@ from dimts.xtts.sampling import DecodingStep, GenerateSettings
 from dimts.xtts.spec import Spec
 
 StepCallback = Callable[[float, int], None]
-"""Called after every step with its seconds, and the number of sentences it served."""
+"""Called after every step with its seconds, and the number of active sentences."""
 _FIRST, _THEN = StreamSettings().first_latents, StreamSettings().chunk_latents
 
 
@@ -49,7 +48,7 @@ class _Sentence:
     ids: Sequence[int]
     settings: GenerateSettings
     wanted: int
-    """Steps delivered at once: as many as the vocoder waits for."""
+    """Steps delivered at once: as many as the vocoder needs."""
     out: SimpleQueue[list[DecodingStep] | Exception] = field(default_factory=SimpleQueue)
     held: list[DecodingStep] = field(default_factory=list)
     number: int = -1
@@ -57,7 +56,7 @@ class _Sentence:
 
 
 class DecodingScheduler:
-    """The decoder, the thread that drives it, and the sentences that wait."""
+    """The decoder, its thread, and the queue of sentences."""
 
     def __init__(
         self, gpt: GPT, slots: int = 8, on_step: StepCallback | None = None, *, record_attention: bool = True
@@ -98,7 +97,7 @@ class DecodingScheduler:
         return self._thread.is_alive()
 
     def session(self) -> Session:
-        """A session for one request."""
+        """Open a session for one request."""
         return Session(self)
 
     def close(self) -> None:
@@ -118,7 +117,7 @@ class DecodingScheduler:
             self._changed.notify_all()
 
     def _remove(self, gone: Callable[[_Sentence], bool]) -> None:
-        """Take sentences out, active or waiting; they raise Cancelled in the threads that asked for them."""
+        """Remove sentences, active or waiting; they raise Cancelled in the threads that requested them."""
         with self._changed:
             for sentence in [one for one in self._waiting if gone(one)]:
                 self._waiting.remove(sentence)
@@ -185,7 +184,7 @@ class DecodingScheduler:
             if sentence is None:
                 continue
             sentence.held.append(step)
-            if step.last:  # its slot is free before its session sees the end
+            if step.last:  # its slot is free before its session receives the end
                 with self._changed:
                     self._active.pop(step.row, None)
             if len(sentence.held) >= sentence.wanted or step.last:
@@ -207,7 +206,7 @@ class Session:
     def __init__(self, scheduler: DecodingScheduler) -> None:
         self._scheduler = scheduler
         self.over = False
-        """No sentence may begin any more."""
+        """Whether no further sentence may begin."""
 
     @property
     def speaking(self) -> bool:
@@ -218,7 +217,7 @@ class Session:
     def generate(
         self, latents: Tensor, ids: Sequence[int], settings: GenerateSettings
     ) -> Iterator[DecodingStep]:
-        """The steps of one sentence; closing the iterator cancels it. Raises Cancelled."""
+        """Yield the steps of one sentence; closing the iterator cancels it. Raises Cancelled."""
         sentence = _Sentence(self, latents, ids, settings, _FIRST)
         self._scheduler._add(sentence)
         done = False
@@ -234,7 +233,7 @@ class Session:
     def generate_all(
         self, latents: Sequence[Tensor], texts: Sequence[Sequence[int]], settings: Sequence[GenerateSettings]
     ) -> list[GeneratedSentence]:
-        """Several sentences at once, each whole, in the order given. Raises Cancelled."""
+        """Generate several sentences at once, each complete, in the order given. Raises Cancelled."""
         endless = self._scheduler._gpt.spec.max_codes + 1
         asked = [_Sentence(self, *one, endless) for one in zip(latents, texts, settings, strict=True)]
         try:

@@ -1,4 +1,4 @@
-"""A wave at 16 kHz → one unit vector that tells the vocoder whose voice it is: [B, T] → [B, d, 1].
+"""Compute the speaker vector that conditions the vocoder, from a wave at 16 kHz: [B, T] → [B, d, 1].
 
 A ResNet-34 with squeeze-and-excitation over 64 mel bands, pooled by attention. Its input is not changed. Keys
 are coqui's, the constant front end included, so that files keep every byte.
@@ -26,7 +26,7 @@ VARIANCE_FLOOR = 1e-5
 
 
 class PreEmphasis(nn.Module):
-    """x[t] - 0.97 x[t-1] as the convolution the files hold."""
+    """x[t] - 0.97 x[t-1] as the convolution in the published files."""
 
     filter: Tensor
 
@@ -35,7 +35,7 @@ class PreEmphasis(nn.Module):
         self.register_buffer("filter", torch.empty(1, 1, 2))
 
     def forward(self, wave: Tensor) -> Tensor:
-        """[B, T] → [B, T]; the first sample sees the second as its predecessor."""
+        """[B, T] → [B, T]; the first sample takes the second as its predecessor."""
         return F.conv1d(F.pad(wave[:, None], (1, 0), mode="reflect"), self.filter)[:, 0]
 
 
@@ -56,7 +56,7 @@ class _Bank(nn.Module):
 
 
 class MelSpectrogram(nn.Module):
-    """The window and bank the files hold, applied."""
+    """Mel spectrogram with the window and bank of the published files."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class MelSpectrogram(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs channels by what they hold on average."""
+    """Channel weights from the channels' means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class SpeakerEncoder(nn.Module):
         self.reset_constants()
 
     def reset_constants(self) -> None:
-        """Compute the front end's constants; files need not hold them."""
+        """Compute the front end's constants, which files need not hold."""
         emphasis, mel = cast(tuple[PreEmphasis, MelSpectrogram], tuple(self.torch_spec))
         device = emphasis.filter.device
         if device.type == "meta":

@@ -1,4 +1,4 @@
-"""Sizes, rates and ids of XTTS v2, each with its unit and one home; every other number follows from these.
+"""Define sizes, rates and ids of XTTS v2, each with its unit; every other number follows from these.
 
 The letters of all shapes in this folder:
 
@@ -23,13 +23,13 @@ MEL_HOP = 256
 """Samples at the input rate between two mel frames."""
 MEL_BANDS = 80
 TIMBRE_RATE = 16_000
-"""Samples per second the speaker encoder listens at."""
+"""Samples per second of the speaker encoder's input."""
 FRAMES_PER_CODE = 4
-"""Mel frames the DVAE folds into one code (two convolutions of stride 2)."""
+"""Mel frames per DVAE code (two convolutions of stride 2)."""
 STOP_TARGETS = 4
-"""How many STOP codes each row is trained to say after its last code."""
+"""STOP codes that each row has as targets after its last code."""
 LATENTS = 32
-"""L: vectors that stand for a voice at the front of every sentence."""
+"""L: conditioning vectors of the voice at the start of every sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,17 @@ class Spec:
     start_audio: int = 1024
     stop_audio: int = 1025
     max_text: int = 402
-    """Text ids one sentence may have, START and STOP not counted."""
+    """Most text ids of one sentence, START and STOP not counted."""
     max_audio: int = 605
     """Audio positions: `max_codes` + 3."""
     max_prompt: int = 70
-    """gpt_max_prompt_tokens of the published config; kept to be written back, it steers nothing."""
+    """gpt_max_prompt_tokens of the published config; only kept to be written back."""
     code_stride: int = 1024
     """Input samples per code."""
     input_rate: int = 22_050
     """Samples per second of reference and training waves."""
     output_rate: int = 24_000
-    """Samples per second of what is spoken."""
+    """Samples per second of the synthesised wave."""
     output_hop: int = 256
     """Output samples per vocoder frame."""
     vocoder_channels: int = 512
@@ -110,7 +110,7 @@ class Spec:
 
     @property
     def max_codes(self) -> int:
-        """Codes one sentence can have, STOP included (27.96 s at the official size)."""
+        """Most codes of one sentence, STOP included (27.96 s at the official size)."""
         return self.max_audio - 3
 
     @property
@@ -120,11 +120,12 @@ class Spec:
 
     @property
     def prefix_tokens(self) -> int:
-        """The longest prefix of a sentence: L latents, START, max_text ids, STOP, START of audio."""
+        """Length of the longest prefix of a sentence: L latents, START, max_text ids, STOP, START of
+        audio."""
         return LATENTS + self.max_text + 3
 
     def codes_of(self, samples: int) -> int:
-        """How many codes a clip of `samples` input samples has."""
+        """Return the number of codes of a clip of `samples` input samples."""
         return -(-samples // self.code_stride)
 
     @classmethod
@@ -137,7 +138,8 @@ class Spec:
         start_text: int | None = None,
         stop_text: int | None = None,
     ) -> Spec:
-        """Sizes from a coqui config.json, and from tensor shapes under coqui's names where it has no field.
+        """Read sizes from a coqui config.json, and from tensor shapes under coqui's names where it has no
+        field.
 
         `text_ids`, `start_text` and `stop_text` are those of the vocabulary and go before what the config
         says, as in coqui-tts: community files carry stale ones. Raises CheckpointError for a config of
@@ -158,7 +160,7 @@ class Spec:
         return cls(**found)
 
     def to_coqui(self, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """A config.json that coqui-tts reads: `base` (or a minimal one) with these sizes in it."""
+        """Return a config.json that coqui-tts reads: `base` (or a minimal one) with these sizes in it."""
         config: dict[str, Any] = {**_COQUI_BASE, **(base or {})}
         config["audio"] = {
             "sample_rate": self.input_rate,
@@ -175,12 +177,12 @@ class Spec:
         return config
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Spec:
-        """The inverse of `as_dict`; CheckpointError names an unknown or missing size."""
+        """Invert `as_dict`; CheckpointError names an unknown or missing size."""
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - names):
             raise CheckpointError("xtts.size_unknown", name=unknown[0])
@@ -236,7 +238,7 @@ _COQUI_ARGUMENTS: dict[str, Any] = {
 
 
 def _whole_number(key: str, value: object) -> int:
-    """A size of config.json; CheckpointError for anything but a whole number."""
+    """Check a size of config.json; CheckpointError for anything but an integer."""
     whole = (
         value.is_integer()
         if isinstance(value, float)
@@ -248,7 +250,7 @@ def _whole_number(key: str, value: object) -> int:
 
 
 def _sizes_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Sizes that only the tensors tell, from {coqui's key: shape}; empty for what is not there."""
+    """Derive sizes that only the tensors show, from {coqui's key: shape}; empty for what is not there."""
     found: dict[str, Any] = {}
     speaker = "hifigan_decoder.speaker_encoder."
     if shape := shapes.get("hifigan_decoder.waveform_decoder.conv_pre.weight"):
@@ -285,7 +287,7 @@ SPECS: dict[str, Spec] = {
         dvae_code=32,
         dvae_codes=256,
     ),
-    # Speaks faster than real time on one core with AVX2, and can be trained from nothing on a CPU.
+    # Synthesises faster than real time on one core with AVX2, and can be trained from scratch on a CPU.
     "small": Spec(
         layers=8,
         width=256,
@@ -305,4 +307,4 @@ SPECS: dict[str, Spec] = {
         dropout=0.0,
     ),
 }
-"""The sizes known by name."""
+"""Known sizes by name."""

@@ -1,14 +1,13 @@
-"""Latents as they come → chunks of wave as soon as they are certain; each latent is decoded once.
+"""Vocode latents as they arrive: chunks of wave as soon as they are final; each latent is vocoded once.
 
-Every layer of the vocoder keeps the few samples its neighbours to come will need, instead of windows that
-overlap:
+Every layer of the vocoder stores the few samples that later ones need, instead of
+overlapping windows:
 
-    whole      ───conv───conv───▶ wave          pushed   a ─▶│state│─▶ a'      (a' lags by what a kernel sees
-    ahead)
-                                                         b ─▶│state│─▶ b'      finish ─▶ the lag comes out
+    whole   ───conv───conv───▶ wave       pushed   a ─▶│state│─▶ a'     (a' lags by the kernel's lookahead)
+                                                   b ─▶│state│─▶ b'     finish ─▶ the rest
 
-so chunks join without a seam, a streamed wave equals the whole one up to float rounding everywhere, the edges
-included, and the cost grows with the sentence, not with its square. The lag is about three latents (0.13 s).
+so chunks join without a discontinuity, a streamed wave equals the whole one up to float rounding everywhere,
+the edges included, and the cost grows with the sentence, not with its square. The lag is about three latents (0.13 s).
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ from dimts.xtts.vocoder import (
 
 
 class _Stretch:
-    """Linear interpolation in time by a factor, with the coordinates F.interpolate has for the whole."""
+    """Linear interpolation in time by a factor, with the coordinates of F.interpolate for the whole
+    signal."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -46,7 +46,7 @@ class _Stretch:
         self.held = x if self.held is None else torch.cat((self.held, x), dim=-1)
         self.seen += x.shape[-1]
         left, share = neighbours(self.made, max(math.floor(self.seen * self.factor), self.made), self.factor)
-        if not last:  # wait where the right neighbour has not come
+        if not last:  # wait where the right neighbour is missing
             left = left[left + 1 < self.seen]
             share = share[: len(left)]
         self.made += len(left)
@@ -62,7 +62,7 @@ class _Stretch:
 
 
 class _Conv:
-    """A convolution that keeps the length; holds what its kernel still sees."""
+    """A convolution that keeps the length; stores the samples that its kernel still needs."""
 
     def __init__(self, layer: nn.Conv1d | NormedConv) -> None:
         if isinstance(layer, NormedConv):
@@ -84,7 +84,7 @@ class _Conv:
 
 
 class _Upsample:
-    """A transposed convolution: what two chunks both write is held and added."""
+    """A transposed convolution: the overlap of two chunks is stored and added."""
 
     def __init__(self, layer: NormedUpsample) -> None:
         self.weight, self.bias, self.rate, self.padding = (
@@ -111,7 +111,7 @@ class _Upsample:
         if last:
             certain += self.overlap - self.padding
         if x.shape[-1] == 0 and self.overlap and skip and not last:
-            self.tail = None  # nothing has come yet
+            self.tail = None  # no input yet
             certain = skip
         return full[..., skip:certain] + self.bias[:, None]
 
@@ -180,7 +180,7 @@ class VocoderStream:
         self._ended = False
 
     def push(self, latents: Tensor) -> Tensor:
-        """Latents [n, D] → the samples [T] that became certain; often none at first."""
+        """Push latents [n, D]; returns the samples [T] that became final, often none at first."""
         if self._ended:
             raise ValueError("the stream has ended")
         if not len(latents):
@@ -188,7 +188,7 @@ class VocoderStream:
         return self._run(latents, last=False)
 
     def finish(self) -> Tensor:
-        """The samples [T] still held back."""
+        """Return the samples [T] still held back."""
         if self._ended:
             raise ValueError("the stream has ended")
         self._ended = True
@@ -211,7 +211,7 @@ class VocoderStream:
 def stream(
     vocoder: Vocoder, latents: Iterable[Tensor], timbre: Tensor, settings: StreamSettings | None = None
 ) -> Iterator[Tensor]:
-    """Latents [D] or [n, D] as they come, timbre [1, d, 1] → chunks of wave [T] at 24 kHz, none empty."""
+    """Vocode latents [D] or [n, D] with timbre [1, d, 1]; yields chunks of wave [T] at 24 kHz, none empty."""
     settings = settings or StreamSettings()
     running = VocoderStream(vocoder, timbre, settings.speed)
     single = (row for latent in latents for row in (latent if latent.dim() == 2 else latent[None]))

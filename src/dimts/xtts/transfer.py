@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """The tensor on `device`; on a CUDA card by way of pinned memory, without a wait."""
+    """Copy the tensor to `device`; on a CUDA card by way of pinned memory, without a wait."""
     device = torch.device(device)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
@@ -21,5 +21,5 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 def integers(values: Sequence[int], device: torch.device | str, dtype: torch.dtype = torch.int64) -> Tensor:
-    """Whole numbers [N] of the host on `device`, without a wait."""
+    """Copy integers [N] of the host to `device`, without a wait."""
     return to_device(torch.tensor(list(values), dtype=dtype), device)

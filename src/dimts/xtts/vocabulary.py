@@ -1,4 +1,4 @@
-"""Spelling ↔ ids, in the vocab.json that coqui-tts reads; and how a vocabulary grows for another language.
+"""Tokenise spellings with the vocab.json that coqui-tts reads, and extend a vocabulary to another language.
 
 Growing keeps every old id, so old voices still speak: new tokens are appended after the largest id, their
 merges after the old merges, and each of them is proved to be emitted by its own spelling before it is kept.
@@ -33,12 +33,12 @@ Spelling = Literal["text", "phones"]
 
 STOP, UNKNOWN, START = "[STOP]", "[UNK]", "[START]"
 SPECIALS = (STOP, UNKNOWN, SPACE, START)
-"""Tokens that a fresh vocabulary begins with; every vocabulary needs all but [UNK]."""
+"""Tokens that a new vocabulary begins with; every vocabulary needs all but [UNK]."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One tokenizer, frozen. `text` is the vocab.json itself, kept byte for byte."""
+    """A tokenizer, frozen. `text` is the vocab.json itself, kept byte for byte."""
 
     text: str
     """Content of vocab.json, in the format of the `tokenizers` library."""
@@ -50,7 +50,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path | str, **known: Any) -> Vocabulary:
-        """A vocab.json; CheckpointError if it is none, or lacks START, STOP or [SPACE]."""
+        """Read a vocab.json; CheckpointError if it is none, or lacks START, STOP or [SPACE]."""
         path = Path(path)
         try:
             refuse_placeholder(path)
@@ -61,7 +61,7 @@ class Vocabulary:
 
     @classmethod
     def from_text(cls, text: str, where: str = "vocab.json", **known: Any) -> Vocabulary:
-        """The same from the file's content."""
+        """Read a vocabulary from the file's content."""
         try:
             found = cls(text, **known)
             tokens = found.tokens
@@ -80,7 +80,7 @@ class Vocabulary:
     def for_phones(
         cls, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()
     ) -> Vocabulary:
-        """A fresh small vocabulary of phones and marks: STOP 0, UNK 1, SPACE 2, START 3, [language] 4, then
+        """Make a small vocabulary of phones and marks: STOP 0, UNK 1, SPACE 2, START 3, [language] 4, then
         symbols."""
         tag = f"[{language}]"
         tokens = {token: i for i, token in enumerate((*SPECIALS, tag))}
@@ -117,7 +117,7 @@ class Vocabulary:
 
     @cached_property
     def tokens(self) -> dict[str, int]:
-        """Token → id, of all tokens."""
+        """Ids of all tokens."""
         found: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
         return found
 
@@ -156,7 +156,8 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over what decides ids: tokens, merges, spelling, symbols. Equal means interchangeable."""
+        """SHA-256 over all that determines ids: tokens, merges, spelling, symbols. Equal means
+        interchangeable."""
         content = json.loads(self.text)
         decisive = [
             sorted(self.tokens.items()),
@@ -169,7 +170,7 @@ class Vocabulary:
         return hashlib.sha256(json.dumps(decisive, ensure_ascii=False).encode()).hexdigest()
 
     def encode(self, text: str, language: str | None = None) -> list[int]:
-        """Spelling → ids, the language tag first; START and STOP are the model's business.
+        """Encode a spelling into ids, the language tag first; the model adds START and STOP.
 
         Raises TextError naming what has no token: a language without a tag, or characters that would be
         [UNK].
@@ -190,23 +191,23 @@ class Vocabulary:
 
     @cached_property
     def _drops_unknown(self) -> bool:
-        """Whether the tokenizer leaves out what it has no token for, instead of [UNK] (community files)."""
+        """Whether the tokenizer drops characters without a token, instead of [UNK] (community files)."""
         return json.loads(self.text)["model"].get("unk_token") is None
 
     def unknown(self, text: str) -> list[str]:
-        """The characters of `text` no token can be made of, in order, each once."""
+        """Return the characters of `text` without a token, in order, each once."""
         unknown = self.tokens.get(UNKNOWN)
         encoded = {c: self._tokenizer.encode(c).ids for c in text if not c.isspace()}
         return [c for c, ids in encoded.items() if not ids or unknown in ids]
 
     def pieces(self, text: str) -> list[str]:
-        """The tokens of `text` without tag, [UNK] where there is none; for looking, not for speaking."""
+        """Return the tokens of `text` without tag, [UNK] where there is none; for display only."""
         found: list[str] = self._tokenizer.encode(text).tokens
         return found
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids → spelling, without tag, START and STOP. The inverse of `encode` for text in its one
-        spelling."""
+        """Decode ids into a spelling, without tag, START and STOP. The inverse of `encode` for normalised
+        text."""
         tokens = [self._by_id.get(i, UNKNOWN) for i in ids]
         kept = [
             t
@@ -215,12 +216,12 @@ class Vocabulary:
         ]
         return "".join(" " if t == SPACE else t for t in kept)
 
-    # Growing
+    # Extending
 
     def grow_phones(
         self, symbols: Sequence[str], language: str = "am", marks: Sequence[str] = ()
     ) -> Vocabulary:
-        """This vocabulary with a token for each phone, each mark and [language]; spelling "phones".
+        """Extend the vocabulary by a token for each phone, each mark and [language]; spelling "phones".
 
         Phones that are tokens already keep their id. Phones of several letters are built by merges, their
         pieces first, so "tʃʼː" needs tʃ and tʃʼ. Raises CheckpointError for a symbol that old merges would
@@ -238,7 +239,7 @@ class Vocabulary:
         language: str = "am",
         marks: Sequence[str] = (),
     ) -> Vocabulary:
-        """This vocabulary with every one of `letters` and `marks`, [language], and up to `tokens` merged
+        """Extend the vocabulary by every one of `letters` and `marks`, [language], and up to `tokens` merged
         pieces.
 
         The pieces are learned from `texts` by byte-pair encoding (Gage 1994; Sennrich et al., 2016) over the
@@ -274,7 +275,7 @@ class Vocabulary:
             merges = [pair for pair in kept if pair[0] + pair[1] not in broken]
 
     def spelt(self, spelling: Spelling, symbols: Sequence[str]) -> Vocabulary:
-        """The same tokens under another spelling; CheckpointError if a symbol is not one token."""
+        """Return the same tokens under another spelling; CheckpointError if a symbol is not one token."""
         for symbol in symbols:
             if len(self._tokenizer.encode(symbol).ids) != 1:
                 found = " ".join(self._tokenizer.encode(symbol).tokens)
@@ -308,8 +309,7 @@ class Vocabulary:
         )
 
     def added_to(self, older: Vocabulary) -> dict[str, int]:
-        """Token → id of what this vocabulary has beyond `older`; CheckpointError if an old token changed its
-        id."""
+        """Return the ids of the tokens beyond `older`; CheckpointError if an old token changed its id."""
         for token, i in older.tokens.items():
             if self.tokens.get(token) != i:
                 raise CheckpointError(
@@ -329,7 +329,8 @@ def _written(content: Mapping[str, Any]) -> str:
 
 
 def _merges_of(symbols: Sequence[str]) -> list[tuple[str, str]]:
-    """Merges that build each symbol from its left, ranked so that no pair inside it is joined too early."""
+    """Return merges that build each symbol from its left, ranked so that no pair inside it is joined too
+    early."""
     chains = [[(symbol[:i], symbol[i]) for i in range(1, len(symbol))] for symbol in symbols]
     known = {pair for chain in chains for pair in chain}
     order: TopologicalSorter[tuple[str, str]] = TopologicalSorter()

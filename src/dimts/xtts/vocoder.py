@@ -1,4 +1,4 @@
-"""Latents [B, n, D] at 21.53 per second → wave [B, T] at 24 kHz, in the timbre [B, d, 1].
+"""Vocode latents [B, n, D] at 21.53 per second into a wave [B, T] at 24 kHz, with timbre [B, d, 1].
 
 Latents are stretched linearly to the vocoder's frame rate (two steps, as the weights were trained), then
 HiFi-GAN turns frames into 256 samples each. Weight norm is folded once and the folded weights are kept until
@@ -30,13 +30,13 @@ EDGE_KERNEL = 7
 
 
 def neighbours(first: int, end: int, factor: float) -> tuple[Tensor, Tensor]:
-    """`pace.neighbours` as tensors: left neighbour [n] int64 and share of the right one."""
+    """Return `pace.neighbours` as tensors: left neighbour [n] int64 and share of the right one."""
     left, share = pace.neighbours(first, end, factor)
     return torch.from_numpy(left), torch.from_numpy(share)
 
 
 def stretch(x: Tensor, factor: float) -> Tensor:
-    """Linear interpolation in time: [B, c, n] → [B, c, floor(n * factor)].
+    """Interpolate linearly in time: [B, c, n] → [B, c, floor(n * factor)].
 
     torch copies its input when both lengths happen to be equal (90 latents at speed 0.99), as upstream does;
     here the factor counts for every length.
@@ -59,13 +59,13 @@ class _Pair(nn.Module):
         direction = torch.empty(shape)
         nn.init.normal_(
             direction, std=1 / math.sqrt(math.prod(shape[1:]))
-        )  # signals keep their size at birth
+        )  # signals keep their variance at initialisation
         self.original0 = nn.Parameter(torch.ones(shape[0], *(1 for _ in shape[1:])))
         self.original1 = nn.Parameter(direction)
 
 
 class Normed(nn.Module):
-    """A weight of a given length and direction: g · v / ‖v‖, the norm over all axes but the first."""
+    """A weight-normalised weight: g · v / ‖v‖, the norm over all axes but the first."""
 
     def __init__(self, shape: tuple[int, ...], out_channels: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Normed(nn.Module):
                 pair.original0.copy_(pair.original1.flatten(1).norm(dim=1).view_as(pair.original0))
 
     def train(self, mode: bool = True) -> Normed:
-        """Change the mode and forget the folded weight: a fused optimizer changes parameters without a new
+        """Change the mode and drop the folded weight: a fused optimizer changes parameters without a new
         version."""
         self._folded = None
         return super().train(mode)
@@ -87,7 +87,7 @@ class Normed(nn.Module):
         return cast(_Pair, self.parametrizations["weight"])
 
     def weight(self) -> Tensor:
-        """The weight itself; folded once when no gradient is wanted."""
+        """The weight itself; folded once when no gradient is needed."""
         pair = self._pair()
         g, v = pair.original0, pair.original1
         if torch.is_grad_enabled() and (g.requires_grad or v.requires_grad):
@@ -141,7 +141,7 @@ class VocoderResidualBlock(nn.Module):
 
 
 class Vocoder(nn.Module):
-    """HiFi-GAN with the timbre added before and inside."""
+    """HiFi-GAN with the timbre added to its input and at every level."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -162,23 +162,23 @@ class Vocoder(nn.Module):
         self.conds = nn.ModuleList(conds)
 
     def residuals(self, level: int) -> tuple[VocoderResidualBlock, ...]:
-        """The three residual blocks of one level, whose outputs are averaged."""
+        """Return the three residual blocks of one level, whose outputs are averaged."""
         width = len(RESIDUAL_KERNELS)
         return tuple(self.resblocks[level * width + i] for i in range(width))  # type: ignore[misc]
 
     def stretches(self, speed: float = 1.0) -> tuple[float, ...]:
-        """The factors latents are interpolated by in time, in order."""
+        """Return the factors that latents are interpolated by in time, in order."""
         return pace.stretches(self.spec, speed)
 
     def frames(self, latents: int, speed: float = 1.0) -> int:
-        """How many vocoder frames (of `hop` samples) that many latents become."""
+        """Return the number of vocoder frames (of `hop` samples) of so many latents."""
         count = latents
         for factor in self.stretches(speed):
             count = pace.stretched_count(count, factor)
         return count
 
     def interpolate(self, latents: Tensor, speed: float = 1.0) -> Tensor:
-        """[B, n, D] → frames [B, D, frames(n)]; speed 0.8 stretches by 1.25."""
+        """Interpolate [B, n, D] to frames [B, D, frames(n)]; speed 0.8 stretches by 1.25."""
         x = latents.transpose(1, 2)
         for factor in self.stretches(speed):
             x = stretch(x, factor)

@@ -1,7 +1,6 @@
-"""Reference waves → a Voice: what GPT and vocoder need to know of a speaker, a few kilobytes that can be
-kept.
+"""Clone a voice from reference waves: the speaker's latents and timbre, a few kilobytes that can be saved.
 
-    voice = listen(model, [wave])         wave [T] at 22 050 Hz
+    voice = clone(model, [wave])          wave [T] at 22 050 Hz
     voice.save("abebe.voice"); Voice.load("abebe.voice")
 
 Latents are the mean over chunks of all references, the timbre the mean over references (not made a unit
@@ -28,24 +27,24 @@ from dimts.xtts.model import XTTS
 from dimts.xtts.spec import LATENTS, TIMBRE_RATE
 
 LEAST_CHUNK_SECONDS = 0.33
-"""Chunks shorter than this tell nothing and are left out."""
+"""Length of chunks, in seconds, below which they are left out."""
 PEAK = 0.75
-"""Level references are brought to by `normalise_peak`."""
+"""Peak amplitude of references with `normalise_peak`."""
 _META = "dimts_voice"
 
 
 @dataclass(frozen=True, slots=True)
 class CloneSettings:
-    """How references are heard."""
+    """Parameters of cloning from references."""
 
     max_reference_seconds: float = 30.0
-    """Of each reference, only this much is heard."""
+    """Seconds used of each reference."""
     conditioning_seconds: float = 30.0
-    """Of all references together, only this much goes to the GPT's latents."""
+    """Seconds of all references together that the GPT's latents use."""
     chunk_seconds: float = 4.0
-    """The latents are averaged over chunks of this length."""
+    """Length of the chunks over which the latents are averaged."""
     normalise_peak: bool = False
-    """Bring each reference to the same peak level first."""
+    """Scale each reference to the same peak first."""
 
     def __post_init__(self) -> None:
         for name in ("max_reference_seconds", "conditioning_seconds", "chunk_seconds"):
@@ -60,7 +59,7 @@ class CloneSettings:
 
 @dataclass(frozen=True)
 class Voice:
-    """One speaker."""
+    """Conditioning of one speaker."""
 
     latents: Tensor
     """[1, L, D] float32."""
@@ -81,7 +80,7 @@ class Voice:
                 raise CheckpointError("xtts.voice_not_finite", name=name)
 
     def to(self, device: torch.device | str) -> Voice:
-        """The same voice on another device."""
+        """Return the same voice on another device."""
         return Voice(self.latents.to(device), self.timbre.to(device), self.meta)
 
     def check(self, model: XTTS) -> None:
@@ -124,8 +123,8 @@ class Voice:
 
     @staticmethod
     def blend(voices: Sequence[tuple[Voice, float]]) -> Voice:
-        """A voice between voices, by weights (normalised to 1). ConfigError for none, or weights that sum to
-        0."""
+        """Return a weighted mean of voices (weights normalised to 1). ConfigError for none, or a weight sum
+        of 0."""
         total = sum(weight for _, weight in voices)
         if not voices or total <= 0 or any(weight < 0 for _, weight in voices):
             raise ConfigError("xtts.blend_weights_wrong")
@@ -144,13 +143,13 @@ class Voice:
 
 @torch.no_grad()
 def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None = None, **meta: Any) -> Voice:
-    """References [T] each, mono at 22 050 Hz in [-1, 1] → Voice.
+    """Compute a voice from references [T] each, mono at 22 050 Hz in [-1, 1].
 
-    `meta` goes into the voice. Raises AudioError when nothing of 0.33 s or more is left to hear, or a wave is
-    no finite mono signal.
+    `meta` is stored in the voice. Raises AudioError when less than 0.33 s is left, or a wave is no finite
+    mono signal.
     """
     settings = settings or CloneSettings()
-    rate, heard, timbres = model.spec.input_rate, [], []
+    rate, used, timbres = model.spec.input_rate, [], []
     for wave in waves:
         if wave.dim() != 1 or not torch.isfinite(wave).all():
             raise AudioError("xtts.reference_not_mono")
@@ -161,11 +160,11 @@ def clone(model: XTTS, waves: Sequence[Tensor], settings: CloneSettings | None =
             raise AudioError("xtts.reference_too_short", seconds=wave.shape[1] / rate)
         if settings.normalise_peak:
             wave = wave / wave.abs().max().clamp(min=torch.finfo(wave.dtype).tiny) * PEAK
-        heard.append(wave)
+        used.append(wave)
         timbres.append(model.timbre(mels.resample(wave, rate, TIMBRE_RATE)))
-    if not heard:
+    if not used:
         raise AudioError("xtts.no_reference")
-    together = torch.cat(heard, dim=1)[:, : int(rate * settings.conditioning_seconds)]
+    together = torch.cat(used, dim=1)[:, : int(rate * settings.conditioning_seconds)]
     chunks = torch.split(together, int(rate * settings.chunk_seconds), dim=1)
     latents = [
         model.conditioning(model.conditioning_mel(chunk))

@@ -1,4 +1,4 @@
-"""Weight files ↔ named tensors: safetensors and torch pickles, coqui's names and ours, without running any
+"""Read and write weight files: safetensors and torch pickles, with coqui's names or ours, without executing
 code.
 
 Files are mapped into memory, not copied, so reading 1.9 GB needs 1.9 GB. A torch pickle is read by torch's
@@ -41,11 +41,11 @@ OLD_NORM_NAMES = (
     (".weight_g", ".parametrizations.weight.original0"),
     (".weight_v", ".parametrizations.weight.original1"),
 )
-"""Weight norm as older torch named it, and as it is named now."""
+"""Names of weight norm's parameters in older and in present torch."""
 DROPPED = ("gpt.gpt_inference.", "gpt.gpt.wte.", "torch_mel_spectrogram_")
-"""Aliases and constants in coqui's files that hold nothing of their own."""
+"""Prefixes of aliases and constants in coqui's files that are not read."""
 DROPPED_ENDS = (".attn.bias", ".attn.masked_bias")
-"""Causal masks that old transformers saved; `attn.c_attn.bias` and its like are kept."""
+"""Suffixes of causal masks that old transformers saved; `attn.c_attn.bias` and its like are kept."""
 OPTIONAL = (
     "num_batches_tracked",
     ".torch_spec.",
@@ -60,17 +60,17 @@ PREFIXES = ("module.", "_orig_mod.", "ds_engine.", "base_model.model.")
 """Prefixes that DistributedDataParallel, torch.compile, DeepSpeed and PEFT put before the names of a wrapped
 model."""
 INERT_ROOTS = ("TTS", "trainer", "coqpit", "numpy", "pathlib", "collections", "_codecs")
-"""Packages whose objects may lie in a pickle beside the tensors; they are read as stand-ins, never
+"""Packages whose objects a pickle may contain beside the tensors; they are read as stand-ins, never
 imported."""
 
 _SHOWN = 3
-"""Names of tensors in one line of an error."""
+"""Number of tensor names in one line of an error."""
 
 State = dict[str, Tensor]
 
 
 def ours(key: str) -> str:
-    """coqui's name of a tensor → ours."""
+    """Convert coqui's name of a tensor to ours."""
     for theirs, own in RENAMES:
         if key.startswith(theirs):
             return own + key[len(theirs) :]
@@ -78,7 +78,7 @@ def ours(key: str) -> str:
 
 
 def coquis(key: str) -> str:
-    """Our name of a tensor → coqui's; the inverse of `ours`."""
+    """Convert our name of a tensor to coqui's; the inverse of `ours`."""
     for theirs, own in RENAMES:
         if key.startswith(own):
             return theirs + key[len(own) :]
@@ -86,7 +86,7 @@ def coquis(key: str) -> str:
 
 
 def read(path: Path | str) -> State:
-    """Any weight file → {name: tensor on the CPU, mapped}, under the names of the file, wrappers taken off.
+    """Read any weight file as {name: tensor on the CPU, mapped}, under the file's names, wrappers removed.
 
     Wrappers are those of WRAPPERS and PREFIXES and the trainer's "xtts."; its "dvae." tensors stay, aliases
     go. Raises CheckpointError for a file that is absent, truncated, holds code or holds no tensors.
@@ -112,7 +112,7 @@ def read(path: Path | str) -> State:
 
 
 def tidy(state: Mapping[str, Tensor]) -> State:
-    """Trainer prefixes off, aliases dropped, weight norm under its present name."""
+    """Remove trainer prefixes and aliases, and rename weight norm to its present names."""
     names = {key: _unwrapped(key) for key in state}
     trainer = any(name.startswith("xtts.") for name in names.values())
     out: State = {}
@@ -157,7 +157,7 @@ def _read_safetensors(path: Path) -> State:
 
 
 class _StandIn:
-    """What a configuration object in a pickle becomes: holds its values, does nothing."""
+    """Stand-in for a configuration object in a pickle: holds its values, does nothing."""
 
     def __init__(self, *values: object) -> None:
         self.values = values
@@ -168,7 +168,7 @@ class _StandIn:
 
 
 def read_pickle(path: Path | str) -> Any:
-    """A torch pickle with tensors mapped, by torch's weights-only reader.
+    """Read a torch pickle with tensors mapped, by torch's weights-only reader.
 
     Raises CheckpointError naming the first thing in it that is neither tensor nor plain value, if that is not
     of INERT_ROOTS.
@@ -203,7 +203,7 @@ def read_pickle(path: Path | str) -> Any:
 
 
 def _named_in_pickle(path: Path) -> list[str]:
-    """What the pickles of an old torch file (not a zip) name beside torch's own; nothing is run or
+    """List what the pickles of an old torch file (not a zip) name besides torch's own; nothing is run or
     imported."""
     named: list[str] = []
     texts: list[str] = []
@@ -236,7 +236,8 @@ class _Unborn(TorchFunctionMode):
 def build_from(
     spec: Spec, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32
 ) -> XTTS:
-    """A model that holds these tensors (our names), not copies of them; with DVAE if its tensors are there.
+    """Build a model that holds these tensors (our names), not copies of them; with DVAE if its tensors are
+    there.
 
     Floating tensors become `dtype` (None: stay as stored). Raises CheckpointError naming the first key that
     is missing, of another shape, not finite, or not of this model.
@@ -251,7 +252,7 @@ def build_from(
 def fill(
     model: nn.Module, state: Mapping[str, Tensor], where: str, dtype: torch.dtype | None = torch.float32
 ) -> None:
-    """Put tensors in place of a model's own, after checking all of them; nothing is changed on an error."""
+    """Replace a model's tensors, after checking all of them; nothing is changed on an error."""
     expected = model.state_dict()
     check(state, {key: tuple(value.shape) for key, value in expected.items()}, where)
     chosen: State = {}
@@ -267,7 +268,7 @@ def fill(
 
 
 def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """Names, shapes and values of a state against what a model needs; CheckpointError names the first that is
+    """Check names, shapes and values of a state against a model; CheckpointError names the first that is
     wrong."""
     missing = [key for key in expected if key not in state and not any(part in key for part in OPTIONAL)]
     extra = [key for key in state if key not in expected]
@@ -292,14 +293,14 @@ def check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], 
 
 
 def _some(keys: Sequence[str]) -> list[str]:
-    """The first of some keys under coqui's names, and an ellipsis for the others."""
+    """Return the first of some keys under coqui's names, and an ellipsis for the others."""
     return [*(coquis(key) for key in keys[:_SHOWN]), *(["…"] if len(keys) > _SHOWN else [])]
 
 
 def write_safetensors(
     path: Path | str, state: Mapping[str, Tensor], meta: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors, whole or not at all; the same tensors give the same bytes."""
+    """Write tensors atomically; the same tensors give the same bytes."""
     with atomic_path(path) as temporary:
         save_file(
             {key: value.detach().cpu().contiguous() for key, value in state.items()},
@@ -309,13 +310,13 @@ def write_safetensors(
 
 
 def write_pickle(path: Path | str, content: Any) -> None:
-    """Write a torch file, whole or not at all; the same content gives the same bytes."""
+    """Write a torch file atomically; the same content gives the same bytes."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
 
 
 def owned(value: Tensor) -> Tensor:
-    """A tensor on the CPU whose storage holds nothing else, as torch.save would write a whole mapped file."""
+    """Copy a tensor to the CPU with a storage of its own, as torch.save would write a whole mapped file."""
     value = value.detach().cpu()
     if value.untyped_storage().nbytes() == value.numel() * value.element_size() and value.is_contiguous():
         return value
