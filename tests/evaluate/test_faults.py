@@ -26,7 +26,7 @@ def recogniser() -> PhoneRecogniser:
 
 
 def test_detectors_on_a_few_planted_errors(recogniser: PhoneRecogniser) -> None:
-    tally = detect_all(recogniser, 12)
+    tally = detect_all(recogniser, 8)
     assert tally.false_alarms <= 1, tally.alarms
     for error in WANTED:
         assert tally.found[error] >= tally.injected[error] - 1, error

@@ -41,28 +41,31 @@ def test_a_wrong_value_changes_nothing(project: Project) -> None:
 
 def test_a_value_over_several_lines() -> None:
     text = '[text.g2p]\nbackends = [\n  "epitran", # first\n  "rules",\n]\nenglish = true\n'
-    changed = edited(text, "text.g2p.backends", ["rules"])
+    changed = edited(text, {"text.g2p.backends": ["rules"]})
     assert tomllib.loads(changed) == {"text": {"g2p": {"backends": ["rules"], "english": True}}}
 
 
 def test_a_table_that_is_not_there_is_added() -> None:
-    assert tomllib.loads(edited("", "train.stop.patience", 3)) == {"train": {"stop": {"patience": 3}}}
+    assert tomllib.loads(edited("", {"train.stop.patience": 3})) == {"train": {"stop": {"patience": 3}}}
 
 
 def test_an_inline_table_and_a_text_over_several_lines_are_edited_in_place() -> None:
-    assert edited("train = {steps = 3}\n", "train.steps", 4) == "train = {steps = 4}\n"
+    assert edited("train = {steps = 3}\n", {"train.steps": 4}) == "train = {steps = 4}\n"
     text = '[train]\nnote = """\nsteps = 1\n"""\n'
-    assert tomllib.loads(edited(text, "train.steps", 4)) == {"train": {"note": "steps = 1\n", "steps": 4}}
+    assert tomllib.loads(edited(text, {"train.steps": 4})) == {"train": {"note": "steps = 1\n", "steps": 4}}
 
 
 def test_dotted_keys_and_their_comments_stay() -> None:
     text = "train.steps = 3  # few\ntrain.lora.rank = 8\n"
-    assert edited(text, "train.steps", 4) == "train.steps = 4  # few\ntrain.lora.rank = 8\n"
+    assert edited(text, {"train.steps": 4}) == "train.steps = 4  # few\ntrain.lora.rank = 8\n"
 
 
 def test_a_header_in_a_comment_or_text_is_no_header() -> None:
     text = '# [train]\n[project]\nname = "x"\n[train] # here\nsteps = 3 # few\n'
-    assert tomllib.loads(edited(text, "train.steps", 4)) == {"project": {"name": "x"}, "train": {"steps": 4}}
+    assert tomllib.loads(edited(text, {"train.steps": 4})) == {
+        "project": {"name": "x"},
+        "train": {"steps": 4},
+    }
 
 
 values = st.one_of(
@@ -73,11 +76,11 @@ values = st.one_of(
 
 @given(values, values)
 def test_what_is_put_is_read_back_and_nothing_else_moves(one: object, two: object) -> None:
-    text = edited(edited("[a]\nz = 1 # stays\n[a.b]\nq = [1,\n 2]\n", "a.b.k", one), "a.k", two)
+    text = edited("[a]\nz = 1 # stays\n[a.b]\nq = [1,\n 2]\n", {"a.b.k": one, "a.k": two})
     assert tomllib.loads(text) == {"a": {"z": 1, "k": two, "b": {"q": [1, 2], "k": one}}}
     assert "z = 1 # stays" in text
 
 
 @given(st.text())
 def test_any_text_is_written_as_toml(text: str) -> None:
-    assert tomllib.loads(edited("v = 1\n", "v", text))["v"] == text
+    assert tomllib.loads(edited("v = 1\n", {"v": text}))["v"] == text

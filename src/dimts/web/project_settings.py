@@ -62,9 +62,8 @@ def put(project: Project, changes: Mapping[str, Any]) -> None:
     stays."""
     with _ONE_WRITER:
         path = project.root / SETTINGS_FILE
-        old = text = path.read_text(encoding="utf-8-sig")
-        for key, value in changes.items():
-            text = edited(text, key, value)
+        old = path.read_text(encoding="utf-8-sig")
+        text = edited(old, changes)
         if text == old:
             return
         content = tomllib.loads(text)
@@ -73,24 +72,26 @@ def put(project: Project, changes: Mapping[str, Any]) -> None:
         write_text(path, text)
 
 
-def edited(text: str, key: str, value: Any) -> str:
-    """The text of a TOML file with the dotted `key` set to `value`; None unsets it.
+def edited(text: str, changes: Mapping[str, Any]) -> str:
+    """Set dotted keys in the text of a TOML file to their values; None unsets a key.
 
     Raises ConfigError where the file is written in a way that cannot be edited.
     """
     tomlkit = require("tomlkit", "ui")
     wanted = tomllib.loads(text)
-    if not _set(wanted, key, value):
+    moved = {key: value for key, value in changes.items() if _set(wanted, key, value)}
+    if not moved:
         return text
     try:
         document = tomlkit.parse(text)
-        _set(document, key, value, tomlkit.table)
+        for key, value in moved.items():
+            _set(document, key, value, tomlkit.table)
         result: str = tomlkit.dumps(document)
         same = _whole(tomllib.loads(result)) == _whole(wanted)
     except (tomlkit.exceptions.TOMLKitError, tomllib.TOMLDecodeError):
         same = False
     if not same:
-        raise ConfigError("web.setting_not_editable", key=key, settings_file=SETTINGS_FILE)
+        raise ConfigError("web.setting_not_editable", key=", ".join(moved), settings_file=SETTINGS_FILE)
     return result
 
 

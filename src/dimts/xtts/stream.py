@@ -7,7 +7,8 @@ overlapping windows:
                                                    b ─▶│state│─▶ b'     finish ─▶ the rest
 
 so chunks join without a discontinuity, a streamed wave equals the whole one up to float rounding everywhere,
-the edges included, and the cost grows with the sentence, not with its square. The lag is about three latents (0.13 s).
+the edges included, and the cost grows with the sentence, not with its square. The lag is about three latents
+(0.13 s).
 """
 
 from __future__ import annotations
