@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
 from dimts.base.errors import ConfigError
 from dimts.train.capabilities import (
-    AMX,
     KINDS,
     PRECISIONS,
     MachineInfo,
     capability_table,
-    has_amx,
     obstacle,
     plan_attention,
     plan_precision,
@@ -93,6 +90,8 @@ def test_precision_follows_the_device() -> None:
     assert plan_precision("auto", A10).name == "bf16"
     assert plan_precision("auto", T4).name == "float32"
     assert plan_precision("auto", LAPTOP).name == "float32"
+    assert plan_precision("auto", dataclasses.replace(LAPTOP, bf16_speedup=1.1)).name == "float32"
+    assert plan_precision("auto", dataclasses.replace(LAPTOP, bf16_speedup=1.3)).name == "bf16"
     assert plan_precision("bf16", LAPTOP).name == "bf16"
     assert plan_precision("fp16", T4).name == "fp16"
     with pytest.raises(ConfigError, match="fp16"):
@@ -105,6 +104,7 @@ def test_looking_at_this_machine_gives_something_that_can_train() -> None:
     machine = MachineInfo.look()
     assert machine.memory_bytes > 0
     assert machine.cores >= 1
+    assert (machine.bf16_speedup > 0) is (machine.device == "cpu")
     precision = plan_precision("auto", machine)
     assert plan_attention("auto", machine, precision.name, 64).name in KINDS  # type: ignore[arg-type]
 
@@ -119,8 +119,8 @@ DEVICES = {
     "sm_90": card("NVIDIA H100", (9, 0)),
     "mps": dataclasses.replace(LAPTOP, device="mps", wheels=frozenset({VARLEN})),
     "xpu": dataclasses.replace(LAPTOP, device="xpu", name="Intel Arc A770", wheels=frozenset({VARLEN})),
-    "cpu": dataclasses.replace(LAPTOP, wheels=frozenset({VARLEN})),
-    "cpu with AMX": dataclasses.replace(LAPTOP, amx=True, wheels=frozenset({VARLEN})),
+    "cpu": dataclasses.replace(LAPTOP, wheels=frozenset({VARLEN}), bf16_speedup=0.05),
+    "cpu with AMX": dataclasses.replace(LAPTOP, wheels=frozenset({VARLEN}), bf16_speedup=4.5),
 }
 PRECISION_REASONS = {
     "sm_75": ("train.float32_is_safe", "train.no_bf16_units", "train.fp16_needs_scaling"),
@@ -128,8 +128,12 @@ PRECISION_REASONS = {
     "sm_90": ("train.float32_is_slower", "train.bf16_on_this_card", "train.fp16_needs_scaling"),
     "mps": ("train.float32_is_safe", "train.not_run_on_such_a_device", "train.not_run_on_such_a_device"),
     "xpu": ("train.float32_is_safe", "train.not_run_on_such_a_device", "train.not_run_on_such_a_device"),
-    "cpu": ("train.float32_is_safe", "train.bf16_without_amx", "train.no_fp16_on_processors"),
-    "cpu with AMX": ("train.float32_is_safe", "train.bf16_with_amx", "train.no_fp16_on_processors"),
+    "cpu": ("train.float32_is_safe", "train.bf16_measured_slower", "train.no_fp16_on_processors"),
+    "cpu with AMX": (
+        "train.float32_measured_slower",
+        "train.bf16_measured_faster",
+        "train.no_fp16_on_processors",
+    ),
 }
 """Device → the codes for float32, bf16 and fp16."""
 FLASH_REASONS = {
@@ -157,8 +161,9 @@ def test_each_kernel_and_number_type_on_each_machine(device: str, system: str) -
     assert set(rows) == {*PRECISIONS, *KINDS}
     assert tuple(rows[name].why.code for name in PRECISIONS) == PRECISION_REASONS[device]
     flash = device in ("sm_80", "sm_90")
-    assert rows["bf16"].chosen is flash
-    assert rows["float32"].chosen is not flash
+    bf16 = flash or device == "cpu with AMX"
+    assert rows["bf16"].chosen is bf16
+    assert rows["float32"].chosen is not bf16
     assert rows["float32"].runs
     assert rows["bf16"].runs is (device != "sm_75")
     assert rows["fp16"].runs is (not device.startswith("cpu"))
@@ -181,15 +186,6 @@ def test_xformers_stands_behind_sdpa_where_it_is_installed() -> None:
     assert row.runs
     assert not row.chosen
     assert row.why.code == "train.slower_than"
-
-
-def test_amx_is_read_from_the_flags_of_the_processor(tmp_path: Path) -> None:
-    flags = tmp_path / "cpuinfo"
-    flags.write_text(f"flags\t\t: fpu avx2 avx512f {AMX} amx_tile amx_int8\n")
-    assert has_amx(flags)
-    flags.write_text("flags\t\t: fpu avx2 avx512f avx512_bf16\n")
-    assert not has_amx(flags)
-    assert not has_amx(tmp_path / "none")
 
 
 def test_a_choice_is_written_with_what_was_refused() -> None:

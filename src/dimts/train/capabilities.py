@@ -14,12 +14,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
 from dimts.base.plugins import has
+from dimts.train.number_type import WORTHWHILE, bf16_speedup
 from dimts.xtts.kernel_limits import FLASH_CAPABILITY, FLASH_MAX_HEAD, HEAD_MULTIPLE, VARLEN, Kind
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -29,8 +29,6 @@ KINDS: tuple[Kind, ...] = ("flash", "sdpa", "xformers", "eager")
 """Fastest first; xformers stands behind SDPA, which has the same kernel built in since torch 2.0."""
 HEAD_WIDTH = 64
 """Head size of XTTS v2: width 1024 over 16 heads."""
-AMX = "amx_bf16"
-"""Flag of processors that multiply matrices in bfloat16 (/proc/cpuinfo)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,9 @@ class MachineInfo:
     cores: int = 1
     wheels: frozenset[str] = frozenset()
     """Names of the relevant libraries that are installed."""
-    amx: bool = False
-    """Whether the processor multiplies matrices in bfloat16 (AMX)."""
+    bf16_speedup: float = 0.0
+    """How many times as fast as in float32 a product of training is in bfloat16 on this processor, measured;
+    0: not measured."""
 
     @classmethod
     def look(cls) -> MachineInfo:
@@ -68,29 +67,20 @@ class MachineInfo:
             if hasattr(psutil.Process, "cpu_affinity")
             else psutil.cpu_count()
         )
-        system, amx = platform.system(), has_amx()
+        system = platform.system()
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
             capability, cards = (card.major, card.minor), torch.cuda.device_count()
-            return cls(
-                "cuda", card.name, system, card.total_memory, capability, cards, cores or 1, wheels, amx
-            )
+            return cls("cuda", card.name, system, card.total_memory, capability, cards, cores or 1, wheels)
         if torch.xpu.is_available():
             intel = torch.xpu.get_device_properties(0)
             cards = torch.xpu.device_count()
-            return cls("xpu", intel.name, system, intel.total_memory, (0, 0), cards, cores or 1, wheels, amx)
+            return cls("xpu", intel.name, system, intel.total_memory, (0, 0), cards, cores or 1, wheels)
         device: Device = "mps" if torch.backends.mps.is_available() else "cpu"
         free = psutil.virtual_memory().available
         name = platform.processor() or platform.machine()
-        return cls(device, name, system, free, (0, 0), 0, cores or 1, wheels, amx)
-
-
-def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has AMX for bfloat16; False where the system does not list flags in a file."""
-    try:
-        return AMX in cpuinfo.read_text("utf-8", errors="replace").split()
-    except OSError:
-        return False
+        speedup = bf16_speedup() if device == "cpu" else 0.0
+        return cls(device, name, system, free, (0, 0), 0, cores or 1, wheels, speedup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +173,32 @@ def plan_precision(asked: str, machine: MachineInfo) -> Choice:
         raise ConfigError("train.train_precision", asked=asked, refused=refused[asked], other=other)
     if asked != "auto":
         return Choice(asked, Message("train.asked_for"), {})
-    chosen: Precision = "bf16" if machine.device == "cuda" and "bf16" not in refused else "float32"
+    on_cpu = machine.device == "cpu"
+    faster = machine.bf16_speedup >= WORTHWHILE if on_cpu else machine.device == "cuda"
+    chosen: Precision = "bf16" if faster and "bf16" not in refused else "float32"
+    if chosen == "float32":
+        why = Message("train.float32_is_safe")
+    elif on_cpu:
+        why = Message("train.bf16_measured_faster", times=f"{machine.bf16_speedup:.1f}")
+    else:
+        why = Message("train.bf16_on_this_card")
     others = [name for name in PRECISIONS if name != chosen]
-    why = Message("train.bf16_on_this_card") if chosen == "bf16" else Message("train.float32_is_safe")
     return Choice(chosen, why, {name: refused.get(name) or _passed_over(name, machine) for name in others})
 
 
 def _passed_over(precision: Precision, machine: MachineInfo) -> Message:
     """Return why "auto" does not choose a number type that could be requested."""
     if precision == "float32":
-        return Message("train.float32_is_slower")
+        return Message(
+            "train.float32_is_slower" if machine.device == "cuda" else "train.float32_measured_slower"
+        )
     if machine.device == "cuda":
         return Message("train.fp16_needs_scaling")
     if machine.device != "cpu":
         return Message("train.not_run_on_such_a_device", device=machine.device)
-    return Message("train.bf16_with_amx" if machine.amx else "train.bf16_without_amx")
+    if not machine.bf16_speedup:
+        return Message("train.bf16_not_measured")
+    return Message("train.bf16_measured_slower", times=f"{machine.bf16_speedup:.2g}")
 
 
 @dataclass(frozen=True, slots=True)
