@@ -131,20 +131,25 @@ class Conv1D(nn.Module):
 
 
 def _linear_params(layer: nn.Module) -> LinearParams | None:
-    """The parameters that `recompute.py` needs of a layer; None where only its `forward` will do.
+    """Return the parameters that `recompute.py` needs of a layer, under autocast in its number type.
 
-    That is so where the adapter drops some of its input, under autocast, which casts weights, and for 8-bit
-    weights.
+    None where only the layer's `forward` will do: where the adapter drops some of its input, for 8-bit
+    weights, and while torch.compile looks on.
     """
     if not isinstance(layer, Conv1D) or torch.compiler.is_compiling():
         return None
-    if torch.is_autocast_enabled(layer.weight.device.type):
-        return None
     if layer.adapter is None or layer.adapter.merged:
-        return LinearParams(layer.weight, layer.bias)
-    if layer.adapter.dropout and layer.training:
+        found = LinearParams(layer.weight, layer.bias)
+    elif layer.adapter.dropout and layer.training:
         return None
-    return cast(AdapterParams, layer.adapter).linear_params(layer.weight, layer.bias)
+    else:
+        found = cast(AdapterParams, layer.adapter).linear_params(layer.weight, layer.bias)
+    device = layer.weight.device.type
+    if not torch.is_autocast_enabled(device):
+        return found
+    kind = torch.get_autocast_dtype(device)
+    tensors = [None if one is None else one.to(kind) for one in found[:4]]
+    return LinearParams(tensors[0], tensors[1], tensors[2], tensors[3], found.scale)  # type: ignore[arg-type]
 
 
 class SelfAttention(nn.Module):

@@ -4,6 +4,9 @@
     gelu_linear   tanh gelu, then x W + b (and its adapter): keeps the input of the gelu, not its output
     dropout_add   x + dropout(y): keeps one byte per element
 
+Under autocast the weights come in its number type: products are made in that of the weights, norms in that of
+x, which stays the residual stream's float32.
+
 What is not kept is computed again in the backward pass, which costs a read and a write of it; the two
 products a layer is made of cost a hundred times that. Values and gradients are those of the plain layers to
 the last rounding. Source of keeping inputs instead of outputs: Chen et al., "Training Deep Nets with
@@ -127,7 +130,8 @@ class _LayerNormLinear(Function):
         normed, mean, spread = torch.native_layer_norm(x, (width,), norm_weight, norm_bias, eps)
         ctx.eps, ctx.scale = eps, scale
         ctx.save_for_backward(x, mean, spread, norm_weight, norm_bias, weight, bias, down, up)
-        y = LinearParams(weight, bias, down, up, scale)(normed.view(-1, width))
+        with torch.autocast(x.device.type, enabled=False):
+            y = LinearParams(weight, bias, down, up, scale)(normed.view(-1, width).to(weight.dtype))
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -136,14 +140,14 @@ class _LayerNormLinear(Function):
         x, mean, spread, norm_weight, norm_bias, weight, bias, down, up = ctx.saved_tensors
         made = LinearParams(weight, bias, down, up, ctx.scale)
         width = x.shape[-1]
-        grad = grad.reshape(-1, grad.shape[-1])
+        grad = grad.reshape(-1, grad.shape[-1]).to(weight.dtype)
         own: list[Tensor | None] = [None] * 4
         if any(ctx.needs_input_grad[4:8]):
             normed = torch.native_layer_norm(x, (width,), norm_weight, norm_bias, ctx.eps)[0]
-            own = made.backward_own(normed.view(-1, width), grad, ctx.needs_input_grad[4:8])
+            own = made.backward_own(normed.view(-1, width).to(weight.dtype), grad, ctx.needs_input_grad[4:8])
             del normed
         found: tuple[Tensor | None, ...] = torch.ops.aten.native_layer_norm_backward(
-            made.backward_input(grad).view_as(x),
+            made.backward_input(grad).view_as(x).to(x.dtype),
             x,
             (width,),
             mean,
@@ -168,7 +172,9 @@ class _GeluLinear(Function):
     ) -> Tensor:
         ctx.scale = scale
         ctx.save_for_backward(x, weight, bias, down, up)
-        y = LinearParams(weight, bias, down, up, scale)(F.gelu(x, approximate="tanh").view(-1, x.shape[-1]))
+        active = F.gelu(x, approximate="tanh").view(-1, x.shape[-1])
+        with torch.autocast(x.device.type, enabled=False):
+            y = LinearParams(weight, bias, down, up, scale)(active.to(weight.dtype))
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -176,15 +182,15 @@ class _GeluLinear(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, down, up = ctx.saved_tensors
         made = LinearParams(weight, bias, down, up, ctx.scale)
-        grad = grad.reshape(-1, grad.shape[-1])
+        grad = grad.reshape(-1, grad.shape[-1]).to(weight.dtype)
         own: list[Tensor | None] = [None] * 4
         if any(ctx.needs_input_grad[1:5]):
             active = F.gelu(x, approximate="tanh").view(-1, x.shape[-1])
-            own = made.backward_own(active, grad, ctx.needs_input_grad[1:5])
+            own = made.backward_own(active.to(weight.dtype), grad, ctx.needs_input_grad[1:5])
             del active
         found = None
         if ctx.needs_input_grad[0]:
-            inner = made.backward_input(grad).view_as(x)
+            inner = made.backward_input(grad).view_as(x).to(x.dtype)
             found = torch.ops.aten.gelu_backward(inner, x, approximate="tanh")
         return (found, *own, None)
 
@@ -192,13 +198,13 @@ class _GeluLinear(Function):
 class _DropoutAdd(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, dropped: Tensor, scale: float) -> Tensor:
-        ctx.scale = scale
+        ctx.scale, ctx.kind = scale, y.dtype
         ctx.save_for_backward(dropped)
-        out = y.masked_fill(dropped, 0.0)
+        out = y.masked_fill(dropped, 0.0).to(x.dtype)  # x is the residual stream and keeps its precision
         return torch.add(x, out, alpha=scale, out=out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (dropped,) = ctx.saved_tensors
-        return grad, grad.masked_fill(dropped, 0.0).mul_(ctx.scale), None, None
+        return grad, grad.masked_fill(dropped, 0.0).mul_(ctx.scale).to(ctx.kind), None, None
