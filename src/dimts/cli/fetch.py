@@ -1,13 +1,19 @@
-"""`dimts fetch`: the published base weights, after their licence, whole and checked."""
+"""`dimts fetch`: the published base weights or Transphone's files, after their licence, whole and checked."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from dimts.base.messages import Message
+
+if TYPE_CHECKING:
+    from dimts.xtts.download import Acceptance
+    from dimts.xtts.hub import Licence
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +43,15 @@ _UNPINNED = typer.Option(
 )
 
 
+class _What(StrEnum):
+    xtts_v2 = "xtts-v2"
+    transphone = "transphone"
+
+
 def fetch(
+    what: _What = typer.Argument(
+        _What.xtts_v2, help="The XTTS v2 base weights, or the files of the G2P backend Transphone."
+    ),
     accept_licence: bool = typer.Option(
         False, "--accept-licence", help="Say yes to the licence without being asked (for scripts)."
     ),
@@ -48,16 +62,28 @@ def fetch(
     check: bool = typer.Option(False, "--check", help="Only read and verify what is there; fetch nothing."),
     show_licence: bool = typer.Option(False, "--licence", help="Only show the licence; fetch nothing."),
 ) -> None:
-    """Fetch the XTTS v2 base weights (2.1 GB) that fine-tuning starts from.
+    """Fetch the XTTS v2 base weights (2.1 GB) that fine-tuning starts from, or Transphone's files.
 
-    Coqui's model licence (CPML, non-commercial) is shown and must be accepted first. Files are checked
-    against their published SHA-256; what breaks off goes on where it stopped when the command is run
-    again. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 and proxies are honoured.
+    The licence (of the weights: CPML, non-commercial) is shown and must be accepted first. Files of the
+    weights are checked against their published SHA-256; what breaks off goes on where it stopped when the
+    command is run again. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 and proxies are honoured.
     """
     from dimts.base.errors import DownloadError
     from dimts.cli.output import progress_bar, show
     from dimts.xtts import download
 
+    if what == _What.transphone:
+        if given := [
+            name
+            for name, value in (
+                ("--to", to), ("--revision", revision), ("--unpinned", unpinned),
+                ("--check", check), ("--licence", show_licence),
+            )
+            if value
+        ]:  # fmt: skip
+            raise DownloadError("cli.only_for_weights", options=given)
+        _fetch_transphone(source, accept_licence=accept_licence)
+        return
     published = download.XTTS_V2 if revision is None else download.XTTS_V2.at(revision)
     folder = to or download.folder_of(published)
     if unpinned and source is None:
@@ -75,20 +101,8 @@ def fetch(
         return
     acceptance = None
     if not download.accepted(published, folder):
-        if accept_licence:
-            acceptance = download.Acceptance("flag")
-            show(Message("cli.licence_accepted", licence=published.licence.name))
-        elif sys.stdin.isatty():
-            _show(download.licence_text(published, folder, source))
-            print(
-                f"{Message('cli.accept_licence_question').text()} [y/N]: ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                raise DownloadError("cli.licence_refused")
-            acceptance = download.Acceptance("asked")
+        text = "" if accept_licence else download.licence_text(published, folder, source)
+        acceptance = _asked(published.licence, text, accept_licence)
     with progress_bar() as on_progress:
         folder = download.fetch(
             published,
@@ -103,6 +117,34 @@ def fetch(
     state = "cli.fetched_pinned" if lock.get("pinned") else "cli.fetched_unpinned"
     show(Message(state, repository=published.repository, commit=commit))
     print(folder)
+
+
+def _fetch_transphone(source: Path | None, *, accept_licence: bool) -> None:
+    from dimts.cli.output import progress_bar
+    from dimts.install.transphone_files import LICENCE, fetch_transphone
+
+    acceptance = _asked(LICENCE, f"{LICENCE.name}\n{LICENCE.url}\n\n{LICENCE.summary}\n", accept_licence)
+    with progress_bar() as on_progress:
+        print(fetch_transphone(acceptance, source=source, on_progress=on_progress))
+
+
+def _asked(licence: Licence, text: str, accept_licence: bool) -> Acceptance | None:
+    """Show a licence and ask for its acceptance; None where nobody can be asked."""
+    from dimts.base.errors import DownloadError
+    from dimts.cli.output import show
+    from dimts.xtts.download import Acceptance
+
+    if accept_licence:
+        show(Message("cli.licence_accepted", licence=licence.name))
+        return Acceptance("flag")
+    if not sys.stdin.isatty():
+        return None
+    _show(text)
+    question = Message("cli.accept_licence_question").text()
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise DownloadError("cli.licence_refused")
+    return Acceptance("asked")
 
 
 def _show(text: str) -> None:

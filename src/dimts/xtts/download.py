@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dimts.base.cache import cache_folder
 from dimts.base.errors import DownloadError, storage_error
 from dimts.base.files import fingerprint, write_bytes, write_text
 from dimts.base.messages import Message
@@ -83,17 +83,6 @@ class Acceptance:
 
     how: str
     """"asked" at the terminal, "flag" on the command line, or a caller's own word."""
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: DIMTS_CACHE, else the user's cache folder of this system."""
-    if own := os.environ.get("DIMTS_CACHE"):
-        return Path(own)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "dimts" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "dimts"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dimts"
 
 
 def folder_of(published: Published = XTTS_V2) -> Path:

@@ -84,7 +84,7 @@ def test_transphone_names_every_missing_file(tmp_path: Path) -> None:
     }
     with pytest.raises(ConfigError, match=r"grapheme\.vocab") as caught:
         transphone.Transphone(tmp_path)
-    assert transphone.SOURCES["model"] in caught.value.message.remedy("en")
+    assert "dimts fetch transphone" in caught.value.message.remedy("en")
     assert not list(tmp_path.iterdir()), "nothing may be fetched or made"
 
 

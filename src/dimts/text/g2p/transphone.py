@@ -1,8 +1,8 @@
 """Pronounce words by Transphone (Li et al. 2022), a multilingual network without consonant length.
 
 Its two sets of files are not in its package; left alone it fetches them from the internet in the
-middle of a sentence. Here it runs only when they are on disk, in its own cache or in a folder given,
-and otherwise says exactly which files are missing and where they come from.
+middle of a sentence. Here it runs only when they are on disk, in a folder given, where `dimts fetch
+transphone` puts them, or in its own cache, and otherwise says exactly which files are missing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib import util
 from pathlib import Path
 
+from dimts.base.cache import cache_folder
 from dimts.base.errors import ConfigError, MissingExtra, TextError
 from dimts.base.plugins import require
 from dimts.text.ethiopic import bare
@@ -25,6 +26,11 @@ SOURCES = {
 }
 _MODEL_FILES = ("model.pt", "grapheme.vocab", "phoneme.vocab")
 _INVENTORY_FILES = ("phone.txt", "phoneme.txt", "allophone.txt")
+
+
+def fetched_folder() -> Path:
+    """Return the folder of our cache in which `dimts fetch transphone` puts the files."""
+    return cache_folder() / "transphone"
 
 
 def model_folder(folder: Path | None = None) -> Path:
@@ -69,15 +75,10 @@ class Transphone:
     def __init__(self, folder: Path | None = None) -> None:
         """Raises MissingExtra without the library, ConfigError naming every missing file."""
         _package("transphone")
+        if folder is None and not missing(fetched_folder()):
+            folder = fetched_folder()
         if absent := missing(folder):
-            raise ConfigError(
-                "text.transphone_files_missing",
-                by_folder=_by_folder(absent),
-                sources=SOURCES["model"],
-                parent=model_folder(folder).parent,
-                sources_2=SOURCES["inventory"],
-                parent_2=inventory_folder(folder).parent.parent,
-            )
+            raise ConfigError("text.transphone_files_missing", by_folder=_by_folder(absent))
         with _offline():
             self._model = self._load(folder)
 
