@@ -208,13 +208,13 @@ def add(
     from dimts.base.errors import TextError
     from dimts.text.ethiopic import is_ethiopic_letter
     from dimts.text.g2p import lexicon
-    from dimts.text.g2p.letters import read, say
+    from dimts.text.g2p.letters import pronounce, read
     from dimts.text.phones import from_ipa
 
     text = " ".join(spoken)
     if any(map(is_ethiopic_letter, text)):
         reading = read(text)
-        phones = say(reading, reading.marks)
+        phones = pronounce(reading, reading.marks)
     else:
         phones = from_ipa(text)
     entry = lexicon.Entry(word, phones, note)

@@ -1,1 +1,1 @@
-"""Language: written Amharic → spoken form → IPA phones. Standard library only."""
+"""Text front end: normalise written Amharic and convert it to IPA phones. Standard library only."""

@@ -1,4 +1,4 @@
-"""Amharic abbreviations with strokes and points → words, with the prefixes and suffixes written on them.
+"""Expand Amharic abbreviations with strokes and points, with the prefixes and suffixes written on them.
 
 The table `tables/abbreviations.tsv` decides; what it does not know is read by this rule:
 English letter names joined by points are read one by one (ዩ.ኤስ → ዩ ኤስ); three or more single
@@ -32,18 +32,18 @@ _CHAIN = re.compile(rf"[{FIDEL}]{{1,24}}(?:[./][{FIDEL}]{{1,24}}){{1,7}}[./]?")
 _SPACED = re.compile(rf"[{FIDEL}]{{1,4}}(?:\. ?[{FIDEL}]{{1,2}}){{1,6}}(?![{FIDEL}])\.?")
 _SINGLE = re.compile(rf"[{FIDEL}]{{1,5}}\.")
 _STAR_LETTERS = 3
-"""A word after X/ that a star row may take has at least so many letters."""
+"""Least letters of a word after X/ that a star row may match."""
 _SHORT_STARS = tuple(map(fold_homophones, ("ገ", "ወ", "ኃ", "ሀ", "ተ", "ደ", "ምስ", "ምሥ", "ምዕ", "ማዕ", "ሰሜ", "ደቡ")))
 """First halves of names and places after which two letters are enough: ገ/ሃና, ምዕ/ሸዋ."""
 WORDS = ("እአአ", "እኤአ", "እጎአ", "እግአ", "እኢአ", "ዶር")
-"""Abbreviations without any sign, which are no words: read wherever they stand."""
+"""Abbreviations without any sign, which are no words: expanded wherever they occur."""
 _BARE_WORD = re.compile(rf"[በከየለ]?({any_spelling('|'.join(WORDS))})(?![{AMHARIC}])")
 _POINT_BEFORE_NAME = re.compile(rf"\. ?[{AMHARIC}]")
 _BARE_INSIDE = re.compile(rf"(?<![{AMHARIC}])[በከየለ]?(?:{any_spelling('|'.join(WORDS))})(?![{AMHARIC}])")
 
 
 def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """ከት/ቤቶች → ከትምህርት ቤቶች; asked at the first point or stroke after Ethiopic letters."""
+    """Expand ከት/ቤቶች to ከትምህርት ቤቶች; called at the first point or stroke after Ethiopic letters."""
     word = word_before(text, at, floor)
     if not word:
         return None
@@ -71,7 +71,7 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
 
 
 def _both_genders(parts: list[str]) -> str:
-    """የሆነ/ች → የሆነ ወይም የሆነች, አመልካቹ/ቿ → አመልካቹ ወይም አመልካቿ; "" for anything else. Usage varies."""
+    """Read both genders: የሆነ/ች → የሆነ ወይም የሆነች, አመልካቹ/ቿ → አመልካቹ ወይም አመልካቿ; else "". Usage varies."""
     if len(parts) != 2 or len(parts[0]) < _WORD_OF_LETTERS or len(parts[1]) > _WORD_OF_LETTERS:
         return ""
     word, ending = parts
@@ -93,7 +93,7 @@ def _both_genders(parts: list[str]) -> str:
 
 
 def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """እአአ → እንደ አውሮፓውያን አቆጣጠር, በዶር → በዶክተር: abbreviations written without points."""
+    """Expand abbreviations written without points: እአአ → እንደ አውሮፓውያን አቆጣጠር, በዶር → በዶክተር."""
     found = _BARE_WORD.match(text, at)
     if found is None:
         return None
@@ -107,7 +107,7 @@ def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def expand_bare(spoken: str) -> str:
-    """`spoken` with every bare abbreviation in it read, so that a spoken form reads as itself."""
+    """Expand every bare abbreviation in `spoken`, so that normalising it again changes nothing."""
     return _BARE_INSIDE.sub(lambda found: _expanded(found.group()), spoken)
 
 
@@ -117,8 +117,8 @@ def _expanded(word: str) -> str:
 
 
 def _single(text: str, start: int, at: int, word: str) -> Found | None:
-    """ቁ. 5 → ቁጥር አምስት: one part with a point, before a number, or before a word where its row ends in a
-    point."""
+    """Expand one part with a point, before a number, or before a word where its row ends in a point:
+    ቁ. 5 → ቁጥር አምስት."""
     if text[at] != "." or not _SINGLE.match(text, start):
         return None
     wording = _known([word])
@@ -136,7 +136,8 @@ def _end_of(text: str, start: int, parts: list[str]) -> int:
 
 @cache
 def _rows() -> tuple[Mapping[tuple[str, ...], tuple[str, str]], Mapping[str, str]]:
-    """Parts → (spoken, row as written), as written and folded; and the star rows by their first part."""
+    """Read the table: parts → (spoken, row as written), as written and folded; and the star rows by first
+    part."""
     whole: dict[tuple[str, ...], tuple[str, str]] = {}
     exact: dict[tuple[str, ...], tuple[str, str]] = {}  # ዓ/ዓ and አ/አ differ
     stars: dict[str, str] = {}
@@ -156,9 +157,9 @@ def _known(parts: Sequence[str], *, stroke: bool = False) -> tuple[str, str] | N
 
 @lru_cache(maxsize=1 << 13)
 def _known_parts(parts: tuple[str, ...], stroke: bool) -> tuple[str, str] | None:
-    """What the table says of these parts, prefixes and suffixes considered: (spoken, its row).
+    """Look up parts in the table, with prefixes and suffixes: (spoken, its row).
 
-    Star rows stand for names shortened with a stroke only: ገ/መድኅን, but ገ.መድኅን may be any initial.
+    Star rows match names shortened with a stroke only: ገ/መድኅን, but ገ.መድኅን may be any initial.
     """
     folded = fold_homophones("/".join(parts)).split("/")
     for cut in _cuts(parts[0]):
@@ -180,7 +181,7 @@ def _known_parts(parts: tuple[str, ...], stroke: bool) -> tuple[str, str] | None
 
 
 def _run_together(parts: Sequence[str], folded: list[str]) -> tuple[str, str] | None:
-    """ዶ/ርአብይ: a title of two parts and the name behind it, without a space."""
+    """Expand a title of two parts and the name behind it, without a space: ዶ/ርአብይ."""
     if len(parts) != 2 or len(parts[1]) < _STAR_LETTERS or is_suffix(parts[1][1:]):
         return None
     for cut in _cuts(parts[0]):
@@ -192,7 +193,7 @@ def _run_together(parts: Sequence[str], folded: list[str]) -> tuple[str, str] | 
 
 
 _TITLE_ENDS = ("ር", "ሮ", "ት", "ሪት", "ል", "ቃ", "ን")
-"""How titles of two parts end: ዶ/ር, ወ/ሮ, ወ/ሪት, ጄ/ል, ሻ/ቃ, ዲ/ን."""
+"""Endings of titles of two parts: ዶ/ር, ወ/ሮ, ወ/ሪት, ጄ/ል, ሻ/ቃ, ዲ/ን."""
 
 
 def _cuts(word: str) -> Iterator[int]:
@@ -203,7 +204,7 @@ def _cuts(word: str) -> Iterator[int]:
 
 
 def _prefixed(prefix: str, spoken: str, row: str) -> str:
-    """A prefix takes the place of the genitive የ that a full name begins with: በ + የኢትዮጵያ … → በኢትዮጵያ …"""
+    """Join a prefix, which replaces the genitive የ at the start of a full name: በ + የኢትዮጵያ … → በኢትዮጵያ …"""
     if prefix and spoken.startswith(_AS):  # በእ.ኤ.አ.: by, not by as
         return prefix + spoken.removeprefix(_AS)
     genitive = spoken.startswith("የ") and not row.startswith("የ")
@@ -241,7 +242,7 @@ def _vowel_order(char: str) -> str:
 
 
 def _sixth(char: str) -> str:
-    """The sixth order of a letter's row: ቱ → ት."""
+    """Return the sixth order of a letter's row: ቱ → ት."""
     entry = letter(char)
     if entry is None or entry.order == SIXTH or entry.order > SIXTH + 2:
         return char
@@ -250,7 +251,7 @@ def _sixth(char: str) -> str:
 
 @cache
 def _letter_names() -> frozenset[str]:
-    """English letter names in fidel, folded, with their usual second spellings."""
+    """Return English letter names in fidel, folded, with their usual second spellings."""
     names = {
         *pairs("letters").values(),
         "ደብልዩ",
@@ -274,7 +275,7 @@ def _letter_names() -> frozenset[str]:
 _AS = "እንደ "
 _LETTER_ENDINGS = ("", "ን", "ና", "ም", "ንና", "ንም", "ስ")
 _WORD_OF_LETTERS = 3
-"""So many single letters with points are read as one word."""
+"""Number of single letters with points that are read as one word."""
 
 
 def _unknown(parts: list[str], stroke: bool) -> str:

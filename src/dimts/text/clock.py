@@ -1,4 +1,4 @@
-"""Times of day and durations → words, on the Ethiopian twelve-hour clock as written.
+"""Read times of day and durations, on the Ethiopian twelve-hour clock as written.
 
 Hours are read as they stand, whatever ከጠዋቱ or ከምሽቱ is beside them; only a.m./p.m. marks a western
 clock, which is moved by six hours. Half past is ተኩል, a quarter past ከሩብ, a quarter to ሩብ ጉዳይ.
@@ -24,13 +24,13 @@ _DAY_PART = re.compile(r"(?:ከ?(?:ጠዋቱ?|ምሽቱ?|ሌሊቱ?|ቀኑ?|ማ�
 _DAY_PART_DOTTED = re.compile(r"(\d{1,2})\.(\d{2})(?![\d.])")
 HOURS_OF_DAY = 24
 _SHIFT = 6
-"""Hours from the western clock to the Ethiopian: the day begins at dawn."""
+"""Hours by which the Ethiopian clock differs from the western one: its day begins at dawn."""
 _PARTS_OF_DAY = ((6, "ከሌሊቱ"), (12, "ከጠዋቱ"), (18, "ከቀኑ"), (24, "ከምሽቱ"))
-"""Western hour below which a part of the day lasts, and its name."""
+"""End of each part of the day as a western hour, and its name."""
 
 
 def time_of_day(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """2:30 → ሁለት ሰዓት ተኩል, 4:45 → ለአምስት ሰዓት ሩብ ጉዳይ, 2:15:30 with minutes and seconds, 2:30-4:00 from … to."""
+    """Read a time: 2:30 → ሁለት ሰዓት ተኩል, 4:45 → ለአምስት ሰዓት ሩብ ጉዳይ; also with seconds, and ranges (2:30-4:00)."""
     start, prefix = prefix_of(text, at, floor)
     one = _one_time(text, at, prefix, reading)
     if one is None:
@@ -79,21 +79,21 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
         hour, part = shift(hour)
         why = "a twenty-four-hour time, moved by six hours to the Ethiopian clock"
     end = after.end() if (after := _HOUR_AFTER.match(text, end)) else end
-    wording = say(hour, minute, to_next=not prefix)
+    wording = spoken_time(hour, minute, to_next=not prefix)
     if part and not prefix and not _DAY_PART.search(behind(text, at)):
         wording = f"{part} {wording}"
     return end, wording, why
 
 
 def shift(hour: int) -> tuple[int, str]:
-    """A western hour (0 to 24) on the Ethiopian clock (1 to 12), and its part of the day."""
+    """Convert a western hour (0 to 24) to the Ethiopian clock (1 to 12), with its part of the day."""
     hour %= HOURS_OF_DAY
     part = next(name for limit, name in _PARTS_OF_DAY if hour < limit)
     return (hour - _SHIFT - 1) % 12 + 1, part
 
 
-def say(hour: int, minute: int, *, to_next: bool = True) -> str:
-    """4, 45 → ለአምስት ሰዓት ሩብ ጉዳይ, or አራት ሰዓት ከአርባ አምስት ደቂቃ where a prefix forbids ለ."""
+def spoken_time(hour: int, minute: int, *, to_next: bool = True) -> str:
+    """Word a time: 4, 45 → ለአምስት ሰዓት ሩብ ጉዳይ, or አራት ሰዓት ከአርባ አምስት ደቂቃ where a prefix forbids ለ."""
     wording = f"{numbers.cardinal(hour)} {_HOUR}"
     if minute == 0:
         return wording

@@ -1,4 +1,4 @@
-"""The Ethiopian and the Gregorian calendar, and dates in digits → words.
+"""Convert between the Ethiopian and the Gregorian calendar, and read dates in digits.
 
 The Ethiopian year has twelve months of 30 days and Pagumen with 5, or 6 in the year before the
 fourth (year mod 4 = 3). Days are counted as Julian day numbers; the Ethiopian era begins at
@@ -58,7 +58,7 @@ def days_in_month(year: int, month: int) -> int:
 
 
 def to_gregorian(date: Date) -> Date:
-    """Ethiopian → Gregorian: Date(2017, 1, 1) → Date(2024, 9, 11). TextError for a day that does not
+    """Convert Ethiopian to Gregorian: Date(2017, 1, 1) → Date(2024, 9, 11). TextError for a day that does not
     exist."""
     year, month, day = date
     if year < 1 or not 1 <= month <= len(MONTHS) or not 1 <= day <= days_in_month(year, month):
@@ -67,7 +67,7 @@ def to_gregorian(date: Date) -> Date:
 
 
 def to_ethiopian(date: Date) -> Date:
-    """Gregorian → Ethiopian: Date(2024, 9, 11) → Date(2017, 1, 1). TextError for a day that does not
+    """Convert Gregorian to Ethiopian: Date(2024, 9, 11) → Date(2017, 1, 1). TextError for a day that does not
     exist."""
     year, month, day = date
     length = (31, 29 if _gregorian_leap(year) else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -85,7 +85,7 @@ def to_ethiopian(date: Date) -> Date:
 
 
 def _day_number(date: Date) -> int:
-    """Gregorian → Julian day number (Richards, Explanatory Supplement to the Astronomical Almanac, 2013)."""
+    """Compute the Julian day number (Richards, Explanatory Supplement to the Astronomical Almanac, 2013)."""
     year, month, day = date
     shift = (14 - month) // 12
     y, m = year + 4800 - shift, month + 12 * shift - 3
@@ -93,7 +93,7 @@ def _day_number(date: Date) -> int:
 
 
 def _gregorian(number: int) -> Date:
-    """Julian day number → Gregorian; the inverse of `_day_number`."""
+    """Convert a Julian day number to a Gregorian date; the inverse of `_day_number`."""
     a = number + 32044
     b = (4 * a + 3) // 146097
     c = a - 146097 * b // 4
@@ -126,7 +126,7 @@ _ENGLISH = re.compile(
 
 
 def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """12/01/2016 ዓ.ም. → መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት; ISO dates are Gregorian unless ዓ.ም. follows."""
+    """Read a date: 12/01/2016 ዓ.ም. → መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት; ISO is Gregorian unless ዓ.ም. follows."""
     if not _BEGINS.match(text, at):
         return None
     start, prefix = prefix_of(text, at, floor)
@@ -145,7 +145,7 @@ def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
-    """Read ጥር 3/1990 and ጥር 15-17/2012, whose month stands before in words."""
+    """Read day and year after the name of a month: ጥር 3/1990, ጥር 15-17/2012."""
     if prefix:
         return None
     left = behind(text, at)
@@ -168,7 +168,7 @@ def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
 _FROM = re.compile(f"(?<![{AMHARIC}])[ከበ]{MONTH} ?$")
 _LONGEST_MONTH = 31
 _BEGINS = re.compile(r"\d{1,4}[ /.፣,\-–—]|[፩-፴]")
-"""How every date in digits begins."""
+"""First characters of every date in digits."""
 
 
 def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, str, str] | None:
@@ -177,7 +177,7 @@ def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, st
             day, month, year = (numbers.from_ethiopic(part) for part in found.groups())
         except TextError:
             return None
-        return _say(found.end(), year, month, day, ethiopian=True) if month <= len(MONTHS) else None
+        return _spoken_date(found.end(), year, month, day, ethiopian=True) if month <= len(MONTHS) else None
     if found := _YEAR_FIRST.match(text, at):
         year, month, day = int(found.group(1)), int(found.group(3)), int(found.group(4))
         ethiopian = bool(ETHIOPIAN_AFTER.match(text, found.end())) or month == len(MONTHS)
@@ -195,14 +195,14 @@ def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, st
     elif (found := _MONTH_YEAR.match(text, at)) and _era(text, start, found.end()):
         month, year = int(found.group(1)), int(found.group(2))
         ethiopian = _is_ethiopian(text, start, found.end(), reading)
-        return _say(found.end(), year, month, None, ethiopian=ethiopian)
+        return _spoken_date(found.end(), year, month, None, ethiopian=ethiopian)
     else:
         return None
-    return _say(found.end(), year, month, day, ethiopian=ethiopian)
+    return _spoken_date(found.end(), year, month, day, ethiopian=ethiopian)
 
 
 def _is_short_date(text: str, start: int, at: int, found: re.Match[str]) -> bool:
-    """Whether 23-4-90 is a date: an era follows, a prefix stands before, or day or month has one digit."""
+    """Whether 23-4-90 is a date: an era follows, a prefix precedes, or day or month has one digit."""
     day, month = found.group(1), found.group(3)
     possible = 1 <= int(month) <= len(MONTHS) and 1 <= int(day) <= _LONGEST_MONTH
     shown = start < at or len(day) + len(month) < len("0000")
@@ -212,7 +212,7 @@ def _is_short_date(text: str, start: int, at: int, found: re.Match[str]) -> bool
 
 
 def _exists(year: int, month: int, day: int) -> bool:
-    """Whether the Ethiopian calendar can have this day; of Pagumen the sixth day always counts as
+    """Whether the Ethiopian calendar can have this day; the sixth day of Pagumen always counts as
     possible."""
     return 1 <= month <= len(MONTHS) and 1 <= day <= (6 if month == len(MONTHS) else 30)
 
@@ -231,7 +231,9 @@ def _is_ethiopian(text: str, start: int, end: int, reading: Reading) -> bool:
     return bool(ETHIOPIAN_AFTER.match(text, end)) or reading.calendar == "ethiopian"
 
 
-def _say(end: int, year: int, month: int, day: int | None, *, ethiopian: bool) -> tuple[int, str, str] | None:
+def _spoken_date(
+    end: int, year: int, month: int, day: int | None, *, ethiopian: bool
+) -> tuple[int, str, str] | None:
     names = MONTHS if ethiopian else GREGORIAN_MONTHS
     longest = 30 if ethiopian and month <= 12 else 6 if ethiopian else _LONGEST_MONTH
     if not 1 <= month <= len(names) or (day is not None and not 1 <= day <= longest):
@@ -245,7 +247,7 @@ def _say(end: int, year: int, month: int, day: int | None, *, ethiopian: bool) -
 
 
 def english_date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Jan 7, 2024 and 7 January 2024 → ጃንዋሪ ሰባት ሁለት ሺህ ሃያ አራት."""
+    """Read English dates: Jan 7, 2024 and 7 January 2024 → ጃንዋሪ ሰባት ሁለት ሺህ ሃያ አራት."""
     found = _ENGLISH.match(text, at)
     if found is None:
         return None

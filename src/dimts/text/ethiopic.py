@@ -1,6 +1,6 @@
-"""Fidel letter → consonant, vowel, order. The whole script is one table, `tables/fidel.tsv`.
+"""Map fidel letters to consonant, vowel and order. The whole script is one table, `tables/fidel.tsv`.
 
-The chart says what a letter stands for on its own; whether the sixth order's ɨ is spoken, and
+The chart gives what a letter represents on its own; whether the sixth order's ɨ is spoken, and
 which consonants are long, is for `g2p` to find out. ሀ ሐ ኀ አ ዐ of the first order read [a],
 ኸ and ኧ read [ə] (CLDR am_FONIPA; FSI Amharic Basic Course, vol. 2).
 """
@@ -28,11 +28,11 @@ class Letter:
 
     char: str
     consonant: str
-    """IPA of our inventory without ʷ; ʔ for አ and ዐ."""
+    """IPA consonant of our inventory without ʷ; ʔ for አ and ዐ."""
     vowel: str
     """One of ə u i a e ɨ o; ɨ stands for "ɨ or nothing"."""
     order: int
-    """1 to 7 as in the chart; 8 to 12 are the labiovelar columns (see LABIAL_A …)."""
+    """Order, 1 to 7 as in the chart; 8 to 12 are the labiovelar columns (see LABIAL_A …)."""
     labial: bool
     """Whether the consonant is Cʷ."""
     glide: str = ""
@@ -40,7 +40,7 @@ class Letter:
 
 
 def letter(char: str) -> Letter | None:
-    """What the chart says of `char`; None if it is no Ethiopic syllable."""
+    """Look `char` up in the chart; None if it is no Ethiopic syllable."""
     return _chart().get(char)
 
 
@@ -50,12 +50,12 @@ def is_ethiopic_letter(char: str) -> bool:
 
 
 def letters() -> tuple[Letter, ...]:
-    """The whole chart, in code order."""
+    """Return the whole chart, in code order."""
     return tuple(_chart().values())
 
 
 def fold_homophones(text: str) -> str:
-    """Write letters that Amharic reads alike in one way: ሐኀኻ→ሀ, ሠ→ሰ, ዐ→አ, ፀ→ጸ, ጐ→ጎ, ቍ→ቁ, ዉ→ው.
+    """Replace letters that Amharic reads alike by one of them: ሐኀኻ→ሀ, ሠ→ሰ, ዐ→አ, ፀ→ጸ, ጐ→ጎ, ቍ→ቁ, ዉ→ው.
 
     Of ሀ/ሃ and አ/ኣ, which sound the same, the first order remains; ዉ is a common spelling of ው. Idempotent;
     keeps the length.
@@ -70,11 +70,12 @@ def fold_homophones(text: str) -> str:
 
 
 _LONG_TEXT = 512
-"""Characters from which replacing letter by letter beats `str.translate`."""
+"""Characters from which replacing letter by letter is faster than `str.translate`."""
 
 
 def spell(consonant: str, vowel: str, *, labial: bool = False) -> str:
-    """The everyday letter for a consonant and a vowel (sixth order for ɨ or ""); the inverse of `letter`.
+    """Return the everyday letter for a consonant and a vowel (sixth order for ɨ or ""); the inverse of
+    `letter`.
 
     Where no single letter exists (e.g. pʷu) the plain consonant's sixth order and a letter of ው's
     row are written. Raises KeyError for a sound that has no letter.
@@ -90,7 +91,7 @@ def spell(consonant: str, vowel: str, *, labial: bool = False) -> str:
 
 
 def bare(text: str) -> str:
-    """`text` in NFC without gemination and vowel-length marks."""
+    """Return `text` in NFC without gemination and vowel-length marks."""
     return unicodedata.normalize("NFC", text).translate(_NO_MARKS)
 
 

@@ -2,8 +2,8 @@
 
 Other packages import the text front end from here.
 
-`Phrase.spelling` is all that a voice model reads, in training and in speaking; the settings below decide
-it and travel with every checkpoint.
+`Phrase.spelling` is all that a voice model reads, in training and in synthesis; the settings below determine
+it and are saved with every checkpoint.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FrontendSettings:
-    """[text]: from written text to what the model reads."""
+    """[text]: from written text to the model's input."""
 
     spelling: Literal["phones", "fidel"] = "phones"
-    """What the voice model reads: IPA phones, or the normalised fidel as it is."""
+    """Input of the voice model: IPA phones, or the normalised fidel as it is."""
     replace: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Your own readings: written word → what to read instead; joins [text.normalise.replace]."""
     normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
@@ -56,7 +56,7 @@ class FrontendSettings:
     g2p: ChainSettings = field(default_factory=ChainSettings)
 
     def __post_init__(self) -> None:
-        if self.replace:  # one home: what reads the settings looks at normalise alone
+        if self.replace:  # kept in one place: the front end reads normalise alone
             merged = {**self.normalise.replace, **self.replace}
             object.__setattr__(self, "normalise", replace(self.normalise, replace=merged))
             object.__setattr__(self, "replace", {})
@@ -76,25 +76,25 @@ class Phrase:
     mark: str
     """The stop at its end: ። ፣ ፤ ? ! or nothing."""
     pause_seconds: float
-    """Silence after it."""
+    """Silence after the phrase, in seconds."""
     rate: float = 1.0
-    """Speed of speech against the voice's own."""
+    """Tempo as a factor of the voice's own."""
     style: Literal["phones", "fidel"] = "phones"
-    """What `spelling` spells."""
+    """Kind of `spelling`."""
 
     @property
     def spelling(self) -> str:
-        """What the voice model reads: words by spaces, phones of a word run together, and the stop."""
+        """The voice model's input: words separated by spaces, phones of a word joined, and the stop."""
         spelt = ("".join(word.phones) if self.style == "phones" else bare(word.spoken) for word in self.words)
         return " ".join(filter(None, spelt)) + MARKS.get(self.mark, self.mark)
 
     @property
     def phones(self) -> str:
-        """Phones by spaces, words by " # "."""
+        """Phones separated by spaces, words by " # "."""
         return to_ipa(word.phones for word in self.words)
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the phrase as plain values for JSON."""
         return {
             "written": self.written,
             "spoken": self.spoken,
@@ -108,7 +108,7 @@ class Phrase:
 
 
 class Frontend:
-    """Text in, phrases out. Made once, used for many texts; may be shared by threads."""
+    """Convert text to phrases. Made once, used for many texts; may be shared by threads."""
 
     def __init__(self, settings: FrontendSettings | None = None, lexicon: Path | None = None) -> None:
         """`lexicon` is the user's own (word TAB phones), above every backend.
@@ -120,8 +120,7 @@ class Frontend:
         self.chain = Chain(self.settings.g2p, lexicon)
 
     def __call__(self, text: str) -> Iterator[Phrase]:
-        """The phrases of `text`, one after the other. Raises PronunciationError where the settings ask for
-        it."""
+        """Yield the phrases of `text`. Raises PronunciationError where the settings ask for it."""
         for breath in breaths(text, self.normaliser, self.settings.phrases):
             words = self.pronounce(breath.tokens)
             if words or breath.pause_seconds:
@@ -136,7 +135,7 @@ class Frontend:
                 )
 
     def pronounce(self, tokens: tuple[Token, ...]) -> tuple[Word, ...]:
-        """Tokens of one breath, pronounced; phones given in the text are taken as they are."""
+        """Pronounce the tokens of one breath; phones given in the text are taken as they are."""
         asked = self.chain.words([_exact(token) for token in tokens], [token.written for token in tokens])
         return tuple(map(self._word, tokens, asked))
 
@@ -151,7 +150,7 @@ class Frontend:
 
 
 def _exact(token: Token) -> str:
-    """The word as it is written where normalising only made letters of one sound alike: ቍ says more than
+    """Return the word as written where normalising only merged letters of one sound: ቍ is more exact than
     ቁ."""
     if token.written != token.spoken and fold_homophones(token.written) == fold_homophones(token.spoken):
         return token.written
@@ -164,29 +163,30 @@ def _shared(settings: FrontendSettings | None) -> Frontend:
 
 
 def phonemise(text: str, settings: FrontendSettings | None = None) -> list[Phrase]:
-    """The phrases of `text` with their words and phones, and for each word the backend that was accepted."""
+    """Convert `text` to phrases with words, phones, and for each word the backend whose answer was
+    accepted."""
     return list(_shared(settings)(text))
 
 
 def phones(text: str, settings: FrontendSettings | None = None) -> str:
-    """The phones of `text`: by spaces, words by " # ", a line for each line of `text`."""
+    """Convert `text` to phones: separated by spaces, words by " # ", a line for each line of `text`."""
     frontend = _shared(settings)
     return "\n".join(phones_of_line(frontend, line) for line in text.split("\n"))
 
 
 def phones_of_line(frontend: Frontend, line: str) -> str:
-    """The phones of one line of text, on one line."""
+    """Convert one line of text to phones, on one line."""
     return f" {WORD_MARK} ".join(filter(None, (phrase.phones for phrase in frontend(line))))
 
 
 @dataclass(frozen=True, slots=True)
 class BackendComparison:
-    """One word, and what every backend says of it."""
+    """One word, and the answers of all backends."""
 
     word: Word
-    """As the chain decided."""
+    """The word as the chain decided."""
     answers: tuple[Refusal, ...]
-    """One for each backend, with the judge's doubts; none means that it would be accepted."""
+    """One for each backend, with the judge's issues; none means that it would be accepted."""
 
     order: tuple[str, ...] = ()
     """The backends of the settings, in their order."""
@@ -198,13 +198,13 @@ class BackendComparison:
         return len(accepted) > 1
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the comparison as plain values for JSON."""
         answers = [answer.as_dict() for answer in self.answers]
         return {**self.word.as_dict(), "order_mattered": self.order_mattered, "answers": answers}
 
 
 def compare(text: str, settings: FrontendSettings | None = None) -> list[BackendComparison]:
-    """Every word of `text` with the answers of all backends side by side: those of the settings, then the
+    """Compare the answers of all backends for every word of `text`: those of the settings, then the
     others."""
     settings = settings or FrontendSettings()
     frontend = _shared(settings)
@@ -230,7 +230,7 @@ def compare(text: str, settings: FrontendSettings | None = None) -> list[Backend
 
 
 def fallback_messages(found: Iterable[Fallback]) -> list[Message]:
-    """One message for each backend that was passed over, from the fallbacks of one or more chains."""
+    """Make one message for each backend that was passed over, from the fallbacks of one or more chains."""
     merged: dict[str, list[Fallback]] = {}
     for one in found:
         merged.setdefault(one.name, []).append(one)
@@ -253,6 +253,6 @@ def fallback_messages(found: Iterable[Fallback]) -> list[Message]:
 
 
 def absent(settings: FrontendSettings | None = None) -> dict[str, Issue]:
-    """Which backends of the chain cannot answer here, and why (starts each of them)."""
+    """Return which backends of the chain cannot answer here, and why (starts each of them)."""
     chain = Chain((settings or FrontendSettings()).g2p)
     return {name: reason for name, reason in chain.absent().items() if reason}

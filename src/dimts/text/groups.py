@@ -1,5 +1,4 @@
-"""Numbers joined by one and the same sign → words, where the sign is not read: 4-3-3, 40/60, 737-800,
-20-20-20."""
+"""Read numbers joined by one repeated sign that is not read: 4-3-3, 40/60, 737-800, 20-20-20."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from dimts.text.quantities import prefix_of
 from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind, is_suffix, word_at
 
 _CHAIN = re.compile(r"\d{1,4}(?:([-–:፡/])\d{1,4})(?:\1\d{1,4}){6,62}(?![\d])")
-"""More numbers than any date, telephone number or file number has."""
+"""Chain of more numbers than any date, telephone number or file number has."""
 _SINGLE = re.compile(r"\d([-–]\d){2,4}(?![\d]|[-–/]\d)")
 _TRIPLE = re.compile(r"(\d{1,3})([-–])(\d{1,3})\2(\d{1,3})(?![\d]|[-–/]\d)")
 _RULE_AFTER = re.compile(any_spelling(" ?(?:ደንብ|ህግ|መመሪያ|ዘዴ|ስልት|መርህ|ማዳበሪያ|አሰላለፍ|ቀመር)"))
@@ -32,7 +31,7 @@ _SEVEN_SERIES = re.compile("7[0-8]7")
 
 
 def chain(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Eight or more numbers joined by one sign: a code, its numbers one by one."""
+    """Read eight or more numbers joined by one sign as a code, its numbers one by one."""
     found = _CHAIN.match(text, at)
     if found is None:
         return None
@@ -42,8 +41,8 @@ def chain(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def group(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Formations, pairs that make a hundred, types of aircraft, rules of three numbers: the sign is not
-    read."""
+    """Read formations, pairs that make a hundred, types of aircraft, rules of three numbers, without the
+    sign."""
     found, why = _plain_group(text, at), "numbers joined by a sign that is not read"
     if found is None:
         return None

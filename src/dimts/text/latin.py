@@ -1,7 +1,7 @@
-"""Latin letters in Amharic text → fidel: names from a table, acronyms letter by letter, other words by rule.
+"""Read Latin letters in Amharic text: names from a table, acronyms letter by letter, other words by rule.
 
-Addresses (URL, e-mail, @name, #tag) are taken apart at their signs; a short label that no table
-knows is spelled, a longer one is read as a word.
+Addresses (URL, e-mail, @name, #tag) are split at their signs; a short label that no table knows is spelled, a
+longer one is read as a word.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LATIN = (
     "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0250-\u02af\u1d00-\u1d25\u1d6b-\u1d77\u1e00-\u1eff"
     "\u2c60-\u2c7f\ua722-\ua787\ufb00-\ufb06"
 )
-"""Latin letters as the inside of a character class."""
+"""Latin letters for a character class."""
 _WORD = re.compile(rf"[{LATIN}]+(?:['][{LATIN}]+)?(?:-(?=[{LATIN}])[{LATIN}]+)?")
 _DOTTED = re.compile(r"(?:[A-Za-z]\.){2,12}(?:[A-Za-z](?![A-Za-z]))?")
 _NUMERO = re.compile(r"(?:No|NO|Nr)\.? ?(?=\d)")
@@ -39,19 +39,23 @@ _SIGNS = {".": numbers.POINT, "/": "ስላሽ", "@": "አት", "-": "ሰረዝ",
           "?": "ጥያቄ ምልክት",
           "=": "እኩል", "&": "ኤንድ", "#": "ሃሽ", "%": "ፐርሰንት", "~": "ቲልድ"}  # fmt: skip
 _SHORT_LABEL = 3
-"""Letters; a label of an address no longer than this is spelled unless the table knows it."""
+"""Longest label of an address, in letters, that is spelled unless the table knows it."""
 _LONGEST_ACRONYM = 6
 _LONGEST_WORD = 40
-"""Letters; more are read in pieces of this size."""
+"""Letters of the longest word; more are read in pieces of this size."""
 
 
 def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """www.ena.et, info@ena.et → their parts and signs, one by one."""
+    """Read addresses by their parts and signs: www.ena.et, info@ena.et."""
     if found := _EMAIL.match(text, at):
         start, prefix = prefix_of(text, at, floor)
         written = found.group().rstrip(".-")
         return Found(
-            start, at + len(written), "email", prefix + say_address(written), "the shape of an e-mail address"
+            start,
+            at + len(written),
+            "email",
+            prefix + read_address(written),
+            "the shape of an e-mail address",
         )
     found = _URL.match(text, at)
     if found is None:
@@ -63,11 +67,11 @@ def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     shown = re.sub("^[a-z]+://", "", written)
     if not shown:
         return None
-    return Found(start, at + len(written), "url", prefix + say_address(shown), "the shape of a web address")
+    return Found(start, at + len(written), "url", prefix + read_address(shown), "the shape of a web address")
 
 
-def say_address(written: str) -> str:
-    """ena.et → ኢ ኤን ኤ ነጥብ ኢ ቲ."""
+def read_address(written: str) -> str:
+    """Read the parts and signs of an address: ena.et → ኢ ኤን ኤ ነጥብ ኢ ቲ."""
     wording = []
     for label in re.findall(r"[A-Za-z]+|\d+|[^A-Za-z\d]", written):
         if label.isdigit():
@@ -85,7 +89,7 @@ def say_address(written: str) -> str:
 
 
 def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """#ኢትዮጵያ → ኢትዮጵያ; #AddisAbaba and #አዲስ_አበባ in words; #5 → ቁጥር አምስት."""
+    """Read a hashtag: #ኢትዮጵያ → ኢትዮጵያ; #AddisAbaba and #አዲስ_አበባ in words; #5 → ቁጥር አምስት."""
     found = _TAG.match(text, at)
     if found is None:
         return None
@@ -103,7 +107,7 @@ def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def mention(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """@EthioTelecom → አት ኢትዮ ቴሌኮም."""
+    """Read a mention: @EthioTelecom → አት ኢትዮ ቴሌኮም."""
     found = _MENTION.match(text, at)
     if found is None:
         return None
@@ -121,12 +125,12 @@ def _split_tag(tag: str, reading: Reading) -> str:
         elif part[0] >= "ሀ" or not part[0].isalpha():
             wording.append(part)
         else:
-            wording.append(say(part, reading))
+            wording.append(read_word(part, reading))
     return " ".join(wording)
 
 
 def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """One Latin word, with Amharic prefix and suffix: በGoogle → በጉግል, BBCን → ቢ ቢ ሲን."""
+    """Read one Latin word, with Amharic prefix and suffix: በGoogle → በጉግል, BBCን → ቢ ቢ ሲን."""
     if numero := _NUMERO.match(text, at):
         return Found(at, numero.end(), "latin", "ቁጥር", "No. before a number")
     if dotted := _DOTTED.match(text, at):  # U.S.A.
@@ -143,7 +147,7 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return title
     suffix = word_at(text, found.end())
     suffix = suffix if suffix and is_suffix(suffix) else ""
-    kind, spoken, why, english = _say(written, reading)
+    kind, spoken, why, english = _read_word(written, reading)
     if suffix and spoken and kind != "english":
         spoken = with_suffix(spoken, suffix, numbers.ordinal_of)
     elif suffix:
@@ -170,7 +174,7 @@ _NAME_FOLLOWS = re.compile(rf"\. ?(?=[A-Z{FIDEL}\d])")
 
 
 def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -> Found | None:
-    """Dr. Abiy, St. George: an abbreviation with its point before a name."""
+    """Read an abbreviation with its point before a name: Dr. Abiy, St. George."""
     spoken = _TITLES.get(found.group())
     point = _NAME_FOLLOWS.match(text, found.end()) if spoken else None
     if spoken is None or point is None:
@@ -182,15 +186,14 @@ def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -
     )
 
 
-def say(written: str, reading: Reading) -> str:
-    """A Latin word as it is read under the settings; a very long one in the pieces that a text would be read
-    in."""
+def read_word(written: str, reading: Reading) -> str:
+    """Read a Latin word under the settings; a very long one in the pieces that a text would be read in."""
     pieces = (written[at : at + _LONGEST_WORD] for at in range(0, len(written), _LONGEST_WORD))
-    return " ".join(_say(piece, reading).spoken for piece in pieces)
+    return " ".join(_read_word(piece, reading).spoken for piece in pieces)
 
 
 class LatinReading(NamedTuple):
-    """How a Latin word is read."""
+    """Reading of a Latin word."""
 
     kind: str
     spoken: str
@@ -199,7 +202,7 @@ class LatinReading(NamedTuple):
     """The word itself where it is English: its phones may be taken from an English voice."""
 
 
-def _say(written: str, reading: Reading) -> LatinReading:
+def _read_word(written: str, reading: Reading) -> LatinReading:
     if written in pairs("names"):
         return LatinReading("latin", pairs("names")[written], "the table of names")
     known = _in_tables(written)
@@ -221,11 +224,12 @@ def _say(written: str, reading: Reading) -> LatinReading:
 
 
 _LONGEST_SURE_ACRONYM = 3
-"""Capitals; a longer word in capitals that a table knows is a word: WIFI, NEWS, but WHO."""
+"""Capitals of the longest sure acronym; a longer word in capitals that a table lists is a word: NEWS, but
+WHO."""
 
 
 def _in_tables(written: str) -> LatinReading | None:
-    """What the tables of names, of Ethiopian names and of English words say of a word, whatever its case."""
+    """Look a word up in the tables of names, of Ethiopian names and of English words, whatever its case."""
     lower = written.lower()
     if spoken := _names().get(lower):
         return LatinReading("latin", spoken, "the table of names")
@@ -237,15 +241,17 @@ def _in_tables(written: str) -> LatinReading | None:
 
 
 def _sounded_out(written: str, reading: Reading) -> LatinReading:
-    """A word that no table knows: its parts, else as romanised Amharic or as English, by its letters."""
-    from dimts.text import romanised  # brings the pronunciation tables with it
+    """Read a word that no table knows: its parts, else as romanised Amharic or as English, by its letters."""
+    from dimts.text import romanised  # imports the pronunciation tables too
 
     if "-" in written:
         parts = [part for part in re.split("[-']", written) if part]
-        return LatinReading("latin", " ".join(_say(part, reading).spoken for part in parts), "its parts")
+        return LatinReading(
+            "latin", " ".join(_read_word(part, reading).spoken for part in parts), "its parts"
+        )
     pieces = re.findall("[A-Z]?[a-z]+|[A-Z]+", written)
     if len(pieces) > 1 and all(len(piece) > 2 for piece in pieces) and "".join(pieces) == written:
-        spoken = " ".join(_say(piece, reading).spoken for piece in pieces)
+        spoken = " ".join(_read_word(piece, reading).spoken for piece in pieces)
         return LatinReading("latin", spoken, "its parts, by their capitals")
     plain = written.isascii() and written.replace("'", "").isalpha()
     amharic = plain and "'" not in written and romanised.looks_amharic(written)
@@ -278,12 +284,12 @@ def is_acronym(written: str) -> bool:
 
 
 def spell_out(written: str) -> str:
-    """WHO → ደብሊው ኤች ኦ."""
+    """Spell an acronym: WHO → ደብሊው ኤች ኦ."""
     return " ".join(pairs("letters")[char] for char in _plain(written).upper() if char in pairs("letters"))
 
 
 def _plain(written: str) -> str:
-    """Latin letters without their accents: é → e, ß → ss, ø → o."""
+    """Remove accents from Latin letters: é → e, ß → ss, ø → o."""
     base = written.translate(_LETTERS)
     return "".join(
         char for char in unicodedata.normalize("NFKD", base) if "A" <= char <= "z" and char.isalpha()
@@ -327,7 +333,7 @@ _VOWELS = "aeiou"
 
 
 def transliterate(written: str) -> str:
-    """A Latin word in fidel, as an Ethiopian reader would sound it out: Manager → ማናገር."""
+    """Transliterate a Latin word to fidel as an Ethiopian reader would sound it out: Manager → ማናገር."""
     letters = _plain(written).lower()
     phones: list[str] = []
     at = 0

@@ -1,4 +1,4 @@
-"""What a writer may put into the text to steer its reading: pauses, phones, and a small part of SSML.
+"""Read markup that controls pronunciation: pauses, phones, and a small part of SSML.
 
     [pause 300ms]  [pause 1.5s]  [pause]        silence here
     /səlam/                                     these phones, in the IPA of our inventory
@@ -57,7 +57,7 @@ _QUIET_TAGS = (
 
 
 def pause(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """[pause 300ms]."""
+    """Read [pause 300ms]."""
     found = _PAUSE.match(text, at)
     if found is None:
         return None
@@ -75,7 +75,7 @@ def _pause(start: int, end: int, seconds: float, why: str) -> Found:
 
 
 def inline_phones(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """/səlam/: a pronunciation between strokes, where a word could stand and all of it is phones."""
+    """Read a pronunciation between strokes (/səlam/), where a word could occur and all of it is phones."""
     if at and text[at - 1] not in " \n(«\"'“፣።፤":
         return None
     found = _PHONES.match(text, at)
@@ -88,7 +88,7 @@ def inline_phones(text: str, at: int, floor: int, reading: Reading) -> Found | N
 
 
 def read_phones(written: str) -> tuple[str, ...] | None:
-    """Phones from IPA, or None when it holds any other sign."""
+    """Parse IPA phones; None when the text holds any other sign."""
     try:
         return from_ipa(written) or None
     except TextError:
@@ -96,7 +96,7 @@ def read_phones(written: str) -> tuple[str, ...] | None:
 
 
 def ssml(text: str, at: int, floor: int, reading: Reading, read: Callable[[str], str]) -> Found | None:
-    """One tag, or one whole element of say-as, sub, phoneme; `read` reads the text inside."""
+    """Read one tag, or one whole element of say-as, sub, phoneme; `read` reads the text inside."""
     if comment := _COMMENT.match(text, at):
         return Found(at, comment.end(), "markup", "", "a comment or declaration: not read")
     found = _TAG.match(text, at)
@@ -126,7 +126,7 @@ def ssml(text: str, at: int, floor: int, reading: Reading, read: Callable[[str],
 
 
 def _element(text: str, start: int, name: str) -> tuple[str, int] | None:
-    """The text up to the end tag, and where that ends."""
+    """Return the text up to the end tag, and where that ends."""
     line_end = text.find("\n", start, start + _LONGEST_ELEMENT)
     limit = start + _LONGEST_ELEMENT if line_end < 0 else line_end
     closing = re.compile(rf"</{name} ?>", re.IGNORECASE).search(text, start, limit)
@@ -158,7 +158,7 @@ def _whole_element(
 
 
 def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tuple[str, str]:
-    """The content of a say-as element, and the reason."""
+    """Read the content of a say-as element; returns it and the reason."""
     why = f'say-as "{how}"'
     compact = re.sub(r"[\s,]", "", written)
     if how in ("digits", "telephone", "number-digits"):
@@ -224,7 +224,8 @@ def _break_seconds(values: dict[str, str]) -> float:
 
 
 def read_rate(written: str) -> float | None:
-    """ "slow" → 0.8, "90%" → 0.9, "+10%" → 1.1, "1.2" → 1.2; kept within half and double speed."""
+    """Parse a rate: "slow" → 0.8, "90%" → 0.9, "+10%" → 1.1, "1.2" → 1.2; clamped to half and double
+    speed."""
     if written in _RATES:
         return _RATES[written]
     found = re.fullmatch(r"\s*([+-]?)(\d{1,4}(?:\.\d{1,3})?)(%?)\s*", written)
@@ -237,7 +238,7 @@ def read_rate(written: str) -> float | None:
 
 
 def entity(text: str, at: int, floor: int, reading: Reading, read: Callable[[str], str]) -> Found | None:
-    """&amp; → እና."""
+    """Read an entity: &amp; → እና."""
     found = _ENTITY.match(text, at)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Amounts of money → words: the currency may stand before or after, as a sign, a code or a word."""
+"""Read amounts of money: the currency may precede or follow, as a sign, a code or a word."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBER = re.compile(NUMBER)
 _POINT_THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:\.\d{3})+)(?:,(\d{2}))?(?![\d.,]?\d)")
 """Thousands with points: 30.000 ብር, 1.250,50 ብር."""
 _TOURNAMENT = re.compile(r"(?:19[6-9]|20[0-4])\d(?![\d.,]?\d)")
-"""A year after ዩሮ names a tournament, not an amount."""
+"""A year after ዩሮ that names a tournament, not an amount."""
 
 
 @cache
@@ -36,13 +36,14 @@ def _money_before() -> re.Pattern[str]:
 
 @cache
 def _last_signs() -> frozenset[str]:
-    """The last characters of signs, codes and names of currencies."""
+    """Return the last characters of signs, codes and names of currencies."""
     return frozenset(row[0][-1] for row in table("money"))
 
 
 @cache
 def _money_sign() -> re.Pattern[str]:
-    """A currency sign or code with a number after it, for the step that is asked at the sign."""
+    """Return the pattern of a currency sign or code with a number after it, for the step called at the
+    sign."""
     names = sorted((row[0] for row in table("money")), key=len, reverse=True)
     return re.compile(rf"({'|'.join(map(re.escape, names))}) ?(?=\d)")
 
@@ -54,7 +55,7 @@ _FIDEL_MAGNITUDE = re.compile(rf" ?({MAGNITUDE})(?![{FIDEL}])")
 
 
 def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """$1.5 ቢሊዮን, ብር 1,200, 25.50 ብር, 100 USD → amount, then the name; two decimals are cents."""
+    """Read $1.5 ቢሊዮን, ብር 1,200, 25.50 ብር, 100 USD: amount, then the name; two decimals are cents."""
     if text[at].isdigit():
         left = before(text, at, floor)
         found = _money_before().search(left) if left.rstrip(" :፡")[-1:] in _last_signs() else None
@@ -76,7 +77,7 @@ def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def _tournament(text: str, at: int, sign: str) -> re.Match[str] | None:
-    """The year of a European championship after ዩሮ: one that four divides, and no other currency behind
+    """Match the year of a European championship after ዩሮ: a multiple of four, and no other currency behind
     it."""
     year = _TOURNAMENT.match(text, at) if _name(sign) == "ዩሮ" and sign != "€" else None
     return (
@@ -96,17 +97,17 @@ def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: s
         )
         return Found(start, second[0], "money", f"{words} {_name(sign)}", f"a range of {sign}")
     end = _swallow_code(text, end, sign)
-    return Found(start, end, "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}")
+    return Found(start, end, "money", prefix + read_money(written, magnitude, sign), f"an amount in {sign}")
 
 
 def _swallow_code(text: str, end: int, sign: str) -> int:
-    """$100 USD, $5 ዶላር: the currency written twice is read once."""
+    """Skip the currency written a second time: $100 USD, $5 ዶላር."""
     again = _money_after().match(text, end)
     return again.end() if again and _name(again.group(1)).endswith(_name(sign).rpartition(" ")[2]) else end
 
 
 def _money_last(text: str, at: int, floor: int) -> Found | None:
-    """The currency stands after the number: 25.50 ብር, 100 USD, 1.5M $."""
+    """Read an amount with the currency after the number: 25.50 ብር, 100 USD, 1.5M $."""
     amount = _bare_amount(text, at)
     if amount is None:
         return None
@@ -117,12 +118,12 @@ def _money_last(text: str, at: int, floor: int) -> Found | None:
     start, prefix = prefix_of(text, at, floor)
     sign = found.group(1)
     return Found(
-        start, found.end(), "money", prefix + say_money(written, magnitude, sign), f"an amount in {sign}"
+        start, found.end(), "money", prefix + read_money(written, magnitude, sign), f"an amount in {sign}"
     )
 
 
 def _bare_amount(text: str, at: int) -> tuple[int, str, str] | None:
-    """End, digits and magnitude word of a number; no suffix, no unit."""
+    """Return end, digits and magnitude word of a number; no suffix, no unit."""
     if points := _POINT_THOUSANDS.match(text, at):
         cents = f".{points.group(2)}" if points.group(2) else ""
         written = points.group(1).replace(".", "") + cents
@@ -143,8 +144,8 @@ def _name(sign: str) -> str:
     return pairs("money")[sign]
 
 
-def say_money(written: str, magnitude: str, sign: str) -> str:
-    """ "1,200.50", "", "ብር" → አንድ ሺህ ሁለት መቶ ብር ከሃምሳ ሳንቲም."""
+def read_money(written: str, magnitude: str, sign: str) -> str:
+    """Word an amount: "1,200.50", "", "ብር" → አንድ ሺህ ሁለት መቶ ብር ከሃምሳ ሳንቲም."""
     name = _name(sign)
     cents_name = next((row[2] for row in table("money") if row[0] == sign and len(row) > 2), "")
     whole, _, rest = written.partition(".")

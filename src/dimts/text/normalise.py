@@ -1,8 +1,8 @@
 """Turn written text into its spoken form: one pass that stops only at signs which need reading.
 
 Words in plain fidel are never touched; every digit, stroke, point, Latin letter or other sign is
-offered to the steps below, in their order, and the first that knows it answers. The spans of the
-answer cover the whole text, so nothing is lost; normalising a spoken form changes nothing.
+offered to the steps below, in order, and the first that matches reads it. The spans of the
+result cover the whole text, so nothing is lost; normalising a spoken form changes nothing.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ __all__ = ["STEPS", "NormaliseSettings", "Normalised", "Normaliser", "Span", "St
 
 @dataclass(frozen=True, slots=True)
 class StepInfo:
-    """A step of the normalisation, for lists and for switching off."""
+    """A step of the normalisation, for lists and for disabling it."""
 
     name: str
     what: str
     written: str
-    """An example …"""
+    """An example of a written form."""
     spoken: str
-    """… and its reading."""
+    """Its spoken form."""
 
 
 STEPS: tuple[StepInfo, ...] = (
@@ -56,7 +56,7 @@ STEPS: tuple[StepInfo, ...] = (
     StepInfo("pauses", "[pause 300ms]: silence", "[pause 300ms]", ""),
     StepInfo("ssml", "break, say-as, sub, phoneme, prosody rate", '<sub alias="ሰላም">ሰ</sub>', "ሰላም"),
     StepInfo("phones", "a pronunciation between strokes", "/səlam/", "ሰላም"),
-    StepInfo("addresses", "web and e-mail addresses", "www.ena.et", latin.say_address("www.ena.et")),
+    StepInfo("addresses", "web and e-mail addresses", "www.ena.et", latin.read_address("www.ena.et")),
     StepInfo("hashtags", "#tags and @names", "#ኢትዮጵያ", "ኢትዮጵያ"),
     StepInfo("verses", "chapter and verse after a book or a sura", "ማቴ. 5፥3", "ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት"),
     StepInfo("groups", "numbers whose sign is not read: formations, halves of a hundred", "50/50", "ሃምሳ ሃምሳ"),
@@ -75,7 +75,7 @@ STEPS: tuple[StepInfo, ...] = (
     StepInfo("latin", "Latin acronyms, names and words", "AU", "ኤ ዩ"),
     StepInfo("signs", "marks, quotes, emoji and other signs", "ሰላም::", "ሰላም።"),
 )
-"""Every step, in the order in which they are asked."""
+"""Every step, in order."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,19 @@ class NormaliseSettings:
     """[text.normalise]: how written forms are read."""
 
     off: tuple[str, ...] = ()
-    """Steps to leave out, by the names that `dimts text --steps` lists; what they would read is left to the
-    others."""
+    """Steps to leave out, by the names that `dimts text --steps` lists; other steps read their text
+    instead."""
     replace: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Your own readings: written word → what to read instead; comes before everything else."""
+    """Your own readings: written word → what to read instead; precedes all steps."""
     calendar: Literal["ethiopian", "gregorian"] = "ethiopian"
-    """Calendar of a date like 12/01/2016 that says nothing of its era."""
+    """Calendar of a date like 12/01/2016 without an era."""
     western_clock: Literal["written", "ethiopian"] = "written"
     """Times after 12 o'clock (14:30): read as written, or moved by six hours to the Ethiopian clock."""
     latin: Literal["read", "spell", "hand_on", "drop"] = "read"
     """Latin words that are no acronym and in no table: by rule, letter by letter, as [lang=en] words, or not
     at all."""
     emoji: Literal["drop", "read"] = "drop"
-    """Whether emoji are passed over or named."""
+    """Whether emoji are skipped or named."""
 
     def __post_init__(self) -> None:
         names = [step.name for step in STEPS]
@@ -112,14 +112,14 @@ class Normalised:
     """A text and its spoken form, with every span between them."""
 
     written: str
-    """The text as it was given."""
+    """The text as given."""
     spoken: str
     spans: tuple[Span, ...]
 
 
 def normalise(text: str, settings: NormaliseSettings | None = None) -> str:
-    """The spoken form of `text`: fidel (and Latin words where handed on), spaces, and the marks ። ፣ ፤ ፥ ፦ ?
-    !."""
+    """Return the spoken form of `text`: fidel (and Latin words with latin = "hand_on"), spaces, and the marks
+    ። ፣ ፤ ፥ ፦ ? !."""
     return _shared(settings).spoken(text)
 
 
@@ -136,7 +136,7 @@ _ALONE = re.compile(
     rf"[1-9]\d{{0,8}}(?:(?![ለኛ])[{AMHARIC}]+(?: (?!ለ)[{AMHARIC}]|[።፣፤!?]? ?(?:$|\n))|"
     rf" (?!ለ)[{AMHARIC}]{{2}}(?![./])|[።!?] ?(?:$|\n|[{AMHARIC}])|[፣፤] [{AMHARIC}]|$|\n)"
 )
-"""A number between words: no sign joins it to anything, so that most steps need not be asked."""
+"""A number between words: no sign joins it to anything, so that most steps need not be called."""
 _STEPS_ALONE: tuple[tuple[str, Bound], ...] = (
     ("verses", scripture.verse),
     ("telephone", telephone.keyed),
@@ -147,7 +147,7 @@ _STEPS_ALONE: tuple[tuple[str, Bound], ...] = (
 
 
 class Normaliser:
-    """Written → spoken under fixed settings. Made once, used for any number of texts; holds no state between
+    """Normaliser under fixed settings. Made once, used for any number of texts; holds no state between
     them."""
 
     def __init__(self, settings: NormaliseSettings | None = None) -> None:
@@ -171,7 +171,7 @@ class Normaliser:
         self._by_char: dict[str, tuple[Bound, ...]] = {}
 
     def __call__(self, text: str) -> Normalised:
-        """The spoken form of `text` with the spans that led to it, which cover all of the text."""
+        """Return the spoken form of `text` with its spans, which cover all of the text."""
         source = clean(text)
         spans: list[Span] = []
         pieces: list[str] = []
@@ -191,7 +191,7 @@ class Normaliser:
         return Normalised(source.written, self._finish("".join(pieces)), tuple(spans))
 
     def spoken(self, text: str) -> str:
-        """The spoken form alone; the same as `self(text).spoken`, faster."""
+        """Return the spoken form alone; the same as `self(text).spoken`, faster."""
         source = clean(text).text
         spoken = StringIO()  # not a list of pieces: a line of ten million signs would make as many objects
         position = 0
@@ -241,7 +241,7 @@ class Normaliser:
             position = answer.end
 
     def _learn(self, char: str) -> tuple[Bound, ...]:
-        """The steps for one character, kept once known (a text has few kinds of sign)."""
+        """Return the steps for one character, cached (a text has few kinds of sign)."""
         steps = self._steps(char)
         if len(self._by_char) < _KNOWN_CHARACTERS:
             self._by_char[char] = steps
@@ -257,7 +257,7 @@ class Normaliser:
 
     @property
     def _inner(self) -> Normaliser:
-        """For text inside markup and the user's table: everything but markup and that table."""
+        """Return the normaliser for text inside markup and the user's table, without both."""
         chosen = self.settings
         off = tuple(sorted({*chosen.off, "ssml", "pauses", "phones"}))
         return _shared(
@@ -344,12 +344,12 @@ _SPACES = re.compile("  +")
 _MARK_RUN = re.compile(f"[{MARKS}][ {MARKS}]*")
 _LEADING = re.compile(f"\n[ {MARKS}]+")
 _STRONGEST = "?!።፤፦፥፣"
-"""Of several marks in a row the first of these remains."""
+"""Marks by strength: of several in a row the first of these remains."""
 
 
 def tidy(spoken: str) -> str:
-    """One space between words, marks close to the word before, one mark of several, none at the start of a
-    line."""
+    """Tidy spaces and marks: one space between words, marks after the word before, one mark of several, none
+    at the start of a line."""
     spoken = _SPACES.sub(" ", spoken)
     for mark in MARKS:
         spoken = spoken.replace(f" {mark}", mark)

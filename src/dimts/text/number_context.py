@@ -1,4 +1,4 @@
-"""Patterns for what stands beside a number and shows what it is: months, eras, words of counting."""
+"""Patterns of the words beside a number that show its kind: months, eras, words of counting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COUNTED = re.compile(
         r"ሺህ|ሺ |ሚሊዮን|ጊዜ|በመቶ|ፐርሰንት|ዶላር|ክፍል|አባ|ቀን|አመት|ወር|ሰአት|ደቂቃ|ተማሪ|ነዋሪ|ካሬ|%|[.,/]\d)"
     )
 )
-"""What follows a number that counts, and is no year: a plural, a unit, a magnitude."""
+"""Words after a number that counts and is no year: a plural, a unit, a magnitude."""
 COUNTED_PLURAL = re.compile(rf" (?!የ)[{AMHARIC}]{{1,20}}{PLURAL}")
 """A plural noun after a number."""
 _POINTLESS = rf"(?:[አኤጎግኢ]አ)(?![{AMHARIC}])"

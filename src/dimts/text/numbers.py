@@ -1,4 +1,5 @@
-"""Numbers ↔ Amharic words, and Ethiopic numerals ↔ numbers. `read_cardinal(cardinal(n)) == n`.
+"""Convert numbers to Amharic words and back, and Ethiopic numerals to numbers: `read_cardinal(cardinal(n)) ==
+n`.
 
 The words are those of everyday written Amharic (ሦስት, ሃምሳ, ሺህ); a leading hundred is plain መቶ,
 a leading thousand is አንድ ሺህ. Years from 1100 to 1999 are counted in hundreds (አስራ ዘጠኝ መቶ …).
@@ -20,7 +21,7 @@ MAGNITUDES = ("", THOUSAND, "ሚሊዮን", "ቢሊዮን", "ትሪሊዮን", "
 """Word of each group of three digits, from the right."""
 POINT, MINUS = "ነጥብ", "አሉታዊ"
 LARGEST = 1000 ** len(MAGNITUDES) - 1
-"""Above this, numbers are read digit by digit."""
+"""Largest number that is read as one; above it, digit by digit."""
 CENTURY_YEARS = range(1100, 2000)
 """Years that are counted in hundreds: 1974 is አስራ ዘጠኝ መቶ ሰባ አራት."""
 
@@ -41,7 +42,7 @@ _SPELLINGS = {
 
 
 def cardinal(number: int) -> str:
-    """1234 → አንድ ሺህ ሁለት መቶ ሰላሳ አራት; negative numbers with አሉታዊ; digit by digit above `LARGEST`."""
+    """Word a number: 1234 → አንድ ሺህ ሁለት መቶ ሰላሳ አራት; negative with አሉታዊ; digit by digit above `LARGEST`."""
     if number < 0:
         return f"{MINUS} {cardinal(-number)}"
     if number < 1000:
@@ -75,23 +76,24 @@ def _below_thousand(number: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """9 → ዘጠነኛ, 20 → ሃያኛ, 21 → ሃያ አንደኛ."""
+    """Word an ordinal: 9 → ዘጠነኛ, 20 → ሃያኛ, 21 → ሃያ አንደኛ."""
     return ordinal_of(cardinal(number))
 
 
 def ordinal_of(words: str) -> str:
-    """Number words → their ordinal; only the last word changes its stem."""
+    """Turn number words into their ordinal; only the last word changes its stem."""
     head, gap, last = words.rpartition(" ")
     return f"{head}{gap}{_ORDINAL_STEMS.get(last, last)}ኛ"
 
 
 def digits(text: str) -> str:
-    """Digit by digit: "0911" → ዜሮ ዘጠኝ አንድ አንድ. Anything but ASCII digits is passed over."""
+    """Read digit by digit: "0911" → ዜሮ ዘጠኝ አንድ አንድ. Anything but ASCII digits is skipped."""
     return " ".join(ONES[ord(char) - 48] or ZERO for char in text if "0" <= char <= "9")
 
 
 def decimal(text: str) -> str:
-    """ "2.05" → ሁለት ነጥብ ዜሮ አምስት, "15,000" → አስራ አምስት ሺህ, "007" digit by digit, "-5" with አሉታዊ."""
+    """Read a decimal: "2.05" → ሁለት ነጥብ ዜሮ አምስት, "15,000" → አስራ አምስት ሺህ, "007" digit by digit, "-5" with
+    አሉታዊ."""
     if text[:1] in "-−–":
         return f"{MINUS} {decimal(text[1:])}"
     whole, dot, fraction = text.replace(",", "").partition(".")
@@ -102,13 +104,13 @@ def decimal(text: str) -> str:
 
 
 def whole_number(text: str) -> str:
-    """ASCII digits of any length as a cardinal; more than 18 digit by digit."""
+    """Read ASCII digits of any length as a cardinal; more than 18 digit by digit."""
     significant = text.lstrip("0")
     return cardinal(int(significant or "0")) if len(significant) <= 3 * len(MAGNITUDES) else digits(text)
 
 
 def year(number: int) -> str:
-    """1974 → አስራ ዘጠኝ መቶ ሰባ አራት, 2016 → ሁለት ሺህ አስራ ስድስት."""
+    """Read a year: 1974 → አስራ ዘጠኝ መቶ ሰባ አራት, 2016 → ሁለት ሺህ አስራ ስድስት."""
     if number not in CENTURY_YEARS:
         return cardinal(number)
     rest = number % 100
@@ -116,12 +118,12 @@ def year(number: int) -> str:
 
 
 def fraction(above: int, below: int) -> str:
-    """3, 4 → ሦስት አራተኛ."""
+    """Read a fraction: 3, 4 → ሦስት አራተኛ."""
     return f"{cardinal(above)} {ordinal(below)}"
 
 
 def read_cardinal(words: str) -> int:
-    """Number words (in any usual spelling) → the number. TextError names the word it cannot read."""
+    """Convert number words (in any usual spelling) to the number. TextError names the word it cannot read."""
     total = group = 0
     values, multipliers = _values()
     seen = False
@@ -161,7 +163,7 @@ def _values() -> tuple[dict[str, int], dict[str, int]]:
 
 
 def to_ethiopic(number: int) -> str:
-    """1997 → ፲፱፻፺፯. The rule of CSS Counter Styles 3 ("ethiopic-numeric"); TextError below 1.
+    """Write an Ethiopic numeral: 1997 → ፲፱፻፺፯. The rule of CSS Counter Styles 3; TextError below 1.
 
     Pairs of digits from the right; odd pairs take ፻, even ones ፼; a one is unwritten before ፻ and at the
     front.
@@ -188,34 +190,34 @@ def to_ethiopic(number: int) -> str:
 
 
 def from_ethiopic(numeral: str) -> int:
-    """፲፱፻፺፯ → 1997, ፻፼ → 1000000. TextError for signs in an order that no numeral has (፩፪፫)."""
+    """Convert an Ethiopic numeral: ፲፱፻፺፯ → 1997, ፻፼ → 1000000. TextError for signs in an order no numeral
+    has."""
     total = part = pending = 0
-    room = 100  # the next sign must be worth less, unless it multiplies
+    limit = 100  # the next sign must be worth less, unless it multiplies
     for sign in numeral:
         if sign in ETHIOPIC_ONES:
             worth, value = 1, ETHIOPIC_ONES.index(sign) + 1
         elif sign in ETHIOPIC_TENS:
             worth, value = 10, 10 * (ETHIOPIC_TENS.index(sign) + 1)
         elif sign == ETHIOPIC_HUNDRED and not part:
-            part, pending, room = (pending or 1) * 100, 0, 100
+            part, pending, limit = (pending or 1) * 100, 0, 100
             continue
         elif sign == ETHIOPIC_MYRIAD:
             total = (total + part + pending or 1) * 10_000
-            part, pending, room = 0, 0, 100
+            part, pending, limit = 0, 0, 100
             continue
         else:
-            worth, value = room, 0
-        if worth >= room:
+            worth, value = limit, 0
+        if worth >= limit:
             raise TextError("text.ethiopic_numeral_malformed", numeral=numeral)
-        pending, room = pending + value, worth
+        pending, limit = pending + value, worth
     if not numeral:
         raise TextError("text.ethiopic_numeral_empty")
     return total + part + pending
 
 
 def ethiopic(numeral: str) -> str:
-    """An Ethiopic numeral in words; counted in hundreds when written so (፲፱፻…), sign by sign when ill
-    formed."""
+    """Read an Ethiopic numeral; counted in hundreds when written so (፲፱፻…), sign by sign when ill formed."""
     if len(numeral) > _LONGEST_NUMERAL:
         return " ".join(cardinal(from_ethiopic(sign)) for sign in numeral)
     try:
@@ -226,4 +228,4 @@ def ethiopic(numeral: str) -> str:
 
 
 _LONGEST_NUMERAL = 40
-"""Signs; more are a pattern, not a number."""
+"""Signs of the longest numeral; more are a pattern, not a number."""

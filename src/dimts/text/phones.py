@@ -1,4 +1,4 @@
-"""The Amharic phones: one inventory, one spelling of IPA, and the ways to and from other notations.
+"""Inventory of the Amharic phones in one spelling of IPA, with converters to and from other notations.
 
 A pronunciation is a tuple of phones such as ("f", "ə", "lː", "ə", "ɡ", "ə"). A phone is a vowel, or a
 consonant, perhaps with ʼ (ejective), then ʷ (rounded), then ː (long), always in this order.
@@ -20,12 +20,12 @@ LONG = "ː"
 ROUND = "ʷ"
 EJECTIVE = "ʼ"
 WORD_MARK = "#"
-"""Stands between words, with spaces around it, in a line of phones."""
+"""Word separator, with spaces around it, in a line of phones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a phone is, in the terms of the IPA chart."""
+    """Features of a phone, in the terms of the IPA chart."""
 
     kind: str
     """"vowel" or "consonant"."""
@@ -76,7 +76,7 @@ _NEVER_ROUND = ("w", "j", "ʔ")
 
 @cache
 def inventory() -> Mapping[str, Features]:
-    """Every phone there is, with its features: vowels, consonants, rounded and long ones."""
+    """Return every phone with its features: vowels, consonants, rounded and long ones."""
     found: dict[str, Features] = dict(VOWELS)
     for phone, base in CONSONANTS.items():
         for rounded in (False,) if phone in _NEVER_ROUND else (False, True):
@@ -99,17 +99,17 @@ def is_vowel(phone: str) -> bool:
 
 
 def short(phone: str) -> str:
-    """`phone` without length."""
+    """Return `phone` without length."""
     return phone.removesuffix(LONG)
 
 
 def long(phone: str) -> str:
-    """The consonant `phone`, long; a vowel stays as it is (Amharic vowel length tells nothing apart)."""
+    """Return the consonant `phone`, long; a vowel is unchanged (Amharic vowel length is not distinctive)."""
     return phone if phone in VOWELS or phone.endswith(LONG) else phone + LONG
 
 
 def skeleton(phones: Iterable[str]) -> tuple[str, ...]:
-    """`phones` without ɨ and without length, Cʷ as C w: what the fidel itself writes (ኳ = ክዋ)."""
+    """Return `phones` without ɨ and without length, Cʷ as C w: what the fidel itself writes (ኳ = ክዋ)."""
     out: list[str] = []
     for phone in phones:
         if phone == "ɨ":
@@ -122,12 +122,12 @@ def skeleton(phones: Iterable[str]) -> tuple[str, ...]:
 
 
 def to_ipa(words: Iterable[Sequence[str]]) -> str:
-    """Words as one line: phones by spaces, words by " # "."""
+    """Format words as one line: phones by spaces, words by " # "."""
     return f" {WORD_MARK} ".join(" ".join(word) for word in words if word)
 
 
 def from_ipa(text: str) -> tuple[str, ...]:
-    """Read one word of IPA, spaced or not, in any usual spelling: ties, g for ɡ, doubled letters, ɪ for ɨ …
+    """Parse one word of IPA, spaced or not, in any usual spelling: ties, g for ɡ, doubled letters, ɪ for ɨ …
 
     Raises TextError naming the first sign that is no Amharic phone.
     """
@@ -152,7 +152,7 @@ def _tidy(text: str) -> str:
 
 
 def _read(text: str, signs: Mapping[str, str], notation: str) -> tuple[str, ...]:
-    """Longest match over `signs`; a repeated consonant or a length sign makes the one before it long."""
+    """Match the longest of `signs`; a repeated consonant or a length sign makes the one before it long."""
     longest = max(map(len, signs))
     found: list[str] = []
     joined = False  # whether nothing stands between this sign and the last
@@ -196,7 +196,7 @@ def _ipa_signs() -> Mapping[str, str]:
 
 # ---------------------------------------------------------------- notations
 def _notation(table: Mapping[str, str], rounded: str, length: str) -> dict[str, str]:
-    """Our phone → its sign in a notation whose rounding and length are suffixes."""
+    """Map our phones to signs of a notation whose rounding and length are suffixes."""
     out = {vowel: table.get(vowel, vowel) for vowel in VOWELS}
     for phone in CONSONANTS:
         sign = table.get(phone, phone)
@@ -224,42 +224,43 @@ _EPITRAN = _notation(
 
 
 def to_xsampa(phones: Iterable[str]) -> str:
-    """X-SAMPA, phones by spaces: "f @ l: @ g @" (Wells 1995)."""
+    """Write X-SAMPA, phones by spaces: "f @ l: @ g @" (Wells 1995)."""
     return " ".join(_XSAMPA[phone] for phone in phones)
 
 
 def from_xsampa(text: str) -> tuple[str, ...]:
-    """Read X-SAMPA, spaced or not; TextError for a sign that is no Amharic sound."""
+    """Parse X-SAMPA, spaced or not; TextError for a sign that is no Amharic sound."""
     return _read(text, _inverse("xsampa"), "X-SAMPA")
 
 
 def to_espeak(phones: Iterable[str]) -> str:
-    """The phoneme names of espeak-ng's voice `am`, by spaces, for its [[…]] input: "f @ l: @ g @"."""
+    """Write the phoneme names of espeak-ng's voice `am`, by spaces, for its [[…]] input: "f @ l: @ g @"."""
     return " ".join(_ESPEAK[phone] for phone in phones)
 
 
 def from_espeak(text: str) -> tuple[str, ...]:
-    """Read espeak-ng's phoneme names (stress marks ' and , are dropped)."""
+    """Parse espeak-ng's phoneme names (stress marks ' and , are dropped)."""
     return _read(text.replace("'", "").replace(",", ""), _inverse("espeak"), "espeak notation")
 
 
 def to_horn(phones: Iterable[str]) -> str:
-    """The romanisation of HornMorpho (Gasser 2011), by spaces: "f e l_ e g e"; _ after a long consonant."""
+    """Write the romanisation of HornMorpho (Gasser 2011), by spaces: "f e l_ e g e"; _ after a long
+    consonant."""
     return " ".join(_HORN[phone] for phone in phones)
 
 
 def from_horn(text: str) -> tuple[str, ...]:
-    """Read HornMorpho-style romanisation, spaced or not; also with doubled letters for length."""
+    """Parse HornMorpho-style romanisation, spaced or not; also with doubled letters for length."""
     return _read(text, _inverse("horn"), "HornMorpho notation")
 
 
 def to_epitran(phones: Iterable[str]) -> str:
-    """As Epitran's amh-Ethi writes, by spaces: tie bars, t͡sʼ for sʼ."""
+    """Write Epitran's amh-Ethi notation, by spaces: tie bars, t͡sʼ for sʼ."""
     return " ".join(_EPITRAN[phone] for phone in phones)
 
 
 def from_epitran(text: str) -> tuple[str, ...]:
-    """Read Epitran's IPA."""
+    """Parse Epitran's IPA."""
     return from_ipa(text)
 
 
@@ -274,13 +275,13 @@ def _inverse(notation: str) -> Mapping[str, str]:
 
 # ---------------------------------------------------------------- phones → fidel
 def to_fidel(phones: Sequence[str]) -> str:
-    """The plainest fidel spelling of a pronunciation: length unwritten, ɨ and nothing both sixth order.
+    """Write the plainest fidel spelling of a pronunciation: length unwritten, ɨ and nothing both sixth order.
 
     Reading the answer letter by letter gives `skeleton(phones)` again. A vowel with no consonant
     before it is written on አ (አ ኧ ኡ …). Raises TextError for a sign that is no phone.
     """
     out: list[str] = []
-    held: tuple[str, bool] | None = None  # a consonant that still waits for its vowel
+    held: tuple[str, bool] | None = None  # a consonant whose vowel may follow
     for phone in phones:
         if not is_phone(phone):
             raise TextError("text.not_a_phone", phone=phone)
@@ -302,7 +303,7 @@ def to_fidel(phones: Sequence[str]) -> str:
 
 
 def fidel_skeleton(text: str) -> tuple[str, ...]:
-    """What the letters of a fidel word say without ɨ and length; other signs are passed over."""
+    """Return the sounds of a fidel word without ɨ and length; other signs are skipped."""
     out: list[str] = []
     for char in text:
         entry = letter(char)

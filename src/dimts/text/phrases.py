@@ -1,9 +1,9 @@
 """Cut text into breath groups: at stops, at clause borders, and under a limit of length.
 
 Sentences end at ። ? ! and at line ends, but not inside a quotation; ፤ ፣ ፦ and brackets are borders of
-clauses. A breath that would last too long is cut at the best border in it: a mark, then a word that
-opens or closes a clause (Amharic clauses end in their verb), then any gap between words. No breath is
-empty, and none is a single letter unless the whole text is.
+clauses. A breath that would be too long is cut at its best border: a mark, then a word that opens or closes a
+clause (Amharic clauses end in their verb), then any gap between words. No breath is empty, and none is a
+single letter unless the whole text is.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CLAUSE_MARKS = "፤፦፥፣"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One spoken word. Of several words that one written form became, the first carries what was written."""
+    """One spoken word. Of several words from one written form, the first carries the written form."""
 
     written: str
     spoken: str
     phones: tuple[str, ...] = ()
-    """Phones that the text itself gave; empty: to be found."""
+    """Phones that the text itself gave; empty: to be determined."""
     lang: str = "am"
     """ "en" for a Latin word that is handed on."""
     english: str = ""
@@ -54,14 +54,14 @@ class Breath:
 
 @dataclass(frozen=True)
 class PhraseSettings:
-    """[text.phrases]: where speech pauses, and for how long."""
+    """[text.phrases]: where and how long speech pauses."""
 
     max_characters: int = 160
-    """Longest breath in letters of the spoken form; XTTS loses its way in much longer ones."""
+    """Longest breath in letters of the spoken form; XTTS becomes unreliable in much longer ones."""
     max_seconds: float = 12.0
     """Longest breath in seconds, estimated at `syllables_per_second`."""
     syllables_per_second: float = 5.5
-    """Speed of a calm Amharic reader; every letter that is not of the sixth order is a syllable, others half
+    """Speed of a calm Amharic reader; each letter that is not of the sixth order is a syllable, others half
     of one."""
     min_words: int = 2
     """A clause of fewer words is joined to its neighbour."""
@@ -101,7 +101,7 @@ _VERB_LETTERS = 4
 
 @cache
 def _clauses(kind: str) -> tuple[str, ...]:
-    """The forms of one kind in tables/clauses.tsv, folded."""
+    """Return the forms of one kind in tables/clauses.tsv, folded."""
     return tuple(fold_homophones(form) for row_kind, form in table("clauses") if row_kind == kind)
 
 
@@ -115,15 +115,15 @@ class _Piece:
     rate: float = 1.0
     quoted: bool = False
     soft: bool = False
-    """A bracket or dash stood here: a border, but no mark."""
+    """Whether a bracket or dash stood here: a border, but no mark."""
     line_end: bool = False
 
 
 def breaths(text: str, normaliser: Normaliser, settings: PhraseSettings) -> Iterator[Breath]:
-    """The breaths of `text`, in order. Nothing is yielded for a text without words or pauses.
+    """Yield the breaths of `text`, in order; none for a text without words or pauses.
 
-    A pause that is asked for before the first word comes as a breath without words; any other
-    lengthens the silence of the breath before it.
+    A pause before the first word is a breath without words; any other lengthens the silence of the breath
+    before it.
     """
     held: list[Breath] = []  # parts of one breath, joined once it is complete
     asked = False  # whether the writer asked for the silence after `held`
@@ -164,7 +164,7 @@ def _all_breaths(
 
 
 def _joined(parts: Sequence[Breath]) -> Breath:
-    """Several breaths as one, with the stop and the silence of the last and the rate of the longest."""
+    """Join several breaths, with the stop and the silence of the last and the rate of the longest."""
     if len(parts) == 1:
         return parts[0]
     return Breath(
@@ -178,7 +178,7 @@ def _joined(parts: Sequence[Breath]) -> Breath:
 
 
 _LONGEST_SENTENCE = 400
-"""Words and marks after which a sentence without an end is cut anyway; keeps memory flat."""
+"""Words and marks after which a sentence without an end is cut anyway; bounds memory."""
 
 
 def _ends_sentence(piece: _Piece) -> bool:
@@ -252,7 +252,8 @@ def _words(span: Span, lang: str, english: str = "") -> Iterator[tuple[Token | N
 
 
 def _cut(sentence: Sequence[_Piece], settings: PhraseSettings) -> Iterator[tuple[Breath, bool]]:
-    """One sentence → breaths, each under the limits, and whether the silence after it was asked for."""
+    """Cut one sentence into breaths, each under the limits; also whether the silence after it was
+    requested."""
     words: list[Token] = []
     rates: list[float] = []
     borders: list[str] = []  # after each word: a mark, " " for a bracket or dash, "" for nothing
@@ -310,7 +311,7 @@ def _stronger(one: str, other: str) -> str:
 def _groups(
     words: Sequence[Token], rates: Sequence[float], borders: Sequence[str], settings: PhraseSettings
 ) -> list[tuple[int, int]]:
-    """Word ranges of the breaths of one sentence."""
+    """Return the word ranges of the breaths of one sentence."""
     forced = [
         index
         for index in range(1, len(words))
@@ -349,22 +350,22 @@ def _best_border(
     last: int,
     settings: PhraseSettings,
 ) -> int:
-    """Where to cut between `first` and `reach`: the strongest border, later ones before earlier ones."""
-    room = reach - first
-    lowest = first + max(settings.min_words, room // 3)
+    """Return where to cut between `first` and `reach`: the strongest border, later ones before earlier
+    ones."""
+    span = reach - first
+    lowest = first + max(settings.min_words, span // 3)
     best, best_worth = reach, -1.0
     for cut in range(min(lowest, reach), reach + 1):
         if last - cut < settings.min_words and cut != reach:
             continue
-        worth = _worth(words[cut - 1], words[cut : cut + 2], borders[cut - 1]) + (cut - first) / room
+        worth = _worth(words[cut - 1], words[cut : cut + 2], borders[cut - 1]) + (cut - first) / span
         if worth >= best_worth:
             best, best_worth = cut, worth
     return best
 
 
 def _worth(left: Token, right: Sequence[Token], border: str) -> float:
-    """How good a pause between two words is: 8 at a stop, 6 at ፣, 4 before እና, 3 after ነው, 0 inside a
-    number."""
+    """Rate a pause between two words: 8 at a stop, 6 at ፣, 4 before እና, 3 after ነው, 0 inside a number."""
     mark = border.strip()
     if mark and mark in SENTENCE_MARKS + "፤":
         return 8.0
@@ -405,7 +406,7 @@ def _is_scrap(words: Sequence[Token]) -> bool:
 
 
 def syllables(spoken: str) -> float:
-    """An estimate: one for each letter with a full vowel, a half for a sixth order (spoken or not)."""
+    """Estimate syllables: one for each letter with a full vowel, a half for a sixth order (spoken or not)."""
     count = 0.0
     for char in spoken:
         entry = letter(char)

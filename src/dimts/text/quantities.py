@@ -1,4 +1,4 @@
-"""Digits in running text → words: numbers with prefixes, suffixes, units, percent.
+"""Read digits in running text: numbers with prefixes, suffixes, units, percent.
 
 The number in the middle is read by `numbers`; this file decides what it counts. Every step looks a
 fixed distance around its number, so reading stays linear in the text.
@@ -74,7 +74,7 @@ _FIDEL_ZERO = re.compile(r"\d[\dዐ]{0,15}ዐ\d{0,15}(?![ሀ-ፚ\d])")
 
 
 class Amount(NamedTuple):
-    """A number and what follows it directly: where it ends, how it is read, why."""
+    """A number and what follows it directly: its end, its reading, the reason."""
 
     end: int
     words: str
@@ -83,7 +83,7 @@ class Amount(NamedTuple):
 
 
 def prefix_of(text: str, at: int, floor: int) -> tuple[int, str]:
-    """Where a phrase begins whose number starts at `at`, and the prefix written on it ("" if none)."""
+    """Return where the phrase of the number at `at` begins, and the prefix written on it ("" if none)."""
     word = word_before(text, at, floor)
     if is_prefix(word):
         return at - len(word), word
@@ -94,7 +94,7 @@ def prefix_of(text: str, at: int, floor: int) -> tuple[int, str]:
 
 
 def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """The step of last resort for digits: one number, with its prefix, suffix, unit."""
+    """Read one number, with its prefix, suffix, unit: the last step for digits."""
     if not text[at].isdigit():
         return None
     start, prefix = prefix_of(text, at, floor)
@@ -110,7 +110,7 @@ def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def negative(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """-5 → አሉታዊ አምስት; a hyphen after a word or number is no minus."""
+    """Read a negative number: -5 → አሉታዊ አምስት; a hyphen after a word or number is no minus."""
     if text[at] not in "-−–" or not text[at + 1 : at + 2].isdigit():
         return None
     start, prefix = prefix_of(text, at, floor)
@@ -128,7 +128,7 @@ def negative(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | None:
-    """The number at `at` with its suffix, unit or percent sign."""
+    """Read the number at `at` with its suffix, unit or percent sign."""
     found = _NUMBER.match(text, at)
     if found is None:
         return None
@@ -163,7 +163,8 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
 
 
 def _suffix_after(text: str, end: int) -> tuple[str, int]:
-    """The Ethiopic letters on a number, after a hyphen too, and where they begin; 10 ኛ counts as 10ኛ."""
+    """Return the Ethiopic letters on a number, after a hyphen too, and where they begin; 10 ኛ counts as
+    10ኛ."""
     hyphenated = word_at(text, end + 1) if text[end : end + 1] == "-" else ""
     if hyphenated and is_suffix(hyphenated):
         return hyphenated, end + 1
@@ -174,7 +175,7 @@ def _suffix_after(text: str, end: int) -> tuple[str, int]:
 
 
 def _special_amount(text: str, at: int, found: re.Match[str], reading: Reading) -> Amount | None:
-    """Numbers that are not what their digits are at first sight: grouped in unusual ways, codes, decades."""
+    """Read numbers that are not what their digits suggest: grouped in unusual ways, codes, decades."""
     if zero := _FIDEL_ZERO.match(text, at):  # 9ዐ: ዐ typed for 0, common before Unicode fonts
         return Amount(
             zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0"
@@ -207,7 +208,7 @@ def _special_amount(text: str, at: int, found: re.Match[str], reading: Reading) 
 
 
 def _long_code(text: str, at: int) -> re.Match[str] | None:
-    """A number of an account: ten digits or more that are neither round nor followed by what they count."""
+    """Match a number of an account: ten digits or more, neither round nor followed by what they count."""
     code = _LONG_CODE.match(text, at)
     if code is None or code.group().endswith(_ROUND_END):
         return None
@@ -215,7 +216,7 @@ def _long_code(text: str, at: int) -> re.Match[str] | None:
 
 
 def _decade(text: str, at: int) -> Amount | None:
-    """90s, 1990s → ዘጠናዎቹ; 30s without a prefix are seconds."""
+    """Read decades: 90s, 1990s → ዘጠናዎቹ; 30s without a prefix are seconds."""
     found = _DECADE.match(text, at)
     if found is None:
         return None
@@ -229,14 +230,14 @@ _FIRST_SURE_DECADE = 50
 
 
 def _read_chain(written: str) -> str:
-    """1.2.3 → አንድ ነጥብ ሁለት ነጥብ ሦስት; 1,2,3 → አንድ፣ ሁለት፣ ሦስት."""
+    """Read chains: 1.2.3 → አንድ ነጥብ ሁለት ነጥብ ሦስት; 1,2,3 → አንድ፣ ሁለት፣ ሦስት."""
     parts = re.split("([.,])", written)
     between = {".": f" {numbers.POINT} ", ",": "፣ "}
     return "".join(between.get(part) or numbers.decimal(part) for part in parts)
 
 
 def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Reading) -> Amount:
-    """Number words and the unit or percent sign that follows them, or a + that means "more than"."""
+    """Join number words and the unit or percent sign that follows them, or a + that means "more than"."""
     if text[end : end + 1] == "+" and text[end + 1 : end + 2] in ("", " ", "\n"):
         return Amount(end + 1, f"ከ{words} በላይ", kind, "a number and more")
     if exponent := _EXPONENT.match(text, end):
@@ -262,7 +263,7 @@ def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Rea
 
 
 def _power(written: str) -> str:
-    """² → ስኩዌር, ³ → ኩብ, ⁶ → ኃይል ስድስት. How powers are named varies; the schoolbook word is taken."""
+    """Read powers: ² → ስኩዌር, ³ → ኩብ, ⁶ → ኃይል ስድስት. Usage varies; the schoolbook word is taken."""
     plain = written.translate(_SUPERSCRIPTS)
     return {"2": "ስኩዌር", "3": "ኩብ"}.get(plain) or f"ኃይል {numbers.decimal(plain.lstrip('+'))}"
 
@@ -282,7 +283,7 @@ _MULTIPLES = "ሚሊ ኪሎ ሴንቲ ሳንቲ ማይክሮ ናኖ ሜጋ ጊ�
 
 @cache
 def _unit_names() -> dict[str, str]:
-    """Key of a unit (folded, without spaces after points) → its name."""
+    """Return the names of units by key (folded, without spaces after points)."""
     return {_unit_key(written): spoken for written, spoken in pairs("units").items()}
 
 
@@ -292,7 +293,7 @@ def _unit_key(written: str) -> str:
 
 @cache
 def units() -> re.Pattern[str]:
-    """A unit of the table, after a number; points in it may have a space behind them (ኪ. ሜ).
+    """Return the pattern of a unit after a number; points in it may have a space behind them (ኪ. ሜ).
 
     A multiple in full (ሚሊ) is an abbreviation only where no unit follows: ሚሊ ግራም is no ሚሊ ሊትር.
     """

@@ -1,7 +1,7 @@
-"""Define what a reading step gets and returns: the text around a sign, and the span it takes.
+"""Define the interface of a reading step: the text around a sign, and the span it takes.
 
-A step is asked at one sign of the text (`at`) and may reach back as far as `floor`, where the last
-span ended. It answers with a Found, or None to let the next step try.
+A step is called at one sign of the text (`at`) and may reach back as far as `floor`, where the last span
+ended. It returns a Found, or None for the next step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dimts.text.ethiopic import GEMINATION_MARK, VOWEL_LENGTH_MARKS, fold_homoph
 
 
 def _ranges(codes: Iterable[int]) -> str:
-    """Code points → the inside of a character class."""
+    """Format code points as the inside of a character class."""
     found: list[list[int]] = []
     for code in sorted(codes):
         if found and code == found[-1][1] + 1:
@@ -30,13 +30,14 @@ def _ranges(codes: Iterable[int]) -> str:
 FIDEL = _ranges(
     {ord(entry.char) for entry in letters()} | set(map(ord, GEMINATION_MARK + VOWEL_LENGTH_MARKS))
 )
-"""Ethiopic letters of all blocks and their combining marks, as the inside of a character class."""
+"""Ethiopic letters of all blocks and their combining marks, for a character class."""
 AMHARIC = "ሀ-\u135f"
 """The main block alone, for patterns of context: one range compiles a hundred times as fast as `FIDEL`."""
 
 
 def any_spelling(pattern: str) -> str:
-    """A regular expression whose Ethiopic letters each match every letter of the same sound: ሰኔ also ሠኔ.
+    """Return a regular expression whose Ethiopic letters each match every letter of the same sound: ሰኔ also
+    ሠኔ.
 
     Ranges of letters inside a class stay as they are. The pattern is for raw text: nothing needs folding
     first.
@@ -54,7 +55,7 @@ def any_spelling(pattern: str) -> str:
 
 @cache
 def _homophones() -> Mapping[str, str]:
-    """Letter → all letters that fold to the same one, for letters that are not alone."""
+    """Map each letter to all letters that fold to the same one."""
     groups: dict[str, str] = {}
     for entry in letters():
         fold = fold_homophones(entry.char)
@@ -63,7 +64,7 @@ def _homophones() -> Mapping[str, str]:
 
 
 REACH = 40
-"""How far to the left a step may look, in characters; keeps the whole linear."""
+"""Characters to the left that a step may read; keeps the whole linear."""
 _FIDEL_RUN = re.compile(f"[{FIDEL}]+")
 _LETTERS = frozenset(entry.char for entry in letters()) | frozenset(GEMINATION_MARK + VOWEL_LENGTH_MARKS)
 SIXTH = 6
@@ -71,7 +72,7 @@ SIXTH = 6
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of the written text, what it was taken for, and what it became. Spans cover the whole text."""
+    """A piece of the written text, its category, and its spoken form. Spans cover the whole text."""
 
     start: int
     end: int
@@ -80,13 +81,13 @@ class Span:
     """ "text" for words left as they are; otherwise the category: number, date, time, abbreviation …"""
     spoken: str
     why: str = ""
-    """One line for a person: the rule or the table row that decided."""
+    """The rule or the table row that decided, in one line."""
     value: str = ""
-    """What a control span carries: seconds of a pause, a rate, the phones of an inline pronunciation."""
+    """Value of a control span: seconds of a pause, a rate, the phones of an inline pronunciation."""
 
 
 class Found(NamedTuple):
-    """The answer of a step: text[start:end] is a `kind`, read as `spoken`."""
+    """Result of a step: text[start:end] is a `kind`, read as `spoken`."""
 
     start: int
     end: int
@@ -98,7 +99,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to read: the settings that steps look at, in one place."""
+    """The settings that steps read, in one place."""
 
     calendar: str = "ethiopian"
     western_clock: str = "written"
@@ -111,17 +112,18 @@ Step = Callable[[str, int, int, Reading], Found | None]
 
 
 def before(text: str, at: int, floor: int) -> str:
-    """The text just left of `at` on its line, at most REACH characters, not past `floor`."""
+    """Return the text just left of `at` on its line, at most REACH characters, not past `floor`."""
     return text[max(floor, at - REACH) : at].rpartition("\n")[2]
 
 
 def behind(text: str, at: int) -> str:
-    """As `before`, but looking past what other spans have taken: for context only."""
+    """Return the text left of `at` as `before` does, but also what other spans have taken: for context
+    only."""
     return text[max(0, at - REACH) : at].rpartition("\n")[2]
 
 
 def word_before(text: str, at: int, floor: int) -> str:
-    """The run of Ethiopic letters that touches `at` from the left."""
+    """Return the run of Ethiopic letters that ends at `at`."""
     first = max(floor, at - REACH)
     start = at
     while start > first and text[start - 1] in _LETTERS:
@@ -130,14 +132,14 @@ def word_before(text: str, at: int, floor: int) -> str:
 
 
 def word_at(text: str, at: int) -> str:
-    """The run of Ethiopic letters that begins at `at`."""
+    """Return the run of Ethiopic letters that begins at `at`."""
     found = _FIDEL_RUN.match(text, at, at + REACH)
     return found.group() if found else ""
 
 
 @cache
 def table(name: str) -> tuple[tuple[str, ...], ...]:
-    """The rows of text/tables/<name>.tsv as tuples of cells; lines that begin with # are notes."""
+    """Return the rows of text/tables/<name>.tsv as tuples of cells; lines that begin with # are notes."""
     content = resources.files("dimts.text").joinpath(f"tables/{name}.tsv").read_text(encoding="utf-8")
     return tuple(
         tuple(cell.strip() for cell in line.split("\t"))
@@ -148,7 +150,7 @@ def table(name: str) -> tuple[tuple[str, ...], ...]:
 
 @cache
 def pairs(name: str) -> Mapping[str, str]:
-    """First column → second column of a table."""
+    """Map the first column of a table to the second."""
     return {row[0]: row[1] for row in table(name)}
 
 
@@ -183,7 +185,7 @@ def is_suffix(word: str) -> bool:
 
 
 def with_suffix(words: str, suffix: str, ordinal_of: Callable[[str], str]) -> str:
-    """Number words with what is written on the numeral: ሦስት + ቱም → ሦስቱም, አስር + ው → አስሩ, ዘጠኝ + ኛ → ዘጠነኛ.
+    """Join number words and the suffix on the numeral: ሦስት + ቱም → ሦስቱም, አስር + ው → አስሩ, ዘጠኝ + ኛ → ዘጠነኛ.
 
     The definite -u is written with the last letter of the number word (5ቱ, 41ዱ, 10ሩ), so it replaces that
     letter.
@@ -209,7 +211,7 @@ def with_suffix(words: str, suffix: str, ordinal_of: Callable[[str], str]) -> st
 
 
 def _with_vowel(words: str, vowel: str) -> str:
-    """The last letter, a sixth order, with another vowel: አስር, u → አስሩ."""
+    """Replace the vowel of the last letter, a sixth order: አስር, u → አስሩ."""
     block = ord(words[-1]) - (SIXTH - 1)
     steps = {"u": 1, "o": 6, "ʷa": 7}
     return words[:-1] + chr(block + steps[vowel])

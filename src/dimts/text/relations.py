@@ -1,4 +1,4 @@
-"""Two or more numbers and a sign between them → words: ranges, scores, fractions, sums."""
+"""Read two or more numbers and a sign between them: ranges, scores, fractions, sums."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FRACTION = re.compile(r"(\d{1,4})/(\d{1,4})(?![\d/])")
 
 # ---------------------------------------------------------------- ranges, scores, fractions
 def ratio(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """1:50,000 → አንድ ለሃምሳ ሺህ: a scale, or two numbers with a colon beside a word for a ratio."""
+    """Read a scale, or two numbers with a colon beside a word for a ratio: 1:50,000 → አንድ ለሃምሳ ሺህ."""
     found = _SCALE.match(text, at)
     why = "a scale"
     if found is None and (found := _RATIO.match(text, at)):
@@ -62,7 +62,7 @@ def ratio(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """2ለ0, 2 ለ 0, 2:0 and, in talk of a match or counting down, 3-1: ሦስት ለአንድ."""
+    """Read a score: 2ለ0, 2 ለ 0, 2:0 and, in talk of a match or counting down, 3-1: ሦስት ለአንድ."""
     found = _SCORE.match(text, at)
     why = "two numbers with ለ between"
     if found is None and (found := _COLON_SCORE.match(text, at)):
@@ -137,7 +137,7 @@ _REACH_SPORT = 60
 
 
 def number_range(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """10-15 → ከአስር እስከ አስራ አምስት; with a prefix (ለ5-10) the prefix stays in place of ከ."""
+    """Read a range: 10-15 → ከአስር እስከ አስራ አምስት; a prefix (ለ5-10) replaces ከ."""
     found = _RANGE.match(text, at)
     if found is None:
         return None
@@ -187,7 +187,7 @@ def _both_years(text: str, at: int, end: int, first: str, second: str, prefix: s
 
 
 def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """1/2 → አንድ ሁለተኛ, 2 1/2 → ሁለት ከአንድ ሁለተኛ; 123/2009 keeps its stroke (ስላሽ)."""
+    """Read a fraction: 1/2 → አንድ ሁለተኛ, 2 1/2 → ሁለት ከአንድ ሁለተኛ; 123/2009 keeps its stroke (ስላሽ)."""
     start, prefix = prefix_of(text, at, floor)
     if found := _WITH_WHOLE.match(text, at):
         whole, above, below = map(int, found.groups())
@@ -242,7 +242,7 @@ _NUMBERED = re.compile(any_spelling(r"(?:ቁጥር|ቁ\.|ቁ|No\.?|አንቀጽ|
 
 
 def mixed(above: int, below: int) -> str:
-    """The fraction after a whole number: 1/2 → ተኩል, 1/4 → ከሩብ, 3/5 → ከሦስት አምስተኛ."""
+    """Read the fraction after a whole number: 1/2 → ተኩል, 1/4 → ከሩብ, 3/5 → ከሦስት አምስተኛ."""
     if (above, below) == (1, 2):
         return "ተኩል"
     if (above, below) == (1, 4):
@@ -255,7 +255,7 @@ _OPERATORS = {
     "+": "ሲደመር", "-": "ሲቀነስ", "−": "ሲቀነስ", "–": "ሲቀነስ", "×": "ሲባዛ በ", "*": "ሲባዛ በ", "x": "ሲባዛ በ",
     "X": "ሲባዛ በ", "÷": "ሲካፈል ለ", "/": "ሲካፈል ለ", "=": "እኩል ይሆናል", "≈": "በግምት እኩል ይሆናል", "±": "ሲደመር ወይም ሲቀነስ",
 }  # fmt: skip
-"""How an operator is read; one that ends in a one-letter prefix is written on the number after it."""
+"""Reading of operators; one that ends in a one-letter prefix is written on the number after it."""
 _COMPARISONS = {"<": "ያንሳል", ">": "ይበልጣል", "≤": "ያንሳል ወይም እኩል ይሆናል", "≥": "ይበልጣል ወይም እኩል ይሆናል", "≠": "ይለያል"}
 """Verbs that stand after the second number, which takes ከ: 10 > 5 → አስር ከአምስት ይበልጣል."""
 _PREFIXED = ("በ", "ለ", "ከ")
@@ -290,7 +290,7 @@ def _is_size(text: str, found: re.Match[str]) -> bool:
 
 
 def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """5 + 3 = 8 → አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት; needs a sign that no date, range or size has."""
+    """Read sums: 5 + 3 = 8 → አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት; needs a sign that no date, range or size has."""
     found = _EXPRESSION.match(text, at)
     if found is None or not _SUM.search(found.group()):
         return None

@@ -1,4 +1,4 @@
-"""Romanised Amharic → fidel: Dawit → ዳዊት, sewoch → ሰዎች; and whether a Latin word looks Amharic or English.
+"""Convert romanised Amharic to fidel (Dawit → ዳዊት, sewoch → ሰዎች), and tell it from English words.
 
 People romanise without a standard: e is ə, ɨ or e, and ejectives are written like plain consonants. Every
 likely spelling is a candidate; the cheapest one that the tables or the morphology know is taken, else the
@@ -21,7 +21,7 @@ _CONSONANTS = {
     "f": "f", "g": "ɡ", "h": "h", "j": "dʒ", "k": "k kʼ", "l": "l", "m": "m", "n": "n", "p": "p pʼ",
     "q": "kʼ", "r": "r", "s": "s sʼ", "t": "t tʼ", "v": "v", "w": "w", "x": "k", "y": "j", "z": "z",
 }  # fmt: skip
-"""Letters → the consonants they may stand for, the likeliest first."""
+"""Consonants that letters may represent, the most probable first."""
 _VOWELS = {
     "ie": "e", "ee": "i e", "oo": "u o", "ou": "u", "a": "a ə", "e": "ə ɨ e", "i": "i ɨ", "o": "o",
     "u": "u ɨ",
@@ -29,17 +29,16 @@ _VOWELS = {
 _OTHER_CONSONANT, _OTHER_VOWEL = 1.0, 1.2
 """Costs of each step down a list."""
 _TRIED = 96
-"""So many of the cheapest candidates are looked up."""
+"""Number of cheapest candidates that are looked up."""
 _SHORTEST, _LONGEST = 4, 24
-"""Letters; a shorter or longer word is taken for no romanised Amharic (the frequent short ones are in the
-table)."""
+"""Least and most letters of romanised Amharic (the frequent shorter words are in the table)."""
 Part = tuple[tuple[str, ...], tuple[str, ...]]
-"""The consonants and the vowels that one letter of fidel may have."""
+"""Possible consonants and vowels of one letter of fidel."""
 
 
 def looks_amharic(word: str) -> bool:
-    """Whether `word` is likelier romanised Amharic than English, by its letters or as the spelling of a known
-    word."""
+    """Whether `word` is more probably romanised Amharic than English, by its letters or as a spelling of a
+    known word."""
     if not _SHORTEST <= len(word) <= _LONGEST:
         return False
     weight = score(word)
@@ -47,25 +46,25 @@ def looks_amharic(word: str) -> bool:
 
 
 _DOUBTFUL, _LONG_ENOUGH = -40, 5
-"""Above this score a word of so many letters is Amharic where the tables hold a spelling of it."""
+"""Score from which, and letters from which, a word is Amharic if the tables hold a spelling of it."""
 
 
 def score(word: str) -> int:
-    """Tenths of log odds, romanised Amharic over English."""
+    """Return tenths of log odds, romanised Amharic over English."""
     padded = f"^{word.lower()}$"
     weights = _weights()
     return sum(weights.get(padded[at : at + 3], 0) for at in range(len(padded) - 2))
 
 
 def to_fidel(word: str) -> str:
-    """The likeliest fidel spelling of `word`; "" for one with letters that romanised Amharic does not
+    """Return the most probable fidel spelling of `word`; "" for letters that romanised Amharic does not
     have."""
     return _best(word)[0]
 
 
 @lru_cache(maxsize=4096)
 def _best(word: str) -> tuple[str, bool]:
-    """The likeliest spelling, and whether the tables hold it."""
+    """Return the most probable spelling, and whether the tables hold it."""
     word = word.lower()
     readings = [_parts(word), _parts(word.replace("gn", "g\u02bcn")) if "gn" in word else []]
     first = ""
@@ -88,7 +87,7 @@ _APART = 0.5
 _MORPHOLOGY = 0.6
 """Cost of a spelling that only the morphology knows."""
 _FAR = 4.0
-"""A known spelling dearer than this is another word."""
+"""Cost above which a known spelling counts as another word."""
 
 
 @cache
@@ -102,7 +101,7 @@ def _weights() -> dict[str, int]:
 
 
 def _parts(word: str) -> list[Part]:
-    """The word cut into letters of fidel, each with its possible consonants and vowels; [] where a letter has
+    """Split a word into letters of fidel, each with its possible consonants and vowels; [] where a letter has
     none."""
     parts: list[Part] = []
     at = 0
@@ -140,7 +139,7 @@ def _longest(signs: dict[str, str], word: str, at: int) -> tuple[tuple[str, ...]
 
 
 def _candidates(parts: list[Part]) -> Iterator[tuple[float, str]]:
-    """Spellings with their costs, the cheapest first."""
+    """Yield spellings with their costs, the cheapest first."""
     heap: list[tuple[float, str, int]] = [(0.0, "", 0)]
     given = 0
     while heap and given < _TRIED:

@@ -1,7 +1,7 @@
-"""Raw Unicode → clean text of one script: NFC, one kind of space, ASCII digits, no invisible signs.
+"""Clean raw Unicode: NFC, one kind of space, ASCII digits, no invisible signs.
 
-All changes but composition and the removal of invisible signs keep the length, so that spans still point into
-the text that was given; `Clean.place` maps back where the length has changed.
+All changes but composition and the removal of invisible signs keep the length, so that spans refer to the
+given text; `Clean.place` maps back where the length has changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TYPED = {
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """`text` to read, and where each of its characters stands in `written`."""
+    """`text` to read, and the position of each of its characters in `written`."""
 
     written: str
     text: str
@@ -37,15 +37,15 @@ class Clean:
     """Index into `written` of every character of `text`; None where they are the same."""
 
     def place(self, index: int) -> int:
-        """The index in `written` of index `index` in `text` (its length maps to the end)."""
+        """Return the index in `written` of index `index` in `text` (its length maps to the end)."""
         if self.places is None:
             return index
         return self.places[index] if index < len(self.places) else len(self.written)
 
 
 def clean(raw: str) -> Clean:
-    """NFC; every space a plain one; digits of all scripts ASCII; full-width signs plain; invisible signs
-    gone."""
+    """Clean a text: NFC; every space a plain one; digits of all scripts ASCII; full-width signs plain;
+    invisible signs removed."""
     if not unicodedata.is_normalized("NFC", raw):
         return _composed(raw)
     written = raw
@@ -60,7 +60,7 @@ def clean(raw: str) -> Clean:
 
 
 def _composed(raw: str) -> Clean:
-    """`clean` of a text that is not in NFC, with places in the text as it was given."""
+    """Clean a text that is not in NFC, with positions in the text as given."""
     whole = unicodedata.normalize("NFC", raw)
     pieces: list[str] = []
     origins = array("q")
@@ -76,7 +76,7 @@ def _composed(raw: str) -> Clean:
 
 
 def _clusters(raw: str) -> Iterator[tuple[int, str]]:
-    """Each character with the combining marks behind it, and where it begins."""
+    """Yield each character with the combining marks behind it, and where it begins."""
     start = 0
     for at in range(1, len(raw) + 1):
         if at == len(raw) or not unicodedata.combining(raw[at]):
@@ -86,7 +86,7 @@ def _clusters(raw: str) -> Iterator[tuple[int, str]]:
 
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f`]")
 _GONE = "\x00"
-"""Stands for a sign to remove, until all are removed at once."""
+"""Placeholder of a sign to remove, until all are removed at once."""
 _cache: dict[str, str] = {}
 
 
@@ -105,7 +105,7 @@ _CACHE_SIZE = 4096
 
 
 def _look_up(char: str) -> str:
-    """The one character that stands for `char`; _GONE for what cannot be seen."""
+    """Return the one character that represents `char`; _GONE for what is invisible."""
     if char in _TYPED:
         return _TYPED[char]
     if char.isspace() or char == "\u180e":

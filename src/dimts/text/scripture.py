@@ -1,4 +1,4 @@
-"""Chapter and verse after the name of a book of the Bible or a sura, with the abbreviations of the books.
+"""Read chapter and verse after the name of a book of the Bible or a sura, with the books' abbreviations.
 
 `tables/books.tsv` holds the books in Ethiopian naming. Between chapter and verse stands : ፡ or ፥; Ethiopic
 numerals count like digits. A form that is also a word (ነገ, ዜና) is a book only where the writing shows it.
@@ -33,7 +33,7 @@ _SURA = re.compile(
 
 @cache
 def _books() -> tuple[dict[str, tuple[str, str]], str]:
-    """Folded form → spoken name and grade ("", "name" or "word"); and all forms as one alternative of a
+    """Return (spoken name, grade "", "name" or "word") by folded form; and all forms as one alternative of a
     pattern."""
     rows = {fold_homophones(row[0]): (row[1], row[2] if len(row) > 2 else "") for row in table("books")}
     return rows, any_spelling("|".join(sorted(rows, key=len, reverse=True)))
@@ -41,7 +41,7 @@ def _books() -> tuple[dict[str, tuple[str, str]], str]:
 
 @cache
 def _before() -> re.Pattern[str]:
-    """A book just before its chapter, with its ordinal and prefix."""
+    """Return the pattern of a book just before its chapter, with its ordinal and prefix."""
     return re.compile(
         rf"(?:^|[^{AMHARIC}])(?P<whole>(?P<prefix>[{AMHARIC}]{{0,5}}?)(?P<book>{_books()[1]}))"
         rf"(?P<kind>{_KIND})(?P<point>[.፡]?) ?\(?$"
@@ -50,7 +50,7 @@ def _before() -> re.Pattern[str]:
 
 @cache
 def _after_number() -> re.Pattern[str]:
-    """2ቆሮ., 1ኛ ጢሞቴዎስ: a numbered book and the reference behind it."""
+    """Return the pattern of a numbered book and the reference behind it: 2ቆሮ., 1ኛ ጢሞቴዎስ."""
     return re.compile(
         rf"(?P<number>[1-4፩-፬])(?:ኛው?|ተኛ|ኛይቱ)?[. ]{{0,2}}(?P<book>{_books()[1]})(?P<kind>{_KIND})[.፡]? ?"
         rf"(?={_REFERENCE.pattern})"
@@ -62,7 +62,7 @@ _EARLIER = re.compile(r"(?:[\d፩-፻]{1,4}[:፡፥] ?[\d፩-፻]{1,4}(?:[-–][
 
 
 def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """ማቴ. 5፥3-12 → ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት እስከ አስራ ሁለት; also 2ቆሮ 5:17, መዝ. ፳፫፥፩, ሱራ አል-በቀራ 2:255."""
+    """Read a reference: ማቴ. 5፥3-12 → ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት እስከ አስራ ሁለት; also 2ቆሮ 5:17, ሱራ አል-በቀራ 2:255."""
     if numbered := _after_number().match(text, at):
         found = _REFERENCE.match(text, numbered.end())
         words = _wording(found) if found else None
@@ -93,7 +93,7 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """ዘፍ. 1፥1, asked at the point: the whole reference, with the book in full."""
+    """Read a reference from the point of its book, with the book in full: ዘፍ. 1፥1."""
     found = _REFERENCE.match(text, at + 1 + text.startswith(" ", at + 1))
     words = _wording(found) if found else None
     book = _before().search(behind(text, at) + ".") if words else None

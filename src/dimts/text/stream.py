@@ -1,7 +1,7 @@
-"""Files of any size → their spoken form, line for line, in bounded memory and on several cores.
+"""Normalise files of any size, line for line, in bounded memory and on several cores.
 
-A block is as many whole lines as fit; a line longer than a block is cut after a full stop or between
-two plain words, where no written form can reach across, and its parts come out on one line again.
+A block is as many whole lines as fit; a line longer than a block is cut after a full stop or between two
+plain words, where no written form can extend across, and its parts are joined again in the output.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dimts.text.normalise import Normaliser, NormaliseSettings
 from dimts.text.reading import FIDEL
 
 BLOCK_CHARACTERS = 1 << 18
-"""Text that is read at once; a longer line is cut."""
+"""Characters of text read at once; a longer line is cut."""
 _AHEAD = 3
-"""Blocks waiting per process; more would only cost memory."""
+"""Blocks queued per process; more would only cost memory."""
 _SAFE = re.compile(rf"[።?!] +(?=[{FIDEL}])|(?<=[{FIDEL}]) +(?=[{FIDEL}])")
 _NEAR_END = 4096
-"""Characters at the end of a block in which a place to cut is looked for."""
+"""Characters at the end of a block in which a cut is searched."""
 
 
 class TextBlock(NamedTuple):
@@ -35,7 +35,8 @@ class TextBlock(NamedTuple):
 
 
 def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[TextBlock]:
-    """UTF-8 bytes in any portions → blocks. TextError with the line for bytes that are not UTF-8."""
+    """Decode UTF-8 bytes in any portions into blocks. TextError with the line for bytes that are not
+    UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     held = ""
     lines = 0
@@ -61,7 +62,7 @@ def blocks(chunks: Iterable[bytes], name: str = "the text") -> Iterator[TextBloc
 
 
 def _split(text: str, *, ends_line: bool) -> Iterator[TextBlock]:
-    """Lines that arrived together, in blocks of a bounded size."""
+    """Yield lines that arrived together, in blocks of a bounded size."""
     while len(text) > 2 * BLOCK_CHARACTERS:
         end = text.rfind("\n", 0, BLOCK_CHARACTERS)
         if end >= 0:
@@ -76,7 +77,7 @@ def _split(text: str, *, ends_line: bool) -> Iterator[TextBlock]:
 
 
 def _cut_at(text: str) -> int:
-    """Where a long line may be cut without cutting a written form."""
+    """Return where a long line may be cut without cutting a written form."""
     ends = [found.end() for found in _SAFE.finditer(text, BLOCK_CHARACTERS - _NEAR_END, BLOCK_CHARACTERS)]
     return ends[-1] if ends else BLOCK_CHARACTERS
 
@@ -84,7 +85,7 @@ def _cut_at(text: str) -> int:
 def normalise_stream(
     source: Iterable[TextBlock], settings: NormaliseSettings | None = None, jobs: int = 1
 ) -> Iterator[str]:
-    """The spoken form of blocks, in their order, one line for each line; `jobs` processes work on it."""
+    """Yield the spoken form of blocks, in order, one line for each line, by `jobs` processes."""
     spoken = _one_by_one(source, settings) if jobs <= 1 else _side_by_side(source, settings, jobs)
     open_line = False  # whether the last part of a long line still waits for more
     for block, wording in spoken:
@@ -103,10 +104,10 @@ def _one_by_one(
 ) -> Iterator[tuple[TextBlock, str]]:
     normaliser = Normaliser(settings)
     for block in source:
-        yield block, _say(normaliser, block)
+        yield block, _spoken_lines(normaliser, block)
 
 
-def _say(normaliser: Normaliser, block: TextBlock) -> str:
+def _spoken_lines(normaliser: Normaliser, block: TextBlock) -> str:
     if not block.ends_line:
         return normaliser.spoken(block.text)
     return normaliser.spoken(block.text.removesuffix("\n")) + "\n"
@@ -123,7 +124,7 @@ def _start(settings: NormaliseSettings | None) -> None:
 def _work(block: TextBlock) -> str:
     if _worker is None:
         raise RuntimeError("the process was not started with settings")
-    return _say(_worker, block)
+    return _spoken_lines(_worker, block)
 
 
 def _side_by_side(

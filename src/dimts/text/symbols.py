@@ -1,7 +1,7 @@
-"""Signs between words → marks of the spoken form, words, or nothing: points, quotes, digraphs, emoji.
+"""Read signs between words as marks of the spoken form, words, or nothing: points, quotes, digraphs, emoji.
 
-The spoken form knows the marks ። ፣ ፤ ፥ ፦ ? ! and no others. ASCII look-alikes become these; :: and ፡፡
-are a full stop; ፡ between words is the old word space, after a word and before a space a colon.
+The spoken form has the marks ። ፣ ፤ ፥ ፦ ? ! and no others. ASCII look-alikes become these; :: and ፡፡ are a
+full stop; ፡ between words is the old word space, after a word and before a space a colon.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dimts.text.relations import mixed
 
 FULL_STOP, COMMA, SEMICOLON, COLON, PREFACE, QUESTION, EXCLAMATION = "።", "፣", "፤", "፥", "፦", "?", "!"
 MARKS = FULL_STOP + COMMA + SEMICOLON + COLON + PREFACE + QUESTION + EXCLAMATION
-"""Every mark that a spoken form may hold."""
+"""Every mark that a spoken form may contain."""
 QUOTES = "\"'«»‹›“”„‟‚‘’″′"
 BRACKETS = "()[]{}<>⟨⟩〈〉《》「」"
 _STOPS = re.compile("[:፡] ?[:፡](?:[ :፡]*[:፡])?|[:፡][-–]|[.…]+|[:፡,;፧፨፠]")
@@ -53,7 +53,7 @@ _POWERS = {"²": "ስኩዌር", "³": "ኩብ"}
 
 
 def stop(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """A run of points, colons, commas → one mark of the spoken form."""
+    """Convert a run of points, colons, commas to one mark of the spoken form."""
     found = _STOPS.match(text, at)
     if found is None:
         return None
@@ -90,7 +90,7 @@ def stop(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Quotation marks and brackets are not read; an apostrophe inside a word joins it (ከ'ኔ → ከኔ)."""
+    """Skip quotation marks and brackets; an apostrophe inside a word joins it (ከ'ኔ → ከኔ)."""
     char = text[at]
     if char == "'":
         left = word_before(text, at, floor)
@@ -107,7 +107,7 @@ def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """A hyphen inside a word is not read; between spaces it is a break."""
+    """Skip a hyphen inside a word; between spaces it is a break."""
     end = at
     while end < len(text) and text[end] in _DASHES:
         end += 1
@@ -122,7 +122,7 @@ def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """A stroke that belongs to no abbreviation, fraction or date."""
+    """Read a stroke that belongs to no abbreviation, fraction or date."""
     if text[at] != "/":
         return None
     if text[at + 1 : at + 2] == " " and _LISTED.search(behind(text, at)):
@@ -131,7 +131,7 @@ def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """በ፲፱፻፺፯ → በአስራ ዘጠኝ መቶ ዘጠና ሰባት; suffixes as on digits."""
+    """Read Ethiopic numerals: በ፲፱፻፺፯ → በአስራ ዘጠኝ መቶ ዘጠና ሰባት; suffixes as on digits."""
     found = _NUMERAL.match(text, at)
     if found is None:
         return None
@@ -147,7 +147,7 @@ def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def odd_number(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """½, ², ①, Ⅷ: signs that stand for numbers."""
+    """Read signs that represent numbers: ½, ², ①, Ⅷ."""
     char = text[at]
     value = unicodedata.numeric(char, None)
     if value is None or unicodedata.category(char) == "Lo":
@@ -166,7 +166,7 @@ def odd_number(text: str, at: int, floor: int, reading: Reading) -> Found | None
 
 
 def number_and_fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """2½ → ሁለት ተኩል."""
+    """Read a number and a fraction: 2½ → ሁለት ተኩል."""
     found = re.compile(r"(\d{1,9}) ?([¼-¾⅐-⅞])").match(text, at)
     if found is None:
         return None
@@ -177,7 +177,7 @@ def number_and_fraction(text: str, at: int, floor: int, reading: Reading) -> Fou
 
 
 def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """😊 → nothing, or its name when the setting emoji reads them."""
+    """Skip an emoji, or read its name with the setting `emoji`."""
     char = text[at]
     if unicodedata.category(char) not in ("So", "Sk") or char in _WORDS:
         return None
@@ -187,7 +187,7 @@ def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
-    """Whatever is left: a sign with a name, or one that is not read."""
+    """Read any other sign: by its name, or not at all."""
     char = text[at]
     if char in _WORDS and not (char.isalpha() and _beside_letters(text, at)):
         if char == "+" and at and text[at - 1] not in " \n":

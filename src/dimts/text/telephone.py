@@ -1,4 +1,4 @@
-"""Telephone, account and other code numbers → digit by digit."""
+"""Read telephone, account and other code numbers digit by digit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ _SEVEN = re.compile(r"\d{3}-\d{2}-\d{2}(?!\d)|\d{2}-\d{2}-\d{2}(?:-\d{2})?(?![\d
 
 
 def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """0911-23-45-67, +251 911 234567, (011) 551 7700; after ስልክ or ሂሳብ ቁጥር any number: digit by digit."""
+    """Read 0911-23-45-67, +251 911 234567, (011) 551 7700; after ስልክ or ሂሳብ ቁጥር any number: digit by
+    digit."""
     if text[at] == "(":
         found = _AREA.match(text, at)
         return _read_out(text, at, found.end(), "", "an area code in brackets") if found else None
@@ -66,7 +67,7 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 
 def _by_shape(text: str, at: int) -> tuple[re.Match[str] | None, str]:
-    """Numbers that look like telephone numbers wherever they stand."""
+    """Match numbers that look like telephone numbers wherever they occur."""
     if text[at] in "02" and (found := _ETHIOPIAN.match(text, at)):
         return found, "the shape of an Ethiopian telephone number"
     if text[at] == "0":
@@ -78,7 +79,7 @@ def _by_shape(text: str, at: int) -> tuple[re.Match[str] | None, str]:
 
 
 def keyed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """A number beside a word for telephone, account or code, or to be dialled: digit by digit."""
+    """Read a number beside a word for telephone, account or code, or to be dialled, digit by digit."""
     left = behind(text, at)
     found: re.Match[str] | None = None
     why = ""
@@ -103,11 +104,11 @@ def keyed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 
 _PUNCTUATION = " .:፡፦-"
 _LAST_LETTERS = frozenset("ክቁርልስችትድሽንያኢብበየለወደጥlLEexXbNntTcC.")
-"""Last letters of the words that _KEY and _BANK_BEFORE look for, with their prefixes of the number."""
+"""Last letters of the words that _KEY and _BANK_BEFORE match, with their prefixes of the number."""
 
 
 def service_code(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """*804# → ኮከብ ስምንት ዜሮ አራት መሰላል: a code to dial, sign by sign."""
+    """Read a code to dial sign by sign: *804# → ኮከብ ስምንት ዜሮ አራት መሰላል."""
     found = _CODE.match(text, at)
     if found is None:
         return None

@@ -26,7 +26,7 @@ def fix(
     the letters unless `force`.
     """
     from dimts.text.ethiopic import is_ethiopic_letter
-    from dimts.text.g2p.letters import read, say
+    from dimts.text.g2p.letters import pronounce, read
     from dimts.text.phones import from_ipa
 
     note = " ".join(note.split())
@@ -34,7 +34,7 @@ def fix(
         raise TextError("web.lexicon_entry_empty")
     if any(map(is_ethiopic_letter, spoken)):
         reading = read(spoken.strip())
-        phones = say(reading, reading.marks)
+        phones = pronounce(reading, reading.marks)
     else:
         phones = from_ipa(spoken.strip())
     entry = lexicon.Entry(word.strip(), phones, note)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimts.text.g2p.letters import encode, lengths_of, read, say
+from dimts.text.g2p.letters import encode, lengths_of, pronounce, read
 from dimts.text.g2p.syllables import excess, slots
 from dimts.text.phones import CONSONANTS, LONG, VOWELS, from_ipa
 
@@ -21,7 +21,7 @@ MARKED = [
 @pytest.mark.parametrize(("word", "spoken"), MARKED)
 def test_words_with_known_length(word: str, spoken: str) -> None:
     reading = read(word)
-    assert say(reading, reading.marks) == from_ipa(spoken)
+    assert pronounce(reading, reading.marks) == from_ipa(spoken)
 
 
 CLUSTER = st.lists(
@@ -58,7 +58,7 @@ def test_what_is_said_has_no_excess(pairs: list[tuple[str, str]]) -> None:
 
     vowels = tuple("" if vowel == "ɨ" else vowel for _, vowel in pairs)
     reading = LetterReading(tuple(consonant for consonant, _ in pairs), vowels, (False,) * len(pairs))
-    assert excess(say(reading, reading.marks)) == pytest.approx(0.0)
+    assert excess(pronounce(reading, reading.marks)) == pytest.approx(0.0)
 
 
 def test_excess_of_bad_syllables() -> None:

@@ -1,1 +1,1 @@
-"""Grapheme to phoneme: backends, the judge, and the chain that asks them."""
+"""Grapheme to phoneme conversion: backends, the judge, and the chain of backends."""

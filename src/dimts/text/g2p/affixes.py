@@ -1,8 +1,8 @@
-"""What Amharic puts before and after a stem, in the code of `letters`, ":" where it is long.
+"""Prefixes and suffixes of Amharic stems, in the code of `letters`, ":" where a consonant is long.
 
-Built once from small paradigms (Leslau, Reference Grammar of Amharic, 1995; FSI Amharic Basic Course).
-"-" in a suffix: no ɨ after this consonant, although a syllable would like one (fəlːəɡh); ".": always ɨ.
-Convention, where sources differ: object -ኝ and negative -ም are short, 3fsg -ች is long, as the gold has them.
+Built once from small paradigms (Leslau, Reference Grammar of Amharic, 1995; FSI Amharic Basic Course). "-" in
+a suffix: no ɨ after this consonant, although a syllable would need one (fəlːəɡh); ".": always ɨ. Convention,
+where sources differ: object -ኝ and negative -ም are short, 3fsg -ች is long, as in the gold lists.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from functools import cache
 
 Suffixes = dict[str, dict[str, str]]
-"""Bare code → slot → marked code."""
+"""Marked code by bare code and slot."""
 Prefixes = dict[str, dict[tuple[str, str], str]]
-"""Bare code → (slot, voice) → marked code."""
+"""Marked code by bare code and (slot, voice)."""
 
 OBJECTS = ("t", "w", "at", "N", "h", "x", "n", "ac:hu", "ac:ew", "wo", "wot")
 PREPOSED = tuple(
@@ -28,7 +28,7 @@ DEFINITE = ("u", "wa", "E", "h", "x", "ac:n", "ac:hu", "ac:ew", "wo", "itu", "iw
 
 
 def _join(stem: str, ending: str) -> str:
-    """Two pieces of a suffix, the vowel of the first giving way as Amharic does."""
+    """Join two pieces of a suffix; the first vowel is dropped by Amharic's rule."""
     if not ending or not stem:
         return stem + ending
     if ending[0] == "a" and stem[-1] in "e":
@@ -43,7 +43,7 @@ def _join(stem: str, ending: str) -> str:
 
 
 def _with_objects(subject: str, vowel: bool) -> Iterable[str]:
-    """A subject ending with every object; `vowel` tells whether it ends in a vowel."""
+    """Yield a subject ending with every object; `vowel`: whether it ends in a vowel."""
     yield subject
     for thing in OBJECTS:
         if vowel:
@@ -69,7 +69,7 @@ def _with_objects(subject: str, vowel: bool) -> Iterable[str]:
 
 
 def _perfect(after_vowel: bool) -> Iterable[str]:
-    """Endings of the perfective; after a stem in -a the he-form has none (መጣ)."""
+    """Yield endings of the perfective; after a stem in -a the third person masculine has none (መጣ)."""
     for subject in ("e", "u", "ec:", "ku", "hu", "k", "h", "x", "n", "ac:hu"):
         if after_vowel and subject in ("e", "ec:"):
             subject = subject[1:]
@@ -110,7 +110,7 @@ def _imperfect() -> Iterable[str]:
 
 
 def _imperfect_after_a() -> Iterable[str]:
-    """The same after a stem in -a: yɨsäma, yɨsämaw."""
+    """Yield endings after a stem in -a: yɨsäma, yɨsämaw."""
     plain = ("", "w", "t", "N", "h", "x", "n", "c:hu", "c:ew", "wo", *PREPOSED)
     yield from plain
     for form in plain[1:]:
@@ -183,12 +183,12 @@ VOWELS = "euiaEoAIO"
 
 
 def _inside(marked: str) -> str:
-    """The object -ኝ is long unless it ends the word: sətʼːəɲ, but jɨsətʼəɲːal."""
+    """Mark the object -ኝ as long unless it ends the word: sətʼːəɲ, but jɨsətʼəɲːal."""
     return marked[:-1].replace("N:", "N").replace("N", "N:") + marked[-1:]
 
 
 def with_clitic(form: str, clitic: str) -> str:
-    """An ending and a clitic: what is one consonant keeps an ɨ before it, and a subject -h its own."""
+    """Join an ending and a clitic: one consonant keeps an ɨ before it, and a subject -h its own."""
     if not clitic:
         return form
     if form.startswith("-") and len(form) == 2:
@@ -200,13 +200,14 @@ def with_clitic(form: str, clitic: str) -> str:
 
 @cache
 def clitics() -> tuple[tuple[str, str], ...]:
-    """(bare, marked) of all that may end any word."""
+    """Return (bare, marked) of all clitics that may end any word."""
     return tuple((_bare(clitic), clitic) for clitic in CLITICS if clitic)
 
 
 @cache
 def suffixes() -> Suffixes:
-    """What may follow a stem, clitics aside; slots perf, perfa (after a vowel), imp, impa, jus, ger, noun."""
+    """Return the suffixes of stems, without clitics; slots perf, perfa (after a vowel), imp, impa, jus, ger,
+    noun."""
     found: Suffixes = {}
     forms = {
         "perf": _perfect(after_vowel=False),
@@ -239,12 +240,12 @@ _FULL = {
     "-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa", "tn": "ten",
     "an": "'an", "ast": "'aste", "0ast": "'asta", "0ast2": "'aste", "0f": "te",
 }  # fmt: skip
-"""Derivation → what stands before the stem where nothing precedes it."""
+"""Prefix of each derivation where no subject prefix precedes it."""
 _SHORT = {
     "-": "", "t": "", "a": "a", "as": "as", "0-": "a", "0t": "t:a", "0as": "asa", "tn": "n", "an": "an",
     "ast": "aste", "0ast": "asta", "0ast2": "aste", "0f": "t:e",
 }  # fmt: skip
-"""The same behind a subject prefix."""
+"""Prefix of each derivation after a subject prefix."""
 _NOMINAL = {
     "-": "me", "t": "me", "a": "ma", "as": "mas", "0-": "ma", "0t": "met:a", "0as": "masa", "tn": "men",
     "an": "man", "ast": "maste", "0ast": "masta", "0ast2": "maste", "0f": "met:e",
@@ -259,12 +260,11 @@ _VOICES = {
     "agt": _FULL,
     "ins": _NOMINAL,
 }
-"""For each slot what the voice puts right before the stem; 0 are verbs that begin with a lost guttural
-(አለፈ)."""
+"""Prefix of each voice right before the stem, by slot; 0 are verbs that begin with a lost guttural (አለፈ)."""
 
 
 def _fused(outer: str, voice: str) -> Iterable[str]:
-    """Outer prefix and voice: የ + አ- is written የአ or ያ, አል + አ- as አላ."""
+    """Yield outer prefix and voice as written: የ + አ- is የአ or ያ, አል + አ- is አላ."""
     if outer and voice.startswith("'a"):
         yield outer + voice
         yield (outer[:-1] if outer.endswith("e") else outer) + voice[1:]
@@ -275,7 +275,7 @@ def _fused(outer: str, voice: str) -> Iterable[str]:
 
 
 def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
-    """Imperfective and jussive: conjunction, subject and voice, run together."""
+    """Yield conjunction, subject and voice of imperfective and jussive, joined."""
     vowel = voice[:1] == "a"
     for subject in ("y", "t", "n", "'"):
         if not outer:
@@ -300,7 +300,7 @@ def _subjects(outer: str, voice: str, slot: str) -> Iterable[str]:
 
 @cache
 def prefixes() -> Prefixes:
-    """Everything that may stand before a stem; a noun has the voice ""."""
+    """Return all prefixes of stems; a noun has the voice ""."""
     found: Prefixes = {}
 
     def put(slot: str, voice: str, marked: str) -> None:

@@ -1,4 +1,4 @@
-"""Define what a backend is, words → phones, and what is kept of its answers."""
+"""Define the protocol of a G2P backend and the records of its answers."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class Backend(Protocol):
     """
 
     name: str
-    """Stands in `Word.by`."""
+    """Name of the backend, as in `Word.by`."""
     marks_length: bool
-    """Whether its answers tell long consonants from short ones; if not, the judge accepts fewer of them."""
+    """Whether its answers mark long consonants; if not, the judge accepts fewer of them."""
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """One answer for each word, in order."""
+        """Return one answer for each word, in order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that was not taken, and why."""
+    """An answer that was not accepted, and why."""
 
     by: str
     phones: tuple[str, ...]
     doubts: tuple[Issue, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the refusal as plain values for JSON."""
         return {
             "by": self.by,
             "phones": list(self.phones),
@@ -51,19 +51,19 @@ class Word:
     written: str
     """The word as it is written in the text."""
     spoken: str
-    """After normalisation."""
+    """The word after normalisation."""
     phones: tuple[str, ...]
     by: str
     """The backend whose answer was accepted; "user" for phones given in the text or the user's lexicon."""
     score: float
-    """Probability that the answer is right as the judge sees it, 0 to 1."""
+    """Probability that the answer is right, as estimated by the judge, 0 to 1."""
     doubts: tuple[Issue, ...] = ()
-    """Doubts that remain: empty unless every answer was doubted."""
+    """Issues that remain: empty unless every answer had one."""
     refused: tuple[Refusal, ...] = ()
     """The answers of earlier backends that were not accepted."""
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the word as plain values for JSON."""
         return {
             "written": self.written,
             "spoken": self.spoken,

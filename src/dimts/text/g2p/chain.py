@@ -1,8 +1,8 @@
-"""Words → Words with phones: backends are asked in turn, until the judge accepts an answer.
+"""Pronounce words by a chain of backends, each asked in turn until the judge accepts an answer.
 
-The user's lexicon comes before all and is not judged. A backend that is not installed, raises, hangs or
-answers nonsense is passed over with its reason kept; one that hangs is not asked again. Answers are
-kept by word. If no answer is accepted, the best guess is given with its doubts, or an error.
+The user's lexicon precedes all and is not judged. A backend that is not installed, raises, hangs or answers
+nonsense is passed over and its reason kept; one that hangs is not asked again. Answers are cached by word. If
+no answer is accepted, the best guess is given with its issues, or an error.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ BACKENDS: dict[str, Any] = {
     "rules": Rules,
 }
 GROUP = "dimts.g2p"
-"""Entry points of this group may stand in `ChainSettings.backends` too."""
+"""Group of entry points that may be named in `ChainSettings.backends` too."""
 
 
 def backend_names() -> tuple[str, ...]:
-    """Every name that may stand in `ChainSettings.backends`: the built-in ones, then those of installed
+    """Return every name allowed in `ChainSettings.backends`: the built-in ones, then those of installed
     plug-ins."""
     plugins = metadata.entry_points(group=GROUP).names
     return (*BACKENDS, *sorted(set(plugins) - set(BACKENDS)))
@@ -52,27 +52,25 @@ def backend_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """[text.g2p]: which backends are asked for pronunciations, in which order, and what decides between
-    them."""
+    """[text.g2p]: order of the backends, and the judge that accepts or refuses their answers."""
 
     backends: tuple[str, ...] = ("transphone", "epitran", "rules")
-    """Asked in this order: transphone, epitran, epitran-pp, epitran-red, espeak, lexicon, rules, or an entry
+    """Backends in order: transphone, epitran, epitran-pp, epitran-red, espeak, lexicon, rules, or an entry
     point."""
     if_all_fail: Literal["guess", "error"] = "guess"
-    """What to do with a word whose every answer is doubted: take the best guess, or stop with an error."""
+    """Treatment of a word whose every answer has an issue: take the best guess, or stop with an error."""
     max_seconds: float = 20.0
-    """A backend that takes longer for one call is not asked again."""
+    """Time limit of one call in seconds; a backend that takes longer is not asked again."""
     transphone_folder: str = ""
     """Folder with Transphone's files (042801_base/, latest/amh/); empty: the caches in its own packages."""
     lexicon: str = ""
-    """A user lexicon (word TAB phones) that comes before all backends; empty: the project's, if there is
-    one."""
+    """A user lexicon (word TAB phones) that precedes all backends; empty: the project's, if there is one."""
     english: bool = True
-    """Say Latin words by espeak-ng's English, in Amharic sounds; otherwise they are spelt out."""
+    """Pronounce Latin words by espeak-ng's English, in Amharic sounds; otherwise they are spelt out."""
     judge: Literal["evidence", "sanity"] = "evidence"
-    """What decides whether an answer is taken: all we know of the word, or only whether the answer is sane.
+    """Criterion for an answer: all evidence about the word, or only whether the answer is sane.
 
-    With "sanity" the first backend of the order whose answer is sane speaks, right or wrong.
+    With "sanity" the first sane answer in the order of the backends is taken, right or wrong.
     """
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     sanity: SanitySettings = field(default_factory=SanitySettings)
@@ -87,7 +85,7 @@ class ChainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer that is kept for a word."""
+    """The cached answer for a word."""
 
     phones: tuple[str, ...]
     by: str
@@ -96,7 +94,7 @@ class Answer:
     refused: tuple[Refusal, ...]
 
     def word(self, written: str, spoken: str) -> Word:
-        """As an answer for one place in a text."""
+        """Return the answer for one place in a text."""
         return Word(written, spoken, self.phones, self.by, self.score, self.doubts, self.refused)
 
 
@@ -106,12 +104,12 @@ class Fallback:
 
     name: str
     words: int
-    """Occurrences of words that it was asked for and whose pronunciation another backend gave."""
+    """Occurrences of words that it was asked for and that another backend pronounced."""
     asked: int
     reasons: Mapping[str, int]
-    """Kind of the first doubt → occurrences."""
+    """Number of occurrences by the kind of the first issue."""
     message: Message
-    """The first doubt of the commonest kind, for a person."""
+    """The first issue of the most frequent kind."""
 
 
 def _is_guess(evidence: RulesAnswer | None) -> bool:
@@ -132,7 +130,7 @@ _ENGLISH = "espeak-en"
 
 
 class Chain:
-    """The backends of one front end and the answers they have given. May be shared by threads."""
+    """The backends of one front end and their cached answers. May be shared by threads."""
 
     def __init__(self, settings: ChainSettings | None = None, lexicon: Path | None = None) -> None:
         """Raises ConfigError for an unknown backend or a lexicon that cannot be read."""
@@ -162,9 +160,9 @@ class Chain:
         return GuardedBackend(name, lambda: _loaded(name), self.settings.max_seconds)
 
     def words(self, spoken: Sequence[str], written: Sequence[str] | None = None) -> list[Word]:
-        """The words of one phrase, pronounced. `written` is what the user typed for each, if that differs.
+        """Pronounce the words of one phrase. `written` is what the user typed for each, if that differs.
 
-        Raises PronunciationError if a word stays without a believable answer and settings ask for that.
+        Raises PronunciationError if a word has no accepted answer and settings ask for that.
         """
         known = self._answers
         context = self.rules.in_context(spoken)
@@ -195,8 +193,7 @@ class Chain:
                 self._examples.setdefault((refusal.by, doubt.kind), doubt.message)
 
     def fallbacks(self) -> tuple[Fallback, ...]:
-        """For each backend of the order how many words it was passed over for, since the last call; starts
-        anew."""
+        """Return for each backend how many words it was passed over for, since the last call; then resets."""
         found = []
         for link in self._links:
             reasons = {
@@ -218,7 +215,7 @@ class Chain:
         return Answer(answer.phones, "rules", verdict.score, (), refused)
 
     def all_answers(self, word: str) -> list[Refusal]:
-        """What every backend of the chain says of `word`, believed or not, in order (for comparing)."""
+        """Return the answers of every backend of the chain for `word`, accepted or not, in order."""
         evidence = self._evidence(word)
         answers = []
         for link in self._links:
@@ -229,7 +226,7 @@ class Chain:
         return answers
 
     def absent(self) -> dict[str, Issue | None]:
-        """For each backend of the chain why it cannot answer, None if it can. Starts each of them."""
+        """Return for each backend of the chain why it cannot answer, None if it can. Starts each of them."""
         return {link.name: link.ask([])[1] for link in self._links}
 
     # ------------------------------------------------------------ asking
@@ -288,7 +285,7 @@ class Chain:
         return done
 
     def _only_guesses(self, link: GuardedBackend, evidence: RulesAnswer | None) -> bool:
-        """Whether an accepted answer of our own rules is only the model's, so that one who may know is asked
+        """Whether an accepted answer of our own rules is only the model's, so that other backends are asked
         too."""
         return self.settings.judge == "evidence" and link.name == "rules" and _is_guess(evidence)
 
@@ -339,7 +336,8 @@ class Chain:
 
     # ------------------------------------------------------------ foreign words
     def english_word(self, word: str, prefix: str = "") -> Word | None:
-        """An English word by an English voice, with an Amharic prefix; None where there is no such voice."""
+        """Pronounce an English word by an English voice, with an Amharic prefix; None where there is no such
+        voice."""
         if not self.settings.english:
             return None
         phones = self._english_words.get(word)
@@ -353,7 +351,7 @@ class Chain:
         return Word(word, word, (*before, *phones), _ENGLISH, 0.5)
 
     def _by_english_voice(self, word: str) -> tuple[tuple[str, ...], tuple[Refusal, ...]]:
-        """The phones of an English word, or () and why there are none."""
+        """Return the phones of an English word, or () and why there are none."""
         answers, absent = self._english.ask([word])
         phones = answers.get(word, ())
         doubts = judge(word, phones, None).doubts
@@ -363,7 +361,8 @@ class Chain:
         return (), (Refusal(_ENGLISH, phones, (reason,) if reason else doubts),)
 
     def _foreign(self, word: str) -> Answer:
-        """A Latin word by English sounds, else spelt out; what holds nothing to say gets no phones."""
+        """Pronounce a Latin word by English sounds, else spell it out; a word without letters or digits gets
+        no phones."""
         refused: tuple[Refusal, ...] = ()
         if not any(map(str.isalnum, word)):
             return Answer(

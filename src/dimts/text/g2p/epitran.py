@@ -1,5 +1,5 @@
-"""Words → phones by Epitran (Mortensen et al. 2018), three of its Amharic modes. Its answers carry no
-consonant length.
+"""Pronounce words by Epitran (Mortensen et al. 2018), in three of its Amharic modes, without consonant
+length.
 
 Epitran's constructor reads panphon's feature table three times through pandas (5–7 s), and Amharic
 needs none of it: what is asked for here is its map, its rules, and their order, which take 0.1 s.
@@ -29,8 +29,7 @@ class Epitran:
         self._mode = _mode(self.code)
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """Its answers in our inventory; what it leaves in fidel or in no notation we know is kept for the
-        judge."""
+        """Return its answers in our inventory; fidel and unknown notation are kept for the judge."""
         return [_parsed(self._mode.transliterate(bare(word))) for word in words]
 
 
@@ -76,6 +75,6 @@ def _mode(code: str) -> Any:
     try:
         lean = Lean()
         lean.transliterate("ሀ")
-    except (AttributeError, TypeError):  # another release, put together otherwise
+    except (AttributeError, TypeError):  # another release with a different structure
         return simple.SimpleEpitran(code)
     return lean

@@ -1,4 +1,4 @@
-"""Words → phones by espeak-ng: its voice `am` as a backend, and English words in Amharic sounds.
+"""Pronounce words by espeak-ng: its voice `am` as a backend, and English words in Amharic sounds.
 
 The library comes with the wheel `espeakng-loader` and is called through ctypes, one caller at a time.
 espeak-ng is GPL-3: an optional extra. Its Amharic rules mark no length and guess ɨ after every
@@ -15,7 +15,7 @@ from functools import cache
 from dimts.base.errors import TextError
 from dimts.base.plugins import require
 from dimts.text.ethiopic import bare
-from dimts.text.g2p.letters import LetterReading, say
+from dimts.text.g2p.letters import LetterReading, pronounce
 from dimts.text.phones import VOWELS, from_espeak
 
 _SYNCHRONOUS, _UTF8, _IPA = 2, 1, 2
@@ -32,12 +32,12 @@ class Espeak:
         self._library = _library()
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """Its answers in our inventory; what we cannot read is kept for the judge."""
+        """Return its answers in our inventory; unknown signs are kept for the judge."""
         return [_amharic(_phonemes(self._library, "am", bare(word), 0)) for word in words]
 
 
 class English:
-    """English words as an Amharic speaker says them: espeak-ng's `en-us`, each sound in its nearest of
+    """English words as an Amharic speaker pronounces them: espeak-ng's `en-us`, each sound as its nearest of
     ours."""
 
     name = "espeak-en"
@@ -47,7 +47,7 @@ class English:
         self._library = _library()
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """Phones of our inventory, with ɨ where two consonants cannot stand together."""
+        """Return phones of our inventory, with ɨ between consonants that cannot form a cluster."""
         return [to_amharic(_phonemes(self._library, "en-us", word, _IPA)) for word in words]
 
 
@@ -73,7 +73,8 @@ _SILENT = frozenset("ˈˌː ̩̃\u0361\u200d-")
 
 
 def to_amharic(ipa: str) -> tuple[str, ...]:
-    """English IPA → the nearest Amharic phones, with ɨ inside clusters Amharic does not have."""
+    """Convert English IPA to the nearest Amharic phones, with ɨ inside clusters that Amharic does not
+    have."""
     sounds: list[str] = []
     text = ipa.replace("ˈ", "").replace("ˌ", "")
     at = 0
@@ -92,7 +93,7 @@ def to_amharic(ipa: str) -> tuple[str, ...]:
 
 
 def _with_breaks(sounds: Sequence[str]) -> tuple[str, ...]:
-    """Put a glide between vowels and syllabify the rest as Amharic does."""
+    """Insert a glide between vowels and syllabify the rest as Amharic does."""
     consonants: list[str] = []
     vowels: list[str] = []
     for sound in sounds:
@@ -107,7 +108,7 @@ def _with_breaks(sounds: Sequence[str]) -> tuple[str, ...]:
             )
             consonants.append(glide)
             vowels.append(sound)
-    return say(
+    return pronounce(
         LetterReading(tuple(consonants), tuple(vowels), (False,) * len(vowels)), (False,) * len(vowels)
     )
 

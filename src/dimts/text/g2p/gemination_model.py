@@ -1,4 +1,4 @@
-"""Code of a word → how probable it is that each consonant is long. A small log-linear model.
+"""Estimate the probability that each consonant of a word is long, by a small log-linear model.
 
 For words that no table and no analysis knows. Each consonant is judged by what stands around it: its
 vowels and those of its neighbours (Amharic tells word classes by vowel patterns), the letters next to
@@ -20,7 +20,7 @@ _EDGE = "#"
 
 
 def letters_of(code: str) -> list[tuple[str, str]]:
-    """A code cut into letters: [("f", "e"), ("l", "e"), ("g", "e")]; "" is the sixth order."""
+    """Split a code into letters: [("f", "e"), ("l", "e"), ("g", "e")]; "" is the sixth order."""
     out: list[tuple[str, str]] = []
     for sign in code:
         if sign in VOWELS_IN_CODE and out and not out[-1][1]:
@@ -31,7 +31,7 @@ def letters_of(code: str) -> list[tuple[str, str]]:
 
 
 def features(code: str) -> Iterator[list[str]]:
-    """For each consonant of `code` the names of what is true of it."""
+    """Yield for each consonant of `code` the names of its features."""
     letters = letters_of(code)
     size = len(letters)
     vowels = "".join(vowel or "_" for _, vowel in letters)
@@ -69,10 +69,10 @@ def features(code: str) -> Iterator[list[str]]:
 
 
 class GeminationModel:
-    """The trained model; its table is read when the first word comes."""
+    """The trained model; its table is read at the first word."""
 
     def chances(self, code: str) -> tuple[float, ...]:
-        """For each consonant of `code`, the probability that it is long; the first letter never is."""
+        """Return for each consonant of `code` the probability that it is long; never the first letter."""
         weights, bias = _weights()
         get = weights.get
         out = []

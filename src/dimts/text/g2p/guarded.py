@@ -1,8 +1,7 @@
-"""One backend of a chain, guarded: started when first asked, called with a time limit, left out once it
-hangs.
+"""Guard one backend of a chain: started at its first call, called with a time limit, left out once it hangs.
 
 Whatever a backend raises, `SystemExit` included, becomes a reason to ask the next one. A call that does not
-return in time is left behind in its thread.
+return in time is abandoned in its thread.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from dimts.text.phones import VOWELS
 
 
 class GuardedBackend:
-    """A backend that can neither end nor hold up the process."""
+    """A backend that can neither end nor block the process."""
 
     def __init__(self, name: str, maker: Callable[[], Backend], max_seconds: float | None) -> None:
         """`max_seconds` None: a backend of our own, called directly."""
@@ -35,7 +34,7 @@ class GuardedBackend:
 
     @property
     def marks_length(self) -> bool:
-        """Whether it tells long consonants from short ones; a backend that does not say so does not."""
+        """Whether the backend marks long consonants; False for one that does not declare it."""
         return bool(getattr(self._made, "marks_length", False)) if self._absent is None else False
 
     @cached_property
@@ -56,7 +55,7 @@ class GuardedBackend:
         return None
 
     def ask(self, words: Sequence[str]) -> tuple[Mapping[str, tuple[str, ...]], Issue | None]:
-        """Answers by word (those it gave), and why it gives none at all, if so."""
+        """Return answers by word, and why there are none at all, if so."""
         with self._lock:
             backend = self._made if self._absent is None else None
             if backend is None:
@@ -97,7 +96,7 @@ class GuardedBackend:
         return Message(code, name=self.name, **parameters)
 
     def _limited(self, work: Callable[[], Any]) -> Any:
-        """The result of `work`, done in a thread that is left behind if it takes too long."""
+        """Return the result of `work`, done in a thread that is abandoned if it takes too long."""
         if self._max_seconds is None:
             return work()
         outcome: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
@@ -121,7 +120,7 @@ class GuardedBackend:
 
 
 def with_glottal_stop(phones: tuple[str, ...]) -> tuple[str, ...]:
-    """An answer in our one spelling: a word that begins with a vowel begins with ʔ."""
+    """Normalise an answer: a word that begins with a vowel gets an initial ʔ."""
     return ("ʔ", *phones) if phones and phones[0] in VOWELS else phones
 
 

@@ -1,4 +1,4 @@
-"""Weigh an answer for a fidel word: the probability that it is right, and every doubt.
+"""Judge an answer for a fidel word: the probability that it is right, and every issue.
 
 Two kinds of reasons. The letters say which consonants and vowels there are: an answer that drops, adds or
 changes one is wrong, whichever backend gave it. Length and ɨ are not written: there our own evidence decides
@@ -23,23 +23,23 @@ from dimts.text.phones import LONG, ROUND, VOWELS, is_phone, short, skeleton
 
 @dataclass(frozen=True)
 class EvidenceSettings:
-    """[text.g2p.evidence]: limits of the judge "evidence", which holds answers against all we know of a
+    """[text.g2p.evidence]: limits of the judge "evidence", which compares answers with all evidence about a
     word."""
 
     min_vowel_share: float = 1.0
-    """Share of the vowels the fidel writes (orders 1 to 5 and 7) that must occur in the answer, in order."""
+    """Share of the vowels in the fidel (orders 1 to 5 and 7) that the answer must contain, in order."""
     max_skeleton_distance: int = 0
-    """How many consonants and vowels may differ from the fidel (ʔ and assimilated n aside)."""
+    """Most consonants and vowels that may differ from the fidel (ʔ and assimilated n excepted)."""
     max_phones_per_letter: float = 3.0
-    """More phones than this for each letter: words run together, or not this word."""
+    """Most phones for each letter: more means joined words, or another word."""
     sure_length: float = 0.985
-    """A consonant that is long (or short) with this chance must be so in the answer of a backend that marks
+    """Probability from which a consonant must be long (or short) in the answer of a backend that marks
     length."""
     likely_length: float = 0.5
-    """The same for a backend that never marks length: it is asked only for words without long consonants."""
+    """The same probability for a backend that never marks length: it is used only for words without long
+    consonants."""
     max_syllable_excess: float = 12.5
-    """How much dearer than the best its placing of ɨ may be, for a backend that marks length
-    (syllables.excess)."""
+    """Largest cost of its placing of ɨ above the best, for a backend that marks length (syllables.excess)."""
 
     def __post_init__(self) -> None:
         for name in ("min_vowel_share", "sure_length", "likely_length"):
@@ -49,8 +49,8 @@ class EvidenceSettings:
 
 @dataclass(frozen=True)
 class SanitySettings:
-    """[text.g2p.sanity]: limits of the judge "sanity", which looks at an answer alone and at the length of
-    the word."""
+    """[text.g2p.sanity]: limits of the judge "sanity", which uses only the answer and the length of the
+    word."""
 
     min_vowel_ratio: float = 0.2
     """Least share of vowels among the phones."""
@@ -76,22 +76,22 @@ class SanitySettings:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The judge's verdict on one answer."""
+    """The judge's decision on one answer."""
 
     score: float
-    """0 to 1: the probability that it is right."""
+    """Probability that the answer is right, 0 to 1."""
     doubts: tuple[Issue, ...]
 
     @property
     def believed(self) -> bool:
-        """Whether there is no doubt."""
+        """Whether there is no issue."""
         return not self.doubts
 
 
 _LONGEST_COMPARED = 200
-"""Letters; what is longer is no word and must be right as it stands."""
+"""Letters of the longest word that is compared; a longer one is no word and is accepted as it is."""
 _DOUBTED = 0.4
-"""The most that an answer with one doubt can score; each further doubt takes as much again."""
+"""Highest score of an answer with one issue; each further issue multiplies it again."""
 
 
 def judge(
@@ -103,11 +103,10 @@ def judge(
     settings: EvidenceSettings | None = None,
     trust_length: bool = False,
 ) -> Judgement:
-    """Weigh `phones` as the pronunciation of `word`.
+    """Judge `phones` as the pronunciation of `word`.
 
-    `evidence` is what the rules know of the word, None for a word without Ethiopic letters;
-    `marks_length` tells whether the one who answered can say that a consonant is long; with `trust_length`
-    its lengths are taken as they are.
+    `evidence` is the rules' answer for the word, None for a word without Ethiopic letters; `marks_length` is
+    whether the backend can mark a consonant as long; with `trust_length` its lengths are accepted.
     """
     settings = settings or EvidenceSettings()
     doubts = _wrong_signs(word, phones)
@@ -131,7 +130,7 @@ def judge(
 
 
 def sanity(word: str, phones: Sequence[str], settings: SanitySettings | None = None) -> Judgement:
-    """Weigh `phones` by their shape alone: Ethiopic left over, share of IPA, vowel ratio, phones for each
+    """Judge `phones` by their shape alone: Ethiopic left over, share of IPA, vowel ratio, phones for each
     letter."""
     settings = settings or SanitySettings()
     if not phones:
@@ -195,18 +194,18 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Evi
             )
         ]
     expected = _plain(evidence)
-    heard_sounds = skeleton(phones)
-    if expected == heard_sounds:
+    found_sounds = skeleton(phones)
+    if expected == found_sounds:
         return []
     if letters > _LONGEST_COMPARED:
         return [Issue("skeleton", Message("text.skeleton"), letters, settings.max_skeleton_distance)]
     written = [vowel for vowel in reading.vowels if vowel and vowel != "ɨ"]
-    heard = _common(written, [phone for phone in phones if phone in VOWELS])
+    occurring = _common(written, [phone for phone in phones if phone in VOWELS])
     doubts = []
-    share = heard / len(written) if written else 1.0
+    share = occurring / len(written) if written else 1.0
     elided = _elided(reading.consonants, reading.vowels)
-    if heard + elided < settings.min_vowel_share * len(written):
-        missing = len(written) - heard
+    if occurring + elided < settings.min_vowel_share * len(written):
+        missing = len(written) - occurring
         doubts.append(
             Issue(
                 "vowel_share",
@@ -215,7 +214,7 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Evi
                 settings.min_vowel_share,
             )
         )
-    distance = _distance(_tolerant(expected), _tolerant(heard_sounds))
+    distance = _distance(_tolerant(expected), _tolerant(found_sounds))
     if distance > settings.max_skeleton_distance:
         doubts.append(
             Issue(
@@ -223,7 +222,7 @@ def _against_letters(evidence: RulesAnswer, phones: Sequence[str], settings: Evi
                 Message(
                     "text.skeleton_distance",
                     distance=distance,
-                    heard_sounds="".join(heard_sounds),
+                    found_sounds="".join(found_sounds),
                     expected="".join(expected),
                 ),
                 distance,
@@ -281,7 +280,8 @@ def _against_syllables(
 
 
 def _voiced(phones: list[str]) -> list[str]:
-    """Without the ʔ that every word beginning with a vowel has, spoken of or not."""
+    """Return the phones without the ʔ at the start of every word that begins with a vowel, spoken of or
+    not."""
     return phones[1:] if len(phones) > 1 and phones[0] == "ʔ" and phones[1] in VOWELS else phones
 
 
@@ -293,7 +293,7 @@ def _likelihood(evidence: RulesAnswer, spoken: Sequence[bool]) -> float:
 
 
 def _plain(evidence: RulesAnswer) -> tuple[str, ...]:
-    """The skeleton of the letters, as `skeleton` writes one."""
+    """Return the skeleton of the letters, as `skeleton` writes one."""
     out: list[str] = []
     for consonant, vowel in zip(evidence.reading.consonants, evidence.reading.vowels, strict=True):
         out.append(consonant.removesuffix(ROUND))
@@ -305,7 +305,8 @@ def _plain(evidence: RulesAnswer) -> tuple[str, ...]:
 
 
 def _tolerant(sounds: Sequence[str]) -> list[str]:
-    """Without what careful speakers may leave out or assimilate: ʔ, ʔa after ə, n before b f p m."""
+    """Return the sounds without those that careful speakers may drop or assimilate: ʔ, ʔa after ə, n before b
+    f p m."""
     out: list[str] = []
     for at, sound in enumerate(sounds):
         following = sounds[at + 1] if at + 1 < len(sounds) else ""
@@ -322,7 +323,7 @@ def _tolerant(sounds: Sequence[str]) -> list[str]:
 
 
 def _elided(consonants: Sequence[str], vowels: Sequence[str]) -> int:
-    """Number of vowels that a following ʔa may elide."""
+    """Return the number of vowels that a following ʔa may elide."""
     return sum(
         vowels[at - 1] == "ə" and consonants[at] == "ʔ" and vowels[at] == "a"
         for at in range(1, len(consonants))
@@ -330,30 +331,30 @@ def _elided(consonants: Sequence[str], vowels: Sequence[str]) -> int:
 
 
 def _lengths(evidence: RulesAnswer, phones: Sequence[str]) -> list[bool] | None:
-    """For each consonant of the reading whether `phones` has it long; None if they do not line up."""
-    heard = [phone for phone in phones if phone not in VOWELS]
+    """Return for each consonant of the reading whether `phones` has it long; None if they do not align."""
+    consonants = [phone for phone in phones if phone not in VOWELS]
     out: list[bool] = []
     at = 0
     for consonant in evidence.reading.consonants:
-        base = short(heard[at]) if at < len(heard) else ""
+        base = short(consonants[at]) if at < len(consonants) else ""
         if consonant == "ʔ" and base != "ʔ":
             out.append(False)
             continue
-        long = at < len(heard) and heard[at].endswith(LONG)
+        long = at < len(consonants) and consonants[at].endswith(LONG)
         at += 1
         if (
             consonant.endswith(ROUND)
             and not base.endswith(ROUND)
-            and at < len(heard)
-            and short(heard[at]) == "w"
+            and at < len(consonants)
+            and short(consonants[at]) == "w"
         ):
             at += 1
         out.append(long)
-    return out if at == len(heard) else None
+    return out if at == len(consonants) else None
 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:
-    """The length of the longest common subsequence."""
+    """Return the length of the longest common subsequence."""
     row = [0] * (len(second) + 1)
     for left in first:
         last = row[:]
@@ -363,7 +364,7 @@ def _common(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def _distance(first: Sequence[str], second: Sequence[str]) -> int:
-    """Levenshtein distance."""
+    """Return the Levenshtein distance."""
     if first == second:
         return 0
     row = list(range(len(second) + 1))

@@ -1,4 +1,4 @@
-"""A fidel word → its letters as sounds, and, once the long consonants are known, its phones.
+"""Read a fidel word letter by letter, and convert it to phones once its long consonants are known.
 
 Also the code: one ASCII sign for a consonant, one for a vowel, none for the sixth order, so that stems
 and affixes are plain strings (ይፈልጋሉ is "yfelgalu"). Codes are of folded letters; ":" marks length.
@@ -25,7 +25,7 @@ _CONSONANTS = "h l m s r ʃ b t tʃ n ɲ ʔ k w z ʒ j d dʒ ɡ f p v kʼ tʼ t�
 CONSONANT_CODES = dict(zip(_CONSONANTS.split(), "hlmsrxbtcnN'kwzZydjgfpvqTCSP", strict=True))
 VOWEL_CODES = {"ə": "e", "u": "u", "i": "i", "a": "a", "e": "E", "o": "o", "ɨ": ""}
 ROUND_VOWEL_CODES = {"a": "A", "i": "I", "e": "O", "ə": "o", "ɨ": "u", "u": "u", "o": "o"}
-"""Cʷa, Cʷi, Cʷe as vowels of their own; Cʷə and Cʷɨ are folded to Co and Cu before."""
+"""Vowel codes of Cʷa, Cʷi, Cʷe …; Cʷə and Cʷɨ are folded to Co and Cu before."""
 VOWELS_IN_CODE = "euiaEoAIO"
 LENGTH_IN_CODE = ":"
 SLOT_SIGNS = ".-"
@@ -34,21 +34,21 @@ SLOT_SIGNS = ".-"
 
 @dataclass(frozen=True, slots=True)
 class LetterReading:
-    """A word letter by letter: what the fidel says and what it leaves open."""
+    """Letters of a word as sounds, and what the fidel leaves open."""
 
     consonants: tuple[str, ...]
-    """With ʷ, without length."""
+    """Consonants with ʷ, without length."""
     vowels: tuple[str, ...]
-    """ "" where the sixth order leaves it open whether ɨ is spoken."""
+    """Vowels; "" where the sixth order leaves open whether ɨ is spoken."""
     marks: tuple[bool, ...]
-    """Letters that carry a gemination mark in the text."""
+    """Whether each letter has a gemination mark in the text."""
 
     def __len__(self) -> int:
         return len(self.consonants)
 
 
 def read(word: str) -> LetterReading:
-    """Letter by letter; signs that are no Ethiopic letter are passed over."""
+    """Read a word letter by letter; signs that are no Ethiopic letter are skipped."""
     sounds = _sounds()
     consonants: list[str] = []
     vowels: list[str] = []
@@ -67,12 +67,12 @@ def read(word: str) -> LetterReading:
     return LetterReading(tuple(consonants), tuple(vowels), tuple(marks))
 
 
-def say(
+def pronounce(
     reading: LetterReading, lengths: Sequence[bool], known: Mapping[int, bool] | None = None
 ) -> tuple[str, ...]:
-    """The phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it.
+    """Return the phones of `reading` with the consonants of `lengths` long and ɨ where syllables need it.
 
-    `known` tells of some consonants that ɨ always (True) or never (False) follows them.
+    `known` gives consonants that ɨ always (True) or never (False) follows.
     """
     out: list[str] = []
     cluster: list[str] = []
@@ -105,12 +105,12 @@ def _fill(out: list[str], cluster: list[str], after_vowel: bool, before_vowel: b
 
 
 def encode(text: str) -> str:
-    """The code of fidel text (also of a whole table at once): letters folded, gemination marks as ":"."""
+    """Encode fidel text (also a whole table at once): letters folded, gemination marks as ":"."""
     return text.translate(_codes())
 
 
 def lengths_of(marked: str) -> tuple[bool, ...]:
-    """Of a marked code, e.g. "fel:ege" → (False, True, False): which consonants are long."""
+    """Return which consonants of a marked code are long: "fel:ege" → (False, True, False)."""
     out: list[bool] = []
     for sign in marked:
         if sign == LENGTH_IN_CODE:
@@ -121,7 +121,8 @@ def lengths_of(marked: str) -> tuple[bool, ...]:
 
 
 def slots_of(marked: str) -> dict[int, bool]:
-    """Of a marked code the consonants after which ɨ always (".", True) or never ("-", False) stands."""
+    """Return the consonants of a marked code after which ɨ is always (".", True) or never ("-", False)
+    spoken."""
     out: dict[int, bool] = {}
     at = -1
     for sign in marked:
@@ -133,7 +134,7 @@ def slots_of(marked: str) -> dict[int, bool]:
 
 
 def unmarked(code: str) -> str:
-    """`code` without length and without what is known of ɨ."""
+    """Return `code` without length and marks of ɨ."""
     return code.replace(LENGTH_IN_CODE, "").replace(".", "").replace("-", "")
 
 

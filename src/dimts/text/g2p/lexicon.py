@@ -1,4 +1,4 @@
-"""Word → pronunciation someone has written down: tables of ours, and the user's own.
+"""Look up written pronunciations of words: in our tables, and in the user's own lexicon.
 
 Two kinds of files, both tab-separated, both for people to edit, `#` opens a comment:
 
@@ -29,15 +29,15 @@ class Table:
     """A length table, by code."""
 
     lengths: Mapping[str, str]
-    """Code of the word → its marked code."""
+    """Marked code by the code of the word."""
     phones: Mapping[str, tuple[str, ...]]
-    """Code of the word → its phones, where the table gives them in full."""
+    """Phones by the code of the word, where the table gives them in full."""
     others: Mapping[str, tuple[str, ...]]
-    """Code → the marked codes of further readings."""
+    """Marked codes of further readings, by code."""
 
 
 def parse_table(text: str) -> Table:
-    """A length table from its text. The first row of a word is its usual reading."""
+    """Parse a length table. The first row of a word is its usual reading."""
     lengths: dict[str, str] = {}
     full: dict[str, tuple[str, ...]] = {}
     others: dict[str, tuple[str, ...]] = {}
@@ -58,7 +58,7 @@ def parse_table(text: str) -> Table:
 
 @cache
 def built_in(name: str) -> Table:
-    """The table `tables/<name>` of this package."""
+    """Load the table `tables/<name>` of this package."""
     return parse_table(resources.files("dimts.text").joinpath(f"tables/{name}").read_text(encoding="utf-8"))
 
 
@@ -73,7 +73,7 @@ class Entry:
 
 
 def load(path: Path) -> list[Entry]:
-    """The rows of a user lexicon; ConfigError naming file and row for one that cannot be read."""
+    """Read the rows of a user lexicon; ConfigError with file and row for one that cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -96,7 +96,7 @@ def load(path: Path) -> list[Entry]:
 
 
 def save(path: Path, entries: Sequence[Entry]) -> None:
-    """Write a user lexicon, whole or not at all; the inverse of `load`."""
+    """Write a user lexicon atomically; the inverse of `load`."""
     lines = [
         "\t".join([entry.word, " ".join(entry.phones), *([entry.note] if entry.note else [])])
         for entry in entries
@@ -105,8 +105,7 @@ def save(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def add(path: Path, word: str, phones: tuple[str, ...], note: str = "") -> list[Entry]:
-    """Put `word` first among its readings in the lexicon at `path` (made if absent); returns the rows
-    replaced."""
+    """Add a first reading of `word` to the lexicon at `path` (made if absent); returns the rows replaced."""
     entries = load(path) if path.exists() else []
     word = bare(word)
     replaced = [entry for entry in entries if entry.word == word]
@@ -115,7 +114,8 @@ def add(path: Path, word: str, phones: tuple[str, ...], note: str = "") -> list[
 
 
 def problems(entry: Entry) -> list[str]:
-    """What looks wrong about a row: an empty word, unknown phones, sounds that the fidel does not write."""
+    """Return what looks wrong about a row: an empty word, unknown phones, sounds that the fidel does not
+    have."""
     found = []
     if not any(map(is_ethiopic_letter, entry.word)):
         return [f"{entry.word!r} holds no Ethiopic letter"]
@@ -146,7 +146,7 @@ class Lexicon:
             self._folded.setdefault(fold_homophones(entry.word), entry.phones)
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """The phones of each word, () for one that is not there."""
+        """Return the phones of each word, () for one that is not listed."""
         return [
             self._exact.get(word) or self._folded.get(fold_homophones(word), ()) for word in map(bare, words)
         ]

@@ -1,4 +1,4 @@
-"""Code of a word → its parts, each with its length: prefixes + stem + suffixes.
+"""Analyse a word into prefixes, stem and suffixes, each with its consonant lengths.
 
 A stem is a word of the tables, or a verb: its consonants are looked up as a root, its vowels as one of
 the patterns of `tables/verbs/stems.tsv`. So inflected words inherit the length of what they are made
@@ -22,7 +22,7 @@ _SOFTENED = ("imp", "jus", "ipv", "ger")
 _AFTER_SOFT = ("E", "i", "al:ehu", "al:ex", "yal:ex", "iy")
 SLOTS = ("perf", "imp", "jus", "ipv", "ger", "inf", "agt", "ins")
 _VERB_SUFFIXES = {"perf": "perf", "imp": "imp", "jus": "jus", "ipv": "jus", "ger": "ger"}
-"""Which set of suffixes a slot takes; the others are nouns."""
+"""Set of suffixes by slot; the other slots are nouns."""
 _FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "3fa", "4a")
 _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
@@ -37,47 +37,47 @@ _DIGITS = str.maketrans(dict.fromkeys("hlmsrxbtcnN'kwzZydjgfpvqTCSP", "C"))
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """One way to take a word apart."""
+    """One analysis of a word."""
 
     marked: str
     """The code of the whole word with length, and "." "-" for ɨ that is always or never there."""
     parts: str
-    """For a person: prefix+stem+suffix."""
+    """The parts for display: prefix+stem+suffix."""
     trust: float
-    """The chance that its lengths are right, as measured on the development lists."""
+    """Probability that its lengths are right, as measured on the development lists."""
 
 
 class Stem(NamedTuple):
-    """One pattern of stems.tsv, ready to be compared."""
+    """One pattern of stems.tsv, prepared for matching."""
 
     types: str
     voice: str
-    """As the prefixes name it: of the prefix, with "0" for roots that begin with a lost guttural."""
+    """Voice, as the prefixes name it, with "0" for roots that begin with a lost guttural."""
     slot: str
     ending: str
-    """Which set of suffixes may follow."""
+    """Set of suffixes that may follow."""
     lost_a: bool
-    """The stem's -a has given way to -u."""
+    """Whether the stem's -a is replaced by -u."""
     pattern: str
     cost: float
-    """What it loses against likelier stems."""
+    """Cost against more probable stems."""
 
 
 class Radicals(NamedTuple):
-    """How to take the radicals from the consonants of a stem."""
+    """Positions of the radicals among the consonants of a stem."""
 
     places: tuple[int, ...]
     literals: tuple[tuple[int, str], ...]
     """Consonants that belong to the pattern."""
     same: tuple[tuple[int, int], ...]
-    """Places that hold the same radical."""
+    """Positions that hold the same radical."""
     palatal: bool
     doubled: bool
     plain: bool
-    """Every consonant is a radical, in order."""
+    """Whether every consonant is a radical, in order."""
 
     def of(self, consonants: str) -> str | None:
-        """The radicals, None if `consonants` do not fit."""
+        """Return the radicals, None if `consonants` do not fit."""
         if self.plain:
             return consonants
         for at, sign in self.literals:
@@ -96,12 +96,12 @@ class Radicals(NamedTuple):
 
 
 Shape = list[tuple[Radicals, dict[str, list[Stem]]]]
-"""The stems of one shape: how to take the radicals → family → stems."""
+"""The stems of one shape by family, with the positions of the radicals."""
 
 
 @cache
 def _patterns() -> dict[str, Shape]:
-    """Shape with C for every consonant → the stems of that shape."""
+    """Group the stems by shape, with C for every consonant."""
     found: dict[str, dict[Radicals, dict[str, list[Stem]]]] = {}
     text = resources.files("dimts.text").joinpath("tables/verbs/stems.tsv").read_text(encoding="utf-8")
     for line in text.splitlines():
@@ -171,11 +171,11 @@ _FAMILIES = {
     "CeCaCa": "3aa", "CoCaCa": "3oaa", "CaCECe": "caE", "CeCoCe": "3u", "CACe": "hA", "CeCeCa": "3fa",
     "CoCaCe": "3oe",
 }  # fmt: skip
-"""Citation form → family of the root."""
+"""Family of the root by citation form."""
 
 
 def family_of(citation: str, kind: str) -> tuple[str, str] | None:
-    """The family and the radicals of a citation form in code, e.g. "felege" → ("3", "flg"); None if it fits
+    """Return family and radicals of a citation form in code, e.g. "felege" → ("3", "flg"); None if it fits
     none."""
     if citation.startswith("'a") and len(citation) > 4:
         rest = citation[2:]
@@ -205,7 +205,7 @@ def _consonants(code: str) -> str:
 
 @cache
 def _roots() -> dict[str, dict[str, str]]:
-    """Radicals → family → its types, most usual first; "?" for a root whose type nobody has noted."""
+    """Map radicals to family and types, most usual first; "?" for a root of unknown type."""
     found: dict[str, dict[str, str]] = {}
     for name in ("verbs/roots.tsv", "geezorg/roots.tsv"):
         file = resources.files("dimts.text").joinpath(f"tables/{name}")
@@ -224,7 +224,7 @@ def _roots() -> dict[str, dict[str, str]]:
 
 @cache
 def _words() -> dict[str, tuple[str, float]]:
-    """Code of every word of the tables → its marked code and how far to trust it."""
+    """Return the marked code and trust of every word of the tables, by code."""
     found = {
         code: (marked, _NOUN - 0.08)
         for code, marked in built_in("geezorg/lexicon.tsv").lengths.items()
@@ -241,14 +241,14 @@ Tails = Mapping[str, str]
 
 
 class Morphology:
-    """Affixes, the nouns of the tables, the verbs."""
+    """Morphological analyser: affixes, the nouns of the tables, the verbs."""
 
     def __init__(self, *, nouns: bool = True) -> None:
         """`nouns` False: verbs only, as if the tables held no words."""
         self._nouns = nouns
 
     def analyse(self, code: str) -> Analysis | None:
-        """The most trusted analysis of `code`, None if there is none."""
+        """Return the most trusted analysis of `code`, None if there is none."""
         best: tuple[float, Analysis] | None = None
         for found in self.analyses(code):
             if best is None or found[0] > best[0]:
@@ -256,7 +256,7 @@ class Morphology:
         return best[1] if best else None
 
     def analyses(self, code: str) -> Iterator[tuple[float, Analysis]]:
-        """Every analysis, with its weight."""
+        """Yield every analysis, with its weight."""
         starts, ends = prefixes(), suffixes()
         size = len(code)
         tails = list(_tails(code, ends))
@@ -267,7 +267,7 @@ class Morphology:
             if heads is None:
                 continue
             noun = heads.get(("noun", ""))
-            swallows = cut and code[cut - 1] == "e" and code[cut] not in VOWELS_IN_CODE
+            elides = cut and code[cut - 1] == "e" and code[cut] not in VOWELS_IN_CODE
             for end, found in tails:
                 if end <= cut:
                     continue
@@ -288,14 +288,14 @@ class Morphology:
                         found["noun"],
                     )
                 if (
-                    swallows and "'" + stem in words
-                ):  # ye + 'na:nte = yena:nte: the prefix swallows the እ of its stem
+                    elides and "'" + stem in words
+                ):  # ye + 'na:nte = yena:nte: the prefix elides the እ of its stem
                     marked, trust = words["'" + stem]
                     yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"])
 
 
 def _tails(code: str, ends: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[int, Tails]]:
-    """Every place where a suffix of `code` may begin, and what it may be."""
+    """Yield every place where a suffix of `code` may begin, and the candidates."""
     size = len(code)
     stops = [(size, "")]
     stops += ((size - len(bare), clitic) for bare, clitic in clitics() if code.endswith(bare))
@@ -361,7 +361,7 @@ def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[
 
 
 def _joined(head: str, stem: str, tail: str) -> str:
-    """The marked word; a suffix of one consonant keeps its ɨ behind a consonant (sɨm-ɨh, səlam-ɨnːa)."""
+    """Join the marked word; a suffix of one consonant keeps its ɨ behind a consonant (sɨm-ɨh, səlam-ɨnːa)."""
     if stem and tail and tail[0] in "hxnmskNl" and stem[-1] not in VOWELS_IN_CODE and _stands_alone(tail):
         return f"{head}{stem}.{tail}"
     return head + stem + tail
@@ -373,7 +373,7 @@ def _stands_alone(tail: str) -> bool:
 
 
 def _rare(tail: str) -> float:
-    """What an ending costs that is seldom meant: -ስ, -ኮ, -ማ, -ሳ and plurals in -at, -an."""
+    """Return the cost of rare endings: -ስ, -ኮ, -ማ, -ሳ and plurals in -at, -an."""
     if tail.endswith(("s:", "k:o", "m:a", "s:a")):
         return 0.2
     return 0.06 if tail in ("at", "an", "am", "aw") else 0.0

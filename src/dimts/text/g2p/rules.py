@@ -1,9 +1,8 @@
-"""Pronounce a fidel word from tables, morphology and a length model: the backend that needs nothing
-installed.
+"""Pronounce a fidel word from tables, morphology and a length model, without any library.
 
-Which consonants are long is decided first, by the first source that knows: marks in the text, the
-tables, morphology, a small sequence model. Then `syllables` puts in ɨ. Every answer can say why.
-Standard library only; the tables are read when the first word comes.
+Which consonants are long is decided by the first source that knows: marks in the text, the tables,
+morphology, a small sequence model. Then `syllables` inserts ɨ. Every answer has an explanation. Standard
+library only; the tables are read at the first word.
 """
 
 from __future__ import annotations
@@ -15,32 +14,32 @@ from importlib import resources
 
 from dimts.text.ethiopic import bare, fold_homophones
 from dimts.text.g2p.gemination_model import GeminationModel
-from dimts.text.g2p.letters import LetterReading, encode, lengths_of, read, say, slots_of
+from dimts.text.g2p.letters import LetterReading, encode, lengths_of, pronounce, read, slots_of
 from dimts.text.g2p.lexicon import built_in
 from dimts.text.g2p.morphology import Morphology
 from dimts.text.reading import is_prefix
 
 _LONGEST_WORD = 64
-"""Signs of code; the longest words of running text have about 40."""
+"""Longest word in signs of code; the longest words of running text have about 40."""
 _FIRM = 0.9
-"""An analysis that is trusted less than this is weighed against the model."""
+"""Trust below which an analysis is weighed against the model."""
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
 _LISTED, _LISTED_ELSEWHERE, _DISPUTED, _BY_CONTEXT = 0.99, 0.9, 0.7, 0.9
-"""How sure the sources are, as measured on the development lists (docs/decisions/0040-pronunciation.md)."""
+"""Confidence in the sources, as measured on the development lists (docs/decisions/0040-pronunciation.md)."""
 
 
 @dataclass(frozen=True)
 class RulesSettings:
-    """[text.g2p.rules]: which sources of consonant length are asked, and how freely speech runs together."""
+    """[text.g2p.rules]: sources of consonant length, and elision."""
 
     lexicon: bool = True
-    """Use the tables that come with dimts."""
+    """Use the tables in the package."""
     morphology: bool = True
-    """Take words apart into affixes and stem, so that inflected words inherit the stem's length."""
+    """Split words into affixes and stem, so that inflected words inherit the stem's length."""
     model: bool = True
-    """Ask the sequence model for words that nothing else knows."""
+    """Use the sequence model for words without another source."""
     elide: bool = False
-    """Speak fast: drop ʔ between vowels of prefix and stem (የአማርኛ as yamarɨɲːa)."""
+    """Fast speech: drop ʔ between vowels of prefix and stem (የአማርኛ as yamarɨɲːa)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +48,18 @@ class RulesAnswer:
 
     phones: tuple[str, ...]
     lengths: tuple[bool, ...]
-    """For each consonant of the reading, whether it is long."""
+    """Whether each consonant of the reading is long."""
     chances: tuple[float, ...]
-    """For each consonant, how probable it is that it is long."""
+    """Probability that each consonant is long."""
     source: str
-    """marks, lexicon, morphology or model."""
+    """Source of the lengths: marks, lexicon, morphology or model."""
     reading: LetterReading
     parts: str = ""
-    """How the word was taken apart, e.g. "be+bEt+oc:+u"."""
+    """The word's parts, e.g. "be+bEt+oc:+u"."""
 
     @property
     def confidence(self) -> float:
-        """The chance that every length is right."""
+        """The probability that every length is right."""
         product = 1.0
         for long, chance in zip(self.lengths, self.chances, strict=True):
             product *= chance if long else 1.0 - chance
@@ -84,7 +83,7 @@ class Rules:
         self._model = GeminationModel() if self.settings.model else None
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """The phones of each word; () for one that holds no Ethiopic letter."""
+        """Return the phones of each word; () for one without Ethiopic letters."""
         known = self._known
         if len(known) > _KEPT_WORDS:
             known = self._known = {}
@@ -95,13 +94,12 @@ class Rules:
         return found
 
     def looked_up(self, word: str) -> tuple[str, ...]:
-        """What the tables say of exactly this word, () if they do not hold it."""
+        """Return the tables' pronunciation of exactly this word, () if it is not listed."""
         found = self._listed(encode(bare(word)), read(word))
         return found.phones if found else ()
 
     def in_context(self, words: Sequence[str]) -> dict[int, RulesAnswer]:
-        """Words of a phrase that have several readings and whose neighbours choose one: place → that
-        reading."""
+        """Return readings of heteronyms in a phrase that their neighbours decide, by place."""
         found: dict[int, RulesAnswer] = {}
         for at, word in enumerate(words):
             for reading, meaning, before, after in _readings_of(word):
@@ -115,14 +113,14 @@ class Rules:
         return found
 
     def explain(self, word: str) -> RulesAnswer:
-        """The phones of one word, with the evidence."""
+        """Return the phones of one word, with the evidence."""
         reading = read(word)
         if any(reading.marks):
             return self._answer(reading, reading.marks, tuple(map(float, reading.marks)), "marks")
         code = encode(word if word.isalpha() else "".join(char for char in bare(word) if char.isalpha()))
         if self.settings.lexicon and (found := self._listed(code, reading)):
             return found
-        if len(code) > _LONGEST_WORD:  # no word, but something run together: length is not worth guessing
+        if len(code) > _LONGEST_WORD:  # no word, but several joined: length is not worth guessing
             none = (False,) * len(reading)
             return self._answer(reading, none, (0.2,) * len(reading), "nothing")
         if self._morphology and (analysis := self._morphology.analyse(code)):
@@ -151,7 +149,7 @@ class Rules:
         name, table = found[0]
         lengths = lengths_of(table.lengths[code])
         chances = self._chances(lengths, _LISTED if name == OWN else _LISTED_ELSEWHERE)
-        for _, other in found:  # what the tables do not agree on, or list both ways, is not sure
+        for _, other in found:  # where the tables disagree, or list both, the length is not sure
             for marked in (other.lengths[code], *other.others.get(code, ())):
                 chances = tuple(
                     chance if long == is_long else (_DISPUTED if is_long else 1.0 - _DISPUTED)
@@ -176,7 +174,7 @@ class Rules:
         parts: str = "",
         known: Mapping[int, bool] | None = None,
     ) -> RulesAnswer:
-        phones = say(reading, lengths, known)
+        phones = pronounce(reading, lengths, known)
         if self.settings.elide:
             phones = elided(phones)
         return RulesAnswer(phones, lengths, chances, source, reading, parts)
@@ -192,13 +190,13 @@ class Tables:
         self._rules = Rules()
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """The phones of each word that stands in a table as it is written, () for all others."""
+        """Return the phones of each word that a table lists as written, () for all others."""
         return [self._rules.looked_up(word) for word in words]
 
 
 @cache
 def _codes() -> frozenset[str]:
-    """Of every word of the tables."""
+    """Return the codes of every word of the tables."""
     return frozenset(built_in(OWN).lengths) | frozenset(built_in(GEEZORG).lengths)
 
 
@@ -208,7 +206,7 @@ Heteronym = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 @cache
 def heteronyms() -> Mapping[str, tuple[Heteronym, ...]]:
-    """Word → (reading with marks, meaning, patterns for the word before, patterns for the word after)."""
+    """Return (reading with marks, meaning, patterns for the word before and after) by word."""
     text = resources.files("dimts.text").joinpath("tables/heteronyms.tsv").read_text(encoding="utf-8")
     found: dict[str, tuple[Heteronym, ...]] = {}
     for line in text.splitlines():
@@ -223,7 +221,7 @@ def heteronyms() -> Mapping[str, tuple[Heteronym, ...]]:
 
 @lru_cache(maxsize=1 << 14)
 def _readings_of(word: str) -> tuple[Heteronym, ...]:
-    """The readings of a heteronym, also of one behind a prefix: የገና has those of ገና."""
+    """Return the readings of a heteronym, also behind a prefix: የገና has those of ገና."""
     table = heteronyms()
     folded = fold_homophones(word)
     if rows := table.get(folded):
@@ -240,7 +238,7 @@ def _any_like(word: str, patterns: Sequence[str]) -> bool:
 
 
 def elided(phones: tuple[str, ...]) -> tuple[str, ...]:
-    """Fast speech: ʔ between vowels goes, and with it the weaker vowel (ə ʔ a → a, V ʔ ɨ → V)."""
+    """Elide as in fast speech: ʔ between vowels is dropped, with the weaker vowel (ə ʔ a → a, V ʔ ɨ → V)."""
     out: list[str] = []
     at = 0
     while at < len(phones):

@@ -1,4 +1,4 @@
-"""Latin letters and digits → their names in fidel, for words that nobody can read: ATM → ኤቲኤም."""
+"""Spell Latin letters and digits by their names in fidel, for words that cannot be read: ATM → ኤቲኤም."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ DIGIT_NAMES = dict(zip("0123456789", "ዜሮ አንድ ሁለት ሦስት አ�
 
 
 def spelt_out(word: str) -> str:
-    """`word` letter by letter in fidel, run together; "" if it holds no Latin letter or digit."""
+    """Spell `word` letter by letter in fidel, joined; "" if it holds no Latin letter or digit."""
     plain = unicodedata.normalize("NFKD", word).upper()
     return "".join(LETTER_NAMES.get(char) or DIGIT_NAMES.get(char, "") for char in plain)

@@ -1,4 +1,4 @@
-"""Consonants between vowels → where ɨ is spoken. The cheapest legal syllables, length known beforehand.
+"""Insert ɨ between consonants: find the legal syllables of least cost, with lengths known beforehand.
 
 Amharic syllables are CV, CVC, and at the end of a word CVCC with falling sonority. The fidel's sixth
 order is a bare consonant; ɨ is put in only where a syllable needs it, and a long consonant fills the
@@ -22,17 +22,17 @@ _CORONAL = frozenset(["t", "d", "tʼ", "tʃ", "tʃʼ", "dʒ", "s", "ʃ", "sʼ", 
 _INSERTED = 10.0
 _ILLEGAL = 1000.0
 _LONGEST_RUN = 6
-"""More consonants than this never stand together, so no more are tried."""
+"""Longest run of consonants that is tried; longer ones do not occur."""
 _DIGITS = 6
 _SOFT = 1.0
 _AVOIDED = 12.0
-"""Costs: one ɨ; a syllable Amharic does not have; a matter of taste; ʔ at the end of a syllable (dearer than
-an ɨ)."""
+"""Costs: one ɨ; a syllable Amharic does not have; a dispreferred one; ʔ at the end of a syllable (above an
+ɨ)."""
 
 
 @lru_cache(maxsize=1 << 16)
 def slots(cluster: tuple[str, ...], after_vowel: bool, before_vowel: bool) -> tuple[bool, ...]:
-    """For each consonant of `cluster` whether ɨ follows it.
+    """Return for each consonant of `cluster` whether ɨ follows it.
 
     `after_vowel`/`before_vowel`: whether a full vowel stands before/after the cluster; otherwise the word
     begins/ends there. A long consonant ends in ː. The last consonant before a vowel never gets an ɨ.
@@ -73,7 +73,7 @@ def _cost(cluster: Sequence[str], answer: Sequence[bool], after_vowel: bool, bef
 
 
 def _margin(run: Sequence[str], initial: bool, final: bool) -> float:
-    """The cost of the consonants between two vowels, or between a vowel and an edge of the word."""
+    """Return the cost of the consonants between two vowels, or between a vowel and an edge of the word."""
     if initial and final:
         return _ILLEGAL * len(run)
     if final:
@@ -118,7 +118,7 @@ def _rank(phone: str) -> int:
 
 
 def excess(phones: Sequence[str]) -> float:
-    """How much dearer the placing of ɨ in `phones` is than the best one for the same sounds; 0 for the best.
+    """Return the cost of the placing of ɨ in `phones` above the best one for the same sounds; 0 for the best.
 
     About 10 for one ɨ too many, 12 and more for a syllable that Amharic avoids, 1000 for one it does not
     have.

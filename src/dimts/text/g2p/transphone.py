@@ -1,8 +1,8 @@
 """Pronounce words by Transphone (Li et al. 2022), a multilingual network without consonant length.
 
-Its two sets of files are not in its package; left alone it fetches them from the internet in the
-middle of a sentence. Here it runs only when they are on disk, in a folder given, where `dimts fetch
-transphone` puts them, or in its own cache, and otherwise says exactly which files are missing.
+Its two sets of files are not in its package; by default it downloads them in the middle of a sentence. Here
+it runs only when they are on disk, in a given folder, where `dimts fetch transphone` puts them, or in its own
+cache, and otherwise an error names the missing files.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def fetched_folder() -> Path:
 
 
 def model_folder(folder: Path | None = None) -> Path:
-    """Where the network lies: FOLDER/042801_base, else in the cache inside the installed package."""
+    """Return the network's folder: FOLDER/042801_base, else in the cache inside the installed package."""
     return folder / MODEL if folder else _package("transphone") / "data" / "model" / MODEL
 
 
 def inventory_folder(folder: Path | None = None) -> Path:
-    """Where the list of Amharic phones lies: FOLDER/latest/amh, else phonepiece's own cache."""
+    """Return the folder of the list of Amharic phones: FOLDER/latest/amh, else phonepiece's own cache."""
     return (folder or _package("phonepiece") / "data" / "model") / "latest" / LANGUAGE
 
 
 def missing(folder: Path | None = None) -> list[Path]:
-    """The files that Transphone needs and that are not there; [] if it can run."""
+    """Return the files that Transphone needs and that are absent; [] if it can run."""
     model, inventory = model_folder(folder), inventory_folder(folder)
     absent = [model / name for name in _MODEL_FILES if not (model / name).is_file()]
     if absent[:1] == [model / "model.pt"] and any(model.glob("model_*.pt")):
@@ -95,7 +95,7 @@ class Transphone:
         return model
 
     def phones(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        """Its answers in our inventory; what we cannot read is kept for the judge."""
+        """Return its answers in our inventory; unknown signs are kept for the judge."""
         with _offline():
             return [self._one(bare(word)) for word in words]
 
@@ -111,12 +111,13 @@ class Transphone:
 
 
 def _best(folder: Path) -> Path:
-    """Of checkpoints named model_<error>.pt the one with the least error, as Transphone itself chooses."""
+    """Return the checkpoint with the least error among those named model_<error>.pt, as Transphone
+    chooses."""
     return min(folder.glob("model_*.pt"), key=lambda path: float(path.stem.split("_")[1]))
 
 
 class _offline:
-    """While it lasts, Transphone and phonepiece cannot download: a call says so instead."""
+    """Context in which Transphone and phonepiece cannot download: a call raises instead."""
 
     _places = (("transphone.g2p", "download_model"), ("phonepiece.utils", "download_model"))
 
