@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 import dimts
 from dimts.base.errors import MissingExtra
-from dimts.base.extras import EXTRAS, brings, missing_extra
+from dimts.base.extras import EXTRAS, includes_library, missing_extra
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "setup": ("--dry-run",),
@@ -264,5 +264,5 @@ def test_the_preferred_extra_is_named_where_it_brings_the_library() -> None:
     assert extra("numba", "train") == "fast"
     assert extra("numpy") == "audio"
     assert missing_extra(ModuleNotFoundError("x", name="nothing_of_ours"), "all") is None
-    assert brings("all", "gradio")
-    assert not brings("formant", "torch")
+    assert includes_library("all", "gradio")
+    assert not includes_library("formant", "torch")

@@ -1,1 +1,1 @@
-"""Sound: media files ↔ waves, levels, and the formant voice. Knows no language."""
+"""Audio: read and write media files, measure levels, synthesise formant speech. Independent of language."""

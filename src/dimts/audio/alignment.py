@@ -1,5 +1,4 @@
-"""Align one sequence of frames with another: dynamic time warping, and Viterbi placement of the lines of a
-script.
+"""Align sequences of frames: dynamic time warping, and Viterbi placement of the lines of a script.
 
 Frames are unit vectors; their cosine distance lies between 0 and 2. All searches go by rows or diagonals of
 the cost matrix in numpy. Dynamic time warping: Sakoe and Chiba 1978.
@@ -17,14 +16,14 @@ Costs = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.float64]
 
 _STEP, _JUMP, _ENTER = 1, 2, 3
-"""How a column of a line was reached: from the one before, from the last but one, from outside; 0: it
-lasts."""
+"""How a column of a line was reached: from the one before, from the last but one, from outside; 0: by
+staying."""
 _LEAVE, _SKIP = 1, 3
-"""How a place between lines was reached: from the end of a line, past a line; 0: it lasts."""
+"""How a place between lines was reached: from the end of a line, past a line; 0: by staying."""
 
 
 def cosine_distance(first: Features, second: Features) -> Costs:
-    """[N, D] and [M, D] unit vectors → [N, M] distances, 0 to 2."""
+    """Compute [N, M] cosine distances, 0 to 2, of [N, D] and [M, D] unit vectors."""
     distance: Costs = (1.0 - first @ second.T).astype(np.float32)
     return distance
 
@@ -32,7 +31,7 @@ def cosine_distance(first: Features, second: Features) -> Costs:
 def place_lines(
     costs: Costs, borders: npt.NDArray[np.int64], step_cost: float
 ) -> tuple[float, list[tuple[int, int] | None]]:
-    """The lines of a script → where each is spoken, in order, by Viterbi search over [N, M] costs.
+    """Find where each line of a script is spoken, in order, by Viterbi search over [N, M] costs.
 
     Column m of `costs` belongs to line k where borders[k] <= m < borders[k + 1]; a cost below 0 says that
     frame n is rather this column than other speech. Each frame lies in a line or, at no cost, between lines.
@@ -64,7 +63,7 @@ def place_lines(
 
 
 def _advanced(padded: Costs, step: np.float32) -> tuple[Costs, npt.NDArray[np.uint8]]:
-    """The cheapest way into each column from the row before, and which way it is."""
+    """Return the cheapest way into each column from the row before, and which way it is."""
     stays, on, far = padded[2:] + step, padded[1:-1], padded[:-2] + step
     code = (on <= stays).astype(np.uint8)
     best = np.minimum(stays, on)
@@ -79,7 +78,7 @@ def _traced(
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
 ) -> list[tuple[int, int] | None]:
-    """The best way backwards: the frames of each line."""
+    """Trace the best way backwards: the frames of each line."""
     spans: list[tuple[int, int] | None] = [None] * len(starts)
     row, line, column, last = len(by_column) - 1, len(starts), -1, 0
     while row >= 0 and (line > 0 or column >= 0):
@@ -106,7 +105,7 @@ def _traced(
 
 
 def mean_cost(costs: Costs, step_cost: float) -> float:
-    """[N, M] → the mean cost of a row along the best way through all columns, with the steps of
+    """Return the mean cost of a row of [N, M] along the best way through all columns, with the steps of
     `place_lines`."""
     step = np.float32(step_cost)
     padded = np.full(costs.shape[1] + 2, np.inf, np.float32)
@@ -120,7 +119,7 @@ def mean_cost(costs: Costs, step_cost: float) -> float:
 
 
 def warp_costs(first: Features, others: npt.NDArray[np.float32]) -> Costs:
-    """[K] mean distance along the best warp of `first` [N, D] onto each of `others` [K, M, D], ends to ends.
+    """Compute [K] mean distances along the best warp of `first` [N, D] onto each of `others` [K, M, D].
 
     Symmetric steps, the diagonal weighted twice, normalised by N + M (Sakoe and Chiba's form P = 0). Goes by
     diagonals of the cost matrix, all K at once.

@@ -1,4 +1,4 @@
-"""Change whose voice a wave is, as training data need it."""
+"""Change the speaker of a wave, for data augmentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dimts.audio.wave import Wave
 
 
 def change_vocal_tract(wave: Wave, length: float, rate: int | None = None) -> Wave:
-    """As by a vocal tract `length` times as long: formants, pitch and tempo change together, by resampling.
+    """Simulate a vocal tract `length` times as long: formants, pitch and tempo change together, by
+    resampling.
 
     The result is at `rate`, or at the wave's own. A child's vocal tract is about a quarter shorter than a
     man's.

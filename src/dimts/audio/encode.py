@@ -1,5 +1,4 @@
-"""Encode waves as they come into the bytes of a sound file that is sent while it grows: mp3, opus, aac, flac,
-wav, pcm.
+"""Encode waves into the bytes of an audio file that is sent while it grows: mp3, opus, aac, flac, wav, pcm.
 
     encoder = Encoder("mp3", 24_000)
     for wave in speaker.stream(text): send(encoder.push(wave))
@@ -29,7 +28,7 @@ STREAMED: dict[str, str] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-"""Format → its media type. opus is in Ogg pages, aac in ADTS frames, pcm bare 16-bit little-endian
+"""Media type of each format. opus is in Ogg pages, aac in ADTS frames, pcm bare 16-bit little-endian
 samples."""
 
 _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -38,19 +37,19 @@ _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "aac": ("adts", "aac", {}),
     "flac": ("flac", "flac", {}),
 }
-"""Format → container, coder and options of FFmpeg's libraries. A tag at the front or a table of contents
-would have to be gone back to; Ogg keeps a whole second for one page by default."""
+"""Container, coder and options of FFmpeg's libraries by format. A tag at the front or a table of contents
+would need seeking; Ogg has a whole second on one page by default."""
 _SEEKABLE: dict[str, dict[str, str]] = {"mp3": {"write_xing": "1"}}
-"""What changes where the file can be gone back to."""
+"""Options that change where the file is seekable."""
 BIT_RATES: dict[str, int] = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}
-"""Bits a second of mono speech; transparent at 24 kHz."""
+"""Bits per second of mono speech; transparent at 24 kHz."""
 _ENDLESS = 0xFFFFFFFF
 """Size in a RIFF header whose length is not known yet."""
 _WAV_HEADER_BYTES = 44
 
 
 class AudioEncoder:
-    """One sound being sent. Raises AudioError for an unknown format or a coder that refuses."""
+    """Encoder of one stream. Raises AudioError for an unknown format or a coder that refuses."""
 
     def __init__(self, form: str, rate: int, file: BinaryIO | None = None) -> None:
         if form not in STREAMED:
@@ -60,16 +59,16 @@ class AudioEncoder:
         self._inner: _RawEncoder | _LibavEncoder = encoder(form, rate, file)
 
     def push(self, wave: Wave) -> bytes:
-        """The bytes that are certain once `wave` is there; may be none, and are none with a file."""
+        """Return the bytes that are final once `wave` is encoded; may be none, and are none with a file."""
         return self._inner.push(wave.resample(self.rate))
 
     def finish(self) -> bytes:
-        """The rest; with a file, none, and its header is completed."""
+        """Return the rest; with a file, none, and its header is completed."""
         return self._inner.finish()
 
 
 class _RawEncoder:
-    """Samples as they are, behind a wav header or none."""
+    """Samples without compression, with a wav header or none."""
 
     def __init__(self, form: str, rate: int, file: BinaryIO | None) -> None:
         self._wav, self._rate, self._file, self._written = form == "wav", rate, file, 0
@@ -155,7 +154,7 @@ class _Sink:
 
 
 def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """[T] int16; what lies beyond full scale is clipped."""
+    """Convert to [T] int16; samples beyond full scale are clipped."""
     scaled: np.ndarray[Any, np.dtype[np.int16]] = np.rint(np.clip(wave.samples, -1.0, 1.0) * 32767.0).astype(
         np.int16
     )
@@ -163,7 +162,7 @@ def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 def _wav_header(rate: int, data_bytes: int | None = None) -> bytes:
-    """A header of 44 bytes, without a length if none is given. Layout: RIFF/WAVE, Microsoft and IBM, 1991."""
+    """Return a header of 44 bytes, without a length if none is given (RIFF/WAVE, Microsoft and IBM, 1991)."""
     size = min(data_bytes, _ENDLESS - 36) if data_bytes is not None else _ENDLESS
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
     return (

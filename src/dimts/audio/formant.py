@@ -1,11 +1,11 @@
-"""The formant voice: IPA phones → Wave, by the espeak-ng library inside the wheel `espeakng-loader`.
+"""Synthesise IPA phones by formant synthesis, with the espeak-ng library inside the wheel `espeakng-loader`.
 
     Formant(FormantSettings(variant="f2")).speak([["s", "ə", "l", "a", "m"]], "።").save("selam.wav")
 
-No model, no network, no program to install. It speaks the phones it is given, as
-espeak-ng phoneme names, and its own spelling rules are never asked. MNEMONICS is the whole of what it can
-say; any other phone is an AudioError. The same phones and settings give the same samples (but for the noise
-in the variants Reed and caleb, which comes from the C library's generator).
+No model, no network, no program to install. It takes phones, as espeak-ng phoneme names; espeak-ng's own
+spelling rules are not used. MNEMONICS is its whole inventory; any other phone is an AudioError. The same
+phones and settings give the same samples (except for the noise in the variants Reed and caleb, which comes
+from the C library's generator).
 
 The library has one state for the whole process, so all voices share one lock.
 Source of the interface: espeak-ng 1.52, src/include/espeak-ng/speak_lib.h.
@@ -36,7 +36,7 @@ from dimts.base.errors import AudioError, ConfigError
 from dimts.base.plugins import require
 
 RATE = 24_000
-"""Samples a second of what is spoken."""
+"""Samples per second of synthesised speech."""
 
 MNEMONICS: dict[str, tuple[str, ...]] = {
     "ə": ("@",), "u": ("u",), "i": ("i",), "a": ("a",), "e": ("e",), "ɨ": ("y",), "o": ("o",),
@@ -45,44 +45,44 @@ MNEMONICS: dict[str, tuple[str, ...]] = {
     "j": ("j",), "d": ("d",), "dʒ": ("dZ",), "ɡ": ("g",), "f": ("f",), "p": ("p",), "v": ("v",),
     "kʼ": ("k`",), "tʼ": ("t`",), "tʃʼ": ("tS`",), "pʼ": ("p`",), "sʼ": ("t", "s", "?"),
 }  # fmt: skip
-"""IPA phone → phonemes of espeak-ng's table `am`. There is no ejective s: closure, friction and then a
+"""Phonemes of espeak-ng's table `am` by IPA phone. There is no ejective s: closure, friction and then a
 glottal hold are what its recordings show. ʷ adds a `w`, ː a `:` to the first phoneme (see `phonemes`)."""
 
 VOWELS = frozenset("əuiaeɨo")
 LONG, ROUND = "ː", "ʷ"
 _LONG_SPECIAL = {"b": ("b", "b")}
-"""Between vowels a lone b is softened to β; given twice it stays a stop, with a voiced hold before it."""
+"""Between vowels a single b is softened to β; doubled it stays a stop, with a voiced hold before it."""
 
 MARKS: dict[str, str] = {"።": ".", "፣": ",", "፤": ",", "፥": ",", "፦": ",", "፧": "?", "": "."} | {
     mark: mark for mark in ".,;:?!"
 }
-"""Punctuation → the clause type that chooses the intonation."""
+"""Clause type, which chooses the intonation, by punctuation mark."""
 
 _VOICE = "am"
 _WORDS_A_MINUTE = 175
-"""espeak-ng's own rate; about eleven Amharic phones a second."""
+"""espeak-ng's default rate; about eleven Amharic phones per second."""
 SLOWEST, FASTEST = 0.5, 2.5
-"""Limits of the rate; espeak-ng speaks 80 to 450 words a minute."""
+"""Limits of the rate; espeak-ng's are 80 and 450 words per minute."""
 _PITCH_POINTS = ((0.64, 0), (0.69, 10), (0.75, 20), (0.82, 30), (0.91, 40), (1.0, 50), (1.1, 60), (1.23, 70),
                  (1.37, 80), (1.53, 90), (1.7, 99))  # fmt: skip
-"""Factor of the fundamental frequency → espeak-ng's pitch number, measured on the plain voice."""
+"""espeak-ng's pitch number by factor of the fundamental frequency, measured on the plain voice."""
 LOWEST, HIGHEST = _PITCH_POINTS[0][0], _PITCH_POINTS[-1][0]
-"""Limits of the pitch: what espeak-ng reaches."""
+"""Limits of the pitch, which are espeak-ng's."""
 LEVEL_DBFS = -21.0
-"""RMS level of running speech. The variants' own lie between −31 and −9, so each gets a gain of its own."""
+"""RMS level of running speech. The variants' own are between −31 and −9, so each gets a gain of its own."""
 _HOLDS = frozenset(["b", "t", "tS", "k", "d", "dZ", "g", "p", "k`", "t`", "tS`", "p`", "?"])
-"""Phonemes that open with a hold."""
+"""Phonemes that begin with a hold."""
 _VOICED_HOLDS = frozenset(["b", "d", "dZ", "g"])
 _LEAST_HOLD_SECONDS, _ECHO_SECONDS, _ECHO_DB = 0.02, 0.010, -22.0
-"""Some variants have an echo, which sounds on in a hold: there a hold under the first of these is looked for
-by level, in steps of the second, and is what lies under the third, against the loudest step."""
+"""Some variants have an echo, which continues during a hold: there a hold under the first of these is
+searched by level, in steps of the second, and is what is quieter than the third, against the loudest step."""
 _VOWEL_NAMES = frozenset(name for vowel in VOWELS for name in MNEMONICS[vowel])
 _PATTERN = tuple(
     tuple(word.split()) for word in ("s ə l a m", "l ə d ə h i n", "t o l o", "m a r i j a m", "n e ɡ u s")
 )
-"""What each variant says once, unheard, so that its level is known."""
+"""Phones that each variant synthesises once to measure its level."""
 _PIECE_PHONEMES = 150
-"""Phonemes to a request; the library cuts clauses of more than 800 bytes wherever it happens to be."""
+"""Phonemes per request; the library cuts clauses of more than 800 bytes at arbitrary places."""
 _TRAILING_SECONDS = 0.02
 _DATA_PATH_LIMIT = 150
 """The library copies its data path into 160 bytes."""
@@ -90,7 +90,7 @@ _DATA_PATH_LIMIT = 150
 _REINSTALL = "pip install --force-reinstall espeakng-loader"
 
 _SEED = 1
-"""Of the noise in breathy variants."""
+"""Seed of the noise in breathy variants."""
 
 # speak_lib.h
 _SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT = 2, 0x0001, 0x8000
@@ -101,12 +101,12 @@ _E_WORD, _E_PHONEME = 1, 7
 
 @dataclass(frozen=True, slots=True)
 class FormantSettings:
-    """[speak.formant]: how the formant voice sounds."""
+    """[speak.formant]: settings of the formant voice."""
 
     rate: float = 1.0
     """Tempo; 1.0 is about eleven phones a second, 2.0 twice as fast (0.5 to 2.5)."""
     pitch: float = 1.0
-    """Height of the voice as a factor of the variant's own (0.64 to 1.7); 1.5 is a fifth higher."""
+    """Pitch as a factor of the variant's own (0.64 to 1.7); 1.5 is a fifth higher."""
     variant: str = ""
     """One of the voices of `variants()`, e.g. "f2", "m3", "klatt"; empty: the plain voice."""
 
@@ -128,7 +128,7 @@ class FormantSpeech:
 
 
 class Formant:
-    """A voice that is always there."""
+    """Formant synthesiser that needs no model."""
 
     def __init__(self, settings: FormantSettings | None = None) -> None:
         """Raises ConfigError for an unknown variant (the nearest is named), MissingExtra without the
@@ -149,14 +149,14 @@ class Formant:
         self._gain = _gain(self._voice)
 
     def speak(self, words: Sequence[Sequence[str]], mark: str = "") -> Wave:
-        """Say words, each a sequence of phones, as one phrase closed by the punctuation `mark`.
+        """Synthesise words, each a sequence of phones, as one phrase closed by the punctuation `mark`.
 
         Returns 24 kHz mono. Raises AudioError for a phone it does not have, or if there is none at all.
         """
         return self.speak_timed(words, mark).wave
 
     def speak_timed(self, words: Sequence[Sequence[str]], mark: str = "") -> FormantSpeech:
-        """As `speak`, with the time of every phone; the hold of a stop belongs to the stop."""
+        """Synthesise as `speak`, with the time of every phone; the hold of a stop belongs to the stop."""
         if not any(words):
             raise AudioError("audio.no_phones")
         waves: list[Wave] = []
@@ -165,14 +165,14 @@ class Formant:
         pieces = list(_pieces(words))
         for piece in pieces:
             clause = MARKS.get(mark, ".") if piece is pieces[-1] else ","
-            wave, borders = self._say(piece, clause)
+            wave, borders = self._synthesise(piece, clause)
             for part, starts in zip(piece, borders, strict=True):
                 times[part.word] += [(offset + start, offset + end) for start, end in starts]
             offset += wave.seconds
             waves.append(wave)
         return FormantSpeech(join(waves).resample(RATE), tuple(tuple(word) for word in times))
 
-    def _say(self, piece: list[_Part], clause: str) -> tuple[Wave, list[list[tuple[float, float]]]]:
+    def _synthesise(self, piece: list[_Part], clause: str) -> tuple[Wave, list[list[tuple[float, float]]]]:
         names = [[phonemes(phone) for phone in part.phones] for part in piece]
         text = "[[" + " ".join(_spell(part.phones, phones) for part, phones in zip(piece, names, strict=True))
         text += "]]" + clause
@@ -187,7 +187,7 @@ class Formant:
 
 
 def phonemes(phone: str) -> tuple[str, ...]:
-    """The espeak-ng phonemes of one phone; AudioError if it is none the voice has.
+    """Return the espeak-ng phonemes of one phone; AudioError if the voice does not have it.
 
     >>> phonemes("kʼʷː")
     ('k`:', 'w')
@@ -204,13 +204,13 @@ def phonemes(phone: str) -> tuple[str, ...]:
 
 @cache
 def variants() -> tuple[str, ...]:
-    """Names of the voice variants that the wheel carries."""
+    """Return the names of the variants in the wheel."""
     folder = _data_folder() / "voices" / "!v"
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
 
 
 def _spell(phones: tuple[str, ...], names: list[tuple[str, ...]]) -> str:
-    """A word in espeak-ng phonemes, its last vowel but one accented: without accents there is no
+    """Spell a word in espeak-ng phonemes, its last vowel but one accented: without accents there is no
     intonation."""
     vowels = [place for place, phone in enumerate(phones) if phone in VOWELS]
     accent = vowels[-2:][0] if vowels else -1
@@ -219,11 +219,11 @@ def _spell(phones: tuple[str, ...], names: list[tuple[str, ...]]) -> str:
 
 @cache
 def _gain(voice: str) -> np.float32:
-    """The factor that brings a voice to LEVEL_DBFS."""
+    """Return the factor that sets a voice to LEVEL_DBFS."""
     text = "[[" + " ".join(_spell(word, [phonemes(phone) for phone in word]) for word in _PATTERN) + "]]."
     raw = _library().synthesise(text, voice, FormantSettings())
-    heard = raw.samples[: _sounding_end(raw)]
-    rms = float(np.sqrt(np.mean(np.square(heard, dtype=np.float64)))) if len(heard) else 1.0
+    sound = raw.samples[: _sounding_end(raw)]
+    rms = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) if len(sound) else 1.0
     return np.float32(10.0 ** (LEVEL_DBFS / 20.0) / max(rms, 1e-4))
 
 
@@ -236,7 +236,7 @@ class _Part:
 
 
 def _pieces(words: Sequence[Sequence[str]]) -> Iterator[list[_Part]]:
-    """Words in groups that the library takes in one request."""
+    """Group words so that the library takes each group in one request."""
     piece: list[_Part] = []
     size = 0
     for index, word in enumerate(words):
@@ -251,7 +251,7 @@ def _pieces(words: Sequence[Sequence[str]]) -> Iterator[list[_Part]]:
 
 
 def _sounding_end(raw: _Raw) -> int:
-    """Where the sound ends, plus a moment; the pause after a phrase is the speaker's to choose."""
+    """Return where the sound ends, plus a moment; the pause after a phrase is added by the speaker."""
     loud = np.flatnonzero(np.abs(raw.samples) > 1e-3)
     end = (int(loud[-1]) + 1 if len(loud) else 0) + round(_TRAILING_SECONDS * raw.rate)
     return min(end, len(raw.samples))
@@ -259,7 +259,7 @@ def _sounding_end(raw: _Raw) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """What the library gives: samples, their rate, events."""
+    """Output of the library: samples, their rate, events."""
 
     samples: Samples
     rate: int
@@ -274,7 +274,7 @@ class _Event:
 
 
 def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[list[tuple[int, int]]]:
-    """Samples at which each phone of each word starts and ends, from the library's events.
+    """Return the samples at which each phone of each word starts and ends, from the library's events.
 
     The library speaks a long consonant as one or two phonemes of one name, gives a stop's time at its
     burst, and that of a vowel before the hold of an ejective is over. Here a hold belongs to the consonant.
@@ -288,8 +288,8 @@ def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[li
     spoken = [word for word in spoken if word]
     starts: list[list[int]] = []
     for index, word in enumerate(names):
-        heard = spoken[index] if index < len(spoken) else []
-        starts.append(_starts(word, heard))
+        events = spoken[index] if index < len(spoken) else []
+        starts.append(_starts(word, events))
     sounds = np.flatnonzero(np.abs(raw.samples) >= 1e-6)
     before = ""
     flat: list[int] = []
@@ -311,30 +311,33 @@ def _borders(names: list[list[tuple[str, ...]]], raw: _Raw, end: int) -> list[li
     return [[next(pairs) for _ in word] for word in starts]
 
 
-def _starts(word: list[tuple[str, ...]], heard: list[_Event]) -> list[int]:
-    """The event that opens each phone: events are dealt out in order, a doubled one to its long phone."""
+def _starts(word: list[tuple[str, ...]], events: list[_Event]) -> list[int]:
+    """Return the event that opens each phone: events are assigned in order, a doubled one to its long
+    phone."""
     starts: list[int] = []
     place = 0
     for position, names in enumerate(word):
-        at = heard[min(place, len(heard) - 1)].sample if heard else 0
+        at = events[min(place, len(events) - 1)].sample if events else 0
         starts.append(at)
         rest = sum(len(later) for later in word[position + 1 :])
         for name in names:
             place += 1
-            doubled = name.endswith(":") and place < len(heard) and heard[place].name == heard[place - 1].name
-            if doubled and len(heard) - place > rest:
+            doubled = (
+                name.endswith(":") and place < len(events) and events[place].name == events[place - 1].name
+            )
+            if doubled and len(events) - place > rest:
                 place += 1
     return starts
 
 
 def _hold_start(start: int, sounds: np.ndarray[Any, np.dtype[np.intp]], length: int) -> int:
-    """The sample behind the last of `sounds` (the samples that are not silent) before `start`."""
+    """Return the sample behind the last of `sounds` (the samples that are not silent) before `start`."""
     before = int(np.searchsorted(sounds, min(start, length)))
     return int(sounds[before - 1]) + 1 if before else 0
 
 
 def _echo_start(start: int, raw: _Raw) -> int:
-    """The sample behind the last loud step before `start`, an echo being quieter than what it repeats."""
+    """Return the sample behind the last loud step before `start`, an echo being quieter than its source."""
     size = round(_ECHO_SECONDS * raw.rate)
     count = start // size
     levels = np.sqrt(
@@ -345,7 +348,7 @@ def _echo_start(start: int, raw: _Raw) -> int:
 
 
 def _sound_start(start: int, sounds: np.ndarray[Any, np.dtype[np.intp]], length: int) -> int:
-    """The first of `sounds` from `start` on."""
+    """Return the first of `sounds` from `start` on."""
     behind = int(np.searchsorted(sounds, start))
     return int(sounds[behind]) if behind < len(sounds) else max(start, length)
 
@@ -375,7 +378,7 @@ _Callback = ctypes.CFUNCTYPE(
 class _Library:
     """The library file: opened anew for each request, by one thread at a time.
 
-    Its waver of pitch and its noise go on from request to request, so only a fresh start gives the same
+    Its variation of pitch and its noise continue from request to request, so only a new start gives the same
     samples again; that costs less than a millisecond.
     """
 
@@ -385,7 +388,7 @@ class _Library:
         self._lock = threading.Lock()
 
     def synthesise(self, text: str, voice: str, settings: FormantSettings) -> _Raw:
-        """Say `text`, phonemes in [[…]]; AudioError if the library cannot."""
+        """Synthesise `text`, phonemes in [[…]]; AudioError if the library cannot."""
         chunks: list[bytes] = []
         events: list[_Event] = []
 
@@ -446,8 +449,8 @@ class _Library:
                 copy.unlink(missing_ok=True)
 
     def _load(self) -> tuple[ctypes.CDLL, Path | None]:
-        """The library, from a copy of its file: whoever else has the file itself open keeps a state of their
-        own.
+        """Load the library from a copy of its file, so that its state is not shared with other users of the
+        file.
 
         On POSIX the copy is gone as soon as it is loaded, so nothing stays behind whatever happens; elsewhere
         its path is given back, to be removed after closing.
@@ -466,7 +469,7 @@ class _Library:
                 copy.unlink(missing_ok=True)
                 return handle, None
             return handle, copy
-        except OSError:  # no room, or a temporary folder from which nothing may be run
+        except OSError:  # disk full, or a temporary folder from which nothing may be run
             try:
                 return ctypes.CDLL(self._file), None
             except OSError as error:
@@ -474,7 +477,7 @@ class _Library:
 
 
 def _pitch_number(factor: float) -> int:
-    """espeak-ng's pitch (0 to 99, 50 neutral) for a factor of frequency."""
+    """Convert a factor of frequency to espeak-ng's pitch (0 to 99, 50 neutral)."""
     factors, numbers = zip(*_PITCH_POINTS, strict=True)
     return round(float(np.interp(factor, factors, numbers)))
 
@@ -496,7 +499,7 @@ def _close(handle: ctypes.CDLL) -> None:
 
 
 def _short_path(folder: Path) -> Path:
-    """`folder`, or a link to it where its path is too long for the library."""
+    """Return `folder`, or a link to it where its path is too long for the library."""
     if len(os.fsencode(folder)) <= _DATA_PATH_LIMIT:
         return folder
     nest = Path(tempfile.mkdtemp(prefix="dimts-"))

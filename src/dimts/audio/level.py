@@ -22,34 +22,35 @@ from dimts.base.plugins import require
 FRAME_SECONDS = 0.025
 HOP_SECONDS = 0.010
 FLOOR_DBFS = -120.0
-"""Nothing recorded lies below; digital silence counts as this much in frame levels."""
+"""Level of digital silence in frame levels; no recording is quieter."""
 CLIP_LEVEL = 0.985
-"""Of full scale. Lossy coding moves clipped tops a little, so exactly 1.0 would miss most."""
+"""Share of full scale that counts as clipped. Lossy coding moves clipped peaks, so exactly 1.0 would miss
+most."""
 CLIP_RUN = 3
 """Samples in a row at the top before it counts as clipping; a single peak may touch it."""
 CLIP_SPREAD = 0.05
 """Difference between the largest and the least sample of a flat top; more is a float beyond full scale."""
 HIGH_PASS_HERTZ = 60.0
-"""Below the lowest speaking voice (about 70 Hz), above hum of air and desks."""
+"""Cutoff below the lowest speaking voice (about 70 Hz), above hum and rumble."""
 LOUDNESS_LUFS = -23.0
-"""EBU R 128 programme loudness."""
+"""Programme loudness of EBU R 128."""
 PEAK_DBFS = -1.0
-"""Room left for what resampling and lossy coding add to peaks."""
+"""Highest peak: leaves headroom for what resampling and lossy coding add."""
 _BLOCK_SECONDS = 0.4
 """Gating block of BS.1770; a shorter sound is measured as one block."""
 _BLANK_RANGE_DB = 40.0
-"""Where the pauses are digital silence, speech is what lies within this much of its loudest frame."""
+"""Where the pauses are digital silence, speech is what is within this much of its loudest frame."""
 _SMALLEST_RISE_DB = 6.0
-"""Speech must stand this far above the noise to be told apart by level alone."""
+"""Least distance of speech from the noise if they are separated by level alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Everything measured of one wave."""
+    """Measurements of one wave."""
 
     seconds: float
     dc_offset: float
-    """Mean of the samples, share of full scale; healthy: below 0.001."""
+    """Mean of the samples, as a share of full scale; healthy: below 0.001."""
     peak_dbfs: float
     rms_dbfs: float
     loudness_lufs: float
@@ -58,11 +59,11 @@ class Levels:
     silence_share: float
     noise_dbfs: float
     snr_db: float
-    """Speech over noise; inf where there is no noise, nan where nothing stands out."""
+    """Speech-to-noise ratio; inf where there is no noise, nan where speech and noise cannot be separated."""
 
 
 def measure(wave: Wave) -> Levels:
-    """All levels of a wave: offset and clipping of it as it is, the rest after the high-pass."""
+    """Measure all levels of a wave: offset and clipping of it as it is, the rest after the high-pass."""
     clean = high_pass(wave)
     noise, snr = noise_and_snr(clean)
     quiet = silences(clean)
@@ -80,12 +81,12 @@ def measure(wave: Wave) -> Levels:
 
 
 def dc_offset(wave: Wave) -> float:
-    """Mean of the samples, as a share of full scale."""
+    """Return the mean of the samples, as a share of full scale."""
     return float(np.mean(wave.samples, dtype=np.float64)) if len(wave.samples) else 0.0
 
 
 def high_pass(wave: Wave, hertz: float = HIGH_PASS_HERTZ) -> Wave:
-    """Without offset and rumble: zero-phase Butterworth, −6 dB at `hertz`, 24 dB an octave below it."""
+    """Remove offset and rumble: zero-phase Butterworth, −6 dB at `hertz`, 24 dB an octave below it."""
     if not len(wave.samples):
         return wave
     from scipy import signal
@@ -98,7 +99,7 @@ def high_pass(wave: Wave, hertz: float = HIGH_PASS_HERTZ) -> Wave:
 
 @cache
 def _high_pass_sections(hertz: float, rate: int) -> npt.NDArray[np.float64]:
-    """Designing it costs as much as filtering a clip."""
+    """Design the filter, cached: designing costs as much as filtering a clip."""
     from scipy import signal
 
     sections: npt.NDArray[np.float64] = signal.butter(2, hertz, "highpass", fs=rate, output="sos")
@@ -106,17 +107,17 @@ def _high_pass_sections(hertz: float, rate: int) -> npt.NDArray[np.float64]:
 
 
 def peak_dbfs(wave: Wave) -> float:
-    """The largest sample."""
+    """Return the level of the largest sample."""
     return _decibels(float(np.max(np.abs(wave.samples), initial=0.0)) ** 2)
 
 
 def rms_dbfs(wave: Wave) -> float:
-    """Mean power over the whole length."""
+    """Return the mean power over the whole length."""
     return _decibels(_power(wave.samples))
 
 
 def loudness_lufs(wave: Wave) -> float:
-    """Integrated loudness, gated (ITU-R BS.1770-4); −inf for silence or sound below its gate."""
+    """Return the integrated loudness, gated (ITU-R BS.1770-4); −inf for silence or sound below its gate."""
     if peak_dbfs(wave) <= FLOOR_DBFS:
         return -math.inf
     pyloudnorm = require("pyloudnorm", "audio")
@@ -129,7 +130,8 @@ def loudness_lufs(wave: Wave) -> float:
 
 
 def to_loudness(wave: Wave, lufs: float = LOUDNESS_LUFS, peak: float = PEAK_DBFS) -> Wave:
-    """The wave at `lufs`, or as near to it as a highest sample of `peak` dBFS allows. Silence stays."""
+    """Scale the wave to `lufs`, or as near as a highest sample of `peak` dBFS allows. Silence is
+    unchanged."""
     now = loudness_lufs(wave)
     if not math.isfinite(now):
         return wave
@@ -137,7 +139,7 @@ def to_loudness(wave: Wave, lufs: float = LOUDNESS_LUFS, peak: float = PEAK_DBFS
 
 
 def clipped_share(wave: Wave) -> float:
-    """Share of samples that lie in flat tops: runs of at least CLIP_RUN at CLIP_LEVEL or above."""
+    """Return the share of samples in flat tops: runs of at least CLIP_RUN at CLIP_LEVEL or above."""
     top = np.abs(wave.samples) >= CLIP_LEVEL
     if not top.any():
         return 0.0
@@ -152,7 +154,7 @@ def clipped_share(wave: Wave) -> float:
 def frame_levels(
     wave: Wave, frame: float = FRAME_SECONDS, hop: float = HOP_SECONDS
 ) -> npt.NDArray[np.float64]:
-    """[F] dBFS of frames of `frame` seconds every `hop` seconds; frame i is centred at (i + ½)·hop.
+    """Return [F] dBFS of frames of `frame` seconds every `hop` seconds; frame i is centred at (i + ½)·hop.
 
     There are ceil(seconds / hop) frames; beyond the ends the wave counts as silent.
     """
@@ -168,17 +170,17 @@ def frame_levels(
 
 
 def speech_threshold_dbfs(levels: npt.NDArray[np.float64]) -> float:
-    """The level between the quiet and the loud frames (Otsu's threshold, IEEE SMC 9(1), 1979).
+    """Return the level between the quiet and the loud frames (Otsu's threshold, IEEE SMC 9(1), 1979).
 
-    Digital silence is quiet whatever else there is. nan if nothing stands out: if the two are less than
-    6 dB apart.
+    Digital silence always counts as quiet. nan if the two cannot be separated: if they are less than 6 dB
+    apart.
     """
-    heard = levels[levels > FLOOR_DBFS]
-    blank = len(heard) < len(levels)
-    plain = float(heard.max()) - _BLANK_RANGE_DB if blank and len(heard) else math.nan
-    if len(heard) < 2 or np.ptp(heard) < _SMALLEST_RISE_DB:
+    audible = levels[levels > FLOOR_DBFS]
+    blank = len(audible) < len(levels)
+    plain = float(audible.max()) - _BLANK_RANGE_DB if blank and len(audible) else math.nan
+    if len(audible) < 2 or np.ptp(audible) < _SMALLEST_RISE_DB:
         return plain
-    ordered = np.sort(heard)
+    ordered = np.sort(audible)
     count = np.arange(1, len(ordered))
     below = np.cumsum(ordered)[:-1] / count
     above = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - count)
@@ -189,7 +191,7 @@ def speech_threshold_dbfs(levels: npt.NDArray[np.float64]) -> float:
 
 
 def silences(wave: Wave, shortest: float = 0.1, threshold: float | None = None) -> list[tuple[float, float]]:
-    """Stretches without speech as (start, end) seconds, each at least `shortest` seconds long.
+    """Return stretches without speech as (start, end) seconds, each at least `shortest` seconds long.
 
     `threshold` in dBFS; by default it is found from the wave's own levels. Where nothing stands out,
     a wave whose loudest frame lies below −60 dBFS is one silence, and any other has none.
@@ -208,13 +210,12 @@ def silences(wave: Wave, shortest: float = 0.1, threshold: float | None = None) 
 
 
 def noise_and_snr(wave: Wave, speech: npt.NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """Noise level (dBFS) and speech-to-noise ratio (dB) of a wave.
+    """Return noise level (dBFS) and speech-to-noise ratio (dB) of a wave.
 
-    `speech` [F] marks the frames of `frame_levels` that hold speech (from a voice detector); by default
-    they are told apart by level. Frames beside a border are left out of the noise, as they hold a bit
-    of both. The noise is the mean power of the rest, the ratio is
-    (power in speech − noise) / noise, so noise that goes on under the speech is not counted twice.
-    (inf) where there is no noise at all, (nan) where there is no speech or nothing but speech.
+    `speech` [F] marks the frames of `frame_levels` with speech (from a voice detector); by default they are
+    found by level. Frames beside a border are left out of the noise, as they contain both. The noise is the
+    mean power of the rest, the ratio is (power in speech − noise) / noise, so noise during speech is not
+    counted twice. inf where there is no noise at all, nan where there is no speech or nothing but speech.
     """
     levels = frame_levels(wave)
     if speech is None:
@@ -248,6 +249,6 @@ def _decibels(power: float) -> float:
 
 
 def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open borders of the stretches in which `mask` [T] is true."""
+    """Return half-open borders of the stretches in which `mask` [T] is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]

@@ -1,4 +1,4 @@
-"""Embed voices in 256 numbers, and compare two of them: similarity of speakers, −1 to 1.
+"""Embed voices in 256 numbers, and compare two speakers by cosine similarity, −1 to 1.
 
 The voice encoder of Resemblyzer (Resemble AI, Apache-2.0; GE2E loss, Wan et al. 2018): three LSTM layers over
 40 mel bands, windows of 1.6 s. Its weights lie in weights/, converted to ONNX; mel, level and windows are our
@@ -29,20 +29,20 @@ WEIGHTS = Path(__file__).parent / "weights" / "voice_encoder.onnx"
 MEL = Mel(rate=16_000, transform=400, window=400, hop=160, bands=40, low_hz=0.0, high_hz=8000.0)
 WIDTH = 256
 _WINDOW = 160
-"""Frames: 1.6 s."""
+"""Frames per window: 1.6 s."""
 _STEP = 77
 """Frames between windows: 1.3 windows a second."""
 _QUICK_WINDOWS = 2
 _LEAST_COVERED = 0.75
-"""Of the last window, that must be sound."""
+"""Share of the last window that must be covered by sound, 0 to 1."""
 _LEVEL_DBFS = -30.0
 _LONGEST_SILENCE = 0.2
 SAME_SPEAKER = 0.80
-"""Two sentences of one speaker usually lie above, of two speakers below (docs/evaluation.md)."""
+"""Similarity above which two sentences usually have one speaker (docs/evaluation.md)."""
 
 
 def embed(wave: Wave, *, quick: bool = False) -> Embedding:
-    """[256] of length 1. `quick` takes two windows instead of 1.3 a second, at a fraction of the cost.
+    """Embed a wave as [256] of length 1. `quick` uses two windows instead of 1.3 a second.
 
     AudioError for a wave in which nothing is spoken.
     """
@@ -61,19 +61,19 @@ def embed(wave: Wave, *, quick: bool = False) -> Embedding:
 
 
 def profile(waves: Sequence[Wave]) -> Embedding:
-    """One embedding for several waves of one speaker. AudioError if there are none."""
+    """Return one embedding for several waves of one speaker. AudioError if there are none."""
     if not waves:
         raise AudioError("audio.no_speaker_waves")
     return _unit(np.mean([embed(wave) for wave in waves], axis=0))
 
 
 def likeness(one: Embedding, other: Embedding) -> float:
-    """Cosine of two embeddings: 1 is the same; speakers differ below about 0.75."""
+    """Return the cosine of two embeddings: 1 is the same; speakers differ below about 0.75."""
     return float(np.clip(one @ other, -1.0, 1.0))
 
 
 def _prepare(wave: Wave) -> npt.NDArray[np.float32]:
-    """16 kHz, −30 dBFS (its authors only raise; a louder voice is no other voice), silences cut to 0.2 s."""
+    """Resample to 16 kHz, set −30 dBFS (the authors only raise), and cut silences to 0.2 s."""
     wave = high_pass(wave.resample(MEL.rate))
     if not len(wave.samples) or not np.any(wave.samples):
         return np.zeros(0, np.float32)
@@ -96,7 +96,7 @@ def _unit(rows: Embedding) -> Embedding:
 
 
 def _encoded(windows: npt.NDArray[np.float32]) -> Embedding:
-    """[B, F, bands] mel windows → [B, 256] of length 1: the last state of the third layer, mapped and
+    """Encode [B, F, bands] mel windows as [B, 256] of length 1: last state of the third layer, mapped and
     rectified."""
     (found,) = _encoder().run(["voice"], {"mels": windows})
     return _unit(found)

@@ -1,14 +1,13 @@
-"""Read any sound or video file as blocks of mono samples: sound files by libsndfile, every other container by
-PyAV.
+"""Read any audio or video file as blocks of mono samples: by libsndfile, other containers by PyAV.
 
     with Medium.open("talk.mp4") as medium:      # no ffmpeg program is needed
         for block in medium.blocks():            # [T] float32, about ten seconds each
 
-A file of any length is read in one pass in constant memory. Sound lies where its presentation times say: a
+A file of any length is read in one pass in constant memory. Sound is placed by its presentation times: a
 late start and a hole are silence. Where libsndfile fails, finds nothing, or differs from the packets by more
 than 1 %, PyAV decides. Whatever cannot be trusted is an AudioError with a remedy: missing, empty, corrupt,
-cut short, without sound, or with samples that are not numbers. What a header promises is never allocated in
-advance.
+cut short, without sound, or with samples that are not numbers. Memory is never allocated by what a header
+claims.
 """
 
 from __future__ import annotations
@@ -33,32 +32,32 @@ Samples = npt.NDArray[np.float32]
 
 BLOCK_SECONDS = 10.0
 _MAX_PEAK = 10_000.0
-"""Floats 80 dB over full scale are no sound, but damage."""
+"""Largest credible sample: floats 80 dB over full scale are damage."""
 MIN_RATE, MAX_RATE = 2_000, 768_000
-"""Hz; no recorder goes beyond them, so less or more means a corrupt header."""
+"""Credible sample rates in Hz; other values mean a corrupt header."""
 SHORTFALL_SECONDS = 0.25
 """A file may end this much before the length in its header (encoders round); more means it was cut short."""
 CONTAINER_SHORTFALL_SECONDS = 2.0
-"""The same for a film, whose last packet may last, and whose tracks may differ, by a moment."""
+"""Tolerance for a video, whose tracks and last packet may differ by a moment."""
 _LENGTH_TOLERANCE = 0.01
 """Share by which the length in an MPEG header may differ from its packets."""
 _HOLE_SECONDS = 0.1
-"""Packets further apart than this have silence between them."""
+"""Distance of packets above which the gap is filled with silence."""
 _MAX_JOINS = 20
-"""Packets that may be no sound in a file whose length is not known."""
+"""Packets without sound that are tolerated in a file of unknown length."""
 _MAX_HOLE_SECONDS = 4 * 3600.0
 _FREE_START = ("mpegts", "mpeg", "flv", "rm", "asf")
-"""Containers whose times begin anywhere; in the others they begin at 0."""
+"""Containers whose times begin anywhere; in others they begin at 0."""
 _LANGUAGES = ("am", "amh")
-"""Language of the track that is taken where there are several."""
+"""Language of the preferred track where there are several."""
 _CANCELS = 0.03
-"""Share of the channels' power that is left in their mean where they cancel each other (-15 dB)."""
+"""Share of the channels' power left in their mean below which they cancel each other (-15 dB)."""
 _STREAMED_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFF - 8, 0x7FFFFFFF, 0x80000000, 0x7FFFF000)
-"""Sizes that programs write into a RIFF header when they cannot know the length (pipes)."""
+"""Sizes in a RIFF header of programs that cannot know the length (pipes)."""
 _HEADER_BYTES = 200
-"""A sound file without sound is no longer."""
+"""Most bytes of an audio file without sound."""
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
-"""The longest page there can be."""
+"""Size of the longest possible page."""
 _RAW_SUFFIXES = (".raw", ".pcm")
 
 
@@ -79,13 +78,13 @@ class _Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the header of a medium states."""
+    """Properties in the header of a medium."""
 
     rate: int
-    """Samples a second of the original."""
+    """Samples per second of the original."""
     channels: int
     seconds: float | None
-    """None where the container does not know (streams)."""
+    """Length in seconds; None where the container does not know (streams)."""
     codec: str
 
 
@@ -99,7 +98,7 @@ class Medium:
 
     @classmethod
     def open(cls, path: Path | str) -> Medium:
-        """Open a sound or video file; AudioError if there is no sound to be had from it."""
+        """Open an audio or video file; AudioError if it has no sound."""
         path = Path(path)
         _check_file(path)
         decoder, refusal = _by_soundfile(path)
@@ -120,12 +119,12 @@ class Medium:
 
     @property
     def rate(self) -> int:
-        """Samples a second."""
+        """Samples per second."""
         return self._decoder.rate
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """What was odd about the sound, as far as it has been read."""
+        """Irregularities of the sound read so far."""
         found = []
         if self._mixer.cancels:
             found.append(
@@ -136,7 +135,7 @@ class Medium:
         return tuple(found)
 
     def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[Samples]:
-        """The sound as mono blocks [T] float32 of `seconds` (the last is shorter).
+        """Yield mono blocks [T] float32 of `seconds` (the last is shorter).
 
         Channels are mixed down (ITU-R BS.775), without those that cancel. Raises AudioError at the place
         where the file turns out to be empty, broken, cut short, or to hold samples that are
@@ -182,7 +181,7 @@ class Medium:
 
 
 def probe(path: Path | str) -> Facts:
-    """Rate, channels, length and codec of a medium, without decoding it. Raises AudioError."""
+    """Return rate, channels, length and codec of a medium, without decoding it. Raises AudioError."""
     with Medium.open(path) as medium:
         return medium.facts
 
@@ -204,7 +203,7 @@ def _check_file(path: Path) -> None:
 
 
 class _SoundFile:
-    """wav, flac, mp3, ogg, opus, aiff … through libsndfile."""
+    """Decoder of wav, flac, mp3, ogg, opus, aiff … by libsndfile."""
 
     PIECE_FRAMES = 1 << 16
 
@@ -237,7 +236,7 @@ class _SoundFile:
 
 
 class _Av:
-    """m4a, mp4, mkv, webm and every other container of FFmpeg's libraries, through PyAV."""
+    """Decoder of m4a, mp4, mkv, webm and every other container of FFmpeg's libraries, by PyAV."""
 
     def __init__(self, path: Path, library: Any, *, length_known: bool) -> None:
         self._path, self._library = path, library
@@ -288,8 +287,8 @@ class _Av:
             raise AudioError("audio.cut_short", path=self._path, seconds=last, promised=promised)
 
     def _decoded(self, packet: Any) -> list[Any]:
-        """The frames of a packet. Where a second file was joined on, its header is no sound and passed
-        over."""
+        """Return the frames of a packet. Where a second file was appended, its header is not sound and
+        skipped."""
         try:
             frames: list[Any] = packet.decode()
         except self._library.error.InvalidDataError:
@@ -300,7 +299,7 @@ class _Av:
         return frames
 
     def _silence_before(self, frame: Any) -> Iterator[Samples]:
-        """What is missing between the sound so far and the time of a frame."""
+        """Yield the silence between the sound so far and the time of a frame."""
         if frame.pts is None or frame.time_base is None:
             return
         hole = float(frame.pts * frame.time_base) - self._begin - self._done / self.rate
@@ -320,7 +319,8 @@ class _Av:
 
 
 def _track_seconds(stream: Any, *, alone: bool) -> float | None:
-    """The length of a track: Matroska's own statement, else the container's where it holds nothing else."""
+    """Return the length of a track: Matroska's own value, else the container's where it has no other
+    track."""
     try:
         hours, minutes, rest = str(stream.metadata.get("DURATION", "")).split(":")
         seconds = float(hours) * 3600 + float(minutes) * 60 + float(rest)
@@ -330,7 +330,7 @@ def _track_seconds(stream: Any, *, alone: bool) -> float | None:
 
 
 def _chosen(streams: Any) -> Any:
-    """The Amharic track, else the default one, else the first."""
+    """Choose the Amharic track, else the default one, else the first."""
     for stream in streams:
         if str(stream.metadata.get("language", "")).lower() in _LANGUAGES:
             return stream
@@ -344,14 +344,14 @@ _WAV_LAYOUTS = {
     6: ("FL", "FR", "FC", "LFE", "BL", "BR"),
     8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 }
-"""Channels of a sound file by their number, in the order of RIFF and of FLAC (RFC 9639, 9.1.3)."""
+"""Channels of an audio file by their number, in the order of RIFF and of FLAC (RFC 9639, 9.1.3)."""
 _WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
 _SURROUND = 0.354
-"""Weight of the channels at the sides and behind: what is spoken is in front (ITU-R BS.775-4, to mono)."""
+"""Weight of the channels at the sides and behind: speech is in front (ITU-R BS.775-4, to mono)."""
 
 
 class _Mixer:
-    """Mixes channels down to one."""
+    """Mixer of channels to mono."""
 
     def __init__(self, layout: tuple[str, ...]) -> None:
         weights = np.array([_WEIGHTS.get(name, _SURROUND) for name in layout], np.float32)
@@ -362,7 +362,7 @@ class _Mixer:
         """Whether two channels cancel each other in their mean."""
 
     def mono(self, channels: npt.NDArray[np.float32]) -> Samples:
-        """[C, T] → [T]."""
+        """Mix [C, T] to [T]."""
         first: Samples = channels[0].copy()
         if len(channels) == 1:
             return first
@@ -381,7 +381,7 @@ class _Mixer:
 
 
 def _by_soundfile(path: Path) -> tuple[_Decoder | None, str | None]:
-    """The decoder, or why there is none; None where libsndfile knows a false length."""
+    """Return the decoder, or why there is none; None where libsndfile has a false length."""
     if path.suffix.lower() in _RAW_SUFFIXES:  # libsndfile would ask for a rate that nobody knows
         return None, ""
     library = require("soundfile", "audio")
@@ -396,7 +396,7 @@ def _by_soundfile(path: Path) -> tuple[_Decoder | None, str | None]:
 
 
 def _length_is_false(path: Path, decoder: _SoundFile) -> bool:
-    """Whether libsndfile would not read all there is: no length in the header, or one that the packets
+    """Whether libsndfile would not read everything: no length in the header, or one that the packets
     contradict."""
     if not decoder.frames:
         return path.stat().st_size > _HEADER_BYTES
@@ -425,7 +425,7 @@ def _by_av(path: Path, refusal: str | None) -> _Decoder:
 
 
 def _riff_frames(path: Path, frames: int) -> int:
-    """Frames that a RIFF header promises; libsndfile clamps the number to what is there.
+    """Return the frames that a RIFF header claims; libsndfile clamps the number to what is there.
 
     Layout: RIFF/WAVE file format, Microsoft and IBM, 1991; with sizes of 64 bits, EBU Tech 3306 (RF64).
     """

@@ -19,10 +19,10 @@ Matrix = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Mel:
-    """Sizes of a mel spectrum."""
+    """Parameters of a mel spectrum."""
 
     rate: int
-    """Hz of the samples."""
+    """Sample rate in Hz."""
     transform: int
     """Samples of the Fourier transform."""
     window: int
@@ -35,13 +35,15 @@ class Mel:
 
 
 def frames(samples: Samples, size: int, hop: int) -> Matrix:
-    """[T] → [T // hop + 1, size]: frame i is centred on sample i · hop; beyond the ends there is silence."""
+    """Cut [T] into [T // hop + 1, size]: frame i is centred on sample i · hop; beyond the ends there is
+    silence."""
     padded = np.pad(samples.astype(np.float32), (size // 2, size - size // 2))
     return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][: len(samples) // hop + 1]
 
 
 def mel_power(samples: Samples, mel: Mel) -> Matrix:
-    """[T] at `mel.rate` → [F, bands] power in triangular bands (Slaney's scale, each of unit area)."""
+    """Compute from [T] at `mel.rate` the [F, bands] power in triangular bands (Slaney's scale, each of unit
+    area)."""
     from scipy import fft
 
     left = (mel.transform - mel.window) // 2
@@ -54,7 +56,8 @@ def mel_power(samples: Samples, mel: Mel) -> Matrix:
 
 
 def windowed_power(samples: Samples, size: int, hop: int) -> Matrix:
-    """[T] → [F, size / 2 + 1] power of Hann windows from the first sample on; a shorter sound is padded."""
+    """Compute from [T] the [F, size / 2 + 1] power of Hann windows from the first sample; short input is
+    padded."""
     padded = np.pad(samples, (0, max(0, size - len(samples))))
     windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     power: Matrix = np.square(np.abs(np.fft.rfft(windows * np.hanning(size).astype(np.float32), axis=1)))
@@ -63,8 +66,8 @@ def windowed_power(samples: Samples, size: int, hop: int) -> Matrix:
 
 @cache
 def htk_bank(rate: int, size: int, bands: int, low_hz: float, high_hz: float) -> Matrix:
-    """[bands, size / 2 + 1] triangles of height 1 on the mel scale of O'Shaughnessy (1987), as HTK has
-    them."""
+    """Return [bands, size / 2 + 1] triangles of height 1 on the mel scale of O'Shaughnessy (1987), as in
+    HTK."""
 
     def mel(hertz: float) -> float:
         return 2595.0 * math.log10(1.0 + hertz / 700.0)
@@ -78,7 +81,7 @@ def htk_bank(rate: int, size: int, bands: int, low_hz: float, high_hz: float) ->
 
 @cache
 def cosine_transform(rows: int, bands: int) -> Matrix:
-    """[rows, bands] the first rows of the orthonormal DCT-II."""
+    """Return the first rows of the orthonormal DCT-II, [rows, bands]."""
     band = (np.arange(bands) + 0.5) / bands
     matrix = np.cos(np.pi * np.arange(rows)[:, None] * band) * math.sqrt(2.0 / bands)
     matrix[0] /= math.sqrt(2.0)
@@ -87,7 +90,8 @@ def cosine_transform(rows: int, bands: int) -> Matrix:
 
 @cache
 def bank(mel: Mel) -> Matrix:
-    """[transform / 2 + 1, bands] triangles, evenly spaced on Slaney's mel scale (Auditory Toolbox, 1998)."""
+    """Return [transform / 2 + 1, bands] triangles, evenly spaced on Slaney's mel scale (Auditory Toolbox,
+    1998)."""
     hertz = np.linspace(0.0, mel.rate / 2, mel.transform // 2 + 1)
     corners = _to_hertz(np.linspace(_to_mel(mel.low_hz), _to_mel(mel.high_hz), mel.bands + 2))
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]

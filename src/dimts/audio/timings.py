@@ -19,25 +19,25 @@ from dimts.base.files import write_text
 from dimts.base.plugins import nearest
 
 SHOWN = "phrase"
-"""The kind of mark that subtitles show."""
+"""Kind of mark in subtitles."""
 _SHORTEST_SECONDS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A stretch of time and what is spoken in it."""
+    """A time interval and the text spoken in it."""
 
     kind: str
     """ "phrase", "word" or "phone"."""
     text: str
     start: float
-    """Seconds."""
+    """Start in seconds."""
     end: float
-    """Seconds."""
+    """End in seconds."""
 
 
 def srt(marks: Sequence[Mark], seconds: float) -> str:
-    """Numbered subtitles."""
+    """Write numbered SRT subtitles."""
     shown = [mark for mark in marks if mark.kind == SHOWN]
     blocks = (
         f"{number}\n{_clock(mark.start, ',')} --> {_clock(mark.end, ',')}\n{_line(mark.text)}\n"
@@ -47,7 +47,7 @@ def srt(marks: Sequence[Mark], seconds: float) -> str:
 
 
 def vtt(marks: Sequence[Mark], seconds: float) -> str:
-    """Subtitles for the web."""
+    """Write WebVTT subtitles."""
     shown = [mark for mark in marks if mark.kind == SHOWN]
     safe = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
     blocks = (
@@ -58,7 +58,8 @@ def vtt(marks: Sequence[Mark], seconds: float) -> str:
 
 
 def textgrid(marks: Sequence[Mark], seconds: float) -> str:
-    """One interval tier a kind, without gaps: what nothing fills is an empty interval, as Praat asks."""
+    """Write one interval tier per kind, without gaps: unmarked time is an empty interval, as Praat
+    requires."""
     kinds = list(dict.fromkeys(mark.kind for mark in marks))
     lines = [
         'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {seconds:.6f}",
@@ -85,7 +86,7 @@ def textgrid(marks: Sequence[Mark], seconds: float) -> str:
 
 
 def as_json(marks: Sequence[Mark], seconds: float) -> str:
-    """{"seconds": …, "marks": [{"kind", "text", "start", "end"}, …]}"""
+    """Write {"seconds": …, "marks": [{"kind", "text", "start", "end"}, …]}"""
     plain = [{**asdict(mark), "start": round(mark.start, 4), "end": round(mark.end, 4)} for mark in marks]
     return json.dumps({"seconds": round(seconds, 4), "marks": plain}, ensure_ascii=False, indent=1) + "\n"
 

@@ -31,24 +31,24 @@ FORMATS: dict[str, tuple[str, str]] = {
     "opus": ("OGG", "OPUS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
-"""File suffix → container and encoding of libsndfile."""
+"""Container and encoding of libsndfile by file suffix."""
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-"""Hz; Opus knows no others (RFC 6716, section 2). Another rate is written at the next higher one."""
+"""Sample rates of Opus in Hz (RFC 6716, section 2). Another rate is written at the next higher one."""
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Hz; MPEG-1, 2 and 2.5 layer III know no others."""
+"""Sample rates of MPEG-1, 2 and 2.5 layer III in Hz."""
 _RIFF_LIMIT_BYTES = 0xFFFFFFFF - 4096
 _CODER_FRAMES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wave:
-    """A mono sound."""
+    """A mono audio signal."""
 
     samples: Samples
     """[T] float32, full scale ±1.0."""
     rate: int
-    """Samples a second (Hz)."""
+    """Samples per second (Hz)."""
 
     def __post_init__(self) -> None:
         samples = np.ascontiguousarray(self.samples, dtype=np.float32)
@@ -65,7 +65,7 @@ class Wave:
 
     @classmethod
     def load(cls, path: Path | str, rate: int | None = None) -> Wave:
-        """Read any sound or video file as mono, resampled to `rate` Hz if given.
+        """Read any audio or video file as mono, resampled to `rate` Hz if given.
 
         Raises AudioError: missing, empty, corrupt, cut short, no sound in it, NaN samples.
         """
@@ -75,34 +75,35 @@ class Wave:
 
     @classmethod
     def silence(cls, seconds: float, rate: int) -> Wave:
-        """`seconds` of nothing."""
+        """Return `seconds` of silence."""
         return cls(np.zeros(round(seconds * rate), np.float32), rate)
 
     def resample(self, rate: int) -> Wave:
-        """The same sound at `rate` Hz (soxr, high quality: flat to 0.91 of the new Nyquist frequency)."""
+        """Resample to `rate` Hz (soxr, high quality: flat to 0.91 of the new Nyquist frequency)."""
         if rate == self.rate or not len(self.samples):
             return Wave(self.samples, rate)
         soxr = require("soxr", "audio")
         return Wave(soxr.resample(self.samples, self.rate, rate, quality="HQ"), rate)
 
     def cut(self, start: float, end: float) -> Wave:
-        """The part from `start` to `end` seconds; beyond the sound there is nothing."""
+        """Return the part from `start` to `end` seconds; empty beyond the ends."""
         first, last = (max(0, round(seconds * self.rate)) for seconds in (start, end))
         return Wave(self.samples[first:last].copy(), self.rate)
 
     def gain(self, decibels: float) -> Wave:
-        """Louder or softer by `decibels`."""
+        """Amplify by `decibels`."""
         return Wave(self.samples * np.float32(10.0 ** (decibels / 20.0)), self.rate)
 
     def encode(self, form: str) -> bytes:
-        """The bytes of a sound file; `form` is one of FORMATS. Raises AudioError for an unknown one."""
+        """Return the bytes of an audio file; `form` is one of FORMATS. Raises AudioError for an unknown
+        one."""
         memory = io.BytesIO()
         with Writer(memory, form, self.rate) as writer:
             writer.write(self)
         return memory.getvalue()
 
     def save(self, path: Path | str) -> Path:
-        """Write a sound file, whole or not at all; the suffix chooses the format (see FORMATS).
+        """Write an audio file atomically; the suffix chooses the format (see FORMATS).
 
         Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
         """
@@ -112,7 +113,7 @@ class Wave:
 
 
 def join(waves: Iterable[Wave]) -> Wave:
-    """Waves one after another, at the rate of the first. AudioError if there are none."""
+    """Join waves one after another, at the rate of the first. AudioError if there are none."""
     kept = list(waves)
     if not kept:
         raise AudioError("audio.nothing_to_join")
@@ -121,7 +122,7 @@ def join(waves: Iterable[Wave]) -> Wave:
 
 
 def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Iterator[Wave]:
-    """A file of any length as waves of about `seconds` at `rate` Hz, in constant memory.
+    """Read a file of any length as waves of about `seconds` at `rate` Hz, in constant memory.
 
     Joined together they equal the resampled whole. Raises AudioError as `Wave.load` does, where the
     fault lies (an earlier block may have been given out already).
@@ -143,7 +144,7 @@ def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Itera
 
 
 class Writer:
-    """A sound file that grows, for speech that is longer than memory or not over yet.
+    """Writer of an audio file that grows, for speech longer than memory or not complete yet.
 
     `file` is open for writing in binary and can be sought. Raises AudioError for an unknown format, and the
     OSError of a full disk where it happens (libsndfile itself would pass over it).
@@ -170,7 +171,7 @@ class Writer:
         self._put(samples if self._resampler is None else self._resampler.resample_chunk(samples))
 
     def close(self) -> None:
-        """Write what is left, and the header."""
+        """Write the rest, and the header."""
         if self._file.closed:
             return
         if self._resampler is not None:
@@ -237,7 +238,8 @@ class _Sink:
 
 @contextmanager
 def writing(path: Path | str, rate: int) -> Iterator[Writer]:
-    """A Writer onto `path`, which is there only when the block has ended well; the suffix chooses the format.
+    """Open a Writer onto `path`, which appears only when the block has ended well; the suffix chooses the
+    format.
 
     Raises AudioError for an unknown suffix, DimtsError for a full or read-only disk.
     """
@@ -246,14 +248,14 @@ def writing(path: Path | str, rate: int) -> Iterator[Writer]:
         try:
             temporary = stack.enter_context(atomic_path(path))
             file = stack.enter_context(temporary.open("wb"))
-        except OSError as error:  # what a full or forbidden disk says, `aside` has said already
+        except OSError as error:  # an error of the disk has been raised by `atomic_path` already
             reason = (error.strerror or str(error)).lower()
             raise AudioError("audio.unwritable_file", path=path, reason=reason) from error
         yield stack.enter_context(Writer(file, path.suffix or "wav", rate))
 
 
 def check_target(path: Path | str) -> Path:
-    """`path`, if a sound can be written there; AudioError if it is a folder or has an unknown suffix."""
+    """Return `path`, if audio can be written there; AudioError if it is a folder or has an unknown suffix."""
     path = Path(path)
     if path.is_dir():
         raise AudioError("audio.target_is_folder", path=path, example=path / "speech.wav")
@@ -263,7 +265,7 @@ def check_target(path: Path | str) -> Path:
 
 
 def _rate_for(form: str, rate: int) -> int:
-    """The nearest rate not below `rate` that a format can hold."""
+    """Return the nearest rate not below `rate` that a format supports."""
     allowed = {"opus": OPUS_RATES, "mp3": MP3_RATES}.get(form)
     if allowed is None or rate in allowed:
         return rate

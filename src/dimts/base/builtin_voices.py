@@ -1,4 +1,4 @@
-"""Name the voices of the small model that comes with the package, and where it lies.
+"""Find the voices of the small model in the package.
 
     voices()                 {"selam": Path(".../voices/small"), ...}; empty where it was left out
     base()                   the same folder as a base for training, or None
@@ -12,16 +12,16 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "voices" / "small"
-"""Bundle of the model that comes with the package."""
+"""Bundle of the model in the package."""
 
 
 def base() -> Path | None:
-    """The folder of the model that comes with the package; None where it was left out."""
+    """Return the folder of the model in the package; None where it was left out."""
     return FOLDER if (FOLDER / "bundle.json").is_file() else None
 
 
 def voices() -> dict[str, Path]:
-    """Names of the voices that come with the package, the first one first, each with its model's folder."""
+    """Return the names of the voices in the package, in order, each with its model's folder."""
     folder = base()
     if folder is None:
         return {}

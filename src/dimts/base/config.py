@@ -1,4 +1,4 @@
-"""TOML ↔ frozen dataclasses, strictly: an unknown key, a wrong type or an unknown choice is an error.
+"""Convert TOML to frozen dataclasses and back, strictly: an unknown key, a wrong type or choice is an error.
 
 A settings class is a frozen dataclass whose fields have defaults and a docstring each; allowed
 choices are a `Literal`, a range is checked in the class's own `__post_init__` (raise ConfigError).
@@ -29,7 +29,7 @@ S = TypeVar("S")
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
-    """The content of a TOML file; ConfigError with the line for a syntax error."""
+    """Read a TOML file; ConfigError with the line for a syntax error."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
     except FileNotFoundError as error:
@@ -49,7 +49,8 @@ def from_table(kind: type[S], values: Mapping[str, Any], where: str, overrides: 
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
-    """ "train.learning_rate=2e-5" → (["train", "learning_rate"], 2e-05). Bare words count as strings."""
+    """Parse "train.learning_rate=2e-5" as (["train", "learning_rate"], 2e-05). Bare words count as
+    strings."""
     key, sign, raw = text.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not sign or not all(path) or len(path) < 2:
@@ -61,7 +62,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """A settings object as nested plain values (tuples become lists), e.g. for JSON or TOML."""
+    """Convert a settings object to nested plain values (tuples become lists), e.g. for JSON or TOML."""
     out: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -77,7 +78,7 @@ def to_dict(settings: Any) -> dict[str, Any]:
 
 
 def to_toml(settings: Any, table: str, *, comments: bool = False) -> str:
-    """A settings object as a TOML table; with `comments`, each key under its docstring.
+    """Format a settings object as a TOML table; with `comments`, each key under its docstring.
 
     A value of None (an unset optional) is written as a comment, as TOML has no null.
     """
@@ -95,7 +96,7 @@ def to_toml(settings: Any, table: str, *, comments: bool = False) -> str:
 
 
 def field_notes(kind: type) -> dict[str, str]:
-    """Field name → the docstring written under it in the class body."""
+    """Return the docstring under each field in the class body, by field name."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = typing.cast(ast.ClassDef, tree.body[0]).body
     notes: dict[str, str] = {}

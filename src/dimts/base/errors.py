@@ -1,4 +1,4 @@
-"""Every way dimts can fail on purpose, one tree.
+"""Define the tree of errors that users can meet.
 
 DimtsError                      for people: one line, one remedy, exit code 2
 ├ ConfigError                   unknown key, wrong type, contradiction in the settings
@@ -29,7 +29,7 @@ from dimts.base.messages import Message
 
 
 class DimtsError(Exception):
-    """What went wrong and what to do about it: a message with a code, parameters, a text and a remedy.
+    """An error for the user: a message with a code, parameters, a text and a remedy.
 
     DataError("data.no_clips", project=project.root)
     """
@@ -40,7 +40,7 @@ class DimtsError(Exception):
 
     @property
     def code(self) -> str:
-        """The message's code, to branch on and to count by."""
+        """Code of the message, for branching and counting."""
         return self.message.code
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class DimtsError(Exception):
 
 
 def _restored(kind: type[DimtsError], state: dict[str, Any]) -> DimtsError:
-    """An error that another process has raised, whatever its constructor takes."""
+    """Restore an error that another process has raised, whatever its constructor takes."""
     error = kind.__new__(kind)
     error.__dict__.update(state)
     error.args = (error.message,)
@@ -151,7 +151,7 @@ def _too_long(error: OSError, path: object) -> bool:
 
 
 def storage_error(error: OSError, path: object = None) -> DimtsError | None:
-    """What a full, read-only or forbidden disk means for a person; None for any other OSError."""
+    """Return the error for a full, read-only or forbidden disk; None for any other OSError."""
     where = path if path is not None else error.filename
     code = "base.path_too_long" if _too_long(error, where) else _STORAGE.get(error.errno or 0)
     if code is None:

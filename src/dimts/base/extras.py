@@ -1,4 +1,4 @@
-"""Import name of a library → the extra that installs it: a ModuleNotFoundError becomes a MissingExtra.
+"""Find the extra that installs a library: a ModuleNotFoundError becomes a MissingExtra.
 
 Libraries are imported where they are used, in many places. Their absence is translated once, where errors
 leave the package: at the look-up of a public name and at the border of the command line.
@@ -18,7 +18,7 @@ class Extra:
     libraries: tuple[str, ...] = ()
     """Import names of the libraries that the extra lists itself."""
     includes: tuple[str, ...] = ()
-    """Other extras that it brings along."""
+    """Other extras that it includes."""
 
 
 EXTRAS = {
@@ -57,7 +57,7 @@ EXTRAS = {
         )
     ),
 }  # fmt: skip
-"""Extra → its libraries, smallest extras first, as pyproject.toml lists them (a test compares the two)."""
+"""Libraries of each extra, smallest extras first, as in pyproject.toml (a test compares the two)."""
 
 _CARRIED = {
     "starlette": "fastapi",
@@ -66,24 +66,24 @@ _CARRIED = {
     "pandas": "gradio",
     "PIL": "matplotlib",
 }
-"""Libraries that our code imports and that another library of an extra brings along."""
+"""Libraries that our code imports and that another library of an extra installs."""
 
 
-def brings(extra: str, library: str) -> bool:
+def includes_library(extra: str, library: str) -> bool:
     """Whether `pip install 'dimts[extra]'` installs `library`."""
     group = EXTRAS[extra]
-    return library in group.libraries or any(brings(inner, library) for inner in group.includes)
+    return library in group.libraries or any(includes_library(inner, library) for inner in group.includes)
 
 
 def missing_extra(error: ModuleNotFoundError, preferred: str = "") -> MissingExtra | None:
-    """The MissingExtra that a failed import means; None for a module that is in no extra.
+    """Return the MissingExtra for a failed import; None for a module that is in no extra.
 
-    `preferred` is the extra that the whole task needs: it is named where it brings the library, so that one
+    `preferred` is the extra that the whole task needs: it is named where it includes the library, so that one
     installation is enough; else the smallest extra that lists the library.
     """
     library = (error.name or "").partition(".")[0]
     library = _CARRIED.get(library, library)
-    if preferred and brings(preferred, library):
+    if preferred and includes_library(preferred, library):
         return MissingExtra(library, preferred)
     for extra, group in EXTRAS.items():
         if library in group.libraries:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, then renamed. And their fingerprints."""
+"""Write files atomically (a temporary file, then a rename), and compute their fingerprints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _CHUNK_BYTES = 1 << 20
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed onto it when the block ends, removed when it fails.
+    """Yield a temporary path in the folder of `path`; renamed to it when the block ends, removed when it
+    fails.
 
     The suffix is kept, so that writers which look at it choose the right format.
     Raises DimtsError when the disk is full, read-only or forbidden.
@@ -42,19 +43,19 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
-    """Write `data`, whole or not at all."""
+    """Write `data` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def fingerprint(path: Path | str) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """Return the SHA-256 of a file's content, in hex."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

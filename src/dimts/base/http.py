@@ -1,12 +1,12 @@
-"""What every HTTP server of dimts needs: a socket, secret files, checks of Host and Origin, limits of size
-and time.
+"""Common parts of the HTTP servers: a socket, secret files, checks of Host and Origin, limits of size and
+time.
 
     sock = bind(host, port)
     access_fault(headers, LOCAL_HOSTS)        why a request from another site's page is refused, else None
     limit_body(receive, max_bytes, error)     ASGI: raise `error()` once a body is larger
     deadlines(head, body, stall)              a uvicorn protocol that aborts clients which do not send or read
 
-The checks stand here and not in Starlette's TrustedHostMiddleware, which answers in plain text, knows no
+The checks are not Starlette's TrustedHostMiddleware, which answers in plain text, does not check
 Origin and closes the connection on a client that is still sending. For CORS Starlette's own middleware is
 used.
 """
@@ -34,10 +34,10 @@ Send = Callable[[AsgiMessage], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-"""Names by which this machine is asked for by itself."""
+"""Names of this machine in requests from itself."""
 MEGABYTE = 1_000_000
 _DRAIN_SECONDS = 10.0
-"""How long a client may go on sending a body that nobody reads."""
+"""How long a client may continue to send a body that is not read."""
 _NAME = re.compile(r"[^\s:]{1,64}")
 
 
@@ -103,7 +103,8 @@ def headers_of(scope: Scope) -> dict[str, str]:
 def access_fault(
     headers: Mapping[str, str], hosts: Collection[str], origins: Collection[str] = ()
 ) -> tuple[int, Message] | None:
-    """Say why a request is refused: its Host names another machine (421), its Origin is another site (403).
+    """Return why a request is refused: its Host names another machine (421), its Origin is another site
+    (403).
 
     `hosts` are the names that may be asked for, none: any; `origins` are sites that may ask beside the
     server's own pages, "*": all. A page of a foreign site could otherwise read a server that listens on
@@ -153,8 +154,8 @@ def limit_body(receive: Receive, max_bytes: int, error: Callable[[], Exception])
 def drain_request(receive: Receive, send: Send) -> Send:
     """Return a `send` that ends an answer when the client has sent its whole request, or ten seconds later.
 
-    Whoever closes a connection on which something is still coming resets it, and the client loses the answer
-    with it. The answer goes out at once; what still comes is dropped.
+    When a connection is closed while data arrives, it is reset, and the client loses the answer with it. The
+    answer is sent at once; the rest of the request is dropped.
     """
 
     async def sending(message: AsgiMessage) -> None:
@@ -173,8 +174,9 @@ def drain_request(receive: Receive, send: Send) -> Send:
 def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) -> type[asyncio.Protocol]:
     """Return a protocol for uvicorn's `http` option that aborts clients which take too long.
 
-    A request's head must have come within `head_seconds`, its body within `body_seconds`; a client that takes
-    nothing of an answer for `stall_seconds` is aborted. uvicorn by itself waits for ever in all three cases.
+    A request's head must arrive within `head_seconds`, its body within `body_seconds`; a client that reads
+    nothing of an answer for `stall_seconds` is aborted. uvicorn by itself waits without end in all three
+    cases.
     """
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -253,7 +255,7 @@ def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) ->
 
 
 def _parts(address: str) -> Any:
-    """A Host or Origin header in parts; empty parts for what is no address."""
+    """Return a Host or Origin header in parts; empty parts for what is no address."""
     try:
         return urlsplit(address if "//" in address else f"//{address}")
     except ValueError:

@@ -11,16 +11,16 @@ from dimts.base.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One reason not to believe an answer or not to use a clip.
+    """One reason to reject an answer or a clip.
 
     Example: Issue("vowel_share", Message("text.vowel_share", found=2, expected=3), measured=0.67,
     allowed=0.9)
     """
 
     kind: str
-    """Stable snake_case name, to count and to filter by."""
+    """Stable snake_case name, for counting and filtering."""
     message: Message
-    """What is shown to a person."""
+    """Message for the user."""
     measured: float | None = None
     allowed: float | None = None
 
@@ -28,7 +28,7 @@ class Issue:
         return self.message.text()
 
     def as_dict(self) -> dict[str, object]:
-        """A dictionary for JSON: kind, code, parameters and English text; leaves out what was not
+        """Return a dictionary for JSON: kind, code, parameters and English text; leaves out what was not
         measured."""
         out: dict[str, object] = {
             "kind": self.kind,
@@ -43,5 +43,5 @@ class Issue:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Issue:
-        """The inverse of `as_dict`; the text is not read. KeyError or ValueError for another shape."""
+        """Invert `as_dict`; the text is not read. KeyError or ValueError for another shape."""
         return cls(str(data["kind"]), Message.from_dict(data), data.get("measured"), data.get("allowed"))

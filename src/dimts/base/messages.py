@@ -1,4 +1,4 @@
-"""Messages are data: a code and parameters; their texts in English and Amharic stand in catalogues by code.
+"""Messages as data: a code and parameters, with texts in English and Amharic in catalogues by code.
 
     Message("data.no_recording", path="a.csv", row=3).text("am")
 
@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 LANGUAGES = ("en", "am")
-"""Languages that have catalogues; the first is the one every message has."""
+"""Languages that have catalogues; every message has the first."""
 LANGUAGE_VARIABLE = "DIMTS_LANG"
 REMEDY = "remedy"
-"""gettext context of the texts that say what to do about a message."""
+"""gettext context of the remedies of messages."""
 
 _LOCALE = Path(__file__).parent / "locale"
 _SEPARATORS = {"en": (", ", "; "), "am": ("፣ ", "፤ ")}
-"""Between the items of a list of values, and of a list of messages."""
+"""Separators of a list of values, and of a list of messages."""
 
 
 class Message:
-    """One thing to say: a stable code and the values it speaks of.
+    """A stable code and the values of its parameters.
 
     A value is text, a number, a path, another Message, or a sequence of these.
     """
@@ -40,27 +40,28 @@ class Message:
 
     def __init__(self, code: str, /, **parameters: Any) -> None:
         self.code = code
-        """`catalogue.name`, e.g. "data.no_recording"."""
+        """Code `catalogue.name`, e.g. "data.no_recording"."""
         self.parameters: dict[str, Any] = {name: _plain(value) for name, value in parameters.items()}
 
     def text(self, language: str | None = None) -> str:
-        """The message in `language`; in that of the process (`current_language`) where none is given."""
+        """Return the message in `language`; in that of the process (`current_language`) where none is
+        given."""
         language = language or current_language()
         template = _catalogue(language, self.code).gettext(self.code)
         return _fill(template, self.parameters, language) if template != self.code else self._bare()
 
     def remedy(self, language: str | None = None) -> str:
-        """What to do about it, in `language`; empty where nothing is known."""
+        """Return the remedy in `language`; empty where none is known."""
         language = language or current_language()
         template = _catalogue(language, self.code).pgettext(REMEDY, self.code)
         return _fill(template, self.parameters, language) if template != self.code else ""
 
     def line(self, language: str | None = None) -> str:
-        """The message on one line: every run of white space in it is one space."""
+        """Return the message on one line: every run of white space in it becomes one space."""
         return " ".join(self.text(language).split())
 
     def as_dict(self) -> dict[str, Any]:
-        """`{"code": …, "parameters": {…}}` for JSON; messages within are dictionaries of the same kind."""
+        """Return `{"code": …, "parameters": {…}}` for JSON; messages within become dictionaries too."""
         return {
             "code": self.code,
             "parameters": {name: _to_json(value) for name, value in self.parameters.items()},
@@ -68,14 +69,14 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        """The inverse of `as_dict`. ValueError for a dictionary of another shape."""
+        """Invert `as_dict`. ValueError for a dictionary of another shape."""
         code, parameters = data.get("code"), data.get("parameters", {})
         if not isinstance(code, str) or not isinstance(parameters, Mapping):
             raise ValueError(f"not a message: {data!r}")
         return cls(code, **{str(name): _from_json(value) for name, value in parameters.items()})
 
     def _bare(self) -> str:
-        """The code and its values: what is shown of a message that no catalogue has (a plug-in's)."""
+        """Return the code and its values, for a message without a catalogue (a plug-in's)."""
         values = " ".join(f"{name}={value}" for name, value in self.parameters.items())
         return f"{self.code} {values}".rstrip()
 
@@ -95,7 +96,7 @@ class Message:
 
 
 def current_language() -> str:
-    """The language of this process: `DIMTS_LANG`, else the locale's where there is a catalogue, else
+    """Return the language of this process: `DIMTS_LANG`, else the locale's if it has a catalogue, else
     English."""
     for variable in (LANGUAGE_VARIABLE, "LC_ALL", "LC_MESSAGES", "LANG"):
         language = os.environ.get(variable, "").split("_")[0].split(".")[0].lower()
@@ -105,7 +106,7 @@ def current_language() -> str:
 
 
 def fields(template: str) -> frozenset[str]:
-    """Names of the parameters that a template of a catalogue uses."""
+    """Return the names of the parameters in a template of a catalogue."""
     names = (name for _, name, _, _ in string.Formatter().parse(template) if name)
     return frozenset(name.split(".")[0].split("[")[0] for name in names)
 
@@ -129,17 +130,17 @@ def _fill(template: str, parameters: Mapping[str, Any], language: str) -> str:
 
 
 class _Lenient(string.Formatter):
-    """Fills a template whatever a message holds: one that was read from a file is shown as far as it goes."""
+    """Formatter that never fails: a message read from a file is shown as far as possible."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A value that its format does not fit is shown as it is."""
+        """Format a value; one that does not fit its format is shown as it is."""
         try:
             return str(super().format_field(value, format_spec))
         except (ValueError, TypeError):
             return str(value)
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """A parameter that is absent, or has no such part, is shown as "?"."""
+        """Return a parameter; "?" for one that is absent, or has no such part."""
         try:
             return super().get_field(field_name, args, kwargs)
         except (LookupError, AttributeError, TypeError):
@@ -173,7 +174,7 @@ def _rendered(value: Any, language: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as a message keeps it: text, a number, None, a Message, or a tuple of these."""
+    """Convert a value for storage in a message: text, a number, None, a Message, or a tuple of these."""
     if value is None or isinstance(value, str | bool | int | float | Message):
         return value
     if isinstance(value, Sequence) and not isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""Name → implementation, and library → module or a remedy.
+"""Resolve implementations by name, and import optional libraries.
 
 A table is a plain dictionary in the module that owns it. Entry points are looked up only for names that the
 table does not have; plug-ins and built-ins are resolved by the same function.
@@ -37,7 +37,7 @@ def has(library: str) -> bool:
 
 
 def resolve(name: str, table: Mapping[str, T], group: str) -> T:
-    """The entry `name` of `table`, else of the entry-point `group`; ConfigError names the nearest."""
+    """Return the entry `name` of `table`, else of the entry-point `group`; ConfigError names the nearest."""
     if name in table:
         return table[name]
     points = metadata.entry_points(group=group)
@@ -54,7 +54,7 @@ def resolve(name: str, table: Mapping[str, T], group: str) -> T:
 
 
 def nearest(name: str, known: Iterable[str]) -> Message:
-    """A remedy for a misspelt name: the nearest known one, else all of them."""
+    """Return a remedy for a misspelt name: the nearest known one, else all of them."""
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return Message("base.did_you_mean", name=close[0]) if close else Message("base.known_names", names=known)

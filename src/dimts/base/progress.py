@@ -1,5 +1,4 @@
-"""Progress events of long work. The library never prints: the command line, the page and the server show
-them."""
+"""Progress events of long work. The library never prints: command line, page and server show them."""
 
 from __future__ import annotations
 
@@ -11,34 +10,34 @@ from dimts.base.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One moment of long work: `done` of `total` `unit`s of `stage`."""
+    """One event: `done` of `total` `unit`s of `stage`."""
 
     stage: str
-    """Stable snake_case name of what is being done, e.g. "prepare", "codes", "train"; its text is
+    """Stable snake_case name of the stage, e.g. "prepare", "codes", "train"; its text is
     `progress.stage_NAME`."""
     done: float
     total: float | None = None
-    """None while the amount of work is unknown."""
+    """Total amount; None while it is unknown."""
     unit: str = "items"
-    """Stable snake_case name of what is counted; its text is `progress.unit_NAME`."""
+    """Stable snake_case name of the unit; its text is `progress.unit_NAME`."""
     message: Message | None = None
-    """A line worth keeping, e.g. why a clip was set aside."""
+    """A message to keep, e.g. why a clip was left out."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Live figures, e.g. {"loss": 3.2, "audio_seconds_per_second": 41.0}."""
     subject: str = ""
-    """Name of the one thing of several that is worked on, e.g. of a voice."""
+    """Name of the current item, e.g. of a voice."""
 
     def stage_text(self, language: str | None = None) -> str:
-        """The stage and its subject in `language`."""
+        """Return stage and subject in `language`."""
         name = Message(f"progress.stage_{self.stage}").text(language)
         return f"{name} {self.subject}" if self.subject else name
 
     def unit_text(self, language: str | None = None) -> str:
-        """What is counted, in `language`."""
+        """Return the unit in `language`."""
         return Message(f"progress.unit_{self.unit}").text(language)
 
     def as_dict(self, seconds_left: float | None = None) -> dict[str, object]:
-        """The event for JSON: `dimts --log json` writes one on a line."""
+        """Return the event for JSON: `dimts --log json` writes one on a line."""
         out: dict[str, object] = {
             "event": "progress",
             "stage": self.stage,

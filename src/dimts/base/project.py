@@ -18,12 +18,12 @@ S = TypeVar("S")
 
 SETTINGS_FILE = "dimts.toml"
 TABLES = ("project", "text", "data", "train", "speak", "serve")
-"""Every table that dimts.toml may hold; each is a dataclass beside the code it steers."""
+"""Tables that dimts.toml may have; each is a dataclass beside the code it configures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectSettings:
-    """[project]: what this voice is, and who may use it."""
+    """[project]: name, licence and consent of the voice."""
 
     name: str = ""
     """Name of the voice, shown in reports and in the bundle; empty: the folder's name."""
@@ -32,21 +32,21 @@ class ProjectSettings:
     licence: str = ""
     """Licence of the recordings; written into every clip and into the voice."""
     consent: str = ""
-    """How the speakers agreed, e.g. "signed form of 2026-03-01"; written into every clip."""
+    """Form of the speakers' consent, e.g. "signed form of 2026-03-01"; written into every clip."""
     free: bool = False
-    """Whether anybody shall be free to use and sell the voice: recordings under non-commercial,
-    no-derivatives or unknown licences are then refused or set aside."""
+    """Whether anybody may use and sell the voice: recordings under non-commercial, no-derivatives or unknown
+    licences are then refused or left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One project folder. Paths only; nothing is created by looking."""
+    """Paths of one project folder; nothing is created by reading them."""
 
     root: Path
 
     @classmethod
     def open(cls, folder: Path | str) -> Project:
-        """The project in `folder`; ProjectError if it is none."""
+        """Open the project in `folder`; ProjectError if it is none."""
         root = Path(folder)
         if not root.is_dir():
             raise ProjectError("base.no_such_project", path=root)
@@ -56,7 +56,7 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path | str, settings_toml: str) -> Project:
-        """A new project folder with `settings_toml` as its dimts.toml; ProjectError if there is one."""
+        """Create a project folder with `settings_toml` as its dimts.toml; ProjectError if there is one."""
         root = Path(folder)
         if (root / SETTINGS_FILE).exists():
             raise ProjectError("base.project_exists", path=root)
@@ -68,41 +68,41 @@ class Project:
 
     @property
     def recordings(self) -> Path:
-        """What the user put in; never changed by us."""
+        """Folder of the user's recordings; never changed."""
         return self.root / "recordings"
 
     @property
     def clips(self) -> Path:
-        """Cut and cleaned clips, named by content."""
+        """Folder of cut and cleaned clips, named by content."""
         return self.root / "clips"
 
     @property
     def manifest(self) -> Path:
-        """One JSON line per utterance."""
+        """Path of the manifest, one JSON line per utterance."""
         return self.root / "manifest.jsonl"
 
     @property
     def lexicon(self) -> Path:
-        """The user's own pronunciations: word TAB phones."""
+        """Path of the user's own pronunciations: word TAB phones."""
         return self.root / "lexicon.tsv"
 
     @property
     def codes(self) -> Path:
-        """Cached DVAE codes and text ids."""
+        """Folder of cached DVAE codes and text ids."""
         return self.root / "codes"
 
     @property
     def runs(self) -> Path:
-        """One folder per training run."""
+        """Folder of the training runs, a folder for each."""
         return self.root / "runs"
 
     @property
     def voices(self) -> Path:
-        """Voice bundles ready to speak."""
+        """Folder of finished voice bundles."""
         return self.root / "voices"
 
     def settings(self, table: str, kind: type[S], overrides: tuple[str, ...] = ()) -> S:
-        """Table `table` of dimts.toml as the frozen dataclass `kind`.
+        """Read table `table` of dimts.toml as the frozen dataclass `kind`.
 
         `overrides` are "table.key=value" texts in TOML syntax; those of other tables are left
         alone. Raises ConfigError for an unknown table or key (with the nearest) or a wrong type.
@@ -122,7 +122,7 @@ class Project:
         return from_table(kind, values, table, overrides)
 
     def inside(self, path: Path | str) -> Path:
-        """`path` (relative to the project) resolved; ProjectError if it leads outside."""
+        """Resolve `path` (relative to the project); ProjectError if it leads outside."""
         root = self.root.resolve()
         resolved = (root / path).resolve()
         if not resolved.is_relative_to(root):
@@ -130,5 +130,5 @@ class Project:
         return resolved
 
     def relative(self, path: Path) -> str:
-        """`path` as written into a manifest: relative to the project, with forward slashes."""
+        """Return `path` as in a manifest: relative to the project, with forward slashes."""
         return self.inside(path).relative_to(self.root.resolve()).as_posix()

@@ -1,8 +1,8 @@
-"""Torch's number of threads, kept where a library sets it for its own ends.
+"""Keep torch's number of threads where another library changes it.
 
-OpenMP holds one number for a thread of the program, whichever library asks. Numba and CTranslate2 set it when
-they start, and torch then works with theirs: not what the user chose, and with sums that differ in their last
-bit.
+OpenMP has one number of threads for each thread of the program, whichever library sets it. Numba and
+CTranslate2 set it when they start, and torch then uses theirs: not the user's choice, and with sums that
+differ in their last bit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Within, whatever may happen to the number; after it, torch has the one it had. Torch is not imported
-    for it."""
+    """Restore torch's number of threads after the block. Torch is not imported for it."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     try:

@@ -1,3 +1,3 @@
-"""The version of dimts, in its one home; pyproject.toml says the same, as a test holds."""
+"""The version of dimts; a test compares it with pyproject.toml."""
 
 __version__ = "0.2.0"

@@ -1,9 +1,9 @@
-"""Voices as ONNX graphs: exported with PyTorch, spoken by onnxruntime and numpy alone.
+"""Voices as ONNX graphs: exported with PyTorch, run by onnxruntime and numpy alone.
 
-    export.py        Bundle → a folder: three graphs, their weights, voice.json, card and licence
-    voice_folder.py  the folder → an OnnxVoice, checked
-    decoder.py       OnnxVoice, text ids → codes and latents
-    vocoder.py       latents as they come → wave
+    export.py        export a bundle as a folder: three graphs, their weights, voice.json, card and licence
+    voice_folder.py  load and check that folder as an OnnxVoice
+    decoder.py       decode codes and latents from text ids
+    vocoder.py       vocode latents as they arrive
 
 The folder's format is specified in `docs/onnx.md`.
 """

@@ -1,5 +1,4 @@
-"""Text ids → codes and latents with the graphs of an ONNX voice, as `dimts.xtts.generate` does with
-PyTorch."""
+"""Decode codes and latents with the graphs of an ONNX voice, as `dimts.xtts.generate` does with PyTorch."""
 
 from __future__ import annotations
 
@@ -38,11 +37,11 @@ class Sentence:
         names = [output.name for output in voice.prefix.get_outputs()]
         found = dict(zip(names, voice.prefix.run(None, {"ids": np.array(ids, np.int64)}), strict=True))
         self.latent: Floats = found["latent"]
-        """[D], what the next code is chosen from, and the input of the vocoder."""
+        """Hidden state [D], which the next code is chosen from, and the input of the vocoder."""
         self.logits: Floats = found["logits"]
-        """[V] of the next code."""
+        """Logits [V] of the next code."""
         self.attention: Floats | None = None
-        """[layers · H, 2] as in `alignment.py`; None before the first code was read."""
+        """Attention [layers · H, 2] as in `alignment.py`; None before the first code was read."""
         self._keys = np.zeros((spec.layers, spec.heads, spec.head_width, self.length + _BLOCK), np.float32)
         self._values = np.zeros((spec.layers, spec.heads, self.length + _BLOCK, spec.head_width), np.float32)
         for layer in range(spec.layers):
@@ -75,7 +74,7 @@ class Sentence:
 
 @dataclass
 class _Drawn:
-    """A sentence, and how its codes are chosen."""
+    """A sentence, and the sampling of its codes."""
 
     number: int
     sentence: Sentence
@@ -88,7 +87,7 @@ class _Drawn:
 
 
 class OnnxDecoder:
-    """Decodes sentences in one loop, a code of each in turn."""
+    """Decoder of several sentences in one loop, a code of each in turn."""
 
     def __init__(self, voice: OnnxVoice, *, record_attention: bool = False) -> None:
         self._voice, self._record_attention = voice, record_attention
@@ -114,7 +113,7 @@ class OnnxDecoder:
         self._rows = [row for row in self._rows if row.number != number]
 
     def step(self) -> list[DecodingStep]:
-        """One code of every sentence; those that end are removed when this returns."""
+        """Decode one code of every sentence; those that end are removed when this returns."""
         steps = [self._one(row) for row in self._rows]
         for step in steps:
             if step.last:

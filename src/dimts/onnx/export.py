@@ -1,4 +1,4 @@
-"""Bundle → the folder of an ONNX voice, measured against PyTorch before it is put in its place."""
+"""Export a bundle as the folder of an ONNX voice, compared with PyTorch before it is moved into place."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ _MEASURED_CODES = 60
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near the graphs are to PyTorch, on codes drawn by PyTorch and fed to both."""
+    """Agreement of the graphs with PyTorch, on codes drawn by PyTorch and fed to both."""
 
     sentences: int
     codes: int
     logits_error: float
     """Largest difference of a logit."""
     equal_codes: float
-    """Share of steps at which both find the same code likeliest, 0 to 1."""
+    """Share of steps at which both have the same most probable code, 0 to 1."""
     wave_error: float
     """Largest difference of a sample, of full scale 1."""
     wave_snr_db: float
@@ -82,7 +82,7 @@ def export_voice(
     source: Path | None = None,
     on_progress: ProgressCallback = ignore,
 ) -> Agreement:
-    """Write an ONNX voice, whole or not at all; an older one there is replaced.
+    """Write an ONNX voice atomically; an older one there is replaced.
 
     `sentences` are ids that the agreement with PyTorch is measured on. `voice` names one of the bundle's
     voices, which may be left out where there is one. Card and licence come from the folder `source`. Raises
@@ -132,7 +132,7 @@ def _voice_of(bundle: Bundle, name: str | None) -> tuple[str, Voice]:
 def _write_graphs(
     bundle: Bundle, voice: Voice, target: Path, weights: WeightType, on_progress: ProgressCallback
 ) -> None:
-    """The three graphs and their weights; one graph in memory at a time."""
+    """Write the three graphs and their weights; one graph in memory at a time."""
     model = bundle.model
     shared = WeightFile(target / WEIGHTS)
     builders: dict[str, Callable[[], onnx.ModelProto]] = {
@@ -152,10 +152,10 @@ def _write_graphs(
 
 
 def quantised(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with 8-bit weights in its plain matrix products, by onnxruntime's quantiser.
+    """Return the graph with 8-bit weights in its plain matrix products, by onnxruntime's quantiser.
 
     Each block of 32 weights along the input has a scale, and so has each block of inputs, made 8-bit at every
-    call (`accuracy_level` 4). Heads, norms and embeddings are no plain products: they cost little and decide
+    call (`accuracy_level` 4). Heads, norms and embeddings are no plain products: they cost little and matter
     much.
     """
     name, handlers = "onnxruntime.quantization.matmul_nbits_quantizer", logging.root.handlers[:]
@@ -171,7 +171,7 @@ def quantised(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _note(bundle: Bundle, voice: str, weights: WeightType, target: Path) -> dict[str, Any]:
-    """voice.json before its files were counted; vocab.json is written where it is needed."""
+    """Return voice.json without the list of files; vocab.json is written where it is needed."""
     words = bundle.vocabulary
     if words.spelling == "phones":
         letters = {token: i for token, i in words.tokens.items() if len(token) == 1}
@@ -200,7 +200,7 @@ def _note(bundle: Bundle, voice: str, weights: WeightType, target: Path) -> dict
 
 @torch.no_grad()
 def measure(bundle: Bundle, voice: Voice, made: OnnxVoice, sentences: Sequence[Sequence[int]]) -> Agreement:
-    """Feed both the codes that PyTorch draws for each sentence, and compare what they make of them."""
+    """Feed both with the codes that PyTorch draws for each sentence, and compare their outputs."""
     gpt, worst, equal, count, wave_error, powers = bundle.model.gpt, 0.0, 0, 0, 0.0, [1e-20, 1e-20]
     for ids in sentences:
         settings = GenerateSettings(seed=0, max_codes=_MEASURED_CODES)
@@ -226,7 +226,7 @@ def measure(bundle: Bundle, voice: Voice, made: OnnxVoice, sentences: Sequence[S
 
 
 def card(note: Mapping[str, Any], agreement: Agreement, source: Path | None) -> str:
-    """The model card: what was exported, how near it is to PyTorch, and the voice's own card."""
+    """Write the model card: what was exported, its agreement with PyTorch, and the voice's own card."""
     below = source / CARD if source is not None else None
     own = below.read_text(encoding="utf-8") if below is not None and below.is_file() else ""
     stored = {

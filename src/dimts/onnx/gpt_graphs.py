@@ -1,4 +1,4 @@
-"""The GPT of a voice as two graphs: one reads the prefix of a sentence, the other takes one decoding step.
+"""Build the GPT of a voice as two graphs: one for the prefix of a sentence, one for a decoding step.
 
 Both work on a single sentence, without a batch dimension. P tokens of the prefix, T places of the cache, of
 which the first `length` are filled; keys are [H, w, T] so that a step multiplies them as they lie, values
@@ -23,13 +23,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def array(tensor: Tensor) -> Array:
-    """A parameter in float32."""
+    """Convert a parameter to float32."""
     found: Array = tensor.detach().float().cpu().numpy()
     return found
 
 
 class _Gpt:
-    """Parts that both graphs have."""
+    """Parts of both graphs."""
 
     def __init__(self, gpt: GPT, name: str, weights: WeightType) -> None:
         self.gpt, self.spec = gpt, gpt.spec
@@ -44,7 +44,7 @@ class _Gpt:
         return self.graph.linear(x, array(layer.weight), array(layer.bias), name, quantised=True)
 
     def queries_keys_values(self, x: str, block: TransformerBlock, name: str) -> tuple[str, str, str]:
-        """[N, D] → scaled queries [H, N, w], keys [H, w, N], values [H, N, w]."""
+        """Add [N, D] → scaled queries [H, N, w], keys [H, w, N], values [H, N, w]."""
         g, spec = self.graph, self.spec
         qkv = self.linear(self.norm(x, block.ln_1, f"{name}.ln_1"), block.attn.c_attn, f"{name}.attn.c_attn")
         parts = g.ops("Split", 3, qkv, axis=-1, num_outputs=3)
@@ -55,7 +55,7 @@ class _Gpt:
         return q, g.op("Transpose", k, perm=[1, 2, 0]), g.op("Transpose", v, perm=[1, 0, 2])
 
     def rest_of_block(self, x: str, seen: str, block: TransformerBlock, name: str) -> str:
-        """Attention's output [H, N, w] projected and added to x [N, D]; then the MLP."""
+        """Add attention's output [H, N, w], projected, to x [N, D]; then the MLP."""
         g = self.graph
         seen = g.op("Reshape", g.op("Transpose", seen, perm=[1, 0, 2]), g.constant([-1, self.spec.width]))
         x = g.op("Add", x, self.linear(seen, block.attn.c_proj, f"{name}.attn.c_proj"))
@@ -64,7 +64,7 @@ class _Gpt:
         return g.op("Add", x, self.linear(inner, block.mlp.c_proj, f"{name}.mlp.c_proj"))
 
     def put_out(self, x: str) -> None:
-        """The state [1, D] of the last token as outputs `latent` [D] and `logits` [V]."""
+        """Declare the state [1, D] of the last token as outputs `latent` [D] and `logits` [V]."""
         g, gpt = self.graph, self.gpt
         state = self.norm(self.norm(x, gpt.trunk.ln_f, "trunk.ln_f"), gpt.final_norm, "final_norm")
         head = g.linear(state, array(gpt.mel_head.weight).T, array(gpt.mel_head.bias), "mel_head")
@@ -74,7 +74,7 @@ class _Gpt:
 
 
 def prefix_graph(gpt: GPT, latents: Tensor, weights: WeightType = "float32") -> onnx.ModelProto:
-    """ids [S] → latent [D], logits [V], and for each layer i key_i [H, w, P] and value_i [H, P, w].
+    """Build ids [S] → latent [D], logits [V], and for each layer i key_i [H, w, P] and value_i [H, P, w].
 
     P = L + S + 3: the latents [1, L, D] of the voice, which are inside the graph; START, the ids, STOP; and
     START of the codes.
@@ -110,7 +110,8 @@ def prefix_graph(gpt: GPT, latents: Tensor, weights: WeightType = "float32") -> 
 
 
 def step_graph(gpt: GPT, weights: WeightType = "float32") -> onnx.ModelProto:
-    """One code → the state and logits of the next, what the cache gets, and attention over the text.
+    """Build one decoding step: code → state and logits of the next, new cache entries, and attention over the
+    text.
 
     Inputs: code [1], its position [1] (1 for the first), length [1] of the cache, places [S] of the text ids
     (0 to 1), and for each layer i key_i [H, w, T] and value_i [H, T, w]. Outputs: latent [D], logits [V],

@@ -14,12 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 from dimts.base.version import __version__
 
 OPSET = 20
-"""The first with Gelu; onnxruntime 1.17 and onnxruntime-web of the same time know it."""
+"""First opset with Gelu; supported by onnxruntime 1.17 and onnxruntime-web of the same time."""
 IR_VERSION = 9
 _INLINE_BYTES = 1024
 """Arrays up to this size stay inside a graph."""
 _ALIGNMENT = 4096
-"""Weights begin at pages, so that they can be mapped into memory."""
+"""Alignment of weights to pages, so that they can be mapped into memory."""
 Array = np.ndarray[Any, np.dtype[Any]]
 WeightType = Literal["float32", "float16", "int8"]
 
@@ -33,7 +33,7 @@ class WeightFile:
         self._known: dict[str, tuple[int, int]] = {}
 
     def put(self, data: bytes) -> tuple[int, int]:
-        """Offset and length of these bytes in the file."""
+        """Write bytes; returns their offset and length in the file."""
         key = hashlib.sha256(data).hexdigest()
         if key not in self._known:
             self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
@@ -42,7 +42,7 @@ class WeightFile:
         return self._known[key]
 
     def move_out(self, tensor: TensorProto) -> None:
-        """Put the data of an initializer into the file, unless it is small."""
+        """Move the data of an initializer into the file, unless it is small."""
         data = numpy_helper.to_array(tensor).tobytes()
         if len(data) <= _INLINE_BYTES:
             return
@@ -55,7 +55,7 @@ class WeightFile:
             tensor.external_data.add(key=key, value=value)
 
     def close(self) -> None:
-        """Finish the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -86,17 +86,17 @@ class GraphBuilder:
         self._outputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """A node with one output."""
+        """Add a node with one output."""
         return self.ops(kind, 1, *inputs, **attributes)[0]
 
     def ops(self, kind: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
-        """A node with several outputs."""
+        """Add a node with several outputs."""
         names = [f"{kind.lower()}_{len(self._nodes)}_{index}" for index in range(outputs)]
         self._nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
         return names
 
     def constant(self, values: Any, kind: Any = np.int64) -> str:
-        """A small constant; equal ones are one."""
+        """Add a small constant; equal ones are shared."""
         array = np.asarray(values, kind)
         key = f"{array.dtype}{array.shape}", array.tobytes()
         if key not in self._known:
@@ -104,28 +104,28 @@ class GraphBuilder:
         return self._known[key]
 
     def weight(self, array: Array, name: str) -> str:
-        """A weight in float32."""
+        """Add a weight in float32."""
         stored = self.stored(array, name)
         return self.op("Cast", stored, to=TensorProto.FLOAT) if self._is_half(array) else stored
 
     def rows(self, table: Array, name: str, indices: str) -> str:
-        """Rows of a table in float32, widened after they are taken."""
+        """Add rows of a table in float32, widened after they are gathered."""
         taken = self.op("Gather", self.stored(table, name), indices)
         return self.op("Cast", taken, to=TensorProto.FLOAT) if self._is_half(table) else taken
 
     def stored(self, array: Array, name: str) -> str:
-        """A weight as it is stored."""
+        """Add a weight as it is stored."""
         return self._put(array.astype(np.float16 if self._is_half(array) else np.float32), name)
 
     def linear(self, x: str, weight: Array, bias: Array, name: str, *, quantised: bool = False) -> str:
-        """x [..., in] · weight [in, out] + bias."""
+        """Add x [..., in] · weight [in, out] + bias."""
         plain = quantised and self.weights == "int8"
         stored = self._put(weight, f"{name}.weight") if plain else self.weight(weight, f"{name}.weight")
         product = self.op("MatMul", x, stored)
         return self.op("Add", product, self.weight(bias, f"{name}.bias"))
 
     def build(self) -> onnx.ModelProto:
-        """The graph as a model, its weights inside."""
+        """Return the graph as a model, its weights inside."""
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid("", OPSET)]
         return helper.make_model(

@@ -1,5 +1,4 @@
-"""Latents as they come → wave, with the vocoder's graph of an ONNX voice, as `dimts.xtts.stream` does with
-PyTorch."""
+"""Vocode latents as they arrive with the graph of an ONNX voice, as `dimts.xtts.stream` does with PyTorch."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ from dimts.xtts.pace import neighbours, stretched_count, stretches
 
 Floats = npt.NDArray[np.float32]
 MIN_FIRST_FRAMES = 16
-"""Frames that the first chunk needs, unless it is also the last: what the kernels see ahead, and some
-more."""
+"""Frames of the first chunk, unless it is also the last: the kernels' lookahead, and some more."""
 
 
 class OnnxVocoder:
@@ -26,7 +24,7 @@ class OnnxVocoder:
         self._factors = stretches(voice.spec, speed)
         self._latents: list[Floats] = []
         self._frames = 0
-        """Frames that the graph has got."""
+        """Frames passed to the graph so far."""
         self._names = [output.name for output in self._session.get_outputs()]
         shapes = vocoder_states(self._session)
         self._state: dict[str, Any] = {
@@ -35,7 +33,7 @@ class OnnxVocoder:
         self._ended = False
 
     def push(self, latents: Sequence[Floats]) -> Floats:
-        """Latents, each [D] → the samples [T] that became certain; often none at first."""
+        """Push latents, each [D]; returns the samples [T] that became final, often none at first."""
         if self._ended:
             raise ValueError("the stream has ended")
         self._latents.extend(latents)
@@ -45,7 +43,7 @@ class OnnxVocoder:
         return self._run(frames, last=False)
 
     def finish(self) -> Floats:
-        """The samples [T] still held back."""
+        """Return the samples [T] still held back."""
         if self._ended:
             raise ValueError("the stream has ended")
         self._ended = True
@@ -63,7 +61,7 @@ class OnnxVocoder:
         return wave
 
     def _new_frames(self, *, last: bool) -> Floats:
-        """The frames [n, D] that are certain now and were not before."""
+        """Return the frames [n, D] that became final."""
         counts = [len(self._latents)]
         for factor in self._factors:
             counts.append(_certain(counts[-1], factor, last=last))
@@ -72,7 +70,7 @@ class OnnxVocoder:
         return self._stretched(len(self._factors), self._frames, counts[-1], counts)
 
     def _stretched(self, level: int, first: int, end: int, counts: Sequence[int]) -> Floats:
-        """Frames first .. end - 1 after `level` interpolations: [n, D]."""
+        """Return frames first .. end - 1 after `level` interpolations: [n, D]."""
         if level == 0:
             return np.stack(self._latents[first:end])
         left, share = neighbours(first, end, self._factors[level - 1])
@@ -84,7 +82,7 @@ class OnnxVocoder:
 
 
 def _certain(count: int, factor: float, *, last: bool) -> int:
-    """How many frames follow from `count` whose right neighbour is there, or all at the end."""
+    """Return how many frames follow from `count` whose right neighbour is there, or all at the end."""
     most = stretched_count(count, factor)
     if last or not most:
         return most

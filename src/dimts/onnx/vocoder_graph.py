@@ -1,10 +1,10 @@
-"""The vocoder of a voice as one graph that goes on where it stopped: a chunk of frames and the state of every
-layer → the samples that are certain, and the new state.
+"""Build the vocoder of a voice as one streaming graph: a chunk of frames and the state of every layer → the
+final samples, and the new state.
 
-The state is what `dimts.xtts.stream` keeps: the inputs that a kernel still needs, and the side of a residual
-sum that waits. Each part is an input `state_i` and an output `next_i`, and begins as the zeros of `STATES` in
+The state is that of `dimts.xtts.stream`: the inputs that a kernel still needs, and the earlier side of a
+residual sum. Each part is an input `state_i` and an output `next_i`, and begins as the zeros of `STATES` in
 the graph's metadata: half a kernel of padding for a convolution, nothing for the others. With `last` = 1 the
-padding of the end is added, and all samples come out.
+padding of the end is added, and all samples are returned.
 
 The first chunk needs 16 frames, unless it is also the last; every other one at least one.
 """
@@ -33,7 +33,7 @@ from dimts.xtts.vocoder import (
 
 FLOAT = TensorProto.FLOAT
 STATES = "states"
-"""Key of the graph's metadata: the shapes of the states at the beginning of a sentence, as JSON."""
+"""Key of the graph's metadata: the initial shapes of the states, as JSON."""
 _END = np.iinfo(np.int64).max
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,29 +47,29 @@ class _Chunk:
         self.shapes: list[tuple[int, int, int]] = []
 
     def state(self, channels: int, length: int) -> str:
-        """A new state that begins as [1, channels, length] zeros."""
+        """Add a new state that begins as [1, channels, length] zeros."""
         self.shapes.append((1, channels, length))
         return self.graph.input(
             f"state_{len(self.shapes) - 1}", FLOAT, [1, channels, f"length_{len(self.shapes)}"]
         )
 
     def keep(self, state: str, value: str) -> None:
-        """What the state is at the next chunk."""
+        """Set the state of the next chunk."""
         number = state.removeprefix("state_")
         self.graph.output(
             value, f"next_{number}", FLOAT, [1, self.shapes[int(number)][1], f"next_length_{number}"]
         )
 
     def length(self, x: str) -> str:
-        """Frames of x [1, c, n]: [1]."""
+        """Add the number of frames of x [1, c, n]: [1]."""
         return self.graph.op("Shape", x, start=2, end=3)
 
     def part(self, x: str, begin: str, end: str) -> str:
-        """x [1, c, begin to end]."""
+        """Add the slice [1, c, begin to end] of x."""
         return self.graph.op("Slice", x, begin, end, self.graph.constant([2]))
 
     def conv(self, x: str, weight: Array, bias: Array | None, dilation: int, name: str) -> str:
-        """A convolution that keeps the length."""
+        """Add a convolution that keeps the length."""
         g = self.graph
         padding = (weight.shape[2] - 1) * dilation // 2
         held = self.state(weight.shape[1], padding)
@@ -84,11 +84,11 @@ class _Chunk:
         return g.op("Conv", *inputs, dilations=[dilation], kernel_shape=[weight.shape[2]])
 
     def normed(self, x: str, layer: NormedConv, name: str) -> str:
-        """A convolution whose weight is normed."""
+        """Add a weight-normalised convolution."""
         return self.conv(x, array(layer.weight()), array(layer.bias), layer.dilation, name)
 
     def upsample(self, x: str, layer: NormedUpsample, bias: Array, name: str) -> str:
-        """A transposed convolution; the input before the chunk is kept, as its kernel reaches into it."""
+        """Add a transposed convolution; the input before the chunk is kept, as its kernel extends into it."""
         g, weight = self.graph, array(layer.weight())
         held = self.state(weight.shape[0], 0)
         before = self.length(held)  # 0 at the beginning, then 1
@@ -104,7 +104,7 @@ class _Chunk:
         return self.part(out, begin, g.op("Add", certain, end))
 
     def wait(self, x: str, channels: int, count: str) -> str:
-        """The first `count` of what came and did not leave."""
+        """Return the first `count` frames of the input and of those held back."""
         g = self.graph
         held = self.state(channels, 0)
         x = g.op("Concat", held, x, axis=2)
@@ -115,7 +115,7 @@ class _Chunk:
         return self.graph.op("LeakyRelu", x, alpha=slope)
 
     def residual(self, x: str, block: VocoderResidualBlock, channels: int, name: str) -> str:
-        """x + convolutions of x, three times."""
+        """Add x + convolutions of x, three times."""
         for stage, (first, second) in enumerate(zip(block.convs1, block.convs2, strict=True)):
             branch = x
             for part, layer in enumerate((first, second)):
@@ -128,7 +128,7 @@ class _Chunk:
 
 @torch.no_grad()
 def vocoder_graph(vocoder: Vocoder, timbre: Tensor, weights: WeightType = "float32") -> onnx.ModelProto:
-    """frames [1, D, F], last [1] and the states → wave [T], 256 samples for each frame that is certain.
+    """Build frames [1, D, F], last [1] and the states → wave [T], 256 samples for each final frame.
 
     `timbre` [1, d, 1] is inside the graph.
     """

@@ -1,4 +1,4 @@
-"""The folder of an ONNX voice → an OnnxVoice: its files checked, its graphs ready to run.
+"""Load the folder of an ONNX voice: check its files and prepare its graphs.
 
 voice.json     sizes, phones and their ids, settings, what was measured, bytes and SHA-256 of every file
 prefix.onnx    reads voice and text             vocab.json   only where texts are spelt, not phones
@@ -28,14 +28,14 @@ _KEYS = ("name", "voice", "weights", "spec", "vocabulary", "front_end", "generat
 
 
 class PhoneTable:
-    """Spelling in phones ↔ ids, without a tokenizer: every phone and mark is one token."""
+    """Encoder of phones without a tokenizer: every phone and mark is one token."""
 
     def __init__(self, tokens: Mapping[str, int], tag: int, space: int) -> None:
         self.tokens, self.tag, self.space = dict(tokens), tag, space
 
     def encode(self, text: str) -> list[int]:
-        """The ids of words of joined phones, the language's tag first. Raises TextError for what has no
-        id."""
+        """Return the ids of words of joined phones, the language's tag first. Raises TextError for a sign
+        without id."""
         ids = [self.tag]
         for number, word in enumerate(text.split(" ")):
             if number:
@@ -47,12 +47,12 @@ class PhoneTable:
         return ids
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {"spelling": "phones", "tag": self.tag, SPACE: self.space, "tokens": self.tokens}
 
     @classmethod
     def from_dict(cls, note: Mapping[str, Any]) -> PhoneTable:
-        """The inverse of `as_dict`."""
+        """Invert `as_dict`."""
         return cls(note["tokens"], note["tag"], note[SPACE])
 
 
@@ -63,7 +63,7 @@ class OnnxVoice:
     name: str
     spec: Spec
     vocabulary: Any
-    """Has `encode`: a PhoneTable, or a Vocabulary where texts are spelt."""
+    """Encoder with `encode`: a PhoneTable, or a Vocabulary where texts are spelt."""
     front_end: Mapping[str, Any]
     """Version and settings of the text front end the voice was trained with."""
     generate: GenerateSettings
@@ -72,11 +72,11 @@ class OnnxVoice:
     step: Any
     vocoder: Any
     note: Mapping[str, Any]
-    """All of voice.json."""
+    """Contents of voice.json."""
 
 
 def is_onnx_voice(folder: Path | str) -> bool:
-    """Whether a folder holds an ONNX voice, whole or not."""
+    """Whether a folder holds an ONNX voice, complete or not."""
     folder = Path(folder)
     return not (folder / BUNDLE).is_file() and any((folder / name).is_file() for name in (NOTE, PREFIX, STEP))
 
@@ -143,5 +143,5 @@ def _vocabulary(note: Mapping[str, Any], folder: Path) -> Any:
 
 
 def vocoder_states(session: Any) -> list[tuple[int, ...]]:
-    """The shapes of a vocoder's states at the beginning of a sentence."""
+    """Return the initial shapes of a vocoder's states."""
     return [tuple(shape) for shape in json.loads(session.get_modelmeta().custom_metadata_map["states"])]

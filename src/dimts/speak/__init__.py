@@ -1,12 +1,12 @@
-"""Text + voice → wave: phrase by phrase, whole or streamed, with natural pauses and the time of every word.
+"""Synthesise text phrase by phrase, whole or streamed, with natural pauses and the time of every word.
 
     speaker = Speaker.load("formant")               needs no model
     speaker = Speaker.load("runs/abebe/bundle")     a fine-tuned XTTS voice
     speaker.say("ሰላም ለዓለም።").save("selam.wav")
     for wave in speaker.stream(long_text): play(wave.samples, wave.rate)
 
-Every engine works alike: front end → phrases → sound, joined by the pauses the phrases ask for. A text that
-holds no Amharic is refused before the first sound.
+Every engine has the same pipeline: front end → phrases → audio, joined by the phrases' pauses. A text without
+Amharic is refused before any audio.
 """
 
 from __future__ import annotations

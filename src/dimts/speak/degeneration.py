@@ -1,4 +1,4 @@
-"""Find loops, tails and cuts in the codes of a phrase, from the codes, the attention path and the phrase's
+"""Detect loops, tails and cuts of a phrase while it is decoded, from codes, attention path and number of
 phones.
 
     loop      codes repeat themselves, or attention jumps back in the text
@@ -25,25 +25,25 @@ from dimts.speak.settings import PHONE_SECONDS, SPARE_SECONDS
 Kind = Literal["loop", "tail", "cut", "endless"]
 
 LONGEST_PERIOD_SECONDS = 2.0
-"""Loops of a longer pattern are left to attention and duration."""
+"""Longest period of a detected loop; longer ones are found by attention and duration."""
 MAX_HELD_SECONDS = 0.75
-"""Longest run of one code: a pause, a breath."""
+"""Longest normal run of one code: a pause, a breath."""
 MIN_LOOP_SECONDS = 0.46
 """Least length of a loop beyond its first period."""
 SURE_LOOP_SECONDS = 1.0
-"""An exact repeat of this length is a loop even if it came once."""
+"""Length of an exact repeat that is a loop even if it occurred once."""
 TEXT_END = 0.93
 """Position in the text, 0 to 1, from which on it counts as read."""
 TAIL_SECONDS = 0.6
-"""Longest sound after the last phones: a lengthened end, breath, silence."""
+"""Longest normal sound after the last phones: a lengthened end, breath, silence."""
 SLOW_TEMPO, FAST_TEMPO = 1.6, 0.45
 """Ratios of a phrase's length to the usual one of its phones that no calm reading reaches."""
 MIN_TEXT_READ = 0.85
-"""Position in the text, 0 to 1, before which a stop leaves out the end."""
+"""Position in the text, 0 to 1, before which a stop is a cut."""
 JUMP_BACK = 0.3
 """Share of the text over which a jump back of attention is a loop, if it lasts `JUMP_STEPS`."""
 JUMP_STEPS = 4
-"""Codes for which attention must stay behind."""
+"""Number of codes that attention must stay back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Fault:
 
     kind: Kind
     at: int
-    """First wrong code; for a cut, the number of codes."""
+    """Index of the first wrong code; for a cut, the number of codes."""
     reason: Message
-    """What was found, as a clause about the phrase."""
+    """The finding, as a clause about the phrase."""
 
 
 def find_faults(
@@ -65,7 +65,7 @@ def find_faults(
     path: Sequence[float] | None = None,
     stopped: bool = True,
 ) -> list[Fault]:
-    """Faults in the codes of a phrase (STOP left out), the earliest first.
+    """Find faults in the codes of a phrase (STOP left out), the earliest first.
 
     `phones` it should have, `rate` codes a second; `path` is the position in the text, 0 to 1, at each code
     but the first; `stopped` is whether the model stopped by itself.
@@ -89,13 +89,13 @@ def find_faults(
 def find_running_fault(
     codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None
 ) -> Fault | None:
-    """The earliest loop or tail of a phrase that is still being decoded."""
+    """Find the earliest loop or tail of a phrase that is still being decoded."""
     kinds = ("loop", "tail")
     return next((fault for fault in find_faults(codes, phones, rate, path=path) if fault.kind in kinds), None)
 
 
 def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
-    """The first repeated pattern of codes."""
+    """Find the first repeated pattern of codes."""
     line = np.asarray(codes)
     first: Fault | None = None
     for period in range(1, min(round(LONGEST_PERIOD_SECONDS * rate), len(line) - 1) + 1):
@@ -112,7 +112,7 @@ def _repeats(codes: Sequence[int], rate: float) -> Fault | None:
 
 
 def _longest_run(flags: np.ndarray) -> tuple[int, int]:
-    """(first, length) of the longest run of True."""
+    """Return (first, length) of the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
     if not len(edges):
         return 0, 0
@@ -122,7 +122,7 @@ def _longest_run(flags: np.ndarray) -> tuple[int, int]:
 
 
 def _attention_jump(path: Sequence[float] | None, rate: float) -> Fault | None:
-    """Attention that jumps back and stays there."""
+    """Find a jump of attention back in the text that lasts."""
     if not path:
         return None
     place = np.asarray(path)
@@ -134,7 +134,7 @@ def _attention_jump(path: Sequence[float] | None, rate: float) -> Fault | None:
 
 
 def _tail(codes: Sequence[int], phones: int, rate: float, path: Sequence[float] | None) -> Fault | None:
-    """Sound after the end of the text."""
+    """Find sound after the end of the text."""
     usual = phones * PHONE_SECONDS * rate
     allowed = usual * SLOW_TEMPO + SPARE_SECONDS * rate
     if len(codes) > allowed:

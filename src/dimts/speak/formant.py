@@ -1,4 +1,4 @@
-"""The formant voice as an engine: phrases → sound and measured times, without a model."""
+"""Formant voice as an engine: audio and exact phone times, without a model."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class FormantEngine:
         self._at(1.0)  # raises for an unknown variant
 
     def with_settings(self, settings: SpeakSettings) -> FormantEngine:
-        """The same voice with other settings."""
+        """Return the same voice with other settings."""
         return FormantEngine(settings)
 
     def _at(self, rate: float) -> Formant:
-        """The voice at a tempo, cached."""
+        """Return the voice at a tempo, cached."""
         if rate not in self._by_rate:
             own = self._settings.formant
             tempo = min(max(own.rate * self._settings.rate * rate, SLOWEST), FASTEST)
@@ -42,13 +42,14 @@ class FormantEngine:
         return self._by_rate[rate]
 
     def stream(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
-        """The phrase as one piece."""
+        """Yield the phrase as one piece."""
         yield self.synthesise({number: phrase}, voice)[number][0]
 
     def synthesise(
         self, phrases: Mapping[int, Phrase], voice: Voice | None
     ) -> Mapping[int, tuple[Wave, Times]]:
-        """Each phrase with the times of its phones. SynthesisError if a recording's voice is asked for."""
+        """Synthesise each phrase with the times of its phones. SynthesisError for the voice of a
+        recording."""
         if voice is not None:
             raise SynthesisError("speak.formant_takes_no_voice")
         spoken = {}
@@ -58,5 +59,5 @@ class FormantEngine:
         return spoken
 
     def clone(self, paths: Sequence[Path]) -> Voice:
-        """Refused: SynthesisError."""
+        """Raise SynthesisError: the voice is fixed."""
         raise SynthesisError("speak.formant_cannot_clone")

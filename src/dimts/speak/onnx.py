@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OnnxEngine(UtteranceEngine):
-    """Speaks with the graphs of a folder; they hold one voice. May be shared by threads."""
+    """Engine of the graphs of a folder, which hold one voice. May be shared by threads."""
 
     def __init__(
         self, folder: Path, settings: SpeakSettings, device: str | None, on_progress: ProgressCallback
@@ -39,22 +39,22 @@ class OnnxEngine(UtteranceEngine):
         self.voices: Mapping[str, Voice] = {}
 
     def with_settings(self, settings: SpeakSettings) -> OnnxEngine:
-        """The same graphs with other settings; nothing is loaded again. ConfigError for other weights or
-        steps."""
+        """Return the same graphs with other settings; nothing is loaded again. ConfigError for other weights
+        or steps."""
         _check(settings, self.settings)
         return self._with(settings)
 
     def resolve_voice(self, voice: Any) -> None:
-        """The graphs' own voice. SynthesisError if another is asked for."""
+        """Return the graphs' own voice. SynthesisError if another is requested."""
         if voice is not None:
             raise SynthesisError("speak.onnx_has_one_voice", name=self.name)
 
     def clone(self, paths: Sequence[Path]) -> Voice:
-        """Refused: SynthesisError."""
+        """Raise SynthesisError: the voice is fixed."""
         raise SynthesisError("speak.onnx_has_one_voice", name=self.name)
 
     def decoder(self, sentences: int, tokens: int) -> OnnxDecoder:
-        """A decoder; it grows with its sentences."""
+        """Make a decoder; it grows with its sentences."""
         return OnnxDecoder(self.onnx_voice, record_attention=self.settings.guard)
 
     def add(self, decoder: OnnxDecoder, voice: Any, ids: Sequence[int], settings: GenerateSettings) -> int:
@@ -62,15 +62,15 @@ class OnnxEngine(UtteranceEngine):
         return decoder.add(ids, settings)
 
     def vocoder(self, voice: Any, speed: float) -> OnnxVocoder:
-        """A vocoder for one utterance."""
+        """Make a vocoder for one utterance."""
         return OnnxVocoder(self.onnx_voice, speed)
 
     def beside(self, decoding: Iterator[Any]) -> Iterator[Any]:
-        """Decoding in a thread of its own, where there is a core for it."""
+        """Run decoding in a thread of its own, where there is a core for it."""
         return run_in_background(decoding) if self._overlapped else decoding
 
     def vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
-        """The vocoder's work, in the caller's thread."""
+        """Run the vocoder in the caller's thread."""
         return sound
 
 
@@ -83,7 +83,7 @@ def _check(settings: SpeakSettings, loaded: SpeakSettings | None) -> None:
 
 
 def _cores() -> int:
-    """Cores this process may use, or the number of threads asked for by OMP_NUM_THREADS."""
+    """Return the cores this process may use, or the number of threads set by OMP_NUM_THREADS."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked):
         return int(asked)

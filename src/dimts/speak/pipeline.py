@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def split_threads(threads: int) -> tuple[int, int] | None:
-    """Threads of torch for the first and the second stage; None if there is only one."""
+    """Divide torch's threads between the first and the second stage; None if there is only one."""
     return (threads // 2, threads - threads // 2) if threads > 1 else None
 
 

@@ -1,4 +1,5 @@
-"""Results of synthesis: phrases, words and phones with their times; and the protocol of an engine."""
+"""Define the results of synthesis (phrases, words and phones with their times) and the protocol of an
+engine."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ class SpokenWord:
     """A word with its times."""
 
     word: str
-    """The word as it was written."""
+    """The word as written."""
     start: float
-    """Seconds from the beginning of the whole."""
+    """Start in seconds from the beginning of the text."""
     end: float
     phones: tuple[tuple[str, float, float], ...]
     """(phone, start, end) of each, in seconds."""
@@ -44,7 +45,7 @@ class SynthesisedPhrase:
     wave: Wave
     """The phrase alone, without the pause after it."""
     start: float
-    """Seconds from the beginning of the whole."""
+    """Start in seconds from the beginning of the text."""
     pause: float
     """Silence that follows, in seconds; 0 after the last phrase."""
     words: tuple[SpokenWord, ...]
@@ -58,7 +59,7 @@ Times = tuple[tuple[tuple[float, float], ...], ...]
 
 
 class Engine(Protocol):
-    """Turns phrases into sound."""
+    """An engine: converts phrases to audio."""
 
     name: str
     """Name shown to users."""
@@ -66,22 +67,22 @@ class Engine(Protocol):
     """Voices of its model, by name; empty for an engine with one voice."""
 
     def with_settings(self, settings: SpeakSettings) -> Engine:
-        """The same engine with other settings; a model is shared, not copied."""
+        """Return the same engine with other settings; a model is shared, not copied."""
 
     def stream(self, phrase: Phrase, number: int, voice: Voice | None) -> Iterator[Wave]:
-        """Phrase `number` of a text as waves at 24 kHz, piece by piece."""
+        """Yield phrase `number` of a text as waves at 24 kHz, piece by piece."""
 
     def synthesise(
         self, phrases: Mapping[int, Phrase], voice: Voice | None
     ) -> Mapping[int, tuple[Wave, Times | None]]:
-        """Each phrase as one wave, and the times of its phones if the engine knows them."""
+        """Return each phrase as one wave, and the times of its phones if the engine knows them."""
 
     def clone(self, paths: Sequence[Path]) -> Voice:
-        """A voice like that of the recordings."""
+        """Clone the voice of the recordings."""
 
 
 def estimate_times(phrase: Phrase, wave: Wave) -> Times:
-    """Estimate the times of a phrase's phones: its audible part divided by the usual lengths of phones."""
+    """Estimate the times of a phrase's phones: divide its audible part by the usual lengths of phones."""
     levels = frame_levels(wave)
     audible = np.flatnonzero(levels > levels.max() - _AUDIBLE_DB) if len(levels) else np.zeros(0, int)
     first = float(audible[0]) * HOP_SECONDS if len(audible) else 0.0
@@ -97,14 +98,15 @@ def estimate_times(phrase: Phrase, wave: Wave) -> Times:
 
 
 def _relative_length(phone: str) -> float:
-    """Relative length of a phone; a long consonant lasts about twice a short one, ɨ is the shortest vowel."""
+    """Return the relative length of a phone; a long consonant lasts about twice a short one, ɨ is the
+    shortest vowel."""
     if phone in VOWELS:
         return 0.7 if phone == "ɨ" else 1.1
     return 1.8 if phone.endswith(LONG) else 0.9
 
 
 def words_of(phrase: Phrase, times: Times, start: float) -> tuple[SpokenWord, ...]:
-    """The words of a phrase that begins at `start`, with the times of their phones."""
+    """Return the words of a phrase that begins at `start`, with the times of their phones."""
     out = []
     now = start
     for word, borders in zip(phrase.words, times, strict=True):

@@ -1,4 +1,4 @@
-"""[speak] of dimts.toml: how a text is spoken, and the numbers all voices share."""
+"""[speak] of dimts.toml: settings of synthesis, and numbers common to all voices."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dimts.base.errors import ConfigError
 from dimts.text.frontend import ChainSettings, FrontendSettings
 
 FORMANT = "formant"
-"""The name of the voice that needs no model."""
+"""Name of the voice that needs no model."""
 RATE = 24_000
-"""Samples a second of everything that is spoken."""
+"""Samples per second of all synthesised audio."""
 FORMANT_FRONTEND = FrontendSettings(g2p=ChainSettings(backends=("rules",)))
-"""The formant voice's own front end: the backend that needs no other library and starts at once."""
+"""Front end of the formant voice: the backend that needs no other library and starts at once."""
 SLOWEST, FASTEST = 0.5, 2.0
 """Limits of `rate`."""
 PHONE_SECONDS = 0.085
 """Mean length of a phone of calm Amharic speech (the readers of ALFFA speak 11 to 13 a second)."""
 SPARE_SECONDS = 0.8
-"""Allowed length of a phrase beyond its phones: breath, and the model's own silence before and after."""
+"""Allowed length of a phrase beyond its phones: breath, and the model's silence before and after."""
 
 
 Weights = Literal["auto", "float32", "int8", "bfloat16", "float16"]
@@ -29,38 +29,37 @@ Steps = Literal["auto", "compiled", "torch"]
 
 @dataclass(frozen=True, slots=True)
 class SpeakSettings:
-    """[speak]: how a text is spoken."""
+    """[speak]: settings of synthesis."""
 
     rate: float = 1.0
     """Tempo of every voice, 0.5 to 2.0; the pitch stays."""
     seed: int = 0
     """Same text, voice and seed: same sound on the same machine."""
     temperature: float | None = None
-    """How freely a model's voice varies; below 1 calmer. Unset: what the voice was made with."""
+    """Sampling temperature of a model's voice; below 1 less varied. Unset: the voice's own."""
     top_k: int | None = None
-    """Only the k likeliest codes are drawn; 0 is all. Unset: what the voice was made with."""
+    """Sample only from the k most probable codes; 0 is all. Unset: the voice's own."""
     top_p: float | None = None
-    """Only the likeliest codes that together reach this probability. Unset: what the voice was made with."""
+    """Sample only from the most probable codes that together reach this probability. Unset: the voice's
+    own."""
     repetition_penalty: float | None = None
-    """Makes codes that were already chosen less likely; 1.0 is none. Unset: what the voice was made with."""
+    """Makes codes that were already chosen less probable; 1.0 is none. Unset: the voice's own."""
     max_stretch: float = 2.5
-    """A phrase of a model's voice that lasts longer than this many times what its phones should take is
-    stopped."""
+    """A model's phrase that lasts longer than this many times the usual length of its phones is stopped."""
     guard: bool = True
-    """Whether a model's phrases are checked for loops, tails and cuts while they are spoken."""
+    """Whether a model's phrases are checked for loops, tails and cuts while they are decoded."""
     retries: int = 2
-    """How often a phrase with a fault is spoken again, with another seed, before it is cut where the fault
+    """How often a phrase with a fault is decoded again, with another seed, before it is cut where the fault
     begins."""
     weights: Weights = "auto"
-    """What a model's weights are kept as: float32; int8 (on a CPU: a quarter of the memory, two to three
-    times as fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""
+    """Number type of a model's weights: float32; int8 (on a CPU: a quarter of the memory, two to three times
+    as fast); bfloat16 or float16 (on a card). auto: float32 on a CPU, 16 bit on a card."""
     steps: Steps = "auto"
-    """How a CPU takes a model's decoding steps: compiled (one function, made for this processor at its first
-    use; needs the extra `fast`) or by torch, layer by layer, half as fast. auto: compiled where that can
-    be."""
+    """Implementation of decoding steps on a CPU: compiled (one function, made for this processor at its first
+    use; needs the extra `fast`) or torch, layer by layer, half as fast. auto: compiled where possible."""
     together: int = 1
-    """Phrases a model decodes at once when nothing is streamed: one pass over its weights serves them all.
-    Rounding may then draw other codes than one by one."""
+    """Phrases that a model decodes at once when nothing is streamed: one pass over its weights serves them
+    all. Rounding may then lead to other codes than one by one."""
     formant: FormantSettings = field(default_factory=FormantSettings)
 
     def __post_init__(self) -> None:

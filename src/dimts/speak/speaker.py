@@ -1,4 +1,4 @@
-"""Speaker: text → front end → phrases → sound, joined by the pauses the phrases ask for."""
+"""Speaker: synthesises texts phrase by phrase, joined by the phrases' pauses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Speaker:
-    """Speaks texts; made once, used for many. May be shared by threads as far as its engine may."""
+    """Synthesiser of texts; made once, used for many. May be shared by threads as far as its engine may."""
 
     def __init__(self, engine: Engine, frontend: Frontend, settings: SpeakSettings) -> None:
         self.engine, self.frontend, self.settings = engine, frontend, settings
@@ -42,8 +42,8 @@ class Speaker:
         variant: str | None = None,
         on_progress: ProgressCallback = ignore,
     ) -> Speaker:
-        """The speaker of "formant", of a voice of `builtin_voices.voices()`, or of a folder with an XTTS
-        voice (ours, coqui's, or ONNX graphs).
+        """Load "formant", a voice of `builtin_voices.voices()`, or a folder with an XTTS voice (ours,
+        coqui's, or ONNX graphs).
 
         A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
         `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
@@ -77,8 +77,8 @@ class Speaker:
         return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
 
     def with_settings(self, **changes: Any) -> Speaker:
-        """The same speaker with other settings, e.g. `with_settings(rate=1.2, seed=7)`; nothing is loaded
-        again.
+        """Return the same speaker with other settings, e.g. `with_settings(rate=1.2, seed=7)`; nothing is
+        loaded again.
 
         Raises ConfigError for a value out of range.
         """
@@ -87,7 +87,7 @@ class Speaker:
 
     @property
     def voices(self) -> Mapping[str, Voice]:
-        """The voices of its model, by name."""
+        """Voices of its model, by name."""
         return self.engine.voices
 
     def clone(self, *paths: Path | str) -> Voice:
@@ -98,7 +98,7 @@ class Speaker:
         return self.engine.clone([Path(path) for path in paths])
 
     def say(self, text: str, voice: Voice | str | None = None) -> Wave:
-        """All of `text` as one wave at 24 kHz; `voice` is a Voice or the name of one of `voices`.
+        """Synthesise all of `text` as one wave at 24 kHz; `voice` is a Voice or the name of one of `voices`.
 
         Raises TextError for a text without Amharic, SynthesisError if there is no voice to speak with.
         """
@@ -107,9 +107,9 @@ class Speaker:
         )
 
     def stream(self, text: str, voice: Voice | str | None = None) -> Iterator[Wave]:
-        """Pieces of `text` as they are ready, none empty. Raises as `say` does.
+        """Yield pieces of `text` as they are ready, none empty. Raises as `say` does.
 
-        As what was played cannot be taken back, a phrase with a fault is cut and not tried again.
+        As audio that was played cannot be withdrawn, a phrase with a fault is cut and not tried again.
         """
         chosen = self._chosen(voice)
         for number, (phrase, pause) in enumerate(self.text_phrases(text)):
@@ -135,8 +135,8 @@ class Speaker:
                 start += wave.seconds + pause
 
     def text_phrases(self, text: str) -> Iterator[tuple[Phrase, float]]:
-        """The phrases of `text`, each with the pause after it in seconds (after the last, only one asked
-        for)."""
+        """Yield the phrases of `text`, each with the pause after it in seconds (after the last, only a
+        requested one)."""
         if not text.strip():
             raise TextError("speak.text_empty")
         waiting: list[Phrase] = []
@@ -166,7 +166,7 @@ class Speaker:
 
 
 def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
-    """The front end a voice was trained with, from what its bundle notes; None if it notes none.
+    """Return the front end a voice was trained with, from its bundle's notes; None if they have none.
 
     Raises CheckpointError if this version does not know one of its settings.
     """
@@ -181,7 +181,7 @@ def frontend_of(note: Mapping[str, Any]) -> FrontendSettings | None:
 
 
 def _is_amharic(phrase: Phrase) -> bool:
-    """Whether what was written holds Ethiopic letters or numerals, digits, or phones of the user's."""
+    """Whether the written form has Ethiopic letters or numerals, digits, or phones of the user's."""
     return any(word.by == "user" for word in phrase.words) or any(
         letter.isdigit() or "ሀ" <= letter <= "᎙" or "ⶀ" <= letter <= "ⷞ" or "ꬁ" <= letter <= "ꬮ"
         for letter in phrase.written

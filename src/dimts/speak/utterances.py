@@ -1,7 +1,7 @@
-"""Utterances of a model's voice, whichever library runs the model: phrases → ids → codes and latents → sound.
+"""Decode and vocode the utterances of a model's voice, with any library that runs the model.
 
-An engine decodes an utterance code by code, checks it for faults while it does, decodes it again with other
-random numbers where one is found, and vocodes the latents meanwhile. `XttsEngine` does so with PyTorch,
+An engine decodes an utterance code by code, checks it for faults meanwhile, decodes it again with other
+random numbers where one is found, and vocodes the latents in parallel. `XttsEngine` does so with PyTorch,
 `OnnxEngine` with onnxruntime.
 """
 
@@ -30,11 +30,11 @@ from dimts.xtts.sampling import DecodingStep, GenerateSettings
 from dimts.xtts.spec import LATENTS, Spec
 
 _WINDOW_LATENTS = 24
-"""Latents that are vocoded at once while the rest is being decoded."""
+"""Latents vocoded at once while the rest is being decoded."""
 _CHECK_EVERY = 8
 """Codes between two checks of a phrase that is being decoded."""
 _FADE_SECONDS = 0.004
-"""A phrase's first samples rise from zero over this time, as a model may begin with a click."""
+"""Length of the fade-in of a phrase, as a model may begin with a click."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class SentenceDecoder(Protocol):
     """Decodes several sentences in one loop."""
 
     def step(self) -> list[DecodingStep]:
-        """One code of every sentence; those that end are removed when this returns."""
+        """Decode one code of every sentence; those that end are removed when this returns."""
 
     def remove(self, number: int) -> None:
         """Drop a sentence before its end."""
@@ -66,17 +66,17 @@ class LatentVocoder(Protocol):
     """The vocoder's state for one utterance."""
 
     def push(self, latents: Sequence[Any]) -> np.ndarray:
-        """Latents, each [D] → the samples [T] that became certain."""
+        """Push latents, each [D]; returns the samples [T] that became final."""
 
     def finish(self) -> np.ndarray:
-        """The samples [T] still held back."""
+        """Return the samples [T] still held back."""
 
 
 class Encoder(Protocol):
-    """Spelling → ids."""
+    """Encoder of spellings into ids."""
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a phrase. Raises TextError for what has none."""
+        """Return the ids of a phrase. Raises TextError for a sign without id."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,16 @@ class DecodedUtterance:
     """All codes of one attempt at an utterance."""
 
     codes: list[int]
-    """STOP included if it was reached."""
+    """Codes, STOP included if it was reached."""
     latents: Sequence[Any]
     stopped: bool
     """Whether the model ended by itself."""
     attention: Sequence[Any]
-    """[heads, 2] of each code but the first; empty if it was not recorded."""
+    """Attention [heads, 2] of each code but the first; empty if it was not recorded."""
 
     @classmethod
     def of(cls, steps: Sequence[DecodingStep], spec: Spec) -> DecodedUtterance:
-        """From the steps of one sentence, at least one."""
+        """Make one from the steps of one sentence, at least one."""
         codes = [step.code for step in steps]
         attention = [step.attention for step in steps if step.attention is not None]
         return cls(codes, [step.latent for step in steps], codes[-1] == spec.stop_audio, attention)
@@ -123,7 +123,7 @@ class Attempt:
 
 
 class Vocoding:
-    """The sound of one utterance, vocoded in windows as its latents come; begun again for a new attempt."""
+    """Vocoder of one utterance in windows as its latents arrive; restarted for a new attempt."""
 
     def __init__(self, engine: UtteranceEngine, voice: Any, speed: float) -> None:
         self._engine, self._voice, self._speed = engine, voice, speed
@@ -136,7 +136,7 @@ class Vocoding:
         self._pieces: list[np.ndarray] = []
 
     def put(self, event: Latent | int | None) -> None:
-        """Take a latent; None begins again; a number ends with that many latents."""
+        """Take a latent; None restarts; a number ends with that many latents."""
         if isinstance(event, Latent):
             self._latents.append(event.value)
             if len(self._latents) - self._pushed >= _WINDOW_LATENTS:
@@ -157,12 +157,12 @@ class Vocoding:
             self._pushed = end
 
     def samples(self) -> np.ndarray:
-        """All samples, the first ones faded in."""
+        """Return all samples, with a fade-in."""
         return faded_in(np.concatenate(self._pieces)) if self._pieces else np.zeros(0, np.float32)
 
 
 class UtteranceEngine(ABC):
-    """Speaks with a model: one phrase as a stream, or several decoded in one loop."""
+    """Engine of a model: decodes one phrase as a stream, or several in one loop."""
 
     name: str
     spec: Spec
@@ -177,18 +177,18 @@ class UtteranceEngine(ABC):
         self._generate = _overridden(defaults, settings)
 
     def _with(self, settings: SpeakSettings) -> Self:
-        """The same model with other settings; nothing is loaded or copied."""
+        """Return the same model with other settings; nothing is loaded or copied."""
         other = copy.copy(self)
         other.settings, other._generate = settings, _overridden(self._voice_defaults, settings)
         return other
 
     @abstractmethod
     def resolve_voice(self, voice: Any) -> Any:
-        """The voice to speak with. Raises SynthesisError if there is none."""
+        """Return the voice for synthesis. Raises SynthesisError if there is none."""
 
     @abstractmethod
     def decoder(self, sentences: int, tokens: int) -> SentenceDecoder:
-        """A decoder of that many sentences, the longest of that many tokens with its prefix."""
+        """Make a decoder of that many sentences, the longest of that many tokens with its prefix."""
 
     @abstractmethod
     def add(self, decoder: Any, voice: Any, ids: Sequence[int], settings: GenerateSettings) -> int:
@@ -196,18 +196,19 @@ class UtteranceEngine(ABC):
 
     @abstractmethod
     def vocoder(self, voice: Any, speed: float) -> LatentVocoder:
-        """A vocoder for one utterance."""
+        """Make a vocoder for one utterance."""
 
     @abstractmethod
     def beside(self, decoding: Iterator[Any]) -> Iterator[Any]:
-        """Decoding, run beside the vocoder where both can work at once."""
+        """Run decoding in parallel with the vocoder where possible."""
 
     @abstractmethod
     def vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
-        """The vocoder's work, with the threads that decoding leaves to it."""
+        """Run the vocoder with the threads that decoding leaves to it."""
 
     def stream(self, phrase: Phrase, number: int, voice: Any) -> Iterator[Wave]:
-        """Phrase `number` as it is decoded. A fault is cut off, as what was played cannot be taken back."""
+        """Yield phrase `number` as it is decoded. A fault is cut off, as audio that was played cannot be
+        withdrawn."""
         voice = self.resolve_voice(voice)
         speed = self.settings.rate * phrase.rate
         for utterance in self.utterances(phrase, number):
@@ -220,9 +221,9 @@ class UtteranceEngine(ABC):
                 first = False
 
     def synthesise(self, phrases: Mapping[int, Phrase], voice: Any) -> Mapping[int, tuple[Wave, None]]:
-        """Phrases decoded in one loop, each whole; the times of phones are not known.
+        """Decode phrases in one loop, each whole; the times of phones are not known.
 
-        A phrase with a fault is decoded again with other random numbers; of the last attempts the best is
+        A phrase with a fault is decoded again with other random numbers; if all attempts fail, the best is
         taken, cut where a loop or tail begins.
         """
         voice = self.resolve_voice(voice)
@@ -248,7 +249,7 @@ class UtteranceEngine(ABC):
             yield from decoder.step()
 
     def _checked_latents(self, utterance: PhraseSegment, voice: Any) -> Iterator[Any]:
-        """Latents of one attempt, a few at a time once they are checked, to its end or to where a fault
+        """Yield latents of one attempt, a few at a time once they are checked, to its end or to where a fault
         begins."""
         steps: list[DecodingStep] = []
         given = 0
@@ -305,8 +306,8 @@ class UtteranceEngine(ABC):
     def _accept(
         self, attempt: Attempt, sentence: DecodedUtterance, *, cut_short: bool
     ) -> Generator[Event, None, bool]:
-        """Accept a sentence, or the best of all attempts when no retry is left; True if there is to be
-        another."""
+        """Accept a sentence, or the best of all attempts when no retry is left; True if another is to
+        follow."""
         fault = self._fault(attempt.utterance, sentence, cut_short=cut_short)
         if fault is None:
             yield attempt.index, len(sentence.latents)
@@ -337,7 +338,7 @@ class UtteranceEngine(ABC):
         return False
 
     def _running_fault(self, utterance: PhraseSegment, steps: Sequence[DecodingStep]) -> Fault | None:
-        """The first fault of an utterance that is still being decoded."""
+        """Return the first fault of an utterance that is still being decoded."""
         if not self.settings.guard:
             return None
         path = monotonic_path([step.attention for step in steps if step.attention is not None])
@@ -347,7 +348,7 @@ class UtteranceEngine(ABC):
     def _fault(
         self, utterance: PhraseSegment, sentence: DecodedUtterance, *, cut_short: bool
     ) -> Fault | None:
-        """The first fault of an utterance; without the guard only that it did not stop."""
+        """Return the first fault of an utterance; without the guard only that it did not stop."""
         codes = sentence.codes[:-1] if sentence.stopped else sentence.codes
         if not self.settings.guard:
             return None if sentence.stopped else Fault("endless", len(codes), Message("speak.fault_no_stop"))
@@ -368,15 +369,15 @@ class UtteranceEngine(ABC):
         self._on_progress(Progress("speak", number, None, "phrases", message))
 
     def generate_settings(self, utterance: PhraseSegment, retry: int = 0) -> GenerateSettings:
-        """How the codes of an utterance are chosen: random numbers for each attempt, and no more codes
-        than it can need."""
+        """Return the sampling settings of an utterance: random numbers for each attempt, and a limit of
+        codes."""
         seconds = self.settings.max_stretch * PHONE_SECONDS * _phones(utterance) + SPARE_SECONDS
         codes = min(math.ceil(seconds * self.spec.codes_per_second), self.spec.max_codes)
         sequence = (utterance.number, utterance.part, retry)
         return replace(self._generate, seed=self.settings.seed, sequence=sequence, max_codes=codes)
 
     def utterances(self, phrase: Phrase, number: int) -> list[PhraseSegment]:
-        """Phrase `number` of a text as utterances that the model can hold, usually one.
+        """Split phrase `number` of a text into utterances that the model can hold, usually one.
 
         Raises SynthesisError for a single word that is too long.
         """
@@ -385,7 +386,7 @@ class UtteranceEngine(ABC):
         ]
 
     def _fitting(self, phrase: Phrase) -> Iterator[tuple[Phrase, list[int]]]:
-        """The phrase with its ids, in halves where the model cannot hold it whole."""
+        """Yield the phrase with its ids, in halves where the model cannot hold it whole."""
         ids = self.vocabulary.encode(phrase.spelling)
         spec = self.spec
         codes = sum(len(word.phones) for word in phrase.words) * PHONE_SECONDS * spec.codes_per_second
@@ -400,7 +401,7 @@ class UtteranceEngine(ABC):
 
 
 def faded_in(samples: np.ndarray) -> np.ndarray:
-    """Samples [T] whose first few rise from zero, by half a raised cosine."""
+    """Fade samples [T] in, by half a raised cosine."""
     count = min(round(_FADE_SECONDS * RATE), len(samples))
     if not count:
         return samples
@@ -410,7 +411,7 @@ def faded_in(samples: np.ndarray) -> np.ndarray:
 
 
 def _streamed(running: LatentVocoder, latents: Iterator[Any], pace: StreamSettings) -> Iterator[np.ndarray]:
-    """Latents as they come → chunks of samples [T], none empty."""
+    """Vocode latents as they arrive; yields chunks of samples [T], none empty."""
     for several in batches(latents, pace):
         samples = running.push(several)
         if len(samples):
@@ -421,13 +422,13 @@ def _streamed(running: LatentVocoder, latents: Iterator[Any], pace: StreamSettin
 
 
 def _overridden(defaults: GenerateSettings, settings: SpeakSettings) -> GenerateSettings:
-    """The voice's defaults, with what [speak] sets."""
+    """Return the voice's defaults, with the values that [speak] sets."""
     wanted = {key: getattr(settings, key) for key in ("temperature", "top_k", "top_p", "repetition_penalty")}
     return replace(defaults, **{key: value for key, value in wanted.items() if value is not None})
 
 
 def _vocoded(events: Iterator[Event], vocodings: Sequence[Vocoding]) -> Iterator[Event]:
-    """The same events, each put into its vocoding."""
+    """Yield the same events, each put into its vocoding."""
     for index, event in events:
         vocodings[index].put(event)
         yield index, event

@@ -1,4 +1,4 @@
-"""Speak with an XTTS model in PyTorch; what does not depend on it stands in `utterances.py`."""
+"""Engine of an XTTS model in PyTorch; what does not depend on PyTorch is in `utterances.py`."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class TorchVocoder:
         self._stream = stream
 
     def push(self, latents: Sequence[Any]) -> np.ndarray:
-        """Latents, each [D] → the samples [T] that became certain."""
+        """Push latents, each [D]; returns the samples [T] that became final."""
         return self._stream.push(torch.stack(list(latents))).float().cpu().numpy()
 
     def finish(self) -> np.ndarray:
-        """The samples [T] still held back."""
+        """Return the samples [T] still held back."""
         return self._stream.finish().float().cpu().numpy()
 
 
 class XttsEngine(UtteranceEngine):
-    """Speaks with a bundle's model: one phrase as a stream, or several decoded in one loop."""
+    """Engine of a bundle's model: decodes one phrase as a stream, or several in one loop."""
 
     def __init__(
         self,
@@ -73,27 +73,27 @@ class XttsEngine(UtteranceEngine):
         self._session: Session | None = None
 
     def with_settings(self, settings: SpeakSettings) -> XttsEngine:
-        """The same model with other settings; nothing is loaded or copied. ConfigError for other weights or
-        steps."""
+        """Return the same model with other settings; nothing is loaded or copied. ConfigError for other
+        weights or steps."""
         for name in ("weights", "steps"):
             if getattr(settings, name) != getattr(self.settings, name):
                 raise ConfigError("speak.setting_fixed_at_load", name=name)
         return self._with(settings)
 
     def with_session(self, session: Session) -> XttsEngine:
-        """The same model, whose sentences are decoded by a scheduler that others share."""
+        """Return the same model with sentences decoded by a shared scheduler."""
         other = copy.copy(self)
         other._session, other._threads = session, None
         return other
 
     def clone(self, paths: Sequence[Path]) -> Voice:
-        """A voice like that of the recordings of one speaker. Raises AudioError."""
+        """Clone the voice of the recordings of one speaker. Raises AudioError."""
         rate = self.model.spec.input_rate
         waves = [torch.from_numpy(Wave.load(path, rate).samples) for path in paths]
         return voices.clone(self.model, waves, source=", ".join(path.name for path in paths))
 
     def decoder(self, sentences: int, tokens: int) -> Decoder:
-        """A decoder of that many sentences, the longest of that many tokens with its prefix."""
+        """Make a decoder of that many sentences, the longest of that many tokens with its prefix."""
         return Decoder(self.model.gpt, sentences, tokens, record_attention=self.settings.guard)
 
     def add(self, decoder: Decoder, voice: Voice, ids: Sequence[int], settings: GenerateSettings) -> int:
@@ -101,15 +101,15 @@ class XttsEngine(UtteranceEngine):
         return decoder.add(voice.latents, ids, settings)
 
     def vocoder(self, voice: Voice, speed: float) -> TorchVocoder:
-        """A vocoder for one utterance."""
+        """Make a vocoder for one utterance."""
         return TorchVocoder(VocoderStream(self.model.vocoder, voice.timbre, speed))
 
     def beside(self, decoding: Iterator[Any]) -> Iterator[Any]:
-        """Decoding in a thread of its own, where there are threads for it."""
+        """Run decoding in a thread of its own, where there are threads for it."""
         return run_in_background(decoding, self._threads[0]) if self._threads else decoding
 
     def vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
-        """The vocoder's work, with the threads that decoding leaves to it."""
+        """Run the vocoder with the threads that decoding leaves to it."""
         return with_threads(sound, self._threads[1]) if self._threads else sound
 
     def _steps(
@@ -127,7 +127,7 @@ class XttsEngine(UtteranceEngine):
     def _decode_in_session(
         self, utterances: Sequence[PhraseSegment], voice: Voice, session: Session
     ) -> Iterator[Event]:
-        """As `_decode`, by a scheduler that others share."""
+        """Decode as `_decode`, by a shared scheduler."""
         waiting = [Attempt(index, utterance) for index, utterance in enumerate(utterances)]
         while waiting:
             settings = [self.generate_settings(attempt.utterance, attempt.retry) for attempt in waiting]
@@ -145,7 +145,8 @@ class XttsEngine(UtteranceEngine):
             waiting = following
 
     def resolve_voice(self, voice: Voice | None) -> Voice:
-        """The voice to speak with, on the model's device; the first of the bundle if none is asked for.
+        """Return the voice for synthesis, on the model's device; the first of the bundle if none is
+        requested.
 
         Raises SynthesisError if there is none, or it was made for a model of another size.
         """
@@ -164,11 +165,11 @@ class XttsEngine(UtteranceEngine):
 def prepare_for_inference(
     model: XTTS, kept: Weights, steps: Steps = "auto", on_progress: ProgressCallback = ignore
 ) -> XTTS:
-    """The model with its GPT's weights kept as asked and its decoding steps made fast, from now on only to
-    speak.
+    """Convert the model's GPT weights and compile its decoding steps as configured; then it can only
+    synthesise.
 
-    The vocoder stays float32, as its sound suffers first. Raises ConfigError where that cannot run, or would
-    only be slower; MissingExtra for compiled steps without Numba.
+    The vocoder stays float32, as its quality suffers first. Raises ConfigError where that cannot run, or
+    would only be slower; MissingExtra for compiled steps without Numba.
     """
     place = model.device.type
     if kept == "auto":
