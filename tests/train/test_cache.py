@@ -85,7 +85,7 @@ def test_a_frozen_conditioning_hears_a_fixed_crop_once(make_project: MakeProject
         assert ran[idle] == 0
     assert [name for name in ran if any(part in name for part in _DVAE)] == []
     facts = {fact.option: fact for fact in run.options}
-    assert "0 heard in steps" in facts["reference.fixed"].effect
+    assert "0 encoded in steps" in facts["reference.fixed"].effect
     if parts == "full":
         assert facts["freeze_conditioning"].applied == "yes: latents read from the cache"
 
@@ -111,7 +111,7 @@ def test_a_frozen_conditioning_with_new_crops_says_that_it_must_listen(make_proj
     assert ran[_CONDITIONING] > 0
     frozen = next(fact for fact in run.options if fact.option == "freeze_conditioning")
     assert "train.reference.fixed = 0 draws new crops each time" in frozen.applied
-    assert "0 crops heard" not in frozen.effect
+    assert "0 crops encoded" not in frozen.effect
     assert "computed at every step" in (run.folder / "plan.json").read_text()
 
 

@@ -9,15 +9,15 @@ _INTERRUPTED = 130
 
 
 def run() -> int:
-    """The entry point of the command `dimts`; says what to install when typer is missing.
+    """Run the command `dimts`; names the extra to install when typer is missing.
 
-    After the first Ctrl-C others are not heard any more while Python ends: they would print tracebacks.
+    After the first Ctrl-C further ones are ignored while Python ends: they would print tracebacks.
     """
     try:
         code = _run()
         if code == _INTERRUPTED:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except KeyboardInterrupt:  # while the first was answered, or before there was anything to interrupt
+    except KeyboardInterrupt:  # while the first was handled, or before there was anything to interrupt
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = _INTERRUPTED
     return code

@@ -1,4 +1,4 @@
-"""dimts data …: recordings → clips and a manifest, and what is in them."""
+"""dimts data …: prepare recordings as clips and a manifest, and manage them."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def prepare(
     from dimts.data.context import PrepareSettings
     from dimts.data.prepare import prepare as run
 
-    home = Project.open(project)
-    chosen = home.settings("data", PrepareSettings, tuple(settings or ()))
+    opened = Project.open(project)
+    chosen = opened.settings("data", PrepareSettings, tuple(settings or ()))
     if jobs:
         chosen = replace(chosen, jobs=jobs)
     if speaker:
         chosen = replace(chosen, speaker=speaker)
     with progress_bar() as on_progress:
-        result = run(home, sources or (), chosen, on_progress)
+        result = run(opened, sources or (), chosen, on_progress)
     print(
         f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes "
         f"({result.new} utterances new in this run)"
@@ -105,7 +105,7 @@ def stats(
         None, "--plot", metavar="FILE", help="Draw them too, into a .png, .svg or .pdf.", show_default=False
     ),
 ) -> None:
-    """Hours, clip lengths, speakers, phones and diphones covered."""
+    """Show hours, clip lengths, speakers, phones and diphones covered."""
     import json
 
     from dimts.base.messages import Message
@@ -132,7 +132,7 @@ def check(
         False, "--all", help="Every issue, also of clips that are kept; default: the first."
     ),
 ) -> None:
-    """Every issue with its reason, and a verdict on the set: fit, fix or unfit. Exit code 1 if unfit."""
+    """List every issue with its reason, and a verdict on the set: fit, fix or unfit. Exit code 1 if unfit."""
     import json
 
     from dimts.base.project import Project
@@ -158,19 +158,17 @@ def add(
         show_default=False,
     ),
 ) -> None:
-    """Bring recordings into the project: files and folders are copied, links fetched with their manual
-    subtitles.
+    """Add recordings to the project: files and folders are copied, links fetched with their manual subtitles.
 
-    A text or subtitle file of the same name comes along. The link, and the licence its site states, are
-    written down and go into every clip. Only take what you may use. What is there already is not copied
-    again.
+    A text or subtitle file of the same name is copied too. The link, and the licence its site states, are
+    recorded and written into every clip. Only take what you may use. Existing files are not copied again.
     """
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
-    from dimts.data.add import add as bring
+    from dimts.data.add import add as add_sources
 
     with progress_bar() as on_progress:
-        added = bring(Project.open(project), sources, on_progress)
+        added = add_sources(Project.open(project), sources, on_progress)
     for path in added:
         print(path)
     print(f"{len(added)} files added; next: dimts data prepare {project}")
@@ -241,7 +239,7 @@ def export(
     ),
     kept: bool = typer.Option(False, "--kept", help="Only what is kept."),
 ) -> None:
-    """The manifest as a Parquet file, typed ('dimts data restore' is the way back), or a folder for another
+    """Write the manifest as a typed Parquet file ('dimts data restore' reads it), or a folder for another
     program."""
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar
@@ -249,15 +247,15 @@ def export(
     from dimts.data.manifest import Manifest
     from dimts.data.parquet import write
 
-    home = Project.open(project)
+    opened = Project.open(project)
     if layout:
         with progress_bar() as on_progress:
-            count, tables = write_folder(home, output, layout, on_progress)
+            count, tables = write_folder(opened, output, layout, on_progress)
         print(f"{count} clips: {tables[0] if len(tables) == 1 else output}")
         return
-    rows = (row for row in Manifest.rows(home.manifest) if row.kept or not kept)
+    rows = (row for row in Manifest.rows(opened.manifest) if row.kept or not kept)
     with progress_bar() as on_progress:
-        count = write(output, rows, home.root if audio else None, on_progress)
+        count = write(output, rows, opened.root if audio else None, on_progress)
     print(f"{count} rows{' with their clips' if audio else ''}: {output}")
 
 
@@ -267,16 +265,16 @@ def restore(
         ..., metavar="FILE", help="A .parquet of 'dimts data export'.", show_default=False
     ),
 ) -> None:
-    """Clips and manifest of an export (made with --audio) into a project that has no manifest yet.
+    """Restore clips and manifest of an export (made with --audio) in a project without a manifest.
 
-    Parquet corpora of others come in as recordings: dimts data add PROJECT FILE.
+    Parquet corpora of others are added as recordings: dimts data add PROJECT FILE.
     """
     from dimts.base.project import Project
-    from dimts.data.parquet import restore as bring_back
+    from dimts.data.parquet import restore as restore_export
 
-    home = Project.open(project)
-    count = bring_back(source, home.manifest, home.root)
-    print(f"{count} rows: {home.manifest}")
+    opened = Project.open(project)
+    count = restore_export(source, opened.manifest, opened.root)
+    print(f"{count} rows: {opened.manifest}")
 
 
 def fetch(
@@ -340,11 +338,11 @@ def _fetch_corpus(name: str, project: Path | None, source: Path | None, *, yes: 
     from dimts.data.corpora import bring, offer
     from dimts.xtts.download import Acceptance
 
-    home = Project.open(project) if project is not None else None
+    opened = Project.open(project) if project is not None else None
     offered = offer(name, source)
     for message in offered.messages():
         show(message)
-    if home is None:
+    if opened is None:
         raise DataError("data.corpus_needs_project", name=name)
     if not yes:
         if not sys.stdin.isatty():
@@ -353,7 +351,7 @@ def _fetch_corpus(name: str, project: Path | None, source: Path | None, *, yes: 
         if sys.stdin.readline().strip().lower() not in ("y", "yes", "አዎ"):
             raise DataError("data.corpus_declined", name=name)
     with progress_bar() as on_progress:
-        folder, new = bring(home, offered, Acceptance("flag" if yes else "asked"), on_progress)
+        folder, new = bring(opened, offered, Acceptance("flag" if yes else "asked"), on_progress)
     show(Message("data.corpus_fetched" if new else "data.corpus_there_already", project=str(project)))
     print(folder)
 
@@ -365,16 +363,18 @@ def set_clip(
     keep: bool = typer.Option(False, "--keep", help="Use it, whatever the checks find."),
     drop: bool = typer.Option(False, "--drop", help="Do not use it."),
 ) -> None:
-    """Decide about one clip: another text, keep it, or drop it. The decision stays when the set is prepared
+    """Decide about one clip: another text, keep it, or drop it. The decision holds when the set is prepared
     again."""
     from dimts.base.errors import DataError
     from dimts.base.project import Project
     from dimts.data import edit
 
-    home = Project.open(project)
+    opened = Project.open(project)
     if sum((bool(text), keep, drop)) != 1:
         raise DataError("data.one_decision")
-    row = edit.correct(home, identity, text) if text else (edit.keep if keep else edit.drop)(home, identity)
+    row = (
+        edit.correct(opened, identity, text) if text else (edit.keep if keep else edit.drop)(opened, identity)
+    )
     print(f"{row.id}\t{row.split or '-'}\t{', '.join(row.rejected_for) or 'kept'}\t{row.text}")
 
 
@@ -388,9 +388,9 @@ def remove(
         False, "--delete", help="Delete the sound files too; they cannot be brought back."
     ),
 ) -> None:
-    """Take clips, recordings or a speaker out of the training set, and say what goes.
+    """Remove clips, recordings or a speaker from the training set, and list what is removed.
 
-    The sounds stay where they are unless --delete is given; 'dimts data set ID --keep' takes a clip back in.
+    The audio files stay unless --delete is given; 'dimts data set ID --keep' takes a clip back in.
     """
     from dimts.base.errors import DataError
     from dimts.base.project import Project
@@ -445,8 +445,12 @@ def _show_verdict(rows: list[Utterance], found: DatasetVerdict, *, every: bool) 
         print(f"  {finding.severity:5s} {finding.message}: {finding.message.remedy()}")
     for kind, count, against in found.issues:
         print()
-        aside = f", {against} set aside" if against else ""
-        print(f"{kind}: {count}{aside}. {KINDS[kind].remedy}" if kind in KINDS else f"{kind}: {count}{aside}")
+        left_out = f", {against} set aside" if against else ""
+        print(
+            f"{kind}: {count}{left_out}. {KINDS[kind].remedy}"
+            if kind in KINDS
+            else f"{kind}: {count}{left_out}"
+        )
         shown = 0
         for row in rows:
             for issue in row.issues:

@@ -1,4 +1,5 @@
-"""`dimts demo`: the whole way once, from recordings to a spoken sentence and a report, on any machine."""
+"""`dimts demo`: the whole pipeline once, from recordings to a spoken sentence and a report, on any
+machine."""
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ def demo(
 
 
 def _take(project: Project, speech: Path, clips: int) -> Message:
-    """Fill the project's recordings, once; returns what with."""
+    """Fill the project's recordings, once; returns a description of them."""
     import json
 
     from dimts.base.files import write_text
@@ -118,7 +119,8 @@ def _copy(project: Project, speech: Path, clips: int) -> Message:
 
 
 def _synthesise(project: Project, clips: int) -> Message:
-    """Let the formant voice speak our own sentences in several variants, with a breath before and after."""
+    """Synthesise our own sentences with several variants of the formant voice, with a breath before and
+    after."""
     from dimts.audio.wave import Wave, join
     from dimts.base.files import write_text
     from dimts.base.messages import Message
@@ -139,7 +141,7 @@ def _synthesise(project: Project, clips: int) -> Message:
 
 
 def speak(project: Project, bundle: Path) -> list[ReportSample]:
-    """Say the greetings with the formant voice and with the new one; wav files go to spoken/."""
+    """Synthesise the greetings with the formant voice and with the new one; wav files go to spoken/."""
     from dimts.evaluate.report import ReportSample
     from dimts.evaluate.sentences import GREETINGS
     from dimts.speak import Speaker
@@ -174,17 +176,17 @@ def write(
     spoken: Sequence[ReportSample],
     taken: Message,
 ) -> Path:
-    """report.html in the project folder."""
+    """Write report.html in the project folder."""
     from dimts.data.stats import Stats
     from dimts.evaluate.report import Report, losses
 
     kept = [row for row in rows if row.kept]
-    aside = [
+    left_out = [
         [row.name, f"{row.seconds:.1f} s", "; ".join(f"{issue.kind}: {issue}" for issue in row.rejections)]
         for row in rows
         if not row.kept
     ]
-    tables = {"Clips set aside": [["recording", "length", "why"], *aside]} if aside else {}
+    tables = {"Clips left out": [["recording", "length", "why"], *left_out]} if left_out else {}
     truth = [[fact.option, str(fact.asked), fact.applied, fact.effect] for fact in run.options]
     if truth:
         tables["What each training option did"] = [["option", "asked", "applied", "measured"], *truth]

@@ -1,4 +1,4 @@
-"""`dimts doctor`: what is installed, missing and usable on this machine, as a table or as JSON."""
+"""`dimts doctor`: list what is installed, missing and usable on this machine, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ADDS = {
     "flash": "FlashAttention 2 on cards of compute capability 8.0 and up",
     "xformers": "attention of xformers on CUDA cards",
 }
-"""Extra → what it adds, in the order of the table."""
+"""Purpose of each extra, in the order of the table."""
 
 _WORD = "ሰላም"
 _BACKEND_SECONDS = 30.0
@@ -78,7 +78,7 @@ def doctor(
 
 
 def examine(folder: Path) -> Report:
-    """All that doctor knows, section by section; nothing is downloaded, nothing is written."""
+    """Collect the report, section by section; nothing is downloaded, nothing is written."""
     return {
         "versions": _versions(),
         "machine": _machine(folder),
@@ -188,7 +188,7 @@ def _missing(extra: str) -> set[str]:
 
 
 def _g2p() -> dict[str, Any]:
-    """Each backend is really made and asked one word; what it says, or why it says nothing."""
+    """Build each backend and ask it for one word; returns its answer, or why it has none."""
     from dimts.text.g2p.chain import BACKENDS
     from dimts.text.g2p.guarded import GuardedBackend
 
@@ -205,7 +205,7 @@ def _g2p() -> dict[str, Any]:
 
 
 def _capabilities() -> Report:
-    """Each number type and attention kernel: whether it can be used, and why another is taken."""
+    """List each number type and attention kernel: whether it can be used, and why another is chosen."""
     try:
         from dimts.train.capabilities import MachineInfo, capability_table
 

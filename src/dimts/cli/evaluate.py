@@ -223,19 +223,19 @@ def _compare_voices(
     from dimts.cli.output import progress_bar
     from dimts.evaluate.compare_voices import evaluate
 
-    home = Project.open(folder)
+    opened = Project.open(folder)
     lines = _lines_of(sentences) if sentences is not None else []
-    transcribe = _transcribe(home, *transcriber) if transcriber[0] else None
+    transcribe = _transcribe(opened, *transcriber) if transcriber[0] else None
     voices, log = list(voice or ()), None
     with progress_bar() as on_progress:
         if run:
             from dimts.train.export_snapshots import export_snapshots, find_run
 
-            one = find_run(home, run)
-            voices += [str(path) for path in export_snapshots(home, one, on_progress).values()]
+            one = find_run(opened, run)
+            voices += [str(path) for path in export_snapshots(opened, one, on_progress).values()]
             log = one.log
         return evaluate(
-            home,
+            opened,
             voices,
             settings,
             sentences=lines,
@@ -299,14 +299,14 @@ def _lines_of(sentences: Path) -> list[str]:
     return sentences.read_text(encoding="utf-8").splitlines()
 
 
-def _transcribe(home: Project | None, name: str, model: str) -> Callable[[Wave], str]:
+def _transcribe(opened: Project | None, name: str, model: str) -> Callable[[Wave], str]:
     """Load a transcriber by name. Raises ConfigError, MissingExtra and DataError as it does."""
     from dataclasses import replace
 
     from dimts.data.context import PrepareSettings
     from dimts.data.transcribe import transcriber
 
-    prepared = home.settings("data", PrepareSettings) if home else PrepareSettings()
+    prepared = opened.settings("data", PrepareSettings) if opened else PrepareSettings()
     settings = replace(prepared.transcribe, by=name)
     made = transcriber(replace(settings, model=model) if model else settings)
     return lambda wave: made.transcribe(wave).text
@@ -551,15 +551,15 @@ def train_recogniser_command(
     from dimts.evaluate.compare_voices import RECOGNISER_FILE
     from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 
-    home = Project.open(project) if project else None
-    where = out or (home.root / RECOGNISER_FILE if home else None)
+    opened = Project.open(project) if project else None
+    where = out or (opened.root / RECOGNISER_FILE if opened else None)
     if where is None:
         raise ConfigError("cli.no_place_for_recogniser")
     with progress_bar() as on_progress:
         made = train_recogniser(
             where,
-            home,
-            TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or home is None),
+            opened,
+            TrainRecogniserSettings(steps=steps, from_scratch=from_scratch or opened is None),
             on_progress,
         )
     for name, value in made.notes.items():

@@ -15,7 +15,7 @@ SENTENCES = (
     "ዛሬ ጠዋት ዝናብ ስለዘነበ መንገዱ ጭቃ ሆኗል።",
     "እናቴ ቡና አፍልታ ጎረቤቶቻችንን ጠራች።",
 )
-"""What the graphs are compared with PyTorch on."""
+"""Sentences on which the graphs are compared with PyTorch."""
 
 
 def register(app: typer.Typer) -> None:

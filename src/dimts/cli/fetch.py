@@ -1,4 +1,4 @@
-"""`dimts fetch`: the published base weights or Transphone's files, after their licence, whole and checked."""
+"""`dimts fetch`: fetch and check the base weights or Transphone's files, after their licence is accepted."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _asked(licence: Licence, text: str, accept_licence: bool) -> Acceptance | No
 
 
 def _show(text: str) -> None:
-    """The licence on stderr: name, address, our summary, then its own words."""
+    """Show the licence on stderr: name, address, our summary, then its own text."""
     from dimts.xtts.download import CPML
 
     print(f"{CPML.name}\n{CPML.url}\n\n{CPML.summary}\n", file=sys.stderr)

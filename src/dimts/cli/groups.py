@@ -8,13 +8,13 @@ from typer.core import TyperGroup
 
 
 class DefaultGroup(TyperGroup):
-    """A group that hands everything but the names of its commands to one of them."""
+    """A group that passes everything but the names of its commands to one of them."""
 
     default: ClassVar[str] = ""
     """Name of that command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command in front where no command is named, so that its options may come first."""
+        """Insert the default command where no command is named, so that its options may come first."""
         if not args or args[0] not in self.commands:
             args = [self.default, *args]
         return super().parse_args(ctx, args)

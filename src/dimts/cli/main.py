@@ -1,4 +1,4 @@
-"""The command `dimts`: its parts put together, and the one place where errors become exit codes."""
+"""The command `dimts`: assembles the commands and converts errors to exit codes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _EXTRAS = {
     "train": "train",
     "web": "ui",
 }
-"""Command → the extra that installs all it needs; the others need nothing beside `cli`."""
+"""Extra that installs everything a command needs; the others need nothing besides `cli`."""
 
 
 def build() -> typer.Typer:
-    """The whole command line."""
+    """Build the whole command line."""
     app = typer.Typer(
         name="dimts",
         help="dimts (ድምፅ): recordings and text in, an Amharic voice out.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 RECIPES = {path.stem: path for path in (Path(__file__).parent.parent / "recipes").glob("*.toml")}
-"""Name → commented [train] table for a kind of machine."""
+"""Commented [train] tables by name of a kind of machine."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,8 +37,8 @@ def new(
 
 
 def template(project: object, recipe: str = "") -> str:
-    """The whole commented dimts.toml: `project` fills the first table, `recipe` that of training, defaults
-    the others.
+    """Format the whole commented dimts.toml: `project` fills the first table, `recipe` that of training,
+    defaults the others.
 
     Raises ConfigError for an unknown recipe (the nearest is named).
     """

@@ -1,5 +1,4 @@
-"""What the command line shows of work and failure: a bar, a line, or one JSON object an event, all on
-stderr."""
+"""Show progress and errors on stderr: as a bar, as lines, or as one JSON object per event."""
 
 from __future__ import annotations
 
@@ -23,17 +22,17 @@ Event = Literal["note", "warning", "error"]
 _LEADS: dict[Event, str] = {"warning": "cli.warning", "error": "cli.error"}
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_EVENTS = 0.2
-"""Least time between two JSON events of one stage that say nothing but how far it is."""
+"""Least time between two JSON events of one stage that only report progress."""
 _log: list[Log] = ["text"]
 
 
 def use_log(form: Log) -> None:
-    """Choose what is written on stderr: lines for people, or one JSON object an event."""
+    """Choose the format of stderr: lines for people, or one JSON object per event."""
     _log[0] = form
 
 
 def show(message: Message, event: Event = "note") -> None:
-    """One message: its text as a line, or as a JSON event."""
+    """Show one message: its text as a line, or as a JSON event."""
     if _log[0] == "json":
         _write_json(
             {
@@ -51,14 +50,14 @@ def show(message: Message, event: Event = "note") -> None:
 
 
 def show_error(error: DimtsError) -> None:
-    """One line and its remedy, or a JSON event."""
+    """Show an error: one line and its remedy, or a JSON event."""
     show(error.message, "error")
 
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """A callback that draws tqdm bars on a terminal, prints a line now and then elsewhere, or writes JSON
-    events."""
+    """Yield a callback that draws tqdm bars on a terminal, prints a line now and then elsewhere, or writes
+    JSON events."""
     drawer: _Drawer = _JsonEvents() if _log[0] == "json" else _Bars() if sys.stderr.isatty() else _Lines()
     try:
         yield drawer.on_progress
@@ -73,7 +72,7 @@ class _Drawer(Protocol):
 
 
 class _Pace:
-    """Seconds that the rest of a stage will take at its pace so far."""
+    """Estimate of the remaining seconds of a stage from its pace so far."""
 
     def __init__(self) -> None:
         self._stage = ("", "")

@@ -1,4 +1,5 @@
-"""`dimts phones`: a line of text in, a line of phones out. `dimts lexicon`: the user's own pronunciations."""
+"""`dimts phones`: convert lines of text to lines of phones. `dimts lexicon`: the user's own
+pronunciations."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dimts.text.frontend import Fallback, Frontend, FrontendSettings
 
 _LINES_PER_PIECE = 500
-"""Lines a worker process takes at a time."""
+"""Lines per task of a worker process."""
 _DEFAULT_LEXICON = Path("lexicon.tsv")
 
 
@@ -121,7 +122,7 @@ def _spread(
     if jobs == 1:
         _start(settings, lexicon)
         for line in lines:
-            yield _said(line, as_json)
+            yield _convert(line, as_json)
         fallbacks += _FRONTEND[0].chain.fallbacks()
         return
 
@@ -138,7 +139,7 @@ def _spread(
     ) as pool:  # as on Windows
         waiting = []
         while piece := list(islice(lines, _LINES_PER_PIECE)):
-            waiting.append(pool.submit(_said_all, piece, as_json))
+            waiting.append(pool.submit(_convert_all, piece, as_json))
             while len(waiting) > 2 * jobs:
                 yield from collected(waiting.pop(0).result())
         for future in waiting:
@@ -154,11 +155,11 @@ def _start(settings: FrontendSettings, lexicon: Path | None) -> None:
     _FRONTEND[:] = [Frontend(settings, lexicon)]
 
 
-def _said_all(lines: Sequence[str], as_json: bool) -> tuple[list[str], tuple[Fallback, ...]]:
-    return [_said(line, as_json) for line in lines], _FRONTEND[0].chain.fallbacks()
+def _convert_all(lines: Sequence[str], as_json: bool) -> tuple[list[str], tuple[Fallback, ...]]:
+    return [_convert(line, as_json) for line in lines], _FRONTEND[0].chain.fallbacks()
 
 
-def _said(line: str, as_json: bool) -> str:
+def _convert(line: str, as_json: bool) -> str:
     from dimts.text.frontend import phones_of_line
 
     if not as_json:
@@ -204,7 +205,7 @@ def add(
     file: Path | None = _FILE,
     project: Path | None = _PROJECT,
 ) -> None:
-    """Add a pronunciation, in place of those the lexicon had for the word."""
+    """Add a pronunciation, which replaces those of the word in the lexicon."""
     from dimts.base.errors import TextError
     from dimts.text.ethiopic import is_ethiopic_letter
     from dimts.text.g2p import lexicon
@@ -235,7 +236,7 @@ def show(
     file: Path | None = _FILE,
     project: Path | None = _PROJECT,
 ) -> None:
-    """Show what the lexicon says; for words it does not hold, what dimts itself would say and why."""
+    """Show the lexicon's pronunciations; for words it does not have, those of dimts and why."""
     import json
 
     from dimts.base.errors import ConfigError
@@ -266,7 +267,7 @@ def check(
     file: Path | None = _FILE,
     project: Path | None = _PROJECT,
 ) -> None:
-    """Check every row of the lexicon: phones against letters, unknown phones, words that come twice."""
+    """Check every row of the lexicon: phones against letters, unknown phones, words listed twice."""
     from dimts.text.g2p import lexicon
 
     path = _place(file, project)

@@ -1,4 +1,4 @@
-"""Sound to the loudspeaker: the first player of this machine that takes raw samples on its standard input."""
+"""Play audio by the first program of this machine that takes raw samples on its standard input."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PLAYERS: dict[str, tuple[str, ...]] = {
     "ffplay": ("-nodisp", "-autoexit", "-loglevel", "error", "-f", "s16le", "-ar", "{rate}", "-i", "-"),
     "play": ("-q", "-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r", "{rate}", "-"),
 }
-"""Program → its arguments for 16-bit samples of one channel: PulseAudio or PipeWire, ALSA, FFmpeg, SoX."""
+"""Arguments for 16-bit mono samples by program: PulseAudio or PipeWire, ALSA, FFmpeg, SoX."""
 
 
 def find() -> str | None:
-    """The first player that is there."""
+    """Return the first player that is installed."""
     return next((name for name in PLAYERS if shutil.which(name)), None)
 
 
@@ -38,15 +38,15 @@ class Loudspeaker:
         self._pipe = cast(BinaryIO, self._process.stdin)
 
     def write(self, data: bytes) -> int:
-        """As a file's; BrokenPipeError when the player has ended."""
+        """Write as to a file; BrokenPipeError when the player has ended."""
         return self._pipe.write(data)
 
     def flush(self) -> None:
-        """As a file's."""
+        """Flush as a file does."""
         self._pipe.flush()
 
     def finish(self) -> None:
-        """Wait for the end of the sound. ConfigError if the player failed."""
+        """Wait for the end of the playback. ConfigError if the player failed."""
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
         if self._process.wait():
@@ -57,7 +57,7 @@ class Loudspeaker:
             )
 
     def stop(self) -> None:
-        """Silence at once."""
+        """Stop the playback at once."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -68,8 +68,7 @@ class Loudspeaker:
 
 @contextlib.contextmanager
 def playing(rate: int) -> Iterator[Loudspeaker]:
-    """A file whose samples are played; leaving waits for the end of the sound, an error or Ctrl-C silences
-    it.
+    """Open a file whose samples are played; the end waits for the playback, an error or Ctrl-C stops it.
 
     Raises ConfigError if there is no player, or it fails.
     """

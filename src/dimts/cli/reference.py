@@ -1,4 +1,4 @@
-"""The program's own help, written as docs/cli.md: `python -m dimts.cli.reference [FILE]`."""
+"""Write the program's own help as docs/cli.md: `python -m dimts.cli.reference [FILE]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEAD = "# The command line\n\nWritten by the program itself (`make docs`); a te
 
 
 def reference() -> str:
-    """The help of every command as one Markdown page, 100 columns wide."""
+    """Return the help of every command as one Markdown page, 100 columns wide."""
     from dimts.cli.main import build
 
     root = typer.main.get_command(build())

@@ -1,4 +1,4 @@
-"""`dimts say`: text in, speech out: a file, a folder of files, or a stream."""
+"""`dimts say`: synthesise text as a file, a folder of files, or a stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _STDOUT = Path("-")
 _NAME_LETTERS = 40
 _LONG_TEXT_LETTERS = 600
-"""From here on a bar shows how far it is."""
+"""Letters from which a progress bar is shown."""
 
 
 def register(app: typer.Typer) -> None:
@@ -128,7 +128,7 @@ def say(
     list_variants: bool = _LIST_VARIANTS,
     list_voices: bool = _LIST_VOICES,
 ) -> None:
-    """Say a text: with the formant voice, which needs no model, or with a voice of your own."""
+    """Synthesise a text: with the formant voice, which needs no model, or with a voice of your own."""
     from dimts.audio.timings import writer
     from dimts.base.errors import ConfigError
     from dimts.cli.phones import show_fallbacks
@@ -184,11 +184,11 @@ def say(
         _one(whole, speaker, chosen, target or _free_name(whole), timings)
 
 
-# Text in
+# Input
 
 
 def _read(source: Path | None) -> str:
-    """A text file, or standard input."""
+    """Read a text file, or standard input."""
     from dimts.base.errors import TextError
 
     where = "standard input" if source is None else str(source)
@@ -213,12 +213,12 @@ def _decoded(data: bytes, where: str) -> str:
 
 
 def _lines() -> Iterator[str]:
-    """Lines of standard input as they come."""
+    """Yield lines of standard input as they arrive."""
     for line in sys.stdin.buffer:
         yield _decoded(line, "standard input")
 
 
-# Sound out
+# Output
 
 
 def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timings: Sequence[Path]) -> None:
@@ -250,7 +250,7 @@ def _put(file: Writer, phrase: SynthesisedPhrase) -> float:
 
 
 def _watched(phrases: Iterator[SynthesisedPhrase], text: str) -> Iterator[SynthesisedPhrase]:
-    """The same phrases, with a bar where the text is long."""
+    """Yield the same phrases, with a progress bar where the text is long."""
     from dimts.base.progress import Progress
     from dimts.cli.output import progress_bar
 
@@ -270,7 +270,7 @@ def _watched(phrases: Iterator[SynthesisedPhrase], text: str) -> Iterator[Synthe
 
 
 def _marks(phrase: SynthesisedPhrase) -> list[Mark]:
-    """Phrase, words and phones as marks; phrases without words are pauses and have none."""
+    """Return phrase, words and phones as marks; phrases without words are pauses and have none."""
     from dimts.audio.timings import Mark
 
     if not phrase.words:
@@ -285,7 +285,7 @@ def _marks(phrase: SynthesisedPhrase) -> list[Mark]:
 
 
 def _free_name(text: str) -> Path:
-    """A name made of the first words of the text that no file has yet."""
+    """Return an unused file name made of the first words of the text."""
     import re
 
     words = re.findall(r"\w+", text)
@@ -321,7 +321,7 @@ def _stream(
     form: str,
     target: BinaryIO | Loudspeaker,
 ) -> None:
-    """Speech into `target` as it is made; a line with no Amharic is reported and passed over."""
+    """Stream speech into `target` as it is made; a line without Amharic is reported and skipped."""
     from dimts.base.errors import TextError
 
     begun = False
@@ -339,7 +339,7 @@ def _stream(
         except TextError as error:
             problem = error
             show(Message("cli.text_skipped", reason=error), "warning")
-        except BrokenPipeError:  # the player has left; what Python still holds for it goes nowhere
+        except BrokenPipeError:  # the player has ended; what Python still buffers for it is dropped
             if target is sys.stdout.buffer:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
@@ -348,7 +348,7 @@ def _stream(
 
 
 def _open_ended_header(target: BinaryIO | Loudspeaker, rate: int) -> None:
-    """A wav header without a length, as players take it from a pipe."""
+    """Write a wav header without a length, as players accept it from a pipe."""
     import struct
 
     endless = 0xFFFFFFFF
@@ -359,7 +359,7 @@ def _open_ended_header(target: BinaryIO | Loudspeaker, rate: int) -> None:
 
 
 def _identity(voice: Sequence[str], model: Path | None, settings: SpeakSettings) -> str:
-    """What, besides the text, decides how a batch sounds."""
+    """Return a hash of all that determines the sound of a batch besides its texts."""
     import hashlib
     import json
 
@@ -380,7 +380,7 @@ def _identity(voice: Sequence[str], model: Path | None, settings: SpeakSettings)
 def _batch(
     text: str, speaker: Speaker, voice: Voice | str | None, folder: Path, form: str, identity: str
 ) -> None:
-    """A file for each paragraph; those that index.jsonl lists as done are left alone."""
+    """Write a file for each paragraph; those that index.jsonl lists as done are skipped."""
     import hashlib
     import json
 
@@ -428,7 +428,7 @@ def _batch(
 
 
 def _done(index: Path) -> dict[str, str]:
-    """File name → key of what it holds; lines that broke off are forgotten."""
+    """Read file names and keys of their contents; incomplete lines are ignored."""
     import json
 
     found: dict[str, str] = {}

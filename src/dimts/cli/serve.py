@@ -133,7 +133,7 @@ def serve(
 
 
 def settings_of(project: Path | None, flags: Mapping[str, object], overrides: Sequence[str]) -> ServeSettings:
-    """[serve] of the project, then --set, then the flags of their own."""
+    """Read [serve] of the project, then --set, then the command's own options."""
     import json
 
     from dimts.base.config import from_table

@@ -1,5 +1,4 @@
-"""`dimts setup`: the libraries that suit this machine, planned, installed, tried, and taken back on
-failure."""
+"""`dimts setup`: plan, install and test the libraries that suit this machine, with roll-back on failure."""
 
 from __future__ import annotations
 
@@ -80,7 +79,7 @@ def setup(
 
 
 def _agreed() -> bool:
-    """Whether a person at a terminal says yes."""
+    """Whether a person at a terminal agrees."""
     return sys.stdin.isatty() and input("? [y/N] ").strip().lower() in ("y", "yes", "አዎ")
 
 

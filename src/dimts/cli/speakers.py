@@ -1,4 +1,4 @@
-"""Options → who speaks: settings, a speaker, and the voice or blend of voices it is to have."""
+"""Build the speaker and the voice, or blend of voices, that options select."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMANT = "formant"
 
 
 def factor(text: str | None, option: str) -> float | None:
-    """ "1.25" or "125%" → 1.25. ConfigError for anything else."""
+    """Parse a factor: "1.25" or "125%" → 1.25. ConfigError for anything else."""
     from dimts.base.errors import ConfigError
 
     if text is None:
@@ -38,7 +38,7 @@ def settings_of(
     seed: int | None,
     weights: str | None = None,
 ) -> SpeakSettings:
-    """[speak] of the project, then --set, then the flags of their own."""
+    """Read [speak] of the project, then --set, then the command's own options."""
     from dimts.base.config import from_table
     from dimts.base.project import Project
     from dimts.speak import SpeakSettings
@@ -65,7 +65,7 @@ def speaker_of(
     device: str | None,
     overrides: Sequence[str],
 ) -> tuple[Speaker, Voice | str | None]:
-    """Who speaks, and like whom."""
+    """Load the speaker, and the voice it is to use."""
     from dimts.base import builtin_voices
     from dimts.base.config import from_table
     from dimts.base.errors import ConfigError
@@ -120,7 +120,7 @@ def speaker_of(
 
 
 def _folder(name: str, project: Path | None) -> Path | None:
-    """The voice bundle of that name: a folder, or one of the project's voices."""
+    """Return the voice bundle of that name: a folder, or one of the project's voices."""
     from dimts.base.project import Project
 
     places = [Path(name)] + ([Project(project).voices / name] if project is not None else [])
@@ -134,7 +134,7 @@ def _plain(settings: object) -> dict[str, object]:
 
 
 def share_of(item: str) -> tuple[str, float]:
-    """ "abebe.wav=0.7" → ("abebe.wav", 0.7); without a share: 1."""
+    """Parse a share: "abebe.wav=0.7" → ("abebe.wav", 0.7); without a share: 1."""
     from dimts.base.errors import ConfigError
 
     name, sign, share = item.rpartition("=")
@@ -147,7 +147,7 @@ def share_of(item: str) -> tuple[str, float]:
 
 
 def _recordings(names: Sequence[str]) -> None:
-    """Names that are no files cannot be a voice when there is no model that could know them."""
+    """Raise ConfigError for names that are no files when there is no model with voices."""
     from dimts.base.errors import SynthesisError
 
     for name in names:
@@ -165,8 +165,8 @@ def _blend(speaker: Speaker, shares: Sequence[tuple[str, float]]) -> Voice | str
 
 
 def _one_voice(speaker: Speaker, name: str) -> Voice:
-    """A voice of the model by its name, a .voice file, one of a speakers_xtts.pth (FILE or FILE:NAME), a
-    recording."""
+    """Load a voice of the model by its name, a .voice file, one of a speakers_xtts.pth (FILE or FILE:NAME),
+    or a recording."""
     from dimts.base.errors import SynthesisError
     from dimts.base.plugins import nearest
 

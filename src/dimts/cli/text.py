@@ -1,4 +1,4 @@
-"""`dimts text` and `dimts normalise`: how written Amharic is read, and why."""
+"""`dimts text` and `dimts normalise`: show and convert written Amharic to its spoken form."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def text(
     lexicon: Path | None = typer.Option(None, "--lexicon", help="Your own lexicon: word TAB phones."),
     overrides: list[str] = _SET,
 ) -> None:
-    """Show how a text is read: its spoken form, its phrases, the phones of each word and who gave them."""
+    """Show how a text is read: its spoken form, its phrases, the phones of each word and their source."""
     if steps:
         _show_steps(as_json)
         return

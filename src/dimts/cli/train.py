@@ -1,4 +1,4 @@
-"""dimts train: a prepared project → a fine-tuned voice, and what that will cost."""
+"""dimts train: fine-tune a voice on a prepared project, or forecast the cost."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def train(
 def _chosen(
     project: Project, stages: str, steps: int, flags: list[str], settings: Sequence[str]
 ) -> tuple[TrainSettings, tuple[str, ...]]:
-    """The settings, and the stages that --stages names."""
+    """Return the settings, and the stages that --stages names."""
     from dimts.base.errors import ConfigError
     from dimts.train.settings import TrainSettings, read_stages, steps_of
 
@@ -225,7 +225,7 @@ def clean(
 
 
 def _agreed() -> bool:
-    """Whether a person at a terminal says yes."""
+    """Whether a person at a terminal agrees."""
     return sys.stdin.isatty() and input("? [y/N] ").strip().lower() in ("y", "yes", "አዎ")
 
 

@@ -64,8 +64,8 @@ def web(
 ) -> None:
     """Open the page: from recordings to a voice in a browser, in Amharic and English.
 
-    Everything it shows lies in FOLDER, and everything it does is a dimts command: training goes on when the
-    page, the browser or the network is gone, and is found again.
+    Everything it shows is stored in FOLDER, and everything it does is a dimts command: training continues
+    when the page, the browser or the network is gone, and is found again.
     """
     from dimts.web.app import serve
     from dimts.web.settings import WebSettings

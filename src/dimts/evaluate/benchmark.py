@@ -46,7 +46,7 @@ class BenchmarkRow:
     text: str
     """The sentence as it is written."""
     reading: str
-    """What is said, in words; the text itself where it holds nothing to be read out."""
+    """The spoken form, in words; the text itself where it holds nothing to be read out."""
     phones: tuple[tuple[str, ...], ...]
     """Phones of each word of the reading."""
     contrast: WordContrast | None

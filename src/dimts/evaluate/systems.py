@@ -322,14 +322,14 @@ def _read(answer: Any, time_limit: float) -> bytes:
 
 
 def _refusal(error: urllib.error.HTTPError) -> SynthesisError:
-    said = ""
+    reported = ""
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(error.read(1 << 16))
         found = content.get("error", content) if isinstance(content, dict) else content
-        said = str(found.get("message", "") if isinstance(found, dict) else found)
+        reported = str(found.get("message", "") if isinstance(found, dict) else found)
     if error.code in (401, 403):
         return SynthesisError("evaluate.server_key_refused", status=error.code)
-    shown = _one_line(said or str(error.reason or ""))
+    shown = _one_line(reported or str(error.reason or ""))
     return SynthesisError("evaluate.server_refused", status=error.code, answer=shown)
 
 
@@ -415,8 +415,8 @@ class SpeechCommand:
         if process.returncode:
             errors.seek(0)
             lines = errors.read(1 << 16).decode("utf-8", "replace").strip().splitlines()
-            said = _one_line(lines[-1]) if lines else f"exit code {process.returncode}"
-            raise SynthesisError("evaluate.command_failed", program=arguments[0], error=said)
+            reported = _one_line(lines[-1]) if lines else f"exit code {process.returncode}"
+            raise SynthesisError("evaluate.command_failed", program=arguments[0], error=reported)
 
 
 def _filled(argument: str, wav: Path, text: str) -> str:

@@ -1,2 +1,2 @@
-"""The libraries that suit this machine: found out, planned, installed with pip, tried, and taken back on
+"""Install the libraries that suit this machine: detect, plan, install with pip, test, and roll back on
 failure."""

@@ -1,5 +1,4 @@
-"""Carry out a plan: resolve all of it, install item by item, try it, and restore what was there if anything
-fails."""
+"""Carry out an installation plan: resolve it, install item by item, test, and roll back if anything fails."""
 
 from __future__ import annotations
 
@@ -14,27 +13,27 @@ from dimts.install.plan import InstallPlan, without_index
 
 Say = Callable[[Message], None]
 _SPACE = 1.3
-"""Free disk as a multiple of what will lie there: pip unpacks beside what it has downloaded."""
+"""Required free disk as a multiple of the installed size: pip unpacks beside its downloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallResult:
-    """What a plan came to."""
+    """Result of a plan."""
 
     added: tuple[str, ...]
-    """`name==version` of distributions that were not there before, or in another version."""
+    """`name==version` of distributions that are new or in another version."""
     tests: tuple[self_test.SelfTest, ...]
 
 
 def check_space(host: HostInfo, plan: InstallPlan) -> None:
-    """Raise InstallError where the disk has no room for the plan."""
+    """Raise InstallError where the disk is too small for the plan."""
     if plan.bytes * _SPACE > host.free_bytes:
         needed, free = (size / 1e9 for size in (plan.bytes * _SPACE, host.free_bytes))
         raise InstallError("install.no_space", needed=needed, free=free)
 
 
 def resolve(plan: InstallPlan, host: HostInfo, say: Say) -> tuple[InstallPlan, dict[str, tuple[str, ...]]]:
-    """The plan that pip resolves, and what it would install in each call; nothing is changed.
+    """Return the plan that pip resolves, and what it would install in each call; nothing is changed.
 
     Where PyTorch's own index cannot be reached, the torch that pip finds by itself takes its place, if that
     suits the machine too. InstallError where pip does not resolve an item.
@@ -55,7 +54,7 @@ def resolve(plan: InstallPlan, host: HostInfo, say: Say) -> tuple[InstallPlan, d
 
 
 def apply(plan: InstallPlan, say: Say) -> InstallResult:
-    """Install what is missing and try everything. InstallError where that fails; the state before is then
+    """Install what is missing and test everything. InstallError where that fails; the earlier state is then
     restored, also after an interrupt."""
     before = pip.installed()
     try:
@@ -92,6 +91,5 @@ def test(plan: InstallPlan, say: Say) -> tuple[self_test.SelfTest, ...]:
 
 
 def _suits_without_index(plan: InstallPlan, host: HostInfo) -> bool:
-    """Whether PyPI's torch can take the place of the planned build: it is for a processor, or for CUDA 13 on
-    Linux."""
+    """Whether PyPI's torch can replace the planned build: it is for a processor, or for CUDA 13 on Linux."""
     return plan.build == "cpu" or (host.system == "Linux" and plan.build == "cu130")

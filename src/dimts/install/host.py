@@ -1,4 +1,5 @@
-"""Look at system, Python, driver and card with the standard library alone: torch may not be installed yet."""
+"""Detect system, Python, driver and card with the standard library alone, as torch may not be installed
+yet."""
 
 from __future__ import annotations
 
@@ -35,17 +36,17 @@ class NvidiaCard:
 
 @dataclass(frozen=True, slots=True)
 class HostInfo:
-    """What libraries are chosen by."""
+    """Properties of the machine that the choice of libraries depends on."""
 
     system: str
     """Linux, Windows or Darwin."""
     arch: str
-    """Of the Python that runs: x86_64, aarch64, arm64; Windows writes AMD64."""
+    """Architecture of the running Python: x86_64, aarch64, arm64; Windows writes AMD64."""
     python: tuple[int, int]
     bits: int
-    """Of an address: 32 or 64."""
+    """Size of an address in bits: 32 or 64."""
     free_bytes: int
-    """On the disk that libraries are installed on."""
+    """Free bytes on the disk that libraries are installed on."""
     card: NvidiaCard | None = None
     torch: str = ""
     """Version of the installed torch, with its build: "2.13.0+cpu"; empty where there is none."""
@@ -59,7 +60,7 @@ class HostInfo:
 
 
 def look() -> HostInfo:
-    """The machine and the Python that this runs in."""
+    """Detect the present machine and Python."""
     torch = _version("torch")
     return HostInfo(
         system=platform.system(),
@@ -77,12 +78,13 @@ def look() -> HostInfo:
 
 
 def installed_extras() -> frozenset[str]:
-    """Extras of dimts whose libraries can all be found."""
+    """Return the extras of dimts whose libraries are all installed."""
     return frozenset(extra for extra in EXTRAS if _whole(extra))
 
 
 def read_cards(listing: str) -> NvidiaCard | None:
-    """The first card of what `nvidia-smi --format=csv,noheader,nounits` printed; None for anything else."""
+    """Parse the first card in the output of `nvidia-smi --format=csv,noheader,nounits`; None for anything
+    else."""
     for line in listing.splitlines():
         fields = [field.strip() for field in line.split(",")]
         if len(fields) < 4 or not fields[1][:1].isdigit():

@@ -1,4 +1,4 @@
-"""Run pip for this Python as a list of arguments: try, install, and put back what was there before."""
+"""Run pip for this Python as a list of arguments: resolve, install, and restore the earlier state."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _NETWORK = ("--retries", "2", "--timeout", "20")
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What is installed at one moment: the version of each distribution, and pip's line to get it again."""
+    """The installed distributions: the version of each, and the line of pip that reinstalls it."""
 
     versions: dict[str, str]
-    """By the normalised name."""
+    """Versions by normalised name."""
     lines: dict[str, str]
-    """`pip freeze` by the normalised name: a requirement, a file, or an editable folder."""
+    """Lines of `pip freeze` by normalised name: a requirement, a file, or an editable folder."""
 
 
 def installed() -> Installed:
-    """All distributions of this Python."""
+    """List all distributions of this Python."""
     listed = json.loads(_checked(["list", "--format", "json"], _LIST_SECONDS))
     lines = {}
     for line in _checked(["freeze", "--all"], _LIST_SECONDS).splitlines():
@@ -40,7 +40,8 @@ def installed() -> Installed:
 
 
 def would_install(item: PlanItem) -> tuple[str, ...]:
-    """`name version` of all that pip would install for an item. InstallError where it does not resolve."""
+    """Return `name version` of all that pip would install for an item. InstallError where it does not
+    resolve."""
     report = _checked(
         [*_command(item), "--dry-run", "--quiet", "--report", "-"],
         _TRY_SECONDS,
@@ -68,14 +69,14 @@ def install(item: PlanItem) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """How to get from one state back to another: distributions to remove, lines to install again."""
+    """Steps from one state back to another: distributions to remove, lines to reinstall."""
 
     remove: tuple[str, ...]
     restore: tuple[str, ...]
 
 
 def rollback_between(before: Installed, after: Installed) -> Rollback:
-    """What leads from `after` back to `before`."""
+    """Compute the steps from `after` back to `before`."""
     added = tuple(sorted(set(after.versions) - set(before.versions)))
     changed = sorted(name for name, version in before.versions.items() if after.versions.get(name) != version)
     return Rollback(
@@ -121,7 +122,7 @@ def _run(arguments: Sequence[str], seconds: float) -> subprocess.CompletedProces
 def _checked(
     arguments: Sequence[str], seconds: float, code: str = "install.pip_failed_to_list", name: str = ""
 ) -> str:
-    """What pip prints. InstallError with the last line of its complaint."""
+    """Return the output of pip. InstallError with the last line of its error."""
     try:
         done = _run(arguments, seconds)
     except subprocess.TimeoutExpired as error:
@@ -137,5 +138,5 @@ def _checked(
 
 
 def _normal(name: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
+    """Normalise a distribution's name as PEP 503 does."""
     return re.sub(r"[-_.]+", "-", name).lower()

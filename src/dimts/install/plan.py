@@ -1,5 +1,5 @@
-"""A machine and a purpose → which build of torch, which extras, and what they bring. Nothing is looked at or
-changed here.
+"""Plan an installation: which build of torch and which extras suit a machine and a purpose. Nothing is
+detected or changed here.
 
 Builds of torch by CUDA version, and the cards each has kernels for: the support matrix of PyTorch 2.11 and
 later (RELEASE.md of pytorch/pytorch). Least drivers: NVIDIA's CUDA release notes (525 on Linux and 528 on
@@ -23,9 +23,9 @@ PURPOSES: dict[str, tuple[str, ...]] = {
     "serve": ("formant", "speak", "fetch", "serve"),
     "page": ("g2p", "formant", "speak", "fetch", "train", "evaluate", "ui"),
 }
-"""What somebody wants to do → the extras for it."""
+"""Extras for each purpose."""
 BUILDS = ("auto", "cpu", "cu126", "cu128", "cu130", "xpu", "pypi")
-"""Builds of torch; "pypi" is the one that pip finds by itself."""
+"""Builds of torch; "pypi" is pip's default."""
 INDEX = "https://download.pytorch.org/whl/"
 """Address of PyTorch's own package indexes, one below it for each build."""
 
@@ -34,14 +34,13 @@ _TORCH_BYTES = {
     "cpu": 760, "cu126": 4900, "cu128": 5600, "cu130": 4200, "xpu": 3500, "pypi": 760,
 }  # fmt: skip
 _PYPI_ON_LINUX = 4200
-"""Megabytes of torch and of the libraries of CUDA that it brings, on the disk; CPU measured, others
-estimated."""
+"""Megabytes on disk of torch with the libraries of CUDA that it includes; CPU measured, others estimated."""
 _EXTRA_BYTES = {
     "formant": 350, "speak": 130, "fast": 215, "fetch": 35, "train": 150, "evaluate": 105, "serve": 60,
     "ui": 250,
     "g2p": 110, "cuda": 200,
 }  # fmt: skip
-"""Megabytes on the disk beside torch and the extras before it, measured on Linux."""
+"""Megabytes on disk besides torch and the extras before it, measured on Linux."""
 _BRINGS = {
     "formant": "install.brings_formant",
     "speak": "install.brings_speak",
@@ -62,38 +61,38 @@ _ARM = ("arm64", "aarch64", "ARM64")
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """Something to install, and what that is good for."""
+    """One item to install, and its purpose."""
 
     name: str
     requirements: tuple[str, ...]
-    """As pip takes them."""
+    """Requirements in pip's syntax."""
     index: str
-    """Address of the package index; empty for the one that pip is set to."""
+    """Address of the package index; empty for pip's default."""
     bytes: int
-    """About, on the disk."""
+    """Approximate size on disk in bytes."""
     brings: Message
     installed: bool
-    """Whether it is there already."""
+    """Whether it is installed already."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallPlan:
-    """What is to be installed, in order, and what was decided on the way."""
+    """Items to install, in order, with notes on the decisions."""
 
     build: str
-    """Of torch."""
+    """Build of torch."""
     items: tuple[PlanItem, ...]
     notes: tuple[Message, ...]
 
     @property
     def missing(self) -> tuple[PlanItem, ...]:
-        """What is not there yet."""
+        """Items that are not installed yet."""
         return tuple(item for item in self.items if not item.installed)
 
     @property
     def calls(self) -> tuple[PlanItem, ...]:
-        """What pip is called for, in order: torch by itself, as it has an index of its own, then all the rest
-        at once, so that it is resolved as a whole."""
+        """Calls of pip, in order: torch by itself, as it has an index of its own, then all the rest at once,
+        so that it is resolved as a whole."""
         rest = [item for item in self.missing if not item.index and item.name != "torch"]
         alone = [item for item in self.missing if item not in rest]
         if not rest:
@@ -110,17 +109,17 @@ class InstallPlan:
 
     @property
     def bytes(self) -> int:
-        """About what will lie on the disk more than now."""
+        """Approximate additional bytes on disk."""
         return sum(item.bytes for item in self.missing)
 
     @property
     def extras(self) -> tuple[str, ...]:
-        """The extras of dimts in the plan, those that are there included."""
+        """Extras of dimts in the plan, including the installed ones."""
         return tuple(item.name for item in self.items if item.name != "torch")
 
 
 def plan_install(host: HostInfo, purposes: Sequence[str], version: str, build: str = "auto") -> InstallPlan:
-    """What to install on `host` for `purposes`, for dimts `version`. ConfigError where it cannot be done.
+    """Plan the installation of dimts `version` on `host` for `purposes`. ConfigError where it is impossible.
 
     `build` chooses the build of torch instead of the card.
     """
@@ -153,7 +152,7 @@ def plan_install(host: HostInfo, purposes: Sequence[str], version: str, build: s
 
 
 def choose_build(host: HostInfo) -> tuple[str, list[Message]]:
-    """The build of torch for the card and driver, and why."""
+    """Choose the build of torch for the card and driver, with the reasons."""
     if host.system == "Darwin":
         return "pypi", [Message("install.build_for_macos")]
     if host.card is None:
@@ -180,8 +179,7 @@ def _cuda_build(card: NvidiaCard, system: str) -> tuple[str, list[Message]]:
 
 
 def without_index(plan: InstallPlan, host: HostInfo) -> InstallPlan:
-    """The same plan with the torch that pip finds by itself, for where PyTorch's own index cannot be
-    reached."""
+    """Return the plan with pip's default torch, for where PyTorch's own index cannot be reached."""
     items = tuple(
         _torch(host, "pypi", chosen=False) if item.name == "torch" and not item.installed else item
         for item in plan.items
@@ -192,7 +190,7 @@ def without_index(plan: InstallPlan, host: HostInfo) -> InstallPlan:
 
 
 def index_of(version: str) -> str:
-    """The package index that a version of torch with a build came from; empty for one without."""
+    """Return the package index of a torch version with a build; empty for one without."""
     build = version.partition("+")[2]
     return INDEX + build if build in BUILDS else ""
 
@@ -209,7 +207,7 @@ def _refuse(host: HostInfo) -> None:
 
 
 def _torch(host: HostInfo, build: str, *, chosen: bool) -> PlanItem:
-    """torch in the build that suits; one that is there stays where it can do the same."""
+    """Plan torch in the build that suits; an installed one is kept where it is equivalent."""
     index = "" if build == "pypi" else INDEX + build
     there = host.torch_build
     fits = bool(there) and (there == build or (not chosen and _does_as_well(there, build, host.system)))
@@ -219,7 +217,7 @@ def _torch(host: HostInfo, build: str, *, chosen: bool) -> PlanItem:
 
 
 def _does_as_well(there: str, build: str, system: str) -> bool:
-    """Whether an installed build can do what the planned one could; PyPI's is one for CUDA 13 on Linux
+    """Whether an installed build is equivalent to the planned one; PyPI's is one for CUDA 13 on Linux
     alone."""
     if build in ("cpu", "pypi") or (there == "pypi" and system == "Linux" and build == "cu130"):
         return True
@@ -227,7 +225,7 @@ def _does_as_well(there: str, build: str, system: str) -> bool:
 
 
 def _kernel_notes(host: HostInfo, build: str) -> list[Message]:
-    """Which attention kernel will run with this build."""
+    """Return notes on the attention kernel that will run with this build."""
     if not build.startswith("cu") or host.card is None:
         return [Message("install.attention_by_sdpa")]
     if host.card.capability >= (8, 0):

@@ -1,4 +1,4 @@
-"""Try what was installed, in about ten seconds: each attention kernel, an optimizer step, a spoken phrase.
+"""Test an installation in about ten seconds: each attention kernel, an optimizer step, a synthesised phrase.
 
     python -m dimts.install.self_test BUILD EXTRA …
 
@@ -22,7 +22,7 @@ from dimts.base.extras import EXTRAS
 from dimts.base.messages import Message
 
 PHRASE = "ሰላም ለዓለም።"
-"""What the formant voice says."""
+"""Text that the formant voice synthesises."""
 _SECONDS = 300.0
 _LENGTHS = (5, 12)
 _HEADS, _WIDTH = 4, 64
@@ -32,7 +32,7 @@ _QUIET = 0.01
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """One check and how it ended."""
+    """One check and its result."""
 
     name: str
     passed: bool
@@ -63,7 +63,7 @@ def run(build: str, extras: Sequence[str], seconds: float = _SECONDS) -> tuple[S
 
 
 def checks(build: str, extras: Sequence[str]) -> list[tuple[str, Callable[[], Message]]]:
-    """Name and function of each check; a function returns what it found or raises."""
+    """Return name and function of each check; a function returns its finding or raises."""
     wanted: list[tuple[str, Callable[[], Message]]] = [("libraries", lambda: _libraries(extras))]
     if "speak" in extras:
         wanted.append(("torch", lambda: _torch(build)))
@@ -94,8 +94,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _libraries(extras: Sequence[str]) -> Message:
-    """Import what the extras list; an extra's library that is there may still lack a library of the
-    system."""
+    """Import the extras' libraries; an installed library may still lack a library of the system."""
     names = sorted({library for extra in extras for library in EXTRAS[extra].libraries} - {"torch"})
     for name in names:
         importlib.import_module(name)
@@ -145,7 +144,7 @@ def _dtype(kind: str, device: str) -> torch.dtype:  # type: ignore[name-defined]
 
 
 def _attention(kind: str) -> Message:
-    """One forward and backward pass over packed rows, beside the plain formula."""
+    """Run one forward and backward pass over packed rows, and compare with the plain formula."""
     import torch
 
     from dimts.xtts.attention import SequenceLayout, attend

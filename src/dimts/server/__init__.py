@@ -1,1 +1,1 @@
-"""Speech over HTTP, WebSocket and Wyoming: the interface of OpenAI, many requests in one decoding batch."""
+"""Speech over HTTP, WebSocket and Wyoming: OpenAI's interface, with many requests in one decoding batch."""

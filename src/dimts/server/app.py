@@ -1,4 +1,5 @@
-"""The application: OpenAI's speech interface, voices, the front end as a service, state and metrics.
+"""Build the ASGI application: OpenAI's speech interface, voices, the front end as a service, state and
+metrics.
 
 app = build(registry, settings, keys)      an ASGI application; `app.pool` holds its jobs
 """
@@ -51,7 +52,7 @@ _SOUND = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Errors that a route may answer with, for its description."""
+    """Return the errors that a route may answer with, for its description."""
     return {
         one: {"model": ErrorBody, "description": _DESCRIPTIONS[one]} for one in sorted({*_ALWAYS, *statuses})
     }
@@ -111,7 +112,7 @@ def build(
 
 
 def _places_per_key(settings: ServeSettings, keys: Keys) -> int:
-    """By default one key may take half of all places, so that it cannot shut out the others."""
+    """Return the places of one key: by default half of all, so that it cannot lock out the others."""
     return settings.places_per_key or (
         max(1, settings.places // 2) if len(keys.hashes) > 1 else settings.places
     )
@@ -164,7 +165,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _invalid(first: Any) -> ApiError:
-    """What pydantic refused; without the value that was sent, which may be long, or no text at all."""
+    """Return the error for a field that pydantic refused, without the value, which may be long or binary."""
     if first["type"] == "json_invalid":
         return ApiError(400, Message("server.not_json", problem=str(first["ctx"]["error"])))
     if first["type"] == "unknown_field":
@@ -259,7 +260,7 @@ def _add_state(
 
 
 def _describe(app: FastAPI, keyed: bool) -> None:
-    """Let the OpenAPI description name the key where one is needed, and leave out answers that never come
+    """Describe the key in the OpenAPI schema where one is needed, and leave out answers that never occur
     (422)."""
     original = app.openapi
 

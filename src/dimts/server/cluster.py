@@ -1,8 +1,8 @@
-"""The same app on a Ray cluster: replicas of a Ray Serve deployment, as many as the load asks for.
+"""Serve the app on a Ray cluster: autoscaled replicas of a Ray Serve deployment.
 
-Each replica has its own models, schedulers and places; Ray's proxy spreads the requests. What must be the
-same for all is sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices
-must be reachable from every machine.
+Each replica has its own models, schedulers and places; Ray's proxy distributes the requests. Common data is
+sent with the deployment (hashes of keys, settings); folders of models and of uploaded voices must be
+reachable from every machine.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PROXY_TIMEOUTS = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
 }
-"""Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would kill it and begin
-again."""
+"""Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would restart it
+repeatedly."""
 
 
 def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> Any:
-    """A Ray Serve application, to be run with `ray.serve.run`. Raises MissingExtra."""
+    """Return a Ray Serve application, for `ray.serve.run`. Raises MissingExtra."""
     serve: Any = require("ray.serve", "ray")
     ray = settings.ray
 
@@ -75,7 +75,7 @@ def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Ke
 
 
 def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
-    """Deploy on the Ray that is connected, or on one of this machine; the address once every replica answers.
+    """Deploy on the connected Ray, or on one of this machine; returns the address once every replica answers.
 
     Raises ConfigError for a wrong key file or a cluster that cannot hold the replicas, MissingExtra.
     """
@@ -100,7 +100,7 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
 
 
 def serve(sources: Sequence[ModelSource], settings: ServeSettings, on_ready: Callable[[str], None]) -> None:
-    """Deploy and wait for a signal; then take the deployment down, its running requests finishing first."""
+    """Deploy and wait for a signal; then remove the deployment, after its running requests."""
     if settings.port == 0:
         raise ConfigError("server.ray_needs_port")
     if settings.wyoming_port:

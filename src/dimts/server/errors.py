@@ -1,6 +1,7 @@
-"""Every failure → the shape OpenAI's clients know: {"error": {message, type, param, code}} and a status.
+"""Convert every failure to the JSON of OpenAI's interface, {"error": {message, type, param, code}}, and a
+status.
 
-4xx is what the client can mend, with its remedy; 5xx is a fault of the server, or a server that is full or
+4xx is what the client can correct, with its remedy; 5xx is a fault of the server, or a server that is full or
 stopping.
 """
 
@@ -23,7 +24,7 @@ _TYPES = {
 
 
 class ApiError(Exception):
-    """An HTTP error: a status, a message, the field of the request it speaks of, and headers."""
+    """An HTTP error: a status, a message, the field of the request, and headers."""
 
     def __init__(
         self, status: int, message: Message, *, param: str | None = None, code: str = "",
@@ -32,17 +33,17 @@ class ApiError(Exception):
         super().__init__(message)
         self.status, self.message, self.param = status, message, param
         self.code = code or message.code.removeprefix("server.").removeprefix("base.")
-        """The body's `code`: that of the message, without "server." or "base." before it."""
+        """The body's `code`: that of the message, without the prefix "server." or "base."."""
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """The JSON of the answer, in the language of the process."""
+        """Return the JSON of the answer, in the language of the process."""
         kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         text = str(DimtsError(self.message))
         return {"error": {"message": text, "type": kind, "param": self.param, "code": self.code}}
 
     def encoded(self) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """Body and headers as ASGI sends them."""
+        """Return body and headers as ASGI sends them."""
         body = json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "replace")
         headers = {"content-type": "application/json", "content-length": str(len(body)), **self.headers}
         return body, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -1,11 +1,11 @@
-"""Requests for speech → jobs: a bounded number of threads that make sound, and bytes handed to the event
+"""Run requests for speech as jobs: a bounded number of threads that synthesise, and bytes passed to the event
 loop.
 
     job = pool.take(work, …)            429 when all places are taken, 503 when the server is shutting down
     while data := await job.next(): …   bytes as they are made
-    job.leave()                         in any case: its place and its decoding slots are free
+    job.leave()                         in any case: frees its place and its decoding slots
 
-The thread makes the sound and waits where the client is slow; the event loop only hands bytes on.
+The thread synthesises and waits where the client is slow; the event loop only forwards bytes.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from dimts.xtts.scheduler import Session
 
 _QUEUED_PIECES = 16
-"""Pieces that may wait for a slow client."""
+"""Pieces that may be queued for a slow client."""
 _DECAY = 0.9
-"""Weight of the past in the running mean of seconds a letter."""
+"""Weight of the past in the running mean of seconds per letter."""
 _SECONDS_PER_LETTER = 0.05
-"""Seconds a request takes for a letter of its text, before one was measured."""
+"""Initial estimate of the seconds that a request takes per letter of its text."""
 
 Work = Callable[["SpeechJob"], Iterator[bytes]]
-"""Makes the bytes of a request, in its thread; calls `job.check()` between pieces."""
+"""Generator of a request's bytes, in its thread; calls `job.check()` between pieces."""
 
 
 class JobCancelled(Exception):
@@ -43,7 +43,7 @@ class JobCancelled(Exception):
 
 
 class SpeechJob:
-    """One request that is being spoken."""
+    """One request being synthesised."""
 
     def __init__(self, pool: RequestPool, session: Session | None, owner: str, letters: int) -> None:
         self._pool, self.session, self.owner, self.letters = pool, session, owner, letters
@@ -55,9 +55,9 @@ class SpeechJob:
         self.closing = False
         """Whether no further sentence may begin."""
         self.begun = False
-        """Whether some sound was made."""
+        """Whether any audio was made."""
         self.size: int | None = None
-        """Bytes of the whole answer, where they are known before the first leaves."""
+        """Bytes of the whole answer, where they are known before the first is sent."""
         self.why = ""
         """Why it was cancelled: "stalled", "timeout", "left" or "shutdown"; empty if it was not."""
         self.taken = time.monotonic()
@@ -65,12 +65,13 @@ class SpeechJob:
     # In the thread
 
     def check(self) -> None:
-        """Raise JobCancelled if nobody wants the rest. For engines without a session, which would know."""
+        """Raise JobCancelled if the job was cancelled, for engines without a session, which raises by
+        itself."""
         if self._cancelled.is_set() or (self.closing and self.session is None):
             raise JobCancelled
 
     def run(self, work: Work) -> None:
-        """Do the work and hand its bytes over."""
+        """Run the work and pass its bytes on."""
         outcome: Exception | None = None
         try:
             for data in work(self):
@@ -97,8 +98,8 @@ class SpeechJob:
     # In the event loop
 
     async def next(self) -> bytes | None:
-        """The next piece, None after the last. Raises what the work raised: DimtsError, JobCancelled, or a
-        bug."""
+        """Return the next piece, None after the last. Raises what the work raised: DimtsError, JobCancelled,
+        or a bug."""
         item = await self._ready.get()
         if isinstance(item, bytes):
             self._free.release()
@@ -110,14 +111,14 @@ class SpeechJob:
         return None
 
     def finish_sentence(self) -> None:
-        """Let the sentence at work be the last."""
+        """Let the current sentence be the last."""
         self.closing = True
         self.why = self.why or "shutdown"
         if self.session is not None:
             self.session.finish()
 
     def leave(self, why: str = "") -> None:
-        """Cancel it, or put it away when it is over."""
+        """Cancel the job, or clean up after its end."""
         self.why = self.why or why
         self._cancelled.set()
         self._free.release()
@@ -127,7 +128,7 @@ class SpeechJob:
 
 
 class RequestPool:
-    """The jobs at work, up to a number in all and a number for each key."""
+    """The running jobs, up to a number in all and a number for each key."""
 
     def __init__(self, settings: ServeSettings, places_per_key: int) -> None:
         self.settings, self.places_per_key = settings, places_per_key
@@ -137,13 +138,13 @@ class RequestPool:
         self._seconds_per_letter = _SECONDS_PER_LETTER
 
     def __len__(self) -> int:
-        """Jobs at work."""
+        """Number of running jobs."""
         return len(self.jobs)
 
     def take(
         self, work: Work, session: Session | None = None, *, owner: str = "", letters: int = 1
     ) -> SpeechJob:
-        """Begin a job of a key's `owner`, for a text of so many letters.
+        """Start a job of a key's `owner`, for a text of so many letters.
 
         Raises ApiError: 503 when the server shuts down, 429 when all places, or all of this key, are taken.
         """
@@ -174,10 +175,10 @@ class RequestPool:
                 self._seconds_per_letter = _DECAY * self._seconds_per_letter + (1 - _DECAY) * rate
 
     def seconds_until_free(self, jobs: set[SpeechJob] | list[SpeechJob] | None = None) -> int:
-        """Whole seconds, at least 1, after which the first of `jobs` should have ended: expected from their
-        letters.
+        """Estimate after how many seconds, at least 1, the first of `jobs` ends, from the letters of their
+        texts.
 
-        A job that is older than its letters let expect is taken to need a tenth of its age more.
+        A job that is older than its estimate is assumed to need a tenth of its age more.
         """
         now = time.monotonic()
         left = [max(job.letters * self._seconds_per_letter - (now - job.taken), (now - job.taken) / 10)
@@ -185,26 +186,26 @@ class RequestPool:
         return max(1, math.ceil(min(left, default=1.0)))
 
     def stop(self) -> None:
-        """Take no further job; cancel those whose first sentence still waits for a decoding slot."""
+        """Accept no further job; cancel those whose first sentence still waits for a decoding slot."""
         self.stopping = True
         for job in list(self.jobs):
             if job.session is not None and not job.begun and not job.session.speaking:
                 job.finish_sentence()
 
     def finish(self) -> None:
-        """Let every job end with the sentence at work."""
+        """Let every job end after its current sentence."""
         for job in list(self.jobs):
             job.finish_sentence()
 
     def close(self, *, wait: bool = True) -> None:
-        """Cancel what is left, and end the threads."""
+        """Cancel the remaining jobs, and end the threads."""
         for job in list(self.jobs):
             job.leave("shutdown")
         self._threads.shutdown(wait=wait, cancel_futures=True)
 
 
 def to_api_error(error: Exception, job: SpeechJob) -> ApiError | None:
-    """Map what ended a job before its first byte to an HTTP error; None for a bug."""
+    """Map the error that ended a job before its first byte to an HTTP error; None for a bug."""
     if isinstance(error, DimtsError):
         return error_response(error, param="input")
     if isinstance(error, JobCancelled):
@@ -213,7 +214,7 @@ def to_api_error(error: Exception, job: SpeechJob) -> ApiError | None:
 
 
 def _by_scheduler(error: Exception) -> bool:
-    """Whether the decoding scheduler ended the session, without importing torch to ask."""
+    """Whether the decoding scheduler ended the session, without importing torch."""
     scheduler = sys.modules.get("dimts.xtts.scheduler")
     return scheduler is not None and isinstance(error, scheduler.Cancelled)
 

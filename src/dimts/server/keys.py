@@ -1,4 +1,4 @@
-"""API keys: whose key a request carries. Keys are kept as hashes only, and compared in constant time."""
+"""Check the API keys of requests. Keys are stored as hashes only, and compared in constant time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MIN_KEY_LETTERS = 16
 
 @dataclass(frozen=True)
 class Keys:
-    """Name → SHA-256 of the key. Without any, no key is asked for."""
+    """SHA-256 of each key by name. Without any, no key is required."""
 
     hashes: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Keys:
-        """Read a file with a `name:key` a line. Raises ConfigError for one that is wrong or open to
+        """Read a file with a `name:key` per line. Raises ConfigError for one that is wrong or readable by
         others."""
         found = read_secrets(path, MIN_KEY_LETTERS)
         for name, key in found.items():
@@ -31,11 +31,11 @@ class Keys:
         return cls({name: _hash(key) for name, key in found.items()})
 
     def __bool__(self) -> bool:
-        """Whether a key is needed."""
+        """Whether a key is required."""
         return bool(self.hashes)
 
     def owner(self, authorization: str) -> str | None:
-        """Name of the key in a header "Bearer KEY"; None for an unknown one. Takes as long for each."""
+        """Return the name of the key in a header "Bearer KEY"; None for an unknown one. Constant time."""
         kind, _, key = authorization.partition(" ")
         given, found = _hash(key.strip()), None
         for name, known in self.hashes.items():

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on standard error. It holds no text that is spoken, no key, no address."""
+"""Write the log, one JSON object per line on standard error, without spoken text, keys or addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Json(logging.Formatter):
 
 
 class _WithoutDenials(logging.Filter):
-    """Drops the line of uvicorn 0.54 that takes a refused WebSocket for an application that never
+    """Drops the line of uvicorn 0.54 that reports a refused WebSocket as an application that never
     answered."""
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -1,7 +1,7 @@
-"""Memory of a server that runs for weeks: pages that many threads have freed are returned to the system.
+"""Return freed memory of a long-running server to the system.
 
-Tensors of many requests leave holes between each other. glibc keeps such pages, so a busy server grows
-for many minutes although what it uses stays the same (measured: from 1.29 to 1.39 GB within five).
+Tensors of many requests leave holes between each other. glibc keeps such pages, so a busy server grows for
+many minutes although its live memory stays the same (measured: from 1.29 to 1.39 GB within five).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import sys
 import threading
 
 _M_ARENA_MAX, _HEAPS = -8, 2
-"""malloc.h of glibc."""
+"""M_ARENA_MAX of glibc's malloc.h, and the number of heaps."""
 _SECONDS = 10.0
-"""Between two times; one takes about 0.1 s of a core on a busy server, and hardly anything on an idle one."""
+"""Seconds between two trims; one takes about 0.1 s of a core on a busy server, and hardly anything when
+idle."""
 
 
 def trim() -> bool:
@@ -31,10 +32,10 @@ def trim() -> bool:
 
 @functools.cache
 def limit_heaps() -> threading.Thread | None:
-    """Let all threads share two heaps, and return what is free every ten seconds; once per process.
+    """Let all threads share two heaps, and trim them every ten seconds; once per process.
 
-    By itself glibc gives each thread a heap of its own, and what one has freed no other can use. None where
-    the C library is another one, which is left as it is.
+    By default glibc gives each thread a heap of its own, and memory freed in one cannot be used by another.
+    None with another C library, which is unchanged.
     """
     if not trim():
         return None

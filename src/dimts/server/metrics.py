@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _STEPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 Gauges = Callable[[], Iterator[tuple[str, str, str, float]]]
-"""Called when figures are read; yields (name, description, model, value)."""
+"""Function that yields (name, description, model, value) when the metrics are read."""
 
 
 class Metrics:
-    """One registry for each app, so that several may live in one process."""
+    """One registry for each app, so that several may exist in one process."""
 
     def __init__(self, gauges: Gauges) -> None:
         prometheus: Any = require("prometheus_client", "serve")
@@ -52,7 +52,7 @@ class Metrics:
         self.registry.register(_LiveGauges(gauges))
 
     def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         written: bytes = self._write(self.registry)
         return written
 

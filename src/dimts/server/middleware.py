@@ -1,7 +1,7 @@
-"""Access middleware: an id for each request, its key, limits of size and number; a line in the log after it.
+"""Access middleware: request ids, keys, limits of size and number, and a line in the log for each request.
 
-Without keys only this machine may use the server, and only by its own name: a page of another site that a
-browser on this machine shows can neither ask for it by a name of its own, nor send forms to it.
+Without keys only this machine may use the server, and only by its own name: a page of another site in a
+browser on this machine can neither address it by a name of its own, nor send forms to it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from dimts.server.rate_limit import RateLimit
 from dimts.server.settings import ServeSettings
 
 OPEN_PATHS = ("/health", "/docs", "/openapi.json")
-"""Paths that need no key and count against no limit."""
+"""Paths that need no key and are not limited."""
 WEBSOCKET_PATH = "/v1/audio/speech/ws"
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _HEADERS = (
@@ -58,11 +58,11 @@ _CONTEXT = "dimts.context"
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of one request; the app adds what the log should hold."""
+    """Context of one request; the app adds fields for the log."""
 
     id: str
     owner: str = ""
-    """Name of its key; "" where none is needed."""
+    """Name of its key; "" where none is required."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Fields of its line in the log."""
     began: float = field(default_factory=time.monotonic)
@@ -72,13 +72,13 @@ class RequestContext:
 
 
 def request_context(scope: Scope) -> RequestContext:
-    """The context that the middleware has put into a request's scope."""
+    """Return the context that the middleware has put into a request's scope."""
     found: RequestContext = scope[_CONTEXT]
     return found
 
 
 def internal_error(context: RequestContext) -> ApiError:
-    """The answer to a request that met a bug."""
+    """Return the error for a request that met a bug."""
     return ApiError(500, Message("server.internal_error", request=context.id))
 
 
@@ -92,7 +92,7 @@ class AccessMiddleware:
         self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
         self.pool, self.registry = pool, registry
         self.hosts = frozenset() if keys or settings.host not in LOCAL_HOSTS else frozenset(LOCAL_HOSTS)
-        """Host names that may be asked for; empty: any."""
+        """Host names that requests may use; empty: any."""
         self._rate = RateLimit(settings.requests_per_minute)
         self._entry: App = self._http
         if settings.origins:
@@ -113,7 +113,7 @@ class AccessMiddleware:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
         context = self._context(headers)
-        # the app answers HEAD as GET; the server below leaves the body out
+        # the app answers HEAD as GET; uvicorn leaves the body out
         scope = {**scope, _CONTEXT: context, **({"method": "GET"} if scope["method"] == "HEAD" else {})}
 
         async def sending(message: AsgiMessage) -> None:
@@ -139,7 +139,7 @@ class AccessMiddleware:
                 log.note("bug", level=logging.ERROR, error=error, request=context.id, path=_route(scope))
             if not context.status:
                 await send_error(answer, internal_error(context))
-            # else too late for an answer: the connection is broken off, so that nobody takes it for whole
+            # too late for an error answer: the connection is aborted, so that the client notices
         finally:
             self._write_down(context, scope)
 
@@ -168,7 +168,7 @@ class AccessMiddleware:
     def _fault(
         self, path: str, headers: Mapping[str, str], context: RequestContext, limit: int
     ) -> ApiError | None:
-        """Why a request goes no further; else `context` knows whose key it carries."""
+        """Return why a request is refused; else store its key's owner in `context`."""
         if self.hosts and (fault := access_fault(headers, self.hosts, self.settings.origins)):
             return ApiError(*fault)
         if self.keys and path not in OPEN_PATHS:
@@ -214,7 +214,7 @@ class AccessMiddleware:
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
-    """Refuse a WebSocket with an HTTP error where the server can send one, else with 403."""
+    """Refuse a WebSocket with an HTTP error where the server supports it, else with 403."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
@@ -230,6 +230,6 @@ def _too_large(limit: int) -> ApiError:
 
 
 def _route(scope: Scope) -> str:
-    """The path as it stands in the API, so that nobody can fill log and figures with paths of their own."""
+    """Return the path as in the API, so that clients cannot fill log and metrics with paths of their own."""
     route = scope.get("route")
     return str(getattr(route, "path", "other"))

@@ -1,5 +1,4 @@
-"""The models of a server by name, each with its voices, its front end, and one decoding scheduler for all
-requests."""
+"""The models of a server by name, each with its voices, its front end, and one decoding scheduler."""
 
 from __future__ import annotations
 
@@ -26,23 +25,23 @@ if TYPE_CHECKING:
     from dimts.xtts.voice import Voice
 
 DEFAULT = "default"
-"""The name by which every model's first voice can be asked for."""
+"""Name of every model's first voice."""
 OPENAI_MODELS = re.compile(r"(tts-1|tts-1-hd|gpt-4o-mini-tts)(-\d{4}(-\d\d-\d\d)?)?")
-"""Names of OpenAI's models for speech, dated or not: the first model answers to them."""
+"""Names of OpenAI's models for speech, dated or not: they select the first model."""
 OPENAI_VOICES = frozenset({
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer",
     "verse",
 })  # fmt: skip
-"""Names of OpenAI's voices, which clients send by default: the model's first voice answers to them."""
+"""Names of OpenAI's voices, which clients send by default: they select the model's first voice."""
 PHRASE_FAULTS = frozenset({"speak.phrase_cut", "speak.phrase_kept", "speak.phrase_said_again"})
-"""Codes of the events that report a phrase which went wrong."""
+"""Codes of the events that report a phrase with a fault."""
 TOGETHER = 4
 """Phrases of one request that are decoded at once where nothing is streamed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model comes from: plain values, so that they can be sent to another machine."""
+    """Source of a model as plain values, so that they can be sent to another machine."""
 
     where: str
     """"formant", or the folder of a bundle."""
@@ -53,17 +52,17 @@ class ModelSource:
 
     @property
     def name(self) -> str:
-        """The name that requests give."""
+        """Name of the model in requests."""
         return FORMANT if self.where == FORMANT else Path(self.where).resolve().name
 
 
 class ChosenVoice(NamedTuple):
-    """A voice of a model, as a request asked for it."""
+    """A voice of a model, as chosen for a request."""
 
     name: str
     voice: str | Voice
     note: Message | None = None
-    """Set where another voice answers than the one that was named."""
+    """Note on the substitution where another voice than the named one is used."""
 
 
 class LoadedModel:
@@ -74,7 +73,7 @@ class LoadedModel:
     ) -> None:
         self.name, self.speaker, self.scheduler, self.formant = name, speaker, scheduler, formant
         self.on_phrase_fault: Callable[[], None] = lambda: None
-        """Called for every attempt at a phrase that went wrong."""
+        """Called for every attempt at a phrase that had a fault."""
 
     @classmethod
     def load(
@@ -104,28 +103,27 @@ class LoadedModel:
         return loaded
 
     def session(self) -> Session | None:
-        """A session of one request with the scheduler; None where each request
-        decodes by itself."""
+        """Open a session of one request with the scheduler; None where each request decodes by itself."""
         return self.scheduler.session() if self.scheduler is not None else None
 
     def voices(self) -> list[str]:
-        """Names of its own voices; the first speaks where none is asked for."""
+        """Return the names of its own voices; the first is the default."""
         if self.formant:
             return [DEFAULT, *variants()]
         return list(self.speaker.voices) or [DEFAULT]
 
     def kind(self, voice: str) -> Literal["built-in", "variant"]:
-        """What one of its voices is."""
+        """Return the kind of one of its voices."""
         return "variant" if self.formant and voice != DEFAULT else "built-in"
 
     def tempo(self, speed: float) -> float:
-        """The speaker's rate for a request's `speed`, within what the voice can do."""
+        """Convert a request's `speed` to the speaker's rate, clamped to the voice's range."""
         return min(max(self.speaker.settings.rate * speed, SLOWEST), FASTEST)
 
     def speaker_for(
         self, voice: str | Voice, session: Session | None, *, speed: float, seed: int | None, whole: bool
     ) -> tuple[Speaker, Voice | str | None]:
-        """A speaker for one request, and the voice to give it."""
+        """Return a speaker for one request, and the voice to pass to it."""
         changes: dict[str, Any] = {"rate": self.tempo(speed)}
         if seed is not None:
             changes["seed"] = seed
@@ -158,11 +156,11 @@ class ModelRegistry:
 
     @property
     def first(self) -> LoadedModel:
-        """The model that speaks where none is asked for."""
+        """The default model."""
         return next(iter(self.models.values()))
 
     def model(self, name: str) -> LoadedModel:
-        """A model by its name or an alias. Raises ApiError (404) for an unknown one."""
+        """Return a model by its name or an alias. Raises ApiError (404) for an unknown one."""
         name = self._aliases.get(name, name)
         if name in self.models:
             return self.models[name]
@@ -172,8 +170,8 @@ class ModelRegistry:
         raise ApiError(404, message, param="model")
 
     def voice(self, model: LoadedModel, name: str, owner: str) -> ChosenVoice:
-        """A voice of a model by name or id, as the key `owner` may use it. Raises ApiError (404) for an
-        unknown one."""
+        """Return a voice of a model by name or id, if the key `owner` may use it. Raises ApiError (404) for
+        an unknown one."""
         asked, name = name, self._voice_aliases.get(name, name)
         own = model.voices()
         if name in own:
@@ -193,7 +191,7 @@ class ModelRegistry:
         raise ApiError(404, message, param="voice")
 
     def gauges(self) -> Iterator[tuple[str, str, str, float]]:
-        """Figures of the schedulers."""
+        """Yield the figures of the schedulers."""
         for name, scheduler in self.schedulers().items():
             yield "slots_taken", "Sentences that are being decoded", name, scheduler.speaking
             yield "sentences_waiting", "Sentences that wait for a slot", name, scheduler.waiting
@@ -209,5 +207,5 @@ class ModelRegistry:
 
 
 def _shown(name: str) -> str:
-    """A name from a request as a message may show it: printable, 60 characters at most."""
+    """Clean a name from a request for a message: printable, 60 characters at most."""
     return repr(name if len(name) <= 60 else name[:59] + "…")[1:-1]

@@ -1,4 +1,4 @@
-"""The OpenAPI description → one page that explains it, readable without any other host, script or font."""
+"""Render the OpenAPI description as one HTML page, without any other host, script or font."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ vertical-align:top;border-bottom:1px solid #eee;padding:.25rem .6rem .25rem 0}b.
 
 
 def render(schema: dict[str, Any]) -> str:
-    """A page of HTML."""
+    """Return the page of HTML."""
     keyed = "securitySchemes" in schema.get("components", {})
     parts = [_operation(schema, path, method, operation, keyed)
              for path, item in schema["paths"].items() for method, operation in item.items()]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Requests a minute, for each key: a sliding window."""
+"""Limit the requests per minute of each key by a sliding window."""
 
 from __future__ import annotations
 

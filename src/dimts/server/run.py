@@ -1,7 +1,7 @@
-"""The server as a process: it listens, serves, and at SIGTERM ends with the sentences that are being spoken.
+"""Run the server as a process, with a graceful shutdown at SIGTERM.
 
-SIGTERM or Ctrl-C   no new request; running ones have grace_seconds, then end with their sentence; exit code 0
-a second one        everything is broken off
+SIGTERM or Ctrl-C   no new request; running ones have grace_seconds, then end after their sentence; exit code
+0 a second one        everything is aborted
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart")
 _AFTER_GRACE_SECONDS = 120.0
-"""How long a last sentence may take."""
+"""How long a last sentence may take, in seconds."""
 _SWITCH_SECONDS = 0.001
-"""How long one thread of Python may keep the others waiting: reading texts must not hold up the sound."""
+"""Switch interval of Python's threads in seconds: text processing must not delay synthesis."""
 
 
 def serve(sources: Sequence[ModelSource], settings: ServeSettings, on_ready: Callable[[str], None]) -> None:
-    """Load the models and serve them until a signal comes; `on_ready` gets the address once requests are
-    answered.
+    """Load the models and serve them until a signal; `on_ready` gets the address once requests are answered.
 
     Raises ConfigError for a port that is taken, a wrong key file or settings that contradict each other,
     CheckpointError for a model that does not fit, MissingExtra.
@@ -80,7 +79,7 @@ def load_app(
 def _server(
     app: AccessMiddleware, settings: ServeSettings, address: str, on_ready: Callable[[str], None]
 ) -> Any:
-    """A uvicorn server that ends as this module says."""
+    """Make a uvicorn server with this module's shutdown."""
     uvicorn = require("uvicorn", "serve")
     from dimts.server import log
 

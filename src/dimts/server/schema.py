@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: the interface of OpenAI, and what dimts adds."""
+"""Bodies of requests and answers: OpenAI's interface, and the additions of dimts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LARGEST_SEED = 2**63 - 1
 
 
 HARMLESS = frozenset({"user", "language", "lang_code", "instructions", "metadata", "extra_body"})
-"""Fields that clients send and that have no effect here."""
+"""Fields that clients send and that have no effect."""
 AMHARIC = frozenset({"", "am", "amh", "am-et", "am_et", "amharic", "auto"})
-"""Values of `language` and `lang_code` that are as they should be."""
+"""Values of `language` and `lang_code` that mean Amharic."""
 
 
 class _Strict(BaseModel):
@@ -79,7 +79,7 @@ class SpeechRequest(BaseModel):
         return data
 
     def without_effect(self) -> list[str]:
-        """Names of the fields of this request that change nothing, sorted."""
+        """Names of the fields of this request without effect, sorted."""
         given = dict(self.model_extra or {})
         given |= {"instructions": self.instructions or "", "language": self.language or ""}
         languages = ("language", "lang_code")
@@ -177,7 +177,7 @@ class Health(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong."""
+    """Description of an error."""
 
     message: str
     type: str

@@ -1,4 +1,4 @@
-"""Text in pieces, as a language model writes it → sentences, each as soon as its end is certain."""
+"""Split text that arrives in pieces, as from a language model, into sentences as soon as each is complete."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ abbreviation."""
 
 
 class SentenceBuffer:
-    """Text that has come and was not handed out yet."""
+    """Buffer of text that is not yet returned as sentences."""
 
     def __init__(self) -> None:
         self._text = ""
 
     def __len__(self) -> int:
-        """Characters that wait."""
+        """Number of characters in the buffer."""
         return len(self._text)
 
     def push(self, piece: str) -> list[str]:
-        """The sentences that `piece` completes, without white space around them, none empty."""
+        """Return the sentences that `piece` completes, stripped, none empty."""
         self._text += piece
         start, found = 0, []
         for end in _END.finditer(self._text):
@@ -30,6 +30,6 @@ class SentenceBuffer:
         return [sentence.strip() for sentence in found if sentence.strip()]
 
     def flush(self) -> list[str]:
-        """The rest, if there is any."""
+        """Return the rest, if there is any."""
         rest, self._text = self._text.strip(), ""
         return [rest] if rest else []

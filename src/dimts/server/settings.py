@@ -1,4 +1,4 @@
-"""[serve] of dimts.toml: where the server listens, its limits, and which keys and sites may use it."""
+"""[serve] of dimts.toml: address, limits, keys and sites of the server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class RayServeSettings:
     min_replicas: int = 1
     """Copies that always run."""
     max_replicas: int = 1
-    """Copies that may run when there is much to do; more than min_replicas turns autoscaling on."""
+    """Most copies under load; more than min_replicas enables autoscaling."""
     target_ongoing_requests: float = 4.0
-    """Requests at once that one copy should have; more of them start another."""
+    """Target number of concurrent requests per copy; more of them start another."""
     upscale_delay_seconds: float = 10.0
-    """How long there must be too much to do before a copy is added."""
+    """Seconds of overload before a copy is added."""
     downscale_delay_seconds: float = 300.0
-    """How long there must be too little to do before a copy is taken away."""
+    """Seconds of low load before a copy is removed."""
     cpus: float = 1.0
     """Cores that Ray reserves for a copy."""
     gpus: float = 0.0
@@ -54,64 +54,64 @@ class ServeSettings:
     host: str = "127.0.0.1"
     """Address to listen on; any but this machine's own needs an API key file."""
     port: int = 8000
-    """0: any that is free."""
+    """TCP port; 0: any that is free."""
     api_key_file: str = ""
     """File of API keys, a `name:key` a line, readable by you alone; empty: no keys."""
     voices_folder: str = ""
-    """Folder for uploaded voices; empty: none may be uploaded."""
+    """Folder of uploaded voices; empty: uploads are disabled."""
     slots: int = 8
     """Sentences decoded together in one loop. Each takes memory for its longest sentence (240 MB at the size
     of XTTS v2 in float32, 1 MB at the tiny size)."""
     queue: int = 32
-    """Requests that may wait beyond the slots; the next one is answered with 429 and a time to come back."""
+    """Requests that may wait beyond the slots; the next one is answered with 429 and a time to retry."""
     places_per_key: int = 0
-    """Requests of one API key that are taken in at once; 0: half of all places."""
+    """Concurrent requests of one API key; 0: half of all places."""
     requests_per_minute: int = 0
     """Requests of one API key a minute, the next ones are answered with 429; 0: no limit."""
     voices_per_key: int = 100
-    """Voices that one API key may have uploaded."""
+    """Uploaded voices of one API key."""
     max_letters: int = 20_000
-    """Longest text of one request."""
+    """Longest text of one request, in letters."""
     max_speech_seconds: float = 3600.0
-    """Longest sound of one request; a text that would be longer is refused."""
+    """Longest speech of one request in seconds; a longer text is refused."""
     max_read_seconds: float = 20.0
-    """A text for /v1/normalise or /v1/phones that takes longer is given up."""
+    """Time limit of a text for /v1/normalise or /v1/phones, in seconds."""
     max_body_megabytes: float = 1.0
-    """Largest request, but for uploads."""
+    """Largest request without an upload."""
     max_upload_megabytes: float = 25.0
     """Largest uploaded recording."""
     max_reference_seconds: float = 120.0
     """Longest uploaded recording."""
     head_seconds: float = 10.0
-    """The head of a request must have come by then, else its connection is closed."""
+    """Time limit for the head of a request, else its connection is closed."""
     body_seconds: float = 120.0
-    """The body of a request must have come by then, else its connection is closed."""
+    """Time limit for the body of a request, else its connection is closed."""
     first_sound_seconds: float = 60.0
-    """A request without a sound by then is given up with 503."""
+    """Time limit for the first audio of a request, else it is answered with 503."""
     request_seconds: float = 900.0
-    """A request that takes longer is broken off."""
+    """Time limit of a request, after which it is aborted."""
     stall_seconds: float = 30.0
-    """A client that takes nothing of its answer for this long is cut off, and its place is free."""
+    """Time after which a client that reads nothing of its answer is disconnected."""
     idle_seconds: float = 300.0
-    """A WebSocket or Wyoming client that sends nothing for this long is cut off."""
+    """Time after which a WebSocket or Wyoming client that sends nothing is disconnected."""
     grace_seconds: float = 60.0
-    """After SIGTERM requests may go on for this long; then each ends with the sentence it is saying."""
+    """Time that running requests have after SIGTERM; then each ends after its current sentence."""
     torch_threads: int = 0
-    """Threads of one matrix product; 0: half of the cores, so that sentences and sound are made side by
-    side."""
+    """Threads of one matrix product; 0: half of the cores, so that decoding and vocoding run in parallel."""
     log_text: bool = False
-    """Also write the texts that are spoken to the log."""
+    """Also write the spoken texts to the log."""
     model_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Other names of models, beside those of OpenAI's; "" is the first that is served."""
+    """Other names of models, besides OpenAI's; "" is the first model."""
     voice_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Other names of voices, e.g. {alloy = "abebe"}; OpenAI's names else mean the model's first voice."""
+    """Other names of voices, e.g. {alloy = "abebe"}; OpenAI's names by default mean the model's first
+    voice."""
     origins: tuple[str, ...] = ()
     """Sites whose pages may use this server from a browser (CORS), e.g. ["https://app.example"]; ["*"]:
     all."""
     xtts_api: bool = False
     """Also answer under the paths of xtts-api-server: /speakers, /tts_to_audio/, /tts_stream."""
     wyoming_port: int = 0
-    """TCP port for the Wyoming protocol (Home Assistant), which knows no keys; 0: off."""
+    """TCP port for the Wyoming protocol (Home Assistant), which has no keys; 0: off."""
     wyoming_host: str = "127.0.0.1"
     """Address to listen on for the Wyoming protocol."""
     ray: RayServeSettings = field(default_factory=RayServeSettings)
@@ -151,10 +151,10 @@ class ServeSettings:
 
     @property
     def places(self) -> int:
-        """Requests that are taken in at once."""
+        """Number of requests accepted at once."""
         return self.slots + self.queue
 
     @property
     def keys(self) -> Path | None:
-        """The key file, if there is one."""
+        """Path of the key file, if there is one."""
         return Path(self.api_key_file) if self.api_key_file else None

@@ -1,5 +1,4 @@
-"""Speech for a request: its model, voice and settings; a job that makes the sound; an answer that is sent
-meanwhile."""
+"""Synthesise speech for requests: choose model, voice and settings, run a job, and stream the answer."""
 
 from __future__ import annotations
 
@@ -34,23 +33,23 @@ from dimts.text.phrases import breaths
 
 T = TypeVar("T")
 BLOCK_BYTES = 1 << 16
-"""Bytes that are handed to the connection at once: a client must take one within `stall_seconds`."""
+"""Bytes passed to the connection at once: a client must read them within `stall_seconds`."""
 _MEMORY_BYTES = 8_000_000
-"""A whole sound beyond this size is kept on disk until it is sent."""
+"""Size beyond which complete audio is stored on disk until it is sent."""
 _SHORT_LETTERS = 160
-"""A text of the formant voice up to this length (some 20 s of sound, made in about 0.3 s) is finished before
-its first byte leaves, so that wav and flac carry their true length: many readers of flac refuse a file
+"""A text of the formant voice up to this length (some 20 s of speech, made in about 0.3 s) is finished before
+its first byte is sent, so that wav and flac have their true length: many readers of flac refuse a file
 without one."""
 _LENGTH_IN_HEADER = ("wav", "flac")
 _MIN_SECONDS_PER_LETTER = 0.05
-"""Seconds that a spoken letter takes at the very least, to refuse a text before any of it is spoken."""
+"""Least seconds per spoken letter, to refuse a text before synthesis."""
 _LETTERS_OF_A_PAUSE, _PAUSE_SECONDS = 7, 60.0
 """The shortest mark for the longest pause: [ቆይታ60]."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechTask:
-    """One request for speech: what speaks, and how."""
+    """One request for speech: model, voice and settings."""
 
     text: str
     form: str
@@ -61,11 +60,11 @@ class SpeechTask:
     voice: Any
     session: Any
     notes: tuple[Message, ...]
-    """What of the request has no effect."""
+    """Fields of the request without effect."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that say what was used."""
+        """Return headers that name what was used."""
         found = {
             "x-dimts-model": quote(self.model.name),
             "x-dimts-voice": quote(self.voice_name),
@@ -87,7 +86,7 @@ class SpeechRecord:
         self._ended = False
 
     def add(self, wave: Wave) -> None:
-        """Count some sound."""
+        """Count some audio."""
         if not self.seconds and len(wave.samples):
             waited = time.monotonic() - self._context.began
             self._context.facts["first_sound_seconds"] = round(waited, 4)
@@ -95,7 +94,7 @@ class SpeechRecord:
         self.seconds += wave.seconds
 
     def end(self, how: str) -> None:
-        """Write down how it ended; once."""
+        """Record how it ended; once."""
         if self._ended:
             return
         self._ended = True
@@ -105,7 +104,7 @@ class SpeechRecord:
 
 
 class SpeechService:
-    """Answers requests for speech, whatever protocol they come by."""
+    """Answer requests for speech of any protocol."""
 
     def __init__(
         self, registry: ModelRegistry, pool: RequestPool, metrics: Metrics, settings: ServeSettings
@@ -113,8 +112,8 @@ class SpeechService:
         self.registry, self.pool, self.metrics, self.settings = registry, pool, metrics, settings
 
     def utterance(self, body: SpeechRequest, owner: str) -> SpeechTask:
-        """Look up what a request of the key `owner` names. Raises ApiError for what is not there or too
-        long."""
+        """Resolve the names in a request of the key `owner`. Raises ApiError for unknown ones or a text that
+        is too long."""
         model = self.registry.model(body.model)
         check_length(body.input, self.settings)
         chosen = self.registry.voice(
@@ -145,8 +144,8 @@ class SpeechService:
     def begin(
         self, task: SpeechTask, owner: str, context: RequestContext, encoder: AudioEncoder | None = None
     ) -> tuple[SpeechJob, SpeechRecord]:
-        """Begin a job for an utterance; `encoder` goes on over several. Raises ApiError as `RequestPool.take`
-        does."""
+        """Start a job for an utterance; `encoder` may continue over several. Raises ApiError as
+        `RequestPool.take` does."""
         record = SpeechRecord(self.metrics, task.model.name, context)
         context.facts |= {"model": task.model.name, "voice": task.voice_name, "letters": len(task.text),
                           "format": task.form, "stream": not task.whole}  # fmt: skip
@@ -170,8 +169,7 @@ class SpeechService:
         return job, record
 
     async def answer(self, body: SpeechRequest, scope: Scope, receive: Receive) -> Response:
-        """The answer over HTTP, whose first sound is there already. Raises ApiError before any of it is
-        sent."""
+        """Return the HTTP answer once its first audio exists. Raises ApiError before any of it is sent."""
         context = request_context(scope)
         task = self.utterance(body, context.owner)
         job, record = self.begin(task, context.owner, context)
@@ -189,7 +187,8 @@ class SpeechService:
     async def first(
         self, job: SpeechJob, record: SpeechRecord, receive: Receive | None = None
     ) -> bytes | None:
-        """The first bytes of a job. Raises ApiError, its place being free, if there are none in time."""
+        """Return the first bytes of a job. Raises ApiError, and frees its place, if there are none in
+        time."""
         seconds = min(self.settings.first_sound_seconds, self.settings.request_seconds)
         waiting = asyncio.wait_for(job.next(), seconds)
         try:
@@ -213,7 +212,7 @@ class SpeechService:
         return known or error
 
     async def pieces(self, first: bytes | None, job: SpeechJob) -> AsyncIterator[bytes]:
-        """All bytes of a job in blocks of `BLOCK_BYTES` at most. Raises JobCancelled when it takes too
+        """Yield all bytes of a job in blocks of `BLOCK_BYTES` at most. Raises JobCancelled when it takes too
         long."""
         deadline = job.taken + self.settings.request_seconds
         piece = first
@@ -235,7 +234,7 @@ def check_length(text: str, settings: ServeSettings) -> None:
 
 
 class SpeechResponse(Response):
-    """An answer that is sent while it is made, and stops being made as soon as nobody takes it."""
+    """An answer that is sent while it is made; synthesis stops as soon as the client leaves."""
 
     def __init__(
         self, pieces: AsyncIterator[bytes], job: SpeechJob, record: SpeechRecord, headers: dict[str, str],
@@ -249,7 +248,8 @@ class SpeechResponse(Response):
         ]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send it (ASGI 3). Raises what broke it off, so that the connection is broken off too."""
+        """Send the answer (ASGI 3). Raises the error that ended it early, so that the connection is aborted
+        too."""
         how = "done"
         try:
             await until_disconnect(self._send(send), receive)
@@ -289,7 +289,8 @@ class ClientDisconnected(Exception):
 
 
 async def until_disconnect(doing: Awaitable[T], receive: Receive) -> T:
-    """The result of `doing`; if the client leaves first, `doing` is cancelled. Raises ClientDisconnected."""
+    """Return the result of `doing`; if the client leaves first, `doing` is cancelled. Raises
+    ClientDisconnected."""
 
     async def gone() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -323,8 +324,7 @@ def _too_long(limit: float) -> ApiError:
 
 
 def _waves(task: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
-    """The sound of an utterance: streamed, or phrase by phrase where a phrase that failed may be spoken
-    again."""
+    """Yield the waves of an utterance: streamed, or phrase by phrase where a failed phrase may be retried."""
     if not task.whole:
         yield from task.speaker.stream(task.text, task.voice)
         return
@@ -335,7 +335,7 @@ def _waves(task: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
 
 
 def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Iterator[Wave]:
-    """The waves, counted; raises ApiError (400) beyond `limit` seconds, and SynthesisError if there are
+    """Yield the waves, counted; raises ApiError (400) beyond `limit` seconds, and SynthesisError if there are
     none."""
     for wave in waves:
         record.add(wave)
@@ -348,7 +348,7 @@ def _counted(waves: Iterable[Wave], limit: float, record: SpeechRecord) -> Itera
 
 
 def _streamed(job: SpeechJob, waves: Iterator[Wave], task: SpeechTask) -> Iterator[bytes]:
-    """Bytes as they are certain; a short text of the formant voice is finished first."""
+    """Yield bytes as they are final; a short text of the formant voice is finished first."""
     if task.form in _LENGTH_IN_HEADER and task.model.formant and len(task.text) <= _SHORT_LETTERS:
         yield from _whole(job, waves, task.form)
         return
@@ -374,7 +374,8 @@ def _encoded(
 
 
 def _whole(job: SpeechJob, waves: Iterator[Wave], form: str) -> Iterator[bytes]:
-    """All bytes once the whole is encoded, with its length in `job.size`; large ones wait on disk."""
+    """Yield all bytes once the whole is encoded, with its length in `job.size`; large ones are stored on
+    disk."""
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
         encoder = AudioEncoder(form, RATE, file)  # type: ignore[arg-type]
         for wave in waves:
@@ -388,7 +389,7 @@ def _whole(job: SpeechJob, waves: Iterator[Wave], form: str) -> Iterator[bytes]:
 
 
 async def _events(pieces: AsyncIterator[bytes], letters: int, record: SpeechRecord) -> AsyncIterator[bytes]:
-    """Server-sent events as OpenAI's clients know them: deltas in base64, then what it took."""
+    """Yield server-sent events as in OpenAI's interface: deltas in base64, then the usage."""
     try:
         async for piece in pieces:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode()})

@@ -1,4 +1,4 @@
-"""Routes of the front end: written → spoken form, and text → phones with their reasons."""
+"""Routes of the front end: text → spoken form, and text → phones with reasons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dimts.text.phones import WORD_MARK
 
 T = TypeVar("T")
 _AT_ONCE = 2
-"""Texts that are read at once: reading is pure Python, so that more would only take turns."""
+"""Texts processed at once: this is pure Python, so that more would only alternate."""
 
 
 def add_texts(
@@ -69,7 +69,7 @@ def add_texts(
 
 
 def _deadline(seconds: float) -> Callable[[], None]:
-    """A check that raises ApiError (400) once `seconds` have passed."""
+    """Return a check that raises ApiError (400) once `seconds` have passed."""
     end = time.monotonic() + seconds
 
     def check() -> None:

@@ -1,9 +1,9 @@
-"""Uploaded voices: a recording and the speaker's consent → a voice that its uploader may use, and delete.
+"""Store uploaded voices, each made from a recording and the speaker's consent, for use by its uploader.
 
     <folder>/voice_<hex>.voice   latents and timbre of the speaker, with the consent inside
     <folder>/voice_<hex>.json    name, model, owner, consent, time, hash of the recording
 
-The recording itself is not kept. A voice is there when its JSON is, so it is written last and removed first;
+The recording itself is not kept. A voice exists when its JSON does, so it is written last and removed first;
 every look-up reads the folder, so that several processes may share it.
 """
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"voice_[0-9a-f]{16}")
 MIN_SECONDS = 1.0
-"""Shortest recording that a voice is made from."""
+"""Shortest recording for a voice, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedVoice:
-    """An uploaded voice: everything but the voice itself."""
+    """Metadata of an uploaded voice."""
 
     id: str
     name: str
     model: str
     owner: str
-    """Name of the API key it came with; "" where none is needed."""
+    """Name of the API key it was uploaded with; "" where none is required."""
     consent: str
     created: int
-    """Seconds since 1970."""
+    """Time of upload in seconds since 1970."""
     sha256: str
-    """Of the recording, which is not kept."""
+    """SHA-256 of the recording, which is not kept."""
 
 
 class VoiceStore:
@@ -59,7 +59,7 @@ class VoiceStore:
         self._loaded: dict[str, Voice] = {}
 
     def all(self, owner: str) -> Iterator[UploadedVoice]:
-        """The voices of an owner, by name."""
+        """Yield the voices of an owner, by name."""
         found = (
             (self._read(path) for path in self.folder.glob("voice_*.json")) if self.folder.is_dir() else ()
         )
@@ -68,13 +68,13 @@ class VoiceStore:
         )
 
     def find(self, name: str, model: str, owner: str) -> UploadedVoice | None:
-        """A voice of an owner and a model, by id or name."""
+        """Return a voice of an owner and a model, by id or name."""
         return next(
             (one for one in self.all(owner) if one.model == model and name in (one.id, one.name)), None
         )
 
     def voice(self, uploaded: UploadedVoice) -> Voice:
-        """The voice itself. Raises CheckpointError if its file is damaged."""
+        """Load the voice itself. Raises CheckpointError if its file is damaged."""
         from dimts.xtts.voice import Voice
 
         if uploaded.id not in self._loaded:
@@ -84,7 +84,7 @@ class VoiceStore:
     def add(
         self, speaker: Speaker, recording: Path, uploaded: UploadedVoice, max_seconds: float
     ) -> UploadedVoice:
-        """Make a voice from a recording and keep it. Raises AudioError, and SynthesisError for the formant
+        """Make a voice from a recording and store it. Raises AudioError, and SynthesisError for the formant
         voice."""
         with tempfile.TemporaryDirectory() as folder:
             plain = _limited(recording, max_seconds).save(Path(folder) / "reference.wav")
@@ -107,7 +107,7 @@ class VoiceStore:
         return True
 
     def _read(self, path: Path) -> UploadedVoice | None:
-        """None for another kind of file, or one that was deleted this moment."""
+        """Read a voice's metadata; None for another kind of file, or one that was just deleted."""
         if not _ID.fullmatch(path.stem):
             return None
         try:
@@ -118,7 +118,7 @@ class VoiceStore:
 
 
 def _limited(recording: Path, max_seconds: float) -> Wave:
-    """A recording as a wave; what is too long is refused before it fills the memory."""
+    """Load a recording as a wave; one that is too long is refused before it fills the memory."""
     pieces, count = [], 0
     try:
         with Medium.open(recording) as medium:

@@ -1,4 +1,4 @@
-"""Routes of voices: all that can be asked for, and those that are uploaded and deleted."""
+"""Routes of voices: list, upload and delete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MIN_CONSENT_LETTERS = 10
 
 
 def all_voices(registry: ModelRegistry, owner: str) -> list[VoiceRow]:
-    """The voices of all models, and those that the key `owner` has uploaded."""
+    """Return the voices of all models, and the uploads of the key `owner`."""
     built_in = [
         VoiceRow(id=voice, name=voice, model=name, kind=model.kind(voice))
         for name, model in registry.models.items()
@@ -52,7 +52,7 @@ def add_voices(
         consent: Annotated[ConsentText, Form()],
         model: Annotated[str, Form(max_length=200)] = "",
     ) -> VoiceRow:
-        """The recording becomes a voice and is not kept; the consent is, with the voice."""
+        """The recording becomes a voice and is not kept; the consent is stored with the voice."""
         context = request_context(request.scope)
         store, loaded = _store(registry), registry.model(model)
         name, consent = name.strip(), consent.strip()

@@ -35,20 +35,19 @@ from dimts.server.speech import SpeechService
 from dimts.speak import RATE
 
 _RETRY_SECONDS = 0.2
-"""Between two attempts to get a place while all are taken."""
+"""Seconds between two attempts to get a place while all are taken."""
 _CLOSE_SECONDS = 1.0
 _EXPECTED = (WebSocketDisconnect, TimeoutError, OSError, RuntimeError)
-"""How a client leaves: cleanly, idle or stalled, by a broken connection, or closed while something is
-sent."""
+"""Errors that mean a client has left: cleanly, idle or stalled, by a broken connection, or closed while
+sending."""
 _DONE = ""
-"""Stands in the queue of sentences for the end of an input."""
+"""Marks the end of an input in the queue of sentences."""
 
 
 class SentenceQueue:
-    """Sentences of one client, spoken one after the other, each in a job of its own; the encoder goes on over
-    them.
+    """Sentences of one client, spoken one after the other, each in a job of its own, with one encoder.
 
-    Shared by the protocols whose text comes in pieces.
+    Shared by the protocols whose text arrives in pieces.
     """
 
     def __init__(self, service: SpeechService, request: str, owner: str, path: str) -> None:
@@ -57,7 +56,7 @@ class SentenceQueue:
         self._job: SpeechJob | None = None
 
     async def speak(self, body: SpeechRequest, encoder: AudioEncoder) -> AsyncIterator[bytes]:
-        """Bytes of one sentence. Raises ApiError, JobCancelled if it was interrupted."""
+        """Yield the bytes of one sentence. Raises ApiError, JobCancelled if it was interrupted."""
         task = self.service.utterance(body, self.owner)
         context = RequestContext(self._request, self.owner)
         deadline = time.monotonic() + self.service.settings.first_sound_seconds
@@ -95,7 +94,7 @@ class SentenceQueue:
 
 
 class SpeechConnection:
-    """One WebSocket: a task that reads events, and one that speaks what they bring."""
+    """One WebSocket: a task that reads events, and one that speaks their text."""
 
     def __init__(self, socket: WebSocket, service: SpeechService) -> None:
         self.socket, self.service = socket, service

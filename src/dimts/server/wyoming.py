@@ -29,7 +29,7 @@ from dimts.speak import RATE
 _HOME = "https://github.com/dimts/dimts"
 _FORMAT = {"rate": RATE, "width": 2, "channels": 1}
 _MAX_LINE_BYTES = 1 << 20
-"""Longest event; a longer one ends the connection."""
+"""Longest event in bytes; a longer one ends the connection."""
 
 
 @contextlib.asynccontextmanager
@@ -65,10 +65,10 @@ class _Client:
         self._buffer = SentenceBuffer()
         self._voice: dict[str, Any] = {}
         self._started = False
-        """Whether `audio-start` was sent for the text at work."""
+        """Whether `audio-start` was sent for the current text."""
 
     async def run(self) -> None:
-        """Answer events until the client leaves, is idle, or sends what is no event."""
+        """Answer events until the client leaves, is idle, or sends an invalid event."""
         event_module: Any = require("wyoming.event", "wyoming")
         try:
             while True:

@@ -1,6 +1,6 @@
-"""The paths of xtts-api-server, for programs that were made for it (SillyTavern): only their address changes.
+"""Paths of xtts-api-server, for its clients (SillyTavern): only the address changes.
 
-Settings that name a temperature or a folder of the other server are accepted and have no effect.
+Settings such as a temperature or a folder of the other server are accepted and have no effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dimts.server.voices import all_voices
 
 
 class XttsRequest(BaseModel):
-    """A text to be spoken, as xtts-api-server takes it."""
+    """A text to be spoken, in the form of xtts-api-server."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -29,7 +29,7 @@ class XttsRequest(BaseModel):
 
 
 class XttsSpeaker(BaseModel):
-    """A voice, as xtts-api-server lists it."""
+    """A voice, in the form of xtts-api-server."""
 
     name: str
     voice_id: str
