@@ -22,7 +22,7 @@ from dimts.base.project import Project
 from dimts.cli.main import main as run_cli
 from dimts.data import corpora as module
 from dimts.data.check import CheckSettings
-from dimts.data.corpora import CorpusOffer, PublicCorpus, attributions, bring, corpora, offer
+from dimts.data.corpora import CorpusOffer, PublicCorpus, attributions, corpora, fetch_corpus, offer
 from dimts.data.dataset_checks import check_dataset
 from dimts.data.export import export
 from dimts.data.licences import is_free, spdx
@@ -288,7 +288,7 @@ def test_fleurs_becomes_recordings_with_licence_and_origin(servers: Servers, pro
     assert set(offered.parts[0].files) == {
         name for name in servers.repositories["google/fleurs"] if "am_et" in name
     }
-    folder, new = bring(project, offered, YES)
+    folder, new = fetch_corpus(project, offered, YES)
     assert (folder, new) == (project.recordings / "fleurs", True)
     assert recordings(project) == sorted(
         (f"{split}{n}", f"{TEXTS[n]}።", "")
@@ -301,17 +301,17 @@ def test_fleurs_becomes_recordings_with_licence_and_origin(servers: Servers, pro
     (one, *_) = find_recordings([folder / "train.tsv"])  # also when a part of it is named
     assert one.licence == "CC-BY-4.0"
     assert not [path for path in project.recordings.iterdir() if path.name.startswith(".")]
-    assert bring(project, offer("fleurs"), YES) == (folder, False)
+    assert fetch_corpus(project, offer("fleurs"), YES) == (folder, False)
 
 
 def test_waxal_and_leyu_are_unpacked_from_parquet(servers: Servers, project: Project) -> None:
     servers.licence = ["cc-by-sa-4.0", "cc-by-4.0"]
     offered = offer("waxal")
     assert offered.licence == corpora()["waxal"].licence
-    bring(project, offered, YES)
+    fetch_corpus(project, offered, YES)
     assert recordings(project) == [(f"w{n}", TEXTS[n], f"s{n}") for n in range(3)]
     servers.licence = "cc-by-4.0"
-    bring(project, offer("leyu"), YES)
+    fetch_corpus(project, offer("leyu"), YES)
     assert len(recordings(project)) == 3 + 4
     origins = {row.origin.split("@")[0] for row in find_recordings([project.recordings / "leyu"])}
     assert origins == {"leyu-amharic/leyu-amharic-gojjam-dialect"}
@@ -323,11 +323,11 @@ def test_afrivoice_wants_a_contact_and_the_token_goes_to_the_hub_alone(
     offered = offer("afrivoice")
     assert "data.corpus_gate" in [message.code for message in offered.messages()]
     with pytest.raises(DimtsError) as caught:
-        bring(project, offered, YES)
+        fetch_corpus(project, offered, YES)
     assert caught.value.code == "data.corpus_gate_closed"
     assert not (project.recordings / "afrivoice").exists()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    bring(project, offered, YES)
+    fetch_corpus(project, offered, YES)
     assert recordings(project) == [(f"{n}", TEXTS[n], "s1") for n in range(3)]
     assert not list(project.recordings.rglob("*.jpg"))
     seen = len(servers.tokens)
@@ -341,7 +341,7 @@ def test_alffa_comes_over_http_under_the_licence_its_page_states(servers: Server
     assert "data.corpus_other_licence" in [message.code for message in offered.messages()]
     archive = "files/data_readspeech_am.tar.bz2"
     servers.cut_after = {archive: [100, 150, 7]}
-    bring(project, offered, YES)
+    fetch_corpus(project, offered, YES)
     assert recordings(project) == [(f"tr_{n}_tr0100{n}", TEXTS[n], f"s{n}") for n in range(3)]
     assert [asked for name, asked in servers.gets if name == archive] == [
         "", "bytes=100-", "bytes=250-", "bytes=257-"]  # fmt: skip
@@ -351,11 +351,11 @@ def test_a_download_that_was_cut_goes_on_in_the_next_run(servers: Servers, proje
     archive = "data/am_et/audio/train.tar.gz"
     servers.cut_after = {archive: [50, 0, 0, 0, 0, 0]}
     with pytest.raises(DimtsError) as caught:
-        bring(project, offer("fleurs"), YES)
+        fetch_corpus(project, offer("fleurs"), YES)
     assert caught.value.code == "xtts.download_broke_off"
     assert not (project.recordings / "fleurs").exists()
     servers.cut_after, servers.gets = {}, []
-    bring(project, offer("fleurs"), YES)
+    fetch_corpus(project, offer("fleurs"), YES)
     assert [asked for name, asked in servers.gets if name == archive] == ["bytes=50-"]
     assert len(recordings(project)) == 4
 
@@ -363,11 +363,11 @@ def test_a_download_that_was_cut_goes_on_in_the_next_run(servers: Servers, proje
 def test_a_wrong_checksum_is_refused_and_nothing_of_it_stays(servers: Servers, project: Project) -> None:
     servers.lies = {"data/am_et/audio/dev.tar.gz"}
     with pytest.raises(DimtsError) as caught:
-        bring(project, offer("fleurs"), YES)
+        fetch_corpus(project, offer("fleurs"), YES)
     assert caught.value.code == "xtts.checksum_wrong"
     assert not (project.recordings / "fleurs").exists()
     servers.lies = set()
-    bring(project, offer("fleurs"), YES)
+    fetch_corpus(project, offer("fleurs"), YES)
     assert len(recordings(project)) == 4
 
 
@@ -388,18 +388,18 @@ def test_a_full_disk_is_named_and_what_has_come_stays(
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda _: usage)
         with pytest.raises(DimtsError) as caught:
-            bring(project, offered, YES)
+            fetch_corpus(project, offered, YES)
     assert caught.value.code == "data.corpus_disk_full"
-    bring(project, offered, YES)
+    fetch_corpus(project, offered, YES)
     servers.gets = []
     (project.recordings / "fleurs").rename(project.root / "elsewhere")
     with monkeypatch.context() as patch:  # fetched, but no room to unpack
         patch.setattr("shutil.disk_usage", lambda _: usage)
         with pytest.raises(DimtsError) as caught:
-            bring(project, offered, YES)
+            fetch_corpus(project, offered, YES)
     assert caught.value.code == "data.corpus_disk_full"
     assert not (project.recordings / "fleurs").exists()
-    bring(project, offered, YES)
+    fetch_corpus(project, offered, YES)
     assert servers.gets == []  # the cache holds it
 
 
@@ -414,11 +414,11 @@ def test_what_is_not_free_is_refused_for_a_voice_marked_free(
     offered = offer("fleurs")
     assert offered.licence == shown
     with pytest.raises(DataError) as caught:
-        bring(free, offered, YES)
+        fetch_corpus(free, offered, YES)
     assert caught.value.code == "data.corpus_not_free"
     assert servers.gets == []
     other = Project.create(tmp_path / "other", "")
-    bring(other, offered, YES)
+    fetch_corpus(other, offered, YES)
     assert {row.licence for row in find_recordings([other.recordings])} == {shown}
 
 
@@ -436,7 +436,7 @@ def test_common_voice_is_taken_from_an_archive_that_a_person_fetched(
     members |= {f"{top}/{name}.tsv": (head + "".join(some)).encode() for name, some in tables.items()}
     archive = tmp_path / "cv-corpus-23.0-2025-09-05-am.tar.gz"
     archive.write_bytes(tarred(members))
-    folder, _ = bring(project, offer("common-voice", archive), YES)
+    folder, _ = fetch_corpus(project, offer("common-voice", archive), YES)
     found = {row.name: row for row in find_recordings([folder]) if row.problem is None and row.text}
     assert {name: row.text for name, row in found.items()} == {
         f"common_voice_am_{n}": TEXTS[n] for n in range(2)
@@ -460,10 +460,10 @@ def test_a_broken_or_hostile_archive_is_refused_whole(
             made.writestr("../../evil.wav", wav)
     offered = offer("common-voice", archive)
     if kind == "outside.zip":  # zipfile itself keeps such names inside
-        bring(project, offered, YES)
+        fetch_corpus(project, offered, YES)
     else:
         with pytest.raises(DataError) as caught:
-            bring(project, offered, YES)
+            fetch_corpus(project, offered, YES)
         assert caught.value.code == "data.archive_broken"
         assert [path.name for path in project.recordings.iterdir()] == []
     assert not [path for path in tmp_path.rglob("evil.wav") if not path.is_relative_to(project.recordings)]
@@ -472,7 +472,7 @@ def test_a_broken_or_hostile_archive_is_refused_whole(
 def test_who_made_a_corpus_is_named_in_exports_and_for_model_cards(
     servers: Servers, project: Project, tmp_path: Path
 ) -> None:
-    bring(project, offer("fleurs"), YES)
+    fetch_corpus(project, offer("fleurs"), YES)
     assert attributions(project) == ()
     clip = Wave.silence(1.0, 22_050).save(project.clips / "c.wav")
     row = Utterance(

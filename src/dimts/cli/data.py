@@ -335,7 +335,7 @@ def _fetch_corpus(name: str, project: Path | None, source: Path | None, *, yes: 
     from dimts.base.messages import Message
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar, show
-    from dimts.data.corpora import bring, offer
+    from dimts.data.corpora import fetch_corpus, offer
     from dimts.xtts.download import Acceptance
 
     opened = Project.open(project) if project is not None else None
@@ -351,7 +351,7 @@ def _fetch_corpus(name: str, project: Path | None, source: Path | None, *, yes: 
         if sys.stdin.readline().strip().lower() not in ("y", "yes", "አዎ"):
             raise DataError("data.corpus_declined", name=name)
     with progress_bar() as on_progress:
-        folder, new = bring(opened, offered, Acceptance("flag" if yes else "asked"), on_progress)
+        folder, new = fetch_corpus(opened, offered, Acceptance("flag" if yes else "asked"), on_progress)
     show(Message("data.corpus_fetched" if new else "data.corpus_there_already", project=str(project)))
     print(folder)
 

@@ -1,1 +1,1 @@
-"""From recordings to a manifest that can be trusted."""
+"""Preparation of recordings: from media files to a checked manifest."""

@@ -1,4 +1,4 @@
-"""Measure a clip's spectrum: how high it reaches, how it rings, and a sketch to know it again."""
+"""Measure a clip's spectrum: bandwidth, decay after speech, and a sketch to find duplicates."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Spectrum = npt.NDArray[np.float32]
 _FFT = 1024
 _HOP = 512
 BANDWIDTH_DROP_DB = 58.0
-"""Where the loud frames' spectrum falls this far below its peak, and stays there, the sound ends.
-Fricatives of a good microphone stay within 50 dB; above the end of a narrow source it is 75 dB and more."""
+"""Level below the peak of the loud frames' spectrum at which the bandwidth ends. Fricatives of a good
+microphone stay within 50 dB; above the end of a narrow source it is 75 dB and more."""
 SKETCH_BANDS = 12
 SKETCH_TIMES = 16
 _SKETCH_LOW_HERTZ, _SKETCH_HIGH_HERTZ = 150.0, 4000.0
@@ -30,24 +30,24 @@ _DECAY_REACH_SECONDS = 0.5
 
 
 def spectrogram(wave: Wave, size: int = _FFT, hop: int = _HOP) -> Spectrum:
-    """[F, size/2+1] power; Hann window. A wave shorter than one window is padded."""
+    """Compute [F, size/2+1] power with a Hann window. A wave shorter than one window is padded."""
     return windowed_power(wave.samples, size, hop).astype(np.float32)
 
 
 def bandwidth_hz(wave: Wave, power: Spectrum | None = None) -> float:
-    """The highest frequency at which there is speech; tells a telephone's 4 kHz sold at 22 kHz."""
+    """Return the highest frequency with speech; detects a telephone's 4 kHz stored at 22 kHz."""
     power = spectrogram(wave) if power is None else power
     loud = power[power.sum(axis=1) >= np.percentile(power.sum(axis=1), 30)]
     peak = np.percentile(loud, 95, axis=0)
     level = 10.0 * np.log10(np.maximum(np.convolve(peak, np.full(5, 0.2), mode="same"), 1e-20))
-    heard = np.flatnonzero(level > level.max() - BANDWIDTH_DROP_DB)
-    if not len(heard) or power.max() <= 0.0:
+    audible = np.flatnonzero(level > level.max() - BANDWIDTH_DROP_DB)
+    if not len(audible) or power.max() <= 0.0:
         return 0.0
-    return float((int(heard[-1]) + 1) * wave.rate / 2 / (power.shape[1] - 1))
+    return float((int(audible[-1]) + 1) * wave.rate / 2 / (power.shape[1] - 1))
 
 
 def decay_seconds(activity: SpeechActivity, start: float, end: float) -> float:
-    """How long the sound rings on where speech stops: median time of a fall by 60 dB, from one by 15 dB.
+    """Measure the decay where speech stops: median time of a fall by 60 dB, extrapolated from 15 dB.
 
     A proxy of reverberation time, measured at the stops before silences (ISO 3382's T15 on speech
     instead of a burst). A close microphone gives 0.1–0.4 s, a hall 1 s and more. nan without a silence.
@@ -72,7 +72,8 @@ def decay_seconds(activity: SpeechActivity, start: float, end: float) -> float:
 
 
 def sketch(wave: Wave, power: Spectrum | None = None) -> str:
-    """A clip in 192 bytes of base64: its log spectrum by band and time, each band against its own mean.
+    """Encode a clip as 192 bytes in base64: its log spectrum by band and time, each band against its own
+    mean.
 
     Level, codec, sample rate and a little silence at the ends hardly change it; another reading of the same
     sentence does.
@@ -87,8 +88,8 @@ def sketch(wave: Wave, power: Spectrum | None = None) -> str:
     level = 10.0 * np.log10(
         np.maximum(bands, bands.max() * 1e-5 + 1e-20)
     )  # 50 dB of range: noise floors are not compared
-    heard = np.flatnonzero(level.max(axis=1) > level.max() - 30.0)
-    level = level[heard[0] : heard[-1] + 1] if len(heard) else level
+    audible = np.flatnonzero(level.max(axis=1) > level.max() - 30.0)
+    level = level[audible[0] : audible[-1] + 1] if len(audible) else level
     at = np.linspace(0, len(level), SKETCH_TIMES + 1)
     means = np.stack([_mean_between(level, low, high) for low, high in itertools.pairwise(at)])
     means -= means.mean(axis=0)
@@ -97,7 +98,7 @@ def sketch(wave: Wave, power: Spectrum | None = None) -> str:
 
 
 def likeness(sketches: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Sketches → unit vectors [N, 192]; the product of two rows is their likeness, at most 1."""
+    """Decode sketches to unit vectors [N, 192]; the product of two rows is their similarity, at most 1."""
     raw = np.stack([np.frombuffer(base64.b64decode(one), np.int8) for one in sketches]).astype(np.float32)
     unit: npt.NDArray[np.float32] = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-9)
     return unit

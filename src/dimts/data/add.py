@@ -1,8 +1,8 @@
 """Add files, folders and links to the project's recordings/ folder, with the texts that belong to them.
 
-Local files are copied, so that a project can be moved as a whole; what is there already is not copied again.
-A link is fetched by `youtube`, a Parquet corpus unpacked by `parquet`. Nothing is ever overwritten by
-something else.
+Local files are copied, so that a project can be moved as a whole; existing files are not copied again. A link
+is fetched by `youtube`, a Parquet corpus unpacked by `parquet`. Nothing is ever overwritten by something
+else.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from dimts.data.youtube import fetch, is_link
 
 
 def add(project: Project, sources: Sequence[str], on_progress: ProgressCallback = ignore) -> list[Path]:
-    """Bring sources into the project; the files that are new. Raises SourceError for one that cannot be
-    had."""
+    """Add sources to the project; returns the new files. Raises SourceError for one that cannot be had."""
     project.recordings.mkdir(parents=True, exist_ok=True)
     added: list[Path] = []
     for number, source in enumerate(sources):
@@ -60,7 +59,7 @@ def _copied(source: Path, folder: Path, on_progress: ProgressCallback) -> list[P
 
 
 def _texts_of(sound: Path) -> list[Path]:
-    """Texts, subtitles and labels of the same name beside a sound."""
+    """Return texts, subtitles and labels of the same name beside an audio file."""
     kinds = {*SUBTITLES, *TEXT, *LABELS}
     beside = sorted(
         path for path in sound.parent.iterdir() if path.suffix.lower() in kinds and path.is_file()
@@ -73,7 +72,7 @@ def _texts_of(sound: Path) -> list[Path]:
 
 
 def _copy(source: Path, target: Path) -> Path | None:
-    """Copy one file, whole or not at all; None if it is there already."""
+    """Copy one file atomically; None if it exists already."""
     if target.exists():
         if target.stat().st_size == source.stat().st_size and fingerprint(target) == fingerprint(source):
             return None

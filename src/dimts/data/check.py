@@ -1,8 +1,8 @@
 """Check every utterance for issues, and judge the set. A kind of issue states whether it sets an utterance
 aside.
 
-Each limit is a setting with its unit in the name; an issue holds what was measured beside what is allowed, so
-that a person can disagree. `tolerate` and `refuse` move kinds from one side to the other.
+Each limit is a setting with its unit in the name; an issue holds what was measured beside what is allowed.
+`tolerate` and `refuse` change which kinds set an utterance aside.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Kind:
     rejects: bool
     """Whether an utterance with it is set aside."""
     remedy: Message
-    """What a person can do about it."""
+    """Remedy for the user."""
 
 
 KINDS: dict[str, Kind] = {
@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
     "length_unknown": Kind(False, Message("data.mend_length_unknown")),
     "channels_cancel": Kind(False, Message("data.mend_channels_cancel")),
 }
-"""Every kind of issue there is, in the order of reports."""
+"""Every kind of issue, in the order of reports."""
 DATASET_KINDS = frozenset(
     {
         *(
@@ -103,7 +103,7 @@ DATASET_KINDS = frozenset(
         "licence",
     }
 )
-"""Kinds that depend on the other utterances or on the project; found anew whenever the set changes."""
+"""Kinds that depend on the other utterances or on the project; recomputed whenever the set changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,40 +111,41 @@ class CheckSettings:
     """[data.check]: limits of the checks, and which issues set a clip aside."""
 
     min_snr_db: float = 10.0
-    """Speech over noise below this sets a clip aside."""
+    """Speech-to-noise ratio below which a clip is set aside."""
     good_snr_db: float = 20.0
-    """Below this a clip is kept with a note."""
+    """Speech-to-noise ratio below which a clip is kept with a note."""
     max_clipped_share: float = 0.001
-    """Share of the samples that may lie in flat tops."""
+    """Largest share of clipped samples."""
     min_bandwidth_hz: float = 5000.0
-    """A clip must reach this high; telephone and 8 kHz files do not."""
+    """Least bandwidth of a clip; telephone and 8 kHz files have less."""
     max_silence_share: float = 0.6
-    """Share of a clip that may be silence."""
+    """Largest share of silence in a clip."""
     max_decay_seconds: float = 1.2
-    """Longer ringing after speech gets a note (time of a fall by 60 dB)."""
+    """Decay after speech (time of a fall by 60 dB) above which a clip gets a note."""
     min_phones_per_second: float = 5.0
-    """Slower than anybody speaks: words are missing in the text, or sound is too much."""
+    """Speaking rate below which words are missing in the text, or there is too much audio."""
     max_phones_per_second: float = 26.0
-    """Faster than anybody speaks: the sound lacks words of the text."""
+    """Speaking rate above which the audio lacks words of the text."""
     min_amharic_share: float = 0.8
-    """Share of the letters that must be Ethiopic."""
+    """Least share of Ethiopic letters."""
     match: bool = True
-    """Compare every clip with what the formant voice makes of its text; costs a third of the time."""
+    """Compare every clip with formant speech of its text; takes a third of the time."""
     min_match: float = 0.33
-    """How well text and sound must match: 0 is a wrong text, 1 the right one, by their usual figures. Of real
-    read speech 2 % lies below, of wrong texts of the same speaker and length 5 % above."""
+    """Least match of text and audio: 0 is a wrong text, 1 the right one, by their usual values. Of real read
+    speech 2 % is below, of wrong texts of the same speaker and length 5 % above."""
     speaker: bool = True
     """Compare every clip's voice with the other clips of its speaker."""
     speaker_spreads: float = 3.5
-    """How many of a speaker's own spreads a clip's voice may be away from the usual."""
+    """Distance of a clip's voice from the speaker's usual, in robust standard deviations, above which it is
+    doubted."""
     max_overlap_share: float = 0.05
-    """Share of a clip in which a second voice, or music, may sound at the same time."""
+    """Largest share of a clip with a second voice, or music, at the same time."""
     near_duplicate_likeness: float = 0.96
-    """Clips more alike than this are one recording twice."""
+    """Similarity above which two clips are one recording."""
     tolerate: tuple[str, ...] = ()
-    """Kinds of issue that shall not set a clip aside."""
+    """Kinds of issue that do not set a clip aside."""
     refuse: tuple[str, ...] = ()
-    """Kinds of issue that shall, though by default they do not."""
+    """Kinds of issue that set a clip aside although by default they do not."""
 
     def __post_init__(self) -> None:
         for name in (*self.tolerate, *self.refuse):
@@ -180,7 +181,7 @@ def decide(row: Utterance, settings: CheckSettings) -> Utterance:
 
 
 def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSettings) -> list[Issue]:
-    """Check a clip's sound by its measures."""
+    """Check a clip's audio by its measures."""
     issues = []
 
     def below(kind: str, code: str, name: str, limit: float) -> bool:
@@ -205,7 +206,7 @@ def check_sound(measures: Mapping[str, float], seconds: float, settings: CheckSe
 
 
 def check_text(text: str, settings: CheckSettings) -> list[Issue]:
-    """Check what is written: script and language."""
+    """Check the text: script and language."""
     letters = [char for char in text if char.isalpha()]
     if not letters:
         if any(char.isalnum() for char in text):
@@ -223,9 +224,9 @@ def check_text(text: str, settings: CheckSettings) -> list[Issue]:
 
 
 _TIGRINYA = frozenset("ቐቑቒቓቔቕቖቘቚቛቜቝ")
-"""The q̱ row: common in Tigrinya, in no Amharic word."""
+"""The q̱ row: frequent in Tigrinya, absent from Amharic."""
 _MIN_GLOTTAL = 2
-"""ኣ, which Tigrinya writes where Amharic writes አ; once may be an old spelling."""
+"""Occurrences of ኣ, which Tigrinya writes where Amharic writes አ; one may be an old spelling."""
 
 
 def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> list[Issue]:
@@ -244,7 +245,7 @@ def check_rate(phones: int, speech_seconds: float, settings: CheckSettings) -> l
 
 
 def check_match(score: float, settings: CheckSettings) -> list[Issue]:
-    """Check whether the sound matches the text, from their score."""
+    """Check whether the audio matches the text, from their score."""
     if score >= settings.min_match:
         return []
     return [Issue("mismatch", Message("data.mismatch", score=score), score, settings.min_match)]
@@ -253,12 +254,12 @@ def check_match(score: float, settings: CheckSettings) -> list[Issue]:
 # --- the set --------------------------------------------------------------------------------------
 
 _OUTLIER_SPREADS = 4.5
-"""Robust standard deviations (1.4826 × median deviation) from the speaker's median rate."""
+"""Distance from the speaker's median rate in robust standard deviations (1.4826 × median deviation)."""
 _MIN_TO_COMPARE = 20
 
 
 def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → issue, for clips far from their speaker's usual speaking rate."""
+    """Find clips far from their speaker's usual speaking rate; returns {utterance id: issue}."""
     issues: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
         mine = [
@@ -277,12 +278,13 @@ def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
 
 
 _FAIR_SHARE = 0.35
-"""Of the upper quartile of a speaker's nearness, that a clip must reach: how clearly a voice is understood by
-the comparison differs from voice to voice, by a factor of eight."""
+"""Share of the upper quartile of a speaker's nearness that a clip must reach: how well the comparison works
+differs from voice to voice, by a factor of eight."""
 
 
 def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → issue, for clips that fit their text far worse than their speaker's others do."""
+    """Find clips that match their text far worse than their speaker's others; returns {utterance id:
+    issue}."""
     issues: dict[str, Issue] = {}
     for speaker in sorted({row.speaker for row in rows}):
         mine = [
@@ -301,29 +303,28 @@ def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing about the set as a whole."""
+    """A finding about the set as a whole."""
 
     severity: Literal["fix", "unfit"]
     message: Message
-    """What was found; its remedy says what to do."""
+    """The finding and its remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetVerdict:
-    """Whether a voice can be made of the set."""
+    """Whether a voice can be trained on the set."""
 
     fit: Literal["fit", "fix", "unfit"]
-    """fit: train; fix: train, and it would be better to correct this first; unfit: training would be
-    wasted."""
+    """fit: train; fix: training works, but correct this first; unfit: training would be wasted."""
     findings: tuple[Finding, ...]
     issues: tuple[tuple[str, int, int], ...]
     """(kind, how many utterances have it, how many are set aside for it), most frequent first."""
 
 
 MIN_MINUTES = 2.0
-"""Less cannot even adapt XTTS v2; its authors clone from seconds, but fine-tuning needs minutes."""
+"""Least speech for adapting XTTS v2: its authors clone from seconds, but fine-tuning needs minutes."""
 GOOD_MINUTES = 20.0
-"""From here on a single voice is worth fine-tuning for."""
+"""Speech from which fine-tuning for a single voice is worthwhile."""
 MAX_SET_ASIDE_SHARE = 0.3
 MAX_STRANGERS_SHARE = 0.1
 GOOD_BANDWIDTH_HZ = 9000.0
@@ -331,7 +332,7 @@ GOOD_DISTINCT_SHARE = 0.5
 
 
 def verdict(rows: Sequence[Utterance]) -> DatasetVerdict:
-    """Fit, fix or unfit, and why."""
+    """Judge the set as fit, fix or unfit, with reasons."""
     kept = [row for row in rows if row.kept]
     findings: list[Finding] = []
 
@@ -372,9 +373,9 @@ def verdict(rows: Sequence[Utterance]) -> DatasetVerdict:
         speakers = Counter(row.speaker for row in kept)
         if len(speakers) > 1 and "" in speakers:
             find("fix", "data.set_unnamed_speakers", count=speakers[""])
-    aside = 1 - len(kept) / len(rows) if rows else 0.0
-    if kept and aside > MAX_SET_ASIDE_SHARE:
-        find("fix", "data.set_mostly_rejected", share=aside)
+    rejected_share = 1 - len(kept) / len(rows) if rows else 0.0
+    if kept and rejected_share > MAX_SET_ASIDE_SHARE:
+        find("fix", "data.set_mostly_rejected", share=rejected_share)
     worst: Literal["fit", "fix", "unfit"] = "fit"
     if findings:
         worst = "unfit" if any(one.severity == "unfit" for one in findings) else "fix"
@@ -382,7 +383,7 @@ def verdict(rows: Sequence[Utterance]) -> DatasetVerdict:
 
 
 def issue_counts(rows: Sequence[Utterance]) -> tuple[tuple[str, int, int], ...]:
-    """(kind, utterances that have it, utterances set aside for it), most frequent first."""
+    """Count (kind, utterances that have it, utterances set aside for it), most frequent first."""
     having: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     for row in rows:

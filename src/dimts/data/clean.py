@@ -1,4 +1,4 @@
-"""Clean a clip as it was cut for training: mono, no offset, one loudness; each step is recorded.
+"""Clean a cut clip for training: mono, no offset, one loudness; each step is recorded.
 
 The originals are never touched. Noise reduction and vocal separation change voices, so both are off by
 default.
@@ -20,24 +20,23 @@ from dimts.base.plugins import require
 from dimts.data.separate import voice_of
 
 RATE = 22_050
-"""Hz of every clip: what XTTS reads."""
+"""Sample rate of every clip in Hz: the input rate of XTTS."""
 _MAX_GAIN_DB = 40.0
-"""More would lift a whisper in another room to speech."""
+"""Largest gain: more would raise a whisper in another room to speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanSettings:
-    """[data.clean]: what is done to the sound of a clip."""
+    """[data.clean]: processing of a clip's audio."""
 
     high_pass_hertz: float = HIGH_PASS_HERTZ
-    """Offset and rumble below this are taken out; 0 leaves them in."""
+    """Cutoff below which offset and rumble are removed; 0 keeps them."""
     loudness_lufs: float = LOUDNESS_LUFS
-    """Every clip is brought to this loudness (ITU-R BS.1770-4), as far as its peaks allow; 0 leaves it as it
-    is."""
+    """Loudness of every clip (ITU-R BS.1770-4), as far as its peaks allow; 0 keeps its own."""
     separate: str = ""
-    """Folder of Demucs weights, to take music away from under the voice; "": not done."""
+    """Folder of Demucs weights, to remove music under the voice; "": off."""
     denoise: float = 0.0
-    """Share of steady noise to take away, 0 to 1 (noisereduce, spectral gating); 0: none."""
+    """Share of steady noise to remove, 0 to 1 (noisereduce, spectral gating); 0: none."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.denoise <= 1.0:
@@ -50,17 +49,17 @@ class CleanSettings:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A clip and what was done to it."""
+    """A clip and the processing it got."""
 
     wave: Wave
     steps: tuple[str, ...]
     loudness_lufs: float
-    """Before levelling; −inf for silence."""
+    """Loudness before levelling; −inf for silence."""
     issues: tuple[Issue, ...] = ()
 
 
 def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
-    """A cut clip [T] at 22 050 Hz, cleaned and levelled. MissingExtra if a step lacks its library."""
+    """Clean and level a cut clip [T] at 22 050 Hz. MissingExtra if a step lacks its library."""
     steps, issues = [], []
     if settings.separate:
         wave = voice_of(wave, settings.separate)
@@ -93,7 +92,7 @@ def clean(wave: Wave, settings: CleanSettings) -> Cleaned:
 
 
 def denoised(wave: Wave, share: float) -> Wave:
-    """Less steady noise, by spectral gating (Tim Sainburg's noisereduce, MIT).
+    """Reduce steady noise by spectral gating (Tim Sainburg's noisereduce, MIT).
 
     The noise is learnt from the quietest fifth of the frames: learnt from the whole, speech would be taken
     for it.

@@ -1,4 +1,4 @@
-"""Settings of `[data]`, and what the work on every recording needs besides the recording."""
+"""Settings of `[data]`, and the common context of all recordings."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from dimts.text.frontend import Frontend, FrontendSettings
 
 WORK_VERSION = 3
-"""Raised when the same recording and settings would give other clips."""
+"""Version of the processing, raised when the same recording and settings would give other clips."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """[data]: how recordings become clips."""
+    """[data]: preparation of recordings."""
 
     speaker: str = ""
     """Speaker of recordings that do not name theirs."""
     speakers: str = ""
-    """What names the speakers of recordings that do not: "folder" (the name of the folder a recording lies
-    in), or a file of the project with a line for each: name of a recording, file or folder, TAB, speaker."""
+    """Rule for the speakers of recordings that do not name theirs: "folder" (the name of their folder), or a
+    file of the project with a line for each: name of a recording, file or folder, TAB, speaker."""
     jobs: int = 1
-    """Recordings worked on at the same time, each on a core."""
+    """Recordings processed in parallel, each on a core."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)
-    """Where recordings are cut."""
+    """Segmentation."""
     clean: CleanSettings = field(default_factory=CleanSettings)
-    """What is done to the sound."""
+    """Processing of the audio."""
     check: CheckSettings = field(default_factory=CheckSettings)
-    """What is doubted, and what sets a clip aside."""
+    """Checks, and which issues set a clip aside."""
     split: SplitSettings = field(default_factory=SplitSettings)
-    """What is held out of training."""
+    """Held-out sets."""
     transcribe: TranscribeSettings = field(default_factory=TranscribeSettings)
-    """Who writes down what nobody has written down."""
+    """Recogniser for clips without a text."""
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -56,19 +56,18 @@ class PrepareSettings:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that the work on one recording needs besides the recording; small, so that it travels to
-    workers."""
+    """Everything that processing needs besides the recording; small, as it is sent to workers."""
 
     root: Path
     settings: PrepareSettings
     text: FrontendSettings
     lexicon: Path | None
     fingerprint: str
-    """Of the settings that shape clips and texts."""
+    """Fingerprint of the settings that affect clips and texts."""
 
     @classmethod
     def of(cls, project: Project, settings: PrepareSettings) -> Context:
-        """Gather it from a project."""
+        """Build it from a project."""
         from dimts.text.frontend import FrontendSettings
 
         text = project.settings("text", FrontendSettings)
@@ -84,7 +83,8 @@ class Context:
         return cls(project.root, settings, text, lexicon, digest(shaping))
 
     def tools(self) -> PrepareTools:
-        """Made once a process, as some backends take seconds. MissingExtra without the formant voice."""
+        """Build the tools, once per process, as some backends take seconds. MissingExtra without the formant
+        voice."""
         from dimts.data.text_match import Matcher
         from dimts.text.frontend import Frontend
 
@@ -93,17 +93,17 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class PrepareTools:
-    """What a process keeps for all recordings."""
+    """Objects that a process shares between recordings."""
 
     frontend: Frontend
     matcher: Matcher
 
 
 def relative(path: Path, root: Path) -> str:
-    """A path as seen from the project, with slashes."""
+    """Return a path relative to `root`, with slashes."""
     return Path(os.path.relpath(path, root)).as_posix()
 
 
 def digest(content: object) -> str:
-    """SHA-256 of plain values."""
+    """Return the SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""Bring public corpora of Amharic speech into a project's recordings, with their licence and who made them.
+"""Fetch public corpora of Amharic speech into a project's recordings, with licence and attribution.
 
-A corpus is a row of `corpora.toml`. Its page is asked first: which files at which commit, under which
-licence. What comes lies in the cache as it is published, checked and resumable (`dimts.xtts.download`);
-archives and Parquet files are unpacked into recordings/NAME, which appears whole or not at all. The note
-`corpus.json` in it gives every recording below its licence and source (see `sources`).
+A corpus is a row of `corpora.toml`. Its page is asked first for files, commit and licence. Files are cached
+as published, checked and resumable (`dimts.xtts.download`); archives and Parquet files are unpacked into
+recordings/NAME, which appears atomically. The note `corpus.json` in it gives every recording below its
+licence and source (see `sources`).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from dimts.xtts.hub import Licence, Published, WebSupplier, list_dataset
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _NO_MEMBERS = ("._*", "*/._*", ".DS_Store", "*/.DS_Store", "__MACOSX/*")
-"""What archives made on macOS hold besides files."""
+"""Files that archives made on macOS contain besides their contents."""
 _PAGE_LICENCE = re.compile(r"licen[cs]e\s*:\s*(?:</?[a-z][^>]*>|\s|&nbsp;)*([^<\n]+)", re.IGNORECASE)
 """`License: NAME` on a page, with markup between."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicCorpus:
-    """A row of corpora.toml; see there."""
+    """A row of corpora.toml."""
 
     title: str = ""
     hours: float = 0.0
@@ -65,7 +65,7 @@ class PublicCorpus:
 
 @cache
 def corpora() -> dict[str, PublicCorpus]:
-    """Name → corpus, as corpora.toml lists them."""
+    """Return the corpora of corpora.toml by name."""
     table = tomllib.loads(package_files("dimts.data").joinpath("corpora.toml").read_text(encoding="utf-8"))
     return {name: from_table(PublicCorpus, row, name) for name, row in table.items()}
 
@@ -77,19 +77,19 @@ class CorpusOffer:
     name: str
     corpus: PublicCorpus
     licence: str
-    """As the page states it; `unknown` where it states none."""
+    """Licence as the page states it; `unknown` where it states none."""
     parts: tuple[Published, ...]
-    """What is to be fetched; empty where `source` holds it."""
+    """Files to fetch; empty where `source` holds them."""
     source: Path | None = None
     """A file or folder that the user has fetched."""
 
     @property
     def bytes(self) -> int:
-        """Size of what is to be fetched as far as the page tells; 0 where it does not."""
+        """Size of the files to fetch as far as the page states it; 0 where it does not."""
         return sum(size for part in self.parts for size, _ in part.files.values())
 
     def messages(self) -> list[Message]:
-        """What a person should know before saying yes."""
+        """Return what a user should know before agreeing."""
         out = [
             Message(
                 "data.corpus_offer",
@@ -109,7 +109,7 @@ class CorpusOffer:
 
 
 def offer(name: str, source: Path | None = None) -> CorpusOffer:
-    """Ask a corpus' page what there is, or look into `source`.
+    """Ask a corpus' page for its files, or read `source`.
 
     Raises DataError for an unknown corpus, one that a person has to fetch, or one whose files are not
     where they were; DownloadError without network.
@@ -166,7 +166,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _page_licence(corpus: PublicCorpus) -> str:
-    """The licence that a corpus' page states; "" where it states none."""
+    """Return the licence that a corpus' page states; "" where it states none."""
     if not corpus.licence_page:
         return ""
     base, _, page = corpus.licence_page.rstrip("/").rpartition("/")
@@ -178,10 +178,10 @@ def _page_licence(corpus: PublicCorpus) -> str:
 # --- into the project -----------------------------------------------------------------------------
 
 
-def bring(
+def fetch_corpus(
     project: Project, offered: CorpusOffer, acceptance: Acceptance, on_progress: ProgressCallback = ignore
 ) -> tuple[Path, bool]:
-    """Fetch a corpus and unpack it into the project's recordings; its folder, and whether it is new.
+    """Fetch a corpus and unpack it into the project's recordings; returns its folder, and whether it is new.
 
     Raises DataError for a voice marked free whose corpus is not, another corpus in its place or a broken
     archive; DownloadError as `dimts.xtts.download.fetch`; DimtsError for a full disk. What has come so far
@@ -250,7 +250,7 @@ def _note(offered: CorpusOffer, revisions: Sequence[str]) -> dict[str, Any]:
 
 
 def _of_source(source: Path, corpus: PublicCorpus) -> list[tuple[Path, str]]:
-    """The files of a corpus that the user has fetched, with their names in it."""
+    """Return the files of a corpus that the user has fetched, with their names in it."""
     if source.is_file():
         return [(source, source.name)]
     found = [
@@ -325,7 +325,7 @@ def _unpack_archive(path: Path, folder: Path, skip: Sequence[str]) -> None:
 
 
 def attributions(project: Project) -> tuple[str, ...]:
-    """Who is to be named for the kept clips, a line for each corpus, as model cards and exports carry it."""
+    """Return the attributions of the kept clips, a line for each corpus, as in model cards and exports."""
     notes = {
         folder: note for folder in _folders(project.recordings) if (note := corpus_note(folder)) is not None
     }

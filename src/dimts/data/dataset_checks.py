@@ -1,6 +1,6 @@
-"""Join the rows of many recordings into one set: merged with what was there, compared with each other, split.
+"""Merge the rows of many recordings into one set: merged with earlier rows, compared with each other, split.
 
-What is in the set stays in it: a newcomer is judged by the others, never the other way round.
+Members of the set stay members: a new row is judged by the others, never the other way round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dimts.data.transcribe import repeated_transcripts
 
 
 def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) -> list[Utterance]:
-    """Earlier rows in their places, those of the same recordings replaced, new ones behind.
+    """Merge rows: earlier ones keep their places, those of the same recordings are replaced, new ones are
+    appended.
 
     A row that a person corrected, kept or dropped stays as it is. A recording that was moved is known by its
     content.
@@ -49,7 +50,7 @@ def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) 
 
 
 def _overlap(new: Utterance, corrected: Utterance) -> bool:
-    """Whether a row is of the same stretch of the same recording as one that a person corrected."""
+    """Whether a row overlaps in the same recording with one that a person corrected."""
     if (new.source, new.name) != (corrected.source, corrected.name):
         return False
     shared = min(new.end_seconds, corrected.end_seconds) - max(new.start_seconds, corrected.start_seconds)
@@ -64,8 +65,8 @@ def check_dataset(
     complete: bool,
     free: bool = False,
 ) -> list[Utterance]:
-    """Issues that depend on the others, and the split. `free`: the voice is marked free, so licences must
-    be."""
+    """Find issues that depend on other rows, and assign splits. `free`: the voice is marked free, so licences
+    must be."""
     splits: dict[str, Split] = {row.id: row.split for row in rows}
     rows = [
         decide(replace(row, issues=tuple(one for one in row.issues if one.kind not in DATASET_KINDS)), check)
@@ -96,7 +97,7 @@ def check_dataset(
 
 
 def _not_free(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → issue, for clips under a licence that does not allow everything."""
+    """Find clips under a licence that does not allow everything; returns {utterance id: issue}."""
     return {
         row.id: Issue("licence", Message("data.licence_not_free", licence=row.licence or UNKNOWN))
         for row in rows

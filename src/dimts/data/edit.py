@@ -1,4 +1,4 @@
-"""Change the manifest by hand: another text, keep, drop, remove. A person's decision stands above the checks.
+"""Edit the manifest by hand: another text, keep, drop, remove. A person's decision overrides the checks.
 
 A changed row carries its `decision`, or `by="person"` where its text was corrected, and stays as it is when
 the recordings are prepared again. While a run is preparing, the manifest belongs to it, and a change is
@@ -26,11 +26,11 @@ TEXT_KINDS = frozenset(
     {"no_text", "text_unreadable", "not_amharic", "other_language", "pronunciation", "invented",
      "speaking_rate", "mismatch", "unlike_others"}
 )  # fmt: skip
-"""Kinds of issues of the text, which a new text answers."""
+"""Kinds of issues of the text, which a new text resolves."""
 
 
 def correct(project: Project, identity: str, text: str) -> Utterance:
-    """The row with another text, spoken and spelt anew; returns it. DataError for an empty or too long
+    """Give a row another text, spoken form and spelling; returns it. DataError for an empty or too long
     text."""
     from dimts.text.frontend import Frontend, FrontendSettings
 
@@ -54,7 +54,7 @@ def correct(project: Project, identity: str, text: str) -> Utterance:
 
 
 def keep(project: Project, identity: str) -> Utterance:
-    """A person finds the clip good: it is kept whatever the checks find; returns its row.
+    """Keep a clip whatever the checks find; returns its row.
 
     DataError for a row without sound or text, from which nothing can be learnt.
     """
@@ -68,7 +68,7 @@ def keep(project: Project, identity: str) -> Utterance:
 
 
 def drop(project: Project, identity: str) -> Utterance:
-    """A person does not want the clip to be used; returns its row."""
+    """Drop a clip from the set; returns its row."""
     settings = project.settings("data", PrepareSettings)
     with _edited(project) as found:
         row = _row(found, identity)
@@ -77,7 +77,7 @@ def drop(project: Project, identity: str) -> Utterance:
 
 
 def restore(project: Project, before: Utterance) -> Utterance:
-    """Put a row back as it was before a change. DataError for a clip that is no longer there."""
+    """Restore a row as it was before a change. DataError for a clip that no longer exists."""
     with _edited(project) as found:
         _row(found, before.id)
         found[before.id] = before
@@ -86,19 +86,19 @@ def restore(project: Project, before: Utterance) -> Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a removal takes out of the set."""
+    """Rows and files of a removal."""
 
     rows: tuple[Utterance, ...]
     kept: int
-    """Rows among them that were trained and evaluated on."""
+    """Number of kept rows among them."""
     kept_seconds: float
     recordings: tuple[Path, ...]
-    """Sound files that none of the remaining rows comes from, inside the project's recordings."""
+    """Audio files without a remaining row, inside the project's recordings."""
 
 
 def find_removal(project: Project, names: Sequence[str] = (), speaker: str | None = None) -> Removed:
-    """What `remove` would take: clips by id, recordings by name or file, all of a speaker. DataError for no
-    match."""
+    """Find what `remove` would remove: clips by id, recordings by name or file, all of a speaker. DataError
+    for no match."""
     rows = Manifest.read(project.manifest)
     taken = _matching(project, rows, names, speaker)
     left = {row.source for row in rows if row.id not in taken}
@@ -116,8 +116,7 @@ def find_removal(project: Project, names: Sequence[str] = (), speaker: str | Non
 def remove(
     project: Project, names: Sequence[str] = (), speaker: str | None = None, *, delete: bool = False
 ) -> Removed:
-    """Take rows out of the training set for good; with `delete`, whole recordings and their clips from the
-    disk.
+    """Remove rows from the training set; with `delete`, also whole recordings and their clips from the disk.
 
     Without `delete`, and where other rows of the recording remain, the rows stay in the manifest as dropped,
     so that preparing again does not bring them back.
@@ -173,7 +172,7 @@ def _row(found: dict[str, Utterance], identity: str) -> Utterance:
 
 @contextmanager
 def _edited(project: Project) -> Iterator[dict[str, Utterance]]:
-    """The rows by id, written back when the block ends well; no run prepares meanwhile."""
+    """Yield the rows by id, written back when the block ends well; excludes a concurrent preparation."""
     if not project.manifest.is_file():
         raise DataError("data.no_manifest", path=project.manifest)
     with Journal.open(project.clips):

@@ -1,4 +1,4 @@
-"""Export the kept clips as other programs read them: a folder with a table and the sounds.
+"""Export the kept clips in the formats of other programs: a folder with a table and the audio files.
 
 LJSpeech and Piper `metadata.csv` (id|text), F5-TTS `metadata.csv` (audio_file|text), coqui-tts
 `metadata_train.csv` and `metadata_eval.csv` (audio_file|text|speaker_name), GPT-SoVITS `.list`
@@ -25,7 +25,7 @@ from dimts.data.manifest import Manifest, Utterance
 LANGUAGE = "am"
 SOUNDS = "wavs"
 UNNAMED = "speaker"
-"""Speaker of clips whose speaker nobody has named."""
+"""Speaker name of clips without one."""
 
 
 def _sound(row: Utterance) -> str:
@@ -37,7 +37,7 @@ def _speaker(row: Utterance) -> str:
 
 
 def _bar(*cells: str) -> str:
-    """Cells between bars; a bar within a text would end its cell."""
+    """Join cells by bars; a bar within a text would end its cell."""
     return "|".join(cell.replace("|", "፣") for cell in cells) + "\n"
 
 
@@ -106,13 +106,14 @@ LAYOUTS: dict[str, Callable[[Sequence[Utterance]], dict[str, str]]] = {
     "hf": _hugging_face,
     "textgrid": _textgrids,
 }
-"""Name of a layout → its tables: file name → content."""
+"""Tables of each layout by its name: file name → content."""
 
 
 def export(
     project: Project, folder: Path, layout: str, on_progress: ProgressCallback = ignore
 ) -> tuple[int, tuple[Path, ...]]:
-    """Write the kept clips into `folder`, which must be new or empty; the number of clips and the tables.
+    """Write the kept clips into `folder`, which must be new or empty; returns the number of clips and the
+    tables.
 
     DataError for an unknown layout, a folder that holds something, or a set without a kept clip.
     """
@@ -145,6 +146,6 @@ def _copied(source: Path, target: Path) -> None:
 
 
 def _licences(rows: Iterable[Utterance]) -> str:
-    """Licence and origin of what was exported, a line for each pair."""
+    """List licence and origin of the exported clips, a line for each pair."""
     facts = dict.fromkeys((row.licence or "unknown", row.consent or "unknown") for row in rows)
     return "".join(f"licence: {licence}; consent: {consent}\n" for licence, consent in facts)

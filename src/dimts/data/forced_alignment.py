@@ -1,4 +1,4 @@
-"""Place the lines of a script in a long recording (forced alignment), line by line.
+"""Find the lines of a script in a long recording by forced alignment against formant speech.
 
 The formant voice reads the script; cepstra of its speech and of the recording's, both without their silences,
 are compared in windows of some minutes, each beginning where the one before was sure. A Viterbi search places
@@ -33,51 +33,51 @@ from dimts.data.text_match import HOP_SECONDS, RATE, Features, Matcher, Words, b
 from dimts.data.vad import SpeechActivity
 
 _COARSE = 3
-"""Frames of `text_match` that make one of these: 60 ms."""
+"""Frames of `text_match` per frame: 60 ms."""
 _CONTEXT = 2
 FRAME_SECONDS = _COARSE * HOP_SECONDS
 WINDOW_SECONDS = 120.0
 """Seconds of script placed in one window."""
 _SURE_SHARE = 0.7
-"""Share of a window that is taken; what lies behind is placed again in the next one."""
+"""Share of a window whose placements are accepted; the rest is placed again in the next window."""
 _ROOM = 1.6
-"""Seconds of speech taken for a window, for each second that its script takes the formant voice."""
+"""Seconds of speech in a window per second of formant speech of its script."""
 _INTRO_SECONDS = 60.0
-"""Unscripted speech that may come before the first line."""
+"""Longest unscripted speech before the first line."""
 _SLACK_SECONDS = 15.0
-"""Unscripted speech that may come later on, in one window."""
+"""Longest unscripted speech in a later window."""
 _MAX_SEARCH_SECONDS = 900.0
-"""Speech in which the lines of a window are looked for, before they count as not read."""
+"""Seconds of speech in which the lines of a window are searched before they count as not read."""
 _PACES = (0.55, 0.65, 0.75, 0.87, 1.0, 1.18, 1.4, 1.65)
-"""Seconds a reader may take for a second of the formant voice: what is tried before the pace is known."""
+"""Paces that are tried before the reader's is known: seconds per second of formant speech."""
 _STEP_COST = 0.1
-"""Cost of each frame at which a reader is slower or faster than the pace."""
+"""Cost of each frame at which the reader is slower or faster than the pace."""
 _MARGIN = 0.05
-"""Share by which a line must match better than other texts do."""
+"""Share by which a line must match better than other texts."""
 _LENIENCY = 0.15
 """Share by which a line may match worse where its neighbours leave just as much speech as it needs."""
 _PART_LENIENCY = 0.05
-"""The same where they leave more speech than it needs, or need for other lines as well."""
+"""The same share where they leave more speech than it needs, or speech for several lines."""
 _MIN_LEFT_FRAMES = 12
-"""Frames of speech in which lines are looked for once more: three quarters of a second."""
+"""Least frames of speech in which lines are searched again: three quarters of a second."""
 _MAX_TRIED_LINES = 6
-"""Lines that are tried in runs; of more, nobody knows which were read."""
+"""Most lines that are tried in runs."""
 _AS_MUCH = (0.7, 1.4)
-"""How much that is, as a share of what the line takes at the reader's pace."""
+"""Range of the speech left for a line, as a share of its length at the reader's pace."""
 _DECOY_FRAMES = 1000
-"""Frames of the recording with which other texts are compared, to learn how well any text matches it."""
+"""Frames of the recording that are compared with other texts, to estimate how well any text matches it."""
 _MIN_OTHER_SECONDS = 0.6
 """Shorter unscripted speech between two lines belongs to them."""
 _REACH_SECONDS = 1.2
-"""How far from where the search says a border may be put."""
+"""Largest distance of a border from its place in the search, in seconds."""
 _APART_COST = 4.0
-"""Cost of a border a second away from where the search places it."""
+"""Cost of a border per second of distance from its place in the search."""
 _PAUSE_GAIN = 3.0
 """Gain of a border in a silence of a second or more."""
 _KEPT_SECONDS = 300.0
-"""Seconds of speech around where the search says, in which the end of a line is looked for."""
+"""Seconds of speech around its place in the search in which the end of a line is considered."""
 _TOGETHER_COST = 3.0
-"""Cost of leaving two lines together."""
+"""Cost of not separating two lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,16 @@ class Line:
 
     text: str
     words: Words
-    """Phones; empty: it cannot be read aloud."""
+    """Phones of each word; empty: it cannot be read aloud."""
     speaker: str = ""
 
 
 class Aligner(Protocol):
-    """What a plug-in of the group `dimts.aligner` makes, called without arguments; e.g. one with a CTC phone
+    """Protocol of plug-ins of the group `dimts.aligner`, called without arguments; e.g. one with a CTC phone
     model."""
 
-    def place(self, heard: Wave, lines: Sequence[Words], *, first: bool, last: bool) -> Sequence[float]:
-        """[lines + 1] seconds of `heard` (16 kHz, its silences taken out): where line 0 begins, where each
+    def place(self, speech: Wave, lines: Sequence[Words], *, first: bool, last: bool) -> Sequence[float]:
+        """[lines + 1] seconds of `speech` (16 kHz, its silences taken out): where line 0 begins, where each
         line ends.
 
         In the `first` window unscripted speech may come before line 0; unless it is the `last`, more lines
@@ -110,7 +110,7 @@ ALIGNERS: dict[str, Any] = {}
 
 @cache
 def find_aligner(name: str) -> Aligner | None:
-    """None for "formant". ConfigError for an unknown name."""
+    """Load an aligner; None for "formant". ConfigError for an unknown name."""
     if name == FORMANT:
         return None
     made: Aligner = resolve(name, {FORMANT: None, **ALIGNERS}, "dimts.aligner")()
@@ -120,11 +120,11 @@ def find_aligner(name: str) -> Aligner | None:
 _SENTENCE_END = re.compile(r"(?<=[።፧?!፨])\s*(?=\S)|(?<=[.…]) +(?=\S)")
 _CLAUSE_END = re.compile(r"(?<=[፣፤፥፦,;:])\s+(?=\S)")
 MAX_LETTERS = 90
-"""A longer sentence is cut at its commas: about as much as is read in ten seconds."""
+"""Letters above which a sentence is cut at its commas: about ten seconds of reading."""
 
 
 def sentences(text: str) -> list[str]:
-    """A text in sentences; long ones in their clauses, taken together as far as they stay short."""
+    """Split a text into sentences; long ones into clauses, joined as long as they stay short."""
     out: list[str] = []
     for sentence in filter(str.strip, _SENTENCE_END.split(text)):
         held = ""
@@ -138,14 +138,14 @@ def sentences(text: str) -> list[str]:
 
 
 Place = tuple[float, float] | None
-"""Where a line is spoken, in seconds of speech (the silences taken out); None where it was not found."""
+"""Position of a line in seconds of speech (without silences); None where it was not found."""
 
 
 def align(
     path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, settings: SegmentSettings
 ) -> list[Piece]:
-    """Lines → pieces of the recording, in order; lines without speech are pieces of no length, with an
-    issue."""
+    """Cut a recording by the lines of its script, in order; lines without speech are pieces of no length,
+    with an issue."""
     spoken = [line for line in lines if line.words]
     if not activity.speech:
         return [_unspoken(line, 0.0) for line in lines]
@@ -160,8 +160,7 @@ def align(
 def _pieces(
     activity: SpeechActivity, lines: Sequence[Line], places: Sequence[Place], settings: SegmentSettings
 ) -> list[Piece]:
-    """Placed lines → pieces between silences; what lies between them and was not in the script is left
-    out."""
+    """Convert placed lines to pieces between silences; unscripted speech between them is left out."""
     pieces: list[Piece] = []
     ends: list[float] = []
     members: list[Line | None] = []  # None: speech that is not in the script
@@ -204,7 +203,7 @@ def _unspoken(line: Line, at: float) -> Piece:
 
 
 def _recording_time(activity: SpeechActivity, spoken_seconds: float) -> float:
-    """Seconds of speech → the time in the recording at which so much has been spoken."""
+    """Convert seconds of speech to the time in the recording."""
     for start, end in activity.speech:
         if spoken_seconds <= end - start:
             return start + spoken_seconds
@@ -216,7 +215,7 @@ def _recording_time(activity: SpeechActivity, spoken_seconds: float) -> float:
 
 
 class _Placement:
-    """One recording in which the lines of a script are placed, window by window."""
+    """Placement of a script's lines in one recording, window by window."""
 
     def __init__(
         self,
@@ -233,12 +232,12 @@ class _Placement:
         self._before = np.concatenate([[0.0], np.cumsum(lengths)])  # speech before each span
         self._total = float(self._before[-1])
         self._heard_seconds = self._script_seconds = 0.0
-        """Seconds of placed lines in the recording, and as the formant voice reads them."""
+        """Seconds of placed lines in the recording, and in formant speech."""
         self._windows: list[Piece] = []
         self._waves: Iterator[Wave] | None = None
 
     def places(self) -> list[Place]:
-        """For each line where it is spoken."""
+        """Return the position of each line."""
         places: list[Place] = []
         at = passed = 0.0  # where the window begins; speech passed over since the last line that was found
         while len(places) < len(self._lines) and self._total - at > 4 * FRAME_SECONDS:
@@ -271,7 +270,7 @@ class _Placement:
         return places + [None] * (len(self._lines) - len(places))
 
     def _script(self, first: int) -> list[Features]:
-        """Cepstra of the lines from `first` on, for one window."""
+        """Return cepstra of the lines from `first` on, for one window."""
         script: list[Features] = []
         while first + len(script) < len(self._lines) and sum(map(len, script)) * HOP_SECONDS < WINDOW_SECONDS:
             script.append(self._matcher.reference_features(self._lines[first + len(script)].words))
@@ -280,21 +279,21 @@ class _Placement:
     def _window(
         self, at: float, end: float, script: list[Features], number: int, *, first: bool, last: bool
     ) -> list[Place]:
-        """Where the lines of a window are, in seconds of speech. DataError from an aligner that breaks its
+        """Place the lines of a window, in seconds of speech. DataError from an aligner that breaks its
         contract."""
         spans = [int(np.searchsorted(self._before, t, side="right")) - 1 for t in (at, end - 1e-6)]
         begin, finish = (
             self._starts[span] + t - self._before[span] for span, t in zip(spans, (at, end), strict=True)
         )
-        heard = _speech_only(self._read(float(begin), float(finish)), self._activity, float(begin))
+        speech = _speech_only(self._read(float(begin), float(finish)), self._activity, float(begin))
         if self._aligner is not None:
             words = [line.words for line in self._lines[number : number + len(script)]]
             times = _placed(
-                self._aligner.place(heard, words, first=first, last=last), len(script), heard.seconds
+                self._aligner.place(speech, words, first=first, last=last), len(script), speech.seconds
             )
             pairs = itertools.pairwise(times.tolist())
             return [(at + a, at + b) if b - a > FRAME_SECONDS else None for a, b in pairs]
-        frames = coarse(base_features(heard))
+        frames = coarse(base_features(speech))
         known = self._script_seconds > _INTRO_SECONDS / 4
         paces = (self._heard_seconds / self._script_seconds,) if known else _PACES
         tried = [_placed_at(frames, script, pace, self._matcher) for pace in paces]
@@ -302,7 +301,7 @@ class _Placement:
         return [span and (at + span[0] * FRAME_SECONDS, at + span[1] * FRAME_SECONDS) for span in spans_found]
 
     def _read(self, begin: float, finish: float) -> Wave:
-        """A stretch of the recording; going back opens the file anew."""
+        """Read a stretch of the recording; going back opens the file anew."""
         if self._waves is None or (self._windows and begin < self._windows[-1].start_seconds):
             self._windows = []
 
@@ -316,17 +315,17 @@ class _Placement:
 
 
 def _placed_at(
-    heard: Features, script: Sequence[Features], pace: float, matcher: Matcher
+    speech: Features, script: Sequence[Features], pace: float, matcher: Matcher
 ) -> tuple[float, list[tuple[int, int] | None]]:
-    """The cost of the best placement at a pace, and the frames of each line (None: not found)."""
+    """Return the cost of the best placement at a pace, and the frames of each line (None: not found)."""
     stretched = [at_pace(frames, pace) for frames in script]
-    said = coarse(normalised(np.concatenate(stretched)))
-    borders = np.minimum(np.cumsum([0, *map(len, stretched)]) // _COARSE, len(said))
-    borders[-1] = len(said)
-    sample = heard[:_DECOY_FRAMES]
+    reference = coarse(normalised(np.concatenate(stretched)))
+    borders = np.minimum(np.cumsum([0, *map(len, stretched)]) // _COARSE, len(reference))
+    borders[-1] = len(reference)
+    sample = speech[:_DECOY_FRAMES]
     decoys = at_pace(matcher.other_speech(math.ceil(len(sample) * _COARSE / pace)), pace)
     level = mean_cost(cosine_distance(sample, coarse(normalised(decoys))), _STEP_COST)
-    costs = cosine_distance(heard, said) - np.float32((1.0 - _MARGIN) * level)
+    costs = cosine_distance(speech, reference) - np.float32((1.0 - _MARGIN) * level)
     cost, spans = place_lines(costs, borders, _STEP_COST)
     _fill(spans, costs, level, borders)
     return cost, spans
@@ -335,7 +334,7 @@ def _placed_at(
 def _fill(
     spans: list[tuple[int, int] | None], costs: Features, level: float, borders: npt.NDArray[np.int64]
 ) -> None:
-    """Place lines that were not found in the speech that their found neighbours leave, where it is of their
+    """Place lines that were not found in the speech between their found neighbours, where it is of their
     length.
 
     Lines of which all are of that length may match worse than other texts; a part of them, beside lines that
@@ -360,13 +359,13 @@ def _fill(
 
 
 _Spans = dict[int, tuple[int, int]]
-"""Lines that were placed, by number."""
+"""Frames of placed lines, by number."""
 
 
 def _within(
     costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int
 ) -> _Spans:
-    """Lines [first, last) in the frames that are left; none of them where one is not found."""
+    """Place lines [first, last) in the frames that are left; none of them where one is not found."""
     columns = slice(int(borders[first]), int(borders[last]))
     _, inner = place_lines(
         costs[slice(*left), columns], borders[first : last + 1] - columns.start, _STEP_COST
@@ -380,7 +379,7 @@ def _within(
 def _part_within(
     costs: Features, left: tuple[int, int], borders: npt.NDArray[np.int64], first: int, last: int
 ) -> _Spans:
-    """The run of the lines [first, last) that matches the frames that are left best, each at its own
+    """Find the run of the lines [first, last) that matches the frames that are left best, each at its own
     length."""
     best: tuple[float, _Spans] = (0.0, {})
     for begin in range(first, min(last, first + _MAX_TRIED_LINES)):
@@ -400,7 +399,7 @@ def _part_within(
 
 
 def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[np.float64]:
-    """What an aligner answered, held to its contract. DataError if it broke it."""
+    """Check an aligner's answer against its contract. DataError if it broke it."""
     placed = np.asarray(times, np.float64)
     if placed.shape != (lines + 1,) or not np.isfinite(placed).all() or (np.diff(placed) < 0).any():
         raise DataError("data.bad_alignment_times", shape=placed.shape, lines=lines)
@@ -408,13 +407,13 @@ def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[n
 
 
 def _speech_only(wave: Wave, activity: SpeechActivity, begin: float) -> Wave:
-    """The speech of a window that begins at `begin` seconds, without its silences."""
+    """Return the speech of a window that begins at `begin` seconds, without its silences."""
     parts = [wave.cut(a - begin, b - begin) for a, b in activity.spoken(begin, begin + wave.seconds)]
     return join(parts) if parts else wave
 
 
 def coarse(base: Features) -> Features:
-    """[F, …] frames of 60 ms with their neighbours, of unit length."""
+    """Group [F, …] into frames of 60 ms with their neighbours, of unit length."""
     count = max(1, len(base) // _COARSE)
     base = (
         np.resize(base, (count * _COARSE, base.shape[1])) if len(base) < _COARSE else base[: count * _COARSE]
@@ -429,7 +428,7 @@ def coarse(base: Features) -> Features:
 
 
 def at_pace(frames: Features, pace: float) -> Features:
-    """[F, …] → [F · pace, …]: the nearest frames, as somebody reads who takes `pace` times as long."""
+    """Resample [F, …] → [F · pace, …] by nearest frames, as for a reader who takes `pace` times as long."""
     count = max(1, round(len(frames) * pace))
     stretched: Features = frames[np.minimum((np.arange(count) / pace).astype(int), len(frames) - 1)]
     return stretched
@@ -439,8 +438,8 @@ def at_pace(frames: Features, pace: float) -> Features:
 
 
 def _into_silences(activity: SpeechActivity, ends: Sequence[float]) -> list[int | None]:
-    """For the beginning and the end of each line: the first speech span behind it; None where lines stay
-    together.
+    """Find for the beginning and the end of each line the first speech span behind it; None where lines are
+    joined.
 
     Chosen together by dynamic programming: near to where the search places it, in long silences, in order.
     """

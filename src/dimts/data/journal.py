@@ -1,4 +1,4 @@
-"""Keep what is done so far, a line for each recording, so that a run that was cut short goes on.
+"""Record what is done, a line for each recording, so that an interrupted run continues.
 
 One writer: the journal is locked, and a second run on the same project is refused. A line that was cut in
 the middle is not used; that recording is done again.
@@ -26,11 +26,11 @@ class Journal:
     def __init__(self, path: Path, file: IO[str], lock: IO[str], rows: dict[str, list[Utterance]]) -> None:
         self._path, self._file, self._lock = path, file, lock
         self.rows = rows
-        """Work key → rows, of the run that was cut short."""
+        """Rows by work key, of the interrupted run."""
 
     @classmethod
     def open(cls, folder: Path) -> Journal:
-        """Take over what an earlier run noted. DataError while another run is at work, DimtsError if not
+        """Read the record of an earlier run. DataError while another run is active, DimtsError if not
         writable."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class Journal:
         return cls(path, file, lock, rows)
 
     def note(self, key: str, rows: Sequence[Utterance]) -> None:
-        """One recording is done."""
+        """Record that one recording is done."""
         line = json.dumps(
             {"work": key, "rows": [row.as_dict() for row in rows]}, ensure_ascii=False, allow_nan=False
         )
@@ -64,7 +64,7 @@ class Journal:
             raise storage_error(error, self._path) or error from error
 
     def close(self, *, finished: bool) -> None:
-        """The end of a run; when all is in the manifest, the journal goes."""
+        """End a run; when all is in the manifest, the journal is removed."""
         self._file.close()
         if finished:
             self._path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ class Journal:
 
 
 def _read(path: Path) -> tuple[dict[str, list[Utterance]], int]:
-    """Rows by work key, and how many bytes of the file are whole lines."""
+    """Read rows by work key, and the bytes of the file's complete lines."""
     rows: dict[str, list[Utterance]] = {}
     whole_bytes = 0
     if not path.is_file():

@@ -22,7 +22,7 @@ MAX_LABEL_SECONDS = 360_000.0
 
 
 def audacity_labels(content: str) -> Cues:
-    """Audacity: start TAB end TAB text, in seconds. Lines of spectral ranges are skipped."""
+    """Read Audacity labels: start TAB end TAB text, in seconds. Lines of spectral ranges are skipped."""
     cues = []
     for line in content.splitlines():
         if not line.strip() or line.startswith("\\"):
@@ -38,7 +38,7 @@ def audacity_labels(content: str) -> Cues:
 
 
 def whisper_table(content: str) -> Cues:
-    """Whisper's tsv: a header start, end, text; times in milliseconds."""
+    """Read Whisper's tsv: a header start, end, text; times in milliseconds."""
     head, _, rest = content.lstrip("\ufeff").partition("\n")
     if head.strip().split("\t") != ["start", "end", "text"]:
         return None
@@ -52,7 +52,7 @@ def whisper_table(content: str) -> Cues:
 
 
 def whisper_json(content: str) -> Cues:
-    """Whisper's and WhisperX's json: segments with start, end, text and, where it was found, speaker."""
+    """Read Whisper's and WhisperX's json: segments with start, end, text and, where it was found, speaker."""
     try:
         segments = json.loads(content)["segments"]
         return _spoken(
@@ -72,7 +72,7 @@ _SBV = re.compile(r"(\d+):(\d\d):(\d\d\.\d{1,3}),(\d+):(\d\d):(\d\d\.\d{1,3})")
 
 
 def youtube_sbv(content: str) -> Cues:
-    """YouTube's sbv: blocks of a line start,end and lines of text."""
+    """Read YouTube's sbv: blocks of a line start,end and lines of text."""
     cues = []
     for block in re.split(r"\n\s*\n", content.strip()):
         head, _, text = block.partition("\n")
@@ -90,7 +90,7 @@ _LRC = re.compile(r"\[(\d+):(\d\d(?:\.\d{1,3})?)\](.*)")
 
 
 def lyrics(content: str) -> Cues:
-    """lrc: [minutes:seconds] before each line; a line lasts until the next one begins, the last for ten
+    """Read lrc: [minutes:seconds] before each line; a line lasts until the next one begins, the last for ten
     seconds."""
     found = [_LRC.fullmatch(line.strip()) for line in content.splitlines()]
     starts = [(int(one[1]) * 60 + float(one[2]), " ".join(one[3].split())) for one in found if one]
@@ -112,12 +112,12 @@ _TIERS = (
     "text",
     "words",
 )
-"""Usual names of the tier that holds what is spoken, the best first."""
+"""Usual names of the tier with the spoken text, the best first."""
 
 
 def praat_textgrid(content: str) -> Cues:
-    """Praat TextGrid, long or short: the intervals of the tier whose name or place says that it holds
-    sentences."""
+    """Read a Praat TextGrid, long or short: the intervals of the tier that holds sentences by its name or
+    place."""
     if "TextGrid" not in content[:200]:
         return None
     tokens = [
@@ -152,7 +152,7 @@ def praat_textgrid(content: str) -> Cues:
 
 
 def _root(content: str) -> ElementTree.Element | None:
-    """The root of an XML document; None for another text. expat itself limits what entities may become."""
+    """Parse the root of an XML document; None for another text. expat itself limits the size of entities."""
     start = content.find("<")
     if start < 0:
         return None
@@ -164,13 +164,13 @@ def _root(content: str) -> ElementTree.Element | None:
 
 
 def _plain_name(tag: object) -> str:
-    """The name of an XML tag without its name space."""
+    """Return the name of an XML tag without its name space."""
     return str(tag).rpartition("}")[2]
 
 
 def elan(content: str) -> Cues:
-    """ELAN eaf: the aligned annotations of the tier whose name says that it holds sentences, else of every
-    tier that stands under no other; each tier's participant is the speaker."""
+    """Read ELAN eaf: the aligned annotations of the tier that holds sentences by its name, else of every
+    top-level tier; each tier's participant is the speaker."""
     root = _root(content)
     if root is None or root.tag != "ANNOTATION_DOCUMENT":
         return None
@@ -196,7 +196,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def ttml(content: str) -> Cues:
-    """W3C TTML (and its profiles DFXP and IMSC): paragraphs of the body with begin and end, or begin and
+    """Read W3C TTML (and its profiles DFXP and IMSC): paragraphs of the body with begin and end, or begin and
     dur."""
     root = _root(content)
     if root is None or _plain_name(root.tag) != "tt":
@@ -229,7 +229,8 @@ def ttml(content: str) -> Cues:
 
 
 def _ttml_time(text: str | None, rates: dict[str, float]) -> float | None:
-    """A time expression of TTML (W3C TTML2, 12.3.1) in seconds; None for none, or one that is wrong."""
+    """Convert a time expression of TTML (W3C TTML2, 12.3.1) to seconds; None for none, or one that is
+    wrong."""
     text = (text or "").strip()
     if found := _CLOCK.fullmatch(text):
         hours, minutes, whole, share, frames = found.groups()
@@ -245,7 +246,7 @@ def _ttml_time(text: str | None, rates: dict[str, float]) -> float | None:
 
 
 def _flat(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
-    """An element and all below it, but not what metadata says about it."""
+    """Yield an element and its descendants, without metadata."""
     yield element
     for child in element:
         if _plain_name(child.tag) != "metadata":
@@ -264,7 +265,7 @@ _SUBVIEWER = re.compile(r"(?m)^\s*(\d+:\d\d:\d\d\.\d{1,3})\s*,\s*(\d+:\d\d:\d\d\
 
 
 def subviewer(content: str) -> Cues:
-    """SubViewer's sub: a head in brackets, then blocks of a line start,end and a line of text."""
+    """Read SubViewer's sub: a head in brackets, then blocks of a line start,end and a line of text."""
     found = _SUBVIEWER.search(content)
     if found is None:
         return None
@@ -282,11 +283,11 @@ LABELS: dict[str, Callable[[str], Cues]] = {
     ".ttml": ttml,
     ".dfxp": ttml,
 }
-"""Suffix of a label file beside a recording of the same name → its reader."""
+"""Reader by the suffix of a label file beside a recording of the same name."""
 
 
 def _spoken(cues: Iterable[Cue]) -> Cues:
-    """Cues with a text and a time that is one, in order; None where there is none."""
+    """Return cues with a text and a valid time, in order; None where there is none."""
     good = [
         cue
         for cue in cues
@@ -296,7 +297,7 @@ def _spoken(cues: Iterable[Cue]) -> Cues:
 
 
 def seconds(text: str) -> float | None:
-    """A time in seconds, 0 or more; None for anything else. A comma may stand for the point."""
+    """Parse a time in seconds, 0 or more; None for anything else. A comma may be the decimal point."""
     try:
         value = float(text.strip().replace(",", "."))
     except ValueError:

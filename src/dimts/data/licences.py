@@ -1,4 +1,4 @@
-"""Judge licences of recordings by their names: which allow everything a voice may be used for.
+"""Classify licences of recordings by their names: which allow all uses of a voice.
 
 A licence is a text as its source states it: an SPDX name, the hub's spelling of one, or nothing at all.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 UNKNOWN = "unknown"
-"""Stands where a source states no licence."""
+"""Licence name where a source states none."""
 
 _PARTS = re.compile(r"\s+(?:AND|WITH)\s+|\s*[;,/]\s*")
 _CHOICES = re.compile(r"\s+OR\s+")
@@ -21,7 +21,7 @@ _FREE = re.compile(
 
 
 def is_free(licence: str) -> bool:
-    """Whether anybody may use, change and sell what is under a licence; False for an unknown one.
+    """Whether a licence allows anybody to use, change and sell; False for an unknown one.
 
     Example: is_free("cc-by-4.0") is True, is_free("CC-BY-NC-4.0") and is_free("") are False.
     """
@@ -33,6 +33,6 @@ def is_free(licence: str) -> bool:
 
 
 def spdx(name: str) -> str:
-    """A licence in the hub's small letters as SPDX writes it; other names stay as they are."""
+    """Convert a licence from the hub's lower-case name to SPDX; other names are unchanged."""
     upper = name.strip().upper()
     return upper if _FREE.fullmatch(upper) or upper.startswith("CC-") else name.strip()

@@ -1,7 +1,7 @@
-"""The manifest: one Utterance a line, JSON, typed and validated; written whole or not at all.
+"""The manifest: one Utterance per line, JSON, typed and validated; written atomically.
 
-Kept and set-aside utterances stand side by side, each with its issues, so that nothing vanishes
-without a reason. Paths are relative to the project, so that a project can be moved.
+Kept and set-aside utterances are both listed, each with its issues, so that nothing disappears without a
+reason. Paths are relative to the project, so that a project can be moved.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from dimts.base.plugins import nearest
 from dimts.data.recording import By
 
 NO_NOISE_DB = 99.0
-"""Stands in `measures` for a ratio to no noise at all, as JSON has no infinity."""
+"""Value in `measures` for a ratio to no noise at all, as JSON has no infinity."""
 Split = Literal["train", "dev", "test", ""]
-"""What an utterance is for; "" when it was set aside before it got one."""
+"""Use of an utterance; "" when it was set aside before it got one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One row: a clip, what is spoken in it, where it comes from, and what is doubted about it."""
+    """One row: a clip, its text, its source, and its issues."""
 
     id: str
-    """Stable: made of the recording's content, its name and the clip's place in it."""
+    """Stable id, made of the recording's content, its name and the clip's place in it."""
     path: str = ""
     """The cleaned clip (mono, 22 050 Hz, 16-bit wav) relative to the project; "" when there is none."""
     text: str = ""
-    """As written in the source."""
+    """Text as written in the source."""
     spoken: str = ""
-    """As read aloud: numbers and abbreviations in words."""
+    """Spoken form of the text: numbers and abbreviations in words."""
     spelling: str = ""
-    """What the model reads, by the front end's settings at the time of preparing."""
+    """Model input, by the front end's settings at the time of preparing."""
     phones: str = ""
     """Phones with spaces between, words with " # "."""
     seconds: float = 0.0
-    """Length of the clip."""
+    """Length of the clip in seconds."""
     speaker: str = ""
     split: Split = ""
     source_split: Split = ""
-    """The split its source names, e.g. by train.tsv; taken over where `data.split.keep` says so."""
+    """Split named by its source, e.g. by train.tsv; used if `data.split.keep` is set."""
     kept: bool = False
-    """Whether it is to be trained and evaluated on."""
+    """Whether it is used for training and evaluation."""
     issues: tuple[Issue, ...] = ()
-    """What was found; `rejections` gives those for which it was set aside."""
+    """Issues found; `rejections` gives those for which it was set aside."""
     rejected_for: tuple[str, ...] = ()
     """Kinds of the issues for which it was set aside; empty when kept."""
     decision: Literal["keep", "drop", ""] = ""
-    """What a person decided, which stands above the checks."""
+    """A person's decision, which overrides the checks."""
     by: By = ""
-    """Where the text comes from: "transcript", "subtitle", "script", "whisper", "recogniser", "person"."""
+    """Source of the text: "transcript", "subtitle", "script", "whisper", "recogniser", "person"."""
     score: float | None = None
-    """How well text and sound fit, 0 to 1; None where nothing was aligned."""
+    """Match of text and audio, 0 to 1; None where nothing was aligned."""
     recording: str = ""
     """Key of the recording: its content and its name."""
     name: str = ""
@@ -71,21 +71,21 @@ class Utterance:
     source: str = ""
     """The original file, relative to the project, or its link."""
     origin: str = ""
-    """Where it was listed, e.g. "metadata.tsv:12"."""
+    """Place where it was listed, e.g. "metadata.tsv:12"."""
     start_seconds: float = 0.0
-    """Where the clip begins in the recording."""
+    """Start of the clip in the recording."""
     end_seconds: float = 0.0
     licence: str = ""
     consent: str = ""
     cleaned: tuple[str, ...] = ()
-    """What was done to the sound, in order, e.g. "high-pass 60 Hz"."""
+    """Processing of the audio, in order, e.g. "high-pass 60 Hz"."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """What was measured: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second
+    """Measured values: snr_db, loudness_lufs, clipped_share, bandwidth_hz, silence_share, phones_per_second
     ..."""
     sketch: str = ""
-    """Its spectrum in small, to know the same sound again (see acoustics.sketch)."""
+    """Compact spectrum for finding duplicates (see acoustics.sketch)."""
     voice: str = ""
-    """Whose voice it is, in small (see voices.packed)."""
+    """Compact speaker embedding (see speaker_outliers.packed)."""
     work: str = ""
     """Fingerprint of all it was made from: the recording's content, its text, the settings."""
 
@@ -95,7 +95,7 @@ class Utterance:
         return tuple(issue for issue in self.issues if issue.kind in self.rejected_for)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, fields that hold their default left out."""
+        """Return plain values for JSON, without fields that hold their default."""
         out: dict[str, Any] = {}
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
@@ -120,16 +120,16 @@ _HINTS = typing.get_type_hints(Utterance)
 
 
 class Manifest:
-    """Reading and writing of manifest files. There is one writer a file; readers see whole files only."""
+    """Reader and writer of manifest files. Each has one writer; readers see complete files only."""
 
     @staticmethod
     def read(path: Path | str) -> list[Utterance]:
-        """All rows in order. DataError when there is no manifest, ManifestError for a wrong row."""
+        """Read all rows in order. DataError when there is no manifest, ManifestError for a wrong row."""
         return list(Manifest.rows(path))
 
     @staticmethod
     def rows(path: Path | str) -> Iterator[Utterance]:
-        """The rows one by one, in constant memory; the same errors as `read`."""
+        """Yield the rows one by one, in constant memory; the same errors as `read`."""
         path = Path(path)
         try:
             file = path.open(encoding="utf-8")
@@ -152,14 +152,14 @@ class Manifest:
 
     @staticmethod
     def write(path: Path | str, rows: Iterable[Utterance]) -> None:
-        """Replace the manifest, atomically: a reader sees the old one or the new one, whole."""
+        """Replace the manifest atomically: a reader sees the old one or the new one."""
         with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             for row in rows:
                 file.write(line_of(row) + "\n")
 
     @staticmethod
     def append(path: Path | str, rows: Iterable[Utterance]) -> None:
-        """Add rows behind those that are there; rows of the same id are replaced in their place."""
+        """Append rows; rows of the same id are replaced in their place."""
         old = Manifest.read(path) if Path(path).exists() else []
         merged = {row.id: row for row in old}
         merged.update((row.id, row) for row in rows)
@@ -167,12 +167,12 @@ class Manifest:
 
 
 def line_of(row: Utterance) -> str:
-    """One JSON line, without its end; `parse` is the way back."""
+    """Format a row as one JSON line, without its end; the inverse of `parse`."""
     return json.dumps(row.as_dict(), ensure_ascii=False, allow_nan=False)
 
 
 def parse(line: str, path: str, number: int, *, placed: bool = True) -> Utterance:
-    """One JSON line → Utterance; ManifestError names file, row and field. `placed`: a kept row must have a
+    """Parse one JSON line; ManifestError names file, row and field. `placed`: a kept row must have a
     split."""
     try:
         content = json.loads(line)
@@ -243,7 +243,7 @@ def _value(hint: Any, name: str, value: Any) -> Any:
 
 
 def _validate(row: Utterance, path: str, number: int, placed: bool) -> None:
-    """What holds between fields: enough to train on a kept row without looking again."""
+    """Check relations between fields: enough to train on a kept row without looking again."""
     if not row.id:
         raise ManifestError(path, number, "id", Message("data.field_empty"))
     if row.path and (PurePosixPath(row.path).is_absolute() or ".." in PurePosixPath(row.path).parts):

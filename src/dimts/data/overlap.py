@@ -1,4 +1,4 @@
-"""Measure the share of a clip's frames in which two voices (or a voice and music) sound at once.
+"""Measure the share of a clip's frames with two voices (or a voice and music) at once.
 
 Two pitches: the autocorrelation of a frame gives its strongest period; taking that period away (a comb
 filter) leaves little of one voice, but of two it leaves the other, which has a period of its own. After de
@@ -18,26 +18,26 @@ from dimts.audio.wave import Wave
 
 RATE = 8_000
 _WINDOW = 512
-"""Samples: 64 ms, five periods of a low voice."""
+"""Samples per window: 64 ms, five periods of a low voice."""
 _HOP = 160
 _SHORTEST, _LONGEST = 20, 115
 """Samples of a period: 400 Hz to 70 Hz."""
 _BAND_HERTZ = (80.0, 1500.0)
-"""Where the harmonics that carry pitch lie."""
+"""Band of the harmonics that carry pitch."""
 _LOUD_DB = 20.0
-"""Frames within this of the loudest count."""
+"""Level below the loudest frame above which frames count."""
 _FIRST_OF_BEST = 0.9
 """The shortest period whose peak reaches this share of the best is taken: a multiple is a period, too."""
 _PERIODIC = (0.3, 0.8)
 """Correlation at the strongest period: below is no voice, above is one voice alone."""
 _SECOND = 0.65
-"""Correlation of what is left at a period of its own, from which it is a second voice."""
+"""Correlation of the residual at a period of its own, from which it is a second voice."""
 _MIN_FRAMES = 50
-"""Loud frames from which on the share means something: one second."""
+"""Least loud frames for a meaningful share: one second."""
 
 
 def overlap_share(wave: Wave) -> float:
-    """0 to 1; nan where there is less than a second of sound."""
+    """Compute the share, 0 to 1; nan where there is less than a second of audio."""
     from scipy import fft, signal
 
     samples = wave.resample(RATE).samples

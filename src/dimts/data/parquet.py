@@ -1,5 +1,4 @@
-"""Write and read the manifest as Parquet, with or without the sounds; and Parquet corpora of others →
-recordings.
+"""Write and read the manifest as Parquet, with or without audio; and unpack Parquet corpora of others.
 
 What is written is what the hub's datasets have: a column `audio` of {bytes, path}, typed columns for all
 else, rows in groups, so that a reader needs no more memory than one. `read` gives back equal rows. Stands on
@@ -37,8 +36,8 @@ _MAX_STEM = 60
 def write(
     path: Path, rows: Iterable[Utterance], sounds: Path | None = None, on_progress: ProgressCallback = ignore
 ) -> int:
-    """Rows → one Parquet file, whole or not at all; their number. With `sounds`, the project's root, the
-    clips go in.
+    """Write rows as one Parquet file, atomically; returns their number. With `sounds`, the project's root,
+    the clips are included.
 
     MissingExtra without pyarrow, DataError for a clip that is not there.
     """
@@ -57,8 +56,8 @@ def write(
 
 
 def read(path: Path) -> Iterator[Utterance]:
-    """The rows of a file that `write` wrote, one by one. DataError for another file, ManifestError for a
-    wrong row."""
+    """Yield the rows of a file that `write` wrote. DataError for another file, ManifestError for a wrong
+    row."""
     file = _opened(path)
     if _FORMAT_KEY not in (file.schema_arrow.metadata or {}):
         raise DataError("data.not_our_export", path=path)
@@ -87,7 +86,7 @@ def _parameters(text: str | None, path: Path, number: int) -> object:
 
 
 def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
-    """A Parquet or Arrow corpus with sounds in it → sound files and their metadata.tsv in `folder`; the
+    """Unpack a Parquet or Arrow corpus with audio into files and their metadata.tsv in `folder`; returns the
     files, the table last.
 
     Ours, or one of the hub's: `audio` {bytes, path} and a column of text. SourceError where there is neither.
@@ -130,8 +129,8 @@ def unpack(path: Path, folder: Path, on_progress: ProgressCallback = ignore) -> 
 
 
 def restore(path: Path, manifest: Path, root: Path) -> int:
-    """An export with its sounds → clips and manifest.jsonl of a project that has none yet; the number of
-    rows.
+    """Restore clips and manifest.jsonl of an export with audio in a project that has none yet; returns the
+    number of rows.
 
     DataError if there is a manifest already, or if a clip is not in the file.
     """
@@ -165,7 +164,7 @@ def _groups(rows: Iterable[Utterance]) -> Iterator[list[Utterance]]:
 
 
 def _schema(arrow: Any, with_sounds: bool) -> Any:
-    """A column for each field of a row, typed as the field is."""
+    """Return a column for each field of a row, typed as the field is."""
     text, number = arrow.string(), arrow.float64()
     issue = arrow.struct(
         [(name, text) for name in _ISSUE_TEXTS] + [("measured", number), ("allowed", number)]
@@ -214,11 +213,11 @@ def _opened(path: Path) -> Any:
 
 
 class _ArrowFile:
-    """An Arrow file, as `datasets` saves its tables, with the face of a ParquetFile."""
+    """An Arrow file, as `datasets` saves its tables, with the interface of a ParquetFile."""
 
     class _Metadata:
         num_rows = 0
-        """Not known before all is read."""
+        """Unknown before all is read."""
 
     metadata = _Metadata
 

@@ -26,7 +26,7 @@ _MOST_SPEAKERS = 12
 
 
 def draw(stats: Stats, path: Path) -> Path:
-    """Write the picture; its suffix chooses the format. DataError for another format or when nothing is
+    """Draw the picture; its suffix chooses the format. DataError for another format or when nothing is
     kept."""
     if path.suffix.lower() not in FORMATS:
         raise DataError("data.unknown_plot_format", suffix=path.suffix or path.name, formats=tuple(FORMATS))
@@ -82,7 +82,7 @@ def _speakers(axes: Any, stats: Stats) -> None:
 
 
 def _phones(axes: Any, stats: Stats) -> None:
-    """Short and long together, the long ones darker; red where a phone is rare."""
+    """Draw short and long phones together, the long ones darker; red where a phone is rare."""
     inventory = [*VOWELS, *CONSONANTS]
     short = [stats.phones[phone] for phone in inventory]
     long = [stats.phones[phone + LONG] for phone in inventory]

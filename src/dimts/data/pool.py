@@ -1,4 +1,4 @@
-"""Spread recordings over cores: results come back in the order of the recordings, whoever was faster.
+"""Process recordings on several cores; results are returned in the order of the recordings.
 
 A worker is a process of its own with one front end; Ctrl-C is for the parent, which ends its workers.
 """
@@ -32,7 +32,7 @@ Note = Callable[[str, Sequence[Utterance]], None]
 def map_ordered(
     recordings: Sequence[Recording], done: Mapping[str, list[Utterance]], context: Context, note: Note
 ) -> Iterator[tuple[str, list[Utterance]]]:
-    """(work key, rows) of each recording in order; rows of `done` as they are, the others noted when they are
+    """Yield (work key, rows) of each recording in order; rows of `done` as they are, the others noted when
     done."""
     keys = frozenset(done)
     if context.settings.jobs == 1 or len(recordings) < 2:
@@ -94,7 +94,7 @@ def _spread(
 
 _Result = tuple[str, list[Utterance] | None]
 _AHEAD = 4
-"""Recordings handed out for each worker, so that none waits."""
+"""Recordings queued for each worker, so that none is idle."""
 
 
 def _start_worker(context: Context, done: frozenset[str]) -> None:
@@ -108,7 +108,7 @@ def _start(context: Context, done: frozenset[str]) -> None:
 
 
 def _one(recording: Recording) -> _Result:
-    """The work key, and the rows unless they are known."""
+    """Process one recording: its work key, and its rows unless they are known."""
     global _tools
     if _context is None:
         raise RuntimeError("a worker was not started")

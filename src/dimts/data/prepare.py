@@ -1,4 +1,4 @@
-"""Prepare recordings for training: clips and a manifest.
+"""Prepare recordings for training as clips and a manifest.
 
     find recordings → process each (in `process`) → merge with what was there → check the set → manifest
 
@@ -37,19 +37,19 @@ from dimts.data.transcribe import ready
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is in the manifest after a run."""
+    """Summary of the manifest after a run."""
 
     kept: int
-    """Utterances to train and evaluate on."""
+    """Utterances for training and evaluation."""
     set_aside: int
     reasons: Mapping[str, int]
-    """Kind of issue → utterances set aside for it, most frequent first."""
+    """Number of utterances set aside by kind of issue, most frequent first."""
     seconds: float
-    """Of the kept clips together."""
+    """Total length of the kept clips."""
     new: int
     """Utterances that this run added."""
     recordings: int
-    """Recordings looked at in this run."""
+    """Recordings processed in this run."""
     manifest: Path
 
 
@@ -115,7 +115,7 @@ def prepare(
 def _finished(
     before: Iterable[Utterance], journal: Mapping[str, Sequence[Utterance]], project: Project
 ) -> dict[str, list[Utterance]]:
-    """Work key → rows that are done and whose clips are there."""
+    """Return rows by work key that are done and whose clips exist."""
     done: dict[str, list[Utterance]] = {}
     for row in before:
         done.setdefault(row.work, []).append(row)
@@ -134,7 +134,7 @@ def _worked(
     journal: Journal,
     on_progress: ProgressCallback,
 ) -> Iterator[list[Utterance]]:
-    """The rows of each recording in order: known ones from before, the others worked on now."""
+    """Yield the rows of each recording in order: known ones from before, the others processed now."""
     total, seen, kept, seconds = len(recordings), Counter[str](), 0, 0.0
     for number, (key, rows) in enumerate(map_ordered(recordings, done, context, journal.note), start=1):
         rows = [_renamed(row, seen) for row in rows]
@@ -155,7 +155,7 @@ def _worked(
 
 
 def _renamed(row: Utterance, seen: Counter[str]) -> Utterance:
-    """The same content under the same name in two places: the second gets an id of its own."""
+    """Give the second of two equal recordings of one name an id of its own."""
     seen[row.id] += 1
     return row if seen[row.id] == 1 else replace(row, id=f"{row.id}-{seen[row.id]}")
 
@@ -184,11 +184,11 @@ def _summary(
 
 
 _SEEN = ".recordings.json"
-"""File in clips/ that lists the recordings of the last whole run."""
+"""File in clips/ that lists the recordings of the last complete run."""
 
 
 def _removed(project: Project) -> frozenset[str]:
-    """Recordings in the project's own folder that were there in the last run, and have been deleted since."""
+    """Return recordings in the project's own folder that have been deleted since the last run."""
     try:
         seen = json.loads((project.clips / _SEEN).read_text(encoding="utf-8"))
         return frozenset(str(one) for one in seen if not (project.root / str(one)).exists())
@@ -204,7 +204,7 @@ def _remember(project: Project, rows: Iterable[Utterance]) -> None:
 
 
 def _sweep(project: Project, rows: Iterable[Utterance]) -> None:
-    """Take away clips that no row names any more: of replaced rows, and of writes that were cut short."""
+    """Delete clips that no row names: of replaced rows, and of interrupted writes."""
     named = {row.path for row in rows}
     for path in project.clips.iterdir():
         ours = _CLIP.fullmatch(path.name) or (path.name.startswith(".") and path.suffix == ".wav")

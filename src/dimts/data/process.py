@@ -1,4 +1,4 @@
-"""Process one recording: find its speech, cut it in pieces, clean, measure and check each, write the clips.
+"""Process one recording: detect speech, cut, clean, measure and check each piece, write the clips.
 
 detect_speech → segment → cut → clean → measure → check → row of the manifest
 """
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from dimts.text.frontend import Frontend
 
 HEARD_HZ = 16_000
-"""At which a clip is compared with its text and with other voices, once it is cleaned."""
+"""Sample rate at which a cleaned clip is compared with its text and with other voices."""
 MIN_PHONES = 6
-"""A shorter text is too little to compare with a sound."""
+"""Least phones of a text for a comparison with the audio."""
 MIN_VOICE_SECONDS = 2.5
-"""Seconds of speech; less does not tell whose voice it is."""
+"""Least seconds of speech for a speaker embedding."""
 
 
 _WITHOUT_SOUND = frozenset({"line_without_speech", "cue_without_speech"})
-"""Kinds of issues of a text that nobody speaks: there is no clip of it."""
+"""Kinds of issues of a text without speech: it has no clip."""
 
 
 def work_key(recording: Recording, content: str, context: Context) -> str:
-    """Fingerprint of all that the rows of a recording are made from."""
+    """Return the fingerprint of all that the rows of a recording are made from."""
     cues = [
         [cue.text, cue.start_seconds, cue.end_seconds, cue.speaker, cue.several_speakers]
         for cue in recording.cues
@@ -57,16 +57,16 @@ def work_key(recording: Recording, content: str, context: Context) -> str:
     owner = [recording.speaker, recording.licence, recording.consent, relative(recording.path, context.root)]
     problem = recording.problem.as_dict() if recording.problem else {}
     settings = context.settings.transcribe
-    heard = settings.shaping() if settings.by and is_unwritten(recording) else {}
-    return digest([content, recording.name, cues, recording.by, owner, problem, heard, context.fingerprint])[
-        :16
-    ]
+    recogniser = settings.shaping() if settings.by and is_unwritten(recording) else {}
+    return digest(
+        [content, recording.name, cues, recording.by, owner, problem, recogniser, context.fingerprint]
+    )[:16]
 
 
 def process_recording(
     recording: Recording, content: str, context: Context, tools: PrepareTools
 ) -> list[Utterance]:
-    """Process one recording into rows, its clips written. Never empty: what cannot be used says why."""
+    """Process one recording into rows, its clips written. Never empty: unusable ones have an issue."""
     key = digest([content, recording.name])[:16]
     base = Utterance(
         id=f"{slug(recording.name)}-{key[:10]}",
@@ -116,7 +116,7 @@ def process_recording(
 
 
 def is_unwritten(recording: Recording) -> bool:
-    """Whether a recogniser may be asked: there is a sound, and nobody has written down what is spoken."""
+    """Whether a recogniser may be used: there is audio, and no text."""
     missing = recording.problem is None or recording.problem.kind == "no_text"
     return missing and not recording.cues and recording.path.is_file()
 
@@ -124,7 +124,7 @@ def is_unwritten(recording: Recording) -> bool:
 def segment(
     recording: Recording, activity: SpeechActivity, settings: SegmentSettings, tools: PrepareTools
 ) -> list[Piece]:
-    """What is to be cut out of a recording, by what is known of its text.
+    """Choose the pieces to cut out of a recording by its text.
 
     Cues with times are cut where they say, a text for the whole file if it is short enough; anything longer
     is aligned, sentence by sentence.
@@ -145,7 +145,7 @@ def segment(
 
 
 def _words(text: str, frontend: Frontend) -> tuple[tuple[str, ...], ...]:
-    """The phones of a text, word by word; none if it cannot be read aloud."""
+    """Return the phones of a text, word by word; none if it cannot be read aloud."""
     try:
         return tuple(word.phones for phrase in frontend(text) for word in phrase.words if word.phones)
     except TextError:
@@ -237,8 +237,7 @@ def _transcribed(
 def describe_text(
     row: Utterance, frontend: Frontend, settings: CheckSettings
 ) -> tuple[Utterance, tuple[tuple[str, ...], ...]]:
-    """Add what is spoken and its phones to a row, by the text front end; also returns the phones of its
-    words."""
+    """Add spoken form and phones to a row, by the text front end; also returns the phones of its words."""
     if not row.text:
         missing = Issue("no_text", Message("data.text_missing"))
         return (
@@ -275,7 +274,7 @@ def _with_issues(row: Utterance, *issues: Issue) -> Utterance:
 
 
 def _save(wave: Wave, name: str, root: Path) -> str:
-    """Write a clip under a name made of its content; written already, it stays."""
+    """Write a clip under a name made of its content; an existing one is kept."""
     data = wave.encode("wav")
     relative = f"clips/{slug(name)}-{hashlib.sha256(data).hexdigest()[:12]}.wav"
     path = root / relative
@@ -288,5 +287,5 @@ _MAX_SLUG = 48
 
 
 def slug(name: str) -> str:
-    """A name that is one in every file system; letters and digits of any script stay."""
+    """Convert a name to one that is valid in every file system; letters and digits of any script stay."""
     return re.sub(r"[^\w.-]+", "_", name).strip("._")[:_MAX_SLUG] or "clip"

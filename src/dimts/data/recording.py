@@ -1,6 +1,6 @@
-"""A Recording is a medium with what is known about it, a Cue a text spoken in it and when.
+"""Define Recording, a medium with its metadata, and Cue, a text with its times.
 
-A Recording carries where it comes from, who speaks and under which licence; nothing here reads a file.
+A Recording has source, speaker and licence; nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Literal
 from dimts.base.issue import Issue
 
 By = Literal["transcript", "subtitle", "script", "whisper", "recogniser", "person", ""]
-"""Who says what is spoken: a transcript of the whole file, a subtitle with times, a script without
-times that was aligned, Whisper, another recogniser, a person who corrected the row; "" where there is no
-text."""
+"""Source of a text: a transcript of the whole file, a subtitle with times, a script without times that was
+aligned, Whisper, another recogniser, a person who corrected the row; "" where there is no text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A text and, where it is known, when it is spoken.
+    """A text and, where known, its times.
 
     Example: Cue("ሰላም ለዓለም።", start_seconds=12.4, end_seconds=14.1), or a line of a script: Cue("ሰላም።")
     """
@@ -39,32 +38,32 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One medium as the user has it, and what is known about it. Never changed by us.
+    """One medium as the user has it, and its metadata. Never changed by us.
 
     Example: Recording(Path("corpus/wavs/a_001.wav"), "a_001", (Cue("ሰላም ለዓለም"),), by="transcript")
     """
 
     path: Path
-    """The sound or video file; it may turn out to be missing or broken."""
+    """The audio or video file; it may turn out to be missing or broken."""
     name: str
     """Its name in its source: the id of a transcript row, else the file's stem."""
     cues: tuple[Cue, ...] = ()
-    """What is spoken in it; empty: unknown."""
+    """Texts spoken in it; empty: unknown."""
     by: By = ""
-    """Where the text comes from."""
+    """Source of the text."""
     speaker: str = ""
     licence: str = ""
     consent: str = ""
     split: Literal["train", "dev", "test", ""] = ""
     """The split its source names (train, dev or test); "" where it names none."""
     origin: str = ""
-    """Where it was listed or fetched from, e.g. "metadata.tsv:12" or a link."""
+    """Place where it was listed or fetched from, e.g. "metadata.tsv:12" or a link."""
     problem: Issue | None = None
-    """Why it cannot be used at all, if that is known before it is opened (no such file, no text)."""
+    """Why it cannot be used at all, if known before it is opened (no such file, no text)."""
     notes: tuple[Issue, ...] = ()
-    """What was odd in its source, e.g. subtitles that overlap."""
+    """Irregularities of its source, e.g. subtitles that overlap."""
 
     @property
     def text(self) -> str:
-        """All its text, in order."""
+        """Return all its text, in order."""
         return " ".join(cue.text for cue in self.cues if cue.text)

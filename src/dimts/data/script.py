@@ -1,4 +1,4 @@
-"""Choose a script to record from a corpus of text: few sentences with every sound in many neighbourhoods.
+"""Choose sentences to record from a corpus of text: few sentences with every phone in many contexts.
 
 Greedy choice of the sentence that adds most for its length (van Santen and Buchsbaum 1997), by a lazy heap:
 what a sentence adds only shrinks as others are chosen, so a stale best is weighed again before it is
@@ -26,28 +26,29 @@ _WORD_BORDER = "#"
 _LONG, _EJECTIVE = "ː", "ʼ"
 _PHONE_WORTH = 60.0
 _LONG_WORTH = 20.0
-"""A long consonant, which fidel does not write, and an ejective: what Amharic voices get wrong."""
+"""Value of a long consonant, which fidel does not write, or an ejective: Amharic voices often get them
+wrong."""
 _DIPHONE_WORTH = 1.0
 _AGAIN = 0.5
-"""What a unit is worth each further time, against the time before."""
+"""Factor of a unit's value for each further occurrence."""
 PHONES_PER_SECOND = 12.0
-"""Read speech, to tell how long a script will take."""
+"""Rate of read speech, for estimating the length of a script."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptSettings:
-    """How a recording script is chosen."""
+    """Choice of a recording script."""
 
     count: int = 100
     """Sentences to choose."""
     min_phones: int = 20
-    """Shorter sentences are left out: about two seconds."""
+    """Phones of the shortest sentence: about two seconds."""
     max_phones: int = 110
-    """Longer ones are left out: about nine seconds, a breath or two."""
+    """Phones of the longest sentence: about nine seconds, a breath or two."""
     max_candidates: int = 20_000
-    """Of a larger corpus, so many sentences are drawn by lot and weighed."""
+    """Largest number of candidates; of a larger corpus, so many sentences are drawn at random."""
     seed: int = 0
-    """Another seed draws other candidates."""
+    """Seed of the draw of candidates."""
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.max_candidates < self.count or not 0 < self.min_phones < self.max_phones:
@@ -60,17 +61,17 @@ class Script:
 
     sentences: tuple[str, ...]
     phones: tuple[tuple[str, ...], ...]
-    """Of each sentence, words by "#"."""
+    """Phones of each sentence, words by "#"."""
     covered: int
-    """Different diphones in the script."""
+    """Number of different diphones in the script."""
     found: int
-    """Different diphones in all candidates."""
+    """Number of different diphones in all candidates."""
     missing: tuple[str, ...]
-    """Phones (with length) that candidates have and the script has not."""
+    """Phones (with length) that candidates have and the script lacks."""
 
     @property
     def seconds(self) -> float:
-        """How long reading it takes, about."""
+        """Approximate length of reading it."""
         phones = sum(phone != _WORD_BORDER for one in self.phones for phone in one)
         return phones / PHONES_PER_SECOND
 
@@ -116,7 +117,7 @@ def choose(
 
 
 def read_texts(paths: Sequence[Path]) -> Iterator[str]:
-    """Lines of text files, one after the other. SourceError for a file that cannot be read as UTF-8."""
+    """Yield lines of text files. SourceError for a file that cannot be read as UTF-8."""
     for path in paths:
         try:
             with path.open(encoding="utf-8-sig") as file:
@@ -128,7 +129,7 @@ def read_texts(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def as_table(script: Script) -> str:
-    """The script as a metadata.tsv: record each line as the file it names, and prepare the folder."""
+    """Format the script as a metadata.tsv: record each line as the file it names, and prepare the folder."""
     lines = ["id\tpath\ttext"]
     lines += [
         f"s{number:04d}\ts{number:04d}.wav\t{text}" for number, text in enumerate(script.sentences, start=1)
@@ -139,7 +140,8 @@ def as_table(script: Script) -> str:
 def _candidates(
     texts: Iterable[str], frontend: Frontend, settings: ScriptSettings, on_progress: ProgressCallback
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """Different sentences of the right length, with their phones; drawn by lot where there are too many."""
+    """Return different sentences of the right length, with their phones; drawn at random where there are too
+    many."""
     rng = random.Random(settings.seed)
     drawn: list[str] = []
     keys: set[str] = set()
@@ -172,7 +174,7 @@ def _candidates(
 
 
 def _units(phones: Sequence[str]) -> set[str]:
-    """The phones and the diphones of a sentence; a diphone is written with a space."""
+    """Return the phones and the diphones of a sentence; a diphone is written with a space."""
     bounded = [_WORD_BORDER, *phones, _WORD_BORDER]
     return {phone for phone in phones if phone != _WORD_BORDER} | {
         f"{first} {second}" for first, second in itertools.pairwise(bounded)
@@ -180,7 +182,7 @@ def _units(phones: Sequence[str]) -> set[str]:
 
 
 def _worth(units: set[str], seen: Counter[str], phones: Sequence[str]) -> float:
-    """What a sentence adds, for its length."""
+    """Return the value of a sentence for its length."""
     worth = 0.0
     for unit in units:
         base = (

@@ -1,4 +1,4 @@
-"""Cut recordings in pieces whose borders lie in silence, by their speech and their cues.
+"""Cut recordings into pieces whose borders are in silence, by their speech and their cues.
 
 A border is put a margin outside the speech, at the lowest level near there, and never past the middle
 of the silence: what a neighbour says stays with the neighbour. Where there is no silence to cut in,
@@ -24,37 +24,35 @@ from dimts.data.recording import Cue
 from dimts.data.vad import SpeechActivity
 
 _FADE_SECONDS = 0.010
-"""Cross-fade where a long silence is shortened."""
+"""Length of the cross-fade where a long silence is shortened."""
 _SEARCH_SECONDS = 0.04
-"""A border may move this far to reach a lower level."""
+"""Largest shift of a border to a lower level."""
 _CUE_REACH_SECONDS = 0.8
-"""How far a subtitle's border may be from the silence that is meant."""
+"""Largest distance of a subtitle's border from its silence."""
 FORMANT = "formant"
-"""The aligner that is always there: the formant voice reads the script, and both are warped onto each
-other."""
+"""Name of the built-in aligner: formant speech of the script is warped onto the recording."""
 MIN_CUT_SILENCE_SECONDS = 0.06
-"""A shorter gap between two speakings is no place to cut."""
+"""Shortest gap between speech in which a border can be."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentSettings:
-    """[data.segment]: where recordings are cut."""
+    """[data.segment]: segmentation of recordings."""
 
     detector: Literal["silero", "level"] = "silero"
-    """What tells speech from the rest: silero-VAD, or the level alone (for studio silence)."""
+    """Voice activity detector: silero-VAD, or the level alone (for studio silence)."""
     aligner: str = FORMANT
-    """What finds the lines of a script in a long recording: "formant", or a plug-in of the group
-    dimts.aligner."""
+    """Aligner of a script with a long recording: "formant", or a plug-in of the group dimts.aligner."""
     min_seconds: float = 0.6
     """Shorter clips are set aside. XTTS refuses clips under 0.5 s."""
     max_seconds: float = 11.5
     """Longer clips are cut where they can be, else set aside. XTTS v2 takes 11.6 s at most."""
     lead_seconds: float = 0.12
-    """Silence left before the first sound of a clip, where there is as much."""
+    """Silence kept before the first sound of a clip, if there is as much."""
     tail_seconds: float = 0.20
-    """Silence left behind the last sound of a clip, where there is as much."""
+    """Silence kept after the last sound of a clip, if there is as much."""
     max_pause_seconds: float = 0.8
-    """A longer silence inside a clip is shortened to this."""
+    """Length to which a longer silence inside a clip is shortened."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.min_seconds < self.max_seconds:
@@ -67,7 +65,7 @@ class SegmentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is to be cut out of a recording, and what is spoken there."""
+    """A piece to cut out of a recording, and its text."""
 
     start_seconds: float
     end_seconds: float
@@ -78,14 +76,14 @@ class Piece:
 
     @property
     def seconds(self) -> float:
-        """From border to border, silences included."""
+        """Length from border to border, silences included."""
         return self.end_seconds - self.start_seconds
 
 
 def whole(
     activity: SpeechActivity, text: str | None, settings: SegmentSettings, speaker: str = ""
 ) -> Piece | None:
-    """The recording without the silence around it; None where nobody speaks."""
+    """Return the recording without the silence around it; None without speech."""
     if not activity.speech:
         return None
     return bordered(activity, 0, len(activity.speech), text, settings, speaker)
@@ -99,7 +97,7 @@ def bordered(
     settings: SegmentSettings,
     speaker: str = "",
 ) -> Piece:
-    """Speech spans [first, last) with their margins."""
+    """Return speech spans [first, last) with their margins."""
     spans = activity.speech
     before = spans[first - 1][1] if first > 0 else None
     after = spans[last][0] if last < len(spans) else None
@@ -116,7 +114,8 @@ def between(
     settings: SegmentSettings,
     speaker: str = "",
 ) -> Piece:
-    """Speech from `start` to `end` with margins, given where the neighbours' speech ends and begins."""
+    """Return speech from `start` to `end` with margins, given where the neighbours' speech ends and
+    begins."""
     issues = []
     low = 0.0 if before is None else (before + start) / 2
     high = activity.seconds if after is None else (end + after) / 2
@@ -136,14 +135,14 @@ def between(
 
 
 def by_silence(activity: SpeechActivity, settings: SegmentSettings) -> list[Piece]:
-    """Cut speech without a text in pieces as long as allowed, at the longest silences."""
+    """Cut speech without a text into pieces of the allowed length, at the longest silences."""
     groups: list[tuple[int, int]] = []
     todo = [(0, len(activity.speech))] if activity.speech else []
-    room = settings.max_seconds - settings.lead_seconds - settings.tail_seconds
+    longest = settings.max_seconds - settings.lead_seconds - settings.tail_seconds
     while todo:
         first, last = todo.pop()
         spans = activity.speech[first:last]
-        if spans[-1][1] - spans[0][0] <= room or len(spans) == 1:
+        if spans[-1][1] - spans[0][0] <= longest or len(spans) == 1:
             groups.append((first, last))
             continue
         gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
@@ -153,7 +152,7 @@ def by_silence(activity: SpeechActivity, settings: SegmentSettings) -> list[Piec
 
 
 def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSettings) -> list[Piece]:
-    """Timed cues, in order of time → pieces: each border moved into the silence that is meant by it.
+    """Cut by timed cues, in order of time: each border is moved into the nearest silence.
 
     Speech spans go to the cue they overlap most. Cues between which nobody pauses are taken together.
     Speech under no cue stays out; a cue without speech is a piece with an issue.
@@ -197,7 +196,7 @@ def by_cues(activity: SpeechActivity, cues: Sequence[Cue], settings: SegmentSett
 
 
 class _CueIndex:
-    """Cues by time: which of them lie over a stretch of speech, without looking at all of them."""
+    """Cues by time: those that overlap a stretch of speech, without scanning all of them."""
 
     def __init__(self, cues: Sequence[Cue]) -> None:
         self._starts = [cue.start_seconds or 0.0 for cue in cues]
@@ -205,22 +204,22 @@ class _CueIndex:
         self._over = list(itertools.accumulate(self._ends, max))  # in order even where cues lie inside others
 
     def between(self, start: float, end: float) -> range:
-        """Indices among which all cues are that share time with a stretch."""
+        """Return indices among which are all cues that overlap a stretch."""
         return range(bisect.bisect_right(self._over, start), bisect.bisect_left(self._starts, end))
 
     def shared(self, index: int, start: float, end: float) -> float:
-        """Seconds of a cue within the stretch; negative where they are apart."""
+        """Return the seconds of a cue within the stretch; negative where they are apart."""
         return min(end, self._ends[index]) - max(start, self._starts[index])
 
     def seconds(self, index: int) -> float:
-        """Length of a cue."""
+        """Return the length of a cue."""
         return self._ends[index] - self._starts[index]
 
 
 def _spanning(
     activity: SpeechActivity, under: _CueIndex, owner: Sequence[int | None]
 ) -> list[tuple[int, int, tuple[int, ...]]]:
-    """Speech spans in runs of one owner; a span that reaches into the next cue joins the two."""
+    """Group speech spans by owner; a span that extends into the next cue joins the two."""
     groups: list[tuple[int, int, tuple[int, ...]]] = []
     for at, mine in enumerate(owner):
         if mine is None:
@@ -241,7 +240,7 @@ def _spanning(
 
 
 def cut(path: Path, pieces: Iterable[Piece], rate: int) -> Iterator[Wave]:
-    """The pieces (in order of their start) of a file at `rate` Hz; one pass, memory of one piece."""
+    """Yield the pieces (in order of their start) of a file at `rate` Hz; one pass, memory of one piece."""
     buffer = np.zeros(0, np.float32)
     offset = 0  # of buffer[0] in the recording, in samples
     waves = stream(path, rate)
@@ -264,7 +263,7 @@ def cut(path: Path, pieces: Iterable[Piece], rate: int) -> Iterator[Wave]:
 def shorten_pauses(
     wave: Wave, speech: Sequence[tuple[float, float]], settings: SegmentSettings
 ) -> tuple[Wave, float]:
-    """A clip whose inner silences are at most `max_pause_seconds`; and the seconds taken out.
+    """Shorten the inner silences of a clip to `max_pause_seconds`; also returns the seconds removed.
 
     `speech` in seconds of the clip. The middle of a silence goes, cross-faded; its edges stay.
     """

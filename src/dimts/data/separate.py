@@ -3,9 +3,8 @@
     weights, once:  hf download adefossez/HTDemucs --local-dir demucs/
     then:           dimts data prepare … --set data.clean.separate=demucs/
 
-What it leaves of a voice is not the voice as it was recorded, so it is off by default, and written into every
-row. The weights are safetensors; of the classes their metadata may name, only Demucs' own are built; nothing
-is unpickled or fetched.
+It changes the voice, so it is off by default, and recorded in every row. The weights are safetensors; of the
+classes their metadata may name, only Demucs' own are built; nothing is unpickled or fetched.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ _QUIET = 1e-5
 
 
 def find_weights(place: str) -> Path:
-    """The folder of Demucs weights. DataError says what must be there and which command brings it."""
+    """Return the folder of Demucs weights. DataError names the missing files and the command that fetches
+    them."""
     folder = Path(place).expanduser()
     if not folder.is_dir() or not sorted(folder.glob("*.safetensors")):
         raise DataError("data.no_demucs_weights", folder=folder, repository=REPOSITORY, place=place)
@@ -39,7 +39,7 @@ def find_weights(place: str) -> Path:
 
 
 def voice_of(wave: Wave, place: str) -> Wave:
-    """What Demucs takes for the voice in a clip [T], at the clip's rate and length. DataError,
+    """Return the voice in a clip [T], separated by Demucs, at the clip's rate and length. DataError,
     MissingExtra."""
     torch = require("torch", "separate")
     apply_model = require("demucs.apply", "separate").apply_model
@@ -64,7 +64,7 @@ def voice_of(wave: Wave, place: str) -> Wave:
 
 @cache
 def _models(folder: Path) -> list[Any]:
-    """Every model in the folder, for the mean of a bag."""
+    """Load every model in the folder; a bag's result is their mean."""
     files = require("safetensors", "separate")
     models = []
     for path in sorted(folder.glob("*.safetensors")):
@@ -85,7 +85,7 @@ def _models(folder: Path) -> list[Any]:
 
 
 def _built(facts: dict[str, str]) -> Any:
-    """The network that the metadata of a file names, if it is one of Demucs'."""
+    """Build the network that the metadata of a file names, if it is one of Demucs'."""
     named = facts.get("klass", "")
     if named not in _CLASSES:
         raise ValueError(f"it names the class {named!r}")
@@ -95,7 +95,7 @@ def _built(facts: dict[str, str]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON as Demucs writes arguments, with its fractions."""
+    """Convert Demucs' arguments from JSON, with its fractions."""
     if isinstance(value, dict):
         if value.get("_type") == "fraction":
             return Fraction(int(value["numerator"]), int(value["denominator"]))

@@ -1,4 +1,4 @@
-"""Find recordings and their texts in folders, tables and files as people keep them.
+"""Find recordings and their texts in folders, tables and files.
 
 A recording's text stands in a table (see `tables`), in subtitles or labels, or in a .txt or .lab of the same
 name; a sound alone is a recording without text. Names are compared without case and without composed letters,
@@ -33,15 +33,14 @@ aifc caf au snd amr awb gsm wma wv tta ape tak mpc mka voc sph nist sds
 mp4 m4v mkv mk3d webm mov qt avi wmv asf flv f4v 3gp 3g2 ts m2ts mts mpg mpeg vob ogv ogm ogx nut rm rmvb mxf
 """
 SOUND = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-"""Suffixes taken for sound or video when a folder is searched: what libsndfile and FFmpeg's libraries
-read."""
+"""Suffixes of audio and video files in a folder: the formats of libsndfile and FFmpeg's libraries."""
 TEXT = (".txt", ".lab")
 """Suffixes of a text beside a recording of the same name."""
 SUBTITLES = (".srt", ".vtt", ".ass", ".ssa", ".sub")
 OWN_LABELS = frozenset({".textgrid", ".eaf", ".ttml", ".dfxp", ".sbv", ".lrc"})
-"""Suffixes of labels that nothing else has."""
+"""Suffixes of label formats without ambiguity."""
 PACKED = frozenset({".parquet", ".arrow"})
-"""Suffixes of files that hold texts and sounds together, to be unpacked first."""
+"""Suffixes of files with texts and audio together, which are unpacked first."""
 TABLES = (
     *("metadata.tsv", "metadata.csv", "metadata.jsonl", "validated.tsv", "train.tsv", "dev.tsv", "test.tsv"),
     *("metadata_train.csv", "metadata_eval.csv", "transcript.txt", "transcripts.tsv", "line_index.tsv"),
@@ -67,7 +66,7 @@ NOT_TRANSCRIPTS = (
 )
 """Tables of Common Voice without transcripts."""
 _FOLDERS = ("", "wavs", "wav", "audio", "clips", "audios", "recordings")
-"""Folders beside a table in which its sounds may lie."""
+"""Folders beside a table in which its audio files may be."""
 _SPLITS: dict[str, Literal["train", "dev", "test"]] = {
     "train": "train",
     "dev": "dev",
@@ -76,27 +75,27 @@ _SPLITS: dict[str, Literal["train", "dev", "test"]] = {
     "valid": "dev",
     "val": "dev",
 }
-"""What tables and their names call splits → ours."""
+"""Our split by the names that tables use."""
 _LANGUAGE = re.compile(r"(.+)\.(am|amh|am-[A-Za-z0-9-]+)")
-"""Stem of a subtitle file whose name says its language, as yt-dlp writes it."""
+"""Stem of a subtitle file with a language code, as yt-dlp writes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of every recording of a source unless the source itself says otherwise."""
+    """Default metadata of a source's recordings."""
 
     speaker: str = ""
     licence: str = ""
     consent: str = ""
     corpus: str = ""
-    """A public corpus it is a part of, as its origin shows it."""
+    """The public corpus it belongs to, as in its origin."""
 
     def origin(self, place: str) -> str:
-        """Where something was listed, with the corpus in front."""
+        """Return where something was listed, with the corpus in front."""
         return f"{self.corpus} {place}" if self.corpus else place
 
     def within(self, folder: Path) -> Known:
-        """The same for what lies in a folder: a public corpus has its own licence."""
+        """Return the defaults inside a folder: a public corpus has its own licence."""
         note = corpus_note(folder)
         if note is None:
             return self
@@ -108,12 +107,12 @@ class Known:
 
 
 CORPUS_NOTE = "corpus.json"
-"""Name of the note in a folder that says which public corpus it is."""
+"""Name of the note in a folder that identifies a public corpus."""
 _CORPUS_LETTERS = 80
 
 
 def corpus_note(folder: Path) -> dict[str, Any] | None:
-    """The note of a fetched corpus; None if there is none, or none that can be read."""
+    """Read the note of a fetched corpus; None if there is none, or none that can be read."""
     try:
         note = json.loads((folder / CORPUS_NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -122,22 +121,22 @@ def corpus_note(folder: Path) -> dict[str, Any] | None:
 
 
 SOURCE_NOTE = ".source.json"
-"""Ending of the note beside a fetched recording that says where it is from."""
+"""Suffix of the note with the source of a fetched recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingSource:
-    """Where a fetched recording comes from."""
+    """Source of a fetched recording."""
 
     link: str = ""
     title: str = ""
     channel: str = ""
     licence: str = ""
-    """As the site states it."""
+    """Licence as the site states it."""
 
 
 def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -> Iterator[Recording]:
-    """Every recording of the sources, in a fixed order, each file once.
+    """Yield every recording of the sources, in a fixed order, each file once.
 
     Raises SourceError for a source that is not there, or a folder that cannot be listed.
     """
@@ -163,7 +162,7 @@ def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -
 
 
 def with_speakers(recordings: Iterable[Recording], rule: str, root: Path, otherwise: str) -> list[Recording]:
-    """Name the speakers of recordings that do not name theirs, as `PrepareSettings.speakers` says.
+    """Name the speakers of recordings that do not name theirs, by the rule `PrepareSettings.speakers`.
 
     Raises SourceError for a file that cannot be read or has a line without a speaker.
     """
@@ -194,7 +193,7 @@ class _Listing:
         self._folders: dict[Path, tuple[dict[str, Path], dict[str, Path]]] = {}
 
     def sound(self, folder: Path, name: str) -> Path | None:
-        """The sound in a folder that a name means: with its suffix, else with another one or none."""
+        """Find the audio file in a folder by name: with its suffix, else with another one or none."""
         names, stems = self._of(folder)
         key = name_key(name)
         stem = name_key(Path(name).stem) if Path(name).suffix.lower() in SOUND else key
@@ -216,7 +215,7 @@ class _Listing:
         return self._folders[folder]
 
     def find(self, table: Path, given: str) -> Path | None:
-        """The file that a table means by `given`; also where the table comes from another machine."""
+        """Find the file that a table names; also where the table was made on another machine."""
         plain = given.replace("\\", "/").removeprefix("file://")
         name, folder = Path(plain), table.parent
         if not name.name:
@@ -235,7 +234,7 @@ class _Listing:
 
 
 def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
-    """Of each folder: tables first, then what no table names, then the folders inside."""
+    """Read each folder: tables first, then files no table names, then the folders inside."""
     listing, named = _Listing(), set[Path]()
     waiting: list[tuple[Path, frozenset[Path], Known]] = [(top, frozenset(), _above(top, known))]
     while waiting:
@@ -288,7 +287,7 @@ def _in_folder(top: Path, known: Known) -> Iterator[Recording]:
 
 
 def _above(path: Path, known: Known) -> Known:
-    """What is known of a path that may lie within a public corpus."""
+    """Return the defaults of a path that may be inside a public corpus."""
     for folder in reversed(path.absolute().parents):
         known = known.within(folder)
     return known
@@ -309,7 +308,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _loose(entries: Sequence[Path], named: set[Path], known: Known) -> Iterator[Recording]:
-    """Sounds no table names, each with the text beside it; texts without a sound."""
+    """Yield audio files no table names, each with the text beside it; texts without audio."""
     sounds = [entry for entry in entries if entry.suffix.lower() in SOUND]
     beside = _texts_by_stem(entries)
     for sound in sounds:
@@ -327,13 +326,14 @@ def _loose(entries: Sequence[Path], named: set[Path], known: Known) -> Iterator[
 
 
 def _stem(text: Path) -> str:
-    """What a text's name says of its recording's: the stem, without a language."""
+    """Return the stem of a text's name, without a language code."""
     found = _LANGUAGE.fullmatch(text.stem)
     return name_key(found[1] if found else text.stem)
 
 
 def _texts_by_stem(entries: Iterable[Path]) -> dict[str, list[Path]]:
-    """The texts of each recording by the key of its stem, the best first: subtitles before plain texts."""
+    """Return the texts of each recording by the key of its stem, the best first: subtitles before plain
+    texts."""
     order = (*SUBTITLES, *LABELS, *TEXT)
     texts = [entry for entry in entries if entry.suffix.lower() in order]
     # NAME.srt before NAME.am.srt before NAME.am-ET.srt
@@ -347,7 +347,7 @@ def _texts_by_stem(entries: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _labels(path: Path) -> tuple[Cue, ...] | None:
-    """The cues of a label file; None for a file of another kind, or that cannot be read."""
+    """Read the cues of a label file; None for a file of another kind, or that cannot be read."""
     try:
         return LABELS[path.suffix.lower()](read_text(path))
     except SourceError:
@@ -362,7 +362,7 @@ def _beside(path: Path) -> list[Path]:
 
 
 def _in_file(path: Path, known: Known) -> Iterator[Recording]:
-    """One file named by the user: a table, a text or subtitles (with the sound beside it), or a sound."""
+    """Read one file named by the user: a table, a text or subtitles (with the audio beside it), or audio."""
     suffix, known = path.suffix.lower(), _above(path, known)
     if not is_utf8(path):
         yield _problem(path, known, "unreadable", Message("data.name_not_utf8", path=shown(path)))
@@ -386,7 +386,7 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
 
 
 def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
-    """A sound with the first of the texts that belong to it, if there are any."""
+    """Return a recording with the first of the texts that belong to it, if there are any."""
     source = _source(sound)
     base = Recording(
         sound,
@@ -439,7 +439,7 @@ def _subtitled(base: Recording, beside: Path, known: Known) -> Recording:
 
 
 def _source(sound: Path) -> RecordingSource:
-    """The note beside a fetched recording; empty if there is none, or none that can be read."""
+    """Read the note beside a fetched recording; empty if there is none, or none that can be read."""
     try:
         content = json.loads(sound.with_suffix(SOURCE_NOTE).read_text(encoding="utf-8"))
         return RecordingSource(
@@ -472,8 +472,8 @@ def _is_table(path: Path) -> bool:
 
 
 def _from_table(path: Path, known: Known, listing: _Listing) -> Iterator[Recording]:
-    """Rows of a transcript table → recordings; rows with times of one sound → one recording; problems in
-    place."""
+    """Convert rows of a transcript table to recordings; rows with times of one file to one recording;
+    problems in place."""
     if path.name.lower() in UNCHECKED_TABLES:
         yield _problem(path, known, "transcript_row", Message("data.unchecked_table", path=path.name))
         return
@@ -490,7 +490,7 @@ def _from_table(path: Path, known: Known, listing: _Listing) -> Iterator[Recordi
 
 @dataclass(slots=True)
 class _Timed:
-    """The rows with times of one sound."""
+    """The rows with times of one audio file."""
 
     first: Cells
     number: int
@@ -569,7 +569,7 @@ def _of_row(path: Path, number: int, row: Cells, sound: Path | None, given: str,
 
 
 def _times(row: Cells) -> tuple[float, float] | Message:
-    """Start and end of a row in seconds."""
+    """Parse start and end of a row in seconds."""
     start = seconds(row.get("start", ""))
     end = seconds(row.get("end", ""))
     if end is None and start is not None and (length := seconds(row.get("duration", ""))) is not None:

@@ -1,9 +1,8 @@
 """Find clips of one speaker in which somebody else speaks.
 
-Each row carries its voice in small (`audio.likeness`, as 256 signed bytes). The speaker is the largest crowd
-of clips that sound like one steady reader, or else the middle of all, its strangers left out in turn. How far
-from it a clip may be depends on how far the speaker's own clips lie apart, as a reader's voice is steadier
-than an actor's.
+Each row has a compact speaker embedding (`audio.likeness`, as 256 signed bytes). The speaker is the largest
+cluster of clips that sound like one steady reader, or else the mean of all, without outliers. The allowed
+distance depends on the spread of the speaker's own clips, as a reader's voice is steadier than an actor's.
 """
 
 from __future__ import annotations
@@ -20,28 +19,29 @@ from dimts.base.messages import Message
 from dimts.data.manifest import Utterance
 
 _MIN_CLIPS = 8
-"""From as many clips of a speaker on there is a middle to compare with."""
+"""Least clips of a speaker for a comparison."""
 _SAMPLE = 1000
-"""Clips, evenly drawn, among which the middle is looked for; then all are compared with it."""
+"""Clips, evenly drawn, from which the mean is computed; then all are compared with it."""
 _ROUNDS = 8
 _LOWEST, _HIGHEST = 0.60, 0.84
-"""Likeness to the middle: below the first is a stranger however wild the speaker, above the second never."""
+"""Limits of the similarity to the mean: clips below the first are always outliers, above the second never."""
 _LEAST_SPREAD = 0.02
 _CROWD = 0.75
 _STEADY = 0.92
-"""Likeness to the middle that is usual for a reader in one voice; actors have 0.8."""
+"""Usual similarity to the mean of a reader in one voice; actors have 0.8."""
 
 Voices = npt.NDArray[np.float32]
 
 
 def packed(voice: Embedding) -> str:
-    """[256] of length 1 → base64 of signed bytes; `unpacked` is the way back, to 0.1 % of the cosine."""
+    """Encode [256] of length 1 as base64 of signed bytes; the inverse of `unpacked`, to 0.1 % of the
+    cosine."""
     scale = float(np.abs(voice).max()) or 1.0
     return base64.b64encode(np.round(voice / scale * 127).astype(np.int8).tobytes()).decode("ascii")
 
 
 def unpacked(voices: Sequence[str]) -> Voices:
-    """[N, 256] unit vectors."""
+    """Decode [N, 256] unit vectors."""
     raw = np.stack([np.frombuffer(base64.b64decode(one), np.int8) for one in voices]).astype(np.float32)
     unit: Voices = raw.reshape(len(voices), WIDTH)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-9)
@@ -49,7 +49,7 @@ def unpacked(voices: Sequence[str]) -> Voices:
 
 
 def find_outliers(rows: Sequence[Utterance], spreads: float) -> dict[str, Issue]:
-    """Utterance id → issue, for kept clips whose voice is not their speaker's.
+    """Find kept clips whose voice is not their speaker's; returns {utterance id: issue}.
 
     `spreads`: how many robust standard deviations from the usual a speaker's own clips may be.
     """
@@ -72,7 +72,8 @@ def find_outliers(rows: Sequence[Utterance], spreads: float) -> dict[str, Issue]
 
 
 def middle(voices: Voices, spreads: float) -> tuple[Embedding, float]:
-    """[N, 256] → [256] the speaker's voice, and the least likeness to it of the speaker's own clips."""
+    """Compute from [N, 256] the speaker's embedding [256], and the least similarity to it of the speaker's
+    own clips."""
     sample = voices[np.linspace(0, len(voices) - 1, min(len(voices), _SAMPLE)).astype(int)]
     near = sample @ sample.T
     crowd = near[int(np.argmax(np.median(near, axis=1)))] >= _CROWD
@@ -85,7 +86,7 @@ def middle(voices: Voices, spreads: float) -> tuple[Embedding, float]:
 def _settled(
     sample: Voices, own: npt.NDArray[np.bool_], spreads: float
 ) -> tuple[Embedding, float, float, float]:
-    """From a first guess of the speaker's clips: the middle, the limit, the usual likeness, their share."""
+    """Refine a first guess of the speaker's clips: the mean, the limit, the usual similarity, their share."""
     for _ in range(_ROUNDS):
         centre: Embedding = sample[own].mean(axis=0)
         centre /= max(float(np.linalg.norm(centre)), 1e-9)

@@ -1,8 +1,8 @@
-"""Split utterances into train, dev and test, and find repeats. Seeded; nothing that has a place ever moves.
+"""Split utterances into train, dev and test, and find duplicates. Seeded; assigned utterances never move.
 
-A text goes where its hash falls, so all readings of it go together whatever else is in the set. Stretches of
-a long recording go together too. A newcomer whose text is too like one on another side yields: it is set
-aside as a leak, as what is there already may have been trained on.
+A text's split follows from its hash, so all readings of it share a split whatever else is in the set.
+Stretches of a long recording share one too. A new utterance whose text is too similar to one in another split
+is set aside as a leak, as the earlier one may have been trained on.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ _BANDS = 24
 _SMALL_BUCKET = 40
 """Texts in a band up to which each is compared with each."""
 _MIN_TEXTS = 5
-"""From as many different texts on, one is held out even if no hash fell there."""
+"""Least different texts from which one is held out even if no hash requires it."""
 _PRIME = (1 << 61) - 1
 _LENGTH_SLACK = 0.08
-"""Clips whose lengths differ by more are not one recording twice."""
+"""Clips whose lengths differ by more are not duplicates."""
 _LENGTH_SLACK_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSettings:
-    """[data.split]: what is held out of training."""
+    """[data.split]: held-out sets."""
 
     dev_share: float = 0.05
-    """Share held out to watch training by."""
+    """Share of the dev set, for evaluation during training."""
     test_share: float = 0.05
-    """Share held out for the final evaluation."""
+    """Share of the test set, for the final evaluation."""
     seed: int = 0
-    """Another seed holds out other sentences."""
+    """Seed of the choice of sentences."""
     near_text: float = 0.85
-    """Texts more alike than this (normalised edit distance) stay on one side."""
+    """Similarity (normalised edit distance) above which texts share a split."""
     keep: bool = False
-    """Take over the splits that tables name (train.tsv, dev.tsv, test.tsv, a column `split`), for clips that
-    have none yet."""
+    """Use the splits that tables name (train.tsv, dev.tsv, test.tsv, a column `split`), for clips that have
+    none yet."""
     stretch_seconds: float = 60.0
-    """Clips of a long recording are held out in stretches of this length, so that neighbours stay
-    together."""
+    """Length of the stretches in which clips of a long recording are held out, so that neighbours share a
+    split."""
 
     def __post_init__(self) -> None:
         if self.dev_share < 0 or self.test_share < 0 or self.dev_share + self.test_share > 0.5:
@@ -63,14 +63,14 @@ class SplitSettings:
 
 
 def text_key(text: str) -> str:
-    """A text without punctuation, spacing and spelling variants: what is spoken."""
+    """Normalise a text to what is spoken: without punctuation, spacing and spelling variants."""
     return _SPOKEN.sub("", fold_homophones(text)).lower()
 
 
 def assign(
     rows: Sequence[Utterance], settings: SplitSettings, *, complete: bool = True
 ) -> dict[str, Split | Issue]:
-    """Utterance id → split, or why it yields, for the kept rows that have none yet.
+    """Assign splits to the kept rows that have none yet; returns {utterance id: split, or issue}.
 
     Rows with a split keep it. With `complete`, a set of five texts or more gets a dev set even if no
     hash fell there.
@@ -129,7 +129,7 @@ def _position(key: str, settings: SplitSettings) -> float:
 def _fill_dev(
     kept: Sequence[Utterance], groups: Sequence[int], out: dict[str, Split | Issue], settings: SplitSettings
 ) -> None:
-    """A small set whose hashes all fell elsewhere: its lowest new text becomes the dev set."""
+    """Make a dev set for a small set without one: its text of the lowest hash."""
     if not settings.dev_share or len(set(groups)) < _MIN_TEXTS:
         return
     splits = [row.split or out.get(row.id) for row in kept]
@@ -158,7 +158,7 @@ def _fill_dev(
 
 
 def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
-    """Utterance id → issue, for clips whose sound is there already, the first of each kind excepted.
+    """Find clips whose audio is there already, except the first; returns {utterance id: issue}.
 
     Compares sketches of clips of nearly the same length; exact copies and copies of another level,
     codec or rate are found alike.
@@ -187,7 +187,7 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
 
 
 def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → issue, for a sentence the same speaker has read before in the set."""
+    """Find sentences that the same speaker has read before in the set; returns {utterance id: issue}."""
     first: dict[tuple[str, str], str] = {}
     issues: dict[str, Issue] = {}
     for row in rows:
@@ -202,7 +202,7 @@ def repeated_texts(rows: Sequence[Utterance]) -> dict[str, Issue]:
 
 
 def _near_groups(rows: Sequence[Utterance], near: float) -> list[int]:
-    """A group number for every row; texts nearly alike share one, directly or through others."""
+    """Return a group number for every row; similar texts share one, directly or through others."""
     keys = [text_key(row.text) for row in rows]
     parent: dict[str, str] = {key: key for key in keys}
 
@@ -221,7 +221,7 @@ def _near_groups(rows: Sequence[Utterance], near: float) -> list[int]:
 
 
 def _candidates(keys: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """Pairs of texts that share much, by min-hashing their 4-grams (Broder 1997)."""
+    """Yield pairs of texts that share much, by min-hashing their 4-grams (Broder 1997)."""
     random = np.random.default_rng(0)
     factors = random.integers(1, 1 << 31, 2 * _BANDS, dtype=np.uint64)
     shifts = random.integers(0, 1 << 61, 2 * _BANDS, dtype=np.uint64)

@@ -1,5 +1,5 @@
-"""Count what a manifest holds: hours, lengths, speakers, phones and diphones covered. Statistics of shards
-add up.
+"""Compute statistics of a manifest: hours, lengths, speakers, phones and diphones. Statistics of shards can
+be added.
 
 total = Stats.of(first) + Stats.of(second)
 """
@@ -21,7 +21,7 @@ SNR_STEP_DB = 2.0
 RATE_STEP = 1.0
 """Width of a bin of speaking rates, phones a second."""
 RARE = 10
-"""A phone seen less often is hardly learnt."""
+"""Occurrences below which a phone counts as rare."""
 LONG = "ː"
 WORD_BORDER = "#"
 
@@ -33,39 +33,39 @@ class Stats:
     utterances: int = 0
     kept: int = 0
     seconds: float = 0.0
-    """Of the kept clips."""
+    """Total length of the kept clips."""
     set_aside_seconds: float = 0.0
     splits: Counter[str] = field(default_factory=Counter)
-    """Split → kept clips."""
+    """Number of kept clips by split."""
     split_seconds: Counter[str] = field(default_factory=Counter)
     speakers: Counter[str] = field(default_factory=Counter)
-    """Speaker → kept clips."""
+    """Number of kept clips by speaker."""
     speaker_seconds: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
-    """Bin (of LENGTH_STEP_SECONDS) → kept clips."""
+    """Number of kept clips by bin (of LENGTH_STEP_SECONDS)."""
     snr: Counter[int] = field(default_factory=Counter)
-    """Bin (of SNR_STEP_DB) → kept clips; what has no noise at all is left out."""
+    """Number of kept clips by bin (of SNR_STEP_DB); clips without any noise are left out."""
     rates: Counter[int] = field(default_factory=Counter)
-    """Bin (of RATE_STEP) → kept clips."""
+    """Number of kept clips by bin (of RATE_STEP)."""
     phones: Counter[str] = field(default_factory=Counter)
-    """Phone with its length mark → occurrences."""
+    """Number of occurrences by phone with its length mark."""
     diphones: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Two phones in a row inside a phrase; "#" is a word border."""
+    """Number of occurrences by two successive phones of a phrase; "#" is a word border."""
     words: int = 0
     distinct: frozenset[str] = frozenset()
-    """Texts, to tell repeats."""
+    """Different texts, for counting repetitions."""
     rejected_for: Counter[str] = field(default_factory=Counter)
-    """Kind of issue → utterances set aside for it."""
+    """Number of utterances set aside by kind of issue."""
     issues: Counter[str] = field(default_factory=Counter)
-    """Kind of issue → utterances that have it."""
+    """Number of utterances by kind of issue."""
     by: Counter[str] = field(default_factory=Counter)
-    """Where the texts of kept clips come from."""
+    """Number of kept clips by source of the text."""
 
     @classmethod
     def of(cls, rows: Iterable[Utterance]) -> Stats:
-        """The statistics of some rows; constant memory but for the distinct texts."""
+        """Compute the statistics of some rows; constant memory but for the distinct texts."""
         utterances = kept = words = 0
-        seconds = aside = 0.0
+        seconds = rejected_seconds = 0.0
         splits, speakers, phones, rejected_for, issues, by = (Counter[str]() for _ in range(6))
         split_seconds: dict[str, float] = {}
         speaker_seconds: dict[str, float] = {}
@@ -77,7 +77,7 @@ class Stats:
             rejected_for.update(row.rejected_for)
             issues.update({issue.kind for issue in row.issues})
             if not row.kept:
-                aside += row.seconds
+                rejected_seconds += row.seconds
                 continue
             kept += 1
             seconds += row.seconds
@@ -101,7 +101,7 @@ class Stats:
             utterances,
             kept,
             seconds,
-            aside,
+            rejected_seconds,
             splits,
             Counter(split_seconds),
             speakers,
@@ -160,7 +160,7 @@ class Stats:
         return tuple(sorted(phone for phone in self.phones if phone.endswith(LONG)))
 
     def length_at(self, share: float) -> float:
-        """The clip length below which `share` of the kept clips lie (to a bin), in seconds; 0 without
+        """Return the clip length below which `share` of the kept clips are (to a bin), in seconds; 0 without
         clips."""
         count = 0
         for step in sorted(self.lengths):
@@ -170,7 +170,7 @@ class Stats:
         return 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "utterances": self.utterances,
             "kept": self.kept,

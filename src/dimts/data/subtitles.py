@@ -1,5 +1,5 @@
-"""Read subtitle files (SRT, WebVTT, ASS, MicroDVD and SubViewer): Cues in order of time, and what was odd
-about them.
+"""Read subtitle files (SRT, WebVTT, ASS, MicroDVD and SubViewer) as cues in order of time, with their
+irregularities.
 
 Markup, inline times, descriptions of sounds and music are not spoken and are taken out; rolling captions,
 which repeat the line before, are unrolled. Read by pysubs2 (Tomas Karabela, MIT).
@@ -27,32 +27,32 @@ from dimts.text.ethiopic import is_ethiopic_letter
 _INLINE_TIME = re.compile(r"<\d+(?::\d+)+(?:[.,]\d+)?>")
 """WebVTT timestamp tags (W3C WebVTT, 3.1), which pysubs2 leaves in the text."""
 _VOICE = re.compile(r"<v(?:\.[^\s>]+)*\s+([^>]+)>")
-"""WebVTT voice span: who speaks."""
+"""WebVTT voice span with the speaker."""
 _TAG = re.compile(r"</?[a-zA-Z][^>]*>|\{[^}]*\}")
 _SOUND = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|#\s[^#]*(?:#|$)")
-"""[ሙዚቃ], (ጭብጨባ), ♪ … ♪, # … #: described or sung, not spoken."""
+"""Descriptions of sounds and music, which are not spoken: [ሙዚቃ], (ጭብጨባ), ♪ … ♪, # … #."""
 _HASHTAG = re.compile(r"#(?=\w)")
 _DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?:\{[^}]*\\p0[^}]*\}|$)", re.DOTALL)
-"""ASS: between \\p1 and \\p0 stand points to draw, not text."""
+"""Drawing commands of ASS between \\p1 and \\p0, which are not text."""
 _SPEAKER = re.compile(r"^\s*(?:-\s*|–\s*|>>\s*)")
 """A dash or >> that marks a change of speaker."""
 _LABEL = re.compile(r"^\s*([^\W\d_]+(?: [^\W\d_]+)?)\s*(?:፦|:-|:)\s*(?=\S)")
-"""A name of one or two words in front of what is said."""
+"""A name of one or two words in front of the spoken text."""
 _INTRODUCING = """
 አለ አለች አሉ አልኩ አልን ብሎ ብላ ብሏል ብላለች ብለዋል ይላል ትላለች ይላሉ ጠየቀ ጠየቀች መለሰ መለሰች ማለት ማለትም ለምሳሌ እንዲህ
 ነው ናት ናቸው ነበር ማስታወሻ ማሳሰቢያ እነዚህም እነሱም እነርሱም
 """
 _NO_LABELS = frozenset(_INTRODUCING.split())
-"""Last words in front of a colon that introduce what is said, and name nobody."""
+"""Last words in front of a colon that introduce the spoken text, and name nobody."""
 _SLACK_SECONDS = 0.05
 """Cues may overlap by this much: editors round to frames."""
 _SAME_SHARE = 0.8
-"""Share of two cues' times from which they count as spoken at once."""
+"""Share of two cues' times from which they count as simultaneous."""
 
 
 def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
-    """Spoken cues in order of time, and what was odd. SourceError when the file cannot be read or holds no
-    cue."""
+    """Read spoken cues in order of time, and irregularities. SourceError when the file cannot be read or has
+    no cue."""
     pysubs2 = require("pysubs2", "data")
     form = path.suffix.lower().lstrip(".")
     content = read_text(path)
@@ -60,7 +60,7 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
         return in_order(timed)
     try:
         if form == "sub":
-            events = pysubs2.SSAFile.from_string(content)  # MicroDVD, MPL2 or TMPlayer: told apart by pysubs2
+            events = pysubs2.SSAFile.from_string(content)  # MicroDVD, MPL2 or TMPlayer: pysubs2 finds out
         elif form == "vtt":
             events = pysubs2.SSAFile.from_string(_plain_vtt(content), form, keep_unknown_html_tags=True)
         else:
@@ -101,7 +101,7 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
 
 
 def _plain_vtt(content: str) -> str:
-    """WebVTT without comments, styles, regions and the identifiers of cues (W3C WebVTT, 4)."""
+    """Remove comments, styles, regions and the identifiers of cues from WebVTT (W3C WebVTT, 4)."""
     blocks = re.split(r"\n\s*\n", content.strip())
     out = ["WEBVTT"]
     for block in blocks:
@@ -114,19 +114,19 @@ def _plain_vtt(content: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpokenText:
-    """What is spoken of a cue."""
+    """The spoken part of a cue."""
 
     text: str
     speaker: str = ""
     several_speakers: bool = False
     labelled: bool = False
-    """Whether the speaker stands as a name in front of the text."""
+    """Whether the speaker's name precedes the text."""
     foreign_lines: int = 0
     """Lines in other letters beside Ethiopic ones, left out."""
 
 
 def spoken_text(raw: str) -> SpokenText:
-    """Take markup, drawings, described sounds and speakers' names out of a cue."""
+    """Remove markup, drawings, described sounds and speakers' names from a cue."""
     text = _DRAWING.sub("", raw).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
     text = _INLINE_TIME.sub("", text)
     voices = [name.strip() for name in _VOICE.findall(text)]
@@ -160,7 +160,7 @@ def spoken_text(raw: str) -> SpokenText:
 
 
 def in_order(cues: Iterable[Cue], foreign: int = 0) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
-    """Timed cues sorted, unrolled and kept from overlapping; with an issue for each kind of repair."""
+    """Sort and unroll timed cues and remove overlaps; with an issue for each kind of repair."""
     given = list(cues)
     ordered = sorted(given, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0))
     counts = {"subtitles_out_of_order": sum(one is not two for one, two in zip(given, ordered, strict=True))}
@@ -188,7 +188,7 @@ _REPAIRS: dict[str, Callable[[int], Message]] = {
 
 
 def _own_language(cues: Sequence[Cue]) -> tuple[list[Cue], int]:
-    """Cues without those in other letters that stand at the time of an Ethiopic one; how many these were."""
+    """Return cues without those in other letters at the time of an Ethiopic one, and the number of these."""
     own = [cue for cue in cues if any(map(is_ethiopic_letter, cue.text))]
     starts = [cue.start_seconds or 0.0 for cue in own]
     mine = set(map(id, own))
@@ -203,14 +203,14 @@ def _own_language(cues: Sequence[Cue]) -> tuple[list[Cue], int]:
 
 
 def _shared(one: Cue, other: Cue) -> float:
-    """Share of a cue's time that another one lies over."""
+    """Return the share of a cue's time that another one covers."""
     start, end = one.start_seconds or 0.0, one.end_seconds or 0.0
     common = min(end, other.end_seconds or 0.0) - max(start, other.start_seconds or 0.0)
     return common / (end - start) if end > start else 0.0
 
 
 def _added(kept: list[Cue], cue: Cue) -> str | None:
-    """Add a cue behind those that are kept; the kind of issue if something had to be repaired."""
+    """Add a cue behind those that are kept; returns the kind of issue if something had to be repaired."""
     start, end = cue.start_seconds or 0.0, cue.end_seconds or 0.0
     if end <= start:
         return "subtitles_backwards"

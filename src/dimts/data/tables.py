@@ -54,12 +54,12 @@ COLUMNS = {
     "end": ["end", "end_seconds", "end_time", "stop"],
     "duration": ["duration", "seconds", "duration_seconds", "length"],
 }
-"""Our names of columns → those of other programs, in small letters."""
+"""Column names of other programs, in lower case, by our names."""
 SEPARATORS = ("|", "\t", ";", ",")
 _QUOTED = (",", ";")
 """Separators of files in which a cell may stand in quotes (RFC 4180)."""
 _QUOTED_LINES = 40
-"""Lines over which a quoted cell may reach."""
+"""Most lines of a quoted cell."""
 _SAMPLE_ROWS = 200
 _ALIKE = 0.5
 """Similarity from which two texts of a row are one text written twice (LJSpeech's raw and normalised)."""
@@ -69,12 +69,12 @@ _LETTERS_SPELT_OUT = 1.5
 
 Cells = dict[str, str]
 Rows = Iterator[tuple[int, Cells | Message]]
-"""Line numbers with the cells of a row by our column name, or with what is wrong with the row."""
+"""Line numbers with the cells of a row by our column name, or with the error of the row."""
 _Line = tuple[int, list[str] | Message]
 
 
 def read_table(path: Path, is_sound: Callable[[str], bool]) -> Rows:
-    """The rows of a table. `is_sound` says whether a cell names a recording that is there.
+    """Read the rows of a table. `is_sound` tells whether a cell names an existing recording.
 
     SourceError for a file that cannot be read, or in which no columns of recordings and texts can be told
     apart.
@@ -130,7 +130,7 @@ def _named_cells(lines: Iterable[_Line], columns: dict[str, int], width: int, se
 
 
 def _separator(path: Path, content: str) -> str:
-    """The separator: the one that makes the first line a header, else the one that most lines have."""
+    """Find the separator: the one that makes the first line a header, else the one that most lines have."""
     head = [line for line in content.splitlines()[:50] if line.strip()]
     if path.suffix.lower() == ".tsv" and "\t" in head[0]:
         return "\t"
@@ -142,7 +142,8 @@ def _separator(path: Path, content: str) -> str:
 
 
 def _split_lines(content: str, separator: str) -> Iterator[_Line]:
-    """Lines in cells; a quoted cell may go over several lines. A line with a wrong quote is a Message."""
+    """Split lines into cells; a quoted cell may span several lines. A line with a wrong quote is a
+    Message."""
     lines = content.split("\n")
     at = 0
     while at < len(lines):
@@ -157,7 +158,7 @@ def _split_lines(content: str, separator: str) -> Iterator[_Line]:
 
 
 def _quoted_row(lines: Sequence[str], separator: str) -> tuple[list[str] | Message, int]:
-    """The cells of the first row, and over how many lines it goes."""
+    """Return the cells of the first row, and the number of its lines."""
     for count in range(1, len(lines) + 1):
         chunk = lines[:count]
         if sum(line.count('"') for line in chunk) % 2:  # a quote is open
@@ -173,7 +174,7 @@ def _quoted_row(lines: Sequence[str], separator: str) -> tuple[list[str] | Messa
 
 
 def _continued(cells: list[str] | Message, separator: str) -> list[str] | Message:
-    """Cells of a table without a header: one that begins with a space is a text that goes on behind a
+    """Join cells of a table without a header: one that begins with a space continues a text behind a
     comma."""
     if isinstance(cells, Message):
         return cells
@@ -187,7 +188,7 @@ def _continued(cells: list[str] | Message, separator: str) -> list[str] | Messag
 
 
 def header(cells: Sequence[str]) -> dict[str, int] | None:
-    """Our column names → places, if a row is a header; None if it is a row like any other."""
+    """Return places by our column names, if a row is a header; None if it is a row like any other."""
     lower = [cell.strip().strip('"').lower().lstrip("\ufeff").replace(" ", "_") for cell in cells]
     found: dict[str, int] = {}
     for name, spellings in COLUMNS.items():
@@ -201,7 +202,7 @@ def header(cells: Sequence[str]) -> dict[str, int] | None:
 def _columns_by_content(
     path: Path, rows: Sequence[Sequence[str]], is_sound: Callable[[str], bool]
 ) -> dict[str, int]:
-    """Which column is which: by what is a recording, and by where the Ethiopic letters are."""
+    """Identify the columns by which cells are recordings, and by where the Ethiopic letters are."""
     width = max((len(row) for row in rows), default=0)
     if width < 2:
         raise SourceError("data.columns_unclear", path=path)
@@ -248,7 +249,7 @@ def _same_text(rows: Sequence[Sequence[str]], first: int, second: int) -> bool:
 
 
 def _json_rows(path: Path, content: str) -> Rows:
-    """One JSON object a line, or one list of objects."""
+    """Read one JSON object per line, or one list of objects."""
     try:
         whole = json.loads(content) if content.lstrip().startswith("[") else None
     except (ValueError, RecursionError):
@@ -293,7 +294,7 @@ def _json_cells(row: dict[str, object]) -> Cells:
 
 
 def read_kaldi(path: Path) -> Rows:
-    """wav.scp with text, utt2spk and segments beside it: one "id value" a line, by any white space."""
+    """Read Kaldi's wav.scp with text, utt2spk and segments: one "id value" per line, by any white space."""
     text = _kaldi_map(path.parent / "text")
     speakers = _kaldi_map(path.parent / "utt2spk")
     sounds = _kaldi_map(path)

@@ -1,4 +1,4 @@
-"""Read the text files of others: UTF-8 or, behind a byte order mark, UTF-16; always as NFC."""
+"""Read text files: UTF-8 or, with a byte order mark, UTF-16; always as NFC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in NFC. SourceError for a file that cannot be read or is in another encoding."""
+    """Read a file as text in NFC. SourceError for a file that cannot be read or is in another encoding."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -37,11 +37,10 @@ def is_utf8(path: Path) -> bool:
 
 
 def shown(path: Path) -> str:
-    """A path as text that can be written anywhere; bytes that are not UTF-8 become �."""
+    """Format a path as text that can be written anywhere; bytes that are not UTF-8 become �."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def name_key(name: str) -> str:
-    """A file name without the differences that file systems make: case, and composed or decomposed
-    letters."""
+    """Normalise a file name across file systems: case, and composed or decomposed letters."""
     return unicodedata.normalize("NFC", name).casefold()

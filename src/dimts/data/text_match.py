@@ -1,5 +1,4 @@
-"""Measure how well text and sound match, without a recogniser: the formant voice speaks the text, both are
-compared.
+"""Measure how well text and audio match, without a recogniser: by comparison with formant speech of the text.
 
 Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto
 each other (dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set
@@ -30,16 +29,16 @@ _BANDS = 26
 _LOW_HERTZ, _HIGH_HERTZ = 100.0, 6500.0
 _CEPSTRA = 12
 _LIFTER = 0.2
-"""Weight of the last cepstrum against the first: the coarse shape of the spectrum tells phones, the fine one
-voices."""
+"""Weight of the last cepstrum against the first: the coarse shape of the spectrum distinguishes phones, the
+fine one voices."""
 _ENERGY_WEIGHT = 0.7
 _SLOPE_WEIGHT = 0.7
 _FLOOR_NEPERS = 11.0
-"""Bands this far below the loudest are silence, however deep."""
+"""Level below the loudest at which bands count as silence."""
 _CONTEXT = 4
 """Frames before and behind that are compared with a frame: ±80 ms, about a phone."""
 KEPT_SECONDS = 3600.0
-"""Seconds of synthesised speech whose cepstra are kept: a script is synthesised once, not for each clip. 9
+"""Seconds of synthesised speech whose cepstra are cached: a script is synthesised once, not for each clip. 9
 MB."""
 DECOYS = 5
 MATCH_AT = 0.12
@@ -57,25 +56,25 @@ OTHER_TEXTS = (
     "ዶሮዎቿን ለመመገብ በማለዳ የምትነሳው ሴት ዛሬ ግን አልታየችም",
     "እሳቱ እንዳይጠፋ ደረቅ ጭራሮ እየጨመረ ሌሊቱን በሙሉ ጠበቀ",
 )
-"""What decoys are made of: our own sentences, on many phones."""
+"""Sentences for decoys: our own, on many phones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How a text fits a sound."""
+    """Match of a text and audio."""
 
     score: float
-    """0: no nearer than nonsense, 1: as near as the right text usually is."""
+    """Match, 0: no nearer than nonsense, 1: as near as the right text usually is."""
     nearness: float
-    """Share by which the text lies nearer than the decoys; 0 and below for a wrong text."""
+    """Share by which the text is nearer than the decoys; 0 and below for a wrong text."""
     distance: float
     """Mean cosine distance along the warp, 0 to 2."""
     decoy_distance: float
-    """The same, of the decoys."""
+    """Mean cosine distance of the decoys, 0 to 2."""
 
 
 class Matcher:
-    """Compare texts with sounds; what was synthesised is kept."""
+    """Compare texts with audio; synthesised speech is cached."""
 
     def __init__(self, variant: str = "") -> None:
         self._voice = Formant(FormantSettings(variant=variant))
@@ -84,7 +83,7 @@ class Matcher:
         self._frames = 0
 
     def other_speech(self, frames: int) -> Features:
-        """[F, cepstra] so many frames of speech that says other texts; repeats where it is too short."""
+        """Return [F, cepstra] of so many frames of speech of other texts; repeated where it is too short."""
         return np.take(self._decoy_bank(), np.arange(frames), axis=0, mode="wrap")
 
     def _decoy_bank(self) -> Features:
@@ -94,17 +93,17 @@ class Matcher:
         return self._decoys
 
     def _decoy_stretches(self, frames: int) -> Features:
-        """[DECOYS, F, cepstra] stretches of other speech, each of so many frames."""
+        """Return [DECOYS, F, cepstra] stretches of other speech, each of so many frames."""
         bank = self._decoy_bank()
         at = np.linspace(0, len(bank), DECOYS, endpoint=False).astype(int)
         return bank[(at[:, None] + np.arange(frames)) % len(bank)]
 
     def speak(self, words: Words) -> Wave:
-        """The text as the formant voice speaks it, at 16 kHz. AudioError for an unknown phone."""
+        """Synthesise the text with the formant voice, at 16 kHz. AudioError for an unknown phone."""
         return self._voice.speak([word for word in words if word]).resample(RATE)
 
     def reference_features(self, words: Words) -> Features:
-        """[F, cepstra] of the text as the formant voice speaks it; the last hour is kept."""
+        """Return [F, cepstra] of formant speech of the text; the last hour is cached."""
         key = tuple(tuple(word) for word in words if word)
         frames = self._references.pop(key, None)
         if frames is None:
@@ -116,23 +115,23 @@ class Matcher:
         return frames
 
     def match(self, wave: Wave, words: Words) -> Match:
-        """How well `words` (phones) fit speech without silence around it. AudioError for an unknown phone."""
-        heard = stacked(base_features(wave.resample(RATE)))
+        """Match `words` (phones) with speech without silence around it. AudioError for an unknown phone."""
+        sound = stacked(base_features(wave.resample(RATE)))
         own_text = self.reference_features(words)
         candidates = np.concatenate([own_text[None], self._decoy_stretches(len(own_text))])
-        costs = warp_costs(heard, stacked(normalised(candidates)))
+        costs = warp_costs(sound, stacked(normalised(candidates)))
         own, decoys = float(costs[0]), float(np.mean(costs[1:]))
         nearness = 1.0 - own / decoys if decoys > 0 else 0.0
         return Match(min(1.0, max(0.0, nearness / MATCH_AT)), nearness, own, decoys)
 
 
 def base_features(wave: Wave) -> Features:
-    """[F, 2·cepstra] cepstra and their slopes of a wave at 16 kHz, each normalised over the wave."""
+    """Compute [F, 2·cepstra] cepstra and their slopes of a wave at 16 kHz, each normalised over the wave."""
     return normalised(cepstra(wave))
 
 
 def cepstra(wave: Wave) -> Features:
-    """[F, cepstra] of a wave at 16 kHz, a frame each 20 ms."""
+    """Compute [F, cepstra] of a wave at 16 kHz, a frame each 20 ms."""
     samples = np.pad(wave.samples, (0, max(0, 3 * _WINDOW - len(wave.samples))))
     power = windowed_power(samples, _WINDOW, round(HOP_SECONDS * RATE))
     level = np.log(power @ htk_bank(RATE, _WINDOW, _BANDS, _LOW_HERTZ, _HIGH_HERTZ).T + 1e-8)
@@ -142,7 +141,7 @@ def cepstra(wave: Wave) -> Features:
 
 
 def normalised(frames: Features) -> Features:
-    """[…, F, cepstra] → […, F, 2·cepstra] without their mean and spread, weighted, with their slopes."""
+    """Normalise [F, cepstra] to [F, 2·cepstra] without their mean and spread, weighted, with their slopes."""
     even = frames - frames.mean(axis=-2, keepdims=True)
     even /= even.std(axis=-2, keepdims=True) + np.float32(1e-3)
     even *= np.linspace(1.0, _LIFTER, _CEPSTRA, dtype=np.float32)
@@ -153,7 +152,7 @@ def normalised(frames: Features) -> Features:
 
 
 def stacked(base: Features) -> Features:
-    """[…, F, D] → […, F, (2·context+1)·D] each frame with its neighbours, of unit length."""
+    """Stack [F, D] to [F, (2·context+1)·D], each frame with its neighbours, of unit length."""
     frames = base.shape[-2]
     index = np.clip(
         np.arange(frames)[:, None] + np.arange(-_CONTEXT, _CONTEXT + 1), 0, frames - 1

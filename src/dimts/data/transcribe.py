@@ -31,19 +31,19 @@ from dimts.xtts.hub import Licence, Published
 RATE = 16_000
 LANGUAGE = "am"
 _MOST_SAME_TEXTS = 3
-"""So many clips of different sound and the same heard text: the recogniser's favourite phrase, not speech."""
+"""Clips of different audio with the same transcript from which it counts as invented."""
 _MOST_LETTERS_PER_SECOND = 14.0
-"""Fidel; read news has 5 to 8, fast speech 10."""
+"""Letters per second above which a transcript is invented; read news has 5 to 8, fast speech 10."""
 _FEWEST_LETTERS_PER_SECOND = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class TranscribeSettings:
-    """[data.transcribe]: who writes down what nobody has written down."""
+    """[data.transcribe]: recogniser for clips without a text."""
 
     by: str = ""
-    """"whisper", or a plug-in of the group dimts.transcriber; "": nobody, clips without a text are set
-    aside."""
+    """Recogniser: "whisper", or a plug-in of the group dimts.transcriber; "": none, clips without a text are
+    set aside."""
     model: str = "large-v3"
     """Weights: a folder that holds a CTranslate2 model, or a name that 'dimts data fetch' knows."""
     beams: int = 5
@@ -53,9 +53,9 @@ class TranscribeSettings:
     threads: int = 0
     """Threads on a CPU; 0: all cores, shared among the jobs."""
     min_log_probability: float = -1.0
-    """Mean log-probability of a token below which the recogniser was guessing."""
+    """Mean log-probability of a token below which a transcript is a guess."""
     max_no_speech: float = 0.6
-    """Probability that nobody speaks, by the recogniser, above which its text is not used."""
+    """Probability of no speech, by the recogniser, above which its text is not used."""
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.threads < 0:
@@ -66,28 +66,27 @@ class TranscribeSettings:
             raise ConfigError("data.recogniser_limits_out_of_range")
 
     def shaping(self) -> dict[str, object]:
-        """What the texts depend on: not the machine."""
+        """Return the settings that the texts depend on, without those of the machine."""
         limits = [self.min_log_probability, self.max_no_speech]
         return {"by": self.by, "model": self.model, "beams": self.beams, "limits": limits}
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What a recogniser makes of a clip."""
+    """A recogniser's result for a clip."""
 
     text: str
     log_probability: float = 0.0
-    """Mean of its tokens; nan where it is not known."""
+    """Mean log-probability of its tokens; nan where unknown."""
     no_speech: float = 0.0
-    """Probability that nobody speaks; nan where it is not known."""
+    """Probability that nobody speaks; nan where unknown."""
 
 
 class Transcriber(Protocol):
-    """What a plug-in of the group `dimts.transcriber` gives: called with the settings, it makes one of
-    these."""
+    """Protocol of plug-ins of the group `dimts.transcriber`, called with the settings."""
 
     def transcribe(self, wave: Wave) -> Transcript:
-        """The text of a clip of any rate, of at most 30 s."""
+        """Transcribe a clip of any rate, of at most 30 s."""
         ...
 
 
@@ -108,7 +107,8 @@ class Whisper:
         self._beams = settings.beams
 
     def transcribe(self, wave: Wave) -> Transcript:
-        """One pass at temperature 0; its own thresholds are off, as `check_transcript` decides."""
+        """Transcribe in one pass at temperature 0; Whisper's thresholds are off, as `check_transcript`
+        decides."""
         segments, _ = self._model.transcribe(
             wave.resample(RATE).samples,
             language=self._language,
@@ -134,13 +134,13 @@ TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper}
 
 @cache
 def transcriber(settings: TranscribeSettings) -> Transcriber:
-    """The recogniser that the settings name, one a process. ConfigError, MissingExtra, DataError."""
+    """Load the recogniser that the settings name, once per process. ConfigError, MissingExtra, DataError."""
     made: Transcriber = resolve(settings.by, TRANSCRIBERS, "dimts.transcriber")(settings)
     return made
 
 
 def ready(settings: TranscribeSettings) -> None:
-    """Raise what `transcriber` would, as far as can be told without loading weights."""
+    """Raise what `transcriber` would, as far as is known without loading weights."""
     resolve(settings.by, TRANSCRIBERS, "dimts.transcriber")
     if settings.by == "whisper":
         require("faster_whisper", "whisper")
@@ -178,13 +178,13 @@ WEIGHTS = {
         licence=_MIT,
     )
 }
-"""Weights that 'dimts data fetch' brings. Commit and checksums as several independent projects have published
-them."""
+"""Weights that 'dimts data fetch' fetches. Commit and checksums as several independent projects have
+published them."""
 MODEL_FILE = "model.bin"
 
 
 def described(name: str) -> Message:
-    """What would be fetched, for a person to agree to."""
+    """Describe what would be fetched, for the user's agreement."""
     one = WEIGHTS[name]
     size = sum(size for size, _ in one.files.values())
     licence = one.licence.name
@@ -192,7 +192,7 @@ def described(name: str) -> Message:
 
 
 def find_weights(model: str) -> Path:
-    """The folder of a model: a path, else one that was fetched. DataError says how to get it; nothing is
+    """Return the folder of a model: a path, else a fetched one. DataError with the remedy; nothing is
     fetched."""
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -210,7 +210,7 @@ def find_weights(model: str) -> Path:
 
 
 def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCallback = ignore) -> Path:
-    """Bring weights into the cache, checked; from the hub or from the folder `source`. DownloadError."""
+    """Fetch weights into the cache, checked; from the hub or from the folder `source`. DownloadError."""
     from dimts.xtts.download import Acceptance, fetch
 
     if name not in WEIGHTS:
@@ -228,8 +228,7 @@ _CREDITS = re.compile(
     r"www\.|https?:|\.com\b|ሰብስክራይብ|ሰብስክራብ|"
     r"(ስለተ|ስለ ተ)(መለከታችሁ|ከታተላችሁ|ከታተሉ)\w* እናመሰግና|ትርጉም(ና| እና) ጽሑፍ|የትርጉም ጽሑፍ|ቻናላችንን|ቻናሌን"
 )
-"""Credits and calls to subscribe, which subtitles of films and links taught recognisers to write into
-silence."""
+"""Credits and calls to subscribe, which recognisers learnt from subtitles and write into silence."""
 _MOST_REPEATS = 3
 """Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
 
@@ -237,7 +236,7 @@ _MOST_REPEATS = 3
 def check_transcript(
     transcript: Transcript, speech_seconds: float, settings: TranscribeSettings
 ) -> list[Issue]:
-    """Every reason to think that a recogniser made its text up. Script and language are for `check_text`."""
+    """Return every reason to doubt that a transcript is spoken. Script and language are for `check_text`."""
     found: list[Issue] = []
 
     def issue(message: Message, measured: float | None = None, allowed: float | None = None) -> None:
@@ -270,7 +269,8 @@ def check_transcript(
 
 
 def most_repeats(text: str) -> int:
-    """How often a group of one to six words, or a group of letters inside a word, stands in a row at most."""
+    """Return how often a group of one to six words, or of letters inside a word, is repeated in a row at
+    most."""
     words = re.findall(r"\w+", text)
     most = 1 if words else 0
     for size in range(1, 7):
@@ -285,7 +285,8 @@ def most_repeats(text: str) -> int:
 
 
 def repeated_transcripts(rows: Sequence[Utterance]) -> dict[str, Issue]:
-    """Utterance id → issue, for a text recognised in several clips, as recognisers write for noise."""
+    """Find texts recognised in several clips, as recognisers write for noise; returns {utterance id:
+    issue}."""
     same: dict[str, list[Utterance]] = defaultdict(list)
     for row in rows:
         if row.by in ("whisper", "recogniser") and row.kept:

@@ -1,5 +1,4 @@
-"""Detect where somebody speaks in a recording of any length (VAD), to 10 ms. One pass, a few bytes a second
-of memory.
+"""Detect speech in a recording of any length (VAD), to 10 ms, in one pass with little memory.
 
 silero-VAD (Silero Team, MIT; its 16 kHz sequence model as the wheel carries it, run by onnxruntime)
 says where speech is, to 32 ms; the levels of 10 ms frames then move each border outwards over what the
@@ -27,86 +26,86 @@ from dimts.base.plugins import require
 
 HOP_SECONDS = 0.010
 RATE = 16_000
-"""Hz, the detector's."""
+"""Sample rate of the detector in Hz."""
 _FRAME = 512
-"""Samples of one decision of the detector."""
+"""Samples per decision of the detector."""
 _CONTEXT = 64
-"""Samples of the frame before, which it wants in front."""
+"""Samples of the previous frame in the detector's input."""
 _STATE = (1, 1, 128)
 _MODEL = Path("data") / "silero_vad_16k_sequence.onnx"
 
 SPEECH_ON = 0.5
 """Probability at which speech begins."""
 SPEECH_OFF = 0.35
-"""Probability below which it ends."""
+"""Probability below which speech ends."""
 MIN_SPEECH_SECONDS = 0.08
-"""A shorter burst is a click or a chair."""
+"""Shortest speech: a shorter burst is a click or a chair."""
 MIN_GAP_SECONDS = 0.10
-"""A shorter gap is a stop's closure, not a silence."""
+"""Shortest silence: a shorter gap is a stop's closure."""
 ABOVE_NOISE_DB = 8.0
-"""What stands this much above the noise, beside speech, is speech."""
+"""Level above the noise from which sound beside speech is speech."""
 BELOW_SPEECH_DB = 40.0
-"""What lies this much below the loud speech is silence, however quiet the room."""
+"""Level below the loud speech at which sound is silence, however quiet the room."""
 MIN_CONTRAST_DB = 10.0
 """In loud noise the threshold stays this much below the loud speech."""
 STEADY_SHARE = 0.9
-"""Share of the frames of silence, the quietest, that tell the noise."""
+"""Share of the frames of silence, the quietest, that estimate the noise."""
 _REACH_BACK_SECONDS = 0.20
 _REACH_ON_SECONDS = 0.30
 _CLOSURE_SECONDS = 0.08
 """A burst this long after the detector's end is still the same word (final ejectives and stops)."""
 _LOUD_DB = 18.0
-"""What is within this of the loud speech, right beside speech, is speech (shouts and laughs escape the
-detector)."""
+"""Level below the loud speech within which sound right beside speech is speech (the detector misses shouts
+and laughs)."""
 _LOUD_REACH_SECONDS = 1.0
 LOWEST_SNR_DB = -20.0
-"""Reported where the silences are as loud as the speech or louder."""
+"""SNR reported where the silences are as loud as the speech or louder."""
 
 Levels = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpeechActivity:
-    """What one pass over a recording found."""
+    """Result of one pass over a recording."""
 
     seconds: float
     rate: int
-    """Hz of the original."""
+    """Sample rate of the original in Hz."""
     levels: Levels
-    """[F] dBFS of frames of 10 ms, after the high-pass."""
+    """Levels [F] in dBFS of frames of 10 ms, after the high-pass."""
     clipped: npt.NDArray[np.int32]
-    """[F] samples in flat tops."""
+    """Clipped samples by frame, [F]."""
     dc_offset: float
-    """Mean of the samples, share of full scale."""
+    """Mean of the samples, as a share of full scale."""
     speech: tuple[tuple[float, float], ...]
-    """Where somebody speaks, (start, end) seconds, in order, apart."""
+    """Stretches of speech as (start, end) seconds, in order, apart."""
     threshold_dbfs: float
-    """Between noise and speech."""
+    """Threshold between noise and speech."""
     issues: tuple[Issue, ...] = ()
-    """What was odd about the file."""
+    """Irregularities of the file."""
 
     def within(self, start: float, end: float) -> slice:
-        """The frames between two times."""
+        """Return the frames between two times."""
         return slice(max(0, round(start / HOP_SECONDS)), min(len(self.levels), round(end / HOP_SECONDS)))
 
     def spoken(self, start: float, end: float) -> list[tuple[float, float]]:
-        """The speech between two times, cut to them."""
+        """Return the speech between two times, cut to them."""
         first = bisect.bisect_right(self.speech, start, key=lambda span: span[1])
         last = bisect.bisect_left(self.speech, end, key=lambda span: span[0])
         return [(max(a, start), min(b, end)) for a, b in self.speech[first:last]]
 
     def spoken_seconds(self, start: float, end: float) -> float:
-        """How much of the time between is speech."""
+        """Return the seconds of speech between two times."""
         return sum(b - a for a, b in self.spoken(start, end))
 
     def clipped_share(self, start: float, end: float) -> float:
-        """Share of the samples between two times that lie in flat tops."""
+        """Return the share of clipped samples between two times."""
         frames = self.clipped[self.within(start, end)]
         return float(frames.sum()) / max(1.0, (end - start) * self.rate)
 
     def snr_db(self, start: float, end: float, reach: float = 10.0) -> float:
-        """(speech − noise) / noise of a stretch, its noise taken from the silences within `reach` seconds of
-        it.
+        """Compute (speech − noise) / noise of a stretch, its noise taken from the silences within `reach`
+        seconds of it.
 
         Where nobody pauses, the quietest twentieth of the frames stands for the noise, which then counts
         rather too loud. nan where there is no speech, inf where the silence is digital.
@@ -136,7 +135,7 @@ class SpeechActivity:
         return mask
 
     def quietest(self, start: float, end: float) -> float:
-        """The time of the lowest level between two times (the middle of it, if it is a stretch)."""
+        """Return the time of the lowest level between two times (the middle of it, if it is a stretch)."""
         frames = self.within(start, end)
         levels = self.levels[frames]
         if not len(levels):
@@ -149,7 +148,7 @@ class SpeechActivity:
 
 
 def detect_speech(path: Path | str, detector: Literal["silero", "level"] = "silero") -> SpeechActivity:
-    """Detect speech in a sound or video file, read once. AudioError as from reading, MissingExtra without
+    """Detect speech in an audio or video file, read once. AudioError as from reading, MissingExtra without
     detector."""
     with Medium.open(path) as medium:
         activity = _detected(medium.blocks(), medium.rate, detector)
@@ -159,7 +158,7 @@ def detect_speech(path: Path | str, detector: Literal["silero", "level"] = "sile
 def detect_speech_in(
     samples: Samples, rate: int, detector: Literal["silero", "level"] = "silero"
 ) -> SpeechActivity:
-    """The same for samples [T] in memory."""
+    """Detect speech in samples [T] in memory."""
     size = round(BLOCK_SECONDS * rate)
     return _detected((samples[at : at + size] for at in range(0, len(samples), size)), rate, detector)
 
@@ -193,17 +192,18 @@ def _detected(blocks: Iterator[Samples], rate: int, detector: str) -> SpeechActi
 
 
 def speech_spans(levels: Levels, voice: Levels) -> tuple[list[tuple[float, float]], float]:
-    """Levels and probabilities [F] → stretches of speech in seconds, and the threshold used (dBFS)."""
+    """Convert levels and probabilities [F] to stretches of speech in seconds; also the threshold used
+    (dBFS)."""
     rough = _hysteresis(voice)
     if not rough:
         return [], float("nan")
-    heard = np.zeros(len(levels), dtype=bool)
+    spoken = np.zeros(len(levels), dtype=bool)
     for start, end in rough:
-        heard[start:end] = True
-    apart = ~_widened(heard, frames=round(_REACH_ON_SECONDS / HOP_SECONDS))
+        spoken[start:end] = True
+    apart = ~_widened(spoken, frames=round(_REACH_ON_SECONDS / HOP_SECONDS))
     if apart.sum() < 10:
-        apart = ~heard
-    speech_level = float(np.percentile(levels[heard], 90))
+        apart = ~spoken
+    speech_level = float(np.percentile(levels[spoken], 90))
     noise_level = (
         float(np.percentile(levels[apart], 50)) if apart.sum() >= 5 else float(np.percentile(levels, 5))
     )
@@ -259,7 +259,7 @@ def _refined(loud: npt.NDArray[np.bool_], start: int, end: int) -> tuple[int, in
 
 
 def _grown(levels: Levels, start: int, end: int, threshold: float) -> tuple[int, int]:
-    """Frames [start, end) and what is as loud right beside them."""
+    """Extend frames [start, end) by equally loud ones right beside them."""
     reach, gap = round(_LOUD_REACH_SECONDS / HOP_SECONDS), round(MIN_GAP_SECONDS / HOP_SECONDS)
     first, last = start, end
     for frame in range(start - 1, max(-1, start - reach), -1):
@@ -276,7 +276,7 @@ def _grown(levels: Levels, start: int, end: int, threshold: float) -> tuple[int,
 
 
 def runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open borders of the stretches in which `mask` is true."""
+    """Return half-open borders of the stretches in which `mask` is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
@@ -289,7 +289,7 @@ def _widened(mask: npt.NDArray[np.bool_], frames: int) -> npt.NDArray[np.bool_]:
 
 
 class _FrameAnalyser:
-    """Samples at 16 kHz, block by block → levels and probabilities of 10 ms frames."""
+    """Analyser of samples at 16 kHz, block by block: levels and probabilities of 10 ms frames."""
 
     def __init__(self, detector: str) -> None:
         from scipy import signal
@@ -360,7 +360,7 @@ class _FrameAnalyser:
 
 
 class _ClippingCounter:
-    """Samples at the original rate, block by block → how many lie in flat tops, by 10 ms frame."""
+    """Counter of clipped samples at the original rate, block by block, by 10 ms frame."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -384,7 +384,7 @@ class _ClippingCounter:
 
 
 def _voice_by_level(levels: Levels) -> Levels:
-    """Without a detector: speech is what is loud (Otsu's threshold over the levels)."""
+    """Detect speech by level (Otsu's threshold over the levels)."""
     from dimts.audio.level import speech_threshold_dbfs
 
     threshold = speech_threshold_dbfs(levels.astype(np.float64))
@@ -393,7 +393,7 @@ def _voice_by_level(levels: Levels) -> Levels:
 
 @functools.cache
 def _high_pass() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The filter's sections, and its state under a constant 1."""
+    """Return the filter's sections, and its state under a constant 1."""
     from scipy import signal
 
     sections = signal.butter(2, HIGH_PASS_HERTZ, "highpass", fs=RATE, output="sos")
@@ -402,7 +402,7 @@ def _high_pass() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 @functools.cache
 def silero() -> Any:
-    """The detector's session, one a process; MissingExtra when a wheel is not there."""
+    """Return the detector's session, one per process; MissingExtra when a wheel is absent."""
     runtime = require("onnxruntime", "data")
     # importing silero_vad would import torch: only its file is wanted
     spec = util.find_spec("silero_vad")

@@ -28,12 +28,12 @@ _SUBTITLES = (".vtt", ".srt", ".ass")
 
 
 def is_link(source: str) -> bool:
-    """Whether a source is to be fetched."""
+    """Whether a source is a link."""
     return urlsplit(source).scheme in ("http", "https")
 
 
 def fetch(link: str, folder: Path, on_progress: ProgressCallback = ignore) -> list[Path]:
-    """Fetch the sound behind a link into `folder`; the files that are new, none if it is there already.
+    """Fetch the audio behind a link into `folder`; returns the new files, none if it is there already.
 
     Raises SourceError when there is nothing to be had, MissingExtra without yt-dlp.
     """
@@ -84,7 +84,7 @@ def _source(link: str, found: dict[str, Any]) -> RecordingSource:
 
 
 def _moved(fetched: Path, folder: Path, source: RecordingSource) -> list[Path]:
-    """Out of the temporary folder under one stem: sound, subtitles, note."""
+    """Move fetched files from the temporary folder under one stem: audio, subtitles, note."""
     files = sorted(path for path in fetched.iterdir() if path.suffix != ".part")
     sounds = [path for path in files if path.suffix.lower() in SOUND]
     if len(sounds) != 1:
@@ -106,16 +106,16 @@ def _moved(fetched: Path, folder: Path, source: RecordingSource) -> list[Path]:
 
 
 class _Quiet:
-    """Takes what yt-dlp would print; its errors come as exceptions."""
+    """Logger that drops yt-dlp's output; its errors are raised as exceptions."""
 
     def debug(self, message: str) -> None:
-        """Not shown."""
+        """Drop the message."""
 
     def info(self, message: str) -> None:
-        """Not shown."""
+        """Drop the message."""
 
     def warning(self, message: str) -> None:
-        """Not shown."""
+        """Drop the message."""
 
     def error(self, message: str) -> None:
-        """Raised as well."""
+        """Drop the message, which is raised as well."""
