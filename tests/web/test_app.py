@@ -129,7 +129,7 @@ def test_ready(app: PageAccessMiddleware) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "/../en", "/hear/", "/hear/../../etc/passwd", "/docs", "/gradio_api/file=x"]
+    "path", ["/etc/passwd", "/../en", "/audio/", "/audio/../../etc/passwd", "/docs", "/gradio_api/file=x"]
 )
 def test_nothing_else_is_there(app: PageAccessMiddleware, path: str) -> None:
     assert ask(app, path)[0] == 404
@@ -158,7 +158,7 @@ def test_a_password_guards_everything(workspace: Workspace) -> None:
     guarded = PageAccessMiddleware(
         workspace, WebSettings(), {"አበበ": "ሚስጥር ነው ይህ"}, frozenset(), dict.fromkeys(LANGUAGES, echo)
     )
-    for path in ("/", "/en/", "/ready", "/hear/x", "/am/gradio_api/upload"):
+    for path in ("/", "/en/", "/ready", "/audio/x", "/am/gradio_api/upload"):
         status, fields, _ = ask(guarded, path)
         assert (status, fields["www-authenticate"][:5]) == (401, "Basic")
     for wrong in (
@@ -203,7 +203,7 @@ def test_a_stream_is_heard_while_it_grows(app: PageAccessMiddleware, tmp_path: P
 
     timer = threading.Timer(0.2, later)
     timer.start()
-    status, fields, body = ask(app, f"/hear/{token}")
+    status, fields, body = ask(app, f"/audio/{token}")
     timer.join()
     assert (status, fields["content-type"], body) == (200, "audio/mpeg", b"first second")
 

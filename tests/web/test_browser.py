@@ -246,7 +246,7 @@ def test_nothing_leaves_the_folder_and_the_server_stays_up(
                 assert answer.status_code in (403, 404), (route, answer.status_code)
                 assert "do not read me" not in answer.text
                 assert "[train]" not in answer.text
-        for route in ("/hear/../../secret.txt", "/hear/%2e%2e%2fsecret.txt", "/en/../../secret.txt"):
+        for route in ("/audio/../../secret.txt", "/audio/%2e%2e%2fsecret.txt", "/en/../../secret.txt"):
             assert client.get(route).status_code in (307, 403, 404, 405)
 
         # a file that was never uploaded, claimed by a forged call
@@ -284,7 +284,7 @@ def test_nothing_leaves_the_folder_and_the_server_stays_up(
         assert status not in range(200, 300)
 
     def one(number: int) -> int:
-        routes = ("/en/", "/am/", "/en/config", "/ready", "/hear/nothing", "/en/gradio_api/file=/etc/passwd")
+        routes = ("/en/", "/am/", "/en/config", "/ready", "/audio/nothing", "/en/gradio_api/file=/etc/passwd")
         return int(httpx.get(server.address + routes[number % len(routes)], timeout=60).status_code)
 
     with ThreadPoolExecutor(50) as pool:

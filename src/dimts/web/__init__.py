@@ -1,1 +1,1 @@
-"""The page: from recordings to a voice in a browser. Imports gradio only where a page is built."""
+"""Web page for training and using voices in a browser. Imports gradio only where a page is built."""

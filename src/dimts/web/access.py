@@ -1,8 +1,7 @@
-"""Who may ask for the page, by which name, and how much may be sent: the ASGI middleware around gradio's
-applications.
+"""Control access to the page (hosts, passwords, sizes): the ASGI middleware around gradio's applications.
 
     /            the page in the browser's language        /en/ /am/     the page in that language
-    /hear/TOKEN  a sound while it is being made            /ready        whether the page is there
+    /audio/TOKEN audio while it is being made              /ready        whether the page is there
                                                            /ready/am     whether it is there in that language
 
 Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that
@@ -27,7 +26,7 @@ from dimts.web.synthesis import Speakers, Streams
 from dimts.web.workspace import Workspace
 
 _FORM_BYTES = 2 * MEGABYTE
-"""What a form adds to the files in it."""
+"""Bytes of a form besides its files."""
 _WAIT_SECONDS = 0.05
 _STREAM_SECONDS = 600.0
 _BLOCK_BYTES = 1 << 16
@@ -48,17 +47,17 @@ _HEADERS = (
 
 @dataclass
 class PageAccessMiddleware:
-    """The ASGI application: answers what it can itself, hands the rest to gradio."""
+    """ASGI middleware: answers what it can itself, passes the rest to gradio."""
 
     workspace: Workspace
     settings: WebSettings
     passwords: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset(LOCAL)
-    """Host names by which the page may be asked for; empty: any."""
+    """Host names that requests may use; empty: any."""
     inner: dict[str, App] = field(default_factory=dict)
-    """Language → gradio's application, as soon as it is there."""
+    """Applications of gradio by language, once they are built."""
     asked: str = ""
-    """The language that was asked for last; it is built first."""
+    """Language of the last request; it is built first."""
     streams: Streams = field(default_factory=Streams)
     speakers: Speakers = field(default_factory=Speakers)
     failed: str = ""
@@ -82,8 +81,8 @@ class PageAccessMiddleware:
         if path.split("/")[1] == "ready":
             there = bool(self.inner) if path == "/ready" else path.removeprefix("/ready/") in self.inner
             await _answer(send, 200 if there else 503, self.failed or ("yes" if there else "no"))
-        elif path.startswith("/hear/"):
-            await self._hear(path.removeprefix("/hear/"), send)
+        elif path.startswith("/audio/"):
+            await self._stream_audio(path.removeprefix("/audio/"), send)
         elif path == "/" or (path.strip("/") in LANGUAGES and not path.endswith("/")):
             language = _cookie(headers) or strings.language if path == "/" else path.strip("/")
             await _answer(send, 307, "", {"location": f"{scope['root_path']}/{language}/"})
@@ -101,7 +100,7 @@ class PageAccessMiddleware:
             await self.inner[language](scope, _limited(receive, self.settings.max_bytes + _FORM_BYTES), send)
 
     def _placed(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Scope, str]:
-        """The scope as seen behind a proxy, and the path below the proxy's prefix."""
+        """Return the scope without a proxy's prefix, and the path below the prefix."""
         client = (scope.get("client") or ("",))[0]
         trusted = client in self.settings.proxies
         prefix, scheme = self.settings.root_path, scope.get("scheme", "http")
@@ -120,7 +119,7 @@ class PageAccessMiddleware:
     def _refused(
         self, headers: Mapping[str, str], strings: Strings
     ) -> tuple[int, str, dict[str, str]] | None:
-        """Why a request is not answered: its status, a line, and headers."""
+        """Return why a request is refused: its status, a line, and headers."""
         host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         if self.names and host not in self.names:
             return 421, strings("access.host"), {}
@@ -146,11 +145,11 @@ class PageAccessMiddleware:
         except ValueError:
             return False
         expected = self.passwords.get(user)
-        # as long for a user who is not there as for one who is
+        # constant time, whether the user exists or not
         same = hmac.compare_digest(password.encode(), (expected or "\0").encode())
         return kind.lower() == "basic" and expected is not None and same
 
-    async def _hear(self, token: str, send: Send) -> None:
+    async def _stream_audio(self, token: str, send: Send) -> None:
         stream = self.streams.get(token)
         if stream is None:
             await _answer(send, 404, "not found")
@@ -179,8 +178,7 @@ class PageAccessMiddleware:
 
 
 def _loading_page(strings: Strings, failed: str) -> str:
-    """Write the page that is shown while gradio is loaded; it asks five times a second whether the page is
-    there."""
+    """Return the page that is shown while gradio is loaded; it polls five times a second."""
     import html
 
     text = html.escape(failed) if failed else html.escape(strings("access.loading"))
@@ -214,7 +212,7 @@ def _remembering(send: Send, language: str) -> Send:
 
 
 def _limited(receive: Receive, max_bytes: int) -> Receive:
-    """Stops reading a body that is longer than it may be, whatever its header said."""
+    """Stop reading a body that is longer than allowed, whatever its header announced."""
     taken = 0
 
     async def receiving() -> AsgiMessage:
@@ -230,7 +228,7 @@ def _limited(receive: Receive, max_bytes: int) -> Receive:
 
 
 def _cookie(headers: Mapping[str, str]) -> str:
-    """The language that was chosen by hand; "" if none was."""
+    """Return the language that was chosen by hand; "" if none was."""
     pairs: Iterable[tuple[str, str, str]] = (
         item.strip().partition("=") for item in headers.get("cookie", "").split(";")
     )

@@ -1,7 +1,6 @@
-"""`dimts web`: uvicorn with the page's middleware; gradio is imported and the pages are built while it
-answers already.
+"""`dimts web`: serve the page's middleware at once, and import gradio and build the pages meanwhile.
 
-The language that is asked for is built first.
+The requested language is built first.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from dimts.web.workspace import Workspace
 
 _WAIT_SECONDS = 0.05
 _SECOND_LANGUAGE_SECONDS = 6.0
-"""Building a page keeps the processor from a browser that is just loading the other one."""
+"""Delay of the second language, as building a page slows a browser that is loading the other one."""
 
 
 def open_workspace(folder: Path) -> Workspace:
-    """The workspace of a folder. ProjectError for one that is not there."""
+    """Open the workspace of a folder. ProjectError for one that does not exist."""
     if not folder.is_dir():
         raise ProjectError("web.no_such_folder", folder=folder)
     return Workspace(folder.resolve())
@@ -94,8 +93,7 @@ async def _run(
 
 
 def prepare_environment(workspace: Workspace) -> None:
-    """Set gradio's environment before it is imported: where it keeps files, and that it reports nothing to
-    anybody."""
+    """Set gradio's environment before it is imported: the folder of its files, and no telemetry."""
     workspace.cache.mkdir(parents=True, exist_ok=True)
     workspace.cache.chmod(0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.cache.resolve())
@@ -106,7 +104,7 @@ def prepare_environment(workspace: Workspace) -> None:
 def import_gradio(workspace: Workspace) -> None:
     """Import gradio and the page's own code. MissingExtra without gradio."""
     prepare_environment(workspace)
-    gc.disable()  # nothing of what is imported becomes garbage
+    gc.disable()  # imports create no garbage
     try:
         require("gradio", "ui")
         require("fastapi", "ui")
@@ -145,7 +143,7 @@ def build_app(access: PageAccessMiddleware, language: str) -> Any:
 
 
 def _private(workspace: Workspace) -> list[str]:
-    """What gradio must not hand out even if it would: everything here but its own cache."""
+    """Return the paths that gradio must never serve: everything here but its own cache."""
     if not workspace.root.is_dir():
         return []
     return [
@@ -156,15 +154,14 @@ def _private(workspace: Workspace) -> list[str]:
 
 
 async def _asked(access: PageAccessMiddleware) -> None:
-    """Return when a language is asked for that is not there; the other waits until the first is opened in
-    peace."""
+    """Wait for a request of a language that is not built; the other one is built after a quiet moment."""
     end = time.monotonic() + (_SECOND_LANGUAGE_SECONDS if access.inner else 0.0)
     while time.monotonic() < end and (not access.asked or access.asked in access.inner):
         await asyncio.sleep(_WAIT_SECONDS)
 
 
 async def _in_thread(work: Callable[..., Any], *values: Any) -> Any:
-    """`work(*values)` in a thread that does not keep the program alive: Ctrl-C need not wait for it."""
+    """Run `work(*values)` in a daemon thread, so that Ctrl-C need not wait for it."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Any] = loop.create_future()
 
@@ -177,7 +174,7 @@ async def _in_thread(work: Callable[..., Any], *values: Any) -> Any:
             settling, value = answer.set_result, work(*values)
         except Exception as error:  # noqa: BLE001 (raised again where it is awaited)
             settling, value = answer.set_exception, error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no result is needed
             loop.call_soon_threadsafe(settle, settling, value)
 
     threading.Thread(target=run, daemon=True).start()
@@ -200,7 +197,7 @@ def _bound(settings: WebSettings) -> Any:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((settings.host, settings.port))
-        sock.listen()  # who comes before the server is up waits instead of being refused
+        sock.listen()  # early requests wait instead of being refused
     except OSError as error:
         sock.close()
         raise ConfigError(

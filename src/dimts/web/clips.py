@@ -1,5 +1,4 @@
-"""The manifest as a table of clips that a person corrects: new text, keep, drop, take back (see
-`data.edit`)."""
+"""The manifest as a table of clips for corrections: new text, keep, drop, undo (see `data.edit`)."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ __all__ = ["MAX_LETTERS", "correct", "drop", "keep", "restore", "row_of", "rows"
 
 
 def rows(project: Project) -> list[Utterance]:
-    """All rows; none where nothing was prepared yet. ManifestError for a wrong row."""
+    """Return all rows; none where nothing was prepared yet. ManifestError for a wrong row."""
     return Manifest.read(project.manifest) if project.manifest.is_file() else []
 
 
 def row_of(project: Project, identity: str) -> Utterance:
-    """One row. DataError for an id that is not there."""
+    """Return one row. DataError for an unknown id."""
     for row in rows(project):
         if row.id == identity:
             return row
@@ -27,6 +26,6 @@ def row_of(project: Project, identity: str) -> Utterance:
 
 
 def sound_of(project: Project, row: Utterance) -> Path | None:
-    """Its clip, inside the project; None where there is none."""
+    """Return its clip, inside the project; None where there is none."""
     path = project.inside(row.path) if row.path else None
     return path if path is not None and path.is_file() else None

@@ -1,6 +1,6 @@
-"""Clips of the tab *Record and prepare*: each is played, its text corrected, kept or dropped.
+"""Clips of the tab *Record and prepare*: play, correct, keep or drop each.
 
-A corrected text is saved when its field is left, by whatever way; the last ten changes can be undone.
+A corrected text is saved when its field loses the focus; the last ten changes can be undone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dimts.web import clips
 from dimts.web.components import TabContext, escaped, notice, sound
 
 MAX_ROWS = 2000
-"""Clips that the table shows at once; the filter narrows them."""
+"""Most clips in the table; the filter narrows them."""
 MAX_UNDO = 10
 _COLUMNS = ("number", "kept", "seconds", "text", "doubts")
 
@@ -33,12 +33,12 @@ class _Places:
     ids: Any
     summary: Any
     at: Any
-    """Id of the clip that is shown."""
+    """Id of the selected clip."""
     head: Any
     player: Any
     text: Any
     shown: Any
-    """The text as it was shown, to tell whether a person has changed it."""
+    """The text as it was shown, to detect a change by the user."""
     issues: Any
     undo: Any
     """Rows as they were before the last changes, newest last."""
@@ -46,17 +46,17 @@ class _Places:
 
     @property
     def listing(self) -> list[Any]:
-        """What the list of clips fills."""
+        """Outputs of the list of clips."""
         return [self.table, self.ids, self.summary]
 
     @property
     def detail(self) -> list[Any]:
-        """What one clip fills."""
+        """Outputs of one clip."""
         return [self.at, self.head, self.player, self.text, self.shown, self.issues]
 
 
 def build(page: TabContext) -> None:
-    """Lay the clips out and bind them."""
+    """Build the list of clips and bind its events."""
     strings = page.strings
     summary = gr.HTML(elem_id="clips-summary")
     with gr.Row():
@@ -123,12 +123,12 @@ def _bind_list(page: TabContext, places: _Places, reload: Any) -> None:
     for event in (reload.click, places.which.input):
         page.on(event, on_list, [page.picker, places.which], places.listing, errors=places.status)
     page.shows(lambda project: _listing(page, project), places.listing)
-    # when a job begins or ends, what it made is shown
+    # when a job begins or ends, its results are shown
     page.quietly(page.job.change, lambda name, which: on_list(name, which) if name else [gr.skip()] * 3,
                  [page.picker, places.which], places.listing, errors=places.status)  # fmt: skip
 
     def on_open(name: str | None, identity: str | None) -> Any:
-        """The clip that this browser showed last, where it is still there."""
+        """Show the clip that this browser showed last, if it still exists."""
         project = page.project(name) if name else None
         if project is None or identity not in [row.id for row in clips.rows(project)]:
             return ["", "", gr.update(value=None), "", "", ""]
@@ -142,7 +142,7 @@ def _bind_list(page: TabContext, places: _Places, reload: Any) -> None:
 
 
 def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> None:
-    """Going to another clip saves the text of this one first; where that fails, this one stays."""
+    """Save the text of the current clip before another is selected; if that fails, this one stays."""
 
     def moved(
         name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance], to: str
@@ -229,7 +229,7 @@ def _bind_changes(
 def _saved(
     project: Project, at: str, text: str, shown: str, undo: list[Utterance]
 ) -> tuple[list[Utterance], bool]:
-    """Save the text of a clip if a person has changed it; the undo list then, and whether anything was
+    """Save the text of a clip if the user has changed it; returns the undo list, and whether anything was
     written."""
     if not at or text == shown:
         return undo, False
@@ -284,7 +284,7 @@ def _detail(page: TabContext, project: Project, row: Utterance) -> list[Any]:
 
 
 def issue_line(page: TabContext, issue: Issue) -> str:
-    """An issue as "kind: message" in the page's language."""
+    """Format an issue as "kind: message" in the page's language."""
     return page.strings("page.pair", name=_kind(page, issue.kind), value=page.text(issue.message))
 
 
@@ -322,7 +322,8 @@ def _summary(page: TabContext, rows: Sequence[Utterance]) -> str:
 
 
 def _number_of(event: gr.SelectData) -> int | None:
-    """The number in the first column of the chosen row; sorting in the browser does not change it."""
+    """Return the number in the first column of the selected row, which sorting in the browser does not
+    change."""
     row = getattr(event, "row_value", None)
     try:
         return int(row[0]) if row else None

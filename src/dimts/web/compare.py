@@ -1,9 +1,9 @@
-"""Two voices, the same sentences, names hidden: which one is better? Choices are kept and counted.
+"""Blind AB comparison of two voices on the same sentences. Choices are stored and counted.
 
-    compare/<id>.json      the two voices, the sentences, for each which side is A, and what was chosen
+    compare/<id>.json      the two voices, the sentences, for each which side is A, and the choice
 
-Sides are drawn for every sentence by the machine's own randomness and are told to nobody until the sentence
-is judged. The count gives a two-sided sign test (ties left out): how likely chance alone is so far from half.
+Sides are drawn at random for every sentence and hidden until all are judged. The count gives a two-sided sign
+test (ties left out): the probability of a split so uneven by chance.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ComparisonTrial:
     swapped: bool
     """Whether A is the second voice."""
     verdict: str = ""
-    """"a", "b" or "tie"; "" while nobody has judged."""
+    """Choice "a", "b" or "tie"; "" while not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,25 @@ class BlindComparison:
 
     @property
     def at(self) -> int:
-        """The next sentence to judge; the number of sentences when all are judged."""
+        """Number of the next sentence to judge; the number of sentences when all are judged."""
         return next(
             (number for number, trial in enumerate(self.trials) if not trial.verdict), len(self.trials)
         )
 
     @property
     def over(self) -> bool:
-        """Whether all are judged."""
+        """Whether all sentences are judged."""
         return self.at == len(self.trials)
 
     def voices(self, number: int) -> tuple[str, str]:
-        """Who speaks as A and who as B in a trial. For the machine; people are told by `tally` alone."""
+        """Return the voices A and B of a trial. Internal; users see `tally` alone."""
         names = (self.first, self.second)
         return (names[1], names[0]) if self.trials[number].swapped else names
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What was chosen so far."""
+    """Counts of the choices so far."""
 
     first: int
     second: int
@@ -80,7 +80,7 @@ class Tally:
 
 
 def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -> BlindComparison:
-    """A new comparison. DataError for equal voices or no sentences."""
+    """Start a comparison. DataError for equal voices or no sentences."""
     texts = list(dict.fromkeys(" ".join(text.split()) for text in sentences if text.strip()))
     if first == second:
         raise DataError("web.same_voice_twice")
@@ -94,7 +94,7 @@ def begin(project: Project, first: str, second: str, sentences: Sequence[str]) -
 
 
 def load(project: Project, identity: str) -> BlindComparison:
-    """A comparison by its id. DataError for one that is not there or cannot be read."""
+    """Load a comparison by its id. DataError for one that does not exist or cannot be read."""
     for path in (project.root / _FOLDER).glob("*.json"):
         if path.stem == identity:
             return _read(path)
@@ -102,8 +102,8 @@ def load(project: Project, identity: str) -> BlindComparison:
 
 
 def judge(project: Project, identity: str, number: int, verdict: str) -> BlindComparison:
-    """Write down a choice for sentence `number`. DataError for one that is judged already, or an unknown
-    word."""
+    """Store a choice for sentence `number`. DataError for one that is judged already, or an unknown
+    choice."""
     with _ONE_WRITER:
         found = load(project, identity)
         if verdict not in ("a", "b", "tie"):
@@ -130,7 +130,8 @@ def tally(found: BlindComparison) -> Tally:
 
 
 def chance(first: int, second: int) -> float:
-    """Two-sided sign test: P(a split of `first` + `second` fair coins at least as uneven as this one)."""
+    """Compute the two-sided sign test: P(a split of `first` + `second` fair coins at least as uneven as this
+    one)."""
     total, most = first + second, max(first, second)
     tail = sum(math.comb(total, count) for count in range(most, total + 1))
     return min(1.0, 2.0 * tail / float(2**total))

@@ -1,5 +1,5 @@
-"""The tab *Compare*: two voices say the same sentence, as A and B; which is which is told when all is
-judged."""
+"""The tab *Compare*: two voices speak the same sentence as A and B; their names are shown after the last
+sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_SENTENCES = 8
 
 
 def build(page: TabContext) -> None:
-    """Lay the tab out and bind it."""
+    """Build the tab and bind its events."""
     strings = page.strings
     gr.Markdown(strings("compare.info"))
     with gr.Row():
@@ -64,8 +64,8 @@ def build(page: TabContext) -> None:
         trial = found.trials[found.at]
         sounds = [_sound(page, project, name, trial.text) for name in found.voices(found.at)]
         where = strings("compare.at", number=found.at + 1, total=len(found.trials))
-        aside = gr.update(visible=False)
-        return [notice(where), gr.update(visible=True), trial.text, *sounds, aside, (found.id, found.at)]
+        hidden = gr.update(visible=False)
+        return [notice(where), gr.update(visible=True), trial.text, *sounds, hidden, (found.id, found.at)]
 
     def on_begin(name: str | None, first: str, second: str, lines: str) -> Any:
         project = page.project(name)
@@ -114,7 +114,7 @@ def _offered(page: TabContext, project: Project) -> Any:
 
 
 def _sound(page: TabContext, project: Project, name: str, text: str) -> Any:
-    """The sentence as one voice says it; same seed for both."""
+    """Synthesise the sentence with one voice; the same seed for both."""
     speaker = page.speakers.get(project, name, synthesis.settings_of(project))
     with page.speakers.turn:
         wave = speaker.say(text)

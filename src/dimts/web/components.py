@@ -1,4 +1,4 @@
-"""What every tab is made of: the page's state, controls bound to dimts.toml, messages without HTML of others.
+"""Common parts of the tabs: the page's state, controls bound to dimts.toml, escaped messages.
 
 Text of people and of files goes to a browser only through components that show text, or escaped here.
 """
@@ -32,14 +32,14 @@ _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 _FULL_SCALE = 32767
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **_PRIVATE}
 SETTINGS_SECONDS = 1.0
-"""How often a browser asks whether dimts.toml has changed."""
+"""Seconds between two checks of a browser whether dimts.toml has changed."""
 WRONG = "wrong"
 """CSS class of a control whose value is refused."""
 
 
 @dataclass
 class TabContext:
-    """One language's page while it is built."""
+    """Context of one language's page while it is built."""
 
     strings: Strings
     workspace: Workspace
@@ -48,38 +48,36 @@ class TabContext:
     max_bytes: int
     """Largest file that may be uploaded."""
     open_to_others: bool = False
-    """Whether people of other machines come in, who may not send this one after links inside of its
-    network."""
+    """Whether users of other machines have access; they may not fetch links inside this machine's network."""
     picker: Any = None
-    """The dropdown that holds the project's name; "" where there is none."""
+    """The dropdown with the project's name; "" where there is none."""
     job: Any = None
-    """The component that shows the job at work; changes when one begins or ends."""
+    """The component of the running job; changes when one begins or ends."""
     tab: Any = None
     """The tab that is being built."""
     filled: Any = None
-    """Marks the page as usable once its fields hold what dimts.toml says."""
+    """Marks the page as usable once its fields have the values of dimts.toml."""
     problem: Any = None
     """Shows why dimts.toml cannot be read."""
     widgets: dict[str, Any] = field(default_factory=dict)
-    """Key of dimts.toml → its component."""
+    """Component by key of dimts.toml."""
     choices: dict[str, Callable[[Project], list[tuple[str, str]]]] = field(default_factory=dict)
-    """Key of dimts.toml → what may be chosen, where that depends on the project."""
+    """Choices by key of dimts.toml, where they depend on the project."""
     remembered: dict[str, Any] = field(default_factory=dict)
-    """Name → component whose value a browser keeps over a reload."""
+    """Components by name whose values a browser keeps over a reload."""
     fields: FieldValues = field(default_factory=FieldValues)
     _shown: list[tuple[Handler, list[Any]]] = field(default_factory=list)
 
     def project(self, name: str | None) -> Project:
-        """The project that a browser means. ProjectError if there is none of that name."""
+        """Return the project that a browser has selected. ProjectError if there is none of that name."""
         return self.workspace.project(name)
 
     def shows(self, read: Handler, outputs: Sequence[Any]) -> None:
-        """Fill `outputs` with what `read(project)` gives, when the page opens and when the project
-        changes."""
+        """Fill `outputs` with `read(project)` when the page opens and when the project changes."""
         self._shown.append((read, list(outputs)))
 
     def bind(self, timer: Any) -> None:
-        """Tie all that was announced by `shows` to the picker, which is filled when the page opens."""
+        """Bind everything registered by `shows` to the picker, which is filled when the page opens."""
         widgets = [*self.widgets.values(), self.problem, self.filled]
         self.quietly(self.picker.change, self._fill, [self.picker], widgets)
         self.quietly(timer.tick, self._refresh, [self.picker], widgets[:-1])
@@ -99,11 +97,10 @@ class TabContext:
     def guarded(
         self, handler: Handler, place: int | None = None, count: int = 0, *, clear: bool = False
     ) -> Handler:
-        """A handler whose failures become messages in the page's language; bugs are written to the log in
-        full.
+        """Wrap a handler so that errors become messages in the page's language; bugs are logged in full.
 
-        `place` is the output, of `count`, that shows them; without one they are shown above the page. `clear`
-        empties that output when the handler, which does not know it, has ended well.
+        `place` is the output, of `count`, that shows errors; without one they are shown above the page.
+        `clear` empties that output when the handler, which does not include it, has ended well.
         """
 
         def failed(error: Exception) -> Any:
@@ -138,19 +135,19 @@ class TabContext:
         return whole
 
     def failure(self, error: Exception) -> gr.Error:
-        """An error as gradio shows it above the page; a bug is not explained to a browser, but to the log."""
+        """Return an error for gradio to show above the page; a bug is explained in the log only."""
         if isinstance(error, gr.Error):
             return error
         title, text = self._explained(error)
         return gr.Error(text, title=title, print_exception=False)
 
     def problem_notice(self, error: Exception) -> str:
-        """An error as a notice beside what it is about: HTML."""
+        """Format an error as a notice: HTML."""
         title, text = self._explained(error)
         return f'<p class="notice bad" role="alert"><strong>{escaped(title)}</strong><br>{text}</p>'
 
     def _explained(self, error: Exception) -> tuple[str, str]:
-        """Title, and HTML of the line and its remedy."""
+        """Return title, and HTML of the line and its remedy."""
         known = error if isinstance(error, DimtsError) else None
         if isinstance(error, OSError):
             known = storage_error(error)
@@ -162,12 +159,12 @@ class TabContext:
         return self.title_of(known), text
 
     def title_of(self, error: DimtsError) -> str:
-        """The kind of error in the page's language."""
+        """Return the kind of error in the page's language."""
         kinds = [kind.__name__ for kind in type(error).__mro__]
         return self.strings(next(f"error.{kind}" for kind in kinds if self.strings.has(f"error.{kind}")))
 
     def text(self, message: Message | str) -> str:
-        """A message of the library in the page's language."""
+        """Return a message of the library in the page's language."""
         return message.text(self.strings.language) if isinstance(message, Message) else message
 
     # ------------------------------------------------------------ events
@@ -180,9 +177,9 @@ class TabContext:
         errors: Any = None,
         **more: Any,
     ) -> Any:
-        """Bind a handler to an event: guarded, and not part of any public interface.
+        """Bind a handler to an event: guarded, and not part of a public API.
 
-        `errors` is the component beside what is done; it shows why it failed until it is done well.
+        `errors` is the component that shows why it failed until it succeeds.
         """
         places = list(outputs)
         if errors is None:
@@ -196,17 +193,17 @@ class TabContext:
     def quietly(
         self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any
     ) -> Any:
-        """The same without a sign of progress, and beside whatever else runs."""
+        """Bind a handler without a progress indicator, concurrent with all others."""
         return self.on(event, handler, inputs, outputs, **{**_QUIET, **more})
 
     def remember(self, name: str, component: Any) -> None:
-        """Keep what a person writes or chooses in a component in their browser's own storage."""
+        """Store the value of a component in the user's browser."""
         self.remembered[name] = component
         component.input(None, [component], [], js=f"(value) => dimts.keep('{name}', value)")
 
     # ------------------------------------------------------------ controls
     def controls(self, tab: str, per_row: int = 3) -> None:
-        """The controls of a place, in rows, bound to dimts.toml."""
+        """Add the controls of a tab, in rows, bound to dimts.toml."""
         own = of_tab(tab)
         for first in range(0, len(own), per_row):
             with gr.Row(equal_height=False):
@@ -218,10 +215,9 @@ class TabContext:
     def save_changed(
         self, name: str | None, keys: Sequence[str], values: Sequence[Any], session: str | None
     ) -> None:
-        """Write those values that this browser was not shown, i.e. that a person has changed and not yet
-        left.
+        """Write those values that differ from what this browser was shown, i.e. unsaved changes by the user.
 
-        Raises ConfigError for a value that cannot be; nothing is written then.
+        Raises ConfigError for an invalid value; nothing is written then.
         """
         project = self.project(name)
         folder = str(project.root)
@@ -235,7 +231,7 @@ class TabContext:
             self.fields.put(session or "", folder, {key: shown(key, now[key]) for key in changed})
 
     def _fill(self, name: str | None, request: gr.Request) -> list[Any]:
-        """Every control as dimts.toml says, with the choices that the project has."""
+        """Fill every control from dimts.toml, with the choices that the project has."""
         if not name:
             return [*([gr.skip()] * len(self.widgets)), "", FILLED]
         project = self.project(name)
@@ -255,7 +251,8 @@ class TabContext:
         return [*out, "", FILLED]
 
     def _refresh(self, name: str | None, request: gr.Request) -> Any:
-        """What another browser, or an editor, has changed in dimts.toml since this browser was filled."""
+        """Update what another browser, or an editor, has changed in dimts.toml since this browser was
+        filled."""
         nothing = [gr.skip()] * (len(self.widgets) + 1)
         if not name or name not in self.workspace.names():
             return nothing
@@ -312,7 +309,7 @@ class TabContext:
         return gr.Textbox(value=value, lines=3 if one.look == "lines" else 1, max_lines=6, **common)
 
     def choice(self, key: str, option: str) -> str:
-        """How a choice is called; those that are names of their own stay as they are."""
+        """Return the label of a choice; proper names are unchanged."""
         text = f"choice.{key}.{option}"
         return self.strings(text) if self.strings.has(text) else option
 
@@ -338,24 +335,24 @@ class TabContext:
 
 
 FILLED = '<span data-filled="yes"></span>'
-"""What `TabContext.filled` holds once the fields are filled; the page's script waits for it."""
+"""Value of `TabContext.filled` once the fields are filled; the page's script waits for it."""
 
 
 def sound(wave: Wave) -> tuple[int, Any]:
-    """A wave as gradio's players take it: rate and 16-bit samples, as loud as it is (floats it would
-    level)."""
+    """Convert a wave for gradio's players: rate and 16-bit samples, at its own level (gradio would normalise
+    floats)."""
     import numpy as np
 
     return wave.rate, (np.clip(wave.samples, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
 
 
 def escaped(text: object) -> str:
-    """Text that HTML shows as it is."""
+    """Escape text for HTML."""
     return html.escape(str(text), quote=True)
 
 
 def notice(text: str, kind: str = "info") -> str:
-    """A line that a screen reader speaks when it changes; `text` is escaped here."""
+    """Format a line that a screen reader speaks when it changes; `text` is escaped here."""
     return (
         f'<p class="notice {escaped(kind)}" role="status" aria-live="polite">{escaped(text)}</p>'
         if text

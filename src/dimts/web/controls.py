@@ -1,7 +1,7 @@
-"""The settings that the page shows: each control is one key of dimts.toml, by name; nothing is set twice.
+"""The settings on the page: each control is one key of dimts.toml; nothing is set twice.
 
-A control knows its key and how it looks; what may be chosen, and its type, come from the settings class.
-Keys that name files outside the project (a replay folder, Transphone's folder) have no control.
+A control has a key and a look; its choices and type are those of the settings class. Keys that name files
+outside the project (a replay folder, Transphone's folder) have no control.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class Control:
     """Dotted key of dimts.toml."""
     look: Look
     tab: str
-    """Where it stands: "voice", "text", "prepare", "train", "train_more", "speak"."""
+    """Its tab: "voice", "text", "prepare", "train", "train_more", "speak"."""
     choices: tuple[str, ...] = ()
-    """What may be chosen where the settings class takes any text; else its own choices hold."""
+    """Choices where the settings class takes any text; else its own choices hold."""
     low: float | None = None
     high: float | None = None
     step: float = 1.0
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What may be chosen, in order."""
+        """Return the choices, in order."""
         return self.choices or choices_of(self.key)
 
     def taken(self, value: Any) -> Any:
-        """A browser's value → the value for dimts.toml. ConfigError for one that this control cannot have."""
+        """Convert a browser's value to the value for dimts.toml. ConfigError for an invalid one."""
         if self.look == "switch":
             good = isinstance(value, bool)
         elif self.look == "choice":
@@ -89,13 +89,13 @@ OPEN_CHOICES = frozenset({"train.base"})
 
 
 def control(key: str, look: Look, tab: str, **more: Any) -> Control:
-    """A row of the table below."""
+    """Make a row of the table below."""
     return Control(key, look, tab, **more)
 
 
 @cache
 def controls() -> tuple[Control, ...]:
-    """Every control of the page, in order."""
+    """Return every control of the page, in order."""
     from dimts.text.g2p.chain import backend_names
 
     return (
@@ -147,12 +147,12 @@ def controls() -> tuple[Control, ...]:
 
 
 def of_tab(tab: str) -> list[Control]:
-    """The controls of one place, in order."""
+    """Return the controls of one tab, in order."""
     return [one for one in controls() if one.tab == tab]
 
 
 def by_key(key: str) -> Control:
-    """The control of a key. ConfigError for a key without one."""
+    """Return the control of a key. ConfigError for a key without one."""
     for one in controls():
         if one.key == key:
             return one
@@ -160,7 +160,7 @@ def by_key(key: str) -> Control:
 
 
 def choices_of(key: str) -> tuple[str, ...]:
-    """The choices a settings class allows for a key; () where it takes any."""
+    """Return the choices a settings class allows for a key; () where it takes any."""
     hint = _hint(key)
     found: list[str] = []
     for part in [hint, *typing.get_args(hint)]:
@@ -175,14 +175,14 @@ def optional(key: str) -> bool:
 
 
 def shown(key: str, value: Any) -> Any:
-    """What a control shows for a value of dimts.toml: numbers that may be unset stand in a text field."""
+    """Return what a control shows for a value of dimts.toml: optional numbers are shown in a text field."""
     if by_key(key).look == "number" and optional(key):
         return "" if value is None else f"{value:g}"
     return value
 
 
 def default(key: str) -> Any:
-    """The value a key has when dimts.toml does not say it."""
+    """Return the value of a key that is absent from dimts.toml."""
     value: Any = classes()[key.split(".")[0]]()
     for part in key.split(".")[1:]:
         value = getattr(value, part)
@@ -200,5 +200,6 @@ def _hint(key: str) -> Any:
 
 
 def taken(keys: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    """What a browser sent for some controls → values for dimts.toml. ConfigError for one that cannot be."""
+    """Convert a browser's values of some controls to values for dimts.toml. ConfigError for an invalid
+    one."""
     return {key: by_key(key).taken(value) for key, value in zip(keys, values, strict=True)}

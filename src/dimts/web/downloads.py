@@ -1,7 +1,6 @@
-"""Published weights that are fetched from the page: a job that a person starts after they have agreed to the
-licence.
+"""Fetch published weights from the page: a job that starts after the user has agreed to the licence.
 
-What breaks off goes on where it stopped when it is started again; every file is checked against its published
+An interrupted download continues when it is started again; every file is checked against its published
 checksum.
 """
 
@@ -21,22 +20,22 @@ if TYPE_CHECKING:
 
 
 def base_weights() -> Published:
-    """The weights that fine-tuning starts from."""
+    """Return the base weights of fine-tuning."""
     from dimts.xtts.download import XTTS_V2
 
     return XTTS_V2
 
 
 def recogniser_weights() -> Published:
-    """The weights of the recogniser that writes down recordings without a text."""
+    """Return the weights of the recogniser for recordings without a text."""
     from dimts.data.transcribe import WEIGHTS
 
     return WEIGHTS["large-v3"]
 
 
 def build(page: TabContext, kind: str, published: Callable[[], Published]) -> None:
-    """Lay out what fetches some weights: size, licence with its address, consent, button; `kind` is the
-    job's."""
+    """Build the form that fetches some weights: size, licence with its address, consent, button; `kind` is
+    the job's."""
     strings = page.strings
     info = gr.HTML(elem_id=f"{kind}-info".replace("_", "-"))
     agreed = gr.Checkbox(False, label=strings("fetch.agree"), elem_id=f"{kind}-agree".replace("_", "-"))
@@ -55,7 +54,8 @@ def build(page: TabContext, kind: str, published: Callable[[], Published]) -> No
 
 
 def described(page: TabContext, kind: str, published: Published) -> str:
-    """HTML: what it is, whether it is here already, how large, and the licence with a link to its text."""
+    """Describe some weights as HTML: contents, whether they exist here, size, and a link to the licence's
+    text."""
     from dimts.xtts.download import find_base
 
     strings = page.strings

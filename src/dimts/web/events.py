@@ -1,7 +1,6 @@
-"""Events that a `dimts --log json` command writes on stderr, one JSON object a line → what the page shows of
-them.
+"""Read the events that a `dimts --log json` command writes on stderr, one JSON object per line.
 
-A line that is no event (a library's warning, a traceback) stays text.
+A line that is not an event (a library's warning, a traceback) stays text.
 """
 
 from __future__ import annotations
@@ -25,30 +24,29 @@ class Event:
     """"progress", "note", "warning" or "error"."""
     message: Message | None = None
     progress: Progress | None = None
-    """How far the work is, of an event of that kind."""
+    """Progress of the work, for an event of that kind."""
     seconds_left: float | None = None
 
 
 def read(lines: Iterable[str]) -> list[Event | str]:
-    """The events of a command's log, oldest first; text where a line is no event; empty lines are left
-    out."""
+    """Parse a command's log, oldest first; text where a line is not an event; empty lines are left out."""
     return [_event(line) or line for line in lines if line.strip()]
 
 
 def last_error(found: Iterable[Event | str]) -> Message | None:
-    """The message of the last error among events; None where there is none."""
+    """Return the message of the last error among events; None where there is none."""
     messages = [one.message for one in found if isinstance(one, Event) and one.kind == "error"]
     return messages[-1] if messages else None
 
 
 def last_progress(found: Iterable[Event | str]) -> Event | None:
-    """The last event that says how far the work is."""
+    """Return the last progress event."""
     events = [one for one in found if isinstance(one, Event) and one.progress is not None]
     return events[-1] if events else None
 
 
 def line(one: Event | str, language: str) -> str:
-    """An event on one line in `language`: the message with its remedy, or how far the work is."""
+    """Format an event on one line in `language`: the message with its remedy, or the progress."""
     if isinstance(one, str):
         return one
     if one.message is not None:
@@ -58,7 +56,7 @@ def line(one: Event | str, language: str) -> str:
 
 
 def amount(progress: Progress, language: str) -> str:
-    """Stage, amount and unit in `language`, e.g. "prepare 3 / 20 recordings"."""
+    """Format stage, amount and unit in `language`, e.g. "prepare 3 / 20 recordings"."""
     scale, unit = (BYTES_PER_MEGABYTE, "mb") if progress.unit == "bytes" else (1.0, progress.unit)
     total = f" / {progress.total / scale:.4g}" if progress.total is not None else ""
     name = Message(f"progress.unit_{unit}").text(language)

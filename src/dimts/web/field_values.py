@@ -1,4 +1,4 @@
-"""What each browser was last shown of a project's settings, so that only what a person changed is written.
+"""Record which settings each browser was shown, so that only the user's changes are written.
 
 A control whose value is the one that was shown was not touched: a default, or another tab's older value, is
 never written over the file.
@@ -17,23 +17,23 @@ _MAX_BROWSERS = 500
 
 @dataclass
 class ShownFields:
-    """What one browser shows of one project."""
+    """Values of one project in one browser."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    """Dotted key → the value in its control."""
+    """Value in the control by dotted key."""
     stamp: tuple[int, int] = (0, 0)
-    """That of the file when it was last read."""
+    """Stamp of the file when it was last read."""
 
 
 class FieldValues:
-    """(Browser session, project folder) → what it shows. Safe to use from several threads."""
+    """Shown values by (browser session, project folder). Thread-safe."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], ShownFields] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, session: str, folder: str) -> ShownFields | None:
-        """What a browser shows; None while its fields have not been filled."""
+        """Return the values in a browser; None while its fields have not been filled."""
         with self._lock:
             found = self._known.get((session, folder))
             return None if found is None else ShownFields(dict(found.values), found.stamp)
@@ -41,7 +41,7 @@ class FieldValues:
     def put(
         self, session: str, folder: str, values: Mapping[str, Any], stamp: tuple[int, int] | None = None
     ) -> None:
-        """Note what a browser is shown from now on; other keys stay as they were."""
+        """Record the values that a browser now shows; other keys are unchanged."""
         with self._lock:
             found = self._known.setdefault((session, folder), ShownFields())
             found.values.update(values)
@@ -51,8 +51,8 @@ class FieldValues:
                 self._known.popitem(last=False)
 
     def changed(self, session: str, folder: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of `values`, as the controls hold them, that a person has changed; none before they were
-        filled."""
+        """Return those of `values`, as the controls hold them, that the user has changed; none before they
+        were filled."""
         found = self.get(session, folder)
         if found is None:
             return {}

@@ -1,5 +1,5 @@
-"""What `dimts train --dry-run --json` says → two tables in the page's language: this machine, and the usual
-cards."""
+"""Format the output of `dimts train --dry-run --json` as two tables in the page's language: this machine, and
+common cards."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ _LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
 
 
 def latest(page: TabContext, project: Project) -> tuple[list[list[str]], list[list[str]]] | None:
-    """Rows of what a run would take here, and of what usual cards could do, by the last forecast; None
-    without one.
+    """Return rows of the last forecast for this machine, and for common cards; None without one.
 
     TrainingError for a forecast that cannot be read.
     """
@@ -37,7 +36,7 @@ def latest(page: TabContext, project: Project) -> tuple[list[list[str]], list[li
 
 
 def here(page: TabContext, found: Mapping[str, Any], epochs: int, steps: int) -> list[list[str]]:
-    """This machine: what would run, on how much, in which memory and time."""
+    """Return the rows for this machine: kernels, amount of data, memory and time."""
     strings = page.strings
     total = epochs * found["steps_per_epoch"] or steps
     needed, there = found["process_bytes"] / _GIGABYTE, found["available_bytes"] / _GIGABYTE
@@ -68,7 +67,8 @@ def here(page: TabContext, found: Mapping[str, Any], epochs: int, steps: int) ->
 
 
 def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
-    """Usual cards: whether these settings fit, the largest batch, and the time of a pass over all clips."""
+    """Return the rows for common cards: whether these settings fit, the largest batch, and the time of an
+    epoch."""
     strings = page.strings
     return [
         [

@@ -1,9 +1,10 @@
-"""Long work of a project, outside the page: jobs/<id>.json holds what is asked, jobs/<id>.log its events.
+"""Long-running jobs of a project, independent of the page: jobs/<id>.json has the request, jobs/<id>.log its
+events.
 
-A job is the command line itself (`dimts data prepare`, `dimts train`), run one at a time by a runner process
-of the project (`runner.py`) in a session of its own. Neither a reload, nor a second browser, nor the death of
-the page ends it: whoever looks into the folder finds it again. The page writes a job once and then only asks
-(a `.stop` file, a signal); its state is written by the runner alone.
+A job is a command (`dimts data prepare`, `dimts train`), run one at a time by a runner process of the project
+(`runner.py`) in a session of its own. Neither a reload, nor a second browser, nor the end of the page stops
+it: it is found again in the folder. The page writes a job once and then only sends requests (a `.stop` file,
+a signal); its state is written by the runner alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from dimts.base.project import Project
 from dimts.web import events
 
 State = Literal["queued", "running", "done", "failed", "stopped", "lost"]
-"""lost: the process is gone and nobody saw how it ended."""
+"""State of a job; lost: the process has ended without a recorded exit code."""
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "add": ("data", "add", "{project}", "--", "{links}"),
     "prepare": ("data", "prepare", "{project}"),
@@ -39,11 +40,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "fetch_recogniser": ("data", "fetch", "large-v3"),
     "cost": ("train", "{project}", "--dry-run", "--json"),
 }
-"""Kind of job → arguments of `dimts`; of a browser's words only checked links get into them (`links.py`)."""
+"""Arguments of `dimts` by kind of job; of a browser's input only checked links are added (`links.py`)."""
 TRAINING = ("train", "train_new")
-"""Kinds of which a project has one at a time, waiting ones included."""
+"""Kinds of which a project has at most one, waiting ones included."""
 PAUSED = ".paused"
-"""File whose presence keeps the runner from starting the next job; `Jobs.start` removes it."""
+"""File that keeps the runner from starting the next job; `Jobs.start` removes it."""
 OVER: tuple[State, ...] = ("done", "failed", "stopped", "lost")
 _TAIL_BYTES = 65_536
 _INTERRUPTED = 130
@@ -59,28 +60,28 @@ class Job:
     kind: str
     state: State = "queued"
     created: float = 0.0
-    """Seconds since 1970, as the others."""
+    """Time of creation in seconds since 1970, as the other times."""
     started: float = 0.0
     ended: float = 0.0
     pid: int = 0
     born: float = 0.0
-    """When the process began, to tell it from a later one of the same number."""
+    """Start of the process, to distinguish it from a later one of the same number."""
     runner: int = 0
-    """Process that waits for it, to write down how it ended."""
+    """Process that waits for it and records its exit."""
     runner_born: float = 0.0
     code: int | None = None
     """Its exit code."""
     links: tuple[str, ...] = ()
-    """What is to be fetched, of a job of that kind."""
+    """Links to fetch, for a job of that kind."""
 
     def arguments(self, root: str) -> list[str]:
-        """What `dimts` is called with for it."""
+        """Return the arguments of `dimts` for the job."""
         parts = [part.replace("{project}", root) for part in COMMANDS[self.kind] if part != "{links}"]
         return [*parts, *self.links]
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has ended."""
         return self.state in OVER
 
 
@@ -92,14 +93,13 @@ class Jobs:
         self.folder = project.root / "jobs"
 
     def all(self) -> list[Job]:
-        """Every job, oldest first; one whose process has died unseen is "lost"."""
-        # not those that are just being written aside, which begin with a dot
+        """Return every job, oldest first; one whose process died without a record is "lost"."""
+        # without temporary files, which begin with a dot
         found = [job for path in sorted(self.folder.glob("[!.]*.json")) if (job := _read(path)) is not None]
         return [self._seen(job) for job in found]
 
     def _seen(self, job: Job) -> Job:
-        """The job, "lost" if it has died and nobody is there to say how, "stopped" if it was removed while it
-        waited."""
+        """Return the job, "lost" if it died without a record, "stopped" if it was removed while waiting."""
         if job.state == "queued" and (wish := self.stop_file(job)).exists():
             return replace(job, state="stopped", ended=wish.stat().st_mtime)
         if job.state != "running" or alive(job) or _lives(job.runner, job.runner_born):
@@ -108,27 +108,26 @@ class Jobs:
         return again if again is not None and again.state != "running" else replace(job, state="lost")
 
     def waiting(self) -> list[Job]:
-        """Jobs that are not over, in the order of their turn."""
+        """Return jobs that have not ended, in the order of the queue."""
         return sorted(
             (job for job in self.all() if not job.over), key=lambda job: (job.state != "running", job.id)
         )
 
     def get(self, identity: str) -> Job:
-        """The job of that id. DataError for one that is not there."""
+        """Return the job of an id. DataError for one that does not exist."""
         for job in self.all():
             if job.id == identity:
                 return job
         raise DataError("web.no_such_job", identity=str(identity)[:60])
 
     def latest(self) -> Job | None:
-        """What the page shows: the job at work, else the next, else the last that was."""
+        """Return the job to show: the running one, else the next, else the last."""
         waiting = self.waiting()
         everything = self.all()
         return waiting[0] if waiting else everything[-1] if everything else None
 
     def start(self, kind: str, links: Sequence[str] = ()) -> Job:
-        """Put a job into the queue and see to it that a runner is there. DataError when the same one waits
-        already."""
+        """Queue a job and make sure that a runner exists. DataError when an equal one waits already."""
         if kind not in COMMANDS:
             raise DataError("web.unknown_job_kind", kind=kind[:60], known=tuple(COMMANDS))
         with self._one_starts():
@@ -148,7 +147,7 @@ class Jobs:
 
     @contextlib.contextmanager
     def _one_starts(self) -> Iterator[None]:
-        """Whoever looks at the queue to add to it is alone, also between two pages on one folder."""
+        """Lock the queue while a job is added, also between two pages on one folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with _ONE_STARTS, (self.folder / ".start").open("w") as file:
             end = time.monotonic() + _START_SECONDS
@@ -159,7 +158,7 @@ class Jobs:
             yield
 
     def run(self) -> None:
-        """Start a runner; if one is there already, the new one leaves at once."""
+        """Start a runner; if one exists already, the new one ends at once."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "runner.log").open("ab") as log:
@@ -175,8 +174,7 @@ class Jobs:
         threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
 
     def stop(self, identity: str, *, now: bool = False) -> Job:
-        """Ask a job to save and end as Ctrl-C does; `now` ends it without asking. A waiting one never
-        starts."""
+        """Ask a job to save and end as Ctrl-C does; `now` kills it. A waiting one never starts."""
         job = self.get(identity)
         if job.over:
             return job
@@ -187,8 +185,7 @@ class Jobs:
         return job
 
     def pause(self) -> Job | None:
-        """Ask the training to save and end, and keep what waits behind it from starting; None if none is at
-        work."""
+        """Ask the training to save and end, and hold the queue; None if none is running."""
         found = next((job for job in self.waiting() if job.kind in TRAINING), None)
         if found is None:
             return None
@@ -201,29 +198,29 @@ class Jobs:
         return (self.folder / PAUSED).exists()
 
     def stop_file(self, job: Job) -> Path:
-        """Its presence is the wish that the job end."""
+        """Return the path of the file that asks a job to end."""
         return self.folder / f"{job.id}.stop"
 
     def log_file(self, job: Job) -> Path:
-        """The job's events, one JSON object a line, and whatever else it writes on stderr."""
+        """Return the path of the job's events, one JSON object per line, and its other output on stderr."""
         return self.folder / f"{job.id}.log"
 
     def output_file(self, job: Job) -> Path:
-        """What the job writes on stdout."""
+        """Return the path of the job's stdout."""
         return self.folder / f"{job.id}.out"
 
     def log(self, job: Job) -> list[events.Event | str]:
-        """The end of the job's log, oldest first."""
+        """Return the end of the job's log, oldest first."""
         return events.read(_tail(self.log_file(job)).replace("\r", "\n").splitlines())
 
     def reason(self, job: Job) -> Message:
-        """Why a job failed: its last error, or the last line of a crash."""
+        """Return why a job failed: its last error, or the last line of a crash."""
         found = self.log(job)
         text = next((one for one in reversed(found) if isinstance(one, str)), "")
         return events.last_error(found) or Message("web.job_crashed", line=text, exit_code=job.code)
 
     def write(self, job: Job) -> None:
-        """Write a job down, whole or not at all."""
+        """Write a job's file atomically."""
         write_text(self.folder / f"{job.id}.json", json.dumps(asdict(job)) + "\n")
 
 
@@ -262,14 +259,14 @@ def _lives(pid: int, born: float) -> bool:
 
 
 def ended_as(code: int, *, asked: bool) -> State:
-    """What an exit code means; `asked` says that someone wanted the job to end."""
+    """Return the state for an exit code; `asked`: the user wanted the job to end."""
     if code == 0:
         return "done"
     return "stopped" if asked or code in (_INTERRUPTED, -signal.SIGINT, -signal.SIGTERM) else "failed"
 
 
 def _signal(job: Job, *, now: bool) -> None:
-    """Tell the whole group of a job, as a terminal would."""
+    """Send a signal to the whole process group of a job, as a terminal would."""
     if not alive(job):
         return
     try:
@@ -287,7 +284,7 @@ def _read(path: Path) -> Job | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Job(**{**content, "links": tuple(content.get("links", ()))})
-    except (OSError, ValueError, TypeError):  # of another program, or just being removed
+    except (OSError, ValueError, TypeError):  # of another program, or being removed
         return None
 
 

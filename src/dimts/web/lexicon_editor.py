@@ -1,5 +1,4 @@
-"""Words that a person mends: the project's lexicon from the page, by the same steps as `dimts lexicon
-add`."""
+"""Edit the project's lexicon from the page, with the checks of `dimts lexicon add`."""
 
 from __future__ import annotations
 
@@ -14,13 +13,13 @@ from dimts.text.g2p.backend import Refusal, Word
 _PATH = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^\s/\\,]+[/\\])+")
 _BRIEF_LETTERS = 120
 _ABSENT = frozenset({"absent", "hangs", "raises"})
-"""Doubts about a backend itself, not about its answer."""
+"""Kinds of issues of a backend itself, not of its answer."""
 
 
 def fix(
     project: Project, word: str, spoken: str, note: str = "", *, force: bool = False
 ) -> tuple[lexicon.Entry, list[lexicon.Entry]]:
-    """Put a word into the project's lexicon; `spoken` is IPA, or fidel with ፟ over long letters.
+    """Add a word to the project's lexicon; `spoken` is IPA, or fidel with ፟ over long letters.
 
     Returns the new row and those it replaced. TextError for phones that cannot be read, or that contradict
     the letters unless `force`.
@@ -45,20 +44,19 @@ def fix(
 
 
 def entries(project: Project) -> list[list[str]]:
-    """The project's lexicon as rows."""
+    """Return the project's lexicon as rows."""
     found = lexicon.load(project.lexicon) if project.lexicon.is_file() else []
     return [[entry.word, " ".join(entry.phones), entry.note] for entry in found] or [["", "", ""]]
 
 
 def brief(text: str) -> str:
-    """A reason short enough for a table: files by their last names, and not endless; `dimts doctor` says
-    all."""
+    """Shorten a reason for a table: files by their last names, limited length; `dimts doctor` shows all."""
     text = _PATH.sub("", text)
     return text if len(text) <= _BRIEF_LETTERS else text[:_BRIEF_LETTERS].rstrip() + " …"
 
 
 def absences(words: Iterable[Word], language: str | None = None) -> list[str]:
-    """List the backends that could not answer at all, each once, with the reason in `language`."""
+    """List the backends that could not answer, each once, with the reason in `language`."""
     found = {
         one.by: f"{one.by}: {brief('; '.join(doubt.message.text(language) for doubt in one.doubts))}"
         for word in words

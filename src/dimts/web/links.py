@@ -1,10 +1,8 @@
-"""Lines of a text field → links that may be fetched: http or https, and on a page that others use, of the
-open network.
+"""Check links from a text field: http or https, and on a shared page only of the public internet.
 
-What is fetched, and what is written down of it, is `dimts data add`'s. A page that only listens on this
-machine may fetch from this machine, as its user could; one that lets others in may not be sent after
-addresses that only this machine reaches. The address is looked up when the link is given; a name that means
-another one later is not caught.
+`dimts data add` fetches them. A page on loopback may fetch from this machine, as its user could; one with
+other users may not fetch addresses that only this machine reaches. The address is looked up when the link is
+given; a name that later resolves to another one is not detected.
 """
 
 from __future__ import annotations
@@ -20,7 +18,8 @@ MAX_LETTERS = 2000
 
 
 def links_of(text: str, *, open_to_others: bool) -> tuple[str, ...]:
-    """The links in a text, one a line, each once. SourceError for one that may not be fetched, or none."""
+    """Return the links in a text, one per line, each once. SourceError for one that is not allowed, or
+    none."""
     links = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not links:
         raise SourceError("web.no_link")
@@ -49,8 +48,7 @@ def _check(link: str, *, open_to_others: bool) -> None:
 
 
 def _is_public(host: str) -> bool:
-    """Whether every address of a host is one of the open network; a host that cannot be found is left to the
-    fetch."""
+    """Whether every address of a host is public; an unknown host is left to the fetch."""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

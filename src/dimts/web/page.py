@@ -1,4 +1,4 @@
-"""One language's page: project, the job at work, and the tabs. Every browser sees the same folder."""
+"""Build one language's page: project, running job, and tabs. All browsers show the same folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOG_LETTERS = 6000
 def build(
     language: str, workspace: Workspace, streams: Streams, speakers: Speakers, served: WebSettings
 ) -> gr.Blocks:
-    """The page in one language. Nothing of a project is read before a browser opens it."""
+    """Build the page in one language. Nothing of a project is read before a browser opens it."""
     strings = Strings(language)
     page = TabContext(strings, workspace, streams, speakers, served.max_bytes, served.open_to_others)
     blocks: gr.Blocks
@@ -66,7 +66,7 @@ def build(
 
 
 def mounting(language: str) -> dict[str, Any]:
-    """How the page of a language looks: arguments of `gradio.mount_gradio_app`."""
+    """Return the arguments of `gradio.mount_gradio_app` for the look of a page."""
     return {"theme": theme(), "head": head(language)}
 
 
@@ -80,7 +80,7 @@ def _header(strings: Strings) -> str:
 
 
 def _project(page: TabContext) -> Any:
-    """The choice of a project, and the making of one; returns the place that says that there is none."""
+    """Build the choice and creation of a project; returns the component that reports that there is none."""
     strings, workspace = page.strings, page.workspace
     none = gr.HTML(elem_id="project-none", render=False)
     with gr.Row(elem_id="project-row"):
@@ -108,8 +108,8 @@ def _project(page: TabContext) -> Any:
 
 
 def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list[str]) -> None:
-    """Fill the page when it is opened: project and tab as the address says, texts as this browser remembers
-    them."""
+    """Fill the page when it is opened: project and tab from the address, texts from this browser's
+    storage."""
     strings, workspace = page.strings, page.workspace
     wanted, wanted_tab = gr.Textbox(visible=False, label="project"), gr.Textbox(visible=False, label="tab")
 
@@ -141,7 +141,7 @@ def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list
 
 
 def _job(page: TabContext, timer: Any) -> None:
-    """The strip that every browser finds again: what is at work, how far, its log, and the way to end it."""
+    """Build the status of the running job: its kind, progress, log, and the buttons to end it."""
     strings = page.strings
     with gr.Group(elem_id="job"):
         status = gr.HTML(elem_id="job-status")
@@ -156,7 +156,7 @@ def _job(page: TabContext, timer: Any) -> None:
                 show_label=False, label=strings("jobs.log"), lines=6, max_lines=14, interactive=False,
                 elem_id="job-log", autoscroll=True,
             )  # fmt: skip
-    # its value changes when a job begins or ends; tabs listen to it
+    # its value changes when a job begins or ends; tabs are bound to that
     page.job = gr.Textbox(visible=False, label="job")
     seen = gr.State(())
 
@@ -203,7 +203,7 @@ def _job(page: TabContext, timer: Any) -> None:
 
 
 def job_html(page: TabContext, jobs: Jobs, job: Job) -> str:
-    """A job as a notice with a bar: what, how far, how long yet, or how it ended."""
+    """Format a job as a notice with a bar: kind, progress, time left, or how it ended."""
     kind = {"running": "busy", "done": "good", "failed": "bad", "lost": "bad"}.get(job.state, "info")
     line = notice(status_line(page, jobs, job), kind)
     event = events.last_progress(jobs.log(job)) if job.state == "running" else None
@@ -215,7 +215,7 @@ def job_html(page: TabContext, jobs: Jobs, job: Job) -> str:
 
 
 def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
-    """A job in a line: what, how far, since when, or how it ended."""
+    """Format a job in a line: kind, progress, start, or how it ended."""
     strings = page.strings
     kind = strings(f"jobs.kind.{job.kind}")
     line = strings("page.pair", name=kind, value=strings(f"jobs.state.{job.state}"))
@@ -240,13 +240,13 @@ def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
 
 
 def log_of(page: TabContext, jobs: Jobs, job: Job) -> str:
-    """The end of a job's log, each event in the page's language."""
+    """Format the end of a job's log, each event in the page's language."""
     lines = (events.line(one, page.strings.language) for one in jobs.log(job))
     return "\n".join(line for line in lines if line)[-_LOG_LETTERS:]
 
 
 def _live(jobs: Jobs, job: Job) -> Progress | None:
-    """The step of the run that a training job is at, by the run's own log, which is ahead of the job's."""
+    """Return the current step of a training job by the run's own log, which is ahead of the job's."""
     names = run_view.runs(jobs.project) if job.kind.startswith("train") else []
     if not names:
         return None

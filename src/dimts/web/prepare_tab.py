@@ -1,4 +1,4 @@
-"""The tab *Record and prepare*: recordings in, by upload, link or microphone; clips out (`clips_tab`)."""
+"""The tab *Record and prepare*: add recordings by upload, link or microphone; prepare clips (`clips_tab`)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MAX_RECORDINGS = 500
 
 
 def build(page: TabContext) -> None:
-    """Lay the tab out and bind it."""
+    """Build the tab and bind its events."""
     strings = page.strings
     with gr.Accordion(strings("prepare.voice"), open=False):
         page.controls("voice")
-    gr.Markdown(f"### {strings('prepare.bring')}")
-    listed = _bring(page)
+    gr.Markdown(f"### {strings('prepare.add')}")
+    listed = _recordings(page)
     with gr.Accordion(strings("prepare.links"), open=False):
         _links(page)
     with gr.Accordion(strings("prepare.microphone"), open=False):
@@ -46,10 +46,10 @@ def build(page: TabContext) -> None:
     clips_tab.build(page)
 
 
-# ---------------------------------------------------------------- recordings in
-def _bring(page: TabContext) -> Any:
+# ---------------------------------------------------------------- adding recordings
+def _recordings(page: TabContext) -> Any:
     strings = page.strings
-    gr.Markdown(strings("prepare.bring.info", megabytes=page.max_bytes // 1_000_000))
+    gr.Markdown(strings("prepare.add.info", megabytes=page.max_bytes // 1_000_000))
     with gr.Row(equal_height=True):
         files = gr.File(
             label=strings("prepare.files"),
@@ -112,7 +112,7 @@ def _bring(page: TabContext) -> Any:
 
 
 def listing_of(page: TabContext, project: Project) -> list[list[str]]:
-    """The recordings of a project and the texts beside them, as rows."""
+    """Return the recordings of a project and their texts as rows."""
     rows = uploads.recordings(project)
     out = [
         [project.relative(path), text or page.strings("prepare.no_text")]
@@ -124,7 +124,7 @@ def listing_of(page: TabContext, project: Project) -> list[list[str]]:
 
 
 def _links(page: TabContext) -> None:
-    """Links → a job that fetches them, as `dimts data add` does."""
+    """Build the field for links, which a job fetches as `dimts data add` does."""
     strings = page.strings
     gr.Markdown(strings("prepare.links.info"))
     links = gr.Textbox(

@@ -1,4 +1,4 @@
-"""One key of dimts.toml ↔ one value: what a control of the page reads and writes. Comments and order stay.
+"""Read and write single keys of dimts.toml for the page's controls. Comments and order are kept.
 
 The edit is on the file's own syntax tree (tomlkit); it is written only when the changed file, read again,
 differs from the old one in that key alone and is accepted by the settings class.
@@ -21,7 +21,7 @@ _ONE_WRITER = threading.Lock()
 
 
 def classes() -> dict[str, type]:
-    """Table of dimts.toml → its settings class."""
+    """Return the settings class of each table of dimts.toml."""
     from dimts.data.context import PrepareSettings
     from dimts.speak import SpeakSettings
     from dimts.text.frontend import FrontendSettings
@@ -37,7 +37,7 @@ def classes() -> dict[str, type]:
 
 
 def get(project: Project) -> dict[str, Any]:
-    """Every setting of the project by its dotted key, defaults included; lists for tuples.
+    """Return every setting of the project by its dotted key, defaults included; lists for tuples.
 
     Raises ConfigError for a dimts.toml that cannot be used.
     """
@@ -48,7 +48,7 @@ def get(project: Project) -> dict[str, Any]:
 
 
 def stamp(project: Project) -> tuple[int, int]:
-    """A pair that changes when dimts.toml is written: time in ns, size in bytes. (0, 0) where there is
+    """Return a pair that changes when dimts.toml is written: time in ns, size in bytes. (0, 0) where there is
     none."""
     try:
         found = (project.root / SETTINGS_FILE).stat()
@@ -58,8 +58,8 @@ def stamp(project: Project) -> tuple[int, int]:
 
 
 def put(project: Project, changes: Mapping[str, Any]) -> None:
-    """Write some settings, all of them or none. ConfigError for a value that is not allowed; the file then
-    stays."""
+    """Write some settings, all of them or none. ConfigError for an invalid value; the file is then
+    unchanged."""
     with _ONE_WRITER:
         path = project.root / SETTINGS_FILE
         old = path.read_text(encoding="utf-8-sig")
@@ -113,7 +113,7 @@ def _set(tables: MutableMapping[str, Any], key: str, value: Any, new_table: Any 
 
 
 def _whole(content: Any) -> Any:
-    """Tables that hold nothing are no tables."""
+    """Remove empty tables."""
     if not isinstance(content, dict):
         return content
     inner = {key: _whole(value) for key, value in content.items()}

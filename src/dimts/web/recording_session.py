@@ -1,5 +1,4 @@
-"""The recording session of *Record and prepare*: the script line by line; read it, hear it, keep it, the
-next."""
+"""The recording session of *Record and prepare*: read the script line by line, play, keep, continue."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ _MOST_TEXTS = 20
 
 
 def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[str]]]) -> None:
-    """Lay the session out and bind it; `listed` is the table of the project's recordings, `listing` its
+    """Build the session and bind its events; `listed` is the table of the project's recordings, `listing` its
     rows."""
     strings = page.strings
     gr.Markdown(strings("prepare.microphone.info"))
@@ -98,7 +97,7 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
 
 
 def at_line(page: TabContext, found: script.ScriptReading, number: int) -> list[Any]:
-    """How much is recorded, the number of a line, and the line."""
+    """Return how much is recorded, the number of a line, and the line."""
     number = min(max(number, 1), max(1, len(found.lines)))
     line = page.strings("prepare.recorded", done=len(found.recorded), all=len(found.lines))
     if number in found.recorded:
@@ -108,7 +107,7 @@ def at_line(page: TabContext, found: script.ScriptReading, number: int) -> list[
 
 
 def _choosing(page: TabContext, text: Any, places: list[Any]) -> None:
-    """Texts → the few sentences that hold every sound, as `dimts data script` chooses them."""
+    """Build the choice of sentences from texts, as `dimts data script` makes it."""
     strings = page.strings
     gr.Markdown(strings("prepare.choose.info"))
     with gr.Row():

@@ -1,5 +1,4 @@
-"""A project's training runs as the page shows them: curves, samples, the option report, the end. Read
-only."""
+"""Read a project's training runs for the page: curves, samples, the option report, the end."""
 
 from __future__ import annotations
 
@@ -14,13 +13,13 @@ from dimts.base.messages import Message
 from dimts.base.project import Project
 
 _MOST_POINTS = 400
-"""Points of a curve that are drawn; more are thinned out."""
+"""Most points of a curve; more are thinned out."""
 _CURVES = {"loss": "train", "dev_loss": "dev"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """What is known of one run."""
+    """State of one run."""
 
     name: str
     folder: Path
@@ -29,30 +28,30 @@ class RunView:
     step: int
     total: int
     points: tuple[tuple[int, float, str], ...]
-    """(step, loss, curve)."""
+    """Points (step, loss, curve)."""
     samples: tuple[str, ...]
-    """Names of sound files, newest first."""
+    """Names of audio files, newest first."""
 
     @property
     def stamp(self) -> tuple[object, ...]:
-        """Changes when there is something new to draw."""
+        """Value that changes when there is something new to draw."""
         return (self.name, self.step, self.ended, len(self.points), self.samples)
 
 
 def runs(project: Project) -> list[str]:
-    """Names of the runs, newest first."""
+    """Return the names of the runs, newest first."""
     return sorted((path.parent.name for path in project.runs.glob("*/run.json")), reverse=True)
 
 
 def view(project: Project, name: str) -> RunView:
-    """One run. DataError for a name that is not there."""
+    """Read one run. DataError for an unknown name."""
     if name not in runs(project):
         raise DataError("web.no_such_run", name=str(name)[:60])
     folder = project.runs / name
     info, plan = _json(folder / "run.json"), _json(folder / "plan.json")
     points: list[tuple[int, float, str]] = []
     step = 0
-    # without such clips the trainer lets the training loss stand in for theirs: no second curve then
+    # without dev clips the trainer uses the training loss in their place: no second curve then
     curves = {key: curve for key, curve in _CURVES.items() if curve != "dev" or plan.get("dev_clips", 1)}
     for line in _lines(folder / "log.jsonl"):
         step = max(step, int(line.get("step", 0)))
@@ -73,7 +72,7 @@ def view(project: Project, name: str) -> RunView:
 
 
 def sample(project: Project, run: str, name: str) -> Path:
-    """A sample's file. DataError for a name that is not there."""
+    """Return a sample's file. DataError for an unknown name."""
     found = view(project, run)
     if name not in found.samples:
         raise DataError("web.no_such_sample", name=str(name)[:60])
@@ -81,13 +80,13 @@ def sample(project: Project, run: str, name: str) -> Path:
 
 
 def options(project: Project, run: str) -> list[list[str]]:
-    """The run's option report: option, asked, applied, measured; empty while it goes on."""
+    """Return the run's option report: option, asked, applied, measured; empty while it runs."""
     facts = _json(view(project, run).folder / "options.json").get("facts", [])
     return [[str(fact.get(key, "")) for key in ("option", "asked", "applied", "effect")] for fact in facts]
 
 
 def thinned(points: list[tuple[int, float, str]]) -> tuple[tuple[int, float, str], ...]:
-    """At most so many points of each curve, the first and the last among them."""
+    """Return at most so many points of each curve, the first and the last among them."""
     out: list[tuple[int, float, str]] = []
     for curve in dict.fromkeys(point[2] for point in points):
         own = [point for point in points if point[2] == curve]
@@ -97,7 +96,7 @@ def thinned(points: list[tuple[int, float, str]]) -> tuple[tuple[int, float, str
 
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:
-    """Whole lines of a log that is being written."""
+    """Read the complete lines of a log that is being written."""
     out: list[Mapping[str, Any]] = []
     for line in _text(path).splitlines():
         try:

@@ -1,8 +1,7 @@
-"""`python -m dimts.web.runner PROJECT`: works off the queue of jobs of one project, one after the other, and
-leaves.
+"""`python -m dimts.web.runner PROJECT`: run the queued jobs of one project, one after the other, then exit.
 
-It belongs to no terminal and no page. One runner a project: the others find the lock held and go. If it is
-killed, its job goes on; the next runner waits for that job before it starts another.
+It is independent of terminal and page. There is one runner per project: others find the lock held and exit.
+If it is killed, its job continues; the next runner waits for that job before it starts another.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _LOOK_SECONDS = 0.5
 
 
 def main(arguments: list[str]) -> int:
-    """Run until nothing waits."""
+    """Run until the queue is empty."""
     jobs = Jobs(Project.open(Path(arguments[0])))
     while True:
         with _only_one(jobs.folder) as mine:
@@ -36,13 +35,13 @@ def main(arguments: list[str]) -> int:
                     _wait_for(jobs, job)
                 else:
                     _run(jobs, job)
-        # one that came while the lock was still held, after the last look
+        # a job queued while the lock was still held, after the last check
         if _next(jobs) is None:
             return 0
 
 
 def _next(jobs: Jobs) -> Job | None:
-    """The job whose turn it is; of a paused queue only one that runs."""
+    """Return the next job; of a paused queue only a running one."""
     waiting = jobs.waiting()
     if jobs.paused:
         waiting = [job for job in waiting if job.state == "running"]
@@ -57,7 +56,8 @@ def _run(jobs: Jobs, job: Job) -> None:
         return
     root = str(jobs.project.root.resolve())
     arguments = job.arguments(root)
-    # a shell that put the page into the background may have told it to ignore Ctrl-C; jobs are to hear it
+    # a shell that started the page in the background may have set it to ignore Ctrl-C, which jobs must
+    # receive
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with jobs.log_file(job).open("ab") as log, jobs.output_file(job).open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 (arguments of our own table)
@@ -75,7 +75,7 @@ def _run(jobs: Jobs, job: Job) -> None:
         job = replace(job, state="running", started=time.time(), pid=process.pid)
         job = replace(job, runner=own.pid, runner_born=own.create_time())
         jobs.write(job)
-        if jobs.stop_file(job).exists():  # asked for between the look above and now
+        if jobs.stop_file(job).exists():  # requested between the check above and now
             jobs.stop(job.id)
         code = process.wait()
     asked = jobs.stop_file(job).exists()
@@ -96,7 +96,7 @@ def _write_off_lost(jobs: Jobs) -> None:
 
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[bool]:
-    """Whether this process may work here; the system frees the lock when it dies, however it dies."""
+    """Whether this process holds the lock; the system frees it when the process ends in any way."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         yield lock(file.fileno())

@@ -1,8 +1,7 @@
-"""The recording script of a project: script.txt, a sentence a line; which lines have been read into the
-microphone.
+"""The recording script of a project: script.txt, a sentence per line, and which lines have been recorded.
 
-It lies in the project, so that a session of many evenings goes on where it stopped, whoever's browser it was.
-The sentences may be chosen from a larger text, by the same function as `dimts data script`.
+It is stored in the project, so that a session can be continued, also in another browser. The sentences may be
+chosen from a larger text, by the same function as `dimts data script`.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from dimts.evaluate.sentences import SENTENCES
 FILE = "script.txt"
 MAX_LINES = 5000
 MAX_LETTERS = 500
-"""Longest line: more than one breath is no line to read."""
+"""Longest line in letters: about one breath."""
 TAKE = "mic-"
-"""How the sound files of takes begin; six digits of the line's hash follow."""
+"""Prefix of the audio files of takes; six digits of the line's hash follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptReading:
-    """A script and what of it is recorded."""
+    """A script and the lines that are recorded."""
 
     lines: tuple[str, ...]
     recorded: frozenset[int]
@@ -38,18 +37,18 @@ class ScriptReading:
 
     @property
     def next(self) -> int:
-        """The first line that is not recorded; the last one when all are."""
+        """Number of the first line that is not recorded; the last one when all are."""
         return next(
             (at for at in range(1, len(self.lines) + 1) if at not in self.recorded), max(1, len(self.lines))
         )
 
     def line(self, number: int) -> str:
-        """The line of a number; "" for an empty script."""
+        """Return the line of a number; "" for an empty script."""
         return self.lines[min(max(number, 1), len(self.lines)) - 1] if self.lines else ""
 
 
 def reading(project: Project) -> ScriptReading:
-    """The project's script; the short one that comes with dimts where it has none."""
+    """Return the project's script; the short one of dimts where it has none."""
     path = project.root / FILE
     try:
         lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else tuple(SENTENCES)
@@ -62,7 +61,7 @@ def reading(project: Project) -> ScriptReading:
 
 
 def save(project: Project, text: str) -> ScriptReading:
-    """Write the script down, a sentence a line. DataError for one that is too long."""
+    """Write the script, a sentence per line. DataError for one that is too long."""
     lines = lines_of(text)
     if len(lines) > MAX_LINES or any(len(line) > MAX_LETTERS for line in lines):
         raise DataError("web.script_too_long", max_lines=MAX_LINES, max_letters=MAX_LETTERS)
@@ -87,11 +86,11 @@ def choose_from(
 
 
 def lines_of(text: str) -> tuple[str, ...]:
-    """The lines of a text that hold something, NFC, with single spaces."""
+    """Return the non-empty lines of a text, NFC, with single spaces."""
     lines = (" ".join(unicodedata.normalize("NFC", line).split()) for line in text.splitlines())
     return tuple(dict.fromkeys(line for line in lines if line))
 
 
 def hash_of(line: str) -> str:
-    """Six hex digits by which a take knows its line."""
+    """Return six hex digits that identify the line of a take."""
     return hashlib.sha256(" ".join(line.split()).encode()).hexdigest()[:6]

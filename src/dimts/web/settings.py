@@ -1,4 +1,4 @@
-"""How the page is served: the options of `dimts web`, and the file of its users."""
+"""Options of `dimts web`, and the file of its users."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _MIN_PASSWORD_LETTERS = 8
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """How the page is served; the options of `dimts web`."""
+    """Options of `dimts web`."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = 7860
-    """0: any that is free."""
+    """TCP port; 0: any that is free."""
     auth: Path | None = None
-    """File of `user:password` lines; who is not in it sees nothing."""
+    """File of `user:password` lines; others have no access."""
     max_upload_megabytes: int = 200
     """Largest file that may be uploaded."""
     share: bool = False
     """Also open a public address through gradio's tunnel."""
     root_path: str = ""
-    """Path below which a proxy shows the page, e.g. "/tts"; the proxy takes it away before it asks here."""
+    """Path below which a proxy shows the page, e.g. "/tts"; the proxy removes it from its requests."""
     names: tuple[str, ...] = ()
-    """Host names by which the page may be asked for besides this machine's own, e.g. "voice.example.org"."""
+    """Host names of the page besides this machine's own, e.g. "voice.example.org"."""
     proxies: tuple[str, ...] = ()
-    """Addresses of proxies whose X-Forwarded-Prefix and X-Forwarded-Proto are believed."""
+    """Addresses of proxies whose X-Forwarded-Prefix and X-Forwarded-Proto are trusted."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -50,12 +50,12 @@ class WebSettings:
 
     @property
     def open_to_others(self) -> bool:
-        """Whether people of other machines can come in."""
+        """Whether users of other machines have access."""
         return self.share or self.host not in LOCAL or bool(self.names)
 
     @property
     def allowed_hosts(self) -> frozenset[str]:
-        """Host names by which the page may be asked for; empty: any."""
+        """Host names that requests may use; empty: any."""
         if self.names:
             return frozenset((*self.names, *LOCAL))
         return frozenset() if self.share or self.host not in LOCAL else frozenset(LOCAL)
@@ -67,12 +67,12 @@ class WebSettings:
 
 
 def is_prefix(path: str) -> bool:
-    """Whether a path can stand before the page's own: empty, or "/a/b" of plain letters."""
+    """Whether a path can be a prefix: empty, or "/a/b" of plain letters."""
     return _PREFIX.fullmatch(path) is not None
 
 
 def read_passwords(path: Path) -> dict[str, str]:
-    """User → password, of a file with a `user:password` a line. ConfigError for one that is wrong or open to
+    """Read a file with a `user:password` per line. ConfigError for one that is wrong or readable by
     others."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,5 +1,4 @@
-"""The tab *Speak*: a text and a voice → sound that begins at once, its spectrogram, and files to take
-home."""
+"""The tab *Speak*: synthesise a text with a voice, played at once, with spectrogram and files."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _EXAMPLE = "ሰላም ለዓለም። ዛሬ እንዴት ናችሁ?"
 
 
 def build(page: TabContext) -> None:
-    """Lay the tab out and bind it."""
+    """Build the tab and bind its events."""
     strings = page.strings
     text = gr.Textbox(
         _EXAMPLE,
@@ -78,7 +77,7 @@ def build(page: TabContext) -> None:
         )
 
     def on_job(name: str | None, chosen: str | None) -> Any:
-        """The voices again; one that was just trained is taken instead of the built-in one."""
+        """Update the voices; a new one is selected instead of the built-in one."""
         return _offered(page, name, None if chosen == synthesis.FORMANT else chosen)
 
     run = page.on(
@@ -97,7 +96,7 @@ def build(page: TabContext) -> None:
 
 
 def _offered(page: TabContext, name: str | None, kept: str | None) -> Any:
-    """The voices of the project; this browser's last choice, else the newest voice."""
+    """Return the voices of the project; selects this browser's last choice, else the newest voice."""
     if not name:
         return gr.skip()
     names = synthesis.choices(page.project(name))
@@ -106,7 +105,7 @@ def _offered(page: TabContext, name: str | None, kept: str | None) -> Any:
 
 
 def voice_label(page: TabContext, name: str) -> str:
-    """How a voice is called on the page."""
+    """Return the label of a voice."""
     if name == synthesis.FORMANT:
         return page.strings("speak.formant")
     if name in builtin_voices.voices():
@@ -118,7 +117,7 @@ def voice_label(page: TabContext, name: str) -> str:
 def _player(page: TabContext, token: str) -> str:
     label = escaped(page.strings("speak.player"))
     return (
-        f'<audio id="speech" controls autoplay aria-label="{label}" src="../hear/{escaped(token)}"></audio>'
+        f'<audio id="speech" controls autoplay aria-label="{label}" src="../audio/{escaped(token)}"></audio>'
     )
 
 
@@ -136,7 +135,7 @@ def _picture(page: TabContext, wave: Any) -> str:
 
 
 def _named(path: Path, suffix: str) -> str:
-    """The file under a name that a person recognises."""
+    """Copy the file under a recognisable name."""
     named = path.parent / path.stem / f"dimts{suffix}"
     named.parent.mkdir(exist_ok=True)
     path.replace(named) if suffix == ".wav" else named.write_bytes(path.read_bytes())

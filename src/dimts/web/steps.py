@@ -1,4 +1,4 @@
-"""The way to a voice in four steps above the tabs: what is done, what is next, and one button for each.
+"""The way to a voice in four steps above the tabs, each with its state and a button.
 
 Record or upload → check → train → speak. A step is done when the project holds what it makes.
 """
@@ -17,22 +17,22 @@ from dimts.web.jobs import TRAINING, Jobs
 from dimts.web.workspace import voices
 
 TABS = {"record": "prepare", "check": "prepare", "train": "train", "speak": "speak"}
-"""Step → the tab on which it is taken."""
+"""Tab of each step."""
 _SCROLL = {"check": "#clips-summary"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one step is."""
+    """State of one step."""
 
     name: str
     done: bool
     text: str
-    """What is done, in the page's language."""
+    """Description of the state, in the page's language."""
 
 
 def steps(page: TabContext, project: Project | None) -> list[Step]:
-    """The four steps of a project; without one, what can be done without."""
+    """Return the four steps of a project; without one, those that need none."""
     from dimts.data.check import GOOD_MINUTES
 
     strings = page.strings
@@ -60,7 +60,7 @@ def steps(page: TabContext, project: Project | None) -> list[Step]:
 
 
 def build(page: TabContext, timer: Any) -> dict[str, Any]:
-    """Lay the steps out; returns each step's button, to be bound to its tab."""
+    """Build the steps; returns each step's button, to be bound to its tab."""
     strings = page.strings
     shown, buttons = [], {}
     with gr.Row(elem_id="steps"):
@@ -85,7 +85,7 @@ def build(page: TabContext, timer: Any) -> dict[str, Any]:
 
 
 def bind(buttons: dict[str, Any], tabs: Any) -> None:
-    """Let each button open the tab of its step."""
+    """Bind each button to the tab of its step."""
     for name, button in buttons.items():
         place = _SCROLL.get(name, f"#tab-{TABS[name]}")
         scroll = f"() => setTimeout(() => document.querySelector('{place}')?.scrollIntoView(), 300)"
@@ -111,7 +111,7 @@ def _html(page: TabContext, step: Step, following: str) -> str:
 
 
 def _stamp(project: Project | None) -> tuple[object, ...]:
-    """Changes when a step may have."""
+    """Return a value that changes when a step may have."""
     if project is None:
         return ()
     times = []

@@ -1,6 +1,6 @@
-"""Key → what the page says, in English or Amharic: one table, `strings.tsv`, with a column for each language.
+"""Texts of the page in English and Amharic: one table, `strings.tsv`, with a column for each language.
 
-Every text of the page stands there and nowhere else. A key that is missing is a mistake of ours and raises.
+Every text of the page is in the table. A missing key is a bug and raises.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from functools import cache
 from importlib import resources
 
 LANGUAGES = ("en", "am")
-"""In the order of the table's columns."""
+"""Languages in the order of the table's columns."""
 _NAMES = {"en": "English", "am": "አማርኛ"}
 _FIELD = re.compile(r"\{(\w+)")
 
 
 @cache
 def table() -> Mapping[str, Mapping[str, str]]:
-    """Language → key → text; the rows that open with # are comments."""
+    """Read the table: language → key → text; rows that begin with # are comments."""
     out: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
     content = resources.files("dimts.web").joinpath("strings.tsv").read_text(encoding="utf-8")
     for line in content.splitlines():
@@ -33,35 +33,35 @@ def table() -> Mapping[str, Mapping[str, str]]:
 
 
 class Strings:
-    """What the page says in one language: `strings("jobs.step", done=3, total=50)`."""
+    """Texts of the page in one language: `strings("jobs.step", done=3, total=50)`."""
 
     def __init__(self, language: str) -> None:
         self.language = language
         self._texts = table()[language]
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text of `key` with `values` in their places. KeyError for a key that the table has not."""
+        """Return the text of `key` with `values` filled in. KeyError for an unknown key."""
         text = self._texts[key]
         return text.format(**values) if values else text
 
     def has(self, key: str) -> bool:
-        """Whether there is such a text."""
+        """Whether the table has a key."""
         return key in self._texts
 
     @property
     def other(self) -> tuple[str, str]:
-        """The other language and its own name for itself."""
+        """Return the other language and its own name."""
         code = next(language for language in LANGUAGES if language != self.language)
         return code, _NAMES[code]
 
 
 def fields(text: str) -> frozenset[str]:
-    """The names of the values that a text takes."""
+    """Return the names of the values in a text."""
     return frozenset(_FIELD.findall(text))
 
 
 def chosen(accepted: str, languages: Iterable[str] = LANGUAGES) -> str:
-    """The language of ours that a browser likes best, by its Accept-Language header (RFC 9110, 12.5.4)."""
+    """Choose the language that a browser prefers, by its Accept-Language header (RFC 9110, 12.5.4)."""
     known = list(languages)
     best, weight = known[0], 0.0
     for item in accepted.split(","):

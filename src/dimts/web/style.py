@@ -1,4 +1,4 @@
-"""How the page looks: colours, letters, width; fonts of the reader's own machine, none from the network."""
+"""Look of the page: colours, letters, width; fonts of the user's machine, none from the network."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import gradio as gr
 from dimts.web.strings import LANGUAGES, table
 
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
-"""Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first one there is
+"""Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first installed one is
 used."""
 _LATIN = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
-"""Stand before them, as some Ethiopic fonts bring Latin letters of another style."""
+"""Latin fonts in front of them, as some Ethiopic fonts have Latin letters of another style."""
 
-# Gradio's own words ("Click to Upload") come in the browser's language, and it has no Amharic. The browser is
-# made to say English, and those words are put into the page's language as they appear.
+# Gradio's own words ("Click to Upload") are in the browser's language, and it has no Amharic. The browser's
+# language # is set to English, and those words are replaced by the page's language as they appear.
 _HEAD = """
 <meta name="theme-color" content="#14795c">
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E
@@ -205,7 +205,7 @@ footer { display: none !important; }
 
 
 def head(language: str) -> str:
-    """What stands in the head of a language's page."""
+    """Return the HTML head of a language's page."""
     words = {} if language == LANGUAGES[0] else gradio_words(language)
     coded = json.dumps(words, ensure_ascii=False).replace("<", "\\u003c")
     # as a style of its own: gradio puts a prefix before what it is given as css, also inside of media rules
@@ -213,13 +213,13 @@ def head(language: str) -> str:
 
 
 def gradio_words(language: str) -> dict[str, str]:
-    """Gradio's English words → those of a language."""
+    """Return the translations of Gradio's English words."""
     texts = table()
     return {texts["en"][key]: texts[language][key] for key in texts["en"] if key.startswith("gradio.")}
 
 
 def theme() -> gr.themes.Base:
-    """Calm greens on white, or on dark where the reader's system asks for it."""
+    """Return the theme: calm greens on white, or on dark where the user's system asks for it."""
     fonts = [*map(gr.themes.Font, (*_LATIN, *ETHIOPIC, "sans-serif"))]
     green = gr.themes.Color(
         "#effaf5", "#d8f2e6", "#b3e4cf", "#81cfb0", "#4bb38d", "#14795c", "#126b52", "#105846", "#0f4739",

@@ -1,7 +1,7 @@
-"""Text + the name of a voice → sound while it is being made, and the whole afterwards. Models stay loaded.
+"""Synthesise text while its audio is played, and store the whole afterwards. Models stay loaded.
 
 A stream is an MP3 file that grows: the player reads what is there and waits for the rest. Its address is a
-secret of the browser that asked.
+secret of the browser that requested it.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
 FORMANT = "formant"
 AT = "@"
-"""Between a voice and the step of a checkpoint of its run: "abebe@100"."""
+"""Separator of a voice and the step of a checkpoint of its run: "abebe@100"."""
 MAX_LETTERS = 20_000
-"""Longest text the page speaks at once; `dimts say` takes any."""
+"""Longest text of the page; `dimts say` takes any."""
 _LOADED = 2
 """Speakers kept in memory."""
 _STREAMS = 200
-"""Streams remembered."""
+"""Number of streams kept."""
 
 
 @dataclass(slots=True)
 class AudioStream:
-    """A sound file that may still grow."""
+    """An audio file that may still grow."""
 
     path: Path
     over: threading.Event
 
 
 class Streams:
-    """Token → growing file."""
+    """Growing files by token."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, AudioStream] = OrderedDict()
         self._lock = threading.Lock()
 
     def open(self, folder: Path) -> tuple[str, AudioStream]:
-        """A new stream in `folder`, and its token."""
+        """Open a new stream in `folder`; returns its token too."""
         token = secrets.token_urlsafe(18)
         folder.mkdir(parents=True, exist_ok=True)
         stream = AudioStream(folder / f"{token}.mp3", threading.Event())
@@ -65,22 +65,22 @@ class Streams:
         return token, stream
 
     def get(self, token: str) -> AudioStream | None:
-        """The stream of a token; None for one that nobody was given."""
+        """Return the stream of a token; None for an unknown one."""
         with self._lock:
             return self._known.get(token)
 
 
 class Speakers:
-    """Loads a voice once, and again when its files or the settings have changed."""
+    """Load a voice once, and again when its files or the settings have changed."""
 
     def __init__(self) -> None:
         self._loaded: OrderedDict[tuple[Any, ...], Speaker] = OrderedDict()
         self._lock = threading.Lock()
         self.turn = threading.Lock()
-        """Held while a model speaks: one at a time, as they share the machine."""
+        """Lock during synthesis: one at a time, as models share the machine."""
 
     def get(self, project: Project | None, name: str, settings: SpeakSettings) -> Speaker:
-        """The speaker of a voice of the project, or of the built-in one, which needs none. Raises as
+        """Return the speaker of a voice of the project, or of the built-in one, which needs none. Raises as
         `Speaker.load`."""
         from dimts.speak import Speaker
         from dimts.text.frontend import FrontendSettings
@@ -114,14 +114,14 @@ class Speakers:
 
 
 def choices(project: Project) -> list[str]:
-    """Voices that can speak here: the project's, newest first, and the built-in ones."""
+    """Return the voices: the project's, newest first, and the built-in ones."""
     own = voices(project)
     return [*own, FORMANT, *(name for name in builtin_voices.voices() if name not in own)]
 
 
 def checkpoints(project: Project) -> list[str]:
-    """The checkpoints of the runs that made the voices, as "voice@step", newest first; none of adapters
-    (LoRA)."""
+    """Return the checkpoints of the runs that made the voices, as "voice@step", newest first; none of
+    adapters (LoRA)."""
     out = []
     for name in voices(project):
         note = _note(project, name)
@@ -134,14 +134,14 @@ def checkpoints(project: Project) -> list[str]:
 
 
 def checked(project: Project, name: str) -> str:
-    """`name`, if it can speak here. SynthesisError otherwise."""
+    """Return `name` if it exists here. SynthesisError otherwise."""
     if name not in (*choices(project), *checkpoints(project)):
         raise SynthesisError("web.no_such_voice", name=str(name)[:60])
     return name
 
 
 def folder_of(project: Project, name: str) -> Path:
-    """The folder of a voice; that of a checkpoint is made when it is first asked for.
+    """Return the folder of a voice; that of a checkpoint is made at its first use.
 
     Raises SynthesisError for an unknown name, CheckpointError for a checkpoint that does not fit its voice.
     """
@@ -157,7 +157,7 @@ def folder_of(project: Project, name: str) -> Path:
 
 
 def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
-    """The voice with the weights that its run had at `step`."""
+    """Write the voice with the weights that its run had at `step`."""
     import torch
 
     from dimts.base.errors import CheckpointError
@@ -180,7 +180,7 @@ def _as_bundle(project: Project, folder: Path, step: int, made: Path) -> None:
 
 
 def _note(project: Project, voice: str) -> dict[str, Any]:
-    """What a voice says of its making."""
+    """Return a voice's metadata."""
     try:
         content = json.loads((project.voices / voice / "bundle.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -190,7 +190,7 @@ def _note(project: Project, voice: str) -> dict[str, Any]:
 
 
 def settings_of(project: Project | None, **given: Any) -> SpeakSettings:
-    """[speak] of the project, or the defaults without one, with some values of the page instead.
+    """Return [speak] of the project, or the defaults without one, with some values of the page instead.
 
     Raises ConfigError for a value out of range.
     """
@@ -202,9 +202,9 @@ def settings_of(project: Project | None, **given: Any) -> SpeakSettings:
 
 
 def spoken(speaker: Speaker, text: str, stream: AudioStream) -> Iterator[Wave]:
-    """Speak into `stream`, piece by piece; gives each piece out too. The stream is over however this ends.
+    """Synthesise into `stream`, piece by piece; yields each piece too. The stream is over however this ends.
 
-    Raises TextError for a text that is empty, too long or not Amharic, SynthesisError if nothing was said.
+    Raises TextError for a text that is empty, too long or not Amharic, SynthesisError if nothing was spoken.
     """
     from dimts.audio.wave import Writer
     from dimts.speak import RATE

@@ -1,4 +1,4 @@
-"""The tab *System*: what `dimts doctor` says of this machine."""
+"""The tab *System*: the report of `dimts doctor` on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOCTOR_SECONDS = 300.0
 
 
 def build(page: TabContext) -> None:
-    """Lay the tab out and bind it."""
+    """Build the tab and bind its events."""
     strings = page.strings
     gr.Markdown(strings("system.info"))
     look = gr.Button(strings("system.look"), variant="primary", elem_id="system-look")
@@ -48,7 +48,7 @@ def _section(page: TabContext, name: str) -> str:
 
 
 def flat(report: Mapping[str, Mapping[str, Any]], yes: str, no: str) -> list[list[str]]:
-    """The report as rows: section, name, usable or not, all else that it says."""
+    """Return the report as rows: section, name, usable or not, other values."""
     rows = []
     for section, lines in report.items():
         for name, value in lines.items():

@@ -1,4 +1,4 @@
-"""The tab *Text*: what is written → what is said, word by word, who said so, and the word mended."""
+"""The tab *Text*: show how a text is read, word by word, with the G2P backends, and correct words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተ�
 
 
 def build(page: TabContext) -> None:
-    """Lay the tab out and bind it."""
+    """Build the tab and bind its events."""
     strings = page.strings
     written = gr.Textbox(
         _EXAMPLE,
@@ -98,7 +98,7 @@ def build(page: TabContext) -> None:
 
 
 def _correction(page: TabContext) -> tuple[Any, ...]:
-    """Word, phones, note, force, button, status and the lexicon's table, for correcting a word."""
+    """Build word, phones, note, force, button, status and the lexicon's table, for correcting a word."""
     strings = page.strings
     with gr.Accordion(strings("text.fix"), open=True):
         gr.Markdown(strings("text.fix.info"))
@@ -121,7 +121,7 @@ def _correction(page: TabContext) -> tuple[Any, ...]:
 
 
 def _words_table(page: TabContext) -> Any:
-    """The table of words: as written, as spoken, their phones, who answered and its issues."""
+    """Build the table of words: as written, as spoken, their phones, their backend and issues."""
     return gr.Dataframe(
         headers=[
             page.strings(f"text.column.{name}") for name in ("word", "spoken", "phones", "by", "doubts")
@@ -137,7 +137,7 @@ def _words_table(page: TabContext) -> Any:
 
 
 def _answers_table(page: TabContext) -> Any:
-    """The table of what every backend answers for a word."""
+    """Build the table of every backend's answer for a word."""
     return gr.Dataframe(
         headers=[page.strings(f"text.column.{name}") for name in ("word", "backend", "phones", "doubts")],
         datatype="str",
@@ -172,7 +172,7 @@ _MOST_MADE = 4
 
 
 def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Frontend:
-    """A front end, made once; `stamp` tells an edited lexicon from the one before."""
+    """Return a cached front end; `stamp` distinguishes an edited lexicon from the one before."""
     key = (repr(settings), str(path), stamp)
     if key not in _MADE:
         while len(_MADE) >= _MOST_MADE:
@@ -200,7 +200,7 @@ def _doubts(doubts: Sequence[Issue], page: TabContext) -> str:
 
 
 def _picked(rows: Any, event: gr.SelectData) -> list[str] | None:
-    """The row that was chosen in a table."""
+    """Return the row that was selected in a table."""
     row = getattr(event, "row_value", None)
     if isinstance(row, list) and len(row) >= 3:
         return [str(cell) for cell in row]

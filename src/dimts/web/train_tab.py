@@ -1,5 +1,4 @@
-"""The tab *Train*: settings, what they will cost, the run itself with its curves and samples, and its option
-report."""
+"""The tab *Train*: settings, forecast, the run with its curves and samples, and its option report."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ _COLOURS = {"train": "#14795c", "dev": "#c2552d"}
 
 
 def build(page: TabContext, timer: Any) -> None:
-    """Lay the tab out and bind it."""
+    """Build the tab and bind its events."""
     strings = page.strings
     page.choices["train.base"] = lambda project: bases(page, project)
     page.controls("train", per_row=4)
@@ -44,7 +43,7 @@ def build(page: TabContext, timer: Any) -> None:
 
 
 def _actions(page: TabContext) -> None:
-    """The buttons, and what the run will cost."""
+    """Build the buttons, and the forecast."""
     strings = page.strings
     own = of_tab("train") + of_tab("train_more")
     keys, widgets = [one.key for one in own], [page.widgets[one.key] for one in own]
@@ -85,7 +84,7 @@ def _actions(page: TabContext) -> None:
         return notice(strings("jobs.stopping"), "good")
 
     def on_job(name: str | None) -> Any:
-        """The tables of the last forecast that was made."""
+        """Show the tables of the last forecast."""
         found = forecast.latest(page, page.project(name)) if name else None
         return [gr.skip()] * 3 if found is None else [gr.update(visible=True), *found]
 
@@ -112,7 +111,7 @@ class _RunPlaces:
 
     @property
     def outputs(self) -> list[Any]:
-        """Those that `_drawn` fills, in its order."""
+        """Outputs of `_drawn`, in its order."""
         return [
             self.none,
             self.whole,
@@ -127,7 +126,7 @@ class _RunPlaces:
 
 
 def _run_places(page: TabContext) -> _RunPlaces:
-    """Lay out what shows a run."""
+    """Build the components that show a run."""
     strings = page.strings
     none = gr.HTML(notice(strings("train.run.none")), elem_id="train-none")
     with gr.Column(visible=False) as whole:
@@ -173,7 +172,7 @@ def _run_places(page: TabContext) -> _RunPlaces:
 
 
 def _run(page: TabContext, timer: Any) -> None:
-    """The run with its curves, samples and option report, drawn anew as it goes on."""
+    """Bind the run's curves, samples and option report, redrawn as it proceeds."""
     places = _run_places(page)
 
     def on_tick(name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
@@ -199,7 +198,7 @@ def _run(page: TabContext, timer: Any) -> None:
 
 
 def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple[object, ...]) -> Any:
-    """What `_RunPlaces.outputs` show of the chosen run; nothing new where it is as `before`."""
+    """Return the values of `_RunPlaces.outputs` for the selected run; nothing new where it is as `before`."""
     nothing = [gr.skip()] * 9
     if not name:
         return nothing
@@ -228,12 +227,12 @@ def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple
 
 
 def project_name(page: TabContext, project: Project) -> str:
-    """The name by which the page knows a project."""
+    """Return the name of a project on the page."""
     return project.root.resolve().name if page.workspace.single else project.root.name
 
 
 def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
-    """What training may start from: (what it is called, value of train.base)."""
+    """Return the bases of training: (label, value of train.base)."""
     from dimts.base.errors import DownloadError
     from dimts.xtts.download import XTTS_V2, find_base
 
@@ -254,7 +253,7 @@ def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
 
 
 def usable_here(page: TabContext) -> str:
-    """Each kind of attention: usable on this machine, or why not."""
+    """List each kind of attention: usable on this machine, or why not."""
     from dimts.train.capabilities import MachineInfo, capability_table
 
     machine = MachineInfo.look()

@@ -1,8 +1,8 @@
-"""Files from a browser → recordings of the project, named by what is in them; what is refused says why.
+"""Store files from a browser as recordings of the project, named by content; refused ones have a reason.
 
-Bytes are trusted in nothing: a name is cut to its last part and to harmless letters, a sound must open as
-one, a text must be UTF-8, a table may name only files that came with it. Sounds and their texts go by the
-same stem; one that is there already is not stored twice.
+No input is trusted: a name is cut to its last part and to safe letters, audio must open as such, a text must
+be UTF-8, a table may name only files that were uploaded with it. Audio and text belong together by their
+stem; an existing file is not stored twice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came: the name the browser gave, and where its bytes lie."""
+    """A file as uploaded: the name the browser gave, and the path of its bytes."""
 
     name: str
     path: Path
@@ -48,19 +48,19 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of an upload."""
+    """Result of an upload."""
 
     sounds: tuple[Path, ...]
-    """Recordings, new or there already."""
+    """Recordings, new or existing."""
     texts: tuple[Path, ...]
     refused: tuple[tuple[str, Issue], ...]
-    """Name, and why it was not taken."""
+    """Names, and why they were refused."""
 
 
 def safe_name(name: str) -> str:
-    """The last part of a name, in letters that every file system takes; never hidden, never empty."""
+    """Return the last part of a name, in letters that every file system takes; never hidden, never empty."""
     safe = _safer(name)
-    while safe != name:  # what is taken away may lay another ending bare: "a.B.!"
+    while safe != name:  # removing one suffix may expose another: "a.B.!"
         name, safe = safe, _safer(safe)
     return safe
 
@@ -73,8 +73,7 @@ def _safer(name: str) -> str:
 
 
 def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes: int) -> Stored:
-    """Store uploads of at most `max_bytes` each that lie below `cache`. Raises ProjectError for too many
-    files."""
+    """Store uploads of at most `max_bytes` each from `cache`. Raises ProjectError for too many files."""
     from dimts.data.sources import SOUND, SUBTITLES, TABLES, TEXT
 
     if len(uploads) > MAX_BATCH:
@@ -110,7 +109,7 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
 
 
 def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: int) -> Path:
-    """Store a microphone recording with what was read. Raises ProjectError for a sound that is refused."""
+    """Store a microphone recording with its text. Raises ProjectError for audio that is refused."""
     from dimts.data.sources import SOUND
 
     text = " ".join(text.split())
@@ -125,7 +124,7 @@ def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: 
 
 
 def text_of(path: Path, cache: Path) -> Path:
-    """An uploaded text to choose sentences from. ProjectError for what is none."""
+    """Check an uploaded text to choose sentences from. ProjectError for another kind of file."""
     doubt = _problem(Upload(path.name, path), cache, MAX_TEXT_BYTES, (), (".txt",))
     if doubt:
         raise ProjectError("web.script_text_refused", name=_shown(path.name), reason=doubt.message)
@@ -133,15 +132,14 @@ def text_of(path: Path, cache: Path) -> Path:
 
 
 def discard(paths: Iterable[Path], cache: Path) -> None:
-    """Delete uploads below `cache` that are stored elsewhere by now; others are left alone."""
+    """Delete uploads below `cache` that are stored elsewhere; others are left alone."""
     for path in paths:
         if path.is_file() and not path.is_symlink() and path.resolve().is_relative_to(cache.resolve()):
             path.unlink(missing_ok=True)
 
 
 def recordings(project: Project) -> list[tuple[Path, str]]:
-    """The sounds that the page stored or found in recordings/, with the text beside each ("" where there is
-    none)."""
+    """Return the audio files of recordings/, with the text of each ("" where there is none)."""
     from dimts.data.sources import SOUND, TEXT
 
     out = []
@@ -160,7 +158,7 @@ def recordings(project: Project) -> list[tuple[Path, str]]:
 def _problem(
     upload: Upload, cache: Path, max_bytes: int, sounds: Iterable[str], texts: Sequence[str]
 ) -> Issue | None:
-    """Why a file is not taken."""
+    """Return why a file is refused."""
     path = upload.path
     if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(cache.resolve()):
         return Issue("upload_outside", Message("web.upload_outside"))
@@ -209,7 +207,8 @@ def _not_text(path: Path) -> Issue | None:
 def _as_set(
     project: Project, sounds: list[Upload], texts: list[Upload], refused: list[tuple[str, Issue]]
 ) -> Stored:
-    """An upload with a table: a folder of its own, so that the table finds its sounds by their names."""
+    """Store an upload with a table in a folder of its own, so that the table finds its audio files by
+    name."""
     from dimts.data.sources import find_recordings
 
     files = {safe_name(one.name): one for one in (*sounds, *texts)}
@@ -271,7 +270,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _without_folder(message: Message, folder: Path) -> Message:
-    """The message with paths below `folder` relative to it: a browser is shown no path of this machine."""
+    """Return the message with paths relative to `folder`: a browser is shown no path of this machine."""
     plain: dict[str, Any] = {}
     for name, value in message.parameters.items():
         if isinstance(value, Message):

@@ -1,8 +1,7 @@
-"""The folder a page is opened on → the projects in it. A browser names projects, voices and runs, never
-paths.
+"""The projects in the page's folder. A browser names projects, voices and runs, never paths.
 
-The folder is a project itself, or holds some. A name that comes from a browser is looked up among the names
-that are there; so none can lead out.
+The folder is a project itself, or contains some. A name from a browser is looked up among the existing names,
+so that none can lead out.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from dimts.web import events
 _NAME = re.compile(r"[\w][\w.-]{0,63}")
 _NEW_SECONDS = 120.0
 CACHE = ".web"
-"""Folder beside the projects where what is uploaded and played lies meanwhile."""
+"""Folder beside the projects for uploads and audio in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where the page's projects are."""
+    """The folder of the page's projects."""
 
     root: Path
 
@@ -38,11 +37,11 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """What gradio keeps: uploads on their way, sounds that are played."""
+        """Folder of gradio's files: uploads, and audio that is played."""
         return self.root / CACHE
 
     def names(self) -> list[str]:
-        """The projects here, the one last worked on first."""
+        """Return the projects, the one last used first."""
         if self.single:
             return [self.root.resolve().name]
         if not self.root.is_dir():
@@ -55,7 +54,7 @@ class Workspace:
         return [folder.name for folder in sorted(found, key=_touched, reverse=True)]
 
     def project(self, name: str | None) -> Project:
-        """The project of that name. ProjectError if there is none."""
+        """Return the project of a name. ProjectError if there is none."""
         if not name:
             raise ProjectError("web.no_project_chosen")
         if not isinstance(name, str) or name not in self.names():
@@ -63,8 +62,8 @@ class Workspace:
         return Project.open(self.root if self.single else self.root / name)
 
     def create(self, name: str) -> str:
-        """Make a project, as `dimts new` does; returns its name. ProjectError for a name that cannot be a
-        folder's."""
+        """Create a project, as `dimts new` does; returns its name. ProjectError for an invalid folder
+        name."""
         name = unicodedata.normalize("NFC", name.strip())
         if self.single:
             raise ProjectError("web.single_project_page")
@@ -77,20 +76,20 @@ class Workspace:
 
 
 def voices(project: Project) -> list[str]:
-    """Names of the voices trained here, newest first."""
+    """Return the names of the voices trained here, newest first."""
     found = [path.parent for path in project.voices.glob("*/bundle.json")]
     return [path.name for path in sorted(found, key=_touched, reverse=True)]
 
 
 def voice_folder(project: Project, name: str) -> Path:
-    """The folder of a voice. ProjectError for a name that is not there."""
+    """Return the folder of a voice. ProjectError for an unknown name."""
     if name not in voices(project):
         raise ProjectError("web.no_such_voice", name=str(name)[:60])
     return project.voices / name
 
 
 def run_command(arguments: list[str], folder: Path, seconds: float) -> str:
-    """Run a short `dimts` command; returns what it prints. DimtsError with the command's own message if it
+    """Run a short `dimts` command; returns its output. DimtsError with the command's own message if it
     fails."""
     try:
         # the arguments are ours and a checked name; no shell
@@ -118,7 +117,7 @@ def run_command(arguments: list[str], folder: Path, seconds: float) -> str:
 
 
 def _touched(folder: Path) -> float:
-    """When a project or voice was last worked on."""
+    """Return when a project or voice was last used."""
     times = []
     for name in ("", SETTINGS_FILE, "manifest.jsonl", "jobs", "runs", "bundle.json"):
         try:
