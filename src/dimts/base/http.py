@@ -175,8 +175,7 @@ def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) ->
     """Return a protocol for uvicorn's `http` option that aborts clients which take too long.
 
     A request's head must arrive within `head_seconds`, its body within `body_seconds`; a client that reads
-    nothing of an answer for `stall_seconds` is aborted. uvicorn by itself waits without end in all three
-    cases.
+    nothing of an answer for `stall_seconds` is aborted. uvicorn by itself waits without end in each case.
     """
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
