@@ -41,9 +41,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    luck = random.Random(1)
+    rng = random.Random(1)
     lengths = tuple(
-        32 + luck.randint(30, 180) + 4 + int(luck.uniform(2, 11) * 21.53) for _ in range(arguments.rows)
+        32 + rng.randint(30, 180) + 4 + int(rng.uniform(2, 11) * 21.53) for _ in range(arguments.rows)
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32

@@ -123,14 +123,12 @@ class Bench:
 
 def tones(seconds: float, seed: int) -> Wave:
     """A gliding pitch with harmonics and pauses."""
-    luck = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     at = np.arange(round(seconds * RATE)) / RATE
-    pitch = 110 + 60 * luck.random() + 25 * np.sin(2 * np.pi * (1 + luck.random()) * at)
+    pitch = 110 + 60 * rng.random() + 25 * np.sin(2 * np.pi * (1 + rng.random()) * at)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    voiced = sum(np.sin(k * phase) / k for k in range(1, 12)) * (
-        np.sin(6 * np.pi * at + luck.random()) > -0.5
-    )
-    return Wave((0.2 * voiced + 0.003 * luck.standard_normal(len(at))).astype(np.float32), RATE)
+    voiced = sum(np.sin(k * phase) / k for k in range(1, 12)) * (np.sin(6 * np.pi * at + rng.random()) > -0.5)
+    return Wave((0.2 * voiced + 0.003 * rng.standard_normal(len(at))).astype(np.float32), RATE)
 
 
 def row(what: str, value: Any, unit: str = "", *, passed: bool | None = None) -> Row:

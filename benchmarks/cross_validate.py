@@ -89,10 +89,10 @@ def chains(words: list[str]) -> dict[str, dict[str, tuple[str, str]]]:
     for order in ORDERS:
         for name in JUDGES:
             chain = Chain(ChainSettings(backends=order, judge=name))
-            said = chain.words(words)
+            answers = chain.words(words)
             label = f"{' → '.join(order)}, {name}"
             found[label] = {
-                word: (" ".join(one.phones), one.by) for word, one in zip(words, said, strict=True)
+                word: (" ".join(one.phones), one.by) for word, one in zip(words, answers, strict=True)
             }
     return found
 
@@ -101,7 +101,9 @@ def shares(folder: Path) -> dict[str, dict[str, int]]:
     """Which backend answers how many of the first distinct words of news, for each order and judge."""
     text = (folder / "text" / "amharic_news.txt").read_text(encoding="utf-8")
     words = list(dict.fromkeys(re.findall("[\u1200-\u135a]+", text)))[:NEWS_WORDS]
-    return {label: dict(Counter(by for _, by in said.values())) for label, said in chains(words).items()}
+    return {
+        label: dict(Counter(by for _, by in answers.values())) for label, answers in chains(words).items()
+    }
 
 
 def gold_words(path: Path) -> list[str]:
@@ -128,7 +130,7 @@ def main() -> None:
     words = {name: gold_words(options.gold / f"{name}.dev.tsv") for name in options.list}
     roots = sorted({trainer.group(encode(word)) for several in words.values() for word in several})
     order = np.random.default_rng(0).permutation(len(roots))
-    said: dict[str, str] = {}
+    transcripts: dict[str, str] = {}
     source: dict[str, str] = {}
     by_chain: dict[str, dict[str, str]] = {}
     for fold in range(options.folds):
@@ -142,21 +144,21 @@ def main() -> None:
                     )
             for word in dict.fromkeys(asked):
                 answer = own.explain(word)
-                said[word], source[word] = " ".join(answer.phones), answer.source
+                transcripts[word], source[word] = " ".join(answer.phones), answer.source
         print(f"fold {fold + 1} of {options.folds}: {len(asked)} words", file=sys.stderr)
     report = {}
     for name in options.list:
         gold = scorer.load_gold(options.gold / f"{name}.dev.tsv")
-        report[name] = scorer.summarise(gold, {word: said[word] for word in words[name]})
+        report[name] = scorer.summarise(gold, {word: transcripts[word] for word in words[name]})
         if options.errors:
             for word, golds in gold.items():
-                wrong = scorer.score_word(golds, scorer.normalise(said[word]))["strict"][0]
+                wrong = scorer.score_word(golds, scorer.normalise(transcripts[word]))["strict"][0]
                 if wrong:
                     shown = " | ".join("".join(scorer.strict(one)) for one in golds)
                     print(
                         name,
                         word,
-                        said[word].replace(" ", ""),
+                        transcripts[word].replace(" ", ""),
                         shown,
                         source[word],
                         sep="\t",

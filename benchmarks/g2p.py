@@ -86,7 +86,7 @@ SYSTEMS: dict[str, Callable[[], Say]] = {
 }
 
 
-def said(say: Say, words: list[str]) -> dict[str, str]:
+def answers_of(say: Say, words: list[str]) -> dict[str, str]:
     """Some gold words hold a word space (፡), which a front end would have cut at."""
     parts = [part for word in words for part in word.split("፡")]
     answers = iter(say(parts))
@@ -162,7 +162,7 @@ def main() -> None:
             report[name] = {"absent": str(error)[:150]}
             continue
         row: dict[str, object] = {
-            list_: score.summarise(words, said(say, list(words))) for list_, words in gold.items()
+            list_: score.summarise(words, answers_of(say, list(words))) for list_, words in gold.items()
         }
         row["words_per_second"] = speed(start, text)
         report[name] = row

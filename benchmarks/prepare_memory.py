@@ -45,14 +45,14 @@ done."""
 def sentences(seconds: float):
     """(text, samples with silence around) until there are so many seconds."""
     rng, rules, voice, done = np.random.default_rng(0), Rules(), Formant(FormantSettings(variant="f2")), 0.0
-    said: list[tuple[str, np.ndarray]] = []
+    spoken: list[tuple[str, np.ndarray]] = []
     for number in itertools.count():
         if done >= seconds:
             return
         if number < DISTINCT:
             text = " ".join(rng.choice(TEXT.split(), 8))
-            said.append((text, voice.speak(rules.phones(text.split()), "።").samples))
-        text, speech = said[number % DISTINCT]
+            spoken.append((text, voice.speak(rules.phones(text.split()), "።").samples))
+        text, speech = spoken[number % DISTINCT]
         samples = np.pad(speech, (round(rng.uniform(0.3, 0.7) * RATE), round(0.3 * RATE)))
         samples = samples + rng.standard_normal(len(samples)).astype(np.float32) * 1e-3
         done += len(samples) / RATE

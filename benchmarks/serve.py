@@ -59,7 +59,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Heard:
+class CompletedRequest:
     """What came back."""
 
     digest: str
@@ -132,8 +132,8 @@ class Server:
         connection.request("POST", "/v1/audio/speech", job.body(), {"content-type": "application/json"})
         return connection, connection.getresponse()
 
-    def ask(self, job: Job) -> Heard:
-        """A request heard to its end. RuntimeError for anything but sound."""
+    def ask(self, job: Job) -> CompletedRequest:
+        """Send a request and read its whole answer. RuntimeError for anything but sound."""
         began = time.perf_counter()
         connection, answer = self.open(job)
         if answer.status != 200:
@@ -144,7 +144,7 @@ class Server:
             digest.update(piece)
             count += len(piece)
         connection.close()
-        return Heard(digest.hexdigest(), count, first, time.perf_counter() - began)
+        return CompletedRequest(digest.hexdigest(), count, first, time.perf_counter() - began)
 
 
 def jobs(count: int) -> list[Job]:
@@ -163,7 +163,7 @@ def soak(server: Server, known: dict[Job, str], clients: int, seconds: float) ->
     """All clients at once, for so long."""
     end, lock = time.perf_counter() + seconds, threading.Lock()
     turn = iter(range(10**9))
-    heard: list[Heard] = []
+    completed: list[CompletedRequest] = []
     errors: list[str] = []
     mixed: list[int] = []
     memory: list[tuple[float, float]] = []
@@ -180,7 +180,7 @@ def soak(server: Server, known: dict[Job, str], clients: int, seconds: float) ->
                     errors.append(repr(error))
                 continue
             with lock:
-                heard.append(found)
+                completed.append(found)
                 if found.digest != known[job]:
                     mixed.append(job.seed)
 
@@ -195,19 +195,19 @@ def soak(server: Server, known: dict[Job, str], clients: int, seconds: float) ->
         for done in [pool.submit(watch), *(pool.submit(client) for _ in range(clients))]:
             done.result()
     took = time.perf_counter() - began
-    firsts = sorted(one.first_seconds for one in heard)
+    firsts = sorted(one.first_seconds for one in completed)
     settled = [rss for at, rss in memory if at > 0.2 * seconds]
     third = max(1, len(settled) // 3)
     return {
         "clients": clients,
         "minutes": round(took / 60, 2),
-        "streams": len(heard),
+        "streams": len(completed),
         "errors": len(errors),
         "first_errors": errors[:3],
         "unlike_solo": len(mixed),
         "first_sound_p50_ms": round(1000 * statistics.median(firsts)),
         "first_sound_p95_ms": round(1000 * firsts[int(0.95 * len(firsts))]),
-        "speech_seconds_per_second": round(sum(one.bytes for one in heard) / 48_000 / took, 1),
+        "speech_seconds_per_second": round(sum(one.bytes for one in completed) / 48_000 / took, 1),
         "rss_mb_early": round(statistics.mean(settled[:third]), 1),
         "rss_mb_late": round(statistics.mean(settled[-third:]), 1),
         "rss_mb_most": round(max(rss for _, rss in memory), 1),

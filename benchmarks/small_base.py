@@ -66,12 +66,12 @@ def waves(
     timbre = model.timbre(resample(audio[None], rate, TIMBRE_RATE))
     yield "resynthesis", _wave(model.vocoder(states, timbre)[0], out_rate)
     settings = GenerateSettings(seed=seed, max_codes=MOST_CODES_PER_PHONE * len(ids), repetition_penalty=2.0)
-    said = generate_all(model.gpt, [voice.latents], [ids], settings)[0]
-    chosen = said.codes[: len(said.codes) - said.stopped]
+    sentence = generate_all(model.gpt, [voice.latents], [ids], settings)[0]
+    chosen = sentence.codes[: len(sentence.codes) - sentence.stopped]
     if len(chosen):
         chosen = chosen.clamp(max=model.spec.dvae_codes - 1)
         yield "gpt", _wave(griffin_lim(dvae.decode(chosen[None])[0], stats), rate)
-        yield "voice", _wave(model.vocoder(said.latents[None, : len(chosen)], voice.timbre)[0], out_rate)
+        yield "voice", _wave(model.vocoder(sentence.latents[None, : len(chosen)], voice.timbre)[0], out_rate)
 
 
 def _wave(samples: Tensor, rate: int) -> Wave:

@@ -232,7 +232,7 @@ def main() -> None:
         spec = replace(SPECS["v2"], layers=chosen.layers)
         _prepare(folder, spec)
         (folder / "peer.py").write_text(PEER)
-        luck = torch.Generator().manual_seed(1)
+        generator = torch.Generator().manual_seed(1)
         arguments = {k: v for k, v in spec.to_coqui()["model_args"].items() if v is not None}
 
         def sizes(many: list[float]) -> list[tuple[float, int, int]]:
@@ -242,7 +242,7 @@ def main() -> None:
             "threads": chosen.threads,
             "penalty": PENALTY,
             "arguments": arguments,
-            "ids": torch.randint(300, 6000, (400,), generator=luck).tolist(),
+            "ids": torch.randint(300, 6000, (400,), generator=generator).tolist(),
             "whole": sizes(chosen.seconds),
             "stream": sizes(chosen.stream),
         }

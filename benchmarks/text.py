@@ -85,15 +85,15 @@ def expected(row: dict[str, str]) -> list[str]:
 
 def by_text(scorer: ModuleType, say: Callable[[str], str | None]) -> Callable[[dict[str, str]], bool | None]:
     def right(row: dict[str, str]) -> bool | None:
-        said = say(row["input"])
+        answer = say(row["input"])
         keep = {
             "keep_signs": row["category"] == "punct",
             "keep_letters": row["category"] in ("homophone", "labiovelar"),
         }
         return (
             None
-            if said is None
-            else scorer.canon(said, **keep) in [scorer.canon(one, **keep) for one in expected(row)]
+            if answer is None
+            else scorer.canon(answer, **keep) in [scorer.canon(one, **keep) for one in expected(row)]
         )
 
     return right
@@ -142,10 +142,10 @@ def espeak() -> Callable[[str], str] | None:
 
     def phonemes(text: str) -> str:
         pointer = ctypes.c_char_p(text.encode())
-        said = []
+        mnemonics = []
         while pointer.value:
-            said.append(library.espeak_TextToPhonemes(ctypes.byref(pointer), 1, 0) or b"")
-        return re.sub(r"[\s',_:|]+", "", b"".join(said).decode())
+            mnemonics.append(library.espeak_TextToPhonemes(ctypes.byref(pointer), 1, 0) or b"")
+        return re.sub(r"[\s',_:|]+", "", b"".join(mnemonics).decode())
 
     return phonemes
 

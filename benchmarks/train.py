@@ -110,17 +110,17 @@ print(json.dumps({"wall": wall, "cpu": cpu, "tokens": tokens,
 """
 
 
-def lengths(count: int, luck: random.Random) -> list[float]:
+def lengths(count: int, rng: random.Random) -> list[float]:
     """Clip lengths in seconds."""
-    return [min(max(luck.gauss(MEAN, SPREAD), SHORTEST), LONGEST) for _ in range(count)]
+    return [min(max(rng.gauss(MEAN, SPREAD), SHORTEST), LONGEST) for _ in range(count)]
 
 
 def make_batches(spec: Any, batch: int, steps: int, mels: bool) -> list[dict[str, Any]]:
     """Random clips of realistic lengths; with `mels` what the model reads, without it the sound too."""
-    luck, noise = random.Random(0), torch.Generator().manual_seed(0)
+    rng, noise = random.Random(0), torch.Generator().manual_seed(0)
     out = []
     for _ in range(steps):
-        seconds = lengths(batch, luck)
+        seconds = lengths(batch, rng)
         samples = [int(s * CLIP) for s in seconds]
         codes = [-(-n // 1024) for n in samples]
         texts = [int(s * IDS_PER_SECOND) for s in seconds]
@@ -171,19 +171,19 @@ def worker(folder: Path) -> None:
     optimizer = adamw(groups(model, 0.01), job["rate"], "fused")
     batches = torch.load(folder / "batches.pth", weights_only=True)
     wall, cpu, tokens, losses = [], [], [], []
-    luck = random.Random(1)
+    rng = random.Random(1)
 
     def listen(batch: dict[str, Any]) -> tuple[torch.Tensor, list[int], torch.Tensor | None]:
         """Mels of one crop a clip, their frames, and its latents where the conditioning is frozen."""
         cuts = []
         for row, samples in enumerate(batch["wav_lengths"].tolist()):
-            length = luck.randint(CONDITIONING_SAMPLES // 2, CONDITIONING_SAMPLES)
+            length = rng.randint(CONDITIONING_SAMPLES // 2, CONDITIONING_SAMPLES)
             length = length if length <= samples else samples // 2
             grid = CLIP // 2
             cuts.append(batch["conditioning"][row, 0, : max(length // grid, 1) * grid])
-        heard = [model.conditioning_mel(cut[None])[0] for cut in cuts]
-        frames = [one.shape[-1] for one in heard]
-        mel = torch.nn.utils.rnn.pad_sequence([one.t() for one in heard], batch_first=True).transpose(1, 2)
+        mels = [model.conditioning_mel(cut[None])[0] for cut in cuts]
+        frames = [one.shape[-1] for one in mels]
+        mel = torch.nn.utils.rnn.pad_sequence([one.t() for one in mels], batch_first=True).transpose(1, 2)
         if not settings.frozen_conditioning:
             return mel, frames, None
         with torch.no_grad():

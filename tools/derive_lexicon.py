@@ -37,13 +37,13 @@ def marked_by(word: str, spoken: str) -> str | None:
     out, at = [], 0
     for place, (consonant, vowel) in enumerate(zip(reading.consonants, reading.vowels, strict=True)):
         long = False
-        heard = short(phones[at]) if at < len(phones) else ""
-        if heard == consonant:
+        phone = short(phones[at]) if at < len(phones) else ""
+        if phone == consonant:
             long = phones[at].endswith(LONG)
             at += 1
         elif (
             consonant.endswith(ROUND)
-            and heard == consonant.removesuffix(ROUND)
+            and phone == consonant.removesuffix(ROUND)
             and short(phones[at + 1]) == "w"
         ):
             long = LONG in phones[at] + phones[at + 1]

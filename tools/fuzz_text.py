@@ -59,20 +59,20 @@ def faults(text: str, normaliser: Normaliser) -> list[str]:
         found.append("the spans do not cover the text")
     if "\n".join(map(normaliser.spoken, text.split("\n"))) != spoken:
         found.append("lines are not read one by one")
-    heard = fold_homophones(" ".join(span.spoken for span in whole.spans if span.kind == "text"))
+    plain = fold_homophones(" ".join(span.spoken for span in whole.spans if span.kind == "text"))
     if any(span.kind == "text" and _letters(span.written) != _letters(span.spoken) for span in whole.spans):
         found.append("an Ethiopic word is lost")
-    said = list(breaths(text, normaliser, PhraseSettings()))
-    if any(not breath.tokens and not breath.pause_seconds for breath in said):
+    phrases = list(breaths(text, normaliser, PhraseSettings()))
+    if any(not breath.tokens and not breath.pause_seconds for breath in phrases):
         found.append("an empty breath")
     if (
-        len(said) > 1
+        len(phrases) > 1
         and "[" not in text
         and "<" not in text
-        and any(_size(breath.tokens) == 1 for breath in said)
+        and any(_size(breath.tokens) == 1 for breath in phrases)
     ):
         found.append("a breath of one letter")
-    if len(heard) > len(unicodedata.normalize("NFC", text)):
+    if len(plain) > len(unicodedata.normalize("NFC", text)):
         found.append("words from nowhere")
     return found
 

@@ -61,9 +61,9 @@ def make_project(home: Path) -> None:
             wave = Wave(wave.samples + noise.normal(0, 0.03, len(wave.samples)).astype(np.float32), wave.rate)
         if number == 5:  # overdriven
             wave = Wave(np.clip(wave.samples * 12, -1, 1).astype(np.float32), wave.rate)
-        said = SENTENCES[10] if number == 7 else text  # another line was read
+        spoken = SENTENCES[10] if number == 7 else text  # another line was read
         wave.save(project / "recordings" / f"almaz-{number:02d}.wav")
-        (project / "recordings" / f"almaz-{number:02d}.txt").write_text(said + "\n", encoding="utf-8")
+        (project / "recordings" / f"almaz-{number:02d}.txt").write_text(spoken + "\n", encoding="utf-8")
     dimts("data", "prepare", project)
     dimts("lexicon", "add", "--project", project, "አበበ", "ʔ a bː ə b ə")
     dimts("train", project, *(part for one in TINY for part in ("--set", one)))
@@ -128,7 +128,7 @@ def speak(page: Any) -> None:
     page.wait_for_function("document.querySelector('#speak-voice input').value === 'almaz'")
     page.locator("#speak-go").click()
     page.locator("#speak-spectrogram img").wait_for()
-    page.evaluate("document.querySelector('#heard').pause()")
+    page.evaluate("document.querySelector('#speech').pause()")
 
 
 def compare(page: Any) -> None:
@@ -196,8 +196,8 @@ def main() -> None:
     parser.add_argument("--languages", default=",".join(LOCALES))
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as aside:
-        home = (given.home or Path(aside)).resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        home = (given.home or Path(temporary)).resolve()
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "almaz" / "voices" / "almaz").is_dir():
             make_project(home)

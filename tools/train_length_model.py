@@ -89,11 +89,17 @@ def measure(data, index, theta, bias) -> np.ndarray:
     long = x @ theta + bias > 0
     out, at = np.zeros(5), 0
     for _, truth, _, _ in data:
-        said = long[at : at + len(truth)].copy()
+        predicted = long[at : at + len(truth)].copy()
         at += len(truth)
-        said[0] = False
+        predicted[0] = False
         truth = np.array(truth)
-        out += [(said & truth).sum(), (said & ~truth).sum(), (~said & truth).sum(), (said == truth).all(), 1]
+        out += [
+            (predicted & truth).sum(),
+            (predicted & ~truth).sum(),
+            (~predicted & truth).sum(),
+            (predicted == truth).all(),
+            1,
+        ]
     return out
 
 
@@ -114,11 +120,17 @@ def with_morphology(held, index, theta, bias) -> np.ndarray:
             ):  # as rules.Rules.explain weighs them
                 long = np.array(lengths_of(analysis.marked))
                 own = np.where(long, analysis.trust, 1 - analysis.trust)
-                said = long if analysis.trust >= FIRM else (own + guessed) / 2 > 0.5
+                predicted = long if analysis.trust >= FIRM else (own + guessed) / 2 > 0.5
             else:
-                said = guessed > 0.5
+                predicted = guessed > 0.5
             gold = np.array(truth)
-            out += [(said & gold).sum(), (said & ~gold).sum(), (~said & gold).sum(), (said == gold).all(), 1]
+            out += [
+                (predicted & gold).sum(),
+                (predicted & ~gold).sum(),
+                (~predicted & gold).sum(),
+                (predicted == gold).all(),
+                1,
+            ]
     finally:
         morphology_room._words = _words
     return out

@@ -34,8 +34,8 @@ else:
 """
 
 
-def run(python: Path, *arguments: str, code: int = 0, said: str = "") -> None:
-    """`python` with `arguments` must end with `code` and print `said`; with a settings-free, UTF-8
+def run(python: Path, *arguments: str, code: int = 0, expected: str = "") -> None:
+    """`python` with `arguments` must end with `code` and print `expected`; with a settings-free, UTF-8
     environment."""
     kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
@@ -45,7 +45,7 @@ def run(python: Path, *arguments: str, code: int = 0, said: str = "") -> None:
         encoding="utf-8",
         env={**kept, "PYTHONUTF8": "1"},
     )
-    if done.returncode != code or said not in done.stdout + done.stderr:
+    if done.returncode != code or expected not in done.stdout + done.stderr:
         raise SystemExit(f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
 
 
@@ -59,18 +59,18 @@ def use(python: Path, extras: str, work: Path) -> list[str]:
     os.chdir(work)
     if not extras:
         run(python, "-c", BARE)
-        run(python, "-m", "dimts", "say", "ሰላም", code=2, said="dimts[cli]")
+        run(python, "-m", "dimts", "say", "ሰላም", code=2, expected="dimts[cli]")
         return ["normalise", "phones", "one line without extras"]
     Path("line.txt").write_text("ሰላም ለዓለም\n", "utf-8")
     run(python, "-m", "dimts", "say", "ሰላም ለዓለም።", "-o", "selam.wav")
-    run(python, "-m", "dimts", "phones", "line.txt", said="s ə l a m # l ə ʔ a l ə m")
-    run(python, "-m", "dimts", "doctor", "--json", said='"rules"')
+    run(python, "-m", "dimts", "phones", "line.txt", expected="s ə l a m # l ə ʔ a l ə m")
+    run(python, "-m", "dimts", "doctor", "--json", expected='"rules"')
     run(python, "-m", "dimts", "new", "abebe", "--recipe", "cpu-tiny")
     if extras == "all":
         run(python, "-m", "dimts", "demo", "demo", "--steps", "20", "--clips", "8")
         return ["say", "phones", "doctor", "new", "demo"]
     for command in (("train", "abebe"), ("train", "abebe", "--dry-run"), ("demo",)):
-        run(python, "-m", "dimts", *command, code=2, said="pip install 'dimts[")
+        run(python, "-m", "dimts", *command, code=2, expected="pip install 'dimts[")
     return ["say", "phones", "doctor", "new", "one line from train, train --dry-run, demo"]
 
 
@@ -85,10 +85,10 @@ def main() -> None:
     if not wheels:
         raise SystemExit(f"no wheel in {given.dist}: python -m build")
     for extras in given.extras:
-        with tempfile.TemporaryDirectory() as aside:
-            base = given.keep.resolve() if given.keep else Path(aside)
+        with tempfile.TemporaryDirectory() as temporary:
+            base = given.keep.resolve() if given.keep else Path(temporary)
             place = base / (extras.replace(",", "-") or "bare")
-            work = Path(aside) / "work"
+            work = Path(temporary) / "work"
             work.mkdir(parents=True)
             started = time.monotonic()
             venv.create(place, with_pip=True, clear=True)
