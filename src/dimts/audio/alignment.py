@@ -1,6 +1,6 @@
 """Align sequences of frames: dynamic time warping, and Viterbi placement of the lines of a script.
 
-Frames are unit vectors; their cosine distance lies between 0 and 2. All searches go by rows or diagonals of
+Frames are unit vectors; their cosine distance is between 0 and 2. All searches go by rows or diagonals of
 the cost matrix in numpy. Dynamic time warping: Sakoe and Chiba 1978.
 """
 
@@ -34,7 +34,7 @@ def place_lines(
     """Find where each line of a script is spoken, in order, by Viterbi search over [N, M] costs.
 
     Column m of `costs` belongs to line k where borders[k] <= m < borders[k + 1]; a cost below 0 says that
-    frame n is rather this column than other speech. Each frame lies in a line or, at no cost, between lines.
+    frame n is rather this column than other speech. Each frame is in a line or, at no cost, between lines.
     Within a line the column stays, or goes on by 1 or 2; staying and going on by 2 cost `step_cost`. Returns
     the sum of costs, and for each line its frames [start, end), None for a line that is passed over.
     """
@@ -130,7 +130,7 @@ def warp_costs(first: Features, others: npt.NDArray[np.float32]) -> Costs:
     skewed = np.full((rows + columns - 1, rows, kinds), np.inf, np.float32)
     step, across, each = skewed.strides
     cells = np.lib.stride_tricks.as_strided(skewed, (rows, columns, kinds), (step + across, step, each))
-    cells[:] = distance.reshape(rows, columns, kinds)  # cell (n, m) stands on diagonal n + m
+    cells[:] = distance.reshape(rows, columns, kinds)  # cell (n, m) is on diagonal n + m
     last, before, new = np.full((3, rows + 1, kinds), np.inf, np.float32)
     last[1] = skewed[0, 0]
     both = np.empty((rows, kinds), np.float32)

@@ -194,7 +194,7 @@ def silences(wave: Wave, shortest: float = 0.1, threshold: float | None = None) 
     """Return stretches without speech as (start, end) seconds, each at least `shortest` seconds long.
 
     `threshold` in dBFS; by default it is found from the wave's own levels. Where nothing stands out,
-    a wave whose loudest frame lies below −60 dBFS is one silence, and any other has none.
+    a wave whose loudest frame is below −60 dBFS is one silence, and any other has none.
     """
     levels = frame_levels(wave)
     if threshold is None:

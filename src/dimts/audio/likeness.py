@@ -1,7 +1,7 @@
 """Embed voices in 256 numbers, and compare two speakers by cosine similarity, −1 to 1.
 
 The voice encoder of Resemblyzer (Resemble AI, Apache-2.0; GE2E loss, Wan et al. 2018): three LSTM layers over
-40 mel bands, windows of 1.6 s. Its weights lie in weights/, converted to ONNX; mel, level and windows are our
+40 mel bands, windows of 1.6 s. Its weights are in weights/, converted to ONNX; mel, level and windows are our
 own, so that neither torch nor librosa nor webrtcvad is needed. Silences are shortened by level instead of by
 webrtcvad.
 """

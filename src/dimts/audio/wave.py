@@ -3,7 +3,7 @@
     Wave.load("talk.mp4").resample(24_000).save("talk.flac")
 
 A Wave is never empty by accident: reading nothing, or samples that are not numbers, is an AudioError.
-Full scale is ±1.0; what lies beyond is clipped only when it is written.
+Full scale is ±1.0; what is beyond is clipped only when it is written.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Itera
     """Read a file of any length as waves of about `seconds` at `rate` Hz, in constant memory.
 
     Joined together they equal the resampled whole. Raises AudioError as `Wave.load` does, where the
-    fault lies (an earlier block may have been given out already).
+    fault is found (an earlier block may have been yielded already).
     """
     with Medium.open(path) as medium:
         if medium.rate == rate:

@@ -2,7 +2,7 @@
 
 A settings class is a frozen dataclass whose fields have defaults and a docstring each; allowed
 choices are a `Literal`, a range is checked in the class's own `__post_init__` (raise ConfigError).
-A key that was renamed stands in the class's `RENAMED: ClassVar[dict[str, str]]`, old → new whole key
+A key that was renamed is listed in the class's `RENAMED: ClassVar[dict[str, str]]`, old → new whole key
 ("parts": "train.trainable"): the error for the old one names the new one.
 """
 

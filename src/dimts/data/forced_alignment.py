@@ -446,7 +446,7 @@ def _into_silences(activity: SpeechActivity, ends: Sequence[float]) -> list[int 
     if not ends:
         return []
     lengths = np.array([end - start for start, end in activity.speech])
-    before = np.concatenate([[0.0], np.cumsum(lengths)])  # [G] speech before gap g; gap g lies before span g
+    before = np.concatenate([[0.0], np.cumsum(lengths)])  # [G] speech before gap g; gap g is before span g
     pauses = np.array([b[0] - a[1] for a, b in zip(activity.speech, activity.speech[1:], strict=False)])
     gains = np.concatenate([[1.0], np.minimum(pauses, 1.0), [1.0]]) * _PAUSE_GAIN
     count = len(before)
@@ -463,7 +463,7 @@ def _into_silences(activity: SpeechActivity, ends: Sequence[float]) -> list[int 
         is_last = number == len(ends) - 1
         together = best + (np.inf if is_last and np.isfinite(here).any() else _TOGETHER_COST)
         out = together <= here
-        # a line's end is never minutes away from where the search places it: what lies beyond is not kept
+        # a line's end is never minutes away from where the search places it: what is beyond is not kept
         low = min(int(np.searchsorted(before, end - _KEPT_SECONDS)), int(np.argmin(best)))
         high = int(np.searchsorted(before, end + _KEPT_SECONDS, side="right"))
         high = max(high, int(np.argmin(np.minimum(here, together))) + 1)

@@ -201,7 +201,7 @@ class _CueIndex:
     def __init__(self, cues: Sequence[Cue]) -> None:
         self._starts = [cue.start_seconds or 0.0 for cue in cues]
         self._ends = [cue.end_seconds or 0.0 for cue in cues]
-        self._over = list(itertools.accumulate(self._ends, max))  # in order even where cues lie inside others
+        self._over = list(itertools.accumulate(self._ends, max))  # in order even where cues are inside others
 
     def between(self, start: float, end: float) -> range:
         """Return indices among which are all cues that overlap a stretch."""
@@ -228,7 +228,7 @@ def _spanning(
         members = tuple(
             index
             for index in under.between(start, end)
-            # a cue most of which lies in this span is spoken in it
+            # a cue most of which is in this span is spoken in it
             if index == mine or under.shared(index, start, end) > 0.5 * under.seconds(index)
         )
         if groups and (groups[-1][2][-1] >= members[0]) and groups[-1][1] == at:
@@ -252,7 +252,7 @@ def cut(path: Path, pieces: Iterable[Piece], rate: int) -> Iterator[Wave]:
             if block is None:
                 ended = True
                 break
-            if first > offset:  # what lies before is not wanted again
+            if first > offset:  # what is before is not wanted again
                 drop = min(first - offset, len(buffer))
                 buffer, offset = buffer[drop:], offset + drop
             buffer = np.concatenate([buffer, block.samples])

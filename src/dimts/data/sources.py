@@ -1,6 +1,6 @@
 """Find recordings and their texts in folders, tables and files.
 
-A recording's text stands in a table (see `tables`), in subtitles or labels, or in a .txt or .lab of the same
+The text of a recording is in a table (see `tables`), in subtitles or labels, or in a .txt or .lab of the same
 name; a sound alone is a recording without text. Names are compared without case and without composed letters,
 and the suffix of a sound may differ. A row without its sound, a text without its recording, a table or a name
 that cannot be read is a Recording too, with its `problem`: it is set aside with that reason and the rest goes
@@ -221,7 +221,7 @@ class _Listing:
         if not name.name:
             return None
         parent = name.parent
-        # of train.tsv the sounds may lie in train/ or audio/train/ (FLEURS)
+        # of train.tsv the sounds may be in train/ or audio/train/ (FLEURS)
         own = (table.stem, *(f"{inner}/{table.stem}" for inner in _FOLDERS[1:]))
         for inner in (*_FOLDERS, *own):
             where = parent if name.is_absolute() else folder / inner / parent

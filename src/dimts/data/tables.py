@@ -57,7 +57,7 @@ COLUMNS = {
 """Column names of other programs, in lower case, by our names."""
 SEPARATORS = ("|", "\t", ";", ",")
 _QUOTED = (",", ";")
-"""Separators of files in which a cell may stand in quotes (RFC 4180)."""
+"""Separators of files in which a cell may be in quotes (RFC 4180)."""
 _QUOTED_LINES = 40
 """Most lines of a quoted cell."""
 _SAMPLE_ROWS = 200

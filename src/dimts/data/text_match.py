@@ -2,7 +2,7 @@
 
 Cepstra of both, each normalised over its own length so that voice and microphone fall out, are warped onto
 each other (dynamic time warping, Sakoe and Chiba 1978). How near they come means little by itself; it is set
-against decoys, other sentences cut to the same length: the right text lies clearly nearer than they do, a
+against decoys, other sentences cut to the same length: the right text is clearly nearer than they are, a
 wrong one does not. The idea of aligning against synthetic speech is that of aeneas (Pettarin 2017).
 """
 

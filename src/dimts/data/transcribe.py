@@ -230,7 +230,7 @@ _CREDITS = re.compile(
 )
 """Credits and calls to subscribe, which recognisers learnt from subtitles and write into silence."""
 _MOST_REPEATS = 3
-"""Times a group of words may stand in a row; people say a word three times, nobody a clause four times."""
+"""Most repetitions of a group of words; a word may be spoken three times, a clause hardly four times."""
 
 
 def check_transcript(

@@ -1,7 +1,7 @@
 """Fetch links as recordings with their manual subtitles and a note of their source, by yt-dlp (Unlicense).
 
 Manual Amharic subtitles are taken where there are any; automatic captions never, as they are a recogniser's
-guess. Beside each recording lies NAME.source.json with its link, title, channel and licence, which `sources`
+guess. Beside each recording is NAME.source.json with its link, title, channel and licence, which `sources`
 reads. Whether a recording may be used is for the user to know; the licence a site states is only written
 down.
 """
@@ -93,7 +93,7 @@ def _moved(fetched: Path, folder: Path, source: RecordingSource) -> list[Path]:
     if (folder / f"{stem}{SOURCE_NOTE}").exists():
         return []
     subtitles = [path for path in files if path.suffix.lower() in _SUBTITLES]
-    # NAME.am.vtt before NAME.am-ET.vtt; it becomes NAME.vtt, which lies beside NAME.webm
+    # NAME.am.vtt before NAME.am-ET.vtt; it becomes NAME.vtt, which is beside NAME.webm
     subtitles.sort(key=lambda path: (not path.stem.endswith(f".{LANGUAGE}"), path.name))
     added = []
     for path in (*sounds, *subtitles[:1]):

@@ -4,7 +4,7 @@
 
 The list is benchmark_data/amharic-tts-bench.tsv (CC0 1.0). A row has a sentence as a person would write it,
 its reading in words, the phones of that reading, and, for a minimal pair, the phones of the word it tests and
-of the word it must not become. Readings and phones stand in the file, so that a score does not change with
+of the word it must not become. Readings and phones are in the file, so that a score does not change with
 the front end; a new version of the list gets a new number.
 """
 

@@ -2,7 +2,7 @@
 
     leaderboard(Path("results/")).write("results/leaderboard.html")
 
-Only results of one list, by one recogniser, stand in one table. A file that is no result of this version is
+Only results of one list, by one recogniser, are in one table. A file that is no result of this version is
 named with its reason.
 """
 

@@ -1,7 +1,7 @@
 """Build the GPT of a voice as two graphs: one for the prefix of a sentence, one for a decoding step.
 
 Both work on a single sentence, without a batch dimension. P tokens of the prefix, T places of the cache, of
-which the first `length` are filled; keys are [H, w, T] so that a step multiplies them as they lie, values
+which the first `length` are filled; keys are [H, w, T] so that a step multiplies them as stored, values
 [H, T, w]. The cache belongs to the caller: it writes what a step returns at place `length`.
 """
 

@@ -1,6 +1,6 @@
 """Read times of day and durations, on the Ethiopian twelve-hour clock as written.
 
-Hours are read as they stand, whatever ከጠዋቱ or ከምሽቱ is beside them; only a.m./p.m. marks a western
+Hours are read as written, whatever ከጠዋቱ or ከምሽቱ is beside them; only a.m./p.m. marks a western
 clock, which is moved by six hours. Half past is ተኩል, a quarter past ከሩብ, a quarter to ሩብ ጉዳይ.
 """
 

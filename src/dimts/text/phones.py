@@ -155,7 +155,7 @@ def _read(text: str, signs: Mapping[str, str], notation: str) -> tuple[str, ...]
     """Match the longest of `signs`; a repeated consonant or a length sign makes the one before it long."""
     longest = max(map(len, signs))
     found: list[str] = []
-    joined = False  # whether nothing stands between this sign and the last
+    joined = False  # whether nothing is between this sign and the last
     at = 0
     while at < len(text):
         if text[at].isspace():

@@ -257,7 +257,7 @@ _OPERATORS = {
 }  # fmt: skip
 """Reading of operators; one that ends in a one-letter prefix is written on the number after it."""
 _COMPARISONS = {"<": "ያንሳል", ">": "ይበልጣል", "≤": "ያንሳል ወይም እኩል ይሆናል", "≥": "ይበልጣል ወይም እኩል ይሆናል", "≠": "ይለያል"}
-"""Verbs that stand after the second number, which takes ከ: 10 > 5 → አስር ከአምስት ይበልጣል."""
+"""Verbs that follow the second number, which takes ከ: 10 > 5 → አስር ከአምስት ይበልጣል."""
 _PREFIXED = ("በ", "ለ", "ከ")
 _SUM = re.compile(r"[+×÷*=<>≤≥≠≈±]|\d [-−–] |\d ?[xX] ?\d")
 _UNMISTAKABLE = re.compile(r"[+×÷*=<>≤≥≠≈±xX]")

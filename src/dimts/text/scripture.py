@@ -1,6 +1,6 @@
 """Read chapter and verse after the name of a book of the Bible or a sura, with the books' abbreviations.
 
-`tables/books.tsv` holds the books in Ethiopian naming. Between chapter and verse stands : ፡ or ፥; Ethiopic
+`tables/books.tsv` holds the books in Ethiopian naming. Between chapter and verse is : ፡ or ፥; Ethiopic
 numerals count like digits. A form that is also a word (ነገ, ዜና) is a book only where the writing shows it.
 """
 

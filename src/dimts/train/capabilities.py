@@ -26,7 +26,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 Device = Literal["cpu", "cuda", "mps", "xpu"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 KINDS: tuple[Kind, ...] = ("flash", "sdpa", "xformers", "eager")
-"""Fastest first; xformers stands behind SDPA, which has the same kernel built in since torch 2.0."""
+"""Fastest first; xformers is behind SDPA, which has the same kernel built in since torch 2.0."""
 HEAD_WIDTH = 64
 """Head size of XTTS v2: width 1024 over 16 heads."""
 

@@ -1,6 +1,6 @@
 """Initialise the codebook of a DVAE with random weights from a project's clips.
 
-The outputs of an untrained encoder differ between frames but lie close together, so that nearly all are
+The outputs of an untrained encoder differ between frames but are close together, so that nearly all are
 nearest to the same few vectors of a random codebook, and training would see two or three codes only. The
 codebook is therefore initialised from the encoder's outputs on real clips by k-means (Lloyd, 1982), once per
 project.

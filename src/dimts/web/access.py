@@ -5,7 +5,7 @@
                                                            /ready/am     whether it is there in that language
 
 Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that
-shows the page below a path, the path stands in the settings, or in X-Forwarded-Prefix of a proxy that the
+shows the page below a path, the path is in the settings, or in X-Forwarded-Prefix of a proxy that the
 settings name; the other X-Forwarded headers are believed from such a proxy alone, and the host never.
 """
 

@@ -312,7 +312,7 @@ def _sdpa(
         )  # slices would add up zeros backward
         parts = [_fused(a, b, c, dropout, causal=layout.causal) for a, b, c in zip(*split, strict=True)]
         return torch.cat(parts, dim=1)
-    if layout.causal:  # padding stands after all real tokens, so none of them sees it
+    if layout.causal:  # padding is after all real tokens, so none of them sees it
         return _fused(q, k, v, dropout, causal=True)
     mask = None if min(layout.lengths) == q.shape[1] else layout.mask(q.shape[1], q.device)
     return _fused(q, k, v, dropout, causal=False, mask=mask)

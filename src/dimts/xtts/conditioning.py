@@ -200,7 +200,7 @@ class Conditioning(nn.Module):
         """[B, 80, F] → [B, L, D].
 
         With `lengths` (real frames of each row) no padding is seen; without, all F frames of every row are
-        read. A row's latents do not depend on its neighbours: frames lie packed, rows one behind the other,
+        read. A row's latents do not depend on its neighbours: frames are packed, rows one behind the other,
         and what mixes frames (norms and attention) goes row by row.
         """
         sizes = [mel.shape[-1]] * len(mel) if lengths is None else list(lengths)

@@ -56,7 +56,7 @@ class DiscriminatorOutput:
 
 
 class PeriodDiscriminator(nn.Module):
-    """Score the samples that lie a period apart."""
+    """Score the samples that are a period apart."""
 
     def __init__(self, period: int) -> None:
         super().__init__()

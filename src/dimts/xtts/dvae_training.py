@@ -152,7 +152,7 @@ def initialise_layers(dvae: DVAE, mel: Tensor) -> None:
 
     The encoder's last layer gets CODE_DEVIATION instead.
 
-    Log-mels lie far from 0 and the DVAE has no normalisation, so from the usual random weights the first
+    Log-mels are far from 0 and the DVAE has no normalisation, so from the usual random weights the first
     hundred steps only move means. The last layer starts at the mean of the mel instead.
 
     Source: Salimans and Kingma, "Weight Normalization" (2016), section 3: data-dependent initialisation.

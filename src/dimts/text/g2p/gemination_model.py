@@ -1,6 +1,6 @@
 """Estimate the probability that each consonant of a word is long, by a small log-linear model.
 
-For words that no table and no analysis knows. Each consonant is judged by what stands around it: its
+For words that no table and no analysis knows. Each consonant is judged by what is around it: its
 vowels and those of its neighbours (Amharic tells word classes by vowel patterns), the letters next to
 it, the edges of the word. Weights are whole hundredths in `tables/geezorg/length.tsv`, trained by
 tools/train_length_model.py; inference is a sum of table look-ups.

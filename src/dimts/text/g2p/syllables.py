@@ -34,7 +34,7 @@ _AVOIDED = 12.0
 def slots(cluster: tuple[str, ...], after_vowel: bool, before_vowel: bool) -> tuple[bool, ...]:
     """Return for each consonant of `cluster` whether ɨ follows it.
 
-    `after_vowel`/`before_vowel`: whether a full vowel stands before/after the cluster; otherwise the word
+    `after_vowel`/`before_vowel`: whether a full vowel is before/after the cluster; otherwise the word
     begins/ends there. A long consonant ends in ː. The last consonant before a vowel never gets an ɨ.
     """
     # best[i]: the cheapest way up to an ɨ after consonant i, as (cost, bits of the consonants that have one);
