@@ -1,7 +1,7 @@
 """dimts (ድምፅ): recordings and text in, an Amharic voice out.
 
     dimts.normalise("በ2017 ዓ.ም")               written → spoken
-    dimts.phonemise("ሰላም ለዓለም")               words, phones, who said so and why
+    dimts.phonemise("ሰላም ለዓለም")               words, phones, their backend and why
     dimts.Speaker.load("formant").say("ሰላም")   a Wave; or the folder of a voice
     dimts.prepare("abebe/")                     recordings → manifest
     dimts.fine_tune("abebe/")                   manifest → voice

@@ -78,7 +78,7 @@ def middle(voices: Voices, spreads: float) -> tuple[Embedding, float]:
     near = sample @ sample.T
     crowd = near[int(np.argmax(np.median(near, axis=1)))] >= _CROWD
     centre, limit, usual, share = _settled(sample, crowd, spreads)
-    if usual < _STEADY or share < 0.5:  # no steady reader: whoever is in the middle of all
+    if usual < _STEADY or share < 0.5:  # no steady reader: the mean of all clips
         centre, limit, _, _ = _settled(sample, np.ones(len(sample), dtype=bool), spreads)
     return centre, limit
 

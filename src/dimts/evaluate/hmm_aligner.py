@@ -31,7 +31,7 @@ Words = Sequence[Sequence[str]]
 FRAME_SECONDS = 0.010
 _CEPSTRA = 20
 _SLOPES = 4.0, 8.0
-"""Scales of the first and second time derivatives, which bring them to the range of the cepstra."""
+"""Scales of the first and second time derivatives, which scale them to the range of the cepstra."""
 _STATES = 3
 """States of a phone; its shortest duration is thus 30 ms."""
 _ITERATIONS = 8

@@ -60,7 +60,7 @@ class SpeechRequest(BaseModel):
     stream: bool = Field(
         True,
         description=(
-            "true: sound as it is made. false: whole, with its length; a phrase that failed is said again."
+            "true: sound as it is made. false: whole, with its length; a phrase that failed is spoken again."
         ),
     )
     seed: int | None = Field(

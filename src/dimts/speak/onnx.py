@@ -65,11 +65,11 @@ class OnnxEngine(UtteranceEngine):
         """Make a vocoder for one utterance."""
         return OnnxVocoder(self.onnx_voice, speed)
 
-    def beside(self, decoding: Iterator[Any]) -> Iterator[Any]:
+    def run_decoding(self, decoding: Iterator[Any]) -> Iterator[Any]:
         """Run decoding in a thread of its own, where there is a core for it."""
         return run_in_background(decoding) if self._overlapped else decoding
 
-    def vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
+    def run_vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
         """Run the vocoder in the caller's thread."""
         return sound
 

@@ -199,11 +199,11 @@ class UtteranceEngine(ABC):
         """Make a vocoder for one utterance."""
 
     @abstractmethod
-    def beside(self, decoding: Iterator[Any]) -> Iterator[Any]:
+    def run_decoding(self, decoding: Iterator[Any]) -> Iterator[Any]:
         """Run decoding in parallel with the vocoder where possible."""
 
     @abstractmethod
-    def vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
+    def run_vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
         """Run the vocoder with the threads that decoding leaves to it."""
 
     def stream(self, phrase: Phrase, number: int, voice: Any) -> Iterator[Wave]:
@@ -212,9 +212,9 @@ class UtteranceEngine(ABC):
         voice = self.resolve_voice(voice)
         speed = self.settings.rate * phrase.rate
         for utterance in self.utterances(phrase, number):
-            latents = self.beside(self._checked_latents(utterance, voice))
+            latents = self.run_decoding(self._checked_latents(utterance, voice))
             first = True
-            for samples in self.vocoding(
+            for samples in self.run_vocoding(
                 _streamed(self.vocoder(voice, speed), latents, StreamSettings(speed=speed))
             ):
                 yield Wave(faded_in(samples) if first else samples, RATE)
@@ -228,9 +228,9 @@ class UtteranceEngine(ABC):
         """
         voice = self.resolve_voice(voice)
         utterances = [one for number, phrase in phrases.items() for one in self.utterances(phrase, number)]
-        events: Iterator[Event] = self.beside(self._decode(utterances, voice))
+        events: Iterator[Event] = self.run_decoding(self._decode(utterances, voice))
         vocodings = [Vocoding(self, voice, self.settings.rate * one.phrase.rate) for one in utterances]
-        for _ in self.vocoding(_vocoded(events, vocodings)):
+        for _ in self.run_vocoding(_vocoded(events, vocodings)):
             pass
         spoken: dict[int, tuple[Wave, None]] = {}
         pairs = zip(utterances, vocodings, strict=True)

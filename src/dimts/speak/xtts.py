@@ -104,11 +104,11 @@ class XttsEngine(UtteranceEngine):
         """Make a vocoder for one utterance."""
         return TorchVocoder(VocoderStream(self.model.vocoder, voice.timbre, speed))
 
-    def beside(self, decoding: Iterator[Any]) -> Iterator[Any]:
+    def run_decoding(self, decoding: Iterator[Any]) -> Iterator[Any]:
         """Run decoding in a thread of its own, where there are threads for it."""
         return run_in_background(decoding, self._threads[0]) if self._threads else decoding
 
-    def vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
+    def run_vocoding(self, sound: Iterator[Any]) -> Iterator[Any]:
         """Run the vocoder with the threads that decoding leaves to it."""
         return with_threads(sound, self._threads[1]) if self._threads else sound
 

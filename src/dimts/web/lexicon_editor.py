@@ -61,11 +61,11 @@ def absences(words: Iterable[Word], language: str | None = None) -> list[str]:
         one.by: f"{one.by}: {brief('; '.join(doubt.message.text(language) for doubt in one.doubts))}"
         for word in words
         for one in word.refused
-        if gone(one)
+        if is_absent(one)
     }
     return list(found.values())
 
 
-def gone(one: Refusal) -> bool:
+def is_absent(one: Refusal) -> bool:
     """Whether the backend itself failed, rather than its answer."""
     return bool(one.doubts) and all(doubt.kind in _ABSENT for doubt in one.doubts)

@@ -14,7 +14,7 @@ from dimts.base.project import Project
 from dimts.text.frontend import Frontend, FrontendSettings, compare
 from dimts.text.g2p.backend import Word
 from dimts.web.components import TabContext, notice
-from dimts.web.lexicon_editor import absences, brief, entries, fix, gone
+from dimts.web.lexicon_editor import absences, brief, entries, fix, is_absent
 
 MAX_LETTERS = 5000
 _EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተመረቁ።"
@@ -185,7 +185,7 @@ def _row(page: TabContext, word: Word) -> list[str]:
     refused = [
         f"{one.by}: {''.join(one.phones)} ({_pair(page, one.doubts)})"
         for one in word.refused
-        if not gone(one)
+        if not is_absent(one)
     ]
     own = [page.text(doubt.message) for doubt in word.doubts]
     return [word.written, word.spoken, " ".join(word.phones), word.by, "\n".join([*own, *refused])]

@@ -118,10 +118,10 @@ def save_bundle(bundle: Bundle, folder: Path | str, *, dvae: bool = False, compa
             if not coding:
                 raise CheckpointError("xtts.no_dvae_to_save")
             weights.write_safetensors(target / DVAE, coding, {"format": "dimts"})
-        write_beside_weights(bundle, target)
+        write_bundle_files(bundle, target)
 
 
-def write_beside_weights(bundle: Bundle, target: Path, **more: Any) -> None:
+def write_bundle_files(bundle: Bundle, target: Path, **more: Any) -> None:
     """Write vocabulary, config.json, voices and bundle.json into a folder that contains the weights already.
 
     bundle.json gets the SHA-256 of every file beside it, and the entries of `more`.

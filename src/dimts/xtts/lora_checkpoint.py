@@ -29,7 +29,7 @@ from dimts.xtts.bundle_files import (
     vocabulary_arguments,
     voice_path,
 )
-from dimts.xtts.checkpoint import Bundle, load_bundle, verify_bundle, write_beside_weights
+from dimts.xtts.checkpoint import Bundle, load_bundle, verify_bundle, write_bundle_files
 from dimts.xtts.coqui_checkpoint import load_coqui
 from dimts.xtts.download import XTTS_V2, find_base
 from dimts.xtts.spec import Spec
@@ -51,7 +51,7 @@ def save_adapter(
     extra = {name: state[name].clone() for name in learnt}
     with replace_folder(folder) as target:
         lora.save(bundle.model, target / ADAPTER, settings, extra)
-        write_beside_weights(bundle, target, base={"folder": str(base), "sha256": _untouched(state, extra)})
+        write_bundle_files(bundle, target, base={"folder": str(base), "sha256": _untouched(state, extra)})
 
 
 def load_adapter(
