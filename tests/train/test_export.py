@@ -16,10 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dimts.base.errors import CheckpointError, ConfigError
+from dimts.base.progress import ignore
 from dimts.base.project import Project
+from dimts.train.base_model import load_base
 from dimts.train.fine_tune import fine_tune
 from dimts.train.settings import BatchSettings, TrainLoraSettings, TrainSettings
 from dimts.xtts.checkpoint import verify_bundle
+from dimts.xtts.generate import GenerateSettings
 from dimts.xtts.load import load
 from dimts.xtts.lora_checkpoint import load_adapter
 from dimts.xtts.model import Examples
@@ -179,3 +182,11 @@ def test_the_real_coqui_tts_loads_a_trained_voice_and_gives_our_logits(
     assert theirs["wave"].numel() == wave.numel()
     assert float((theirs["wave"].flatten() - wave.flatten()).abs().max()) < 1e-3
     assert json.loads((folder / "config.json").read_text())["model_args"]["gpt_layers"] == 3
+
+
+def test_a_small_voice_from_nothing_repeats_codes_freely(tmp_path: Path) -> None:
+    settings = TrainSettings(size="small", base="")
+    engine = load_base(Project.create(tmp_path / "p", ""), settings, [], ignore)
+    assert engine.random
+    assert GenerateSettings.from_coqui(dict(engine.config)).repetition_penalty == 1.0
+    assert GenerateSettings.from_coqui({}).repetition_penalty == 5.0

@@ -152,6 +152,11 @@ def load_base(
     return engine
 
 
+CHOICE = {"temperature": 0.6, "repetition_penalty": 1.0}
+"""How a voice of size small chooses its codes: those of its codebook come again, and a penalty forbids them
+(docs/decisions/0080)."""
+
+
 def _on_the_spot(
     settings: TrainSettings, frontend: FrontendSettings, spellings: Sequence[str]
 ) -> TrainableModel:
@@ -162,8 +167,9 @@ def _on_the_spot(
     name = identity(size=settings.size, seed=settings.seed, vocabulary=vocabulary.fingerprint)
     origin = f"random weights of size {settings.size}, seed {settings.seed}"
     engine = TrainableModel(
-        XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size
-    )
+        XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size,
+        config=CHOICE if settings.size == "small" else {},
+    )  # fmt: skip
     engine.remarks.append(Message("train.rehearsal", size=settings.size))
     return engine
 
