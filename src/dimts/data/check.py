@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
     "duplicate_text": Kind(False, Message("data.mend_duplicate_text")),
     "rate_outlier": Kind(False, Message("data.mend_rate_outlier")),
     "leak": Kind(True, Message("data.mend_leak")),
-    "heard_often": Kind(True, Message("data.mend_heard_often")),
+    "repeated_transcript": Kind(True, Message("data.mend_repeated_transcript")),
     "other_speaker": Kind(True, Message("data.mend_other_speaker")),
     "several_speakers": Kind(True, Message("data.mend_several_speakers")),
     # the licence
@@ -98,7 +98,7 @@ DATASET_KINDS = frozenset(
             "unlike_others",
             "leak",
             "other_speaker",
-            "heard_often",
+            "repeated_transcript",
         ),
         "licence",
     }

@@ -293,8 +293,8 @@ def repeated_transcripts(rows: Sequence[Utterance]) -> dict[str, Issue]:
             same[text_key(row.text)].append(row)
     return {
         row.id: Issue(
-            "heard_often",
-            Message("data.heard_often", group_count=len(group)),
+            "repeated_transcript",
+            Message("data.repeated_transcript", group_count=len(group)),
             len(group),
             _MOST_SAME_TEXTS - 1,
         )
