@@ -158,7 +158,7 @@ def sources_of(
     device: str | None,
     overrides: Sequence[str],
 ) -> list[ModelSource]:
-    """What is served: the models asked for, and the formant voice. ConfigError for a folder that is not
+    """Return the models to serve, and the formant voice. ConfigError for a folder that is not
     there."""
     from dimts.base import builtin_voices
     from dimts.base.config import from_table, to_dict

@@ -1,4 +1,4 @@
-"""Compares two results.json files sentence by sentence, and reads such files for others.
+"""Compare two results.json files sentence by sentence, and read such files for others.
 
     found = compare_results(Results.load("a.json"), Results.load("b.json"))
 

@@ -1,4 +1,4 @@
-"""Compares the voices of a project, or systems of any kind: each speaks the same sentences and is ranked.
+"""Compare the voices of a project, or systems of any kind: each speaks the same sentences and is ranked.
 
 The sentences for a project are the package's own and some of the project's held-out clips, for which there is
 a reference recording; the recordings themselves are measured too and show the best attainable figures. Other

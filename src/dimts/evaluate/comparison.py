@@ -1,4 +1,4 @@
-"""Lets systems speak the same sentences, measures, ranks and reports them: the core of every comparison.
+"""Compare systems on the same sentences: synthesise, measure, rank and report.
 
     <folder>/  report.html results.json spoken/<system>/*.wav spoken/sentences.json
 
@@ -102,7 +102,7 @@ class VoiceComparison:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonInput:
-    """What is compared and how."""
+    """Arguments of a comparison."""
 
     title: str
     """Heading of the report."""
@@ -120,7 +120,7 @@ class ComparisonInput:
     voice_folders: Mapping[str, str] = field(default_factory=dict)
     """Folder of each voice whose likelihoods of the recordings are compared."""
     descriptions: Mapping[str, str] = field(default_factory=dict)
-    """What each system is, by name, as the user wrote it."""
+    """Description of each system by name, as the user wrote it."""
     one_speaker: bool = False
     """Whether the systems are voices of one speaker, whom a recogniser recognises equally well in all of
     them."""

@@ -1,4 +1,4 @@
-"""Makes the page of a comparison: ranking, figures, sections, confusions and the worst sentences with
+"""Make the page of a comparison: ranking, figures, sections, confusions and the worst sentences with
 players."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Injects known errors into speech, to test detectors and metrics.
+"""Inject known errors into speech, to test detectors and metrics.
 
 Every function takes a wave (and the times of its phones) and returns one with a single, known error.
 """

@@ -1,4 +1,4 @@
-"""Detects faults of a spoken sentence: `examine` returns measurements, evidence and an Issue for each fault.
+"""Detect faults of a spoken sentence: `examine` returns measurements, evidence and an Issue for each fault.
 
     examined = examine(wave, words, recogniser, profile)
     examined.issues        cut, loop, extra, wrong_word, short_consonants, other_voice, noise, pause

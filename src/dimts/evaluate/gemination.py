@@ -1,4 +1,4 @@
-"""Scores gemination: whether the long consonants of aligned sentences have the durations of long consonants.
+"""Score gemination: whether the long consonants of aligned sentences have the durations of long consonants.
 
     scorer = GeminationScorer.fit(sentences)    # aligned sentences of a speaker (hmm_aligner.py)
     scorer.evidence(sentence)                   # log-likelihood ratio of "shortened" for each long consonant

@@ -1,4 +1,4 @@
-"""Makes a static page of many results.json files: a table for each list and recogniser, readable offline.
+"""Make a static page of many results.json files: a table for each list and recogniser, readable offline.
 
     leaderboard(Path("results/")).write("results/leaderboard.html")
 

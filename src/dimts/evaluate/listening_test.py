@@ -1,4 +1,4 @@
-"""Makes blind listening tests (MOS or AB) as a folder of HTML and sounds, and analyses their ratings.
+"""Make blind listening tests (MOS or AB) as a folder of HTML and sounds, and analyse their ratings.
 
     test = make({"old": folder, "new": folder}, out, "ab")    out/index.html, out/sounds/, and out-key.json
     beside it analyse(out-key.json, [the JSON files that came back])

@@ -1,4 +1,4 @@
-"""Speaks the sentences of an evaluation and measures each: `measure` returns a MeasuredSentence.
+"""Speak the sentences of an evaluation and measure each: `measure` returns a MeasuredSentence.
 
     spoken = speak_sentence(speaker, text)
     measured = measure(sentence, spoken, tools)

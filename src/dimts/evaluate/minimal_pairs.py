@@ -1,4 +1,4 @@
-"""Tests whether a voice distinguishes the words of minimal pairs, and whether each is recognised.
+"""Test whether a voice distinguishes the words of minimal pairs, and whether each is recognised.
 Consonant length and ejection distinguish Amharic words, and length is not written: a voice that loses it
 speaks another word. Each word is spoken in one carrier sentence, its phones given between strokes (/ɡənːa/),
 and the recogniser compares the likelihoods of the two readings. Pairs after Leslau, Reference Grammar of

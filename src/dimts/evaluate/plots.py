@@ -1,4 +1,4 @@
-"""Draws plots as SVG or PNG text for HTML pages, with matplotlib and without a display.
+"""Draw plots as SVG or PNG text for HTML pages, with matplotlib and without a display.
 
 Matplotlib would need a font with Ethiopic letters; the page has one, so names are text in the SVG.
 """

@@ -1,4 +1,4 @@
-"""Scores a G2P backend or the whole chain against a gold list: WER, PER, F1 of gemination and epenthesis.
+"""Score a G2P backend or the whole chain against a gold list: WER, PER, F1 of gemination and epenthesis.
 The list has `word TAB phones` on each line; several rows of a word are alternatives, of which the nearest
 counts. Both sides are read by `phones.from_ipa`, so that notation makes no difference; ʔ before a vowel at
 the start of a word is not scored, and Cʷ is C w. Gemination and ɨ are counted by consonant: F1 of "is long"

@@ -1,4 +1,4 @@
-"""Predicts speech quality, 1 to 5, with DNSMOS P.835 (Reddy, Gopal, Cutler 2022) and its published network.
+"""Predict speech quality, 1 to 5, with DNSMOS P.835 (Reddy, Gopal, Cutler 2022) and its published network.
 
 The network comes in the wheel `speechmos` (Microsoft, MIT) and is run by onnxruntime; the package itself is
 not imported, as it needs librosa. DNSMOS was trained on noisy English speech: use it to compare voices, not

@@ -1,4 +1,4 @@
-"""Ranks voices measured on the same sentences, with intervals and reasons.
+"""Rank voices measured on the same sentences, with intervals and reasons.
 
 Each sentence gets a score from 0 to 100, so that voices can be compared sentence by sentence:
 

@@ -1,4 +1,4 @@
-"""Writes an evaluation as one self-contained HTML file with players, plots and tables.
+"""Write an evaluation as one self-contained HTML file with players, plots and tables.
 
 It is independent of how its parts were made; all text from outside is escaped.
 """

@@ -1,4 +1,4 @@
-"""Analyses one sound: recognised phones with times, aligned under the words of its text, faults and figures.
+"""Analyse one sound: recognised phones with times, aligned under the words of its text, faults and figures.
 
     found = analyse_sound(wave, "ሰላም ለዓለም።", tools)
     found.words[0]        text, expected and recognised phones, start and end
@@ -61,7 +61,7 @@ class AlignedWord:
 
 @dataclass(frozen=True, slots=True)
 class SoundAnalysis:
-    """What was found in one sound."""
+    """Result of the analysis of one sound."""
 
     wave: Wave
     recognised: tuple[AlignedPhone, ...]

@@ -1,4 +1,4 @@
-"""Generates training data of the recogniser: random words by many formant voices, with augmentation.
+"""Generate training data of the recogniser: random words by many formant voices, with augmentation.
 
     for wave, labels in synthetic_utterances(random.Random(1), SyntheticSpeechSettings()): ...
 

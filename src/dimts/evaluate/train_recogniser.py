@@ -1,4 +1,4 @@
-"""Trains the phone recogniser on synthetic utterances and recordings, resumably.
+"""Train the phone recogniser on synthetic utterances and recordings, resumably.
 Without recordings it is trained on formant voices alone. With a project's, half of each batch is recordings,
 each time with another reverberation, tempo and vocal tract length. Clips of the splits dev and test are not
 used in training; the phone error rate on them is measured at the end and kept in the file. The front end

@@ -60,7 +60,7 @@ class TrainableModel:
     random: bool
     """Whether the model was initialised with random weights."""
     origin: str
-    """Where the weights come from, for the model card."""
+    """Origin of the weights, for the model card."""
     name: str
     """Fingerprint of weights and vocabulary before training."""
     old_rows: int

@@ -85,7 +85,7 @@ class MachineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen, why, and what was refused for which reason."""
+    """The choice, its reason, and the refused alternatives with theirs."""
 
     name: str
     why: Message
