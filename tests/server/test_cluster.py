@@ -128,5 +128,5 @@ def test_a_client_that_leaves_frees_its_place(address: str) -> None:
 
 def test_more_copies_than_cores_are_refused(cluster: Any, bundle: Path) -> None:
     settings = ServeSettings(ray=RayServeSettings(min_replicas=50, max_replicas=50))
-    with pytest.raises(ConfigError, match="50 copies need 50 cores"):
+    with pytest.raises(ConfigError, match="50 replicas need 50 cores"):
         start([ModelSource("formant", SpeakSettings())], settings)

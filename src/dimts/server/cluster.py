@@ -29,6 +29,9 @@ PROXY_TIMEOUTS = {
 """Ray gives its proxy five seconds to start; a busy machine needs more, and Ray would restart it
 repeatedly."""
 
+_TRIES = 5
+"""How often a minute is given to Ray's proxy."""
+
 
 def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Keys) -> Any:
     """Return a Ray Serve application, for `ray.serve.run`. Raises MissingExtra."""
@@ -94,9 +97,22 @@ def start(sources: Sequence[ModelSource], settings: ServeSettings) -> str:
         )
     options = {"host": settings.host, "port": settings.port,
                "request_timeout_s": math.ceil(settings.request_seconds)}  # fmt: skip
-    serve.start(proxy_location="HeadOnly", http_options=options)
-    serve.run(deployment(sources, settings, keys), name=NAME, route_prefix="/")
+    application = deployment(sources, settings, keys)
+    _patiently(lambda: serve.start(proxy_location="HeadOnly", http_options=options))
+    _patiently(lambda: serve.run(application, name=NAME, route_prefix="/"))
     return f"http://{settings.host}:{settings.port}"
+
+
+def _patiently(call: Callable[[], object]) -> None:
+    """Call again while Ray's proxy is not ready: Ray gives up after a fixed minute, a busy machine needs
+    more. What the first call started is found by the next."""
+    for _ in range(_TRIES - 1):
+        try:
+            call()
+            return
+        except TimeoutError:
+            log.note("proxy_not_ready")
+    call()
 
 
 def serve(sources: Sequence[ModelSource], settings: ServeSettings, on_ready: Callable[[str], None]) -> None:

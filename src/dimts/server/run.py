@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from dimts.server.models import ModelSource
 
 _LIBRARIES = ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart")
+_KEEP_ALIVE_SECONDS = 75
+"""Seconds that an idle connection stays open; longer than proxies keep theirs (nginx: 60), so that no request
+is sent into one that is closing."""
 _AFTER_GRACE_SECONDS = 120.0
 """How long a last sentence may take, in seconds."""
 _SWITCH_SECONDS = 0.001
@@ -128,6 +131,7 @@ def _server(
             log_config=None,
             server_header=False,
             access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(settings.grace_seconds + _AFTER_GRACE_SECONDS),
         )
     )

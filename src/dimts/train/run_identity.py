@@ -61,7 +61,7 @@ def run_identity(settings: TrainSettings, engine: str, data: TrainingSet, proces
         "generated_per_step": data.generated_per_part * parts,
     }
     same["synthetic"].pop("clips")
-    return identity(settings=same, engine=engine, data=data.name)
+    return identity(settings=_as_floats(same), engine=engine, data=data.name)
 
 
 def changed_settings(old: Mapping[str, Any], settings: TrainSettings) -> dict[str, list[Any]]:
