@@ -21,15 +21,15 @@ from dimts.data import transcribe
 from dimts.data.context import PrepareSettings
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.prepare import prepare
+from dimts.data.recogniser_weights import fetch_weights, find_weights
 from dimts.data.transcribe import (
     TranscribeSettings,
     Transcript,
     check_transcript,
-    fetch_weights,
-    find_weights,
     most_repeats,
     repeated_transcripts,
     transcriber,
+    whisper_folder,
 )
 
 SETTINGS = TranscribeSettings(by="whisper")
@@ -201,7 +201,7 @@ def test_weights_are_never_fetched_unasked(project: Project, tmp_path: Path, spe
 
 def test_wrong_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no model\.bin"):
-        find_weights(str(tmp_path))
+        whisper_folder(str(tmp_path))
     with pytest.raises(DataError, match="unknown weights"):
         find_weights("huge-v9")
     with pytest.raises(ConfigError, match="unknown weights"):

@@ -41,6 +41,7 @@ EXTRAS = {
     "denoise": Extra(("noisereduce",), ("data",)),
     "separate": Extra(("demucs",), ("data",)),
     "whisper": Extra(("faster_whisper",), ("data",)),
+    "omnilingual": Extra(("sherpa_onnx",), ("data",)),
     "parquet": Extra(("pyarrow",), ("data",)),
     "wyoming": Extra(("wyoming",), ("serve",)),
     "ray": Extra(("ray",), ("train", "serve")),

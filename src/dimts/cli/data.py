@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from dimts.base.project import Project
     from dimts.data.check import DatasetVerdict
+    from dimts.data.context import PrepareSettings
     from dimts.data.manifest import Utterance
     from dimts.data.stats import Stats
 
@@ -63,13 +65,23 @@ def prepare(
     speaker: str = typer.Option(
         "", help="Speaker of the recordings that do not name theirs.", show_default=False
     ),
+    ray: bool = typer.Option(
+        False,
+        "--ray",
+        help="Spread the recordings over a Ray cluster: at data.ray.address, or at the address that follows "
+        "(HOST:PORT or auto); without one on the cores of this machine.",
+    ),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Say how many hours there are, and what time and disk they take."
+    ),
     settings: list[str] = SET,
 ) -> None:
     """Cut, clean, level and check recordings with their texts; write clips and manifest.jsonl.
 
     A recording's text is found in a table beside it, in a .txt or .lab file, or in subtitles (.srt, .vtt,
     .ass) of the same name. Each clip is kept or set aside with its reasons. Originals are never touched.
-    Ctrl-C loses nothing: the next run goes on, and does only what is new or changed.
+    Ctrl-C loses nothing: the next run goes on, and does only what is new or changed. With --ray all machines
+    see the project under the same path; results are the same as on one machine.
     """
     from dataclasses import replace
 
@@ -84,8 +96,14 @@ def prepare(
         chosen = replace(chosen, jobs=jobs)
     if speaker:
         chosen = replace(chosen, speaker=speaker)
+    given = list(sources or ())
+    if ray and given and is_address(given[0]):
+        chosen = replace(chosen, ray=replace(chosen.ray, address=str(given.pop(0))))
+    if dry_run:
+        _show_prepare_forecast(opened, given, chosen, ray=ray)
+        return
     with progress_bar() as on_progress:
-        result = run(opened, sources or (), chosen, on_progress)
+        result = run(opened, given, chosen, on_progress, on_ray=ray)
     print(
         f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes "
         f"({result.new} utterances new in this run)"
@@ -96,6 +114,29 @@ def prepare(
             print(f"  {count:6d}  {kind}")
         print(f"'dimts data check {project}' lists them, with what to do")
     print(result.manifest)
+
+
+def is_address(source: Path) -> bool:
+    """Whether what stands behind --ray is an address of a cluster and no source."""
+    import re
+
+    return not source.exists() and bool(
+        re.fullmatch(r"auto|[\w.\-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", str(source))
+    )
+
+
+def _show_prepare_forecast(
+    opened: Project, sources: list[Path], chosen: PrepareSettings, *, ray: bool
+) -> None:
+    from dimts.cli.output import progress_bar
+    from dimts.data.cluster import cluster_cores
+    from dimts.data.estimate import forecast_prepare
+
+    with progress_bar() as on_progress:
+        cores = cluster_cores(chosen.ray, on_progress) if ray else 0
+        found = forecast_prepare(opened, sources, chosen, on_progress, cores=cores)
+    for message in found.messages():
+        print(message.line())
 
 
 def stats(
@@ -230,7 +271,7 @@ def export(
         metavar="LAYOUT",
         help=(
             "For another program: ljspeech, piper, f5, xtts-coqui, gpt-sovits, "
-            "nemo, hf or textgrid; kept clips only."
+            "nemo, omnivoice, hf or textgrid; kept clips only."
         ),
         show_default=False,
     ),
@@ -282,7 +323,7 @@ def fetch(
         "",
         metavar="[NAME]",
         help="A public corpus (fleurs, afrivoice, waxal, alffa, common-voice, "
-        "leyu), or Whisper's weights: large-v3. "
+        "leyu), or weights of a recogniser: omnilingual, large-v3 (Whisper). "
         "Without a name: what there is.",
         show_default=False,
     ),
@@ -310,7 +351,7 @@ def fetch(
     from dimts.base.errors import DataError
     from dimts.cli.output import progress_bar, show
     from dimts.data.corpora import corpora
-    from dimts.data.transcribe import WEIGHTS, described, fetch_weights
+    from dimts.data.recogniser_weights import WEIGHTS, described, fetch_weights
 
     if not name:
         for known, corpus in corpora().items():

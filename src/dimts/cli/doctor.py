@@ -40,6 +40,7 @@ _ADDS = {
     "denoise": "noise reduction while preparing",
     "separate": "voices taken out of music while preparing (Demucs)",
     "whisper": "transcripts of recordings that have none (Whisper)",
+    "omnilingual": "transcripts and alignment by a recogniser that knows Amharic (Omnilingual ASR)",
     "parquet": "manifests as Parquet",
     "cuda": "8-bit AdamW on CUDA cards",
     "flash": "FlashAttention 2 on cards of compute capability 8.0 and up",

@@ -28,6 +28,20 @@ WORK_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
+class RayPrepareSettings:
+    """[data.ray]: the cluster of `dimts data prepare --ray`."""
+
+    address: str = ""
+    """Of the cluster, e.g. "auto" or "10.0.0.1:6379"; empty starts one on this machine, on loopback only."""
+    retries: int = 3
+    """Times a recording is worked on again when its worker is lost."""
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ConfigError("data.ray_retries_below_zero", retries=self.retries)
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareSettings:
     """[data]: preparation of recordings."""
 
@@ -38,6 +52,8 @@ class PrepareSettings:
     file of the project with a line for each: name of a recording, file or folder, TAB, speaker."""
     jobs: int = 1
     """Recordings processed in parallel, each on a core."""
+    ray: RayPrepareSettings = field(default_factory=RayPrepareSettings)
+    """Cluster of --ray."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     """Segmentation."""
     clean: CleanSettings = field(default_factory=CleanSettings)

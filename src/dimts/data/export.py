@@ -1,9 +1,9 @@
 """Export the kept clips in the formats of other programs: a folder with a table and the audio files.
 
-LJSpeech and Piper `metadata.csv` (id|text), F5-TTS `metadata.csv` (audio_file|text), coqui-tts
-`metadata_train.csv` and `metadata_eval.csv` (audio_file|text|speaker_name), GPT-SoVITS `.list`
-(path|speaker|language|text), NeMo manifests, Hugging Face's AudioFolder `metadata.jsonl`, Praat TextGrids
-beside the sounds.
+LJSpeech `metadata.csv` (id|text|text), Piper `metadata.csv` (id|speaker|text|phoneme_ids) with its
+`config.json`, F5-TTS `metadata.csv` (audio_file|text), coqui-tts `metadata_train.csv` and `metadata_eval.csv`
+(audio_file|text|speaker_name), GPT-SoVITS `.list` (path|speaker|language|text), NeMo and OmniVoice manifests,
+Hugging Face's AudioFolder `metadata.jsonl`, Praat TextGrids beside the sounds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pathlib import Path
 from dimts.audio.timings import Mark, textgrid
 from dimts.base.errors import DataError
 from dimts.base.files import atomic_path, write_text
+from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.corpora import attributions
 from dimts.data.manifest import Manifest, Utterance
+from dimts.data.piper import id_map, phoneme_ids, symbols, voice_config
 
 LANGUAGE = "am"
 SOUNDS = "wavs"
@@ -41,72 +43,108 @@ def _bar(*cells: str) -> str:
     return "|".join(cell.replace("|", "፣") for cell in cells) + "\n"
 
 
-def _ljspeech(rows: Sequence[Utterance]) -> dict[str, str]:
+def _unquoted(table: str) -> str:
+    """A table for readers that take a quote for the beginning of a quoted cell."""
+    return table.replace('"', "”")
+
+
+def _json_line(**cells: object) -> str:
+    return json.dumps(cells, ensure_ascii=False) + "\n"
+
+
+def _by_split(rows: Sequence[Utterance], line: Callable[[Utterance], str]) -> dict[str, str]:
+    """A file of JSON lines for each split."""
+    splits = dict.fromkeys(row.split for row in rows)
+    return {f"{split}.jsonl": "".join(line(row) for row in rows if row.split == split) for split in splits}
+
+
+Tables = dict[str, str]
+"""File name → content."""
+
+
+def _ljspeech(rows: Sequence[Utterance], folder: Path) -> Tables:
     return {"metadata.csv": "".join(_bar(row.id, row.text, row.spoken) for row in rows)}
 
 
-def _piper(rows: Sequence[Utterance]) -> dict[str, str]:
-    several = len({row.speaker for row in rows}) > 1
-    lines = (_bar(row.id, *([_speaker(row)] if several else []), row.spoken) for row in rows)
-    return {"metadata.csv": "".join(lines)}
-
-
-def _f5(rows: Sequence[Utterance]) -> dict[str, str]:
+def _piper(rows: Sequence[Utterance], folder: Path) -> Tables:
+    """For `python -m piper.train fit` with data.dataset_type=phoneme_ids and data.phoneme_type=text."""
+    speakers = tuple(dict.fromkeys(map(_speaker, rows)))
+    lines = []
+    for row in rows:
+        ids = " ".join(map(str, phoneme_ids(symbols(row.phones, row.spelling))))
+        speaker = [_speaker(row)] if len(speakers) > 1 else []
+        lines.append(_bar(_sound(row), *speaker, row.spoken, ids))
     return {
-        "metadata.csv": _bar("audio_file", "text") + "".join(_bar(_sound(row), row.spoken) for row in rows)
+        "metadata.csv": _unquoted("".join(lines)),
+        "config.json": json.dumps(voice_config(speakers, LANGUAGE), ensure_ascii=False, indent=1) + "\n",
+        "phonemes.json": json.dumps(id_map(), ensure_ascii=False) + "\n",
     }
 
 
-def _coqui(rows: Sequence[Utterance]) -> dict[str, str]:
+def _f5(rows: Sequence[Utterance], folder: Path) -> Tables:
+    lines = (_bar(str(folder / _sound(row)), row.spoken) for row in rows)  # its reader refuses relative paths
+    return {"metadata.csv": _unquoted(_bar("audio_file", "text") + "".join(lines))}
+
+
+def _coqui(rows: Sequence[Utterance], folder: Path) -> Tables:
     head = _bar("audio_file", "text", "speaker_name")
     held_out = [row for row in rows if row.split != "train"]
     train = [row for row in rows if row.split == "train"]
     return {
-        # its reader takes a quote for the beginning of a quoted cell
-        name: head + "".join(_bar(_sound(row), row.spoken, _speaker(row)) for row in part).replace('"', "”")
+        name: _unquoted(head + "".join(_bar(_sound(row), row.spoken, _speaker(row)) for row in part))
         for name, part in (("metadata_train.csv", train), ("metadata_eval.csv", held_out))
     }
 
 
-def _gpt_sovits(rows: Sequence[Utterance]) -> dict[str, str]:
+def _gpt_sovits(rows: Sequence[Utterance], folder: Path) -> Tables:
     return {"all.list": "".join(_bar(_sound(row), _speaker(row), LANGUAGE, row.spoken) for row in rows)}
 
 
-def _nemo(rows: Sequence[Utterance]) -> dict[str, str]:
+def _nemo(rows: Sequence[Utterance], folder: Path) -> Tables:
     def line(row: Utterance) -> str:
-        cells = {"audio_filepath": _sound(row), "duration": round(row.seconds, 4), "text": row.text}
-        return json.dumps({**cells, "speaker": row.speaker}, ensure_ascii=False) + "\n"
+        seconds = round(row.seconds, 4)
+        return _json_line(audio_filepath=_sound(row), duration=seconds, text=row.text, speaker=row.speaker)
 
-    splits = {row.split: None for row in rows}
-    return {f"{split}.jsonl": "".join(line(row) for row in rows if row.split == split) for split in splits}
+    return _by_split(rows, line)
 
 
-def _hugging_face(rows: Sequence[Utterance]) -> dict[str, str]:
+def _omnivoice(rows: Sequence[Utterance], folder: Path) -> Tables:
+    def line(row: Utterance) -> str:
+        facts = {"text": row.spoken, "language_id": LANGUAGE, "speaker": row.speaker}
+        return _json_line(id=row.id, audio_path=str(folder / _sound(row)), **facts)
+
+    return _by_split(rows, line)
+
+
+def _hugging_face(rows: Sequence[Utterance], folder: Path) -> Tables:
     def line(row: Utterance) -> str:
         facts = {"speaker": row.speaker, "split": row.split, "licence": row.licence}
-        return json.dumps({"file_name": _sound(row), "text": row.text, **facts}, ensure_ascii=False) + "\n"
+        return _json_line(file_name=_sound(row), text=row.text, **facts)
 
     return {"metadata.jsonl": "".join(map(line, rows))}
 
 
-def _textgrids(rows: Sequence[Utterance]) -> dict[str, str]:
+def _textgrids(rows: Sequence[Utterance], folder: Path) -> Tables:
     return {
         f"{SOUNDS}/{row.id}.TextGrid": textgrid([Mark("phrase", row.text, 0.0, row.seconds)], row.seconds)
         for row in rows
     }
 
 
-LAYOUTS: dict[str, Callable[[Sequence[Utterance]], dict[str, str]]] = {
+LAYOUTS: dict[str, Callable[[Sequence[Utterance], Path], Tables]] = {
     "ljspeech": _ljspeech,
     "piper": _piper,
     "f5": _f5,
     "xtts-coqui": _coqui,
     "gpt-sovits": _gpt_sovits,
     "nemo": _nemo,
+    "omnivoice": _omnivoice,
     "hf": _hugging_face,
     "textgrid": _textgrids,
 }
-"""Tables of each layout by its name: file name → content."""
+"""Name of a layout → what makes its tables of rows and the folder they lie in."""
+OF_PHONES = ("piper",)
+"""Layouts of phones: a clip whose text has none is left out, and named."""
 
 
 def export(
@@ -122,13 +160,17 @@ def export(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("data.folder_not_empty", folder=folder)
     rows = [row for row in Manifest.rows(project.manifest) if row.kept]
+    if layout in OF_PHONES:
+        for row in (row for row in rows if not row.phones):
+            on_progress(Progress("export", 0, len(rows), "clips", Message("data.no_phones", id=row.id)))
+        rows = [row for row in rows if row.phones]
     if not rows:
         raise DataError("data.nothing_to_export")
     for number, row in enumerate(rows):
         on_progress(Progress("export", number, len(rows), "clips"))
         _copied(project.inside(row.path), folder / _sound(row))
     tables = []
-    for name, content in LAYOUTS[layout](rows).items():
+    for name, content in LAYOUTS[layout](rows, folder.absolute()).items():
         tables.append(folder / name)
         write_text(tables[-1], content)
     write_text(folder / "LICENCE.txt", _licences(rows) + "".join(f"{one}\n" for one in attributions(project)))

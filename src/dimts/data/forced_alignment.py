@@ -28,6 +28,8 @@ from dimts.base.errors import DataError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import resolve
+from dimts.data.omnilingual import FETCHED, CtcAligner
+from dimts.data.recogniser_weights import find_weights
 from dimts.data.segment import FORMANT, Piece, SegmentSettings, bordered, cut
 from dimts.data.text_match import HOP_SECONDS, RATE, Features, Matcher, Words, base_features, normalised
 from dimts.data.vad import SpeechActivity
@@ -80,6 +82,10 @@ _TOGETHER_COST = 3.0
 """Cost of not separating two lines."""
 
 
+Place = tuple[float, float] | None
+"""Where a line is spoken, in seconds of speech (the silences taken out); None where it was not found."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of the script."""
@@ -104,16 +110,33 @@ class Aligner(Protocol):
         ...
 
 
-ALIGNERS: dict[str, Any] = {}
+class SpanAligner(Protocol):
+    """An aligner that also says what is not in the script: it has `spans` in place of `place`."""
+
+    def spans(self, speech: Wave, lines: Sequence[Words], *, first: bool, last: bool) -> Sequence[Place]:
+        """Where each line is spoken, in seconds of `speech` and in order; None: it is not."""
+        ...
+
+
+def _omnilingual(folder: str = FETCHED) -> SpanAligner:
+    return CtcAligner(find_weights(folder))
+
+
+ALIGNERS: dict[str, Any] = {"omnilingual": _omnilingual}
 """Aligners by name, besides "formant", which is this module."""
 
 
 @cache
-def find_aligner(name: str) -> Aligner | None:
-    """Load an aligner; None for "formant". ConfigError for an unknown name."""
+def find_aligner(name: str) -> Aligner | SpanAligner | None:
+    """Load an aligner; None for "formant". Behind a colon stands the argument of an aligner.
+
+    ConfigError for an unknown name, DataError where its weights are not here.
+    """
+    name, _, argument = name.partition(":")
     if name == FORMANT:
         return None
-    made: Aligner = resolve(name, {FORMANT: None, **ALIGNERS}, "dimts.aligner")()
+    factory = resolve(name, {FORMANT: None, **ALIGNERS}, "dimts.aligner")
+    made: Aligner | SpanAligner = factory(argument) if argument else factory()
     return made
 
 
@@ -137,10 +160,6 @@ def sentences(text: str) -> list[str]:
     return out
 
 
-Place = tuple[float, float] | None
-"""Position of a line in seconds of speech (without silences); None where it was not found."""
-
-
 def align(
     path: Path, activity: SpeechActivity, lines: Sequence[Line], matcher: Matcher, settings: SegmentSettings
 ) -> list[Piece]:
@@ -152,9 +171,20 @@ def align(
     places = (
         _Placement(path, activity, spoken, matcher, find_aligner(settings.aligner)).places() if spoken else []
     )
-    pieces = _pieces(activity, spoken, places, settings)
+    order = _by_time(places)
+    in_time = [spoken[number] for number in order], [places[number] for number in order]
+    pieces = _pieces(activity, *in_time, settings)
     pieces += [Piece(0.0, 0.0, line.text, line.speaker, None, ()) for line in lines if not line.words]
     return sorted(pieces, key=lambda piece: piece.start_seconds)
+
+
+def _by_time(places: Sequence[Place]) -> list[int]:
+    """Numbers of the lines in the order in which they are spoken; one that is not stays behind its
+    predecessor."""
+    starts: list[float] = []
+    for place in places:
+        starts.append(place[0] if place is not None else starts[-1] if starts else 0.0)
+    return sorted(range(len(starts)), key=starts.__getitem__)
 
 
 def _pieces(
@@ -223,7 +253,7 @@ class _Placement:
         activity: SpeechActivity,
         lines: Sequence[Line],
         matcher: Matcher,
-        aligner: Aligner | None,
+        aligner: Aligner | SpanAligner | None,
     ) -> None:
         self._path, self._activity, self._matcher, self._aligner = path, activity, matcher, aligner
         self._lines = lines
@@ -264,7 +294,7 @@ class _Placement:
             for place, frames in zip(found[:sure], script, strict=False):
                 places.append(place)
                 if place is not None:
-                    at, passed = place[1], 0.0
+                    at, passed = max(at, place[1]), 0.0
                     self._heard_seconds += place[1] - place[0]
                     self._script_seconds += len(frames) * HOP_SECONDS
         return places + [None] * (len(self._lines) - len(places))
@@ -288,6 +318,11 @@ class _Placement:
         speech = _speech_only(self._read(float(begin), float(finish)), self._activity, float(begin))
         if self._aligner is not None:
             words = [line.words for line in self._lines[number : number + len(script)]]
+            if hasattr(self._aligner, "spans"):
+                spans_there = _spans(
+                    self._aligner.spans(speech, words, first=first, last=last), len(script), speech.seconds
+                )
+                return [span and (at + span[0], at + span[1]) for span in spans_there]
             times = _placed(
                 self._aligner.place(speech, words, first=first, last=last), len(script), speech.seconds
             )
@@ -328,6 +363,7 @@ def _placed_at(
     costs = cosine_distance(speech, reference) - np.float32((1.0 - _MARGIN) * level)
     cost, spans = place_lines(costs, borders, _STEP_COST)
     _fill(spans, costs, level, borders)
+    _place_out_of_order(spans, costs, borders)
     return cost, spans
 
 
@@ -355,6 +391,37 @@ def _fill(
         else:
             continue
         for number, span in inner.items():
+            spans[number] = span
+
+
+def _place_out_of_order(
+    spans: list[tuple[int, int] | None], costs: Features, borders: npt.NDArray[np.int64]
+) -> None:
+    """Place lines that were read elsewhere than the script has them, the best matches first.
+
+    Each goes into speech of its length that no line has, where it matches better than other texts.
+    """
+    found = sorted(span for span in spans if span is not None)
+    if not found:
+        return
+    ends = [0, *(end for _, end in found)]
+    gaps = [
+        (end, start) for end, start in zip(ends, [*(start for start, _ in found), len(costs)], strict=True)
+    ]
+    matches: list[tuple[float, int, tuple[int, int]]] = []
+    for number in (number for number, span in enumerate(spans) if span is None):
+        first, last = int(borders[number]), int(borders[number + 1])
+        for gap in gaps:
+            if not _AS_MUCH[0] <= (gap[1] - gap[0]) / max(1, last - first) <= _AS_MUCH[1]:
+                continue
+            cost, (inner,) = place_lines(
+                costs[slice(*gap), first:last], np.array([0, last - first]), _STEP_COST
+            )
+            if inner is not None and _AS_MUCH[0] <= (inner[1] - inner[0]) / (last - first):
+                matches.append((cost, number, (gap[0] + inner[0], gap[0] + inner[1])))
+    for _, number, span in sorted(matches):
+        free = all(other is None or span[1] <= other[0] or other[1] <= span[0] for other in spans)
+        if spans[number] is None and free:
             spans[number] = span
 
 
@@ -404,6 +471,15 @@ def _placed(times: Sequence[float], lines: int, seconds: float) -> npt.NDArray[n
     if placed.shape != (lines + 1,) or not np.isfinite(placed).all() or (np.diff(placed) < 0).any():
         raise DataError("data.bad_alignment_times", shape=placed.shape, lines=lines)
     return np.clip(placed, 0.0, seconds)
+
+
+def _spans(spans: Sequence[Place], lines: int, seconds: float) -> list[Place]:
+    """What a span aligner answered, held to its contract. DataError if it broke it."""
+    ends = [time for span in spans if span is not None for time in span]
+    if len(spans) != lines or ends != sorted(ends) or not all(math.isfinite(time) for time in ends):
+        raise DataError("data.bad_alignment_times", shape=(len(spans),), lines=lines)
+    cut_off = [span and (max(0.0, span[0]), min(seconds, span[1])) for span in spans]
+    return [span if span and span[1] - span[0] > FRAME_SECONDS else None for span in cut_off]
 
 
 def _speech_only(wave: Wave, activity: SpeechActivity, begin: float) -> Wave:

@@ -99,6 +99,11 @@ def _read(path: Path) -> tuple[dict[str, list[Utterance]], int]:
     return rows, whole_bytes
 
 
+def noted_sources(folder: Path) -> set[str]:
+    """Recordings (`Utterance.source`) of a run that was cut short, by the journal in `folder`."""
+    return {row.source for rows in _read(folder / _NAME)[0].values() for row in rows}
+
+
 def _locked(lock: IO[str]) -> bool:
     try:
         import fcntl

@@ -22,6 +22,7 @@ from dimts.base.files import write_text
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project, ProjectSettings
+from dimts.data.cluster import map_on_ray
 from dimts.data.context import Context, PrepareSettings
 from dimts.data.dataset_checks import check_dataset, merged
 from dimts.data.forced_alignment import find_aligner
@@ -29,7 +30,6 @@ from dimts.data.journal import Journal
 from dimts.data.manifest import Manifest, Utterance
 from dimts.data.pool import map_ordered
 from dimts.data.process import is_unwritten
-from dimts.data.recording import Recording
 from dimts.data.separate import find_weights
 from dimts.data.sources import Known, find_recordings, with_speakers
 from dimts.data.transcribe import ready
@@ -58,11 +58,14 @@ def prepare(
     sources: Sequence[Path | str] = (),
     settings: PrepareSettings | None = None,
     on_progress: ProgressCallback = ignore,
+    *,
+    on_ray: bool = False,
 ) -> Prepared:
     """Make clips and the manifest of the recordings in `sources` (default: the project's own folder).
 
-    Raises SourceError for a source that is not there, DataError when not one utterance can be kept (the
-    manifest then says why for each), DimtsError for a full or read-only disk. What was done before is kept.
+    On one machine, or with `on_ray` on the cluster of `data.ray`: the clips and rows are the same. Raises
+    SourceError for a source that is not there, DataError when not one utterance can be kept (the manifest
+    then says why for each), DimtsError for a full or read-only disk. What was done before is kept.
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("data", PrepareSettings)
@@ -79,7 +82,8 @@ def prepare(
     find_aligner(settings.segment.aligner)
     if settings.clean.separate:
         find_weights(settings.clean.separate)
-    if settings.transcribe.by and any(is_unwritten(recording) for recording in recordings):
+    asked = settings.transcribe.compare or any(is_unwritten(recording) for recording in recordings)
+    if settings.transcribe.by and asked:
         ready(settings.transcribe)
     project.clips.mkdir(parents=True, exist_ok=True)
     with Journal.open(project.clips) as journal:
@@ -87,7 +91,12 @@ def prepare(
         fresh: list[Utterance] = []
         complete = False
         try:
-            for rows in _worked(recordings, done, context, journal, on_progress):
+            found = (
+                map_on_ray(recordings, done, context, journal.note, on_progress)
+                if on_ray
+                else map_ordered(recordings, done, context, journal.note)
+            )
+            for rows in _worked(found, len(recordings), done, on_progress):
                 fresh += rows
             complete = True
         finally:  # Ctrl-C: what is done becomes a manifest too
@@ -128,15 +137,14 @@ def _finished(
 
 
 def _worked(
-    recordings: Sequence[Recording],
+    found: Iterable[tuple[str, list[Utterance]]],
+    total: int,
     done: Mapping[str, list[Utterance]],
-    context: Context,
-    journal: Journal,
     on_progress: ProgressCallback,
 ) -> Iterator[list[Utterance]]:
     """Yield the rows of each recording in order: known ones from before, the others processed now."""
-    total, seen, kept, seconds = len(recordings), Counter[str](), 0, 0.0
-    for number, (key, rows) in enumerate(map_ordered(recordings, done, context, journal.note), start=1):
+    seen, kept, seconds = Counter[str](), 0, 0.0
+    for number, (key, rows) in enumerate(found, start=1):
         rows = [_renamed(row, seen) for row in rows]
         kept += sum(row.kept for row in rows)
         seconds += sum(row.seconds for row in rows if row.kept)

@@ -29,7 +29,7 @@ from dimts.data.overlap import overlap_share
 from dimts.data.recording import By, Recording
 from dimts.data.segment import Piece, SegmentSettings, by_cues, by_silence, cut, shorten_pauses, whole
 from dimts.data.speaker_outliers import packed
-from dimts.data.transcribe import TranscribeSettings, check_transcript, transcriber
+from dimts.data.transcribe import Transcriber, TranscribeSettings, check_transcript, compared, transcriber
 from dimts.data.vad import SpeechActivity, detect_speech
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def work_key(recording: Recording, content: str, context: Context) -> str:
     owner = [recording.speaker, recording.licence, recording.consent, relative(recording.path, context.root)]
     problem = recording.problem.as_dict() if recording.problem else {}
     settings = context.settings.transcribe
-    recogniser = settings.shaping() if settings.by and is_unwritten(recording) else {}
+    asked = settings.by and (is_unwritten(recording) or settings.compare)
+    recogniser = settings.shaping() if asked else {}
     return digest(
         [content, recording.name, cues, recording.by, owner, problem, recogniser, context.fingerprint]
     )[:16]
@@ -205,6 +206,15 @@ def process_clip(
             row = replace(row, score=match.score)
             measures["match_nearness"] = match.nearness
             issues += check_match(match.score, settings.check)
+    if (
+        settings.transcribe.compare
+        and row.spoken
+        and row.by not in ("whisper", "recogniser")
+        and speech_seconds
+    ):
+        heard = _recogniser(settings.transcribe, settings.jobs).transcribe(cleaned.wave)
+        measures["character_error_rate"], found = compared(heard, row.spoken, settings.transcribe)
+        issues += found
     steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
     voice = ""
     if settings.check.speaker and speech_seconds >= MIN_VOICE_SECONDS:
@@ -226,12 +236,16 @@ def _transcribed(
     row: Utterance, wave: Wave, speech_seconds: float, settings: TranscribeSettings, jobs: int
 ) -> tuple[Utterance, list[Issue]]:
     """Add the recogniser's text to a row; also returns the reasons not to trust it."""
-    threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
-    transcript = transcriber(replace(settings, threads=threads)).transcribe(wave)
+    transcript = _recogniser(settings, jobs).transcribe(wave)
     if not transcript.text:
         return _with_issues(row, Issue("no_text", Message("data.recogniser_silent"))), []
     by: By = "whisper" if settings.by == "whisper" else "recogniser"
     return replace(row, text=transcript.text, by=by), check_transcript(transcript, speech_seconds, settings)
+
+
+def _recogniser(settings: TranscribeSettings, jobs: int) -> Transcriber:
+    threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
+    return transcriber(replace(settings, threads=threads))
 
 
 def describe_text(

@@ -44,6 +44,8 @@ _INTRODUCING = """
 """
 _NO_LABELS = frozenset(_INTRODUCING.split())
 """Last words in front of a colon that introduce the spoken text, and name nobody."""
+_FRAME_RATE = re.compile(r"\A\{0\}\{0\}(\d+(?:\.\d+)?[ \t]*)$", re.MULTILINE)
+"""First line of MicroDVD that states the frame rate at frame 0."""
 _SLACK_SECONDS = 0.05
 """Cues may overlap by this much: editors round to frames."""
 _SAME_SHARE = 0.8
@@ -60,7 +62,8 @@ def read_subtitles(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
         return in_order(timed)
     try:
         if form == "sub":
-            events = pysubs2.SSAFile.from_string(content)  # MicroDVD, MPL2 or TMPlayer: pysubs2 finds out
+            # MicroDVD, MPL2 or TMPlayer: told apart by pysubs2, which reads no frame rate at frame 0
+            events = pysubs2.SSAFile.from_string(_FRAME_RATE.sub(r"{1}{1}\1", content))
         elif form == "vtt":
             events = pysubs2.SSAFile.from_string(_plain_vtt(content), form, keep_unknown_html_tags=True)
         else:

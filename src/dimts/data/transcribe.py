@@ -3,7 +3,7 @@
 Used only where there is no text. Recognisers hardly know Amharic, and write something for any sound: credits
 of films in silence, one phrase over and over, another script. So each answer is judged, and marked `by` the
 recogniser. Whisper (Radford et al. 2022) runs by faster-whisper (SYSTRAN, MIT); its weights are never fetched
-unasked.
+unasked. Omnilingual ASR (`omnilingual`) knows Amharic.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dimts.audio.wave import Wave
-from dimts.base.errors import ConfigError, DataError, DownloadError
+from dimts.base.errors import ConfigError, DataError
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import require, resolve
-from dimts.base.progress import ProgressCallback, ignore
 from dimts.base.threads import threads_kept
 from dimts.data.manifest import Utterance
+from dimts.data.omnilingual import FETCHED, CtcRecogniser, model_file
+from dimts.data.recogniser_weights import MODEL_FILE, find_weights
 from dimts.data.split import text_key
-from dimts.xtts.hub import Licence, Published
+from dimts.text.ethiopic import fold_homophones
 
 RATE = 16_000
 LANGUAGE = "am"
@@ -42,10 +43,14 @@ class TranscribeSettings:
     """[data.transcribe]: recogniser for clips without a text."""
 
     by: str = ""
-    """Recogniser: "whisper", or a plug-in of the group dimts.transcriber; "": none, clips without a text are
-    set aside."""
-    model: str = "large-v3"
-    """Weights: a folder that holds a CTranslate2 model, or a name that 'dimts data fetch' knows."""
+    """"omnilingual", "whisper", or a plug-in of the group dimts.transcriber; "": nobody, clips without a text
+    are set aside."""
+    model: str = ""
+    """Weights: a folder that holds a CTranslate2 or an Omnilingual model, or a name that 'dimts data fetch'
+    knows; "": large-v3 for Whisper, omnilingual for Omnilingual."""
+    compare: float = 0.0
+    """Character error rate of the recogniser against a given text, above which the clip is set aside
+    (`mismatch`); 0: given texts are not compared."""
     beams: int = 5
     """Beams of the search; 1 is greedy and twice as fast."""
     device: str = "auto"
@@ -64,11 +69,19 @@ class TranscribeSettings:
             raise ConfigError("data.unknown_device", device=self.device)
         if not 0.0 <= self.max_no_speech <= 1.0 or self.min_log_probability > 0.0:
             raise ConfigError("data.recogniser_limits_out_of_range")
+        if self.compare < 0.0 or (self.compare and not self.by):
+            raise ConfigError("data.compare_without_recogniser", compare=self.compare)
+
+    @property
+    def weights(self) -> str:
+        """The weights' name or folder, also where `model` is empty."""
+        return self.model or {"whisper": "large-v3", "omnilingual": FETCHED}.get(self.by, "")
 
     def shaping(self) -> dict[str, object]:
         """Return the settings that the texts depend on, without those of the machine."""
         limits = [self.min_log_probability, self.max_no_speech]
-        return {"by": self.by, "model": self.model, "beams": self.beams, "limits": limits}
+        compare = {"compare": self.compare} if self.compare else {}
+        return {"by": self.by, "model": self.weights, "beams": self.beams, "limits": limits, **compare}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ class Whisper:
 
     def __init__(self, settings: TranscribeSettings) -> None:
         library = require("faster_whisper", "whisper")
-        folder = find_weights(settings.model)
+        folder = whisper_folder(settings.weights)
         try:
             with threads_kept():
                 self._model = library.WhisperModel(
@@ -129,7 +142,19 @@ class Whisper:
         )
 
 
-TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper}
+class Omnilingual:
+    """Omnilingual ASR in sherpa-onnx, which knows Amharic, on one clip at a time."""
+
+    def __init__(self, settings: TranscribeSettings) -> None:
+        provider = "cuda" if settings.device == "cuda" else "cpu"
+        self._model = CtcRecogniser(find_weights(settings.weights), settings.threads, provider)
+
+    def transcribe(self, wave: Wave) -> Transcript:
+        """The text; how sure it is, and whether anybody speaks, it does not say."""
+        return Transcript(self._model.recognise(wave), math.nan, math.nan)
+
+
+TRANSCRIBERS: dict[str, Any] = {"whisper": Whisper, "omnilingual": Omnilingual}
 
 
 @cache
@@ -139,85 +164,23 @@ def transcriber(settings: TranscribeSettings) -> Transcriber:
     return made
 
 
+def whisper_folder(model: str) -> Path:
+    """The folder of Whisper's weights. DataError where they are not there."""
+    folder = find_weights(model)
+    if not (folder / MODEL_FILE).is_file():
+        raise DataError("data.no_whisper_model", folder=folder, model_file=MODEL_FILE)
+    return folder
+
+
 def ready(settings: TranscribeSettings) -> None:
     """Raise what `transcriber` would, as far as is known without loading weights."""
     resolve(settings.by, TRANSCRIBERS, "dimts.transcriber")
     if settings.by == "whisper":
         require("faster_whisper", "whisper")
-        find_weights(settings.model)
-
-
-# --- weights --------------------------------------------------------------------------------------
-
-_MIT = Licence(
-    name="MIT",
-    url="https://github.com/openai/whisper/blob/main/LICENSE",
-    summary=(
-        "The weights may be used, changed and passed on for any purpose, "
-        "as long as the notice goes with them."
-    ),
-)
-WEIGHTS = {
-    "large-v3": Published(
-        name="whisper-large-v3",
-        repository="Systran/faster-whisper-large-v3",
-        revision="edaa852ec7e145841d8ffdb056a99866b5f0a478",
-        files={
-            "config.json": (2_394, "a9306624f5ec14270a014b647e5c316b6e03a662c369758d1b90697a7b0655b9"),
-            "preprocessor_config.json": (
-                340,
-                "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711",
-            ),
-            "tokenizer.json": (2_480_617, "6d8cbd7cd0d8d5815e478dac67b85a26bbe77c1f5e0c6d76d1ce2abc0e5f21ca"),
-            "vocabulary.json": (
-                1_068_114,
-                "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1",
-            ),
-            "model.bin": (3_087_284_237, "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1"),
-        },
-        licence=_MIT,
-    )
-}
-"""Weights that 'dimts data fetch' fetches. Commit and checksums as several independent projects have
-published them."""
-MODEL_FILE = "model.bin"
-
-
-def described(name: str) -> Message:
-    """Describe what would be fetched, for the user's agreement."""
-    one = WEIGHTS[name]
-    size = sum(size for size, _ in one.files.values())
-    licence = one.licence.name
-    return Message("data.weights_offered", repository=one.repository, gigabytes=size / 1e9, licence=licence)
-
-
-def find_weights(model: str) -> Path:
-    """Return the folder of a model: a path, else a fetched one. DataError with the remedy; nothing is
-    fetched."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if not (folder / MODEL_FILE).is_file():
-            raise DataError("data.no_whisper_model", folder=folder, model_file=MODEL_FILE)
-        return folder
-    if model not in WEIGHTS:
-        raise DataError("data.unknown_weights", name=model, known=tuple(WEIGHTS))
-    from dimts.xtts.download import find_base
-
-    try:
-        return find_base(WEIGHTS[model])
-    except DownloadError as error:
-        raise DataError("data.whisper_weights_missing", model=model, described=described(model)) from error
-
-
-def fetch_weights(name: str, source: Path | None = None, on_progress: ProgressCallback = ignore) -> Path:
-    """Fetch weights into the cache, checked; from the hub or from the folder `source`. DownloadError."""
-    from dimts.xtts.download import Acceptance, fetch
-
-    if name not in WEIGHTS:
-        raise ConfigError("data.unknown_weights", name=name, known=tuple(WEIGHTS))
-    return fetch(
-        WEIGHTS[name], acceptance=Acceptance("asked for by name"), source=source, on_progress=on_progress
-    )
+        whisper_folder(settings.weights)
+    if settings.by == "omnilingual":
+        require("sherpa_onnx", "omnilingual")
+        model_file(find_weights(settings.weights))
 
 
 # --- judging --------------------------------------------------------------------------------------
@@ -266,6 +229,26 @@ def check_transcript(
             _FEWEST_LETTERS_PER_SECOND,
         )
     return found
+
+
+def character_error_rate(heard: str, spoken: str) -> float:
+    """Letters that a recogniser has otherwise, for each letter that is spoken: Levenshtein's distance over
+    letters and digits, letters of one sound being the same; 0 is alike."""
+    from rapidfuzz.distance import Levenshtein
+
+    said, other = (
+        "".join(char for char in fold_homophones(text) if char.isalnum()) for text in (spoken, heard)
+    )
+    return Levenshtein.distance(said, other) / max(1, len(said))
+
+
+def compared(transcript: Transcript, spoken: str, settings: TranscribeSettings) -> tuple[float, list[Issue]]:
+    """Character error rate of a recogniser against a given text, and the reason to doubt the text."""
+    rate = character_error_rate(transcript.text, spoken)
+    if rate <= settings.compare:
+        return rate, []
+    message = Message("data.recogniser_differs", rate=rate, text=transcript.text)
+    return rate, [Issue("mismatch", message, rate, settings.compare)]
 
 
 def most_repeats(text: str) -> int:

@@ -11,10 +11,8 @@ last checkpoint. An error that the user can correct is raised here as a DimtsErr
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
+from dimts.base.ray_cluster import be_quiet, connected, first_line
 from dimts.train import runs
 from dimts.train.distributed import ClusterInfo
 from dimts.train.fine_tune import FineTuneResult, fine_tune
@@ -33,10 +32,7 @@ from dimts.train.interrupt import Interrupt
 from dimts.train.metrics import Metrics
 from dimts.train.settings import RayTrainSettings, TrainSettings
 
-_LOOPBACK = "127.0.0.1"
 _LOOK_SECONDS = 0.5
-_PATIENCE_SECONDS = 10.0
-"""Deadline for connecting to the address of a cluster."""
 _SCRATCH = ".ray"
 """Folder below runs/ for Ray Train's own files, removed after the run."""
 
@@ -67,17 +63,14 @@ def fine_tune_on_ray(
 ) -> FineTuneResult:
     """Run `fine_tune` in `train.ray.workers` processes of a Ray cluster.
 
-    Raises what `fine_tune` does, MissingExtra without Ray, and TrainingError when the cluster cannot be
-    reached, is too small, or lost workers more often than `train.ray.retries`. Ctrl-C and SIGTERM save, then
-    raise KeyboardInterrupt.
+    Raises what `fine_tune` does, MissingExtra without Ray, ConfigError when the cluster cannot be reached,
+    and TrainingError when it has no room or lost workers more often than `train.ray.retries`. Ctrl-C and
+    SIGTERM save, then KeyboardInterrupt.
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    be_quiet()
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    os.environ.setdefault(
-        "RAY_worker_niceness", "0"
-    )  # workers are the run itself: Ray's 15 lets all else go first
     ray = require("ray", "ray")
     require("ray.train", "ray")
     with Interrupt() as interrupt, runs.run_lock(project), _cluster(ray, settings.ray, on_progress) as where:
@@ -101,7 +94,7 @@ def fine_tune_on_ray(
                 return run
             if isinstance(error, DimtsError):
                 raise error
-            reason = _first_line(error)
+            reason = first_line(error)
             if interrupt.wanted:
                 raise KeyboardInterrupt
             on_progress(Progress("train", 0, None, "steps", Message("train.workers_lost", reason=reason)))
@@ -183,9 +176,7 @@ def _fine_tune(task: _WorkerTask) -> FineTuneResult:
     if task.folder.is_dir():
         os.chdir(task.folder)
     if not task.project.is_dir():
-        raise TrainingError(
-            "train.project_not_on_machine", project=task.project, nodename=os.uname().nodename
-        )
+        raise TrainingError("base.project_not_on_machine", project=task.project, nodename=os.uname().nodename)
     torch.set_num_threads(task.settings.ray.cores)
     place = ClusterInfo(task.where, str(ray.get_runtime_context().get_node_id()), task.restarts)
     first = train.get_context().get_world_rank() == 0
@@ -201,32 +192,10 @@ def _fine_tune(task: _WorkerTask) -> FineTuneResult:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, wanted: RayTrainSettings, on_progress: ProgressCallback) -> Iterator[str]:
-    """Connect to a cluster, or start one on loopback; yields its name. An existing connection is used."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    if ray.is_initialized():
+    """Connect to a cluster that is large enough; yields its name."""
+    with connected(ray, wanted.address, wanted.workers * wanted.cores, on_progress) as where:
         _large_enough(ray, wanted)
-        yield "the cluster this program was connected to"
-        return
-    own = not wanted.address
-    on_progress(Progress("cluster", 0, 1, "clusters", Message("train.ray_starts_here") if own else None))
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        if own:
-            room = {"num_cpus": max(wanted.workers * wanted.cores, os.cpu_count() or 1)}
-            ray.init(address="local", include_dashboard=False, _node_ip_address=_LOOPBACK, **room, **quiet)
-        else:
-            _check_reachable(wanted.address)
-            ray.init(address=wanted.address, **quiet)
-    except Exception as error:
-        raise TrainingError(
-            "train.no_ray_cluster", address=wanted.address or "this machine", first_line=_first_line(error)
-        ) from error
-    on_progress(Progress("cluster", 1, 1, "clusters"))
-    try:
-        _large_enough(ray, wanted)
-        yield "this machine" if own else wanted.address
-    finally:
-        ray.shutdown()
+        yield where
 
 
 def _large_enough(ray: Any, wanted: RayTrainSettings) -> None:
@@ -234,13 +203,6 @@ def _large_enough(ray: Any, wanted: RayTrainSettings) -> None:
     have = ray.cluster_resources().get("CPU", 0)
     if have < wanted.workers * wanted.cores:
         raise TrainingError("train.too_few_cores", have=have, workers=wanted.workers, cores=wanted.cores)
-
-
-def _check_reachable(address: str) -> None:
-    """Raise OSError when nothing answers at an address: Ray would retry for ten minutes and more."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():  # not "auto"
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS).close()
 
 
 def _queue() -> Any:
@@ -260,9 +222,3 @@ def _drain(queue: Any, seconds: float) -> Iterator[Any]:
         yield from queue.get_nowait_batch(queue.qsize())
     except (Empty, RayError):
         return
-
-
-def _first_line(error: BaseException | None) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()[
-        :200
-    ]

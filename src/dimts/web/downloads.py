@@ -28,7 +28,7 @@ def base_weights() -> Published:
 
 def recogniser_weights() -> Published:
     """Return the weights of the recogniser for recordings without a text."""
-    from dimts.data.transcribe import WEIGHTS
+    from dimts.data.recogniser_weights import WEIGHTS
 
     return WEIGHTS["large-v3"]
 
