@@ -109,8 +109,11 @@ def test_the_forecast_says_hours_time_and_disk(
         "data.forecast_disk",
         "data.forecast_unknown",
     ]
-    full = replace(found, free_bytes=1, heard=2)
-    assert [one.code for one in full.messages()][-2:] == ["data.forecast_heard", "data.forecast_disk_full"]
+    full = replace(found, free_bytes=1, unwritten=2)
+    assert [one.code for one in full.messages()][-2:] == [
+        "data.forecast_unwritten",
+        "data.forecast_disk_full",
+    ]
     thousand = replace(found, seconds=3.6e6, cores=64)
     assert thousand.work_seconds == pytest.approx(3.6e6 / 40 / 64)
     assert main(["data", "prepare", str(project.root), "--dry-run"]) == 0

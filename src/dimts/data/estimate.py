@@ -42,8 +42,8 @@ class PrepareForecast:
     cores: int
     speed: float
     """Seconds of sound that a core prepares in a second."""
-    heard: int
-    """New recordings without a text that a recogniser would write down, which takes longer than stated."""
+    unwritten: int
+    """New recordings without a text that a recogniser would transcribe, which takes longer than stated."""
     bytes: int
     """Of the clips and rows at most."""
     free_bytes: int
@@ -69,8 +69,8 @@ class PrepareForecast:
         ]
         if self.unknown:
             out.append(Message("data.forecast_unknown", unknown=self.unknown))
-        if self.heard:
-            out.append(Message("data.forecast_heard", heard=self.heard))
+        if self.unwritten:
+            out.append(Message("data.forecast_unwritten", unwritten=self.unwritten))
         if self.bytes > self.free_bytes:
             out.append(Message("data.forecast_disk_full"))
         return out
@@ -95,7 +95,7 @@ def forecast_prepare(
     there = {row.source for row in Manifest.rows(project.manifest)} if project.manifest.exists() else set()
     there |= noted_sources(project.clips)
     new = [one for one in recordings if relative(one.path, project.root) not in there]
-    seconds, unknown, heard = 0.0, 0, 0
+    seconds, unknown, unwritten = 0.0, 0, 0
     lengths: dict[Path, float | None] = {}
     for number, recording in enumerate(new):
         on_progress(Progress("measure", number, len(new), "recordings"))
@@ -108,7 +108,7 @@ def forecast_prepare(
         lengths[recording.path] = length
         seconds += length or 0.0
         unknown += length is None
-        heard += bool(settings.transcribe.by) and not recording.cues
+        unwritten += bool(settings.transcribe.by) and not recording.cues
     on_progress(Progress("measure", len(new), len(new), "recordings"))
     return PrepareForecast(
         recordings=len(recordings),
@@ -117,7 +117,7 @@ def forecast_prepare(
         unknown=unknown,
         cores=cores or settings.jobs,
         speed=SPEED if settings.check.match else SPEED_WITHOUT_MATCH,
-        heard=heard,
+        unwritten=unwritten,
         bytes=round(seconds * (RATE * _BYTES_PER_SAMPLE + _ROW_BYTES_PER_SECOND)),
         free_bytes=shutil.disk_usage(project.root).free,
     )

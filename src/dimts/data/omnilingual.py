@@ -194,8 +194,8 @@ def _unlike(frames: npt.NDArray[np.int64], line: Sequence[int], blank: int) -> f
     """Share of letters by which what is recognised in the frames is another text than the line's, 0 to 1."""
     from rapidfuzz.distance import Levenshtein
 
-    heard = [int(one) for one, _ in itertools.groupby(frames) if one != blank]
-    return Levenshtein.normalized_distance(heard, [one for one in line if one >= 0])
+    recognised = [int(one) for one, _ in itertools.groupby(frames) if one != blank]
+    return Levenshtein.normalized_distance(recognised, [one for one in line if one >= 0])
 
 
 def _read_tokens(path: Path) -> list[str]:

@@ -212,8 +212,8 @@ def process_clip(
         and row.by not in ("whisper", "recogniser")
         and speech_seconds
     ):
-        heard = _recogniser(settings.transcribe, settings.jobs).transcribe(cleaned.wave)
-        measures["character_error_rate"], found = compared(heard, row.spoken, settings.transcribe)
+        transcript = _recogniser(settings.transcribe, settings.jobs).transcribe(cleaned.wave)
+        measures["character_error_rate"], found = compared(transcript, row.spoken, settings.transcribe)
         issues += found
     steps = [f"shortened silences by {shortened:.2f} s", *cleaned.steps] if shortened else list(cleaned.steps)
     voice = ""

@@ -231,15 +231,17 @@ def check_transcript(
     return found
 
 
-def character_error_rate(heard: str, spoken: str) -> float:
-    """Letters that a recogniser has otherwise, for each letter that is spoken: Levenshtein's distance over
-    letters and digits, letters of one sound being the same; 0 is alike."""
+def character_error_rate(hypothesis: str, reference: str) -> float:
+    """Measure the character error rate of a recognised text: 0 for the same text.
+
+    Levenshtein's distance for each letter or digit of the reference; letters of one sound are the same.
+    """
     from rapidfuzz.distance import Levenshtein
 
-    said, other = (
-        "".join(char for char in fold_homophones(text) if char.isalnum()) for text in (spoken, heard)
+    wanted, found = (
+        "".join(char for char in fold_homophones(text) if char.isalnum()) for text in (reference, hypothesis)
     )
-    return Levenshtein.distance(said, other) / max(1, len(said))
+    return Levenshtein.distance(wanted, found) / max(1, len(wanted))
 
 
 def compared(transcript: Transcript, spoken: str, settings: TranscribeSettings) -> tuple[float, list[Issue]]:
