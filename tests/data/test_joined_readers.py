@@ -59,24 +59,19 @@ def is_right(piece: Piece, place: tuple[float, float], activity: SpeechActivity)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("missing", ["in the recording", "in the script", "nothing, but two lines swapped"])
-def test_lines_are_found_where_the_script_is_not_what_was_read(
-    shared: Path, tmp_path: Path, missing: str
-) -> None:
+@pytest.mark.parametrize("missing", ["in the recording", "in the script"])
+def test_lines_are_found_where_every_fourth_is_missing(shared: Path, tmp_path: Path, missing: str) -> None:
     rules, matcher = Rules(), Matcher()
     wanted = right = 0
     wrong = []
     for name, rows in readers(shared / "speech" / "alffa").items():
-        swapped = missing.startswith("nothing")
-        gone = {number for number in range(len(rows)) if number % EVERY == EVERY - 1 and not swapped}
+        gone = {number for number in range(len(rows)) if number % EVERY == EVERY - 1}
         truth = joined(rows, gone if missing == "in the recording" else set(), tmp_path / "take.wav")
         texts = [
             text
             for number, (_, text) in enumerate(rows)
             if missing == "in the recording" or number not in gone
         ]
-        if swapped:
-            texts[:2] = texts[1::-1]
         lines = [Line(text, tuple(word for word in rules.phones(text.split()) if word)) for text in texts]
         activity = detect_speech(tmp_path / "take.wav")
         pieces = align(tmp_path / "take.wav", activity, lines, matcher, SegmentSettings())

@@ -171,20 +171,9 @@ def align(
     places = (
         _Placement(path, activity, spoken, matcher, find_aligner(settings.aligner)).places() if spoken else []
     )
-    order = _by_time(places)
-    in_time = [spoken[number] for number in order], [places[number] for number in order]
-    pieces = _pieces(activity, *in_time, settings)
+    pieces = _pieces(activity, spoken, places, settings)
     pieces += [Piece(0.0, 0.0, line.text, line.speaker, None, ()) for line in lines if not line.words]
     return sorted(pieces, key=lambda piece: piece.start_seconds)
-
-
-def _by_time(places: Sequence[Place]) -> list[int]:
-    """Numbers of the lines in the order in which they are spoken; one that is not stays behind its
-    predecessor."""
-    starts: list[float] = []
-    for place in places:
-        starts.append(place[0] if place is not None else starts[-1] if starts else 0.0)
-    return sorted(range(len(starts)), key=starts.__getitem__)
 
 
 def _pieces(
@@ -294,7 +283,7 @@ class _Placement:
             for place, frames in zip(found[:sure], script, strict=False):
                 places.append(place)
                 if place is not None:
-                    at, passed = max(at, place[1]), 0.0
+                    at, passed = place[1], 0.0
                     self._heard_seconds += place[1] - place[0]
                     self._script_seconds += len(frames) * HOP_SECONDS
         return places + [None] * (len(self._lines) - len(places))
@@ -363,7 +352,6 @@ def _placed_at(
     costs = cosine_distance(speech, reference) - np.float32((1.0 - _MARGIN) * level)
     cost, spans = place_lines(costs, borders, _STEP_COST)
     _fill(spans, costs, level, borders)
-    _place_out_of_order(spans, costs, borders)
     return cost, spans
 
 
@@ -391,37 +379,6 @@ def _fill(
         else:
             continue
         for number, span in inner.items():
-            spans[number] = span
-
-
-def _place_out_of_order(
-    spans: list[tuple[int, int] | None], costs: Features, borders: npt.NDArray[np.int64]
-) -> None:
-    """Place lines that were read elsewhere than the script has them, the best matches first.
-
-    Each goes into speech of its length that no line has, where it matches better than other texts.
-    """
-    found = sorted(span for span in spans if span is not None)
-    if not found:
-        return
-    ends = [0, *(end for _, end in found)]
-    gaps = [
-        (end, start) for end, start in zip(ends, [*(start for start, _ in found), len(costs)], strict=True)
-    ]
-    matches: list[tuple[float, int, tuple[int, int]]] = []
-    for number in (number for number, span in enumerate(spans) if span is None):
-        first, last = int(borders[number]), int(borders[number + 1])
-        for gap in gaps:
-            if not _AS_MUCH[0] <= (gap[1] - gap[0]) / max(1, last - first) <= _AS_MUCH[1]:
-                continue
-            cost, (inner,) = place_lines(
-                costs[slice(*gap), first:last], np.array([0, last - first]), _STEP_COST
-            )
-            if inner is not None and _AS_MUCH[0] <= (inner[1] - inner[0]) / (last - first):
-                matches.append((cost, number, (gap[0] + inner[0], gap[0] + inner[1])))
-    for _, number, span in sorted(matches):
-        free = all(other is None or span[1] <= other[0] or other[1] <= span[0] for other in spans)
-        if spans[number] is None and free:
             spans[number] = span
 
 
