@@ -28,6 +28,7 @@ def rows(count: int, phones: str = "d ə h n a # s ə lː a m") -> list[Utteranc
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_format_is_drawn_without_a_warning(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

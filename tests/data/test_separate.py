@@ -48,6 +48,7 @@ def weights(folder: Path, klass: str = "demucs.htdemucs.HTDemucs") -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_demucs_itself_runs_on_every_clip(project: Project, corpus: Any, tmp_path: Path, speech: Any) -> None:
     """Random weights ruin the voice; what counts is that it was asked, that lengths stay, and that rows say
     so."""

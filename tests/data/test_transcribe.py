@@ -103,6 +103,7 @@ def untold(folder: Path, speech: Any, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_whisper_itself_is_asked_and_judged(project: Project, tmp_path: Path, speech: Any, tiny: str) -> None:
     """Weights that know English only: they write Latin letters, which are set aside as such, and marked."""
     folder = untold(tmp_path / "untold", speech, 2)

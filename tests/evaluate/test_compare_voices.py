@@ -93,6 +93,7 @@ def run(project: Project, voices: dict[str, Any], sentences: int = 4) -> VoiceCo
     )
 
 
+@pytest.mark.slow
 def test_checkpoints_of_a_run_that_got_worse_are_ranked_in_order(project: Project, speaker: Speaker) -> None:
     harms = {"step-300": 0.6, "step-100": 0.0, "step-400": 1.0, "step-200": 0.3}
     found = run(project, {name: Overtrained(speaker, harm) for name, harm in harms.items()}, 10)

@@ -198,7 +198,9 @@ def test_every_command_without_any_library_names_its_extra(folder: Path) -> None
             assert name in UNKNOWN or "pip install 'dimts[" in hint, (name, err)
 
 
-@pytest.mark.parametrize("extras", [("formant",), ("data",), ("speak",)], ids="+".join)
+@pytest.mark.parametrize(
+    "extras", [("formant",), pytest.param(("data",), marks=pytest.mark.slow), ("speak",)], ids="+".join
+)
 def test_commands_with_some_libraries_name_the_extra_of_the_rest(
     extras: tuple[str, ...], folder: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_broken_run_of_a_stage_ends_as_an_unbroken_one(make_project: MakeProje
     }
 
 
+@pytest.mark.slow
 def test_several_optimizers_and_discriminators_lie_in_one_snapshot(make_project: MakeProject) -> None:
     run = fine_tune(make_project(), _settings("decoder"))
     last = Checkpoints(run.folder / "checkpoints", 1).last()

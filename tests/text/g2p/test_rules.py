@@ -25,6 +25,7 @@ def test_every_letter_of_every_block_is_spoken(rules: Rules) -> None:
             assert all(map(is_phone, answer)), (word, answer)
 
 
+@pytest.mark.slow
 def test_no_leak_in_real_text(rules: Rules, shared: Path) -> None:
     words: set[str] = set()
     for path in sorted((shared / "gold" / "text").glob("*.txt")):
