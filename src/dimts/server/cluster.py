@@ -45,14 +45,15 @@ def deployment(sources: Sequence[ModelSource], settings: ServeSettings, keys: Ke
             from dimts.server.run import load_app
 
             log.set_up()
-            self.app = load_app(sources, settings, keys)
+            # `app` is a property of the class that Ray derives from this one
+            self.served_app = load_app(sources, settings, keys)
 
         def __serve_build_asgi_app__(self) -> Any:
-            return self.app
+            return self.served_app
 
         async def check_health(self) -> None:
             """Raise if a decoding scheduler has ended; Ray then replaces the replica."""
-            for name, scheduler in self.app.registry.schedulers().items():
+            for name, scheduler in self.served_app.registry.schedulers().items():
                 if not scheduler.alive:
                     raise RuntimeError(f"the decoding scheduler of {name} has ended")
 

@@ -7,6 +7,7 @@ answer is kept in the cache folder for this processor, version of torch and numb
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import time
@@ -53,11 +54,9 @@ def _cached(key: str, file: Path) -> float:
     kept = _read(file)
     if key not in kept:
         kept[key] = round(_measure(), 2)
-        try:
+        with contextlib.suppress(OSError, DimtsError):  # a cache; the next call measures again
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-        except (OSError, DimtsError):
-            pass  # a cache; the next call measures again
     return kept[key]
 
 
