@@ -4,14 +4,18 @@ sending."""
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dimts.base.errors import ConfigError
 from dimts.base.http import (
@@ -20,6 +24,7 @@ from dimts.base.http import (
     bind,
     deadlines,
     drain_request,
+    header_value,
     limit_body,
     read_secrets,
     url_of,
@@ -162,6 +167,14 @@ def test_a_body_is_limited_whatever_its_header_says() -> None:
 
     with pytest.raises(TooLarge):
         asyncio.run(read(limit_body(receive, 12, TooLarge)))
+
+
+@given(text=st.text())
+def test_any_text_can_stand_in_a_header_and_comes_back(text: str) -> None:
+    value = header_value(text, 10_000)
+    assert re.fullmatch(r"[ -~]*", value)
+    assert unquote(value) == text.encode("utf-8", "replace").decode()
+    assert header_value(text, 20) == (value if len(value) <= 20 else value[:17] + "...")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -84,6 +85,17 @@ def test_nulls_and_the_right_language_need_no_note(formant: Any) -> None:
     assert answer.status_code == 200
     assert "x-dimts-note" not in answer.headers
     assert answer.headers["x-accel-buffering"] == "no"
+
+
+@pytest.mark.parametrize("name", ["\b", "a\r\nSet-Cookie: b=c", "ስም", "é\0", "%", "x" * 20_000])
+def test_a_field_of_any_name_is_named(formant: Any, name: str) -> None:
+    answer = speech(formant, **{name: False})
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    note = answer.headers["x-dimts-note"]
+    assert " ".join(name.split())[:900] in unquote(note)
+    assert len(note) <= 1000
+    assert len(answer.content) > 10_000
 
 
 def test_a_misspelt_field_names_the_right_one(formant: Any) -> None:

@@ -22,7 +22,7 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
@@ -93,6 +93,16 @@ def same_secret(given: str, expected: str) -> bool:
     return hmac.compare_digest(
         given.encode("utf-8", "surrogateescape"), expected.encode("utf-8", "surrogateescape")
     )
+
+
+def header_value(text: str, max_letters: int = 1000) -> str:
+    """Return text of any origin as the value of an HTTP header: at most so many letters of printable ASCII.
+
+    Every other character, and "%" itself, is percent-encoded (RFC 3986), as a control character ends the
+    connection without an answer.
+    """
+    coded = "".join(c if " " <= c <= "~" and c != "%" else quote(c, errors="replace") for c in text)
+    return coded if len(coded) <= max_letters else coded[: max_letters - 3] + "..."
 
 
 def headers_of(scope: Scope) -> dict[str, str]:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from dimts.audio.encode import STREAMED, AudioEncoder
 from dimts.audio.wave import Wave
 from dimts.base.errors import SynthesisError
-from dimts.base.http import Receive, Scope, Send
+from dimts.base.http import Receive, Scope, Send, header_value
 from dimts.base.messages import Message
 from dimts.server import log
 from dimts.server.errors import ApiError
@@ -72,8 +72,7 @@ class SpeechTask:
             "x-accel-buffering": "no",
         }
         if self.notes:
-            text = "; ".join(note.line("en") for note in self.notes)
-            found["x-dimts-note"] = text.encode("ascii", "replace").decode()
+            found["x-dimts-note"] = header_value("; ".join(note.line("en") for note in self.notes))
         return found
 
 
