@@ -464,7 +464,7 @@ def test_a_broken_or_hostile_archive_is_refused_whole(
     else:
         with pytest.raises(DataError) as caught:
             fetch_corpus(project, offered, YES)
-        assert caught.value.code == "data.archive_broken"
+        assert caught.value.code == "base.archive_broken"
         assert [path.name for path in project.recordings.iterdir()] == []
     assert not [path for path in tmp_path.rglob("evil.wav") if not path.is_relative_to(project.recordings)]
 

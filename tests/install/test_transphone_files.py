@@ -122,8 +122,8 @@ def test_a_broken_connection_is_continued_and_the_backend_finds_the_files(server
 def test_an_archive_that_is_damaged_or_incomplete_leaves_what_was_there(server: Server) -> None:
     folder = transphone_files.fetch_transphone(YES)
     for content, code in (
-        (server.files["latest.tar.gz"][:-60], "install.archive_broken"),
-        (b"<html>moved</html>", "install.archive_broken"),
+        (server.files["latest.tar.gz"][:-60], "base.archive_broken"),
+        (b"<html>moved</html>", "base.archive_broken"),
         (tar({"latest/amh/phone.txt": b"a 1\n"}), "install.transphone_incomplete"),
     ):
         server.files["latest.tar.gz"] = content
@@ -139,7 +139,7 @@ def test_a_member_that_leaves_the_folder_is_refused(server: Server, name: str, t
     server.files["latest.tar.gz"] = tar(INVENTORY | {name: b"x"})
     with pytest.raises(DownloadError) as caught:
         transphone_files.fetch_transphone(YES)
-    assert caught.value.code == "install.archive_broken"
+    assert caught.value.code == "base.archive_broken"
     assert not list(transphone.fetched_folder().parent.parent.rglob("stolen"))
 
 

@@ -12,9 +12,7 @@ import fnmatch
 import json
 import re
 import shutil
-import tarfile
 import tomllib
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ from importlib.resources import files as package_files
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dimts.base.archives import unpack
 from dimts.base.config import from_table
 from dimts.base.errors import DataError, DownloadError, storage_error
 from dimts.base.files import write_text
@@ -276,6 +275,10 @@ def _unpack_all(
         raise DownloadError(
             "data.corpus_disk_full", folder=target.parent, needed_mb=needed / 1e6, free_mb=free / 1e6
         )
+
+    def wanted(member: str) -> bool:
+        return not _matches(member, (*_NO_MEMBERS, *corpus.skip))
+
     for number, (path, name) in enumerate(files):
         on_progress(Progress("unpack", number, len(files), "files", subject=name))
         inside = PurePosixPath(name)
@@ -286,39 +289,10 @@ def _unpack_all(
         if name.lower().endswith(".parquet"):
             unpack_parquet(path, place.with_suffix(""))
         elif name.lower().endswith(_ARCHIVES):
-            _unpack_archive(path, place.parent, corpus.skip)
+            unpack(path, place.parent, wanted, DataError)
         else:
             shutil.copyfile(path, place)
     on_progress(Progress("unpack", len(files), len(files), "files"))
-
-
-def _unpack_archive(path: Path, folder: Path, skip: Sequence[str]) -> None:
-    """Unpack the files of an archive below `folder`, and nothing beside it. DataError for a broken one."""
-    unwanted = (*_NO_MEMBERS, *skip)
-    try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:  # its extract() keeps names inside the folder
-                for member in archive.infolist():
-                    if not member.is_dir() and not _matches(member.filename, unwanted):
-                        archive.extract(member, folder)
-            return
-        with tarfile.open(path) as tar:
-            for one in tar:
-                if one.isfile() and not _matches(one.name, unwanted):
-                    tar.extract(one, folder, filter="data")
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as error:
-        raise DataError("data.archive_broken", path=path, reason=str(error)) from error
-    except OSError as error:
-        if storage_error(error) is not None:
-            raise
-        raise DataError("data.archive_broken", path=path, reason=error.strerror or str(error)) from error
 
 
 # --- who is to be named ---------------------------------------------------------------------------

@@ -8,9 +8,9 @@ is recorded with its SHA-256 beside the archives, and each member is unpacked in
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 
+from dimts.base.archives import unpack
 from dimts.base.errors import DownloadError, storage_error
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.text.g2p.transphone import LANGUAGE, MODEL, SOURCES, fetched_folder, missing
@@ -49,7 +49,7 @@ def fetch_transphone(
         staging.mkdir(parents=True)
         for number, (name, place) in enumerate(archives):
             on_progress(Progress("unpack", number, len(archives), "files", subject=name))
-            _unpack(place / name, staging)
+            unpack(place / name, staging, _wanted, DownloadError)
         if absent := missing(staging):
             names = [str(path.relative_to(staging)) for path in absent]
             raise DownloadError("install.transphone_incomplete", names=names)
@@ -73,17 +73,5 @@ def _published() -> dict[str, Published]:
     return found
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack what is wanted of a tar archive below `folder`, and nothing beside it."""
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.isfile() and member.name.removeprefix("./").startswith(_WANTED):
-                    tar.extract(member, folder, filter="data")
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise DownloadError("install.archive_broken", path=archive, reason=str(error)) from error
-    except OSError as error:
-        if storage_error(error) is not None:
-            raise
-        reason = error.strerror or str(error)
-        raise DownloadError("install.archive_broken", path=archive, reason=reason) from error
+def _wanted(member: str) -> bool:
+    return member.removeprefix("./").startswith(_WANTED)
