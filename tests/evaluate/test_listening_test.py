@@ -125,7 +125,7 @@ def test_simulated_raters_give_back_the_difference(tmp_path: Path, voices: dict[
     even = found.differences["old", "third"]
     assert even.low < 0 < even.high
     assert max(found.scores, key=lambda name: found.scores[name].mean) == "new"
-    assert any("clear" in line for line in found.lines())
+    assert any("clear" in line for line in map(str, found.messages()))
 
 
 def test_simulated_intervals_cover_the_truth(tmp_path: Path, voices: dict[str, Path]) -> None:

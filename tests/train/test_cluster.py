@@ -50,7 +50,7 @@ def two_machines(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def _effect(run: FineTuneResult, option: str) -> str:
-    return next(fact.effect for fact in run.options if fact.option == option)
+    return next(fact.effect.text("en") for fact in run.options if fact.option == option)
 
 
 def test_ray_workers_do_what_one_process_does(make_project: MakeProject, two_machines: Any) -> None:

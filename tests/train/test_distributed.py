@@ -142,7 +142,7 @@ def test_two_processes_do_what_one_does(
 
 
 def _effect(run: FineTuneResult, option: str) -> str:
-    return next(fact.effect for fact in run.options if fact.option == option)
+    return next(fact.effect.text("en") for fact in run.options if fact.option == option)
 
 
 @pytest.mark.slow

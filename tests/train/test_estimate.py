@@ -82,8 +82,8 @@ def test_the_whole_of_it_is_told_without_touching_anything(
     assert [card.most_seconds for card in found.cards] == pytest.approx(
         [room / 20 / MEBIBYTE for room in rooms]
     )
-    assert "largest batch" in str(found)
-    assert "not flash: needs a CUDA card" in str(found)
+    assert "largest batch" in found.table("en")
+    assert "not flash: needs a CUDA card" in found.table("en")
 
 
 def test_a_card_too_small_is_said(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from dimts.data.manifest import Manifest
 from dimts.train.fine_tune import FineTuneResult, fine_tune
 from dimts.train.metrics import EvaluatedSentence
 from dimts.train.option_report import _flat
-from dimts.train.probe import table
+from dimts.train.option_table import table
 from dimts.train.settings import TrainSettings
 from dimts.train.trainer import Trainer
 from dimts.xtts.spec import SPECS
@@ -228,7 +228,7 @@ class _First:
 
 
 def _effect(run: FineTuneResult, option: str) -> str:
-    return next(fact.effect for fact in run.options if fact.option == option)
+    return next(fact.effect.text("en") for fact in run.options if fact.option == option)
 
 
 def test_every_option_is_flipped_here() -> None:
@@ -282,8 +282,8 @@ def test_what_is_compiled_is_what_learns(workshop: SimpleNamespace) -> None:
 def test_options_that_others_rule_out_say_so(workshop: SimpleNamespace) -> None:
     facts = {fact.option: fact for fact in _run(workshop, BASE).options}
     for option in ("last_layers", "lora.rank", "batches.replay_share", "sample_text", "new_rows_lr_scale"):
-        assert facts[option].applied.startswith("ignored: "), option
-    assert facts["checkpointing"].applied == "off"
+        assert facts[option].applied.code == "train.option_ignored", option
+    assert facts["checkpointing"].applied.code == "train.option_off"
 
 
 def test_memory_and_padding_move_the_right_way(workshop: SimpleNamespace) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dimts.base.messages import Message
+
 if TYPE_CHECKING:
     from dimts.base.project import Project
     from dimts.data.check import DatasetVerdict
@@ -86,7 +88,8 @@ def prepare(
     from dataclasses import replace
 
     from dimts.base.project import Project
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, write
+    from dimts.data.check import kind_title
     from dimts.data.context import PrepareSettings
     from dimts.data.prepare import prepare as run
 
@@ -104,15 +107,12 @@ def prepare(
         return
     with progress_bar() as on_progress:
         result = run(opened, given, chosen, on_progress, on_ray=ray)
-    print(
-        f"{result.kept} clips kept, {result.seconds / 60:.1f} minutes "
-        f"({result.new} utterances new in this run)"
-    )
+    write(Message("cli.prepared", kept=result.kept, minutes=result.seconds / 60, new=result.new))
     if result.set_aside:
-        print(f"{result.set_aside} set aside:")
+        write(Message("cli.prepared_aside", count=result.set_aside))
         for kind, count in result.reasons.items():
-            print(f"  {count:6d}  {kind}")
-        print(f"'dimts data check {project}' lists them, with what to do")
+            print(f"  {count:6d}  {kind_title(kind)}")
+        write(Message("cli.check_lists_them", project=project))
     print(result.manifest)
 
 
@@ -128,15 +128,14 @@ def is_address(source: Path) -> bool:
 def _show_prepare_forecast(
     opened: Project, sources: list[Path], chosen: PrepareSettings, *, ray: bool
 ) -> None:
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, write
     from dimts.data.cluster import cluster_cores
     from dimts.data.estimate import forecast_prepare
 
     with progress_bar() as on_progress:
         cores = cluster_cores(chosen.ray, on_progress) if ray else 0
         found = forecast_prepare(opened, sources, chosen, on_progress, cores=cores)
-    for message in found.messages():
-        print(message.line())
+    write(*found.messages())
 
 
 def stats(
@@ -149,7 +148,6 @@ def stats(
     """Show hours, clip lengths, speakers, phones and diphones covered."""
     import json
 
-    from dimts.base.messages import Message
     from dimts.base.project import Project
     from dimts.cli.output import show
     from dimts.data.manifest import Manifest
@@ -205,14 +203,14 @@ def add(
     recorded and written into every clip. Only take what you may use. Existing files are not copied again.
     """
     from dimts.base.project import Project
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, write
     from dimts.data.add import add as add_sources
 
     with progress_bar() as on_progress:
         added = add_sources(Project.open(project), sources, on_progress)
     for path in added:
         print(path)
-    print(f"{len(added)} files added; next: dimts data prepare {project}")
+    write(Message("cli.files_added", count=len(added), project=project))
 
 
 def script(
@@ -231,10 +229,8 @@ def script(
     The table (id, path, text) is a metadata.tsv: record each line under the name it gives, and prepare the
     folder. The first sentences matter most, so one may stop early.
     """
-    import sys
-
     from dimts.base.files import write_text
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, show
     from dimts.data.script import ScriptSettings, as_table, choose, read_texts
     from dimts.text.frontend import Frontend
 
@@ -247,11 +243,15 @@ def script(
         write_text(output, as_table(found))
     else:
         print(as_table(found), end="")
-    left_out = " ".join(found.missing) or "none"
-    print(
-        f"{len(found.sentences)} sentences, about {found.seconds / 60:.1f} minutes; "
-        f"{found.covered} of the {found.found} diphones in the texts; phones left out: {left_out}",
-        file=sys.stderr,
+    show(
+        Message(
+            "cli.script_chosen",
+            sentences=len(found.sentences),
+            minutes=found.seconds / 60,
+            covered=found.covered,
+            found=found.found,
+            left_out=" ".join(found.missing) or Message("cli.none"),
+        )
     )
 
 
@@ -283,21 +283,21 @@ def export(
     """Write the manifest as a typed Parquet file ('dimts data restore' reads it), or a folder for another
     program."""
     from dimts.base.project import Project
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, write
     from dimts.data.export import export as write_folder
     from dimts.data.manifest import Manifest
-    from dimts.data.parquet import write
+    from dimts.data.parquet import write as write_parquet
 
     opened = Project.open(project)
     if layout:
         with progress_bar() as on_progress:
             count, tables = write_folder(opened, output, layout, on_progress)
-        print(f"{count} clips: {tables[0] if len(tables) == 1 else output}")
+        write(Message("cli.clips_written", count=count, path=tables[0] if len(tables) == 1 else output))
         return
     rows = (row for row in Manifest.rows(opened.manifest) if row.kept or not kept)
     with progress_bar() as on_progress:
-        count = write(output, rows, opened.root if audio else None, on_progress)
-    print(f"{count} rows{' with their clips' if audio else ''}: {output}")
+        count = write_parquet(output, rows, opened.root if audio else None, on_progress)
+    write(Message("cli.rows_and_clips" if audio else "cli.rows_written", count=count, path=output))
 
 
 def restore(
@@ -311,11 +311,12 @@ def restore(
     Parquet corpora of others are added as recordings: dimts data add PROJECT FILE.
     """
     from dimts.base.project import Project
+    from dimts.cli.output import write
     from dimts.data.parquet import restore as restore_export
 
     opened = Project.open(project)
     count = restore_export(source, opened.manifest, opened.root)
-    print(f"{count} rows: {opened.manifest}")
+    write(Message("cli.rows_written", count=count, path=opened.manifest))
 
 
 def fetch(
@@ -373,7 +374,6 @@ def _fetch_corpus(name: str, project: Path | None, source: Path | None, *, yes: 
     import sys
 
     from dimts.base.errors import DataError
-    from dimts.base.messages import Message
     from dimts.base.project import Project
     from dimts.cli.output import progress_bar, show
     from dimts.data.corpora import fetch_corpus, offer
@@ -409,6 +409,7 @@ def set_clip(
     from dimts.base.errors import DataError
     from dimts.base.project import Project
     from dimts.data import edit
+    from dimts.data.check import kind_title
 
     opened = Project.open(project)
     if sum((bool(text), keep, drop)) != 1:
@@ -416,7 +417,8 @@ def set_clip(
     row = (
         edit.correct(opened, identity, text) if text else (edit.keep if keep else edit.drop)(opened, identity)
     )
-    print(f"{row.id}\t{row.split or '-'}\t{', '.join(row.rejected_for) or 'kept'}\t{row.text}")
+    state = ", ".join(map(kind_title, row.rejected_for)) or Message("cli.kept").text()
+    print(f"{row.id}\t{row.split or '-'}\t{state}\t{row.text}")
 
 
 def remove(
@@ -435,63 +437,83 @@ def remove(
     """
     from dimts.base.errors import DataError
     from dimts.base.project import Project
+    from dimts.cli.output import write
     from dimts.data import edit
 
     if not names and speaker is None:
         raise DataError("data.nothing_named")
     found = edit.remove(Project.open(project), names or (), speaker, delete=delete)
-    minutes = found.kept_seconds / 60
-    print(f"{len(found.rows)} utterances removed; {found.kept} of them were kept ({minutes:.1f} minutes)")
-    for path in found.recordings if delete else ():
-        print(f"deleted {path}")
+    write(Message("cli.removed", count=len(found.rows), kept=found.kept, minutes=found.kept_seconds / 60))
+    write(*(Message("cli.deleted", path=path) for path in (found.recordings if delete else ())))
 
 
 def _show_stats(found: Stats) -> None:
+    from dimts.cli.output import heading, write
+
+    counted = (("cli.column_clips", ">8s"), ("cli.column_minutes", ">9s"))
+    print(heading(("", "8s"), *counted))
+    for name in ("train", "dev", "test"):
+        print(f"{name:8s} {found.splits[name]:8d} {float(found.split_seconds[name]) / 60:9.1f}")
+    kept, aside = Message("cli.kept").text(), Message("cli.aside").text()
+    print(f"{kept:8s} {found.kept:8d} {found.seconds / 60:9.1f}")
+    print(f"{aside:8s} {found.utterances - found.kept:8d} {found.set_aside_seconds / 60:9.1f}")
+    print()
+    print(heading(("cli.column_speaker", "16s"), *counted))
+    unnamed = Message("cli.unnamed").text()
+    for name, count in found.speakers.most_common(_SHOWN):
+        print(f"{name or unnamed:16s} {count:8d} {float(found.speaker_seconds[name]) / 60:9.1f}")
+    if len(found.speakers) > _SHOWN:
+        write(Message("cli.and_more", count=len(found.speakers) - _SHOWN))
+    print()
+    _show_lengths(found)
+    print()
+    _show_phones(found)
+
+
+def _show_lengths(found: Stats) -> None:
+    from dimts.cli.output import write
     from dimts.data.stats import LENGTH_STEP_SECONDS
 
-    print(f"{'':8s} {'clips':>7s} {'minutes':>9s}")
-    for name in ("train", "dev", "test"):
-        print(f"{name:8s} {found.splits[name]:7d} {float(found.split_seconds[name]) / 60:9.1f}")
-    print(f"{'kept':8s} {found.kept:7d} {found.seconds / 60:9.1f}")
-    print(f"{'aside':8s} {found.utterances - found.kept:7d} {found.set_aside_seconds / 60:9.1f}")
-    print()
-    print(f"{'speaker':16s} {'clips':>7s} {'minutes':>9s}")
-    for name, count in found.speakers.most_common(_SHOWN):
-        print(f"{name or '(unnamed)':16s} {count:7d} {float(found.speaker_seconds[name]) / 60:9.1f}")
-    if len(found.speakers) > _SHOWN:
-        print(f"… and {len(found.speakers) - _SHOWN} more")
-    print()
-    print("clip lengths")
+    write(Message("cli.clip_lengths"))
     most = max(found.lengths.values(), default=1)
     for step in range(min(found.lengths, default=0), max(found.lengths, default=-1) + 1):
         low = step * LENGTH_STEP_SECONDS
         drawn = "█" * round(_BAR_WIDTH * found.lengths[step] / most)
-        print(f"{low:5.1f}–{low + LENGTH_STEP_SECONDS:4.1f} s {found.lengths[step]:6d} {drawn}")
-    print()
-    print(f"sentences {len(found.distinct)} different, {found.words} words")
-    print(f"phones    {len(found.phones)} different, {sum(found.phones.values())} in all")
-    print(f"  missing {' '.join(found.missing) or '–'}")
-    print(f"  rare    {' '.join(found.rare) or '–'}")
-    print(f"  long    {' '.join(found.long_phones) or '–'}")
-    print(
-        f"diphones  {len(found.diphones)} different, {sum(n == 1 for n in found.diphones.values())} only once"
+        span = Message("cli.seconds_span", low=low, high=low + LENGTH_STEP_SECONDS).text()
+        print(f"{span} {found.lengths[step]:6d} {drawn}")
+
+
+def _show_phones(found: Stats) -> None:
+    from dimts.cli.output import write
+
+    write(
+        Message("cli.stats_sentences", different=len(found.distinct), words=found.words),
+        Message("cli.stats_phones", different=len(found.phones), total=sum(found.phones.values())),
+        Message("cli.stats_missing", phones=" ".join(found.missing) or "–"),
+        Message("cli.stats_rare", phones=" ".join(found.rare) or "–"),
+        Message("cli.stats_long", phones=" ".join(found.long_phones) or "–"),
+        Message(
+            "cli.stats_diphones",
+            different=len(found.diphones),
+            once=sum(count == 1 for count in found.diphones.values()),
+        ),
     )
 
 
 def _show_verdict(rows: list[Utterance], found: DatasetVerdict, *, every: bool) -> None:
-    from dimts.data.check import KINDS
+    from dimts.cli.output import write
+    from dimts.data.check import KINDS, kind_title
 
-    print(f"{sum(row.kept for row in rows)} of {len(rows)} utterances kept: {found.fit}")
+    kept = sum(row.kept for row in rows)
+    write(Message("cli.verdict", kept=kept, total=len(rows), verdict=Message(f"cli.fitness_{found.fit}")))
     for finding in found.findings:
-        print(f"  {finding.severity:5s} {finding.message}: {finding.message.remedy()}")
+        severity = Message(f"cli.severity_{finding.severity}").text()
+        write(Message("cli.verdict_finding", severity=f"{severity:5s}", finding=finding.message))
     for kind, count, against in found.issues:
         print()
-        left_out = f", {against} set aside" if against else ""
-        print(
-            f"{kind}: {count}{left_out}. {KINDS[kind].remedy}"
-            if kind in KINDS
-            else f"{kind}: {count}{left_out}"
-        )
+        remedy = KINDS[kind].remedy if kind in KINDS else ""
+        code = "cli.issue_group_aside" if against else "cli.issue_group"
+        print(Message(code, kind=kind_title(kind), count=count, aside=against, remedy=remedy).text().rstrip())
         shown = 0
         for row in rows:
             for issue in row.issues:
@@ -499,7 +521,7 @@ def _show_verdict(rows: list[Utterance], found: DatasetVerdict, *, every: bool) 
                     print(f"  {'–' if kind in row.rejected_for else ' '} {row.id}  {issue.message}")
                     shown += 1
         if shown < count:
-            print(f"    … and {count - shown} more (--all)")
+            write(Message("cli.and_more_all", count=count - shown))
 
 
 def _verdict_dict(rows: list[Utterance], found: DatasetVerdict) -> dict[str, object]:
@@ -511,8 +533,8 @@ def _verdict_dict(rows: list[Utterance], found: DatasetVerdict) -> dict[str, obj
             {
                 "severity": one.severity,
                 **one.message.as_dict(),
-                "message": one.message.line(),
-                "remedy": one.message.remedy(),
+                "message": one.message.line("en"),
+                "remedy": one.message.remedy("en"),
             }
             for one in found.findings
         ],

@@ -187,7 +187,7 @@ def write(
         if not row.kept
     ]
     tables = {"Clips left out": [["recording", "length", "why"], *left_out]} if left_out else {}
-    truth = [[fact.option, str(fact.asked), fact.applied, fact.effect] for fact in run.options]
+    truth = [list(row.cells("en")) for row in run.options]
     if truth:
         tables["What each training option did"] = [["option", "asked", "applied", "measured"], *truth]
     stats = Stats.of(rows)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from dimts.base.messages import Message
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -170,7 +172,7 @@ def project(
     import json
 
     from dimts.base.errors import ConfigError
-    from dimts.cli.output import show
+    from dimts.cli.output import show, write
     from dimts.evaluate.compare_voices import CompareVoicesSettings
     from dimts.evaluate.comparison_report import pairs_line
 
@@ -199,10 +201,9 @@ def project(
     if as_json:
         print(json.dumps(found.ranking.as_dict(), ensure_ascii=False, indent=1))
         return
-    for line in found.ranking.reasons:
-        print(line)
+    write(*found.ranking.reasons)
     if found.pairs:
-        print(f"minimal pairs: {pairs_line(found.pairs)}")
+        write(Message("cli.minimal_pairs", result=pairs_line(found.pairs)))
     print(found.report)
 
 
@@ -328,7 +329,9 @@ def compare(
     import json
 
     from dimts.base.errors import ConfigError
-    from dimts.evaluate.compare_results import COMPARED, Results, compare_results
+    from dimts.cli.output import heading, write
+    from dimts.evaluate.compare_results import Results, compare_results
+    from dimts.evaluate.rank import figure_title
 
     names = tuple(filter(None, map(str.strip, systems.split(","))))
     if systems and len(names) != 2:
@@ -339,17 +342,15 @@ def compare(
         print(json.dumps([one.as_dict() for one in found], ensure_ascii=False, indent=1))
         return
     for one in found:
-        print(f"{one.first} -> {one.second}, {one.sentences} sentences")
-        print(
-            f"  {'figure':18s} {'first':>8s} {'second':>8s}  {'difference':26s} {'Wilcoxon':>9s} {'sign':>7s}"
-        )
+        write(Message("cli.compared", first=one.first, second=one.second, sentences=one.sentences))
+        columns = (("figure", "18s"), ("first", ">8s"), ("second", ">8s"), ("difference", "27s"))
+        tests = (("wilcoxon", ">9s"), ("sign", ">8s"))
+        print(" ", heading(*((f"cli.column_{name}", form) for name, form in (*columns, *tests))))
         for test in one.tests:
-            row = (
-                f"{COMPARED[test.figure][0]:18s} {test.first:8.3g} "
-                f"{test.second:8.3g}  {test.difference!s:26s}"
-            )
-            print(f"  {row} {test.adjusted:9.3g} {test.sign:7.3g}  {test.verdict}")
-    print("p of Wilcoxon's test, adjusted for the number of figures; p of the sign test as it is")
+            title, verdict = figure_title(test.figure).text(), Message(f"cli.compared_{test.verdict}").text()
+            row = f"{title:18s} {test.first:8.3g} {test.second:8.3g} {test.difference!s:27s}"
+            print(f"  {row} {test.adjusted:9.3g} {test.sign:8.3g}  {verdict}")
+    write(Message("cli.compared_note"))
 
 
 def leaderboard_command(
@@ -361,7 +362,6 @@ def leaderboard_command(
     ),
 ) -> None:
     """Make a static page of many evaluations: a table for each list and recogniser. It works offline."""
-    from dimts.base.messages import Message
     from dimts.cli.output import show
     from dimts.evaluate.leaderboard import FILE, leaderboard
 
@@ -408,7 +408,6 @@ def sound(
 
     from dimts.audio.likeness import profile
     from dimts.audio.wave import Wave
-    from dimts.base.messages import Message
     from dimts.cli.output import show
     from dimts.evaluate.measure import MeasuringTools
     from dimts.evaluate.phone_recogniser import PhoneRecogniser
@@ -437,22 +436,28 @@ def sound(
 
 def _sound_lines(found: SoundAnalysis) -> Iterator[str]:
     """Lines for a person: words with their phones and times, or the phones alone; then figures and faults."""
+    from dimts.cli.output import heading
+    from dimts.evaluate.rank import FIGURES, figure_title
+
     if found.words:
-        yield f"{'start':>7s} {'end':>7s}  {'expected':24s} {'recognised':24s} word"
+        columns = (("start", ">7s"), ("end", ">7s"), ("expected", "25s"), ("recognised", "24s"), ("word", ""))
+        yield heading(*((f"cli.column_{name}", form) for name, form in columns))
         for word in found.words:
             times = " ".join("      –" if math.isnan(at) else f"{at:7.2f}" for at in (word.start, word.end))
             expected, recognised = " ".join(word.expected), " ".join(word.recognised) or "–"
             mark = " " if word.recognised == word.expected else "≠"
             yield f"{times} {mark}{expected:24s} {recognised:24s} {word.text}"
     else:
-        yield f"{'start':>7s} {'end':>7s}  recognised"
+        plain = (("start", ">7s"), ("end", ">7s"), ("recognised", ""))
+        yield heading(*((f"cli.column_{name}", form) for name, form in plain))
         for phone in found.recognised:
             yield f"{phone.start:7.2f} {phone.end:7.2f}  {phone.label}"
     for name, value in found.figures.items():
         if value is not None and name not in ("faults", "name", "text", "expected"):
-            yield f"{name:20s} {value}"
+            title = f"  ({figure_title(name).text()})" if name in FIGURES else ""
+            yield f"{name:20s} {value}{title}"
     for issue in found.issues:
-        yield f"fault                {issue.kind}: {issue.message}"
+        yield Message("cli.fault", kind=issue.kind, fault=issue.message).text()
 
 
 def pronunciation(
@@ -475,8 +480,7 @@ def pronunciation(
     """
     import json
 
-    from dimts.base.messages import Message
-    from dimts.cli.output import show
+    from dimts.cli.output import heading, show, write
     from dimts.evaluate import pronounce
 
     known = pronounce.Gold.load(gold)
@@ -498,16 +502,15 @@ def pronunciation(
         ]
         print(json.dumps(content, ensure_ascii=False, indent=1))
         return
-    print(f"{len(known.words)} words, rates in per cent")
-    print(
-        f"{'backend':14s} {'WER':>6s} {'PER':>6s} {'WER-l':>6s} {'PER-l':>6s} "
-        f"{'F1 ː':>6s} {'F1 ɨ':>6s} {'none':>6s}"
-    )
+    write(Message("cli.pronunciation_words", words=len(known.words)))
+    rates_of = " ".join(f"{name:>6s}" for name in ("WER", "PER", "WER-l", "PER-l", "F1 ː", "F1 ɨ"))
+    backends, unanswered = heading(("cli.column_backend", "14s")), heading(("cli.column_unanswered", ">6s"))
+    print(backends, rates_of, unanswered)
     for one in found:
         rates = (one.wer, one.phones.rate, one.wer_without_length, one.phones_without_length.rate)
         scores = " ".join(f"{100 * rate:6.2f}" for rate in (*rates, one.gemination.f1, one.epenthesis.f1))
         print(f"{one.name:14s} {scores} {one.unanswered:6d}")
-    print("-l: without length; none: words without an answer, counted as wrong")
+    write(Message("cli.pronunciation_note"))
     for one in found:
         for word, answer, expected in one.mistakes[:mistakes]:
             print(f"{one.name}\t{word}\t{' '.join(answer) or '–'}\t{' '.join(expected)}")
@@ -547,7 +550,7 @@ def train_recogniser_command(
     """
     from dimts.base.errors import ConfigError
     from dimts.base.project import Project
-    from dimts.cli.output import progress_bar
+    from dimts.cli.output import progress_bar, write
     from dimts.evaluate.compare_voices import RECOGNISER_FILE
     from dimts.evaluate.train_recogniser import TrainRecogniserSettings, train_recogniser
 
@@ -564,8 +567,9 @@ def train_recogniser_command(
         )
     for name, value in made.notes.items():
         if name.startswith("per_"):
-            print(f"{name.removeprefix('per_').replace('_', ' ')}: {100 * value:.1f} % phone errors")
-    print(f"aligner: {made.notes['aligner_trained_on']}")
+            what = name.removeprefix("per_")
+            write(Message(f"cli.errors_of_{what}", percent=100 * value))
+    write(Message("cli.aligner", trained_on=Message.from_dict(made.notes["aligner_message"])))
     print(where)
 
 
@@ -581,7 +585,7 @@ def listen(
     out: Path = typer.Option(Path("listening-test"), "--out", "-o", help="Folder to write."),
     kind: str = typer.Option("mos", "--kind", help="mos: each sound is given 1 to 5; ab: two are compared."),
     limit: int = typer.Option(20, "--limit", min=1, help="Most sentences."),
-    title: str = typer.Option("Listening test", "--title", help="Heading of the page."),
+    title: str = typer.Option("", "--title", help="Heading of the page.", show_default=False),
     seed: int = typer.Option(1, "--seed", help="Another seed chooses and orders other sentences."),
 ) -> None:
     """Make a blind listening test: a folder with a page that runs from a USB stick, without a server.
@@ -589,11 +593,22 @@ def listen(
     Raters open index.html, listen, answer and save a JSON file, which 'dimts evaluate opinions' reads. The
     key, OUT-key.json beside the folder, maps sounds to voices: raters must not have it.
     """
+    from dimts.cli.output import write
     from dimts.evaluate.listening_test import make
 
-    made = make(_folders(voices), out, _kind(kind), title=title, most_sentences=limit, seed=seed)
-    print(f"{made.page}  {made.trials} answers from each rater")
-    print(f"{made.key}  the key: keep it")
+    title = title or Message("cli.listening_title").text()
+    made = make(
+        _folders(voices),
+        out,
+        _kind(kind),
+        title=title,
+        most_sentences=limit,
+        seed=seed,
+    )
+    write(
+        Message("cli.listening_page", path=made.page, trials=made.trials),
+        Message("cli.listening_key", path=made.key),
+    )
 
 
 def opinions(
@@ -604,13 +619,14 @@ def opinions(
     """Analyse a listening test: means and 95 % intervals over raters and sentences, and clear leads."""
     import json
 
+    from dimts.cli.output import write
     from dimts.evaluate.listening_test import analyse
 
     found = analyse(key, answers)
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
     else:
-        print("\n".join(found.lines()))
+        write(*found.messages())
 
 
 def _folders(voices: list[str]) -> dict[str, Path]:

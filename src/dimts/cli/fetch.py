@@ -69,7 +69,7 @@ def fetch(
     command is run again. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 and proxies are honoured.
     """
     from dimts.base.errors import DownloadError
-    from dimts.cli.output import progress_bar, show
+    from dimts.cli.output import progress_bar, show, write
     from dimts.xtts import download
 
     if what == _What.transphone:
@@ -92,12 +92,12 @@ def fetch(
         with progress_bar() as on_progress:
             wrong = download.check(folder, on_progress)
         if wrong:
-            faults = [f"{name}: {reason}" for name, reason in wrong.items()]
+            faults = [Message("cli.file_fault", name=name, reason=reason) for name, reason in wrong.items()]
             raise DownloadError("cli.weights_not_whole", folder=folder, faults=faults)
-        print(f"all files are whole: {folder}")
+        write(Message("cli.files_whole", folder=folder))
         return
     if show_licence:
-        _show(download.licence_text(published, folder, source))
+        _show(published.licence, download.licence_text(published, folder, source))
         return
     acceptance = None
     if not download.accepted(published, folder):
@@ -123,7 +123,7 @@ def _fetch_transphone(source: Path | None, *, accept_licence: bool) -> None:
     from dimts.cli.output import progress_bar
     from dimts.install.transphone_files import LICENCE, fetch_transphone
 
-    acceptance = _asked(LICENCE, f"{LICENCE.name}\n{LICENCE.url}\n\n{LICENCE.summary}\n", accept_licence)
+    acceptance = _asked(LICENCE, "", accept_licence)
     with progress_bar() as on_progress:
         print(fetch_transphone(acceptance, source=source, on_progress=on_progress))
 
@@ -139,18 +139,16 @@ def _asked(licence: Licence, text: str, accept_licence: bool) -> Acceptance | No
         return Acceptance("flag")
     if not sys.stdin.isatty():
         return None
-    _show(text)
+    _show(licence, text)
     question = Message("cli.accept_licence_question").text()
     print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if sys.stdin.readline().strip().lower() not in ("y", "yes", "አዎ"):
         raise DownloadError("cli.licence_refused")
     return Acceptance("asked")
 
 
-def _show(text: str) -> None:
-    """Show the licence on stderr: name, address, our summary, then its own text."""
-    from dimts.xtts.download import CPML
-
-    print(f"{CPML.name}\n{CPML.url}\n\n{CPML.summary}\n", file=sys.stderr)
+def _show(licence: Licence, text: str) -> None:
+    """Show a licence on stderr: name, address, our summary, then its own text."""
+    print(f"{licence.name}\n{licence.url}\n\n{licence.summary}\n", file=sys.stderr)
     print(text.strip() or Message("cli.licence_text_unreachable").text(), file=sys.stderr)
     print(file=sys.stderr)

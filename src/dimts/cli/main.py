@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _choose_log(form: str) -> str:
     if form not in ("text", "json"):
-        raise typer.BadParameter("text or json")
+        raise typer.BadParameter(Message("cli.text_or_json").text())
     use_log(cast("Log", form))
     return form
 

@@ -53,7 +53,7 @@ class Figure:
         for one in spoken:
             measurable = SpokenSentence(one.wave, one.words, (), math.nan)
             found.append(measure(EvaluationSentence(one.name, one.text, one.reference), measurable, tools))
-        numbers = [value for one in found if math.isfinite(value := FIGURES[self.name][1](one))]
+        numbers = [value for one in found if math.isfinite(value := FIGURES[self.name][0](one))]
         return sum(numbers) / len(numbers) if numbers else math.nan
 
     def _load_tools(self, spoken: Sequence[EvaluatedSentence]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
@@ -26,14 +25,13 @@ def new(
     ),
 ) -> None:
     """Make a project folder with a commented dimts.toml."""
+    from dimts.base.messages import Message
     from dimts.base.project import Project, ProjectSettings
+    from dimts.cli.output import show
 
     settings = ProjectSettings(name=name or folder.resolve().name, licence=licence, consent=consent)
     Project.create(folder, template(settings, recipe))
-    print(
-        f"made {folder}: put recordings into {folder / 'recordings'}, then: dimts data prepare {folder}",
-        file=sys.stderr,
-    )
+    show(Message("cli.project_made", folder=folder, recordings=folder / "recordings"))
 
 
 def template(project: object, recipe: str = "") -> str:

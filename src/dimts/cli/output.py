@@ -49,6 +49,17 @@ def show(message: Message, event: Event = "note") -> None:
         print(f"{Message('cli.remedy').text()}: {remedy}", file=sys.stderr, flush=True)
 
 
+def write(*messages: Message) -> None:
+    """Write messages to standard output, a line each: what a command was run for."""
+    for message in messages:
+        print(message.text())
+
+
+def heading(*cells: tuple[str, str]) -> str:
+    """Return the heading of a table: the text of each code in the form of its column, e.g. ">7s"."""
+    return " ".join(f"{Message(code).text() if code else '':{form}}" for code, form in cells)
+
+
 def show_error(error: DimtsError) -> None:
     """Show an error: one line and its remedy, or a JSON event."""
     show(error.message, "error")

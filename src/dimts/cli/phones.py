@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dimts.cli.output import EXIT_BAD_INPUT
+from dimts.base.messages import Message
+from dimts.cli.output import EXIT_BAD_INPUT, write
 
 if TYPE_CHECKING:
     from dimts.text.frontend import Fallback, Frontend, FrontendSettings
@@ -224,7 +225,7 @@ def add(
         raise TextError("cli.phones_unlikely", word=word, found=tuple(found))
     path = _place(file, project)
     for old in lexicon.add(path, word, phones, note):
-        print(f"replaced {old.word}\t{' '.join(old.phones)}")
+        write(Message("cli.entry_replaced", word=old.word, phones=" ".join(old.phones)))
     print(f"{word}\t{' '.join(phones)}\t→ {path}")
 
 
@@ -277,13 +278,11 @@ def check(
     for entry in entries:
         for problem in lexicon.problems(entry):
             faults += 1
-            print(f"{path}, row {entry.row}, {entry.word}: {problem}")
+            write(Message("cli.entry_problem", path=path, row=entry.row, word=entry.word, problem=problem))
         if entry.word in seen:
-            print(
-                f"{path}, row {entry.row}, {entry.word}: again (row "
-                f"{seen[entry.word]} is the one that is spoken)"
-            )
+            again = {"path": path, "row": entry.row, "word": entry.word, "first": seen[entry.word]}
+            write(Message("cli.entry_again", **again))
         seen.setdefault(entry.word, entry.row)
-    print(f"{len(entries)} rows, {faults} faults")
+    write(Message("cli.entries_checked", rows=len(entries), faults=faults))
     if faults:
         raise typer.Exit(EXIT_BAD_INPUT)

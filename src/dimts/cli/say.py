@@ -167,7 +167,8 @@ def say(
     speaker, chosen = speaker_of(voice, model, settings, project, lexicon, device, overrides)
     context.call_on_close(lambda: show_fallbacks(speaker.frontend.chain.fallbacks()))
     if list_voices:
-        print("\n".join(speaker.voices) or f"({speaker.engine.name} has one voice)")
+        one = Message("cli.one_voice", engine=speaker.engine.name)
+        print("\n".join(speaker.voices) or one.text())
         return
     if play or target == _STDOUT:
         texts = _lines() if stdin else iter([text if text is not None else _read(source)])
@@ -191,7 +192,7 @@ def _read(source: Path | None) -> str:
     """Read a text file, or standard input."""
     from dimts.base.errors import TextError
 
-    where = "standard input" if source is None else str(source)
+    where = Message("cli.standard_input") if source is None else source
     try:
         data = sys.stdin.buffer.read() if source is None else source.read_bytes()
     except FileNotFoundError as error:
@@ -203,7 +204,7 @@ def _read(source: Path | None) -> str:
     return _decoded(data, where)
 
 
-def _decoded(data: bytes, where: str) -> str:
+def _decoded(data: bytes, where: Path | Message) -> str:
     from dimts.base.errors import TextError
 
     try:
@@ -215,7 +216,7 @@ def _decoded(data: bytes, where: str) -> str:
 def _lines() -> Iterator[str]:
     """Yield lines of standard input as they arrive."""
     for line in sys.stdin.buffer:
-        yield _decoded(line, "standard input")
+        yield _decoded(line, Message("cli.standard_input"))
 
 
 # Output

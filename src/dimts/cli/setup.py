@@ -99,7 +99,7 @@ def _show_plan(plan: InstallPlan) -> None:
 def _described(plan: InstallPlan) -> dict[str, Any]:
     return {
         "build": plan.build,
-        "notes": [{**note.as_dict(), "text": note.line()} for note in plan.notes],
+        "notes": [{**note.as_dict(), "text": note.line("en")} for note in plan.notes],
         "items": [
             {
                 "name": item.name,
@@ -107,7 +107,7 @@ def _described(plan: InstallPlan) -> dict[str, Any]:
                 "requirements": item.requirements,
                 "index": item.index,
                 "bytes": item.bytes,
-                "brings": item.brings.line(),
+                "brings": item.brings.line("en"),
             }
             for item in plan.items
         ],
@@ -115,7 +115,7 @@ def _described(plan: InstallPlan) -> dict[str, Any]:
 
 
 def _test(one: SelfTest) -> dict[str, Any]:
-    text = one.result.line()
+    text = one.result.line("en")
     return {
         "name": one.name,
         "passed": one.passed,

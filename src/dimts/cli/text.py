@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import typer
 
 from dimts.base.errors import TextError, storage_error
+from dimts.base.messages import Message
+from dimts.cli.output import write
 
 if TYPE_CHECKING:
     from dimts.text.frontend import BackendComparison, Frontend, FrontendSettings, Phrase, Word
@@ -70,12 +72,10 @@ def text(
 
         rows = compare_backends(source, front.settings)
     if as_json:
-        from dataclasses import asdict
-
         answer: dict[str, Any] = {
             "written": normalised.written,
             "spoken": normalised.spoken,
-            "spans": [asdict(span) for span in normalised.spans],
+            "spans": [span.as_dict() for span in normalised.spans],
             "phrases": [phrase.as_dict() for phrase in phrases],
         }
         if compare:
@@ -141,7 +141,7 @@ def _blocks(files: list[str]) -> Iterator[TextBlock]:
 
     for name in files:
         if name == "-":
-            yield from blocks(_chunks(sys.stdin.buffer), "standard input")
+            yield from blocks(_chunks(sys.stdin.buffer), Message("cli.standard_input").text())
             continue
         try:
             with Path(name).open("rb", buffering=0) as file:
@@ -186,13 +186,15 @@ def _show_steps(as_json: bool) -> None:
 
     for step in STEPS:
         if as_json:
-            row = {"step": step.name, "what": step.what, "written": step.written, "spoken": step.spoken}
+            what = step.what.text("en")
+            row = {"step": step.name, "what": what, "written": step.written, "spoken": step.spoken}
             print(json.dumps(row, ensure_ascii=False))
         else:
             example = f"  {step.written} → {step.spoken}".rstrip() if step.written else ""
             print(f"{step.name:14} {step.what}{example}")
     if not as_json:
-        print("\nSwitch steps off with text.normalise.off, e.g. --set 'text.normalise.off=[\"homophones\"]'")
+        print()
+        write(Message("cli.steps_off"))
 
 
 def _show_spans(normalised: Normalised) -> None:
@@ -201,7 +203,7 @@ def _show_spans(normalised: Normalised) -> None:
             continue
         carried = f" [{span.value}]" if span.value else ""
         written, spoken = span.written.strip(), span.spoken.strip()
-        print(f"  {span.start}-{span.end}\t{span.kind}\t{written}\t→ {spoken}{carried}\t({span.why})")
+        print(f"  {span.start}-{span.end}\t{span.title}\t{written}\t→ {spoken}{carried}\t({span.why})")
 
 
 def _show_phrases(phrases: list[Phrase]) -> None:
@@ -209,8 +211,9 @@ def _show_phrases(phrases: list[Phrase]) -> None:
     counts = Counter(reason for phrase in phrases for word in phrase.words for reason in set(_reasons(word)))
     common = {reason for reason, words in counts.items() if words > 1}
     for phrase in phrases:
-        rate = f" at rate {phrase.rate:g}" if phrase.rate != 1 else ""
-        print(f"\n| {phrase.spoken}  ({phrase.pause_seconds:g} s pause{rate})")
+        code = "cli.phrase" if phrase.rate == 1 else "cli.phrase_at_rate"
+        print()
+        write(Message(code, spoken=phrase.spoken, pause=phrase.pause_seconds, rate=phrase.rate))
         for word in phrase.words:
             shown = [
                 f"[{notes.setdefault(reason, len(notes) + 1)}]" if reason in common else reason
@@ -226,14 +229,17 @@ def _show_phrases(phrases: list[Phrase]) -> None:
 def _reasons(word: Word) -> list[str]:
     doubts = [str(doubt) for doubt in word.doubts]
     return doubts + [
-        f"{refusal.by} refused: {'; '.join(map(str, refusal.doubts))}" for refusal in word.refused
+        Message("cli.backend_refused", by=one.by, reasons=tuple(doubt.message for doubt in one.doubts)).text()
+        for one in word.refused
     ]
 
 
 def _show_comparison(rows: list[BackendComparison]) -> None:
-    print("\nEvery backend:")
+    print()
+    write(Message("cli.every_backend"))
+    believed = Message("cli.believed").text()
     for row in rows:
         print(f"  {row.word.spoken}\t→ {' '.join(row.word.phones)} ({row.word.by})")
         for answer in row.answers:
-            doubts = "; ".join(map(str, answer.doubts)) or "believed"
+            doubts = "; ".join(map(str, answer.doubts)) or believed
             print(f"    {answer.by}\t{' '.join(answer.phones)}\t{doubts}")

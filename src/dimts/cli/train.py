@@ -236,12 +236,12 @@ def _show_forecast(found: Forecast, *, as_json: bool) -> None:
 
         print(json.dumps(asdict(found), ensure_ascii=False, default=Message.as_dict))
     else:
-        print(found)
+        print(found.table())
 
 
 def _show(run: FineTuneResult) -> None:
     from dimts.train.fine_tune import PAUSED
-    from dimts.train.probe import table
+    from dimts.train.option_table import table
 
     if run.options:  # the first of several processes has it
         print(table(list(run.options)))

@@ -89,6 +89,13 @@ KINDS: dict[str, Kind] = {
     "channels_cancel": Kind(False, Message("data.mend_channels_cancel")),
 }
 """Every kind of issue, in the order of reports."""
+
+
+def kind_title(kind: str) -> str:
+    """Return the name of a kind of issue for people, in the language of the process."""
+    return Message(f"data.kind_{kind}").text() if kind in KINDS else kind
+
+
 DATASET_KINDS = frozenset(
     {
         *(

@@ -13,18 +13,12 @@ from dimts.xtts.hub import Licence, Published
 _MIT = Licence(
     name="MIT",
     url="https://github.com/openai/whisper/blob/main/LICENSE",
-    summary=(
-        "The weights may be used, changed and passed on for any purpose, "
-        "as long as the notice goes with them."
-    ),
+    summary=Message("data.mit_terms"),
 )
 _APACHE = Licence(
     name="Apache-2.0",
     url="https://github.com/facebookresearch/omnilingual-asr/blob/main/LICENSE",
-    summary=(
-        "The weights may be used, changed and passed on for any purpose, "
-        "as long as licence and notices go with them."
-    ),
+    summary=Message("data.apache_terms"),
 )
 WEIGHTS = {
     "large-v3": Published(

@@ -23,20 +23,20 @@ from dimts.evaluate.comparison import SCHEMA, SCHEMA_VERSION
 from dimts.evaluate.intervals import LEVEL, Interval, bootstrap, probability_better
 from dimts.evaluate.rank import MOST_SNR_DB
 
-COMPARED: dict[str, tuple[str, int]] = {
-    "per": ("phone errors", -1),
-    "per_without_length": ("without length", -1),
-    "faulty": ("faulty sentences", -1),
-    "contrast": ("pairs right", 1),
-    "length_ratio": ("long/short", 0),
-    "likeness": ("likeness", 1),
-    "quality": ("DNSMOS", 1),
-    "snr_db": ("SNR dB", 1),
-    "mcd_db": ("MCD dB", -1),
-    "phones_per_second": ("phones/s", 0),
-    "real_time_factor": ("RTF", -1),
+COMPARED: dict[str, int] = {
+    "per": -1,
+    "per_without_length": -1,
+    "faulty": -1,
+    "contrast": 1,
+    "length_ratio": 0,
+    "likeness": 1,
+    "quality": 1,
+    "snr_db": 1,
+    "mcd_db": -1,
+    "phones_per_second": 0,
+    "real_time_factor": -1,
 }
-"""Compared figures: title, and 1 if higher is better, −1 if lower is, 0 if neither."""
+"""Compared figures: 1 if higher is better, −1 if lower is, 0 if neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class PairedTest:
         """ "better", "worse" or "different" if the second system differs, else "same"."""
         if not self.adjusted < 1 - LEVEL:
             return "same"
-        direction = COMPARED[self.figure][1] * self.difference.mean
+        direction = COMPARED[self.figure] * self.difference.mean
         return "different" if not direction else "better" if direction > 0 else "worse"
 
     def as_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dimts.evaluate.comparison import RECORDINGS, ComparisonInput, VoiceComparis
 from dimts.evaluate.intervals import Interval
 from dimts.evaluate.measure import EvaluationSentence, MeasuredSentence, SpokenSentence
 from dimts.evaluate.minimal_pairs import PairResult
-from dimts.evaluate.rank import FIGURES, RankedVoice, rank, section_figures, sentence_score
+from dimts.evaluate.rank import FIGURES, RankedVoice, figure_title, rank, section_figures, sentence_score
 from dimts.evaluate.report import Report, ReportSample
 from dimts.evaluate.systems import VoiceSystem
 from dimts.text.phones import WORD_MARK
@@ -67,7 +67,7 @@ def page(given: ComparisonInput, found: VoiceComparison, on_progress: ProgressCa
                 f"{len(lines)}, of which {sum(line.reference is not None for line in lines)} with a recording"
             ),
             "recordings measured": str(len(found.recordings)),
-            **({"minimal pairs, by the best voice": pairs_line(found.pairs)} if found.pairs else {}),
+            **({"minimal pairs, by the best voice": pairs_line(found.pairs).text()} if found.pairs else {}),
             "dimts": __version__,
         },
         summary=summary,
@@ -90,7 +90,7 @@ def _voice_rows(given: ComparisonInput, found: VoiceComparison) -> list[list[str
     shown = [key for key in FIGURES if any(key in one.figures for one in ranked)]
     places = len(ranked) > 1
     head = ["voice", *(["place"] if places else []), *(["score of 100"] if scored else [])]
-    rows = [[*head, *(FIGURES[key][0] for key in shown), "faults"]]
+    rows = [[*head, *(figure_title(key).text() for key in shown), "faults"]]
     for one in [*ranked, *recorded]:
         known = one not in recorded
         rows.append(
@@ -198,20 +198,19 @@ def _sample_line(name: str, one: MeasuredSentence, *, scored: bool) -> Message:
     return Message("evaluate.sample_score", name=name, score=sentence_score(one), errors=rate)
 
 
-def pairs_line(pair_results: Sequence[PairResult]) -> str:
+def pairs_line(pair_results: Sequence[PairResult]) -> Message:
     """Summarise minimal pairs: distinguished pairs and correctly recognised words."""
     correct, distinguished = (
         sum(sum(one.correct) for one in pair_results),
         sum(one.distinguished for one in pair_results),
     )
-    message = Message(
+    return Message(
         "evaluate.pairs_summary",
         distinguished_count=distinguished,
         pair_count=len(pair_results),
         correct_count=correct,
         word_count=2 * len(pair_results),
     )
-    return message.text()
 
 
 def _pair_rows(pair_results: Sequence[PairResult]) -> list[list[str]]:

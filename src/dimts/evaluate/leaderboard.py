@@ -19,7 +19,7 @@ from dimts.base.files import write_text
 from dimts.base.messages import Message
 from dimts.evaluate.compare_results import Results
 from dimts.evaluate.intervals import Interval
-from dimts.evaluate.rank import FIGURES
+from dimts.evaluate.rank import figure_title
 from dimts.evaluate.report import Report
 
 FILE = "leaderboard.html"
@@ -97,7 +97,13 @@ def _rows(found: Sequence[Results], folder: Path) -> list[list[str]]:
         return mean if math.isfinite(mean) else math.inf
 
     rows = [
-        ["system", "kind", *(["score of 100"] if scored else []), *(FIGURES[key][0] for key in shown), "file"]
+        [
+            "system",
+            "kind",
+            *(["score of 100"] if scored else []),
+            *(figure_title(key).text() for key in shown),
+            "file",
+        ]
     ]
     for one, ranked in sorted(systems, key=order):
         name = str(ranked["name"])

@@ -24,6 +24,7 @@ from dimts.audio.level import to_loudness
 from dimts.audio.wave import Wave
 from dimts.base.errors import DataError, ProjectError
 from dimts.base.files import write_text
+from dimts.base.messages import Message
 from dimts.evaluate.intervals import Interval, two_way
 
 Kind = Literal["mos", "ab"]
@@ -157,16 +158,20 @@ class ListeningTestResults:
             "differences": {f"{a} - {b}": one.as_dict() for (a, b), one in self.differences.items()},
         }
 
-    def lines(self) -> list[str]:
-        """Return the lines of a text summary."""
-        out = [f"{self.raters} raters" if self.raters > 1 else "1 rater: intervals need two or more"]
-        out += [
-            f"{voice}: {one}" for voice, one in sorted(self.scores.items(), key=lambda item: -item[1].mean)
+    def messages(self) -> list[Message]:
+        """Return a summary: the raters, the score of each voice, and each difference."""
+        out = [
+            Message("evaluate.raters", raters=self.raters)
+            if self.raters > 1
+            else Message("evaluate.one_rater")
         ]
+        ordered = sorted(self.scores.items(), key=lambda item: -item[1].mean)
+        out += [Message("evaluate.voice_opinion", voice=voice, score=str(one)) for voice, one in ordered]
         for (a, b), one in self.differences.items():
-            clear = "clear" if one.low > 0 or one.high < 0 else "not clear"
             within = "" if math.isnan(one.low) else f" [{one.low:+.2f}, {one.high:+.2f}]"
-            out.append(f"{a} against {b}: {one.mean:+.2f}{within}, {clear}")
+            clear = one.low > 0 or one.high < 0
+            code = "evaluate.opinions_differ" if clear else "evaluate.opinions_not_clear"
+            out.append(Message(code, first=a, second=b, difference=f"{one.mean:+.2f}{within}"))
         return out
 
 
@@ -194,7 +199,16 @@ def analyse(key: Path | str, answers: Sequence[Path | str]) -> ListeningTestResu
     single = {voice: np.full((len(names), len(sentences)), np.nan) for voice in voices}
     for row, name in enumerate(names):
         for answer in raters[name]["answers"]:
-            _enter(answer, ask, sounds, sentences, row, single, tables, f"answers of {name}")
+            _enter(
+                answer,
+                ask,
+                sounds,
+                sentences,
+                row,
+                single,
+                tables,
+                Message("evaluate.answers_of", rater=name),
+            )
     if ask == "mos":
         for pair, table in tables.items():
             table[:] = single[pair[0]] - single[pair[1]]
@@ -229,7 +243,7 @@ def _enter(
     row: int,
     single: Mapping[str, Any],
     tables: Mapping[tuple[str, str], Any],
-    where: str,
+    where: Message,
 ) -> None:
     try:
         rated = [sounds[name] for name in answer["sounds"]]

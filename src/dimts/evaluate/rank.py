@@ -66,34 +66,37 @@ the advantage is the difference of mean scores between that voice and recordings
 
 Figure = Callable[[MeasuredSentence], float]
 
-FIGURES: dict[str, tuple[str, Figure, int]] = {
-    "per": ("phone errors", lambda one: one.examined.errors.rate, -1),
-    "per_without_length": ("without length", lambda one: one.examined.errors_without_length.rate, -1),
-    "faults": ("faulty sentences", lambda one: float(bool(one.faults)), -1),
-    "likeness": ("likeness", lambda one: one.examined.likeness, 1),
-    "quality": ("DNSMOS", lambda one: one.quality.overall if one.quality else math.nan, 1),
-    "length_ratio": ("long/short", lambda one: one.length_ratio, 0),
+FIGURES: dict[str, tuple[Figure, int]] = {
+    "per": (lambda one: one.examined.errors.rate, -1),
+    "per_without_length": (lambda one: one.examined.errors_without_length.rate, -1),
+    "faults": (lambda one: float(bool(one.faults)), -1),
+    "likeness": (lambda one: one.examined.likeness, 1),
+    "quality": (lambda one: one.quality.overall if one.quality else math.nan, 1),
+    "length_ratio": (lambda one: one.length_ratio, 0),
     "contrast": (
-        "pairs right",
         lambda one: math.nan if math.isnan(one.contrast_margin) else float(one.contrast_margin > 0),
         1,
     ),
-    "snr_db": ("SNR dB", lambda one: min(one.examined.snr_db, MOST_SNR_DB), 1),
-    "nll": ("NLL", lambda one: one.nll, -1),
-    "mcd_db": ("MCD dB", lambda one: one.mcd_db, -1),
-    "pitch_correlation": ("pitch correlation", lambda one: one.pitch_correlation, 1),
-    "phones_per_second": ("phones/s", lambda one: one.examined.prosody.phones_per_second, 0),
-    "real_time_factor": ("RTF", lambda one: one.real_time_factor, -1),
-    "cer": ("CER", lambda one: one.cer.rate if one.transcript is not None else math.nan, -1),
+    "snr_db": (lambda one: min(one.examined.snr_db, MOST_SNR_DB), 1),
+    "nll": (lambda one: one.nll, -1),
+    "mcd_db": (lambda one: one.mcd_db, -1),
+    "pitch_correlation": (lambda one: one.pitch_correlation, 1),
+    "phones_per_second": (lambda one: one.examined.prosody.phones_per_second, 0),
+    "real_time_factor": (lambda one: one.real_time_factor, -1),
+    "cer": (lambda one: one.cer.rate if one.transcript is not None else math.nan, -1),
     "amharic_cer": (
-        "Amharic-aware CER",
         lambda one: one.amharic_cer.rate if one.transcript is not None else math.nan,
         -1,
     ),
 }
-"""By name: title, function of a measured sentence, and 1 if higher is better, −1 if lower is, else 0."""
+"""By name: function of a measured sentence, and 1 if higher is better, −1 if lower is, else 0."""
 MOST_SNR_DB = 60.0
 """Limit of the SNR in a mean, as digital silence between words makes it infinite."""
+
+
+def figure_title(name: str) -> Message:
+    """Return the title of one of FIGURES, or of a figure that is compared."""
+    return Message(f"evaluate.figure_{name}")
 
 
 def parts(one: MeasuredSentence) -> dict[str, float]:
@@ -273,7 +276,7 @@ def section_figures(
 def figures(measured: Sequence[MeasuredSentence]) -> dict[str, Interval]:
     """Compute the mean and interval of each of FIGURES that was measured."""
     out = {}
-    for key, (_, read, _) in FIGURES.items():
+    for key, (read, _) in FIGURES.items():
         weights = (
             [float(one.examined.errors.reference_length) for one in measured]
             if key.startswith("per")

@@ -25,6 +25,7 @@ from dimts.audio.formant import Formant, FormantSettings
 from dimts.audio.wave import Wave
 from dimts.base.errors import CheckpointError, ConfigError
 from dimts.base.files import atomic_path
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
@@ -150,7 +151,8 @@ def train_recogniser(
         "real_clips": len(real),
         "settings": asdict(settings),
         "steps": steps,
-        "aligner_trained_on": aligner_data,
+        "aligner_trained_on": aligner_data.text("en"),
+        "aligner_message": aligner_data.as_dict(),
         "per_formant_held_out_voices": round(formant_per(PhoneRecogniser(network), 24).rate, 4),
     }
     recogniser = PhoneRecogniser(network, notes, aligner)
@@ -207,20 +209,21 @@ def _description(settings: TrainRecogniserSettings, real: Sequence[Utterance]) -
 
 def _fit_aligner(
     initial: PhoneRecogniser, project: Project | None, rows: Sequence[Utterance], seed: int
-) -> tuple[HMMAligner, str]:
+) -> tuple[HMMAligner, Message]:
     """Train the aligner; return it with a description of its training data."""
     if project is None:
-        return formant_aligner(seed), f"{_ALIGNER_WAVES} waves of random words by formant voices"
+        return formant_aligner(seed), Message("evaluate.aligner_of_formants", waves=_ALIGNER_WAVES)
     seconds = sum(row.seconds for row in rows)
     if seconds < _ALIGNER_LEAST_SECONDS:
-        return initial.aligner, f"the initial recogniser's data ({seconds:.0f} s of recordings are too few)"
+        return initial.aligner, Message("evaluate.aligner_kept_too_little", seconds=seconds)
     step = max(1.0, seconds / _ALIGNER_SECONDS)
     chosen = [rows[math.floor(at * step)] for at in range(math.ceil(len(rows) / step))]
     try:
         found = HMMAligner.fit([(_clip(project, row), utterance_words(row)) for row in chosen])
     except ConfigError as error:
-        return initial.aligner, f"the initial recogniser's data ({error.message.line('en')})"
-    return found, f"{sum(row.seconds for row in chosen) / 60:.1f} min of the recordings"
+        return initial.aligner, Message("evaluate.aligner_kept", reason=error)
+    minutes = sum(row.seconds for row in chosen) / 60
+    return found, Message("evaluate.aligner_of_recordings", minutes=minutes)
 
 
 def formant_aligner(seed: int) -> HMMAligner:

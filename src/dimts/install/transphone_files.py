@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dimts.base.archives import unpack
 from dimts.base.errors import DownloadError, storage_error
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.text.g2p.transphone import LANGUAGE, MODEL, SOURCES, fetched_folder, missing
 from dimts.xtts.download import Acceptance, fetch
@@ -21,7 +22,7 @@ NAME = "transphone"
 LICENCE = Licence(
     "MIT",
     "https://github.com/xinjli/transphone",
-    "MIT according to the repositories of Transphone and phonepiece; the archives hold no licence file.",
+    Message("install.transphone_licence"),
 )
 _WANTED = (f"{MODEL}/", f"latest/{LANGUAGE}/")
 """Members that are unpacked; the list of phones covers thousands of languages."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dimts.audio.formant import FASTEST, SLOWEST, Formant
 from dimts.audio.wave import Wave
 from dimts.base.errors import SynthesisError
+from dimts.base.messages import Message
 from dimts.speak.results import Times
 from dimts.speak.settings import SpeakSettings
 from dimts.text.frontend import Phrase
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class FormantEngine:
     """Rule-based synthesis; its one voice has variants."""
 
-    name = "the formant voice"
+    name = Message("speak.formant_voice")
 
     def __init__(self, settings: SpeakSettings) -> None:
         self._settings = settings

@@ -13,6 +13,7 @@ import numpy as np
 
 from dimts.audio.level import HOP_SECONDS, frame_levels
 from dimts.audio.wave import Wave
+from dimts.base.messages import Message
 from dimts.text.frontend import Phrase
 from dimts.text.phones import LONG, VOWELS
 
@@ -61,10 +62,12 @@ Times = tuple[tuple[tuple[float, float], ...], ...]
 class Engine(Protocol):
     """An engine: converts phrases to audio."""
 
-    name: str
-    """Name shown to users."""
     voices: Mapping[str, Voice]
     """Voices of its model, by name; empty for an engine with one voice."""
+
+    @property
+    def name(self) -> str | Message:
+        """Name shown to users."""
 
     def with_settings(self, settings: SpeakSettings) -> Engine:
         """Return the same engine with other settings; a model is shared, not copied."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.ethiopic import LABIAL_A, fold_homophones, letter
 from dimts.text.reading import (
@@ -51,7 +52,13 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
     if text[at] == "." and (spaced := _SPACED.match(text, start)) and " " in spaced.group():
         parts = [part.strip() for part in spaced.group().rstrip(".").split(".")]
         if wording := _known(parts):
-            return Found(start, spaced.end(), "abbreviation", wording[0], f"the table: {wording[1]}")
+            return Found(
+                start,
+                spaced.end(),
+                "abbreviation",
+                wording[0],
+                Message("text.why_abbreviation_table", row=wording[1]),
+            )
     chain = _CHAIN.match(text, start)
     if chain is None or chain.end() <= at:
         return _single(text, start, at, word)
@@ -62,11 +69,17 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
             stop = _end_of(text, start, parts[:count])
             if count == len(parts):
                 stop = end
-            return Found(start, stop, "abbreviation", wording[0], f"the table: {wording[1]}")
+            return Found(
+                start,
+                stop,
+                "abbreviation",
+                wording[0],
+                Message("text.why_abbreviation_table", row=wording[1]),
+            )
     if "/" in chain.group() and (both := _both_genders(parts)):
-        return Found(start, end, "abbreviation", both, "a masculine form and the ending of the feminine")
+        return Found(start, end, "abbreviation", both, Message("text.why_masculine_and_feminine"))
     return Found(
-        start, end, "abbreviation", _unknown(parts, "/" in chain.group()), "not in the table: by the rule"
+        start, end, "abbreviation", _unknown(parts, "/" in chain.group()), Message("text.why_by_rule")
     )
 
 
@@ -103,7 +116,13 @@ def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if wording is None:
         return None
     end = found.end() + bool(_POINT_BEFORE_NAME.match(text, found.end()) and written[0] not in "እዕ")
-    return Found(at, end, "abbreviation", _prefixed(prefix, *wording), f"the table: {wording[1]}")
+    return Found(
+        at,
+        end,
+        "abbreviation",
+        _prefixed(prefix, *wording),
+        Message("text.why_abbreviation_table", row=wording[1]),
+    )
 
 
 def expand_bare(spoken: str) -> str:
@@ -126,7 +145,9 @@ def _single(text: str, start: int, at: int, word: str) -> Found | None:
         rf"\. ?[\d፩-፼{FIDEL if wording[1].endswith('.') else ''}]", text[at : at + 3]
     ):
         return None
-    return Found(start, at + 1, "abbreviation", wording[0], f"the table: {wording[1]}")
+    return Found(
+        start, at + 1, "abbreviation", wording[0], Message("text.why_abbreviation_table", row=wording[1])
+    )
 
 
 def _end_of(text: str, start: int, parts: list[str]) -> int:

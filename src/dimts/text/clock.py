@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
 from dimts.text.reading import FIDEL, Found, Reading, behind
@@ -41,16 +42,16 @@ def time_of_day(text: str, at: int, floor: int, reading: Reading) -> Found | Non
         first = _one_time(text, at, "ከ", reading) or one
         opening = prefix if prefix else "" if behind(text, start).rstrip().endswith(("ከ", "ቱ", "ሊቱ")) else "ከ"
         return Found(
-            start, other[0], "time", f"{opening}{first[1]} እስከ {other[1]}", "a span between two times of day"
+            start, other[0], "time", f"{opening}{first[1]} እስከ {other[1]}", Message("text.why_time_span")
         )
     return Found(start, end, "time", prefix + words, why)
 
 
-def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, str, str] | None:
+def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, str, Message] | None:
     if race := _RACE.match(text, at):
         minutes, seconds, parts = race.groups()
         words = f"{numbers.cardinal(int(minutes))} ደቂቃ ከ{numbers.decimal(f'{int(seconds)}.{parts}')} ሰከንድ"
-        return race.end(), words, "minutes, seconds and parts of them, as of a race"
+        return race.end(), words, Message("text.why_race_time")
     found = _CLOCK.match(text, at) or _DOTTED.match(text, at)
     if found is None and _DAY_PART.search(behind(text, at)):
         found = _DAY_PART_DOTTED.match(text, at)
@@ -69,15 +70,15 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
         spelt = [f"{numbers.cardinal(count)} {unit}" for count, unit in parts if count] or [
             f"{numbers.ZERO} ሰከንድ"
         ]
-        return end, " ከ".join(spelt), "hours, minutes and seconds"
-    why, part = "a time of day, as written", ""
+        return end, " ከ".join(spelt), Message("text.why_hours_minutes_seconds")
+    why, part = Message("text.why_time_as_written"), ""
     if western := _AM_PM.match(text, end):
         end, hour24 = western.end(), hour % 12 + (0 if western.group(1) else 12)
         hour, part = shift(hour24)
-        why = "a.m. or p.m.: moved by six hours to the Ethiopian clock"
+        why = Message("text.why_time_am_pm")
     elif reading.western_clock == "ethiopian" and hour > 12:
         hour, part = shift(hour)
-        why = "a twenty-four-hour time, moved by six hours to the Ethiopian clock"
+        why = Message("text.why_time_of_24_hours")
     end = after.end() if (after := _HOUR_AFTER.match(text, end)) else end
     wording = spoken_time(hour, minute, to_next=not prefix)
     if part and not prefix and not _DAY_PART.search(behind(text, at)):

@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from dimts.base.errors import TextError
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.number_context import (
     DAYS_BEFORE,
@@ -139,7 +140,11 @@ def date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     dash = _RANGE_AFTER.match(text, end)
     if dash and (other := _one_date(text, dash.end(), start, reading)):
         return Found(
-            start, other[0], "date", f"{prefix or 'ከ'}{words} እስከ {other[1]}", f"a range of dates; {why}"
+            start,
+            other[0],
+            "date",
+            f"{prefix or 'ከ'}{words} እስከ {other[1]}",
+            Message("text.why_date_range", first=why),
         )
     return Found(start, end, "date", prefix + words, why)
 
@@ -155,14 +160,14 @@ def _day_and_year(text: str, at: int, start: int, prefix: str) -> Found | None:
             opening = "" if _FROM.search(left) else "ከ"
             words = f"{opening}{numbers.cardinal(int(first))} እስከ {numbers.cardinal(int(last))}"
             words += f" {numbers.year(int(with_stroke or alone))}"
-            return Found(start, found.end(), "date", words, "days and a year after the name of a month")
+            return Found(start, found.end(), "date", words, Message("text.why_days_and_year_of_month"))
     found = _DAY_YEAR.match(text, at)
     if found is None or not (MONTH_BEFORE.search(left) or DAYS_BEFORE.search(left)):
         return None
     if int(found.group(1)) > _LONGEST_MONTH:
         return None
     words = f"{numbers.cardinal(int(found.group(1)))} {numbers.year(int(found.group(2) or found.group(3)))}"
-    return Found(start, found.end(), "date", words, "a day and a year after the name of a month")
+    return Found(start, found.end(), "date", words, Message("text.why_day_and_year_of_month"))
 
 
 _FROM = re.compile(f"(?<![{AMHARIC}])[ከበ]{MONTH} ?$")
@@ -171,7 +176,7 @@ _BEGINS = re.compile(r"\d{1,4}[ /.፣,\-–—]|[፩-፴]")
 """First characters of every date in digits."""
 
 
-def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, str, str] | None:
+def _one_date(text: str, at: int, start: int, reading: Reading) -> tuple[int, str, Message] | None:
     if found := _NUMERAL_DATE.match(text, at):
         try:
             day, month, year = (numbers.from_ethiopic(part) for part in found.groups())
@@ -233,7 +238,7 @@ def _is_ethiopian(text: str, start: int, end: int, reading: Reading) -> bool:
 
 def _spoken_date(
     end: int, year: int, month: int, day: int | None, *, ethiopian: bool
-) -> tuple[int, str, str] | None:
+) -> tuple[int, str, Message] | None:
     names = MONTHS if ethiopian else GREGORIAN_MONTHS
     longest = 30 if ethiopian and month <= 12 else 6 if ethiopian else _LONGEST_MONTH
     if not 1 <= month <= len(names) or (day is not None and not 1 <= day <= longest):
@@ -242,8 +247,8 @@ def _spoken_date(
     if day is not None:
         words.append(numbers.cardinal(day))
     words.append(numbers.year(year))
-    which = "Ethiopian" if ethiopian else "Gregorian"
-    return end, " ".join(words), f"a date of the {which} calendar"
+    why = Message("text.why_ethiopian_date" if ethiopian else "text.why_gregorian_date")
+    return end, " ".join(words), why
 
 
 def english_date(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -262,4 +267,4 @@ def english_date(text: str, at: int, floor: int, reading: Reading) -> Found | No
     words = [prefix + GREGORIAN_MONTHS[month]]
     words += [numbers.cardinal(int(day))] if day else []
     words += [numbers.year(int(year))] if year else []
-    return Found(start, found.end(), "date", " ".join(words), "a date with an English month")
+    return Found(start, found.end(), "date", " ".join(words), Message("text.why_english_month"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
 from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind, is_suffix, word_at
@@ -37,13 +38,13 @@ def chain(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     start, prefix = prefix_of(text, at, floor)
     words = " ".join(map(numbers.decimal, re.split(r"\D", found.group())))
-    return Found(start, found.end(), "number", prefix + words, "a long chain of numbers: one by one")
+    return Found(start, found.end(), "number", prefix + words, Message("text.why_long_chain"))
 
 
 def group(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read formations, pairs that make a hundred, types of aircraft, rules of three numbers, without the
     sign."""
-    found, why = _plain_group(text, at), "numbers joined by a sign that is not read"
+    found, why = _plain_group(text, at), Message("text.why_silent_sign_between")
     if found is None:
         return None
     end, words = found

@@ -11,6 +11,7 @@ import unicodedata
 from functools import cache
 from typing import NamedTuple
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.phones import to_fidel
 from dimts.text.quantities import prefix_of
@@ -55,7 +56,7 @@ def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             at + len(written),
             "email",
             prefix + read_address(written),
-            "the shape of an e-mail address",
+            Message("text.why_email_address"),
         )
     found = _URL.match(text, at)
     if found is None:
@@ -67,7 +68,9 @@ def address(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     shown = re.sub("^[a-z]+://", "", written)
     if not shown:
         return None
-    return Found(start, at + len(written), "url", prefix + read_address(shown), "the shape of a web address")
+    return Found(
+        start, at + len(written), "url", prefix + read_address(shown), Message("text.why_web_address")
+    )
 
 
 def read_address(written: str) -> str:
@@ -96,14 +99,14 @@ def hashtag(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     tag = found.group(1)
     if tag.isdigit() and tag.isascii():
         named = "" if behind(text, at).rstrip().endswith("ቁጥር") else "ቁጥር "
-        return Found(at, found.end(), "number", f"{named}{numbers.decimal(tag)}", "# before a number")
+        return Found(
+            at, found.end(), "number", f"{named}{numbers.decimal(tag)}", Message("text.why_hash_number")
+        )
     numbered = re.fullmatch(rf"(\d{{1,9}})([{FIDEL}]+)", tag, re.ASCII)
     if numbered and is_suffix(numbered.group(2)):  # #1ኛ
         words = with_suffix(numbers.decimal(numbered.group(1)), numbered.group(2), numbers.ordinal_of)
-        return Found(at, found.end(), "number", words, "# before a numeral with a suffix")
-    return Found(
-        at, found.end(), "hashtag", _split_tag(tag, reading), "a hashtag: its words, without the sign"
-    )
+        return Found(at, found.end(), "number", words, Message("text.why_hash_numeral"))
+    return Found(at, found.end(), "hashtag", _split_tag(tag, reading), Message("text.why_hashtag"))
 
 
 def mention(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -112,7 +115,13 @@ def mention(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if found is None:
         return None
     written = found.group(1).rstrip(".")
-    return Found(at, at + 1 + len(written), "mention", f"አት {_split_tag(written, reading)}", "a name after @")
+    return Found(
+        at,
+        at + 1 + len(written),
+        "mention",
+        f"አት {_split_tag(written, reading)}",
+        Message("text.why_mention"),
+    )
 
 
 def _split_tag(tag: str, reading: Reading) -> str:
@@ -132,11 +141,15 @@ def _split_tag(tag: str, reading: Reading) -> str:
 def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read one Latin word, with Amharic prefix and suffix: በGoogle → በጉግል, BBCን → ቢ ቢ ሲን."""
     if numero := _NUMERO.match(text, at):
-        return Found(at, numero.end(), "latin", "ቁጥር", "No. before a number")
+        return Found(at, numero.end(), "latin", "ቁጥር", Message("text.why_numero"))
     if dotted := _DOTTED.match(text, at):  # U.S.A.
         start, prefix = prefix_of(text, at, floor)
         return Found(
-            start, dotted.end(), "acronym", prefix + spell_out(dotted.group()), "letters with points"
+            start,
+            dotted.end(),
+            "acronym",
+            prefix + spell_out(dotted.group()),
+            Message("text.why_dotted_letters"),
         )
     found = _WORD.match(text, at, at + _LONGEST_WORD)
     if found is None:
@@ -181,9 +194,7 @@ def _titled(text: str, at: int, found: re.Match[str], prefix: str, start: int) -
         return None
     if found.group() in ("p", "pp", "Fig", "Vol", "Art", "Sec", "Ch") and not text[point.end()].isdigit():
         return None
-    return Found(
-        start, found.end() + 1, "latin", prefix + spoken, "a Latin abbreviation before a name or number"
-    )
+    return Found(start, found.end() + 1, "latin", prefix + spoken, Message("text.why_latin_abbreviation"))
 
 
 def read_word(written: str, reading: Reading) -> str:
@@ -197,29 +208,29 @@ class LatinReading(NamedTuple):
 
     kind: str
     spoken: str
-    why: str
+    why: Message
     english: str = ""
     """The word itself where it is English: its phones may be taken from an English voice."""
 
 
 def _read_word(written: str, reading: Reading) -> LatinReading:
     if written in pairs("names"):
-        return LatinReading("latin", pairs("names")[written], "the table of names")
+        return LatinReading("latin", pairs("names")[written], Message("text.why_names_table"))
     known = _in_tables(written)
     if known and known.english and reading.latin != "read" and not is_acronym(written):
         known = None
     if known and (not written.isupper() or len(written) > _LONGEST_SURE_ACRONYM):
         return known
     if is_acronym(written):
-        return LatinReading("acronym", spell_out(written), "capitals: letter by letter")
+        return LatinReading("acronym", spell_out(written), Message("text.why_capitals"))
     if len(written) == 1:
-        return LatinReading("acronym", spell_out(written), "a single letter")
+        return LatinReading("acronym", spell_out(written), Message("text.why_single_letter"))
     if reading.latin == "hand_on":
-        return LatinReading("english", written, "a Latin word, handed on as it is")
+        return LatinReading("english", written, Message("text.why_latin_handed_on"))
     if reading.latin == "drop":
-        return LatinReading("dropped", "", "a Latin word; the setting latin drops it")
+        return LatinReading("dropped", "", Message("text.why_latin_dropped"))
     if reading.latin == "spell":
-        return LatinReading("acronym", spell_out(written), "a Latin word; the setting latin spells it")
+        return LatinReading("acronym", spell_out(written), Message("text.why_latin_spelt"))
     return _sounded_out(written, reading)
 
 
@@ -232,11 +243,11 @@ def _in_tables(written: str) -> LatinReading | None:
     """Look a word up in the tables of names, of Ethiopian names and of English words, whatever its case."""
     lower = written.lower()
     if spoken := _names().get(lower):
-        return LatinReading("latin", spoken, "the table of names")
+        return LatinReading("latin", spoken, Message("text.why_names_table"))
     if spoken := _lower("ethiopian_names").get(lower):
-        return LatinReading("latin", spoken, "the table of Ethiopian names")
+        return LatinReading("latin", spoken, Message("text.why_ethiopian_names_table"))
     if spoken := _lower("english").get(lower):
-        return LatinReading("latin", spoken, "the table of English words", lower)
+        return LatinReading("latin", spoken, Message("text.why_english_table"), lower)
     return None
 
 
@@ -247,20 +258,20 @@ def _sounded_out(written: str, reading: Reading) -> LatinReading:
     if "-" in written:
         parts = [part for part in re.split("[-']", written) if part]
         return LatinReading(
-            "latin", " ".join(_read_word(part, reading).spoken for part in parts), "its parts"
+            "latin", " ".join(_read_word(part, reading).spoken for part in parts), Message("text.why_parts")
         )
     pieces = re.findall("[A-Z]?[a-z]+|[A-Z]+", written)
     if len(pieces) > 1 and all(len(piece) > 2 for piece in pieces) and "".join(pieces) == written:
         spoken = " ".join(_read_word(piece, reading).spoken for piece in pieces)
-        return LatinReading("latin", spoken, "its parts, by their capitals")
+        return LatinReading("latin", spoken, Message("text.why_parts_by_capitals"))
     plain = written.isascii() and written.replace("'", "").isalpha()
     amharic = plain and "'" not in written and romanised.looks_amharic(written)
     if amharic and (spoken := romanised.to_fidel(written)):
-        return LatinReading("latin", spoken, "letters as in romanised Amharic")
+        return LatinReading("latin", spoken, Message("text.why_romanised"))
     spoken = transliterate(written)
     if not spoken:
-        return LatinReading("dropped", "", "letters without a reading")
-    return LatinReading("latin", spoken, "transliterated by rule", written.lower() if plain else "")
+        return LatinReading("dropped", "", Message("text.why_no_reading"))
+    return LatinReading("latin", spoken, Message("text.why_transliterated"), written.lower() if plain else "")
 
 
 @cache

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 
 from dimts.base.errors import TextError
+from dimts.base.messages import Message
 from dimts.text import dates, numbers
 from dimts.text.latin import spell_out
 from dimts.text.phones import from_ipa, is_vowel, to_fidel
@@ -67,10 +68,10 @@ def pause(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         if amount is None
         else float(amount) / (1000 if unit and unit.lower() == "ms" else 1)
     )
-    return _pause(at, found.end(), seconds, "a pause asked for in the text")
+    return _pause(at, found.end(), seconds, Message("text.why_pause_asked"))
 
 
-def _pause(start: int, end: int, seconds: float, why: str) -> Found:
+def _pause(start: int, end: int, seconds: float, why: Message) -> Found:
     return Found(start, end, "pause", "", why, f"{min(seconds, LONGEST_PAUSE_SECONDS):g}")
 
 
@@ -84,7 +85,9 @@ def inline_phones(text: str, at: int, floor: int, reading: Reading) -> Found | N
     phones = read_phones(found.group(1))
     if phones is None or not any(map(is_vowel, phones)):
         return None
-    return Found(at, found.end(), "phones", to_fidel(phones), "phones given in the text", " ".join(phones))
+    return Found(
+        at, found.end(), "phones", to_fidel(phones), Message("text.why_phones_given"), " ".join(phones)
+    )
 
 
 def read_phones(written: str) -> tuple[str, ...] | None:
@@ -98,7 +101,7 @@ def read_phones(written: str) -> tuple[str, ...] | None:
 def ssml(text: str, at: int, floor: int, reading: Reading, read: Callable[[str], str]) -> Found | None:
     """Read one tag, or one whole element of say-as, sub, phoneme; `read` reads the text inside."""
     if comment := _COMMENT.match(text, at):
-        return Found(at, comment.end(), "markup", "", "a comment or declaration: not read")
+        return Found(at, comment.end(), "markup", "", Message("text.why_comment"))
     found = _TAG.match(text, at)
     if found is None:
         return None
@@ -109,19 +112,25 @@ def ssml(text: str, at: int, floor: int, reading: Reading, read: Callable[[str],
     if name == "prosody":
         rate = 1.0 if closing else read_rate(values.get("rate", ""))
         if rate is None:
-            return Found(at, end, "markup", "", "a prosody tag without a rate we know: no change")
-        return Found(at, end, "rate", "", "the rate of speech", f"{'/' if closing else ''}{rate:g}")
+            return Found(at, end, "markup", "", Message("text.why_prosody_without_rate"))
+        return Found(
+            at, end, "rate", "", Message("text.why_speech_rate"), f"{'/' if closing else ''}{rate:g}"
+        )
     if closing:
-        return Found(at, end, "markup", "", f"the end of <{name}>")
+        return Found(at, end, "markup", "", Message("text.why_tag_end", tag=name))
     if name == "break":
-        return _pause(at, end, _break_seconds(values), "a break tag")
+        return _pause(at, end, _break_seconds(values), Message("text.why_break_tag"))
     if name in ("say-as", "sub", "phoneme") and not found.group(4):
         whole = _element(text, end, name)
         if whole is None:
-            return Found(at, end, "markup", "", f"<{name}> without its end: its text is read")
+            return Found(at, end, "markup", "", Message("text.why_tag_unclosed", tag=name))
         inside, stop = whole
         return _whole_element(name, values, inside, at, stop, read)
-    known = "a structure tag" if name in _QUIET_TAGS else f"unknown tag <{name}>: its text is read"
+    known = (
+        Message("text.why_structure_tag")
+        if name in _QUIET_TAGS
+        else Message("text.why_tag_unknown", tag=name)
+    )
     return Found(at, end, "markup", "", known)
 
 
@@ -138,7 +147,7 @@ def _whole_element(
 ) -> Found:
     plain = html.unescape(re.sub("<[^<>]*>", " ", inside))
     if name == "sub":
-        return Found(start, end, "sub", read(values.get("alias", plain)), "a sub tag: its alias is read")
+        return Found(start, end, "sub", read(values.get("alias", plain)), Message("text.why_sub_tag"))
     if name == "phoneme":
         phones = read_phones(values.get("ph", ""))
         if phones is None:
@@ -147,24 +156,31 @@ def _whole_element(
                 end,
                 "sub",
                 read(plain),
-                "a phoneme tag with signs that are no phones: its text is read",
+                Message("text.why_phoneme_unreadable"),
             )
         wording = read(plain)
         spoken = wording if wording and " " not in wording else to_fidel(phones)
-        return Found(start, end, "phones", spoken, "a phoneme tag", " ".join(phones))
+        return Found(start, end, "phones", spoken, Message("text.why_phoneme_tag"), " ".join(phones))
     how = values.get("interpret-as", "").lower()
     spoken, why = say_as(how, plain.strip(), values.get("format", ""), read)
     return Found(start, end, "say-as", spoken, why)
 
 
-def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tuple[str, str]:
+def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tuple[str, Message]:
     """Read the content of a say-as element; returns it and the reason."""
-    why = f'say-as "{how}"'
+    why = Message("text.why_say_as", how=how)
     compact = re.sub(r"[\s,]", "", written)
     if how in ("digits", "telephone", "number-digits"):
         plus = "ፕላስ " if compact.startswith("+") else ""
         wording = numbers.digits(_ascii(compact))
-        return (plus + wording, why) if wording else (read(written), f"{why} without digits: read as it is")
+        return (
+            (plus + wording, why)
+            if wording
+            else (
+                read(written),
+                Message("text.why_say_as_without_digits", how=how),
+            )
+        )
     if how in ("characters", "spell-out", "verbatim"):
         return " ".join(filter(None, (_character(char) for char in compact))), why
     if re.fullmatch(r"\d{1,18}", compact, re.ASCII):
@@ -176,8 +192,8 @@ def say_as(how: str, written: str, form: str, read: Callable[[str], str]) -> tup
         if how == "year" or (how == "date" and form == "y"):
             return numbers.year(value), why
     if how == "date" and form in ("ymd", "dmy", "mdy") and (wording := _date(written, form)):
-        return wording, f"{why} {form}"
-    return read(written), why if how in _PLAIN_KINDS else f"{why} is not known: read as it is"
+        return wording, Message("text.why_say_as_date", how=how, form=form)
+    return read(written), why if how in _PLAIN_KINDS else Message("text.why_say_as_unknown", how=how)
 
 
 _PLAIN_KINDS = (
@@ -244,6 +260,4 @@ def entity(text: str, at: int, floor: int, reading: Reading, read: Callable[[str
         return None
     char = html.unescape(found.group())
     wording = "" if char.isspace() or char in "<>&\"'" else read(char)
-    return Found(
-        at, found.end(), "markup", "እና" if char == "&" else wording, "a character written as an entity"
-    )
+    return Found(at, found.end(), "markup", "እና" if char == "&" else wording, Message("text.why_entity"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.quantities import DASH, LOOSE_GROUPS, NUMBER, prefix_of
 from dimts.text.reading import FIDEL, Found, Reading, before, pairs, table, word_before
@@ -70,7 +71,7 @@ def money(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     start, prefix = prefix_of(text, sign_at, floor)
     if year := _tournament(text, digits_at, sign):
         words = f"{prefix}ዩሮ {numbers.year(int(year.group()))}"
-        return Found(start, year.end(), "name", words, "a tournament with its year")
+        return Found(start, year.end(), "name", words, Message("text.why_tournament"))
     if "ሀ" <= text[sign_at] <= "ፚ" and start == sign_at and word_before(text, sign_at, floor):
         return _money_last(text, at, floor)  # the tail of a longer word, not a currency
     return _amount_of_money(text, digits_at, start, prefix, sign)
@@ -95,9 +96,21 @@ def _amount_of_money(text: str, digits_at: int, start: int, prefix: str, sign: s
         words = (
             f"{prefix or 'ከ'}{numbers.decimal(written)} እስከ {numbers.decimal(second[1])} {second[2]}".rstrip()
         )
-        return Found(start, second[0], "money", f"{words} {_name(sign)}", f"a range of {sign}")
+        return Found(
+            start,
+            second[0],
+            "money",
+            f"{words} {_name(sign)}",
+            Message("text.why_money_range", currency=sign),
+        )
     end = _swallow_code(text, end, sign)
-    return Found(start, end, "money", prefix + read_money(written, magnitude, sign), f"an amount in {sign}")
+    return Found(
+        start,
+        end,
+        "money",
+        prefix + read_money(written, magnitude, sign),
+        Message("text.why_amount", currency=sign),
+    )
 
 
 def _swallow_code(text: str, end: int, sign: str) -> int:
@@ -118,7 +131,11 @@ def _money_last(text: str, at: int, floor: int) -> Found | None:
     start, prefix = prefix_of(text, at, floor)
     sign = found.group(1)
     return Found(
-        start, found.end(), "money", prefix + read_money(written, magnitude, sign), f"an amount in {sign}"
+        start,
+        found.end(),
+        "money",
+        prefix + read_money(written, magnitude, sign),
+        Message("text.why_amount", currency=sign),
     )
 
 

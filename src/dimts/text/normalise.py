@@ -15,6 +15,7 @@ from io import StringIO
 from typing import Literal
 
 from dimts.base.errors import ConfigError
+from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.text import (
     abbreviations,
@@ -43,37 +44,41 @@ class StepInfo:
     """A step of the normalisation, for lists and for disabling it."""
 
     name: str
-    what: str
     written: str
     """An example of a written form."""
     spoken: str
     """Its spoken form."""
 
+    @property
+    def what(self) -> Message:
+        """What the step reads."""
+        return Message(f"text.step_{self.name}")
+
 
 STEPS: tuple[StepInfo, ...] = (
-    StepInfo("homophones", "one letter for one sound: ሐ ኀ → ሀ, ሠ → ሰ, ዐ → አ, ፀ → ጸ, ጐ → ጎ", "ሠላም", "ሰላም"),
-    StepInfo("replace", "the user's own table, [text.normalise.replace]", "", ""),
-    StepInfo("pauses", "[pause 300ms]: silence", "[pause 300ms]", ""),
-    StepInfo("ssml", "break, say-as, sub, phoneme, prosody rate", '<sub alias="ሰላም">ሰ</sub>', "ሰላም"),
-    StepInfo("phones", "a pronunciation between strokes", "/səlam/", "ሰላም"),
-    StepInfo("addresses", "web and e-mail addresses", "www.ena.et", latin.read_address("www.ena.et")),
-    StepInfo("hashtags", "#tags and @names", "#ኢትዮጵያ", "ኢትዮጵያ"),
-    StepInfo("verses", "chapter and verse after a book or a sura", "ማቴ. 5፥3", "ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት"),
-    StepInfo("groups", "numbers whose sign is not read: formations, halves of a hundred", "50/50", "ሃምሳ ሃምሳ"),
-    StepInfo("telephone", "telephone and account numbers, digit by digit", "0911", "ዜሮ ዘጠኝ አንድ አንድ"),
-    StepInfo("dates", "dates in digits, of either calendar", "12/01/2016", "መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት"),
-    StepInfo("times", "times of day and durations", "2:30", "ሁለት ሰዓት ተኩል"),
-    StepInfo("money", "amounts with a currency before or after", "$5", "አምስት ዶላር"),
-    StepInfo("scores", "results of matches", "2ለ0", "ሁለት ለዜሮ"),
-    StepInfo("arithmetic", "sums with their signs", "5 + 3 = 8", "አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት"),
-    StepInfo("ranges", "from … to", "10-15", "ከአስር እስከ አስራ አምስት"),
-    StepInfo("fractions", "a number over another, and ½ ¾", "3/4", "ሦስት አራተኛ"),
-    StepInfo("units", "units of measure and percent", "5km", "አምስት ኪሎ ሜትር"),
-    StepInfo("numbers", "all other digits, with prefixes and suffixes", "በ10", "በአስር"),
-    StepInfo("ethiopic", "Ethiopic numerals", "፲፱፻፺፯", "አስራ ዘጠኝ መቶ ዘጠና ሰባት"),
-    StepInfo("abbreviations", "ዶ/ር, ዓ.ም. and all of tables/abbreviations.tsv", "ወ/ሮ", "ወይዘሮ"),
-    StepInfo("latin", "Latin acronyms, names and words", "AU", "ኤ ዩ"),
-    StepInfo("signs", "marks, quotes, emoji and other signs", "ሰላም::", "ሰላም።"),
+    StepInfo("homophones", "ሠላም", "ሰላም"),
+    StepInfo("replace", "", ""),
+    StepInfo("pauses", "[pause 300ms]", ""),
+    StepInfo("ssml", '<sub alias="ሰላም">ሰ</sub>', "ሰላም"),
+    StepInfo("phones", "/səlam/", "ሰላም"),
+    StepInfo("addresses", "www.ena.et", latin.read_address("www.ena.et")),
+    StepInfo("hashtags", "#ኢትዮጵያ", "ኢትዮጵያ"),
+    StepInfo("verses", "ማቴ. 5፥3", "ማቴዎስ ምዕራፍ አምስት ቁጥር ሦስት"),
+    StepInfo("groups", "50/50", "ሃምሳ ሃምሳ"),
+    StepInfo("telephone", "0911", "ዜሮ ዘጠኝ አንድ አንድ"),
+    StepInfo("dates", "12/01/2016", "መስከረም አስራ ሁለት ሁለት ሺህ አስራ ስድስት"),
+    StepInfo("times", "2:30", "ሁለት ሰዓት ተኩል"),
+    StepInfo("money", "$5", "አምስት ዶላር"),
+    StepInfo("scores", "2ለ0", "ሁለት ለዜሮ"),
+    StepInfo("arithmetic", "5 + 3 = 8", "አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት"),
+    StepInfo("ranges", "10-15", "ከአስር እስከ አስራ አምስት"),
+    StepInfo("fractions", "3/4", "ሦስት አራተኛ"),
+    StepInfo("units", "5km", "አምስት ኪሎ ሜትር"),
+    StepInfo("numbers", "በ10", "በአስር"),
+    StepInfo("ethiopic", "፲፱፻፺፯", "አስራ ዘጠኝ መቶ ዘጠና ሰባት"),
+    StepInfo("abbreviations", "ወ/ሮ", "ወይዘሮ"),
+    StepInfo("latin", "AU", "ኤ ዩ"),
+    StepInfo("signs", "ሰላም::", "ሰላም።"),
 )
 """Every step, in order."""
 
@@ -186,7 +191,7 @@ class Normaliser:
             spans.append(self._plain_span(source, position, len(source.text), pieces))
         elif not spans and source.written:
             spans.append(
-                Span(0, len(source.written), source.written, "text", "", "signs that cannot be seen")
+                Span(0, len(source.written), source.written, "text", "", Message("text.why_hidden_signs"))
             )
         return Normalised(source.written, self._finish("".join(pieces)), tuple(spans))
 
@@ -218,7 +223,7 @@ class Normaliser:
                     hit.end(),
                     "replace",
                     self._inner.spoken(self._replaced[key]),
-                    f"your own table: {key}",
+                    Message("text.why_own_table", key=key),
                 )
                 yield found
                 position = found.end
@@ -325,7 +330,14 @@ class Normaliser:
         piece = source.text[start:end]
         pieces.append(piece)
         first, last = source.place(start) if start else 0, source.place(end)
-        return Span(first, last, source.written[first:last], "text", self._folded(piece), "words as they are")
+        return Span(
+            first,
+            last,
+            source.written[first:last],
+            "text",
+            self._folded(piece),
+            Message("text.why_as_they_are"),
+        )
 
     def _span(self, source: Clean, found: Found) -> Span:
         first, last = source.place(found.start) if found.start else 0, source.place(found.end)

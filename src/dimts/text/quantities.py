@@ -10,6 +10,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.number_context import (
@@ -79,7 +80,7 @@ class Amount(NamedTuple):
     end: int
     words: str
     kind: str
-    why: str
+    why: Message
 
 
 def prefix_of(text: str, at: int, floor: int) -> tuple[int, str]:
@@ -102,10 +103,10 @@ def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if amount is None:
         return None
     words = prefix + amount.words
-    if amount.why == "a number and more" and prefix:
+    if amount.why.code == "text.why_number_and_more" and prefix:
         words = prefix + amount.words.removeprefix("ከ")
     if era := _ERA_RUN_TOGETHER.match(text, amount.end):
-        return Found(start, era.end(), "year", f"{words} ዓመተ ምህረት", "a number before ዓም")
+        return Found(start, era.end(), "year", f"{words} ዓመተ ምህረት", Message("text.why_before_era"))
     return Found(start, amount.end, amount.kind, words, amount.why)
 
 
@@ -116,14 +117,14 @@ def negative(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     start, prefix = prefix_of(text, at, floor)
     left = text[start - 1 : start] if start else ""
     if start == at and _NAMED_NUMBER.search(behind(text, at)):
-        return Found(at, at + 1, "hyphen", "", "a hyphen between a name and its number")
+        return Found(at, at + 1, "hyphen", "", Message("text.why_name_and_number"))
     if left and not left.isspace() and left not in "([«“\"'፣=<>,:":
         return None
     amount = amount_at(text, at + 1, year=False, reading=reading)
     if amount is None:
         return None
     return Found(
-        start, amount.end, "negative", f"{prefix}{numbers.MINUS} {amount.words}", "a minus before a number"
+        start, amount.end, "negative", f"{prefix}{numbers.MINUS} {amount.words}", Message("text.why_minus")
     )
 
 
@@ -142,23 +143,23 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
         words = numbers.year(plain) if year and plain is not None else numbers.decimal(written)
         kind = "ordinal" if is_ordinal(suffix) else "year" if year else "number"
         wording = with_suffix(words, suffix, numbers.ordinal_of)
-        return Amount(suffix_at + len(suffix), wording, kind, f"a numeral with the suffix -{suffix}")
+        return Amount(suffix_at + len(suffix), wording, kind, Message("text.why_suffix", suffix=suffix))
     if year:
-        return Amount(end, numbers.year(int(written)), "year", "a number where a year is expected")
+        return Amount(end, numbers.year(int(written)), "year", Message("text.why_year_expected"))
     kind = "decimal" if "." in written else "number"
     if written.endswith(".00"):
         return with_unit(
-            text, end, numbers.decimal(written[:-3]), "number", "an amount without hundredths", reading
+            text, end, numbers.decimal(written[:-3]), "number", Message("text.why_no_hundredths"), reading
         )
     why = (
-        "digits grouped by thousands"
+        Message("text.why_thousands_grouped")
         if "," in written
-        else "a decimal number"
+        else Message("text.why_decimal")
         if kind == "decimal"
-        else "a number"
+        else Message("text.why_number")
     )
     if len(written) > 1 and written[0] == "0" and kind == "number":
-        why = "digits that begin with 0"
+        why = Message("text.why_leading_zero")
     return with_unit(text, end, numbers.decimal(written), kind, why, reading)
 
 
@@ -178,32 +179,35 @@ def _special_amount(text: str, at: int, found: re.Match[str], reading: Reading) 
     """Read numbers that are not what their digits suggest: grouped in unusual ways, codes, decades."""
     if zero := _FIDEL_ZERO.match(text, at):  # 9ዐ: ዐ typed for 0, common before Unicode fonts
         return Amount(
-            zero.end(), numbers.whole_number(zero.group().replace("ዐ", "0")), "number", "ዐ typed for 0"
+            zero.end(),
+            numbers.whole_number(zero.group().replace("ዐ", "0")),
+            "number",
+            Message("text.why_fidel_zero"),
         )
     if loose := LOOSE_GROUPS.match(text, at):  # 15, 000: a slip of the typist, and frequent
         words = numbers.whole_number(re.sub(r"\D", "", loose.group()))
-        return with_unit(text, loose.end(), words, "number", "digits grouped by thousands", reading)
+        return with_unit(text, loose.end(), words, "number", Message("text.why_thousands_grouped"), reading)
     if decade := _decade(text, at):
         return decade
     if feet := _FEET.match(text, at):
         words = f"{numbers.cardinal(int(feet.group(1)))} ጫማ ከ{numbers.cardinal(int(feet.group(2)))} ኢንች"
-        return Amount(feet.end(), words, "unit", "feet and inches")
+        return Amount(feet.end(), words, "unit", Message("text.why_feet_and_inches"))
     if (thousands := _POINT_THOUSANDS.match(text, at)) and COUNTED_PLURAL.match(text, thousands.end()):
         words = numbers.whole_number(thousands.group().replace(".", ""))
-        return Amount(thousands.end(), words, "number", "thousands with a point before a plural")
+        return Amount(thousands.end(), words, "number", Message("text.why_point_thousands"))
     if code := _long_code(text, at):
-        return Amount(code.end(), numbers.digits(code.group()), "code", "ten digits or more: one by one")
+        return Amount(code.end(), numbers.digits(code.group()), "code", Message("text.why_long_code"))
     chain = _CHAIN.match(text, at)
     if chain and chain.end() > found.end() and text[found.end()] in ".,":
         joined = chain.group()
         if joined.count(",") == 1 and "." not in joined:  # 9,5: a decimal comma
             whole, _, rest = joined.partition(",")
             words = f"{numbers.decimal(whole)} {numbers.POINT} {numbers.digits(rest)}"
-            return with_unit(text, chain.end(), words, "decimal", "a decimal comma", reading)
+            return with_unit(text, chain.end(), words, "decimal", Message("text.why_decimal_comma"), reading)
         if _POINT_GROUPS.fullmatch(joined):
             words = numbers.whole_number(joined.replace(".", ""))
-            return with_unit(text, chain.end(), words, "number", "digits grouped by points", reading)
-        return Amount(chain.end(), _read_chain(joined), "number", "numbers joined by points or commas")
+            return with_unit(text, chain.end(), words, "number", Message("text.why_point_groups"), reading)
+        return Amount(chain.end(), _read_chain(joined), "number", Message("text.why_number_chain"))
     return None
 
 
@@ -223,7 +227,9 @@ def _decade(text: str, at: int) -> Amount | None:
     number = int(found.group(1))
     if number < _FIRST_SURE_DECADE and not (at and text[at - 1] in "የበከለ"):
         return None
-    return Amount(found.end(), f"{numbers.year(number).removesuffix('ህ')}ዎቹ", "decade", "a decade")
+    return Amount(
+        found.end(), f"{numbers.year(number).removesuffix('ህ')}ዎቹ", "decade", Message("text.why_decade")
+    )
 
 
 _FIRST_SURE_DECADE = 50
@@ -236,21 +242,25 @@ def _read_chain(written: str) -> str:
     return "".join(between.get(part) or numbers.decimal(part) for part in parts)
 
 
-def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Reading) -> Amount:
+def with_unit(text: str, end: int, words: str, kind: str, why: Message, reading: Reading) -> Amount:
     """Join number words and the unit or percent sign that follows them, or a + that means "more than"."""
     if text[end : end + 1] == "+" and text[end + 1 : end + 2] in ("", " ", "\n"):
-        return Amount(end + 1, f"ከ{words} በላይ", kind, "a number and more")
+        return Amount(end + 1, f"ከ{words} በላይ", kind, Message("text.why_number_and_more"))
     if exponent := _EXPONENT.match(text, end):
-        return Amount(exponent.end(), f"{words} {_power(exponent.group())}", "number", "a power")
+        return Amount(
+            exponent.end(), f"{words} {_power(exponent.group())}", "number", Message("text.why_power")
+        )
     if (magnitude := _MAGNITUDE.match(text, end)) and not _RESOLUTION.match(text, end - 1):
         name = LATIN_MAGNITUDES[next(filter(None, magnitude.groups()))]
         plus = text[magnitude.end() : magnitude.end() + 1] == "+"
         wording = f"ከ{words} {name} በላይ" if plus else f"{words} {name}"
-        return Amount(magnitude.end() + plus, wording, kind, f"{magnitude.group()} after a number")
+        return Amount(
+            magnitude.end() + plus, wording, kind, Message("text.why_magnitude", magnitude=magnitude.group())
+        )
     if "units" in reading.off:
         return Amount(end, words, kind, why)
     if (inch := _INCH.match(text, end)) and not _closes_quotation(text, end):
-        return Amount(inch.end(), f"{words} ኢንች", "unit", "a sign for inches")
+        return Amount(inch.end(), f"{words} ኢንች", "unit", Message("text.why_inches"))
     found = units().match(text, end)
     if found is None:
         return Amount(end, words, kind, why)
@@ -259,7 +269,9 @@ def with_unit(text: str, end: int, words: str, kind: str, why: str, reading: Rea
     stop = found.end()
     if unit[0] in "ኪሜሴሳሚካስግኩሊሄጊዲሰደ" and text[stop : stop + 1] == ".":
         stop += 1
-    return Amount(stop, f"{words} {_unit_names()[_unit_key(unit)]}", kind, f"the unit {unit}")
+    return Amount(
+        stop, f"{words} {_unit_names()[_unit_key(unit)]}", kind, Message("text.why_unit", unit=unit)
+    )
 
 
 def _power(written: str) -> str:

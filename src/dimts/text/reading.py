@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from dimts.base.messages import Message
 from dimts.text.ethiopic import GEMINATION_MARK, VOWEL_LENGTH_MARKS, fold_homophones, letter, letters
 
 
@@ -80,10 +81,27 @@ class Span:
     kind: str
     """ "text" for words left as they are; otherwise the category: number, date, time, abbreviation …"""
     spoken: str
-    why: str = ""
-    """The rule or the table row that decided, in one line."""
+    why: Message
+    """The rule or the table row that decided."""
     value: str = ""
     """Value of a control span: seconds of a pause, a rate, the phones of an inline pronunciation."""
+
+    @property
+    def title(self) -> Message:
+        """The category, for people."""
+        return Message(f"text.span_{self.kind.replace('-', '_')}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a dictionary for JSON; the reason as code, parameters and English text."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "written": self.written,
+            "kind": self.kind,
+            "spoken": self.spoken,
+            "why": {**self.why.as_dict(), "text": self.why.text("en")},
+            "value": self.value,
+        }
 
 
 class Found(NamedTuple):
@@ -93,7 +111,7 @@ class Found(NamedTuple):
     end: int
     kind: str
     spoken: str
-    why: str
+    why: Message
     value: str = ""
 
 

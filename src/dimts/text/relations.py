@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.number_context import COUNTED, ERA_AFTER, MODERN_YEARS, MONTH, MONTH_BEFORE, YEAR_PREFIXES
@@ -48,11 +49,11 @@ _FRACTION = re.compile(r"(\d{1,4})/(\d{1,4})(?![\d/])")
 def ratio(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read a scale, or two numbers with a colon beside a word for a ratio: 1:50,000 → አንድ ለሃምሳ ሺህ."""
     found = _SCALE.match(text, at)
-    why = "a scale"
+    why = Message("text.why_scale")
     if found is None and (found := _RATIO.match(text, at)):
         if not _RATIO_NEAR.search(_line_around(text, at, found.end())):
             return None
-        why = "two numbers with a colon beside a word for a ratio"
+        why = Message("text.why_ratio")
     if found is None:
         return None
     start, prefix = prefix_of(text, at, floor)
@@ -64,13 +65,13 @@ def ratio(text: str, at: int, floor: int, reading: Reading) -> Found | None:
 def score(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read a score: 2ለ0, 2 ለ 0, 2:0 and, in talk of a match or counting down, 3-1: ሦስት ለአንድ."""
     found = _SCORE.match(text, at)
-    why = "two numbers with ለ between"
+    why = Message("text.why_score_with_le")
     if found is None and (found := _COLON_SCORE.match(text, at)):
-        why = "two numbers with a colon between, no time of day"
+        why = Message("text.why_score_with_colon")
     if found is None and (found := _DASH_SCORE.match(text, at)):
         if not _is_result(text, at, floor, found):
             return None
-        why = "two small numbers with a dash between, as in a match result"
+        why = Message("text.why_score_with_dash")
     if found is None:
         return None
     start, prefix = prefix_of(text, at, floor)
@@ -156,7 +157,7 @@ def number_range(text: str, at: int, floor: int, reading: Reading) -> Found | No
         said_first = numbers.ordinal_of(said_first)
     opening = prefix or ("" if _FROM_BEFORE.search(behind(text, at)) else "ከ")
     return Found(
-        start, last.end, "range", f"{opening}{said_first} እስከ {last.words}", "two numbers with a dash between"
+        start, last.end, "range", f"{opening}{said_first} እስከ {last.words}", Message("text.why_range")
     )
 
 
@@ -193,7 +194,7 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         whole, above, below = map(int, found.groups())
         if 0 < above < below:
             words = f"{prefix}{numbers.cardinal(whole)} {mixed(above, below)}"
-            return Found(start, found.end(), "fraction", words, "a whole number and a fraction")
+            return Found(start, found.end(), "fraction", words, Message("text.why_whole_and_fraction"))
     if paper := _PAPER.match(text, at):
         wording = f" {STROKE} ".join(numbers.decimal(part) for part in paper.group().split("/"))
         return Found(
@@ -201,14 +202,14 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             paper.end(),
             "number",
             prefix + wording,
-            "three or more numbers with strokes: a file number",
+            Message("text.why_file_number"),
         )
     found = _FRACTION.match(text, at)
     if found is None:
         return None
     above, below = int(found.group(1)), int(found.group(2))
     if found.group() == "24/7":
-        return Found(start, found.end(), "fraction", f"{prefix}{ALL_THE_TIME}", "every hour of every day")
+        return Found(start, found.end(), "fraction", f"{prefix}{ALL_THE_TIME}", Message("text.why_all_hours"))
     if (
         below > _LARGEST_DENOMINATOR
         or (above > below and below > 10)
@@ -219,9 +220,9 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             wording = (
                 f"{numbers.year(above)} {numbers.decimal(found.group(2))}"  # 2015/16: a school or budget year
             )
-            return Found(start, found.end(), "year", prefix + wording, "a year that runs into the next")
+            return Found(start, found.end(), "year", prefix + wording, Message("text.why_double_year"))
         wording = f"{numbers.decimal(found.group(1))} {STROKE} {numbers.decimal(found.group(2))}"
-        return Found(start, found.end(), "number", prefix + wording, "a numbered paper, not a fraction")
+        return Found(start, found.end(), "number", prefix + wording, Message("text.why_numbered_paper"))
     suffix = word_at(text, found.end())
     words = numbers.fraction(above, below)
     end = found.end()
@@ -232,7 +233,7 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             + with_suffix(numbers.ordinal(below), suffix.removeprefix("ኛ"), numbers.ordinal_of)
         )
         end += len(suffix)
-    return Found(start, end, "fraction", prefix + words, "a small number over another")
+    return Found(start, end, "fraction", prefix + words, Message("text.why_fraction"))
 
 
 STROKE = "ስላሽ"
@@ -318,4 +319,4 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
             head, _, tail = wording.rpartition(" ")
             words += [wording] if tail not in _PREFIXED else [head] if head else []
             held, number_seen = (tail if tail in _PREFIXED else ""), False
-    return Found(start, found.end(), "math", " ".join(words), "numbers with signs of arithmetic")
+    return Found(start, found.end(), "math", " ".join(words), Message("text.why_arithmetic"))

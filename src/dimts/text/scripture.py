@@ -10,6 +10,7 @@ import re
 from functools import cache
 
 from dimts.base.errors import TextError
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.ethiopic import fold_homophones
 from dimts.text.quantities import prefix_of
@@ -71,7 +72,7 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             book, _ = _books()[0][fold_homophones(numbered.group("book"))]
             ordinal = numbers.ordinal(_value(numbered.group("number")))
             spoken = f"{prefix}{ordinal} {book}{numbered.group('kind')} {words}"
-            return Found(start, found.end(), "verse", spoken, "a numbered book, chapter and verse")
+            return Found(start, found.end(), "verse", spoken, Message("text.why_numbered_book"))
     found = _REFERENCE.match(text, at)
     if found is None or (words := _wording(found)) is None:
         return None
@@ -84,11 +85,11 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         spoken, _ = _books()[0][fold_homophones(book_before.group("book"))]
         same = fold_homophones(spoken) == fold_homophones(book_before.group("book"))
         if earlier or start < floor or same:
-            return Found(at, found.end(), "verse", words, "chapter and verse after the name of a book")
+            return Found(at, found.end(), "verse", words, Message("text.why_verse_after_book"))
         spoken = f"{book_before.group('prefix')}{spoken}{book_before.group('kind')} {words}"
-        return Found(start, found.end(), "verse", spoken, "a book, chapter and verse")
+        return Found(start, found.end(), "verse", spoken, Message("text.why_verse"))
     if _SURA.search(left):
-        return Found(at, found.end(), "verse", words, "chapter and verse of a sura")
+        return Found(at, found.end(), "verse", words, Message("text.why_sura_verse"))
     return None
 
 
@@ -104,7 +105,7 @@ def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return None
     spoken, _ = _books()[0][fold_homophones(book.group("book"))]
     spoken = f"{book.group('prefix')}{spoken}{book.group('kind')} {words}"
-    return Found(start, found.end(), "verse", spoken, "a book, chapter and verse")
+    return Found(start, found.end(), "verse", spoken, Message("text.why_verse"))
 
 
 def is_prefix_or_none(word: str) -> bool:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.latin import LATIN
 from dimts.text.quantities import prefix_of
@@ -61,32 +62,32 @@ def stop(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     left = text[at - 1] if at else "\n"
     right = text[end] if end < len(text) else "\n"
     if written in "፧":
-        return Found(at, end, "mark", QUESTION, "፧ is a question mark")
+        return Found(at, end, "mark", QUESTION, Message("text.why_question_mark"))
     if written in "፨፠":
-        return Found(at, end, "mark", FULL_STOP, "a paragraph mark")
+        return Found(at, end, "mark", FULL_STOP, Message("text.why_paragraph_mark"))
     if written[0] in ":፡" and len(written) > 1:
         if written[-1] in "-–":
-            return Found(at, end, "mark", PREFACE, "a colon typed with a hyphen")
-        return Found(at, end, "mark", FULL_STOP, "two colons typed for ።")
+            return Found(at, end, "mark", PREFACE, Message("text.why_colon_and_hyphen"))
+        return Found(at, end, "mark", FULL_STOP, Message("text.why_two_colons"))
     if written in ":፡":
         if left in " \n" or right not in " \n":
-            return Found(at, end, "space", "", "a word space")
-        return Found(at, end, "mark", PREFACE, "a colon after a word")
+            return Found(at, end, "space", "", Message("text.why_word_space"))
+        return Found(at, end, "mark", PREFACE, Message("text.why_colon_after_word"))
     if written == ",":
-        return Found(at, end, "mark", COMMA, "a comma")
+        return Found(at, end, "mark", COMMA, Message("text.why_comma"))
     if written == ";":
-        return Found(at, end, "mark", SEMICOLON, "a semicolon")
+        return Found(at, end, "mark", SEMICOLON, Message("text.why_semicolon"))
     if len(written) > 1 or written == "…":
         follows = word_at(text, end + 1) if right == " " else word_at(text, end)
-        return Found(at, end, "mark", COMMA if follows else FULL_STOP, "points of omission")
+        return Found(at, end, "mark", COMMA if follows else FULL_STOP, Message("text.why_omission"))
     if left in " \n(" and (bare := _POINT_FIRST.match(text, at)):
         words = f"{numbers.ZERO} {numbers.POINT} {numbers.digits(bare.group(1))}"
-        return Found(at, bare.end(), "decimal", words, "a decimal number without its zero")
+        return Found(at, bare.end(), "decimal", words, Message("text.why_decimal_without_zero"))
     if _LATIN_LETTER.match(left) and right in "0123456789":
-        return Found(at, end, "sign", numbers.POINT, "a point inside a name: BA.2")
+        return Found(at, end, "sign", numbers.POINT, Message("text.why_point_in_name"))
     if left in " \n":
-        return Found(at, end, "sign", "", "a point that ends nothing")
-    return Found(at, end, "mark", FULL_STOP, "a point after a word")
+        return Found(at, end, "sign", "", Message("text.why_point_alone"))
+    return Found(at, end, "mark", FULL_STOP, Message("text.why_point_after_word"))
 
 
 def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -97,12 +98,12 @@ def quote(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         found = _ELISION.match(text, at)
         if left and found:
             return Found(
-                at - len(left), found.end(), "elision", left + found.group(1), "an apostrophe inside a word"
+                at - len(left), found.end(), "elision", left + found.group(1), Message("text.why_apostrophe")
             )
     if char in QUOTES:
-        return Found(at, at + 1, "quote", "", "a quotation mark is not read")
+        return Found(at, at + 1, "quote", "", Message("text.why_quotation_mark"))
     if char in BRACKETS:
-        return Found(at, at + 1, "bracket", "", "a bracket is not read")
+        return Found(at, at + 1, "bracket", "", Message("text.why_bracket"))
     return None
 
 
@@ -114,10 +115,14 @@ def dash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if end == at:
         return None
     if end == at + 1 and text[end : end + 1] == " " and _LISTED.search(behind(text, at)):
-        return Found(at, end, "mark", COMMA, "a stroke or dash after a number in a list")
+        return Found(at, end, "mark", COMMA, Message("text.why_list_number"))
     inside = at > 0 and end < len(text) and text[at - 1] not in " \n" and text[end] not in " \n"
     return Found(
-        at, end, "hyphen" if inside else "dash", "", "a hyphen is not read" if inside else "a dash: a break"
+        at,
+        end,
+        "hyphen" if inside else "dash",
+        "",
+        Message("text.why_hyphen") if inside else Message("text.why_dash"),
     )
 
 
@@ -126,8 +131,8 @@ def slash(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if text[at] != "/":
         return None
     if text[at + 1 : at + 2] == " " and _LISTED.search(behind(text, at)):
-        return Found(at, at + 1, "mark", COMMA, "a stroke or dash after a number in a list")
-    return Found(at, at + 1, "bracket", "", "a stroke is not read")
+        return Found(at, at + 1, "mark", COMMA, Message("text.why_list_number"))
+    return Found(at, at + 1, "bracket", "", Message("text.why_stroke"))
 
 
 def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -141,9 +146,9 @@ def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if suffix and is_suffix(suffix):
         words = with_suffix(words, suffix, numbers.ordinal_of)
         return Found(
-            start, found.end() + len(suffix), "ethiopic", prefix + words, "an Ethiopic numeral with a suffix"
+            start, found.end() + len(suffix), "ethiopic", prefix + words, Message("text.why_numeral_suffix")
         )
-    return Found(start, found.end(), "ethiopic", prefix + words, "an Ethiopic numeral")
+    return Found(start, found.end(), "ethiopic", prefix + words, Message("text.why_ethiopic_numeral"))
 
 
 def odd_number(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -154,15 +159,17 @@ def odd_number(text: str, at: int, floor: int, reading: Reading) -> Found | None
         return None
     start, prefix = prefix_of(text, at, floor)
     if char in _POWERS:
-        return Found(start, at + 1, "number", prefix + _POWERS[char], "a power")
+        return Found(start, at + 1, "number", prefix + _POWERS[char], Message("text.why_power"))
     ratio = Fraction(value).limit_denominator(1000)
     if ratio.denominator == 1:
-        return Found(start, at + 1, "number", prefix + numbers.cardinal(int(ratio)), "a sign for a number")
+        return Found(
+            start, at + 1, "number", prefix + numbers.cardinal(int(ratio)), Message("text.why_number_sign")
+        )
     if abs(ratio.numerator) < ratio.denominator:
         words = "ግማሽ" if ratio == Fraction(1, 2) else numbers.fraction(ratio.numerator, ratio.denominator)
-        return Found(start, at + 1, "fraction", prefix + words, "a sign for a fraction")
+        return Found(start, at + 1, "fraction", prefix + words, Message("text.why_fraction_sign"))
     words = f"{numbers.cardinal(ratio.numerator)} {numbers.cardinal(ratio.denominator)}ኛ"
-    return Found(start, at + 1, "fraction", prefix + words, "a sign for a fraction")
+    return Found(start, at + 1, "fraction", prefix + words, Message("text.why_fraction_sign"))
 
 
 def number_and_fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -173,7 +180,7 @@ def number_and_fraction(text: str, at: int, floor: int, reading: Reading) -> Fou
     ratio = Fraction(unicodedata.numeric(found.group(2))).limit_denominator(10)
     start, prefix = prefix_of(text, at, floor)
     words = f"{numbers.cardinal(int(found.group(1)))} {mixed(ratio.numerator, ratio.denominator)}"
-    return Found(start, found.end(), "fraction", prefix + words, "a whole number and a fraction")
+    return Found(start, found.end(), "fraction", prefix + words, Message("text.why_whole_and_fraction"))
 
 
 def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
@@ -182,7 +189,7 @@ def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if unicodedata.category(char) not in ("So", "Sk") or char in _WORDS:
         return None
     name = pairs("emoji").get(char) if reading.emoji == "read" else None
-    why = "an emoji: its name" if name else "an emoji or picture: not read"
+    why = Message("text.why_emoji_name") if name else Message("text.why_emoji_skipped")
     return Found(at, at + 1, "emoji", name or "", why)
 
 
@@ -191,19 +198,22 @@ def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
     char = text[at]
     if char in _WORDS and not (char.isalpha() and _beside_letters(text, at)):
         if char == "+" and at and text[at - 1] not in " \n":
-            return Found(at, at + 1, "sign", "ፕላስ", "a plus after a word")
+            return Found(at, at + 1, "sign", "ፕላስ", Message("text.why_plus_after_word"))
         start, prefix = prefix_of(text, at, floor)
-        return Found(start, at + 1, "sign", prefix + _WORDS[char], f"the sign {char}")
+        return Found(start, at + 1, "sign", prefix + _WORDS[char], Message("text.why_sign", sign=char))
     if char in pairs("money"):
-        return Found(at, at + 1, "sign", pairs("money")[char], "a currency without an amount")
+        return Found(at, at + 1, "sign", pairs("money")[char], Message("text.why_bare_currency"))
     if unicodedata.category(char)[0] == "L":
         end = at + 1
         while end < len(text) and _is_foreign(text[end]):
             end += 1
-        return Found(at, end, "foreign", "", "letters of another script: not read")
-    return Found(
-        at, at + 1, "sign", "", f"{unicodedata.name(char, 'a sign without a name').lower()}: not read"
-    )
+        return Found(at, end, "foreign", "", Message("text.why_other_script"))
+    return Found(at, at + 1, "sign", "", _unread(char))
+
+
+def _unread(char: str) -> Message:
+    name = unicodedata.name(char, "").lower()
+    return Message("text.why_unread_sign", name=name) if name else Message("text.why_unnamed_sign")
 
 
 def _beside_letters(text: str, at: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.quantities import prefix_of
 from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind
@@ -53,10 +54,10 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     digit."""
     if text[at] == "(":
         found = _AREA.match(text, at)
-        return _read_out(text, at, found.end(), "", "an area code in brackets") if found else None
+        return _read_out(text, at, found.end(), "", Message("text.why_area_code")) if found else None
     if text[at] in "+0" and (found := _INTERNATIONAL.match(text, at)):
         start, prefix = prefix_of(text, at, floor)
-        return _read_out(text, start, found.end(), prefix, "an international telephone number", at)
+        return _read_out(text, start, found.end(), prefix, Message("text.why_international_telephone"), at)
     if text[at] == "+":
         return None
     found, why = _by_shape(text, at)
@@ -66,34 +67,34 @@ def telephone(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     return _read_out(text, start, found.end(), prefix, why, at)
 
 
-def _by_shape(text: str, at: int) -> tuple[re.Match[str] | None, str]:
+def _by_shape(text: str, at: int) -> tuple[re.Match[str] | None, Message]:
     """Match numbers that look like telephone numbers wherever they occur."""
     if text[at] in "02" and (found := _ETHIOPIAN.match(text, at)):
-        return found, "the shape of an Ethiopian telephone number"
+        return found, Message("text.why_ethiopian_telephone")
     if text[at] == "0":
         if (found := _GROUPED.match(text, at)) and not _DATE.match(text, at):
-            return found, "a telephone number in groups"
+            return found, Message("text.why_grouped_telephone")
         if (found := _SPACED.match(text, at)) and len(re.sub(r"\D", "", found.group())) in _LOCAL_DIGITS:
-            return found, "groups of digits that begin with 0"
-    return None, ""
+            return found, Message("text.why_zero_groups")
+    return None, Message("text.why_number")
 
 
 def keyed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read a number beside a word for telephone, account or code, or to be dialled, digit by digit."""
     left = behind(text, at)
     found: re.Match[str] | None = None
-    why = ""
+    why = Message("text.why_number")
     if left.rstrip(_PUNCTUATION)[-1:] in _LAST_LETTERS:
         if _KEY.search(left) and (found := _KEYED.match(text, at)):
-            why = "a number after a word for telephone, account or code"
+            why = Message("text.why_keyed_number")
         elif (found := _ACCOUNT.match(text, at)) and _BANK_BEFORE.search(left):
-            why = "an account number after a bank"
+            why = Message("text.why_bank_account")
         else:
             found = None
     if found is None and (found := _DIAL_AFTER.match(text, at)):
-        why = "a number to dial"
+        why = Message("text.why_dialled")
     if found is None and (found := _SEVEN.match(text, at)):
-        why = "groups of digits joined by hyphens"
+        why = Message("text.why_hyphen_groups")
     if found is None:
         return None
     start, prefix = prefix_of(text, at, floor)
@@ -115,10 +116,10 @@ def service_code(text: str, at: int, floor: int, reading: Reading) -> Found | No
     start, prefix = prefix_of(text, at, floor)
     names = {"*": STAR, "#": HASH}
     words = " ".join(names.get(char) or numbers.digits(char) for char in found.group())
-    return Found(start, found.end(), "phone", prefix + words, "a service code")
+    return Found(start, found.end(), "phone", prefix + words, Message("text.why_service_code"))
 
 
-def _read_out(text: str, start: int, end: int, prefix: str, why: str, at: int | None = None) -> Found:
+def _read_out(text: str, start: int, end: int, prefix: str, why: Message, at: int | None = None) -> Found:
     written = text[start if at is None else at : end]
     plus = f"{PLUS} " if "+" in written else ""
     return Found(start, end, "phone", f"{prefix}{plus}{numbers.digits(written)}", why)

@@ -59,7 +59,7 @@ class TrainableModel:
     frontend: FrontendSettings
     random: bool
     """Whether the model was initialised with random weights."""
-    origin: str
+    origin: Message
     """Origin of the weights, for the model card."""
     name: str
     """Fingerprint of weights and vocabulary before training."""
@@ -165,7 +165,7 @@ def _on_the_spot(
         SPECS[settings.size], text_ids=vocabulary.size, start_text=vocabulary.start, stop_text=vocabulary.stop
     )
     name = identity(size=settings.size, seed=settings.seed, vocabulary=vocabulary.fingerprint)
-    origin = f"random weights of size {settings.size}, seed {settings.seed}"
+    origin = Message("train.origin_random", size=settings.size, seed=settings.seed)
     engine = TrainableModel(
         XTTS.build(spec, settings.seed), vocabulary, frontend, True, origin, name, vocabulary.size,
         config=CHOICE if settings.size == "small" else {},
@@ -214,6 +214,16 @@ def _respelt(
     return out
 
 
+def _origin(meta: Mapping[str, Any], folder: Path) -> Message:
+    """Return where the weights of a bundle come from: its name, and what it was trained from itself."""
+    name = meta.get("name", folder.name)
+    if not meta.get("base"):
+        return Message("train.origin_bundle", name=name)
+    base = meta.get("base_message")
+    from_ = Message.from_dict(base) if isinstance(base, Mapping) else meta["base"]
+    return Message("train.origin_bundle_of", name=name, base=from_)
+
+
 def _from_base(
     base: str, frontend: FrontendSettings, spellings: Sequence[str], seed: int, stage: str
 ) -> TrainableModel:
@@ -228,8 +238,7 @@ def _from_base(
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name.startswith(STAGE_PREFIXES[stage]):  # weights mapped from the file must not be written to
             tensor.data = tensor.data.clone()
-    base_name = bundle.meta.get("base", "")
-    origin = f"{bundle.meta.get('name', folder.name)}{f', itself from {base_name}' if base_name else ''}"
+    origin = _origin(bundle.meta, folder)
     fetched = (folder / BUNDLE_LICENCE_FILE).is_file() or accepted(folder=folder)
     licence = str(bundle.meta.get("licence_of_base", "")) or (XTTS_V2.licence.name if fetched else "")
     digest = hashlib.sha256(vocabulary.fingerprint.encode())

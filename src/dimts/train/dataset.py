@@ -112,13 +112,13 @@ def _from_manifest(
 ) -> TrainingSet:
     kept = [row for row in rows if row.kept and row.split in ("train", "dev")]
     if not any(row.split == "train" for row in kept):
-        why = f"{len(rows)} rows, none kept for training" if rows else "it has no rows"
+        why = Message("train.manifest_none_kept", rows=len(rows)) if rows else Message("train.manifest_empty")
         raise DataError("train.no_training_clips_because", manifest=project.manifest, why=why)
     store, clips, remarks = _clips(project, settings, engine, kept, on_progress)
     weights = settings.batches.weights
     unknown = sorted(set(weights) - {row.speaker for row in kept})
     if unknown:
-        known = ", ".join(sorted({row.speaker for row in kept if row.speaker})) or "none is named"
+        known = sorted({row.speaker for row in kept if row.speaker}) or Message("train.no_named_speaker")
         raise DataError("train.train_batches_weights_names", unknown=unknown[0], known=known)
     train = [clip for clip, row in clips if row.split == "train"]
     train = [replace(clip, weight=weights.get(clip.speaker, 1.0)) for clip in train]

@@ -22,6 +22,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, gather_object
 
 from dimts.base.errors import ConfigError, TrainingError
+from dimts.base.messages import Message
 from dimts.train.capabilities import MachineInfo
 from dimts.train.fsdp import full_tensor
 
@@ -74,7 +75,7 @@ class Processes:
         """Position in a cluster, if there is one."""
         self.sharded = sharding == "full" or launched_sharded
         """Whether parameters are sharded over the processes."""
-        self.sharded_why = "asked for" if sharding == "full" else "asked for by accelerate launch"
+        self.sharded_why = Message("train.asked_for" if sharding == "full" else "train.asked_of_accelerate")
         if self.sharded and self.count == 1:
             raise ConfigError("train.train_sharding_full_shares")
         if self.sharded and precision == "fp16":

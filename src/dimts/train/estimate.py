@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from dimts.base.errors import ConfigError, DataError
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
@@ -53,6 +54,7 @@ CARDS: tuple[tuple[str, int, float], ...] = (
 faster)."""
 _TRACED_CLIPS = 24
 """Clips from which the memory of a larger forward pass is extrapolated: tracing takes time for every clip."""
+_CARD_COLUMNS = ("card", "fits", "peak", "largest_batch", "per_epoch")
 _PRODUCT = 768
 _PRODUCT_SECONDS = 0.3
 
@@ -74,10 +76,11 @@ class CardForecast:
 class Forecast:
     """Forecast of a run's memory, time and disk use."""
 
-    engine: str
+    engine: Message
+    """Origin of the weights."""
     attention: Choice
     precision: Choice
-    latents: str
+    latents: Message
     """Whether the conditioning latents of crops are cached, or computed at every step."""
     clips: int
     speech_seconds: float
@@ -97,32 +100,60 @@ class Forecast:
     parameters: int
     cards: tuple[CardForecast, ...]
 
-    def __str__(self) -> str:
-        lines = [
-            f"engine      {self.engine}: {self.trainable:,} of {self.parameters:,} parameters learn",
-            f"attention   {self.attention}",
-            f"precision   {self.precision}",
-            f"voice       {self.latents}",
-            f"data        {self.clips} clips, {self.speech_seconds / 3600:.2f} "
-            f"h; {self.steps_per_epoch} steps "
-            f"per epoch, {self.seconds_per_forward:g} s of speech per forward pass",
-            "memory      "
-            + ", ".join(f"{name} {size:,.0f} MiB" for name, size in self.cost.megabytes.items()),
-            f"here        peak {_gigabytes(self.process_bytes)} of {_gigabytes(self.available_bytes)}; "
-            f"{self.step_seconds:.2f} s per step, "
-            f"{_duration(self.step_seconds * self.steps_per_epoch)} per epoch",
-            f"disk        {_gigabytes(self.disk_bytes)} for checkpoints and voice, "
-            f"{_gigabytes(self.free_disk_bytes)} free",
-            "",
-            f"{'card':<18} {'fits':<5} {'peak':>9} {'largest batch':>15} {'per epoch':>10}",
+    def table(self, language: str | None = None) -> str:
+        """Format the forecast in `language`, by default that of the process: this machine, then cards."""
+        rows = [
+            f"{Message(f'train.forecast_{name}').text(language):<12}{value.text(language)}"
+            for name, value in self._rows().items()
         ]
-        lines += [
-            f"{card.name:<18} {'yes' if card.fits else 'no':<5} {_gigabytes(card.peak_bytes):>9} "
-            f"{f'{card.most_seconds:.0f} s' if card.most_seconds else 'none fits':>15} "
-            f"{_duration(card.epoch_seconds) if card.fits else '-':>10}"
-            for card in self.cards
+        return "\n".join([*rows, "", *self._cards(language)])
+
+    def _rows(self) -> dict[str, Message]:
+        """Return the rows for this machine by name of the row."""
+        parts = [
+            Message("train.memory_part", part=Message(f"train.memory_{name}"), mebibytes=size)
+            for name, size in self.cost.megabytes.items()
         ]
-        return "\n".join(lines)
+        return {
+            "engine": Message(
+                "train.forecast_engine_is", engine=self.engine, learn=self.trainable, total=self.parameters
+            ),
+            "attention": self.attention.message,
+            "precision": self.precision.message,
+            "voice": self.latents,
+            "data": Message(
+                "train.forecast_data_is",
+                clips=self.clips,
+                hours=self.speech_seconds / 3600,
+                steps=self.steps_per_epoch,
+                seconds=self.seconds_per_forward,
+            ),
+            "memory": Message("train.forecast_memory_is", parts=tuple(parts)),
+            "here": Message(
+                "train.forecast_here_is",
+                peak=self.process_bytes / 1e9,
+                available=self.available_bytes / 1e9,
+                seconds=self.step_seconds,
+                epoch=_duration(self.step_seconds * self.steps_per_epoch),
+            ),
+            "disk": Message(
+                "train.forecast_disk_is", needed=self.disk_bytes / 1e9, free=self.free_disk_bytes / 1e9
+            ),
+        }
+
+    def _cards(self, language: str | None) -> list[str]:
+        """Return the lines of the table of cards."""
+        rows = [[Message(f"train.column_{name}").text(language) for name in _CARD_COLUMNS]]
+        for card in self.cards:
+            most = Message("train.seconds", seconds=card.most_seconds)
+            values = (
+                Message("train.card_fits" if card.fits else "train.card_does_not_fit"),
+                Message("train.gigabytes", gigabytes=card.peak_bytes / 1e9),
+                most if card.most_seconds else Message("train.no_batch_fits"),
+            )
+            epoch = _duration(card.epoch_seconds).text(language) if card.fits else "–"
+            rows.append([card.name, *(one.text(language) for one in values), epoch])
+        return [f"{a:<18} {b:<6} {c:>10} {d:>15} {e:>10}" for a, b, c, d, e in rows]
 
 
 def forecast(
@@ -270,11 +301,9 @@ def _card_rate(machine: MachineInfo) -> float:
     return min(CARDS, key=lambda card: abs(card[1] - size))[2] * 1e12
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 10**9:.2f} GB"
-
-
-def _duration(seconds: float) -> str:
+def _duration(seconds: float) -> Message:
     if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+        return Message("train.seconds", seconds=seconds)
+    if seconds < 7200:
+        return Message("train.minutes", minutes=seconds / 60)
+    return Message("train.hours", hours=seconds / 3600)

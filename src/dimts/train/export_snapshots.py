@@ -131,7 +131,8 @@ class _Restored:
         )
         meta: dict[str, Any] = {
             "name": name,
-            "base": engine.origin,
+            "base": engine.origin.text("en"),
+            "base_message": engine.origin.as_dict(),
             "rehearsal": engine.rehearsal,
             "stages": sorted(engine.learnt),
             "codes_of_gpt": engine.codes_of_gpt,

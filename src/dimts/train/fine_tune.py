@@ -33,8 +33,8 @@ from dimts.train.interrupt import Abandoned, Interrupt
 from dimts.train.latent_cache import latents_plan
 from dimts.train.metrics import Metrics
 from dimts.train.option_report import option_report
+from dimts.train.option_table import OptionRow, as_json
 from dimts.train.preflight import preflight
-from dimts.train.probe import OptionRow, as_json
 from dimts.train.run_identity import changed_settings, run_identity
 from dimts.train.sampler import total_steps
 from dimts.train.settings import TrainSettings
@@ -145,7 +145,7 @@ def _run(
         training.restore(load(last))
         report(Message("train.goes_on", folder=folder.root.name))
     if processes.main:
-        folder.write("plan.json", plan)
+        folder.write("plan.json", {name: _stored(value) for name, value in plan.items()})
     for message in (*stage.engine.remarks, *stage.data.remarks):
         report(message)
     tracker = Tracker(settings.tracker if processes.main else "none", folder.root, folder.root.name)
@@ -389,10 +389,15 @@ def _ended(project: Project, made_of: str, steps: int) -> FineTuneResult | None:
     return FineTuneResult(folder.root, folder.log, bundle, len(losses), 0.0, losses, dev, ended)
 
 
+def _stored(value: Any) -> Any:
+    """Return a value for JSON: a message with code, parameters and English text."""
+    return {**value.as_dict(), "text": value.text("en")} if isinstance(value, Message) else value
+
+
 def _plan(
     machine: MachineInfo, precision: Choice, attention: Choice, training: Trainer, compiled: int
 ) -> dict[str, Any]:
-    """Return the choices made for this run, for plan.json."""
+    """Return the choices made for this run, with messages for the reasons."""
     data = training.data
     return {
         "stage": training.stage.name,
@@ -400,10 +405,10 @@ def _plan(
         "processes": training.processes.count,
         "machines": training.machines or 1,
         "sharded": training.processes.sharded,
-        "precision": str(precision),
-        "attention": str(attention),
+        "precision": precision.message,
+        "attention": attention.message,
         "attention_kind": attention.name,
-        "optimizer": training.kernel_why,
+        "optimizer": Message("train.choice", name=training.kernel, why=training.kernel_why),
         "compiled_modules": compiled,
         "latents": latents_plan(training.settings),
         "learning_rate": training.learning_rate,

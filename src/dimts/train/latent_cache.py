@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.train.settings import TrainSettings
@@ -68,13 +69,10 @@ class LatentCache:
         return len(new)
 
 
-def latents_plan(settings: TrainSettings) -> str:
+def latents_plan(settings: TrainSettings) -> Message:
     """Return whether a run with these settings caches latents, and if not why."""
     if not settings.frozen_conditioning:
-        return "latents computed at every step, as their conditioning learns"
+        return Message("train.latents_of_learning_conditioning")
     if settings.reference.fixed:
-        return "latents read from the cache"
-    return (
-        "latents computed at every step, as train.reference.fixed = 0 "
-        "draws new crops each time; those of dev kept"
-    )
+        return Message("train.latents_cached")
+    return Message("train.latents_of_new_crops")

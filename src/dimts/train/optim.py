@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from dimts.base.errors import ConfigError, MissingExtra
+from dimts.base.messages import Message
 from dimts.base.plugins import has
 from dimts.train.fsdp import first_row, full_tensor, local_tensor, shard_like
 from dimts.train.settings import ScheduleSettings
@@ -65,7 +66,7 @@ def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
+def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, Message]:
     """Choose the AdamW implementation for `device`, with the reason. MissingExtra for 8bit without its
     wheel."""
     if kernel == "8bit":
@@ -76,10 +77,10 @@ def choose_kernel(kernel: Kernel, device: str) -> tuple[Kernel, str]:
         if device == "cpu" and (have := _version("bitsandbytes")) < _8BIT_ON_CPU:
             version = ".".join(map(str, have))
             raise ConfigError("train.train_optimizer_bit_processor", version=version)
-        return kernel, "asked for"
+        return kernel, Message("train.asked_for")
     if kernel != "auto":
-        return kernel, "asked for"
-    return "fused", f"one kernel for all parameters, on {device} the fastest of three"
+        return kernel, Message("train.asked_for")
+    return "fused", Message("train.fused_is_fastest", device=device)
 
 
 def _version(library: str) -> tuple[int, ...]:

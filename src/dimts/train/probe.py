@@ -1,4 +1,4 @@
-"""Measure the effect of each option; the table is written at the end of every run.
+"""Measure the effect of each option; `option_report.py` makes a table of it at the end of every run.
 
 A `Probe` hooks into the model: it counts the trunk's input (always) and, during one step, each kernel that
 runs, each tensor kept for the backward pass and each parameter that changes. No row of the table is guessed
@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,39 +38,10 @@ _ATTENTION = (
 _STEPPERS = ("_fused_adamw", "_foreach_addcdiv", "addcdiv", "optimizer_update_8bit")
 
 
-@dataclass(frozen=True, slots=True)
-class OptionRow:
-    """One row of the table."""
-
-    option: str
-    asked: Any
-    applied: str
-    """The applied value, or "ignored: reason"."""
-    effect: str
-    """The measured effect, with its unit."""
-
-    @property
-    def line(self) -> str:
-        """Format the row for a terminal."""
-        return f"{self.option:<28} {self.asked!s:<12} {self.applied:<34} {self.effect}"
-
-
-def table(facts: list[OptionRow]) -> str:
-    """Format all rows under a heading."""
-    return "\n".join(
-        [OptionRow("option", "asked", "applied", "measured").line, *(fact.line for fact in facts)]
-    )
-
-
 def graphs_made() -> int:
     """Return how many graphs torch.compile has made in this process; it makes them at the first call."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
-
-
-def as_json(facts: list[OptionRow]) -> dict[str, Any]:
-    """Return the table for options.json."""
-    return {"facts": [asdict(fact) for fact in facts]}
 
 
 @dataclass(slots=True)
@@ -186,21 +157,21 @@ class Probe:
 
     @property
     def attention_kernel(self) -> str:
-        """Name in torch of the attention kernel that ran."""
+        """Name in torch of the attention kernel that ran; empty where matmul and softmax were written out."""
         names = [
             name
             for name in self.kernels
             if any(part in name for part in _ATTENTION) and "backward" not in name
         ]
-        return ", ".join(sorted(names)) or "matmul and softmax, written out"
+        return ", ".join(sorted(names))
 
     @property
     def optimizer_kernel(self) -> str:
-        """Name of the optimizer kernel that ran."""
+        """Name of the optimizer kernel that ran; empty for none."""
         for name in _STEPPERS:
             if any(name in kernel for kernel in self.kernels):
                 return name
-        return "none"
+        return ""
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return the measurements for JSON."""

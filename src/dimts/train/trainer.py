@@ -30,7 +30,7 @@ from dimts.train.export import speak_sample
 from dimts.train.fsdp import full_tensor, gather_state, held_bytes, reshard
 from dimts.train.interrupt import Interrupt
 from dimts.train.metrics import Metric
-from dimts.train.optim import EMA, adamw, choose_kernel, share_at
+from dimts.train.optim import EMA, Kernel, adamw, choose_kernel, share_at
 from dimts.train.probe import Probe, graphs_made
 from dimts.train.runs import RunFolder
 from dimts.train.sampler import Step
@@ -54,7 +54,7 @@ class Trainer:
         self.model, self.data, self.stats = stage.model, stage.data, stage.stats
         self.sampler, self.total = stage.sampler, stage.total_steps
         self.steps_per_epoch = self.sampler.steps_per_epoch()
-        self.kernel_why = _check_kernel(stage, processes)
+        self.kernel, self.kernel_why = _check_kernel(stage, processes)
         self.learning_rate = self.settings.learning_rate or stage.usual_learning_rate()
         self.held_bytes = held_bytes(self.model)
         """Bytes of parameters in this process."""
@@ -75,9 +75,8 @@ class Trainer:
         """Epoch, and number of its steps that were taken."""
 
     def _prepare_optimizers(self) -> None:
-        kernel = self.kernel_why.partition(":")[0]
         raw = [
-            adamw(phase.groups, self.learning_rate * phase.learning_rate_scale, kernel, phase.betas)  # type: ignore[arg-type]
+            adamw(phase.groups, self.learning_rate * phase.learning_rate_scale, self.kernel, phase.betas)
             for phase in self.phases
         ]
         prepare = self.processes.accelerator.prepare
@@ -234,7 +233,7 @@ class Trainer:
 
     def _device_decides(self) -> bool:
         """Whether the device itself can skip a step that is not finite, without a synchronisation."""
-        fused = self.kernel_why.partition(":")[0] == "fused"
+        fused = self.kernel == "fused"
         return fused and self.processes.count == 1 and self.processes.accelerator.scaler is None
 
     def _step_if_finite(self, phase: Phase, parts: Sequence[Mapping[str, Term]], norm: Tensor) -> None:
@@ -468,7 +467,7 @@ class Trainer:
         return path
 
 
-def _check_kernel(stage: Stage, processes: Processes) -> str:
+def _check_kernel(stage: Stage, processes: Processes) -> tuple[Kernel, Message]:
     """Return the AdamW kernel and the reason. ConfigError for what several processes cannot do."""
     settings = stage.settings
     kernel, why = choose_kernel(settings.optimizer, processes.device.type)
@@ -478,7 +477,7 @@ def _check_kernel(stage: Stage, processes: Processes) -> str:
         raise ConfigError("train.train_optimizer_bit_does")
     if settings.compile and processes.sharded:
         raise ConfigError("train.train_compile_slices_not")
-    return f"{kernel}: {why}"
+    return kernel, why
 
 
 def _fields_of(batch: Any) -> dict[str, Any]:

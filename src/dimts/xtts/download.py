@@ -51,13 +51,7 @@ _SPARE_BYTES = 50_000_000
 CPML = Licence(
     name="Coqui Public Model License 1.0.0 (CPML)",
     url="https://huggingface.co/coqui/XTTS-v2/blob/6c2b0d75eae4b7047358e3b6bd9325f857d43f77/LICENSE.txt",
-    summary=(
-        "The weights and everything they say may be used for non-commercial purposes only: research, "
-        "hobby, tests. Nobody may be charged for them or for their "
-        "output. Whoever gets the weights, a changed "
-        "or fine-tuned version, or their output from you must get these terms, or their address, with it. "
-        "They come without warranty. Coqui closed in 2024, so commercial licences are no longer sold."
-    ),
+    summary=Message("xtts.cpml_summary"),
 )
 
 XTTS_V2 = Published(
@@ -170,21 +164,21 @@ def _supplier(published: Published, source: Path | None, unpinned: bool) -> Supp
     return WebSupplier(published) if published.kind == "url" else HubSupplier(published)
 
 
-def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, str]:
+def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, Message]:
     """Check a fetched folder; returns the reason by file name for each wrong one. Reads every byte."""
     lock = read_lock(folder)
     if lock is None:
         raise DownloadError("xtts.no_fetched_files", folder=folder, name=LOCK_FILE)
-    wrong: dict[str, str] = {}
+    wrong: dict[str, Message] = {}
     for done, (name, facts) in enumerate(lock["files"].items()):
         on_progress(Progress("check", done, len(lock["files"]), "files"))
         path = folder / name
         if not path.is_file():
-            wrong[name] = "missing"
+            wrong[name] = Message("xtts.file_missing")
         elif path.stat().st_size != facts["bytes"]:
-            wrong[name] = f"{path.stat().st_size} bytes instead of {facts['bytes']}"
+            wrong[name] = Message("xtts.file_of_other_size", size=path.stat().st_size, wanted=facts["bytes"])
         elif fingerprint(path) != facts["sha256"]:
-            wrong[name] = "changed (SHA-256 differs)"
+            wrong[name] = Message("xtts.file_changed")
     on_progress(Progress("check", len(lock["files"]), len(lock["files"]), "files"))
     return wrong
 

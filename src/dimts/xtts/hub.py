@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from dimts.base.errors import DownloadError
 from dimts.base.files import atomic_path, fingerprint
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Licence:
 
     name: str
     url: str
-    summary: str
+    summary: str | Message
     """Summary in our words; the licence's text is authoritative."""
 
 

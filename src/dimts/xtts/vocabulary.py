@@ -26,6 +26,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from dimts.base.errors import CheckpointError, TextError
 from dimts.base.files import write_text
+from dimts.base.messages import Message
 from dimts.xtts.bundle_files import refuse_placeholder
 from dimts.xtts.phone_spelling import SPACE, spaced_phones
 
@@ -177,7 +178,7 @@ class Vocabulary:
         """
         tag = f"[{language or self.language}]"
         if tag not in self.tokens:
-            known = ", ".join(self.languages) or "none"
+            known = self.languages or Message("xtts.no_language")
             raise TextError("xtts.language_unknown", tag=tag, languages=known)
         spaced = spaced_phones(text, self._symbols) if self.spelling == "phones" else text
         ids: list[int] = self._tokenizer.encode(

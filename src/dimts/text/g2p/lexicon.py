@@ -19,6 +19,7 @@ from pathlib import Path
 
 from dimts.base.errors import ConfigError, TextError
 from dimts.base.files import write_text
+from dimts.base.messages import Message
 from dimts.text.ethiopic import bare, fold_homophones, is_ethiopic_letter
 from dimts.text.g2p.letters import encode, unmarked
 from dimts.text.phones import LONG, fidel_skeleton, from_ipa, is_phone, skeleton
@@ -113,21 +114,22 @@ def add(path: Path, word: str, phones: tuple[str, ...], note: str = "") -> list[
     return replaced
 
 
-def problems(entry: Entry) -> list[str]:
+def problems(entry: Entry) -> list[Message]:
     """Return what looks wrong about a row: an empty word, unknown phones, sounds that the fidel does not
     have."""
-    found = []
     if not any(map(is_ethiopic_letter, entry.word)):
-        return [f"{entry.word!r} holds no Ethiopic letter"]
-    found += [f"{phone!r} is no phone" for phone in entry.phones if not is_phone(phone)]
+        return [Message("text.word_without_fidel", word=entry.word)]
+    found = [Message("text.entry_no_phone", phone=phone) for phone in entry.phones if not is_phone(phone)]
     written, spoken = fidel_skeleton(entry.word), skeleton(entry.phones)
     if written[:1] == ("ʔ",) and spoken[:1] != ("ʔ",):
         written = written[1:]
     as_w = fidel_skeleton(entry.word.replace("ዉ", "ው"))  # ዉ is a common spelling of ው
     if spoken not in (written, as_w):
-        found.append(f"the letters say {' '.join(written)}, the phones {' '.join(spoken)}")
+        found.append(
+            Message("text.phones_against_letters", letters=" ".join(written), phones=" ".join(spoken))
+        )
     if any(phone.endswith(LONG) and at == 0 for at, phone in enumerate(entry.phones)):
-        found.append("a long consonant at the beginning of a word")
+        found.append(Message("text.long_at_beginning"))
     return found
 
 

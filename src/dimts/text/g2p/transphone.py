@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dimts.base.cache import cache_folder
 from dimts.base.errors import ConfigError, MissingExtra, TextError
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.text.ethiopic import bare
 from dimts.text.phones import from_ipa
@@ -52,11 +53,12 @@ def missing(folder: Path | None = None) -> list[Path]:
     return absent + [inventory / name for name in _INVENTORY_FILES if not (inventory / name).is_file()]
 
 
-def _by_folder(files: Sequence[Path]) -> str:
+def _by_folder(files: Sequence[Path]) -> list[Message]:
     folders = dict.fromkeys(path.parent for path in files)
-    return "; ".join(
-        f"{', '.join(path.name for path in files if path.parent == one)} in {one}" for one in folders
-    )
+    return [
+        Message("text.files_in_folder", names=[path.name for path in files if path.parent == one], folder=one)
+        for one in folders
+    ]
 
 
 def _package(name: str) -> Path:

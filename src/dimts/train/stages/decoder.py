@@ -321,7 +321,7 @@ class DecoderStage(Stage):
 
     # Report
 
-    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, Message]:
         """Return the measured effects of the stage's options."""
         own, last = self.own, steps[-1]
         parameters = (
@@ -332,20 +332,28 @@ class DecoderStage(Stage):
         judged = sum("loss_discriminator" in step for step in steps)
         return {
             **self.own_effects(steps),
-            "decoder.crop_frames": f"{self._pieces[0] / rate:.3f} s of each clip",
-            "decoder.discriminators": f"{parameters:,} parameters",
-            "decoder.discriminator_after": f"judged in {judged} of {len(steps)} steps",
+            "decoder.crop_frames": Message("train.effect_seconds_of_clip", seconds=self._pieces[0] / rate),
+            "decoder.discriminators": Message("train.effect_parameters", parameters=parameters),
+            "decoder.discriminator_after": Message(
+                "train.effect_discriminated", judged=judged, steps=len(steps)
+            ),
             "decoder.mel_weight": loss_share(last, "mel", own.mel_weight),
             "decoder.feature_weight": loss_share(last, "features", own.feature_weight),
             "decoder.speaker_weight": loss_share(spoken[0], "speaker", own.speaker_weight)
             if spoken
-            else "no such loss",
-            "decoder.speaker_every": f"due in {self.stats.events['speaker_losses_due']} of "
-            f"{self.stats.session_steps} steps, with clips in {len(spoken)}",
-            "decoder.speaker_seconds": f"{self._pieces[1] / rate:.3f} s of a clip",
+            else Message("train.effect_no_such_loss"),
+            "decoder.speaker_every": Message(
+                "train.effect_speaker_losses",
+                due=self.stats.events["speaker_losses_due"],
+                steps=self.stats.session_steps,
+                spoken=len(spoken),
+            ),
+            "decoder.speaker_seconds": Message(
+                "train.effect_seconds_of_clip", seconds=self._pieces[1] / rate
+            ),
         }
 
-    def ignored_options(self) -> dict[str, str]:
+    def ignored_options(self) -> dict[str, Message]:
         """Return the options of the other stages."""
         return other_stages(self.name)
 

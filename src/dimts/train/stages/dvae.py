@@ -255,7 +255,7 @@ class DvaeStage(Stage):
 
     # Report
 
-    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, Message]:
         """Return the measured effects of the stage's options."""
         _, perplexity = self._usage()
         frames = [
@@ -264,17 +264,25 @@ class DvaeStage(Stage):
         with_codes = [step["step"] for step in steps if "perplexity" in step]
         return {
             **self.own_effects(steps),
-            "dvae.autoencoder_steps": f"codes from step {with_codes[0]}" if with_codes else "no codes",
-            "dvae.crop_seconds": f"pieces of up to {max(frames) * mels.DVAE.hop / mels.DVAE.rate:.2f} s",
-            "dvae.decay": f"codes moved by {self._codes_moved:.3e} in the last step",
+            "dvae.autoencoder_steps": Message("train.effect_codes_from", step=with_codes[0])
+            if with_codes
+            else Message("train.effect_no_codes"),
+            "dvae.crop_seconds": Message(
+                "train.effect_longest_piece", seconds=max(frames) * mels.DVAE.hop / mels.DVAE.rate
+            ),
+            "dvae.decay": Message("train.effect_codes_moved", change=self._codes_moved),
             "dvae.commitment": loss_share(steps[-1], "commitment", self.own.commitment),
-            "dvae.restart_below": f"{self.stats.events['codes_restarted']} codes restarted",
-            "dvae.min_perplexity": (
-                f"perplexity {perplexity:.1f}: {self.stats.stop_reason or 'did not stop the run'}"
+            "dvae.restart_below": Message(
+                "train.effect_codes_restarted", codes=self.stats.events["codes_restarted"]
+            ),
+            "dvae.min_perplexity": Message(
+                "train.effect_stopped",
+                measured=Message("train.effect_perplexity", perplexity=perplexity),
+                reason=self.stats.stop_reason or Message("train.effect_not_stopped"),
             ),
         }
 
-    def ignored_options(self) -> dict[str, str]:
+    def ignored_options(self) -> dict[str, Message]:
         """Return the options of the other stages."""
         return other_stages(self.name)
 

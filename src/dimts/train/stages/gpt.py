@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from dimts.base.messages import Message
 from dimts.train.collate import Collator
 from dimts.train.fsdp import reshard
 from dimts.train.latent_cache import LatentCache
 from dimts.train.optim import EmbeddingRowLR, groups
-from dimts.train.stages.stage import Phase, Stage, StageContext, Term, loss_share
+from dimts.train.stages.stage import Phase, Stage, StageContext, Term, loss_share, option_is
 from dimts.xtts.loss import LossSettings
 from dimts.xtts.model import Examples, Losses, covered_spans
 from dimts.xtts.spec import MEL_HOP
@@ -163,37 +164,41 @@ class GptStage(Stage):
         """Latents read from the disk instead of being computed, in this session."""
         return self.collator.latents.read if self.collator.latents is not None else 0
 
-    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, Message]:
         """Return the measured effects of the options of GPT and conditioning."""
         text = loss_share(steps[0], "text", self.settings.text_weight)
         guided = self.settings.guided_attention
-        attention = loss_share(steps[0], "attention", guided) if guided else "no head was taught"
+        attention = loss_share(steps[0], "attention", guided) if guided else Message("train.effect_no_head")
         own = {"text_weight": text, "guided_attention": attention}
         return own | self._model_effects(probe) | self._reference_effects(probe)
 
-    def _model_effects(self, probe: Probe) -> dict[str, str]:
+    def _model_effects(self, probe: Probe) -> dict[str, Message]:
         blocks = {name.split(".")[3] for name in probe.moved if name.startswith("gpt.trunk.h.")}
         moved = [value for name, value in probe.moved.items() if name.startswith("conditioning.")]
-        adapters = f"{self.adapter_parameters:,}"
+        adapters = Message("train.effect_adapters", parameters=self.adapter_parameters)
         return {
-            "last_layers": f"{len(blocks)} trunk layers moved",
-            "freeze_conditioning": f"conditioning moved by {max(moved, default=0.0):.2e} "
-            f"in the watched step; "
-            f"{probe.conditioning_runs} crops encoded in steps",
-            "lora.rank": f"{adapters} parameters in adapters",
+            "last_layers": Message("train.effect_layers_moved", layers=len(blocks)),
+            "freeze_conditioning": Message(
+                "train.effect_conditioning",
+                change=max(moved, default=0.0),
+                crops=probe.conditioning_runs,
+            ),
+            "lora.rank": adapters,
             "lora.dropout": draws(probe.dropped, attention=False),
-            "lora.targets": f"{adapters} parameters in adapters",
-            "lora.alpha": f"adapters add {self.stats.adapter_strength:.4e} of the weights' norm",
-            "new_rows_lr_scale": f"added rows moved by {probe.moved_rows[1]:.3e} in the watched step",
-            "old_rows_lr_scale": f"base rows moved by {probe.moved_rows[0]:.3e} in the watched step",
-            "label_smoothing": f"changes the watched loss by {probe.smoothing_gap:+.4f}",
+            "lora.targets": adapters,
+            "lora.alpha": Message("train.effect_adapter_strength", share=self.stats.adapter_strength),
+            "new_rows_lr_scale": Message("train.effect_added_rows", change=probe.moved_rows[1]),
+            "old_rows_lr_scale": Message("train.effect_base_rows", change=probe.moved_rows[0]),
+            "label_smoothing": Message("train.effect_smoothing", change=probe.smoothing_gap),
             "dropout": draws(probe.dropped, attention=False),
             "attention_dropout": draws(probe.dropped, attention=True),
-            "loss_chunk": f"{probe.largest_logits} rows of code logits at once",
-            "attention": probe.attention_kernel,
+            "loss_chunk": Message("train.effect_logits", rows=probe.largest_logits),
+            "attention": Message("train.effect_kernel", name=probe.attention_kernel)
+            if probe.attention_kernel
+            else Message("train.effect_written_out"),
         }
 
-    def _reference_effects(self, probe: Probe) -> dict[str, str]:
+    def _reference_effects(self, probe: Probe) -> dict[str, Message]:
         rate = self.model.spec.input_rate
         crop_seconds = probe.conditioning_frames / max(probe.conditioning_runs, 1) * MEL_HOP / rate
         some = range(len(self.data.train)) or [i for part in self.sampler.epoch(0)[0] for i in part]
@@ -205,31 +210,32 @@ class GptStage(Stage):
         longest = max(end - start for _, (start, end) in crops) / rate
         shortest = min(end - start for _, (start, end) in crops) / rate
         return {
-            "reference.min_seconds": f"crops from {shortest:.2f} s",
-            "reference.max_seconds": f"crops up to {longest:.2f} s",
-            "reference.pad": f"{crop_seconds:.3f} s per crop, padding included"
+            "reference.min_seconds": Message("train.effect_shortest_crop", seconds=shortest),
+            "reference.max_seconds": Message("train.effect_longest_crop", seconds=longest),
+            "reference.pad": Message("train.effect_padded_crop", seconds=crop_seconds)
             if probe.conditioning_runs
-            else f"no crop encoded in steps; first of the cached crops: {self.collator.name_of(0, 0)}",
-            "reference.fixed": f"{len(crops)} different crops in 6 epochs; "
-            f"{probe.conditioning_runs} encoded in steps, "
-            f"{self.latents_read} latents read from the cache",
-            "reference.mask": f"{self.stats.events['masked_codes']} code targets without loss",
+            else Message("train.effect_cached_crop", name=self.collator.name_of(0, 0)),
+            "reference.fixed": Message(
+                "train.effect_crops",
+                crops=len(crops),
+                epochs=_REPORTED_EPOCHS,
+                encoded=probe.conditioning_runs,
+                read=self.latents_read,
+            ),
+            "reference.mask": Message("train.effect_masked", codes=self.stats.events["masked_codes"]),
         }
 
-    def ignored_options(self) -> dict[str, str]:
+    def ignored_options(self) -> dict[str, Message]:
         """Return the options that another option rules out."""
         settings = self.settings
+        trainable = option_is("train.trainable", settings.trainable)
         found = {
-            "last_layers": ""
-            if settings.trainable == "last_layers"
-            else f'train.trainable is "{settings.trainable}"',
-            "new_rows_lr_scale": ""
+            "last_layers": None if settings.trainable == "last_layers" else trainable,
+            "new_rows_lr_scale": None
             if self.engine.old_rows < self.engine.vocabulary.size
-            else "no rows were added",
-            "lora.": "" if settings.trainable == "lora" else f'train.trainable is "{settings.trainable}"',
-            "speaker.": "train.stage is gpt",
-            "dvae.": "train.stage is gpt",
-            "decoder.": "train.stage is gpt",
+            else Message("train.reason_no_rows_added"),
+            "lora.": None if settings.trainable == "lora" else trainable,
+            **dict.fromkeys(("speaker.", "dvae.", "decoder."), option_is("train.stage", "gpt")),
         }
         return {name: reason for name, reason in found.items() if reason}
 
@@ -241,7 +247,8 @@ def _terms(losses: Losses) -> dict[str, Term]:
     return found
 
 
-def draws(dropped: Counter[tuple[float, bool]], *, attention: bool) -> str:
+def draws(dropped: Counter[tuple[float, bool]], *, attention: bool) -> Message:
     """Report how often dropout was drawn in the probed step, by its rate."""
     calls = {rate: count for (rate, four), count in dropped.items() if four is attention}
-    return ", ".join(f"{count} draws at {rate:.3f}" for rate, count in sorted(calls.items())) or "no draws"
+    found = [Message("train.draws", count=count, rate=rate) for rate, count in sorted(calls.items())]
+    return Message("train.effect_draws", draws=found) if found else Message("train.effect_no_draws")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dimts.audio import likeness
 from dimts.base.errors import AudioError, DataError
+from dimts.base.messages import Message
 from dimts.base.progress import Progress
 from dimts.train.optim import groups
 from dimts.train.stages.stage import (
@@ -181,15 +182,15 @@ class SpeakerStage(Stage):
 
     # Report
 
-    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, Message]:
         """Return the measured effects of the stage's options."""
         seen = self.batch(self.sampler.epoch(0)[0][0], 0).waves.shape[1] / TIMBRE_RATE
         return {
             **self.own_effects(steps),
-            "speaker.crop_seconds": f"{seen:.2f} s of each clip",
+            "speaker.crop_seconds": Message("train.effect_seconds_of_clip", seconds=seen),
             "speaker.similarity_weight": loss_share(steps[0], "similarity", self.own.similarity_weight),
         }
 
-    def ignored_options(self) -> dict[str, str]:
+    def ignored_options(self) -> dict[str, Message]:
         """Return the options of the other stages."""
         return other_stages(self.name)

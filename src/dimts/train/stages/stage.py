@@ -189,23 +189,25 @@ class Stage(ABC):
     def prepare(self, on_progress: ProgressCallback) -> None:  # noqa: B027 (most stages need none)
         """Compute and cache what the steps will read."""
 
-    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def option_effects(self, probe: Probe, steps: Sequence[Mapping[str, Any]]) -> dict[str, Message]:
         """Return the measured effect of each option of the stage by dotted name; `steps` are the log's lines
         of steps."""
         return {}
 
-    def own_effects(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def own_effects(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, Message]:
         """Return the effects of steps, seconds and learning rate in the stage's own table."""
         stats = self.stats
         return {
-            f"{self.name}.steps": f"{stats.steps} steps taken",
-            f"{self.name}.seconds": (
-                f"{stats.audio_seconds / max(stats.forward_passes, 1):.2f} s per forward pass"
+            f"{self.name}.steps": Message("train.effect_steps", steps=stats.steps),
+            f"{self.name}.seconds": Message(
+                "train.effect_seconds_per_pass", seconds=stats.audio_seconds / max(stats.forward_passes, 1)
             ),
-            f"{self.name}.learning_rate": f"highest {max(step['learning_rate'] for step in steps):.3e}",
+            f"{self.name}.learning_rate": Message(
+                "train.effect_highest", rate=max(step["learning_rate"] for step in steps)
+            ),
         }
 
-    def ignored_options(self) -> dict[str, str]:
+    def ignored_options(self) -> dict[str, Message]:
         """Return the options without effect in this stage, by dotted name or by table ("lora."), with the
         reason."""
         return {}
@@ -249,16 +251,27 @@ GPT_OPTIONS = (
 """Options that only the GPT's stage uses."""
 
 
-def other_stages(name: str) -> dict[str, str]:
+def option_set(option: str) -> Message:
+    """Return the reason that another option is set."""
+    return Message("train.reason_set", option=option)
+
+
+def option_is(option: str, value: object) -> Message:
+    """Return the reason that another option has this value."""
+    return Message("train.reason_is", option=option, value=value)
+
+
+def other_stages(name: str) -> dict[str, Message]:
     """Return the options that belong to stages other than `name`, which is not the GPT's, with the reason."""
-    reason = f"train.stage is {name}"
+    reason = option_is("train.stage", name)
     tables = [f"{stage}." for stage in ("speaker", "dvae", "decoder") if stage != name]
     return dict.fromkeys((*GPT_OPTIONS, *tables), reason)
 
 
-def loss_share(step: Mapping[str, Any], term: str, weight: float) -> str:
+def loss_share(step: Mapping[str, Any], term: str, weight: float) -> Message:
     """Return which share of a step's loss a term is."""
-    return f"{weight * step[f'loss_{term}'] / step['loss']:.2%} of the loss in step {step['step']}"
+    share = weight * step[f"loss_{term}"] / step["loss"]
+    return Message("train.effect_loss_share", share=share, step=step["step"])
 
 
 def clips_of(data: TrainingSet, part: Sequence[int], epoch: int | None) -> list[TrainingClip]:
