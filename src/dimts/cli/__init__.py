@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 _INTERRUPTED = 130
 
@@ -27,8 +26,11 @@ def _run() -> int:
     try:
         import typer  # noqa: F401  # only to tell apart "not installed" from an error inside our own code
     except ModuleNotFoundError:
-        print("error: the dimts command needs typer\nhint:  pip install 'dimts[cli]'", file=sys.stderr)
-        return 2
+        from dimts.base.errors import MissingExtra
+        from dimts.cli.output import EXIT_BAD_INPUT, show_error
+
+        show_error(MissingExtra("typer", "cli"))
+        return EXIT_BAD_INPUT
     from dimts.cli.main import main
 
     return main()

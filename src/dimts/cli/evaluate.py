@@ -437,7 +437,7 @@ def sound(
 def _sound_lines(found: SoundAnalysis) -> Iterator[str]:
     """Lines for a person: words with their phones and times, or the phones alone; then figures and faults."""
     from dimts.cli.output import heading
-    from dimts.evaluate.rank import FIGURES, figure_title
+    from dimts.evaluate.rank import FIGURES, fault_title, figure_title
 
     if found.words:
         columns = (("start", ">7s"), ("end", ">7s"), ("expected", "25s"), ("recognised", "24s"), ("word", ""))
@@ -457,7 +457,7 @@ def _sound_lines(found: SoundAnalysis) -> Iterator[str]:
             title = f"  ({figure_title(name).text()})" if name in FIGURES else ""
             yield f"{name:20s} {value}{title}"
     for issue in found.issues:
-        yield Message("cli.fault", kind=issue.kind, fault=issue.message).text()
+        yield Message("cli.fault", kind=fault_title(issue.kind), fault=issue.message).text()
 
 
 def pronunciation(

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help page
             print(error.format_message(), file=sys.stderr)
         else:
-            show_error(DimtsError("cli.usage", problem=error.format_message()))
+            show_error(DimtsError(_usage(error)))
         return EXIT_BAD_INPUT
     except ModuleNotFoundError as error:
         command = next(
@@ -110,6 +110,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == EXIT_INTERRUPTED:
         show(Message("cli.interrupted"))
     return code if isinstance(code, int) else 0
+
+
+def _usage(error: TyperException) -> Message:
+    """Return the message of a command line that cannot be read, by the kind of its fault."""
+    kind, hint = type(error).__name__, getattr(getattr(error, "param", None), "get_error_hint", None)
+    if kind == "NoSuchOption":
+        near = getattr(error, "possibilities", None)
+        known = Message("base.did_you_mean", name=near[0]) if near else Message("cli.see_help")
+        return Message("cli.no_such_option", option=getattr(error, "option_name", ""), nearest=known)
+    if kind == "MissingParameter" and hint is not None:
+        return Message("cli.missing_parameter", name=hint())
+    if kind == "BadParameter" and hint is not None:
+        return Message("cli.bad_parameter", name=hint(), problem=error.message)
+    return Message("cli.usage", problem=error.format_message())
 
 
 def _choose_log(form: str) -> str:

@@ -99,6 +99,11 @@ def figure_title(name: str) -> Message:
     return Message(f"evaluate.figure_{name}")
 
 
+def fault_title(kind: str) -> Message:
+    """Return the name of a kind of fault for people."""
+    return Message(f"evaluate.fault_{kind}")
+
+
 def parts(one: MeasuredSentence) -> dict[str, float]:
     """Compute the parts of a sentence's score, each 0 to 1; nan where it could not be measured."""
     similarity, quality = one.examined.likeness, one.quality.overall if one.quality else math.nan
@@ -370,7 +375,10 @@ _PART_CODES = {
 
 
 def _faults_line(one: RankedVoice) -> Message:
-    found = [f"{kind} {count}" for kind, count in one.fault_counts.items()]
+    found = [
+        Message("evaluate.fault_count", fault=fault_title(kind), count=count)
+        for kind, count in one.fault_counts.items()
+    ]
     if not found:
         return Message("evaluate.no_faults_of", name=one.name)
     return Message("evaluate.faults_of", name=one.name, faults=found)
