@@ -119,6 +119,12 @@ def test_commands_of_text(shows: Any, tmp_path: Path) -> None:
     assert "1 rows, 0 faults" in _checked(shows, tmp_path)
 
 
+def test_a_command_line_that_cannot_be_read(shows: Any) -> None:
+    assert english(shows("text", "--nonsense", code=2), "COMMAND") == set()
+    assert english(shows("data", "stats", code=2), "COMMAND") == set()
+    assert "there is no option --nonsense" in shows("text", "--nonsense", code=2, language="en")
+
+
 def _checked(shows: Any, tmp_path: Path) -> str:
     good = tmp_path / "good.tsv"
     good.write_text("ሰላም\ts ə l a m\n", encoding="utf-8")
