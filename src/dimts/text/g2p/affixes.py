@@ -233,9 +233,10 @@ _IMPERFECT_OUTER = ("s", "b", "l", "yem:", "lem:", "bem:", "kem:", "slem:", "'nd
                     "wedem:", "kenem:", "yebem:", "yelem:", "yekem:", "yeslem:")  # fmt: skip
 """yəmmi-: the m of the relative is long (Leslau)."""
 NOUN_OUTER = ("", "ye", "be", "le", "ke", "sle", "'nde", "'ske", "wede", "yale", "bale", "'ye", "yebe",
-              "yele", "yeke", "kebe", "lebe", "beye", "keye", "leye", "'ndebe", "ke'ne", "'ne", "yene",
-              "lene", "bene", "kene", "bes", "yewede", "yesle", "'ndye", "sile", "mne", "yebale", "yeyale",
+              "yele", "yeke", "kebe", "lebe", "beye", "keye", "leye", "'ndebe", "ke'n:e", "'n:e", "yen:e",
+              "len:e", "ben:e", "ken:e", "bes", "yewede", "yesle", "'ndye", "sile", "mne", "yebale", "yeyale",
               "bebale", "'ndele")  # fmt: skip
+"""ʔɨnːə- before a name or a pronoun is a group: እነርሱ, የነአበበ (Leslau)."""
 _FULL = {
     "-": "", "t": "te", "a": "'a", "as": "'as", "0-": "'a", "0t": "ta", "0as": "'asa", "tn": "ten",
     "an": "'an", "ast": "'aste", "0ast": "'asta", "0ast2": "'aste", "0f": "te",

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from dimts.text.g2p.affixes import clitics, prefixes, suffixes, with_clitic
-from dimts.text.g2p.letters import VOWELS_IN_CODE, encode
+from dimts.text.g2p.letters import VOWELS_IN_CODE, encode, unmarked
 from dimts.text.g2p.lexicon import built_in
 
 _SOFTENED = ("imp", "jus", "ipv", "ger")
@@ -27,7 +27,10 @@ _FINAL_A = ("2a", "2oa", "0a", "3aa", "3oaa", "3fa", "4a")
 _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l"}
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
 _LONGEST_PREFIX = 12
-_SHORT, _BARE = 0.12, 0.15
+_SHORT, _BARE, _ONE_RADICAL, _CAUSATIVE = 0.12, 0.15, 0.3, 0.1
+_SURE_AFFIXES = 4
+"""Signs of affixes that make a verb of one or two radicals sure."""
+_VOWEL_SIGNS = tuple(VOWELS_IN_CODE)
 _BARE_SUBJECTS = ("y", "t", "'n:", "'", "ya", "ta", "yas", "tas", "yt:a", "tt:a")
 _NOUN = 0.96
 _RARE_VOICES = ("rt", "ft", "xt", "ra", "fa", "xa", "f", "ast2")
@@ -58,6 +61,8 @@ class Stem(NamedTuple):
     """Set of suffixes that may follow."""
     lost_a: bool
     """Whether the stem's -a is replaced by -u."""
+    lost_vowel: bool
+    """Whether the stem's last vowel is lost before a suffix that begins with a vowel."""
     pattern: str
     cost: float
     """Cost against more probable stems."""
@@ -109,21 +114,20 @@ def _patterns() -> dict[str, Shape]:
             continue
         family, types, voice, *cells = line.split("\t")
         for slot, cell in zip(SLOTS, cells, strict=True):
-            for pattern in cell.split("|"):
+            cases = cell.split("|")
+            for pattern in cases:
                 if pattern != "-":
-                    _put(found, family, Stem(types, *_voice_and_ending(family, voice, slot, pattern)))
+                    lost = pattern + "a" in cases or pattern + "e" in cases
+                    _put(found, family, _stem(types, family, voice, slot, pattern, lost))
                     if slot in _SOFTENED and pattern[-1].isdigit():
-                        soft = Stem(types, *_voice_and_ending(family, voice, slot, pattern + "~"))
-                        _put(found, family, soft)
+                        _put(found, family, _stem(types, family, voice, slot, pattern + "~", lost))
                     if family == "4":
                         rounded = pattern.replace("1e", "1o").replace("1:e", "1:o")
-                        _put(found, "4o", Stem(types, *_voice_and_ending("4o", voice, slot, rounded)))
+                        _put(found, "4o", _stem(types, "4o", voice, slot, rounded, lost))
     return {shape: list(groups.items()) for shape, groups in found.items()}
 
 
-def _voice_and_ending(
-    family: str, voice: str, slot: str, pattern: str
-) -> tuple[str, str, str, bool, str, float]:
+def _stem(types: str, family: str, voice: str, slot: str, pattern: str, lost_vowel: bool) -> Stem:
     cost = 0.03 if voice != "-" else 0.0
     cost += 0.012 if voice in _RARE_VOICES else 0.0
     voice = "t" if voice in _T_VOICES else "a" if voice in _A_VOICES else voice
@@ -135,7 +139,8 @@ def _voice_and_ending(
     final_a = pattern.endswith(("a", "e")) and ending != "noun"
     if final_a:
         ending = "perfa" if slot == "perf" else "impa"
-    return voice, slot, ending, slot == "perf" and family in _FINAL_A and not final_a, pattern, cost
+    lost_a = slot == "perf" and family in _FINAL_A and not final_a
+    return Stem(types, voice, slot, ending, lost_a, lost_vowel, pattern, cost)
 
 
 def _put(found: dict[str, dict[Radicals, dict[str, list[Stem]]]], family: str, stem: Stem) -> None:
@@ -291,7 +296,7 @@ class Morphology:
                     elides and "'" + stem in words
                 ):  # ye + 'na:nte = yena:nte: the prefix elides the እ of its stem
                     marked, trust = words["'" + stem]
-                    yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"])
+                    yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"], elided=True)
 
 
 def _tails(code: str, ends: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[int, Tails]]:
@@ -318,12 +323,14 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
         if not known:
             continue
         for family, kind in known.items():
-            for types, voice, slot, ending, lost_a, pattern, cost in families.get(family, ()):
+            for types, voice, slot, ending, lost_a, lost_vowel, pattern, cost in families.get(family, ()):
                 head = heads.get((slot, voice))
                 if head is None:
                     continue
                 tail = tails.get(ending)
                 if tail is None or (lost_a and tail[:1] not in ("u", "A")):
+                    continue
+                if lost_vowel and tail[:1] not in _VOWEL_SIGNS:
                     continue
                 if pattern[-1] == "~" and slot in _SOFTENED and not tail.startswith(_AFTER_SOFT):
                     continue
@@ -336,26 +343,49 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
                     trust -= 0.05
                 weight = trust + 0.01 * len(consonants) - 0.002 * len(tail) - _rare(tail)
                 weight -= cost
-                if len(consonants) < 3 and (not head or head in ("kem:", "lem:", "bem:")):
-                    weight -= _SHORT  # two consonants and an ending: most words look like a verb then
-                if slot in ("ipv", "agt") and not tail and not head:
-                    weight -= _BARE
-                if slot == "imp" and not tail and head in ("'a", "'an", "'al", "'", "'as"):
-                    weight -= _BARE
-                if slot == "imp" and "al" not in tail and head in _BARE_SUBJECTS:
-                    weight -= 0.025  # a bare yɨ- form is a jussive unless something governs it
+                weight -= _doubt(slot, len(consonants), head, tail)
                 marked = _joined(head, _fill(pattern, consonants), tail)
                 yield weight, Analysis(marked, f"{head}+{stem}({slot}{voice})+{tail}", min(trust, weight))
 
 
-def _noun(stem: str, word: tuple[str, float], head: str, tail: str) -> Iterator[tuple[float, Analysis]]:
+def _doubt(slot: str, radicals: int, head: str, tail: str) -> float:
+    """Return how much less a verb is trusted whose affixes or radicals are those of many other words."""
+    doubt = 0.0
+    spoken = len(unmarked(tail))
+    if radicals == 1 and slot != "perf" and len(unmarked(head)) + spoken < _SURE_AFFIXES:
+        doubt += _ONE_RADICAL  # nearly any short word would be such a verb
+    light = not head or head in ("kem:", "lem:", "bem:") or (head in ("'a", "'as") and slot != "perf")
+    if light and radicals < 3 and spoken < _SURE_AFFIXES:
+        doubt += _SHORT  # two consonants and an ending: most words look like a verb then
+    if slot in ("ipv", "agt") and not tail and not head:
+        doubt += _BARE
+    if slot == "imp" and not tail and head in ("'a", "'an", "'al", "'", "'as"):
+        doubt += _BARE
+    if slot == "imp" and tail and "al" not in tail and head == "'":
+        doubt += _BARE  # "I" without a conjunction and without an auxiliary
+    if slot == "imp" and "al" not in tail and head in _BARE_SUBJECTS:
+        doubt += 0.025  # a bare yɨ- form is a jussive unless something governs it
+    if slot in ("jus", "ipv"):
+        if head == "'":
+            doubt += 0.05
+        elif not tail and head in ("'a", "'as"):
+            doubt += _CAUSATIVE  # a bare imperative of a causative looks like a noun in a-
+    if slot == "perf" and tail.endswith("m") and not head:
+        doubt += _CAUSATIVE  # "also" seldom follows a finite verb that is not negated
+    return doubt
+
+
+def _noun(
+    stem: str, word: tuple[str, float], head: str, tail: str, *, elided: bool = False
+) -> Iterator[tuple[float, Analysis]]:
     if tail.startswith("wo") and not tail.startswith("woc") and stem[-1] not in VOWELS_IN_CODE:
         tail = "." + tail  # sɨm-ɨwo
     if _fits(stem, tail):
         marked, trust = word
         weight = trust + 0.012 * len(stem) - 0.03 * bool(head) - 0.01 * bool(tail) - _rare(tail)
-        if head and len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE:
-            # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː
+        closed = len(stem) > 1 and stem[0] not in VOWELS_IN_CODE and stem[1] not in VOWELS_IN_CODE
+        if head and closed and not elided:
+            # the ɨ of a stem's first syllable stays behind a prefix: yə-lɨdʒotʃː, but yə-rsu from ɨrsu
             marked = f"{marked[0]}.{marked[1:]}"
         yield weight, Analysis(_joined(head, marked, tail), f"{head}+{stem}+{tail}", min(trust, weight))
 

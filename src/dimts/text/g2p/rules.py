@@ -23,6 +23,8 @@ _LONGEST_WORD = 64
 """Longest word in signs of code; the longest words of running text have about 40."""
 _FIRM = 0.9
 """Trust below which an analysis is weighed against the model."""
+_FANCIED = 0.6
+"""Trust up to which an analysis is no evidence."""
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
 _LISTED, _LISTED_ELSEWHERE, _DISPUTED, _BY_CONTEXT = 0.99, 0.9, 0.7, 0.9
 """Confidence in the sources, as measured on the development lists (docs/decisions/0040-pronunciation.md)."""
@@ -123,7 +125,7 @@ class Rules:
         if len(code) > _LONGEST_WORD:  # no word, but several joined: length is not worth guessing
             none = (False,) * len(reading)
             return self._answer(reading, none, (0.2,) * len(reading), "nothing")
-        if self._morphology and (analysis := self._morphology.analyse(code)):
+        if self._morphology and (analysis := self._morphology.analyse(code)) and analysis.trust > _FANCIED:
             lengths = lengths_of(analysis.marked)
             if len(lengths) == len(reading):
                 chances = self._chances(lengths, analysis.trust)
@@ -133,7 +135,7 @@ class Rules:
                     guessed = self._model.chances(code)
                     chances = tuple((own + other) / 2 for own, other in zip(chances, guessed, strict=True))
                     lengths = tuple(chance > 0.5 for chance in chances)
-                known = slots_of(analysis.marked)
+                known = slots_of(analysis.marked) if analysis.trust >= _FIRM else None
                 return self._answer(reading, lengths, chances, "morphology", analysis.parts, known)
         if self._model:
             chances = self._model.chances(code)
