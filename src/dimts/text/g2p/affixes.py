@@ -71,7 +71,7 @@ def _with_objects(subject: str, vowel: bool) -> Iterable[str]:
 def _perfect(after_vowel: bool) -> Iterable[str]:
     """Yield endings of the perfective; after a stem in -a the third person masculine has none (መጣ)."""
     for subject in ("e", "u", "ec:", "ku", "hu", "k", "h", "x", "n", "ac:hu"):
-        if after_vowel and subject in ("e", "ec:"):
+        if after_vowel and subject in ("e", "ec:", "ac:hu"):
             subject = subject[1:]
         if subject == "":
             yield from _with_objects("a", True) if False else ("", *OBJECTS[1:], *PREPOSED)
@@ -154,6 +154,7 @@ def _noun() -> Iterable[str]:
     for plural in NOUN_ENDINGS:
         for owner in _AFTER_NOUN:
             yield plural + owner
+    yield CONSTRUCT
     for derived in DERIVED:
         for owner in (
             "",
@@ -173,6 +174,10 @@ def _noun() -> Iterable[str]:
             "itu",
         ):
             yield derived + owner
+
+
+CONSTRUCT = "e"
+"""Ending of a noun before its owner, from Ge'ez: ሀገረ ስብከት, ቤተ ክርስቲያን."""
 
 
 def _bare(marked: str) -> str:

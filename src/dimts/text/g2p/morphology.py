@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from dimts.text.g2p.affixes import clitics, prefixes, suffixes, with_clitic
+from dimts.text.g2p.affixes import CONSTRUCT, clitics, prefixes, suffixes, with_clitic
 from dimts.text.g2p.letters import VOWELS_IN_CODE, encode, unmarked
 from dimts.text.g2p.lexicon import built_in
 
@@ -28,7 +28,7 @@ _PALATALS = {"c": "t", "j": "d", "x": "s", "Z": "z", "C": "T", "N": "n", "y": "l
 _KNOWN_ROOT, _OPEN_TYPE = 0.96, 0.85
 _LONGEST_PREFIX = 12
 _SHORT, _BARE, _ONE_RADICAL, _CAUSATIVE = 0.12, 0.15, 0.3, 0.1
-_SURE_AFFIXES = 4
+_SURE_AFFIXES = 3
 """Signs of affixes that make a verb of one or two radicals sure."""
 _VOWEL_SIGNS = tuple(VOWELS_IN_CODE)
 _BARE_SUBJECTS = ("y", "t", "'n:", "'", "ya", "ta", "yas", "tas", "yt:a", "tt:a")
@@ -351,7 +351,7 @@ def _verbs(stem: str, patterns: Shape, heads: Heads, tails: Tails) -> Iterator[t
 def _doubt(slot: str, radicals: int, head: str, tail: str) -> float:
     """Return how much less a verb is trusted whose affixes or radicals are those of many other words."""
     doubt = 0.0
-    spoken = len(unmarked(tail))
+    spoken = len(unmarked(tail.removesuffix("n:a").removesuffix("m")))
     if radicals == 1 and slot != "perf" and len(unmarked(head)) + spoken < _SURE_AFFIXES:
         doubt += _ONE_RADICAL  # nearly any short word would be such a verb
     light = not head or head in ("kem:", "lem:", "bem:") or (head in ("'a", "'as") and slot != "perf")
@@ -370,7 +370,7 @@ def _doubt(slot: str, radicals: int, head: str, tail: str) -> float:
             doubt += 0.05
         elif not tail and head in ("'a", "'as"):
             doubt += _CAUSATIVE  # a bare imperative of a causative looks like a noun in a-
-    if slot == "perf" and tail.endswith("m") and not head:
+    if slot in ("perf", "ger") and tail.endswith("m") and not head:
         doubt += _CAUSATIVE  # "also" seldom follows a finite verb that is not negated
     return doubt
 
@@ -403,9 +403,11 @@ def _stands_alone(tail: str) -> bool:
 
 
 def _rare(tail: str) -> float:
-    """Return the cost of rare endings: -ስ, -ኮ, -ማ, -ሳ and plurals in -at, -an."""
+    """Return the cost of rare endings: -ስ, -ኮ, -ማ, -ሳ, plurals in -at, -an, the construct state."""
     if tail.endswith(("s:", "k:o", "m:a", "s:a")):
         return 0.2
+    if tail == CONSTRUCT:
+        return 0.1
     return 0.06 if tail in ("at", "an", "am", "aw") else 0.0
 
 
