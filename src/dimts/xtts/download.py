@@ -174,7 +174,7 @@ def check(folder: Path, on_progress: ProgressCallback = ignore) -> dict[str, Mes
         on_progress(Progress("check", done, len(lock["files"]), "files"))
         path = folder / name
         if not path.is_file():
-            wrong[name] = Message("xtts.file_missing")
+            wrong[name] = Message("xtts.fetched_file_missing")
         elif path.stat().st_size != facts["bytes"]:
             wrong[name] = Message("xtts.file_of_other_size", size=path.stat().st_size, wanted=facts["bytes"])
         elif fingerprint(path) != facts["sha256"]:
