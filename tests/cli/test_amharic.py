@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -223,18 +222,6 @@ def test_the_option_report_keeps_codes_and_reads_older_files(tmp_path: Path) -> 
     for broken in ("", "[]", '{"facts": 3}', '{"facts": [{"messages": {"effect": 3}}]}'):
         path.write_text(broken, encoding="utf-8")
         assert read_options(path) == []
-
-
-@pytest.fixture
-def helpers() -> ModuleType:
-    """The maker of prepared projects of the training tests."""
-    path = Path(__file__).parent.parent / "train" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("train_fixtures", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import signal
@@ -24,18 +23,6 @@ from dimts.base.project import Project
 from dimts.cli.main import main
 from dimts.data.manifest import Manifest
 from dimts.train.snapshot import Checkpoints, load
-
-
-@pytest.fixture(scope="module")
-def helpers() -> ModuleType:
-    """The maker of prepared projects of the training tests."""
-    path = Path(__file__).parent.parent / "train" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("train_fixtures", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
