@@ -104,8 +104,14 @@ def compile_all() -> None:
 
 
 def put(code: str, english: str, amharic: str, *remedy: str) -> None:
-    """Add or replace a message, and its remedy where both texts of it are given."""
+    """Add or replace a message, and its remedy where both texts of it are given.
+
+    Ends the program if the code has other parameters already: it is most likely another message's.
+    """
     domain = code.partition(".")[0]
+    known = _catalogue(LANGUAGES[0], domain)[1].get(code)
+    if known is not None and fields(str(known.string)) != fields(english):
+        raise SystemExit(f"{code} is {known.string!r}: choose another code, or remove that one first")
     for number, (language, text) in enumerate(zip(LANGUAGES, (english, amharic), strict=True)):
         path, catalogue = _catalogue(language, domain)
         catalogue.delete(code)
