@@ -82,6 +82,9 @@ SERVE = (
     "from dimts.web.settings import WebSettings; "
     "serve(Path(sys.argv[1]), WebSettings(port=0, max_upload_megabytes=5), lambda a: print(a, flush=True))"
 )
+AXE = Path(
+    os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js")
+)
 LONG = 900_000
 """Milliseconds for what may take long on a busy machine."""
 
@@ -133,12 +136,18 @@ def open_page() -> Iterator[Callable[..., Any]]:
     with sync.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
 
-        def opened(address: str, locale: str = "am-ET", width: int = 1280, **more: Any) -> Any:
+        def opened(
+            address: str, locale: str = "am-ET", width: int = 1280, *, expert: bool = True, **more: Any
+        ) -> Any:
+            """`expert`: with every tab, as the button *Expert* shows them; else as a new browser sees it."""
             context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale, **more)
+            if expert:
+                context.add_init_script("localStorage.setItem('dimts-expert', 'true')")
             page = context.new_page()
             page.set_default_timeout(LONG)
             page.goto(address)
-            page.wait_for_function("document.querySelector('#project input')?.value")
+            if expert:
+                page.wait_for_function("document.querySelector('#project input')?.value")
             return page
 
         yield opened
@@ -170,6 +179,19 @@ class Driver:
         from playwright.sync_api import expect
 
         expect(page.locator(selector).first).to_contain_text(text, timeout=LONG)
+
+    def violations(self, page: Any, state: str) -> list[str]:
+        """What axe-core finds on the page as it is (WCAG 2.1, A and AA); skips where it is not installed."""
+        if not AXE.is_file():
+            pytest.skip(f"no axe-core at {AXE} (tools/browser.sh installs it; or set DIMTS_AXE)")
+        if not page.evaluate("Boolean(window.axe)"):
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+        result = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+        return [
+            f"{state}: {one['id']} ({one['impact']}): {node['html'][:160]}"
+            for one in result["violations"]
+            for node in one["nodes"]
+        ]
 
     def picture(self, page: Any, name: str) -> None:
         """Keep a screenshot as a build artefact, where a folder is given for them."""

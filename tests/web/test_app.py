@@ -107,6 +107,8 @@ def test_before_gradio_is_there_the_page_says_so(workspace: Workspace) -> None:
     assert "ትንሽ ይታገሡ" in body.decode()
     assert ask(waiting, "/ready")[0] == 503
     waiting.failed = "<b>broken</b>"
+    # who waits is told at once that there is nothing to wait for, and gets no error for having asked
+    assert ask(waiting, "/ready/am?wait")[::2] == (200, b"<b>broken</b>")
     assert b"&lt;b&gt;broken" in ask(waiting, "/en/")[2]
 
 
@@ -118,6 +120,7 @@ def test_a_language_is_there_before_the_other(workspace: Workspace) -> None:
         503,
         503,
     ]
+    assert ask(half, "/ready/am?wait")[::2] == (200, b"yes")
     assert ask(half, "/am/")[2] == b"0"
     assert b"One moment" in ask(half, "/en/")[2]
     assert half.asked == "en"

@@ -123,7 +123,7 @@ def test_every_tab_in_both_languages_fits_the_screen(
     assert page.evaluate("document.documentElement.lang") == language
     page.wait_for_timeout(1500)
     seen = []
-    for name in ("text", "prepare", "train", "speak", "compare", "system"):
+    for name in ("text", "prepare", "train", "speak", "compare", "storage", "system"):
         drive.tab(page, name)
         page.wait_for_timeout(700)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name

@@ -73,7 +73,7 @@ def test_every_key_the_code_asks_for_is_there() -> None:
 def test_no_text_is_left_over() -> None:
     whole, patterns = calls()
     put_together = re.compile(
-        r"(control|choice|doubt|gradio|ended|error)\..+"
+        r"(control|choice|doubt|gradio|ended|error|system)\..+"
     )  # looked up through a variable
     unused = [
         key
@@ -133,3 +133,7 @@ def test_the_browser_chooses(accepted: str, language: str) -> None:
 @given(st.text())
 def test_any_header_gives_a_language(header: str) -> None:
     assert chosen(header) in LANGUAGES
+
+
+def test_every_control_says_what_it_does_for_the_voice() -> None:
+    assert [one.key for one in controls() if f"control.{one.key}.info" not in table()["am"]] == []

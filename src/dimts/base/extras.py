@@ -35,7 +35,7 @@ EXTRAS = {
     "data": Extra(("silero_vad", "onnxruntime", "pysubs2", "rapidfuzz", "yt_dlp"), ("formant",)),
     "train": Extra(("accelerate", "psutil"), ("speak", "data")),
     "evaluate": Extra(("matplotlib", "speechmos"), ("speak", "data")),
-    "ui": Extra(("gradio", "tomlkit"), ("cli", "g2p", "formant", "train", "evaluate")),
+    "ui": Extra(("gradio", "segno", "tomlkit"), ("cli", "g2p", "formant", "train", "evaluate")),
     "serve": Extra(("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
                    ("cli", "g2p", "formant", "speak")),
     "denoise": Extra(("noisereduce",), ("data",)),

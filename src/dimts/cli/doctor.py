@@ -14,37 +14,38 @@ import typer
 
 from dimts.base.errors import DownloadError
 from dimts.base.extras import EXTRAS
+from dimts.base.messages import Message
 from dimts.base.plugins import has
 
 _ADDS = {
-    "cli": "the command dimts",
-    "g2p": "the G2P backends Epitran, Transphone and espeak-ng",
-    "audio": "reading, writing and resampling sound",
-    "formant": "the built-in formant voice",
-    "speak": "speaking with XTTS voices",
-    "onnx": "speaking with ONNX voices, without PyTorch",
-    "onnx-text": "ONNX voices whose text is no phones",
-    "export": "writing voices as ONNX graphs",
-    "fast": "decoding steps compiled for a CPU: models speak twice as fast",
-    "fetch": "downloading the published XTTS v2 weights",
-    "data": "training sets from recordings, video and subtitles",
-    "train": "fine-tuning",
-    "evaluate": "measuring voices, and reports with figures",
-    "ui": "the page in a browser",
-    "serve": "speech over HTTP, by the interface of OpenAI",
-    "wyoming": "speech in Home Assistant, by the Wyoming protocol",
-    "ray": "serving and training on many machines",
-    "tensorboard": "live curves in TensorBoard",
-    "trackio": "live curves in trackio",
-    "wandb": "live curves in Weights & Biases",
-    "denoise": "noise reduction while preparing",
-    "separate": "voices taken out of music while preparing (Demucs)",
-    "whisper": "transcripts of recordings that have none (Whisper)",
-    "omnilingual": "transcripts and alignment by a recogniser that knows Amharic (Omnilingual ASR)",
-    "parquet": "manifests as Parquet",
-    "cuda": "8-bit AdamW on CUDA cards",
-    "flash": "FlashAttention 2 on cards of compute capability 8.0 and up",
-    "xformers": "attention of xformers on CUDA cards",
+    "cli": Message("cli.extra_cli"),
+    "g2p": Message("cli.extra_g2p"),
+    "audio": Message("cli.extra_audio"),
+    "formant": Message("cli.extra_formant"),
+    "speak": Message("cli.extra_speak"),
+    "onnx": Message("cli.extra_onnx"),
+    "onnx-text": Message("cli.extra_onnx_text"),
+    "export": Message("cli.extra_export"),
+    "fast": Message("cli.extra_fast"),
+    "fetch": Message("cli.extra_fetch"),
+    "data": Message("cli.extra_data"),
+    "train": Message("cli.extra_train"),
+    "evaluate": Message("cli.extra_evaluate"),
+    "ui": Message("cli.extra_ui"),
+    "serve": Message("cli.extra_serve"),
+    "wyoming": Message("cli.extra_wyoming"),
+    "ray": Message("cli.extra_ray"),
+    "tensorboard": Message("cli.extra_tensorboard"),
+    "trackio": Message("cli.extra_trackio"),
+    "wandb": Message("cli.extra_wandb"),
+    "denoise": Message("cli.extra_denoise"),
+    "separate": Message("cli.extra_separate"),
+    "whisper": Message("cli.extra_whisper"),
+    "omnilingual": Message("cli.extra_omnilingual"),
+    "parquet": Message("cli.extra_parquet"),
+    "cuda": Message("cli.extra_cuda"),
+    "flash": Message("cli.extra_flash"),
+    "xformers": Message("cli.extra_xformers"),
 }
 """Purpose of each extra, in the order of the table."""
 
@@ -114,7 +115,7 @@ def _versions() -> dict[str, Any]:
         "espeakng-loader",
         "accelerate",
     ):
-        found[library] = _version(library) or "not installed"
+        found[library] = _version(library) or Message("cli.not_installed").line()
     return found
 
 
@@ -132,10 +133,11 @@ def _machine(folder: Path) -> dict[str, Any]:
     }
     total, free = _memory_bytes()
     if total:
-        machine["memory"] = f"{free / 1e9:.1f} GB free of {total / 1e9:.1f} GB"
+        machine["memory"] = Message("cli.bytes_free", free=free / 1e9, total=total / 1e9).line()
     existing = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
     disk = shutil.disk_usage(existing)
-    machine["disk"] = f"{disk.free / 1e9:.1f} GB free of {disk.total / 1e9:.1f} GB ({existing})"
+    free_disk = Message("cli.bytes_free", free=disk.free / 1e9, total=disk.total / 1e9).line()
+    machine["disk"] = f"{free_disk} ({existing})"
     machine["gpu"] = _gpu()
     return machine
 
@@ -153,7 +155,7 @@ def _gpu() -> str:
     try:
         import torch
     except ImportError:
-        return "unknown: torch is not installed"
+        return Message("cli.gpu_unknown").line()
     if torch.cuda.is_available():
         cards = []
         for index in range(torch.cuda.device_count()):
@@ -167,7 +169,7 @@ def _gpu() -> str:
         return "Apple GPU (mps)"
     if torch.xpu.is_available():
         return f"{torch.xpu.get_device_name(0)} (xpu)"
-    return "none that torch can use" + ("" if torch.version.cuda else " (this torch is a CPU build)")
+    return Message("cli.no_gpu" if torch.version.cuda else "cli.no_gpu_cpu_build").line()
 
 
 def _extras() -> dict[str, Any]:
@@ -176,8 +178,10 @@ def _extras() -> dict[str, Any]:
         missing = sorted(_missing(extra))
         rows[extra] = {
             "installed": not missing,
-            "adds": adds,
-            "missing": f"missing {', '.join(missing)}: pip install 'dimts[{extra}]'" if missing else "",
+            "adds": adds.line(),
+            "missing": Message("cli.extra_missing", libraries=tuple(missing), extra=extra).line()
+            if missing
+            else "",
         }
     return rows
 
@@ -218,7 +222,7 @@ def _capabilities() -> Report:
     for row in table:
         report[row.group][row.name] = {
             "usable": row.runs,
-            "state": "chosen by auto" if row.chosen else "",
+            "state": Message("cli.chosen_by_auto").line() if row.chosen else "",
             "why": row.why.line(),
         }
     return report

@@ -138,6 +138,16 @@ def remove(
     return found
 
 
+def rename_source(project: Project, before: str, now: str, name: str) -> int:
+    """Let the rows of a recording follow it to another file; returns how many did. Paths are as in the
+    manifest."""
+    with _edited(project) as rows:
+        mine = [row for row in rows.values() if row.source == before]
+        for row in mine:
+            rows[row.id] = replace(row, source=now, name=name)
+    return len(mine)
+
+
 def _matching(
     project: Project, rows: Sequence[Utterance], names: Sequence[str], speaker: str | None
 ) -> set[str]:

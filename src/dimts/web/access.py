@@ -2,7 +2,7 @@
 
     /            the page in the browser's language        /en/ /am/     the page in that language
     /audio/TOKEN audio while it is being made              /ready        whether the page is there
-                                                           /ready/am     whether it is there in that language
+    /sample/…    a sentence of a voice (`samples.py`)      /ready/am     whether it is there in that language
 
 Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that
 shows the page below a path, the path is in the settings, or in X-Forwarded-Prefix of a proxy that the
@@ -19,7 +19,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from dimts.base.errors import DimtsError
 from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
+from dimts.web import samples
 from dimts.web.settings import LOCAL, MEGABYTE, WebSettings, is_prefix
 from dimts.web.strings import LANGUAGES, Strings, chosen
 from dimts.web.synthesis import Speakers, Streams
@@ -29,6 +31,8 @@ _FORM_BYTES = 2 * MEGABYTE
 """Bytes of a form besides its files."""
 _WAIT_SECONDS = 0.05
 _STREAM_SECONDS = 600.0
+_READY_SECONDS = 20.0
+"""Longest wait of the loading page for one answer; it then asks again."""
 _BLOCK_BYTES = 1 << 16
 _COOKIE = "dimts-language"
 _HEADERS = (
@@ -79,10 +83,13 @@ class PageAccessMiddleware:
             return
         scope, path = self._placed(scope, headers)
         if path.split("/")[1] == "ready":
-            there = bool(self.inner) if path == "/ready" else path.removeprefix("/ready/") in self.inner
-            await _answer(send, 200 if there else 503, self.failed or ("yes" if there else "no"))
+            await self._ready(
+                path.removeprefix("/ready").strip("/"), scope.get("query_string") == b"wait", send
+            )
         elif path.startswith("/audio/"):
             await self._stream_audio(path.removeprefix("/audio/"), send)
+        elif path.startswith("/sample/"):
+            await self._sample(path.removeprefix("/sample/"), strings, send)
         elif path == "/" or (path.strip("/") in LANGUAGES and not path.endswith("/")):
             language = _cookie(headers) or strings.language if path == "/" else path.strip("/")
             await _answer(send, 307, "", {"location": f"{scope['root_path']}/{language}/"})
@@ -149,6 +156,15 @@ class PageAccessMiddleware:
         same = hmac.compare_digest(password.encode(), (expected or "\0").encode())
         return kind.lower() == "basic" and expected is not None and same
 
+    async def _ready(self, language: str, wait: bool, send: Send) -> None:
+        """Whether the page is there; with `wait` as soon as it is, and never as an error."""
+        end = asyncio.get_running_loop().time() + (_READY_SECONDS if wait else 0.0)
+        while not (there := language in self.inner if language else bool(self.inner)):
+            if self.failed or asyncio.get_running_loop().time() >= end:
+                break
+            await asyncio.sleep(_WAIT_SECONDS)
+        await _answer(send, 200 if there or wait else 503, self.failed or ("yes" if there else "no"))
+
     async def _stream_audio(self, token: str, send: Send) -> None:
         stream = self.streams.get(token)
         if stream is None:
@@ -176,9 +192,23 @@ class PageAccessMiddleware:
                     waited += _WAIT_SECONDS
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _sample(self, path: str, strings: Strings, send: Send) -> None:
+        """A voice's sample; made in a thread, as it may take a while the first time."""
+        try:
+            file = await asyncio.to_thread(samples.sample_file, self.workspace, self.speakers, path)
+            body = await asyncio.to_thread(file.read_bytes)
+        except DimtsError as error:
+            await _answer(send, 404, error.message.text(strings.language))
+            return
+        headers = [(b"content-type", b"audio/mpeg"), (b"cache-control", b"no-cache"),
+                   (b"content-length", str(len(body)).encode())]  # fmt: skip
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
 
 def _loading_page(strings: Strings, failed: str) -> str:
-    """Return the page that is shown while gradio is loaded; it polls five times a second."""
+    """Write the page that is shown while gradio is loaded; it waits for the page and
+    takes its place."""
     import html
 
     text = html.escape(failed) if failed else html.escape(strings("access.loading"))
@@ -187,7 +217,8 @@ def _loading_page(strings: Strings, failed: str) -> str:
 <style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;
 color:#14795c;display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
 <b>ድምፅ</b><p role="status">{text}</p>
-<script>setInterval(()=>fetch("../ready/{strings.language}").then(r=>r.ok&&location.reload()).catch(()=>0),200)</script></html>"""
+<script>const ask=()=>fetch("../ready/{strings.language}?wait").then(r=>r.text()).then(t=>{{if(t==="yes")
+location.reload();else setTimeout(ask,200)}}).catch(()=>setTimeout(ask,1000));ask()</script></html>"""
 
 
 def _with_headers(send: Send) -> Send:

@@ -11,7 +11,7 @@ from dimts.base.project import Project
 from dimts.evaluate.sentences import SENTENCES
 from dimts.web import compare, synthesis
 from dimts.web.components import TabContext, notice, sound
-from dimts.web.speak_tab import voice_label
+from dimts.web.voice_names import voice_label
 
 _FIRST_SENTENCES = 8
 
@@ -104,7 +104,7 @@ def _offered_by_name(page: TabContext, name: str) -> Any:
 
 def _offered(page: TabContext, project: Project) -> Any:
     names = synthesis.choices(project) + synthesis.checkpoints(project)
-    choices = [(voice_label(page, one), one) for one in names]
+    choices = [(voice_label(page.strings, one), one) for one in names]
     alone = notice(page.strings("compare.one")) if len(names) == 1 else ""
     return [
         alone,
@@ -125,7 +125,7 @@ def _rows(page: TabContext, found: compare.BlindComparison) -> list[list[str]]:
     tally = compare.tally(found)
     total = max(tally.first + tally.second, 1)
     counts = ((found.first, tally.first), (found.second, tally.second))
-    rows = [[voice_label(page, name), str(count), f"{count / total:.0%}"] for name, count in counts]
+    rows = [[voice_label(page.strings, name), str(count), f"{count / total:.0%}"] for name, count in counts]
     return [*rows, [page.strings("compare.tie"), str(tally.ties), ""]]
 
 

@@ -72,6 +72,10 @@ class TabContext:
         """Return the project that a browser has selected. ProjectError if there is none of that name."""
         return self.workspace.project(name)
 
+    def name_of(self, project: Project) -> str:
+        """The name by which the page knows a project."""
+        return project.root.resolve().name if self.workspace.single else project.root.name
+
     def shows(self, read: Handler, outputs: Sequence[Any]) -> None:
         """Fill `outputs` with `read(project)` when the page opens and when the project changes."""
         self._shown.append((read, list(outputs)))

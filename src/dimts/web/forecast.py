@@ -12,7 +12,7 @@ from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.web import project_settings
 from dimts.web.components import TabContext
-from dimts.web.jobs import Jobs
+from dimts.web.jobs import Job, Jobs
 
 _GIGABYTE = 1e9
 _LONG_SECONDS, _LONGER_SECONDS = 120.0, 7200.0
@@ -23,16 +23,37 @@ def latest(page: TabContext, project: Project) -> tuple[list[list[str]], list[li
 
     TrainingError for a forecast that cannot be read.
     """
+    read = _read(project)
+    if read is None:
+        return None
+    own = project_settings.get(project)
+    return here(page, read[1], own["train.epochs"], own["train.steps"]), cards(page, read[1])
+
+
+def duration(page: TabContext, project: Project) -> str | None:
+    """How long a run takes here, by the last forecast; None where that is older than settings or clips.
+
+    TrainingError as `latest`.
+    """
+    read = _read(project)
+    changed = max(project_settings.stamp(project)[0], project.manifest.stat().st_mtime_ns) / 1e9
+    if read is None or read[0].created < changed:
+        return None
+    found, own = read[1], project_settings.get(project)
+    total = own["train.epochs"] * found["steps_per_epoch"] or own["train.steps"]
+    return _duration(page, found["step_seconds"] * total)
+
+
+def _read(project: Project) -> tuple[Job, dict[str, Any]] | None:
+    """The last forecast that was made, and its job."""
     jobs = Jobs(project)
     made = [job for job in jobs.all() if job.kind == "cost" and job.state == "done"]
     if not made:
         return None
     try:
-        found: dict[str, Any] = json.loads(jobs.output_file(made[-1]).read_text(encoding="utf-8"))
+        return made[-1], json.loads(jobs.output_file(made[-1]).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError("web.forecast_unreadable", reason=error) from error
-    own = project_settings.get(project)
-    return here(page, found, own["train.epochs"], own["train.steps"]), cards(page, found)
 
 
 def here(page: TabContext, found: Mapping[str, Any], epochs: int, steps: int) -> list[list[str]]:

@@ -15,6 +15,7 @@ from dimts.web import (
     run_view,
     speak_tab,
     steps,
+    storage_tab,
     system_tab,
     text_tab,
     train_tab,
@@ -42,9 +43,10 @@ def build(
         gr.HTML(_header(strings), elem_id="top")
         timer, settings_timer = gr.Timer(TICK_SECONDS), gr.Timer(SETTINGS_SECONDS)
         none = _project(page)
-        buttons = steps.build(page, timer)
         _job(page, timer)
+        steps.build(page, timer, none)
         page.problem = gr.HTML(elem_id="settings-problem")
+        steps.above(page)
         page.filled = gr.HTML(elem_id="filled")
         tabs = (
             ("text", lambda: text_tab.build(page)),
@@ -52,6 +54,7 @@ def build(
             ("train", lambda: train_tab.build(page, timer)),
             ("speak", lambda: speak_tab.build(page)),
             ("compare", lambda: compare_tab.build(page)),
+            ("storage", lambda: storage_tab.build(page)),
             ("system", lambda: system_tab.build(page)),
         )
         with gr.Tabs(elem_id="tabs") as shown:
@@ -59,7 +62,7 @@ def build(
                 with gr.Tab(strings(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
                 page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')")
-        steps.bind(buttons, shown)
+        steps.below(page)
         page.bind(settings_timer)
         _open(page, blocks, none, shown, [name for name, _ in tabs])
     return blocks
@@ -75,7 +78,10 @@ def _header(strings: Strings) -> str:
     return (
         f'<header class="top"><h1><span class="mark" lang="am">ድምፅ</span> <strong>dimts</strong> '
         f'<span class="claim">{escaped(strings("page.claim"))}</span></h1>'
-        f'<a href="../{code}/?chosen" lang="{code}" hreflang="{code}">{escaped(name)}</a></header>'
+        f'<span class="switches"><button type="button" id="expert" aria-pressed="false" '
+        f'onclick="dimts.expert()">'
+        f"{escaped(strings('page.expert'))}</button>"
+        f'<a href="../{code}/?chosen" lang="{code}" hreflang="{code}">{escaped(name)}</a></span></header>'
     )
 
 
@@ -129,7 +135,7 @@ def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list
 
     opened = page.quietly(
         blocks.load, on_open, [wanted, wanted_tab], [page.picker, none, tabs, page.filled],
-        js="() => [dimts.place().project || '', dimts.place().tab || '']",
+        js="() => [dimts.place().project || '', dimts.tabOf()]",
     )  # fmt: skip
     opened.then(None, [page.picker], [], js="(name) => { dimts.restored(); dimts.go({project: name}); }")
     page.picker.change(None, [page.picker], [], js="(name) => dimts.go({project: name})")

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from dimts.base.project import Project
-from dimts.web import clips_tab, downloads, recording_session, uploads
+from dimts.web import backend_order, clips_tab, downloads, recording_session, set_pictures, share, uploads
 from dimts.web.clips_tab import issue_line
 from dimts.web.components import TabContext, notice
 from dimts.web.jobs import Jobs
@@ -20,19 +20,34 @@ MAX_RECORDINGS = 500
 def build(page: TabContext) -> None:
     """Build the tab and bind its events."""
     strings = page.strings
-    with gr.Accordion(strings("prepare.voice"), open=False):
-        page.controls("voice")
-    gr.Markdown(f"### {strings('prepare.add')}")
-    listed = _recordings(page)
-    with gr.Accordion(strings("prepare.links"), open=False):
-        _links(page)
-    with gr.Accordion(strings("prepare.microphone"), open=False):
-        recording_session.build(page, listed, lambda project: listing_of(page, project))
-    gr.Markdown(f"### {strings('prepare.cut')}")
-    with gr.Accordion(strings("prepare.settings"), open=False):
+    with gr.Column(elem_classes=["of-record"]):
+        with gr.Accordion(strings("prepare.voice"), open=False):
+            page.controls("voice")
+        gr.Markdown(f"### {strings('prepare.add')}")
+        listed = _recordings(page)
+        with gr.Accordion(strings("prepare.links"), open=False):
+            _links(page)
+        with gr.Accordion(strings("prepare.microphone"), open=False):
+            recording_session.build(page, listed, lambda project: listing_of(page, project))
+    with gr.Column(elem_classes=["of-check"]):
+        gr.Markdown(f"### {strings('prepare.cut')}")
+        _prepare(page)
+        gr.Markdown(f"### {strings('prepare.clips')}")
+        clips_tab.build(page)
+        with gr.Accordion(strings("pictures.title"), open=False):
+            set_pictures.build(page)
+        with gr.Accordion(strings("share.data"), open=False):
+            share.data(page)
+
+
+def _prepare(page: TabContext) -> None:
+    """Settings of preparation, the recogniser's weights, and the button that starts it."""
+    strings = page.strings
+    with gr.Accordion(strings("prepare.settings"), open=False, elem_classes=["expert"]):
         page.controls("prepare")
     with gr.Accordion(strings("fetch.recogniser"), open=False):
         downloads.build(page, "fetch_recogniser", downloads.recogniser_weights)
+    backend_order.build(page, "prepare")
     start = gr.Button(strings("prepare.start"), variant="primary", elem_id="prepare-start")
     status = gr.HTML(elem_id="prepare-job")
 
@@ -42,8 +57,6 @@ def build(page: TabContext) -> None:
         return notice(strings("jobs.asked"), "good")
 
     page.on(start.click, on_start, [page.picker], [status], errors=status)
-    gr.Markdown(f"### {strings('prepare.clips')}")
-    clips_tab.build(page)
 
 
 # ---------------------------------------------------------------- adding recordings

@@ -11,7 +11,7 @@ import gradio as gr
 from dimts.base.errors import DataError
 from dimts.base.progress import Progress
 from dimts.base.project import Project
-from dimts.web import script, uploads
+from dimts.web import script, speaker_list, uploads
 from dimts.web.components import TabContext, notice
 
 _SENTENCES = 50
@@ -24,6 +24,7 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
     rows."""
     strings = page.strings
     gr.Markdown(strings("prepare.microphone.info"))
+    who = speaker_list.build(page)
     done = gr.HTML(elem_id="mic-done")
     at = gr.Number(
         1, label=strings("prepare.line_number"), precision=0, minimum=1, elem_id="mic-number", min_width=120
@@ -54,45 +55,45 @@ def build(page: TabContext, listed: Any, listing: Callable[[Project], list[list[
     with gr.Accordion(strings("prepare.choose"), open=False):
         _choosing(page, text, places)
 
-    def on_step(name: str | None, number: float | None, step: int) -> Any:
-        return [*at_line(page, script.reading(page.project(name)), int(number or 1) + step), None]
+    def on_step(name: str | None, number: float | None, reader: str, step: int) -> Any:
+        found = script.reading(page.project(name), reader)
+        return [*at_line(page, found, int(number or 1) + step), None]
 
-    def on_keep(name: str | None, number: float | None, spoken: str | None) -> Any:
+    def on_keep(name: str | None, number: float | None, spoken: str | None, reader: str) -> Any:
         project = page.project(name)
         if not spoken:
             raise DataError("web.nothing_recorded_yet")
-        uploads.keep_take(
-            project,
-            Path(spoken),
-            script.reading(project).line(int(number or 1)),
-            page.workspace.cache,
-            page.max_bytes,
-        )
+        line = script.reading(project, reader).line(int(number or 1))
+        uploads.keep_take(project, Path(spoken), line, page.workspace.cache, page.max_bytes, reader)
         uploads.discard([Path(spoken)], page.workspace.cache)
-        shown = at_line(page, script.reading(project), int(number or 1) + 1)
+        shown = at_line(page, script.reading(project, reader), int(number or 1) + 1)
         return *shown, None, notice(strings("prepare.take.kept"), "good"), listing(project)
 
-    def on_script(name: str | None, text: str) -> Any:
+    def on_script(name: str | None, text: str, reader: str) -> Any:
         project = page.project(name)
         before, now = script.reading(project), script.lines_of(text)
-        found = before if now == before.lines else script.save(project, text)
+        if now != before.lines:
+            script.save(project, text)
+        found = script.reading(project, reader)
         return at_line(page, found, found.next)
+
+    def on_reader(name: str | None, reader: str) -> Any:
+        found = script.reading(page.project(name), reader)
+        return [*at_line(page, found, found.next), None]
 
     def on_open(project: Project) -> Any:
         found = script.reading(project)
         return [*at_line(page, found, found.next), "\n".join(found.lines)]
 
-    page.on(keep.click, on_keep, [page.picker, at, take], [*places, take, status, listed], errors=status)
+    def stepping(step: int) -> Callable[..., Any]:
+        return lambda name, number, reader: on_step(name, number, reader, step)
+
+    page.on(keep.click, on_keep, [page.picker, at, take, who], [*places, take, status, listed], errors=status)
     page.quietly(again.click, lambda: None, [], [take])
-    page.quietly(
-        back.click, lambda name, number: on_step(name, number, -1), [page.picker, at], [*places, take]
-    )
-    page.quietly(
-        skip.click, lambda name, number: on_step(name, number, 1), [page.picker, at], [*places, take]
-    )
-    page.quietly(at.blur, lambda name, number: on_step(name, number, 0), [page.picker, at], [*places, take])
-    page.quietly(at.submit, lambda name, number: on_step(name, number, 0), [page.picker, at], [*places, take])
-    page.quietly(text.blur, on_script, [page.picker, text], places)
+    for event, step in ((back.click, -1), (skip.click, 1), (at.blur, 0), (at.submit, 0)):
+        page.quietly(event, stepping(step), [page.picker, at, who], [*places, take], errors=status)
+    page.quietly(who.change, on_reader, [page.picker, who], [*places, take], errors=status)
+    page.quietly(text.blur, on_script, [page.picker, text, who], places, errors=status)
     page.shows(on_open, [*places, text])
 
 

@@ -18,6 +18,7 @@ from dimts.base.progress import ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.script import Script, ScriptSettings, choose, read_texts
 from dimts.evaluate.sentences import SENTENCES
+from dimts.web import speakers
 
 FILE = "script.txt"
 MAX_LINES = 5000
@@ -47,14 +48,18 @@ class ScriptReading:
         return self.lines[min(max(number, 1), len(self.lines)) - 1] if self.lines else ""
 
 
-def reading(project: Project) -> ScriptReading:
-    """Return the project's script; the short one of dimts where it has none."""
+def reading(project: Project, speaker: str = "") -> ScriptReading:
+    """The project's script, and which of it a speaker has read (as entered in `speakers`; "": the project's
+    own); the short script that comes with dimts where it has none. DataError for an unknown speaker."""
     path = project.root / FILE
     try:
         lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else tuple(SENTENCES)
     except UnicodeDecodeError as error:
         raise DataError("web.script_not_utf8", file=FILE) from error
-    taken = {path.name.removeprefix(TAKE)[:6] for path in project.recordings.glob(f"{TAKE}*-*")}
+    folder = (
+        speakers.folder_of(project, speakers.speaker(project, speaker)) if speaker else project.recordings
+    )
+    taken = {path.name.removeprefix(TAKE)[:6] for path in folder.glob(f"{TAKE}*-*")}
     return ScriptReading(
         lines, frozenset(at for at, line in enumerate(lines, start=1) if hash_of(line) in taken)
     )

@@ -9,10 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from dimts.base import builtin_voices
-from dimts.web import synthesis
+from dimts.web import backend_order, samples, share, synthesis
 from dimts.web.components import TabContext, escaped, notice
 from dimts.web.controls import of_tab
+from dimts.web.voice_names import voice_label
 
 _EXAMPLE = "ሰላም ለዓለም። ዛሬ እንዴት ናችሁ?"
 
@@ -29,13 +29,14 @@ def build(page: TabContext) -> None:
         max_length=synthesis.MAX_LETTERS,
     )
     voice = gr.Dropdown(
-        [(voice_label(page, name), name) for name in (synthesis.FORMANT, *builtin_voices.voices())],
+        [(voice_label(page.strings, name), name) for name in samples.built_in()],
         value=synthesis.FORMANT,
         label=strings("speak.voice"),
         elem_id="speak-voice",
         interactive=True,
     )
-    page.controls("speak", per_row=4)
+    with gr.Column(elem_classes=["expert"]):
+        page.controls("speak", per_row=4)
     keys = [one.key for one in of_tab("speak")]
     widgets = [page.widgets[key] for key in keys]
     with gr.Row():
@@ -47,13 +48,15 @@ def build(page: TabContext) -> None:
         wav = gr.DownloadButton(strings("speak.wav"), visible=False, elem_id="speak-wav")
         mp3 = gr.DownloadButton(strings("speak.mp3"), visible=False, elem_id="speak-mp3")
     picture = gr.HTML(elem_id="speak-spectrogram")
+    spoken = gr.State("")  # the MP3 file of what was said last
+    _folds(page, voice, spoken)
 
     def on_go(request: gr.Request, name: str | None, text: str, voice: str, *values: Any) -> Iterator[Any]:
         project = page.project(name) if name else None
         if name:
             page.save_changed(name, keys, values, request.session_hash)
         hidden = gr.update(visible=False)
-        yield notice(strings("speak.loading")), gr.skip(), hidden, hidden, ""
+        yield notice(strings("speak.loading")), gr.skip(), hidden, hidden, "", gr.skip()
         speaker = page.speakers.get(project, voice, synthesis.settings_of(project))
         token, stream = page.streams.open(page.workspace.cache / "speech")
         pieces = []
@@ -62,7 +65,7 @@ def build(page: TabContext) -> None:
                 pieces.append(wave)
                 if len(pieces) == 1:
                     speaking = notice(strings("speak.speaking"))
-                    yield speaking, _player(page, token), *[gr.skip()] * 3
+                    yield speaking, _player(page, token), *[gr.skip()] * 4
         from dimts.audio.wave import join
 
         whole = join(pieces)
@@ -74,6 +77,7 @@ def build(page: TabContext) -> None:
             gr.update(value=_named(files, ".wav"), visible=True),
             gr.update(value=_named(stream.path, ".mp3"), visible=True),
             _picture(page, whole),
+            str(stream.path),
         )
 
     def on_job(name: str | None, chosen: str | None) -> Any:
@@ -81,7 +85,7 @@ def build(page: TabContext) -> None:
         return _offered(page, name, None if chosen == synthesis.FORMANT else chosen)
 
     run = page.on(
-        go.click, on_go, [page.picker, text, voice, *widgets], [status, player, wav, mp3, picture],
+        go.click, on_go, [page.picker, text, voice, *widgets], [status, player, wav, mp3, picture, spoken],
         errors=status, concurrency_limit=4, show_progress="minimal", show_progress_on=status,
     )  # fmt: skip
     page.quietly(
@@ -95,23 +99,22 @@ def build(page: TabContext) -> None:
     page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status)
 
 
+def _folds(page: TabContext, voice: Any, spoken: Any) -> None:
+    """What stands below the sound: the order of backends, and what passes voice and sound on."""
+    backend_order.build(page, "speak")
+    with gr.Accordion(page.strings("share.voice"), open=False):
+        share.voice(page, voice)
+    with gr.Accordion(page.strings("phone.title"), open=False):
+        share.telephone(page, spoken)
+
+
 def _offered(page: TabContext, name: str | None, kept: str | None) -> Any:
     """Return the voices of the project; selects this browser's last choice, else the newest voice."""
     if not name:
         return gr.skip()
     names = synthesis.choices(page.project(name))
     chosen = kept if kept in names else names[0]
-    return gr.update(choices=[(voice_label(page, one), one) for one in names], value=chosen)
-
-
-def voice_label(page: TabContext, name: str) -> str:
-    """Return the label of a voice."""
-    if name == synthesis.FORMANT:
-        return page.strings("speak.formant")
-    if name in builtin_voices.voices():
-        return page.strings("speak.builtin", name=name)
-    voice, _, checkpoint = name.partition(synthesis.AT)
-    return page.strings("speak.checkpoint", name=voice, step=checkpoint) if checkpoint else name
+    return gr.update(choices=[(voice_label(page.strings, one), one) for one in names], value=chosen)
 
 
 def _player(page: TabContext, token: str) -> str:

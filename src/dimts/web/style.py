@@ -8,6 +8,9 @@ import gradio as gr
 
 from dimts.web.strings import LANGUAGES, table
 
+TABS = {"record": "prepare", "check": "prepare", "train": "train", "speak": "speak"}
+"""Step of the way to a voice → the tab on which it is taken."""
+
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
 """Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first installed one is
 used."""
@@ -31,6 +34,7 @@ _HEAD = """
 }
 {
   // the address holds project and tab, the browser's storage what was written: both survive a reload
+  const root = document.documentElement;
   let ready = false;
   const place = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const go = (changes) => {
@@ -49,20 +53,57 @@ _HEAD = """
     catch { /* storage is full or forbidden */ }
   };
   const tab = (name) => { if (ready) go({tab: name}); }, restored = () => { ready = true; };
-  window.dimts = {place, go, kept, keep, tab, restored};
+  // what is shown: the four steps ("home"), one step ("step"), or with *Expert* the steps and every tab
+  const tabs = TABS;
+  const show = () => {
+    const expert = kept("expert", false), step = place().step in tabs ? place().step : "";
+    Object.assign(root.dataset, {expert: expert ? "yes" : "no", view: step && !expert ? "step" : "home",
+      step});
+    document.querySelector("#expert")?.setAttribute("aria-pressed", String(expert));
+    window.dispatchEvent(new Event("resize"));  // gradio measures what it could not see before
+  };
+  const open = (name) => [...document.querySelectorAll(`button[role=tab][data-tab-id="${name}"]`)]
+    .find((one) => one.offsetParent)?.click();
+  const step = (name) => {
+    go({step: name, tab: tabs[name]});
+    show();
+    open(tabs[name]);
+    scrollTo(0, 0);
+    if (!kept("expert", false)) document.querySelector("#back")?.focus();
+    else if (name === "check") setTimeout(() => document.querySelector("#clips-summary")?.scrollIntoView(),
+      300);
+    if (name !== "speak") return;
+    const speaking = setInterval(() => {
+      if (document.querySelector("#tabs").inert) return;
+      clearInterval(speaking);
+      document.querySelector("#speak-go").click();
+    }, 50);
+  };
+  const home = () => {
+    const from = place().step;
+    go({step: "", tab: ""});
+    show();
+    document.querySelector(`#step-${from}-go`)?.focus();
+  };
+  const tabOf = () => (kept("expert", false) ? place().tab : tabs[place().step] ?? place().tab) ?? "";
+  const expert = () => { keep("expert", !kept("expert", false)); show(); open(tabOf()); };
+  show();
+  window.dimts = {place, go, kept, keep, tab, restored, step, home, expert, tabOf};
   let project = place().project;
   window.addEventListener("popstate", () => {
     const now = place();
     if (now.project && project && now.project !== project) { location.reload(); return; }
-    const name = now.tab || "text";
-    const buttons = document.querySelectorAll(`button[role=tab][data-tab-id="${name}"]`);
-    [...buttons].find((one) => one.offsetParent)?.click();
+    show();
+    open(tabOf() || "text");
   });
   new MutationObserver(() => {
     project = place().project ?? project;
     const tabs = document.querySelector("#tabs"), filled = document.querySelector("#filled [data-filled]");
     // nothing is pressed before its fields are filled
     if (tabs && tabs.inert === Boolean(filled)) tabs.inert = !filled;
+    const pressed = document.querySelector("#expert"), expert = String(root.dataset.expert === "yes");
+    if (pressed && pressed.getAttribute("aria-pressed") !== expert) pressed.setAttribute("aria-pressed",
+      expert);
   }).observe(document, {childList: true, subtree: true});
 }
 Object.defineProperty(navigator, "language", {get: () => "en"});
@@ -152,8 +193,60 @@ header.top a { color: var(--color-accent); text-decoration: underline; white-spa
   background: var(--background-fill-primary); }
 #job progress { display: block; width: 100%; height: 8px; accent-color: #14795c; }
 #filled { display: none; }
+header.top .switches { display: flex; gap: 12px; align-items: baseline; white-space: nowrap; }
+#expert, #back, #onward .next { font: inherit; color: var(--body-text-color);
+  background: var(--background-fill-primary);
+  border: 1px solid var(--neutral-500); border-radius: 8px; padding: 6px 12px; cursor: pointer; }
+#expert[aria-pressed=true] { background: #14795c; color: white; border-color: #14795c; }
+#onward .next { background: #14795c; color: white; border-color: #14795c; padding: 12px 18px;
+  font-weight: 600; width: 100%; }
+.way { display: flex; gap: 16px; align-items: center; flex-wrap: wrap; }
+.way h2 { margin: 0 !important; font-size: 1.35rem !important; }
+html[data-expert=no][data-view=home] #tabs, html[data-expert=no][data-view=home] #settings-problem:empty,
+html:not([data-view=step]) #way, html:not([data-view=step]) #onward, html[data-view=step] #home,
+html[data-view=step] #project-row, html[data-expert=no] .expert { display: none; }
+html[data-expert=no] #tabs > .tab-wrapper { position: absolute; visibility: hidden; height: 0; }
+html[data-expert=no] #tabs .tabitem { border: none !important; padding: 0 !important; }
+html[data-step=record] .of-check, html[data-step=check] .of-record { display: none; }
+html[data-expert=yes] .of-check, html[data-expert=yes] .of-record { display: flex; }
+.of-step { display: none; }
+html[data-step=record] .of-step[data-step=record], html[data-step=check] .of-step[data-step=check],
+html[data-step=train] .of-step[data-step=train],
+  html[data-step=speak] .of-step[data-step=speak] { display: block; }
+#steps { display: grid !important; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 16px;
+  align-items: stretch !important; }
+.step { display: flex !important; flex-direction: column; height: auto; }
+.step > button { margin-top: auto; flex: none; }
+.step > :first-child { flex: none; }
+html[data-expert=no] .step { border: 1px solid var(--border-color-primary); border-radius: 14px;
+  padding: 18px 16px;
+  background: var(--background-fill-secondary); justify-content: space-between; width: auto !important; }
+html[data-expert=no] .step:has(.next-step) { border: 2px solid #14795c; }
+html[data-expert=no] .step-state h2 { font-size: 1.25rem !important; }
+html[data-expert=no] .step button { font-size: 1.05rem; padding: 14px 10px; white-space: normal;
+  height: auto; }
+html[data-expert=yes] .step-next, html[data-expert=yes] .ring,
+  html[data-expert=yes] #samples { display: none; }
+html[data-expert=yes] .step button { padding: 6px 8px; font-size: var(--text-sm); }
 .step-state h2 { font-size: 1rem !important; margin: 0 !important; }
 .step-state p { margin: 2px 0 0 !important; color: var(--body-text-color); }
+.step-done { display: flex; gap: 12px; align-items: center; min-height: 48px; }
+html[data-expert=yes] .step-done { min-height: 0; }
+.step-next { font-weight: 600; margin-top: 10px !important; }
+.ring { width: 76px; flex: none; }
+.ring circle { fill: none; stroke-width: 3.2; }
+.ring-all { stroke: var(--neutral-300); }
+.dark .ring-all { stroke: var(--neutral-700); }
+.ring-part { stroke: #14795c; transform: rotate(-90deg); transform-origin: center; }
+.dark .ring-part { stroke: #81cfb0; }
+.ring text { font-size: 9px; font-weight: 700; text-anchor: middle; fill: var(--body-text-color); }
+.ring text.ring-of { font-size: 5.5px; font-weight: 400; }
+#samples h2 { font-size: 1.1rem !important; margin: 8px 0 4px !important; }
+#samples ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 10px;
+  padding: 0;
+  margin: 0 !important; list-style: none; }
+#samples li { display: flex; flex-direction: column; gap: 4px; margin: 0 !important; }
+#samples audio { width: 100%; height: 40px; }
 .step-state.done h2 span[aria-hidden] { color: #14795c; }
 .dark .step-state.done h2 span[aria-hidden] { color: #81cfb0; }
 .step-state.next h2 { text-decoration: underline; text-underline-offset: 4px; }
@@ -177,6 +270,9 @@ p.notice.busy::before { content: ""; display: inline-block; width: 10px; height:
   border-radius: 50%; background: var(--color-accent); animation: breathe 1.6s ease-in-out infinite; }
 @keyframes breathe { 50% { opacity: .25; } }
 @media (prefers-reduced-motion: reduce) { p.notice.busy::before { animation: none; } }
+figure.qr { margin: 8px 0 !important; max-width: 320px; }
+figure.qr svg { width: 100%; height: auto; border-radius: 8px; }
+p.address { overflow-wrap: anywhere; user-select: all; }
 audio#speech { width: 100%; margin: 6px 0; }
 img.picture { width: 100%; border-radius: 8px; background: white; }
 button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visible, [tabindex]:focus-visible {
@@ -189,7 +285,10 @@ button:focus-visible, input:focus-visible, textarea:focus-visible, a:focus-visib
 .gradio-container input[type=checkbox], .gradio-container input[type=radio] {
   border: 1px solid var(--neutral-500) !important; }
 footer { display: none !important; }
+@media (max-width: 900px) { #steps { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media (max-width: 640px) {
+  html[data-expert=no] #steps { grid-template-columns: minmax(0, 1fr); }
+  html[data-expert=no] .step { padding: 14px; }
   .gradio-container > .main { padding: 4px 10px 32px !important; }
   header.top .claim { display: none; }
   .gradio-container .row:has(> .form), .gradio-container .row:has(> .block), .gradio-container .row > .form {
@@ -200,6 +299,8 @@ footer { display: none !important; }
   .gradio-container .tab-wrapper button { padding: 8px 9px; font-size: var(--text-sm); }
   .gradio-container .table-container { overflow-x: auto !important; }
   .gradio-container .table-wrap { width: 600px !important; }
+  .gradio-container #storage-table .table-wrap,
+    .gradio-container #class-table .table-wrap { width: 100% !important; }
 }
 """
 
@@ -208,8 +309,12 @@ def head(language: str) -> str:
     """Return the HTML head of a language's page."""
     words = {} if language == LANGUAGES[0] else gradio_words(language)
     coded = json.dumps(words, ensure_ascii=False).replace("<", "\\u003c")
+    tabs = json.dumps(TABS)
     # as a style of its own: gradio puts a prefix before what it is given as css, also inside of media rules
-    return _HEAD.replace("LANGUAGE", language).replace("WORDS", coded) + f"<style>{CSS}</style>"
+    return (
+        _HEAD.replace("LANGUAGE", language).replace("WORDS", coded).replace("TABS", tabs)
+        + f"<style>{CSS}</style>"
+    )
 
 
 def gradio_words(language: str) -> dict[str, str]:

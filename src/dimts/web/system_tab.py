@@ -33,18 +33,21 @@ def build(page: TabContext) -> None:
     )
 
     def on_look() -> list[list[str]]:
-        answer = run_command(["doctor", "--json"], page.workspace.root.resolve(), _DOCTOR_SECONDS)
+        folder = page.workspace.root.resolve()
+        answer = run_command(["doctor", "--json"], folder, _DOCTOR_SECONDS, strings.language)
         try:
             rows = flat(json.loads(answer), strings("system.yes"), strings("system.no"))
         except ValueError as error:
             raise DimtsError("web.doctor_unreadable", reason=error) from error
-        return [[_section(page, row[0]), *row[1:]] for row in rows]
+        return [[_name(page, "section", row[0]), _name(page, "row", row[1]), *row[2:]] for row in rows]
 
     page.on(look.click, on_look, [], [table], errors=status, concurrency_limit=1)
 
 
-def _section(page: TabContext, name: str) -> str:
-    return page.strings(f"system.section.{name}") if page.strings.has(f"system.section.{name}") else name
+def _name(page: TabContext, kind: str, name: str) -> str:
+    """A section's or a line's name in the page's language; names of programs stay as they are."""
+    key = f"system.{kind}.{name}"
+    return page.strings(key) if page.strings.has(key) else name
 
 
 def flat(report: Mapping[str, Mapping[str, Any]], yes: str, no: str) -> list[list[str]]:

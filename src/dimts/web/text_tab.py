@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from dimts.base.errors import TextError
 from dimts.base.issue import Issue
-from dimts.base.project import Project
-from dimts.text.frontend import Frontend, FrontendSettings, compare
+from dimts.text.frontend import FrontendSettings, compare
 from dimts.text.g2p.backend import Word
+from dimts.web import backend_order
 from dimts.web.components import TabContext, notice
+from dimts.web.frontends import frontend_of
 from dimts.web.lexicon_editor import absences, brief, entries, fix, is_absent
 
 MAX_LETTERS = 5000
@@ -46,9 +46,10 @@ def build(page: TabContext) -> None:
     word, phones, note, force, keep, status, own = _correction(page)
     with gr.Accordion(strings("text.settings"), open=False):
         page.controls("text")
+    backend_order.build(page, "text")
 
     def on_read(name: str | None, text: str) -> Any:
-        phrases = list(_frontend(page.project(name) if name else None)(_checked(text)))
+        phrases = list(frontend_of(page.project(name) if name else None)(_checked(text)))
         rows = [_row(page, word) for phrase in phrases for word in phrase.words]
         missing = absences((word for phrase in phrases for word in phrase.words), page.strings.language)
         missing_now = gr.update(value="\n".join(missing), visible=bool(missing))
@@ -157,28 +158,6 @@ def _checked(text: str) -> str:
     if len(text) > MAX_LETTERS:
         raise TextError("web.text_too_long_to_read", letters=len(text))
     return text
-
-
-def _frontend(project: Project | None) -> Frontend:
-    if project is None:
-        return _made(FrontendSettings(), None, 0.0)
-    path = project.lexicon if project.lexicon.is_file() else None
-    stamp = path.stat().st_mtime if path else 0.0
-    return _made(project.settings("text", FrontendSettings), path, stamp)
-
-
-_MADE: dict[tuple[str, str, float], Frontend] = {}
-_MOST_MADE = 4
-
-
-def _made(settings: FrontendSettings, path: Path | None, stamp: float) -> Frontend:
-    """Return a cached front end; `stamp` distinguishes an edited lexicon from the one before."""
-    key = (repr(settings), str(path), stamp)
-    if key not in _MADE:
-        while len(_MADE) >= _MOST_MADE:
-            _MADE.pop(next(iter(_MADE)))
-        _MADE[key] = Frontend(settings, path)
-    return _MADE[key]
 
 
 def _row(page: TabContext, word: Word) -> list[str]:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from dimts.base.plugins import require
 from dimts.base.project import Project
-from dimts.web import downloads, forecast, project_settings, run_view
+from dimts.web import (
+    backend_order,
+    clips,
+    downloads,
+    forecast,
+    presets,
+    project_settings,
+    run_view,
+    storage,
+)
 from dimts.web.components import TabContext, notice, sound
 from dimts.web.controls import of_tab
 from dimts.web.jobs import Jobs
@@ -22,13 +32,16 @@ def build(page: TabContext, timer: Any) -> None:
     """Build the tab and bind its events."""
     strings = page.strings
     page.choices["train.base"] = lambda project: bases(page, project)
-    page.controls("train", per_row=4)
-    usable = gr.Textbox(strings("train.looking"), label=strings("train.usable"), interactive=False, lines=2,
-                        max_lines=8, elem_id="train-usable")  # fmt: skip
-    with gr.Accordion(strings("train.more"), open=False):
+    _presets(page, timer)
+    with gr.Column(elem_classes=["expert"]):
+        page.controls("train", per_row=4)
+        usable = gr.Textbox(strings("train.looking"), label=strings("train.usable"), interactive=False,
+                            lines=2, max_lines=8, elem_id="train-usable")  # fmt: skip
+    with gr.Accordion(strings("train.more"), open=False, elem_classes=["expert"]):
         page.controls("train_more")
     with gr.Accordion(strings("fetch.base"), open=False):
         downloads.build(page, "fetch_base", downloads.base_weights)
+    backend_order.build(page, "train")
     _actions(page)
     gr.Markdown(f"### {strings('train.run')}")
     _run(page, timer)
@@ -40,6 +53,71 @@ def build(page: TabContext, timer: Any) -> None:
     page.quietly(page.job.change, on_job, [page.picker], [base])
     # not before the tab is opened: it loads torch
     page.quietly(page.tab.select, lambda: usable_here(page), [], [usable])
+
+
+def _presets(page: TabContext, timer: Any) -> None:
+    """The choice of settings for a kind of machine, and how long the run will take here."""
+    strings = page.strings
+    choice = gr.Radio(
+        _offered_presets(page, None), label=strings("preset.choose"), info=strings("preset.info"),
+        elem_id="train-preset", interactive=True,
+    )  # fmt: skip
+    time = gr.HTML(elem_id="train-time")
+    seen = gr.State(())
+
+    def on_preset(name: str | None, chosen: str) -> Any:
+        project = page.project(name)
+        presets.apply(project, chosen)
+        jobs = Jobs(project)
+        if any(row.kept for row in clips.rows(project)) and not jobs.waiting():
+            jobs.start("cost")
+        return _time(page, project)
+
+    def refresh(name: str | None, before: tuple[object, ...]) -> Any:
+        if not name or name not in page.workspace.names():
+            return [gr.skip()] * 3
+        project = page.project(name)
+        job = Jobs(project).latest()
+        stamp = (name, project_settings.stamp(project), job.id if job else "", job.state if job else "")
+        if stamp == tuple(before):
+            return [gr.skip()] * 3
+        return [gr.update(value=presets.chosen(project)), _time(page, project), stamp]
+
+    page.on(choice.input, on_preset, [page.picker, choice], [time], errors=time)
+    page.quietly(timer.tick, refresh, [page.picker, seen], [choice, time, seen], errors=time)
+    page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], [choice, time, seen],
+                 errors=time)  # fmt: skip
+    # this machine's own stands first; to know it loads torch, so not before the tab is opened
+    own = partial(_offered_presets, page)
+    page.quietly(page.tab.select, lambda: gr.update(choices=own(_own_preset())), [], [choice], errors=time)
+
+
+def _own_preset() -> str:
+    from dimts.train.capabilities import MachineInfo
+
+    return presets.suits(MachineInfo.look())
+
+
+def _offered_presets(page: TabContext, own: str | None) -> list[tuple[str, str]]:
+    """(What it is called, name) of every preset, this machine's own first."""
+    names = sorted(presets.NAMES, key=lambda name: name != own)
+    labels = {name: page.strings(f"preset.{name}") for name in names}
+    return [
+        (page.strings("preset.here", name=labels[name]) if name == own else labels[name], name)
+        for name in names
+    ]
+
+
+def _time(page: TabContext, project: Project) -> str:
+    """How long a run with the present settings takes here, by the last forecast."""
+    if not any(row.kept for row in clips.rows(project)):
+        return notice(page.strings("preset.time.no_clips"))
+    if any(job.kind == "cost" for job in Jobs(project).waiting()):
+        return notice(page.strings("preset.time.counting"), "busy")
+    found = forecast.duration(page, project)
+    if found is None:
+        return notice(page.strings("preset.time.unknown"))
+    return notice(page.strings("preset.time", time=found), "good")
 
 
 def _actions(page: TabContext) -> None:
@@ -190,7 +268,7 @@ def _run(page: TabContext, timer: Any) -> None:
 
     picker, outputs, errors = page.picker, places.outputs, places.state
     page.quietly(timer.tick, on_tick, [picker, places.run, places.drawn], outputs, errors=errors)
-    page.shows(lambda project: _drawn(page, project_name(page, project), None, ()), outputs)
+    page.shows(lambda project: _drawn(page, page.name_of(project), None, ()), outputs)
     page.quietly(places.run.input, on_run, [picker, places.run], outputs, errors=errors)
     page.quietly(
         places.sample.change, on_sample, [picker, places.run, places.sample], [places.player], errors=errors
@@ -216,7 +294,7 @@ def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple
     return [
         gr.update(visible=False),
         gr.update(visible=True),
-        gr.update(choices=names, value=chosen),
+        gr.update(choices=[(storage.run_title(project.runs / one), one) for one in names], value=chosen),
         _state(page, found),
         _frame(page, found),
         gr.update(visible=bool(found.samples)),
@@ -224,11 +302,6 @@ def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple
         run_view.options(project, chosen) or [["", "", "", ""]],
         stamp,
     ]
-
-
-def project_name(page: TabContext, project: Project) -> str:
-    """Return the name of a project on the page."""
-    return project.root.resolve().name if page.workspace.single else project.root.name
 
 
 def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:

@@ -11,10 +11,9 @@ import hashlib
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from dimts.base.errors import DimtsError, ProjectError, SourceError
@@ -22,6 +21,8 @@ from dimts.base.files import atomic_path, fingerprint, write_text
 from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.project import Project
+from dimts.web import speakers
+from dimts.web.file_names import safe_name
 from dimts.web.script import TAKE, hash_of
 
 MAX_BATCH = 2000
@@ -32,10 +33,7 @@ MAX_LETTERS = 20_000
 """Longest text written in the page."""
 MEGABYTE = 1e6
 _HASH_DIGITS = 12
-_STEM_LETTERS = 40
 _TABLES = (".tsv", ".csv")
-_UNSAFE = re.compile(r"[^\w.-]+")
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +53,6 @@ class Stored:
     texts: tuple[Path, ...]
     refused: tuple[tuple[str, Issue], ...]
     """Names, and why they were refused."""
-
-
-def safe_name(name: str) -> str:
-    """Return the last part of a name, in letters that every file system takes; never hidden, never empty."""
-    safe = _safer(name)
-    while safe != name:  # removing one suffix may expose another: "a.B.!"
-        name, safe = safe, _safer(safe)
-    return safe
-
-
-def _safer(name: str) -> str:
-    last = PureWindowsPath(unicodedata.normalize("NFC", name).replace("\0", "")).name
-    stem, suffix = _UNSAFE.sub("_", Path(last).stem).strip("._ "), _UNSAFE.sub("", Path(last).suffix.lower())
-    stem, suffix = stem[:_STEM_LETTERS].rstrip("._") or "file", suffix.rstrip(".")
-    return f"{'_' if _DEVICES.fullmatch(stem) else ''}{stem}{suffix}"
 
 
 def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes: int) -> Stored:
@@ -108,8 +91,13 @@ def receive(project: Project, uploads: Sequence[Upload], cache: Path, max_bytes:
     return Stored(tuple(kept_sounds.values()), tuple(kept_texts), tuple(refused))
 
 
-def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: int) -> Path:
-    """Store a microphone recording with its text. Raises ProjectError for audio that is refused."""
+def keep_take(
+    project: Project, sound: Path, text: str, cache: Path, max_bytes: int, speaker: str = ""
+) -> Path:
+    """Store a microphone recording with what was read, in the folder of its speaker where one is named.
+
+    Raises ProjectError for a sound that is refused, DataError for a speaker without consent.
+    """
     from dimts.data.sources import SOUND
 
     text = " ".join(text.split())
@@ -118,8 +106,12 @@ def keep_take(project: Project, sound: Path, text: str, cache: Path, max_bytes: 
     doubt = _problem(Upload(sound.name, sound), cache, max_bytes, SOUND, ())
     if doubt:
         raise ProjectError("web.take_refused", reason=doubt.message)
-    kept = _store_sound(project, sound, TAKE + hash_of(text), sound.suffix.lower())
+    who = speakers.speaker(project, speaker) if speaker else None
+    folder = speakers.folder_of(project, who) if who else project.recordings
+    kept = _store_sound(project, sound, TAKE + hash_of(text), sound.suffix.lower(), folder)
     write_text(kept.with_suffix(".txt"), text + "\n")
+    if who:
+        speakers.write_table(project, who)
     return kept
 
 
@@ -153,6 +145,28 @@ def recordings(project: Project) -> list[tuple[Path, str]]:
                 )
             )
     return out
+
+
+_SECONDS: dict[tuple[str, int, int], float] = {}
+"""(Path, time, size) → seconds of a sound that was measured."""
+
+
+def minutes_of(project: Project) -> float:
+    """Minutes of sound in recordings/; what cannot be opened counts nothing."""
+    return sum(_seconds(path) for path, _ in recordings(project)) / 60
+
+
+def _seconds(path: Path) -> float:
+    from dimts.audio.media import probe
+
+    try:
+        found = path.stat()
+        key = (str(path), found.st_mtime_ns, found.st_size)
+        if key not in _SECONDS:
+            _SECONDS[key] = float(probe(path).seconds or 0.0)
+    except (OSError, DimtsError):
+        return 0.0
+    return _SECONDS[key]
 
 
 def _problem(
@@ -245,12 +259,14 @@ def _as_set(
     )
 
 
-def _store_sound(project: Project, path: Path, stem: str, suffix: str) -> Path:
+def _store_sound(project: Project, path: Path, stem: str, suffix: str, folder: Path | None = None) -> Path:
+    """A copy of a sound in `folder`, or in recordings/; one that is there already stays the only one."""
+    folder = folder or project.recordings
     digest = fingerprint(path)[:_HASH_DIGITS]
-    there = [one for one in project.recordings.glob(f"*-{digest}{suffix}") if one.is_file()]
+    there = [one for one in folder.glob(f"*-{digest}{suffix}") if one.is_file()]
     if there:
         return there[0]
-    target = project.inside(project.recordings.relative_to(project.root) / f"{stem}-{digest}{suffix}")
+    target = project.inside(folder.relative_to(project.root) / f"{stem}-{digest}{suffix}")
     _copy(path, target)
     return target
 

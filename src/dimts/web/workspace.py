@@ -6,6 +6,7 @@ so that none can lead out.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimts.base.errors import DimtsError, ProjectError
-from dimts.base.messages import Message
+from dimts.base.messages import LANGUAGE_VARIABLE, Message
 from dimts.base.project import SETTINGS_FILE, Project
 from dimts.web import events
 
@@ -71,7 +72,8 @@ class Workspace:
             raise ProjectError("web.project_name_wrong", name=name[:60])
         if (self.root / name).exists():
             raise ProjectError("web.project_exists", name=name)
-        run_command(["new", str(self.root / name)], self.root, _NEW_SECONDS)
+        # settings that any computer can carry out, with samples while training
+        run_command(["new", str(self.root / name), "--recipe", "cpu-tiny"], self.root, _NEW_SECONDS)
         return name
 
 
@@ -88,14 +90,15 @@ def voice_folder(project: Project, name: str) -> Path:
     return project.voices / name
 
 
-def run_command(arguments: list[str], folder: Path, seconds: float) -> str:
-    """Run a short `dimts` command; returns its output. DimtsError with the command's own message if it
-    fails."""
+def run_command(arguments: list[str], folder: Path, seconds: float, language: str = "en") -> str:
+    """Run a short `dimts` command, which speaks `language`; returns what it prints. DimtsError with the
+    command's own message if it fails."""
     try:
         # the arguments are ours and a checked name; no shell
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-P", "-m", "dimts", "--log", "json", *arguments],
             cwd=folder,
+            env={**os.environ, LANGUAGE_VARIABLE: language},
             capture_output=True,
             text=True,
             encoding="utf-8",
