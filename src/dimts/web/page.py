@@ -44,7 +44,7 @@ def build(
         timer, settings_timer = gr.Timer(TICK_SECONDS), gr.Timer(SETTINGS_SECONDS)
         none = _project(page)
         _job(page, timer)
-        steps.build(page, timer, none)
+        buttons = steps.build(page, timer, none)
         page.problem = gr.HTML(elem_id="settings-problem")
         steps.above(page)
         page.filled = gr.HTML(elem_id="filled")
@@ -62,6 +62,7 @@ def build(
                 with gr.Tab(strings(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
                 page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')")
+        steps.bind(buttons, shown)
         steps.below(page)
         page.bind(settings_timer)
         _open(page, blocks, none, shown, [name for name, _ in tabs])

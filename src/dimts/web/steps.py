@@ -78,8 +78,9 @@ def steps(page: TabContext, project: Project | None) -> list[Step]:
     ]  # fmt: skip
 
 
-def build(page: TabContext, timer: Any, none: Any) -> None:
-    """Lay the steps out and bind them; `none` is the place that says that there is no project."""
+def build(page: TabContext, timer: Any, none: Any) -> dict[str, Any]:
+    """Lay the steps out and bind them; `none` is the place that says that there is no project.
+    Returns each step's button, to be bound to its tab."""
     shown, buttons = [], {}
     with gr.Column(elem_id="home"):
         with gr.Row(elem_id="steps"):
@@ -114,6 +115,7 @@ def build(page: TabContext, timer: Any, none: Any) -> None:
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places)
     for name, button in buttons.items():
         _bind(page, name, button, status, none)
+    return buttons
 
 
 def _bind(page: TabContext, name: str, button: Any, status: Any, none: Any) -> None:
@@ -139,6 +141,13 @@ def _bind(page: TabContext, name: str, button: Any, status: Any, none: Any) -> N
         page.on(button.click, on_record, [page.picker], [page.picker, none], errors=status)
     elif name == "check":
         page.on(button.click, on_check, [page.picker], [status], errors=status)
+
+
+def bind(buttons: dict[str, Any], tabs: Any) -> None:
+    """Let each button open the tab of its step, also one that has no room in a narrow strip."""
+    for name, button in buttons.items():
+        button.click(lambda tab=TABS[name]: gr.Tabs(selected=tab), [], [tabs], show_progress="hidden",
+                     api_visibility="private")  # fmt: skip
 
 
 def above(page: TabContext) -> None:

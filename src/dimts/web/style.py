@@ -205,7 +205,9 @@ header.top .switches { display: flex; gap: 12px; align-items: baseline; white-sp
 html[data-expert=no][data-view=home] #tabs, html[data-expert=no][data-view=home] #settings-problem:empty,
 html:not([data-view=step]) #way, html:not([data-view=step]) #onward, html[data-view=step] #home,
 html[data-view=step] #project-row, html[data-expert=no] .expert { display: none; }
-html[data-expert=no] #tabs > .tab-wrapper { position: absolute; visibility: hidden; height: 0; }
+/* out of sight, and wide: gradio takes tabs without room out of the strip, where they cannot be opened */
+html[data-expert=no] #tabs > .tab-wrapper { position: fixed; left: -4000px; width: 3000px; height: 40px;
+  visibility: hidden; }
 html[data-expert=no] #tabs .tabitem { border: none !important; padding: 0 !important; }
 html[data-step=record] .of-check, html[data-step=check] .of-record { display: none; }
 html[data-expert=yes] .of-check, html[data-expert=yes] .of-record { display: flex; }
