@@ -110,7 +110,7 @@ def controls() -> tuple[Control, ...]:
         control("data.segment.detector", "choice", "prepare"),
         control("data.segment.min_seconds", "number", "prepare", low=0.1, step=0.1),
         control("data.segment.max_seconds", "number", "prepare", low=1, step=0.5),
-        control("data.transcribe.by", "choice", "prepare", choices=("", "whisper")),
+        control("data.transcribe.by", "choice", "prepare", choices=("", "whisper", "omnilingual")),
         control("data.clean.denoise", "number", "prepare", low=0, high=1, step=0.1),
         control("data.check.min_snr_db", "number", "prepare", low=0, step=1),
         control("train.base", "choice", "train"),
