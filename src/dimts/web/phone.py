@@ -225,7 +225,11 @@ def _range(text: str, size: int) -> Iterator[tuple[int, int]]:
     """First and last byte of a single range (RFC 9110, 14.1.2); nothing for one that is not understood."""
     unit, _, part = text.partition("=")
     start, dash, end = part.partition("-")
-    if unit.strip() != "bytes" or not dash or not all(one.isdigit() for one in (start, end) if one):
+    if (
+        unit.strip() != "bytes"
+        or not dash
+        or not all(one.isascii() and one.isdigit() for one in (start, end) if one)
+    ):
         return
     if start:
         first, last = int(start), min(int(end), size - 1) if end else size - 1
