@@ -12,6 +12,7 @@ import pytest
 
 from dimts.base.project import Project
 from dimts.web import speakers
+from dimts.web.components import SETTINGS_SECONDS
 from dimts.web.project_settings import get, put
 from dimts.web.strings import Strings
 from dimts.web.workspace import Workspace
@@ -145,6 +146,12 @@ def test_presets_the_order_of_backends_and_a_class(
     page.locator("#order-train-earlier").click()
     drive.shows(page, "#order-train-answer .good", "ትምህርት")
     assert get(project)["text.g2p.backends"] == [before[1], before[0], *before[2:]]
+    # the answer stays while the page looks at the settings again; an order changed elsewhere is shown
+    page.wait_for_timeout(3 * 1000 * SETTINGS_SECONDS)
+    drive.shows(page, "#order-train-answer .good", "ትምህርት")
+    put(project, {"text.g2p.backends": before})
+    drive.shows(page, "#order-train-list label", f"1. {before[0]}")
+    assert page.locator("#order-train-answer .good").count() == 0
 
     page.locator("#back").click()
     page.locator("#step-record-go").click()

@@ -54,8 +54,11 @@ def build(page: TabContext, place: str) -> None:
     for event in (ask.click, word.submit):
         page.on(event, on_ask, [page.picker, word], [answer], errors=answer, concurrency_limit=2)
     page.shows(lambda project: _listing(page, project, None), [listed])
-    # changed on another tab of the page, in another browser, or by an editor
-    page.quietly(page.widgets[KEY].change, lambda name, chosen: _listing(page, page.project(name), chosen)
+    # Changed on another tab of the page, in another browser, or by an editor. A list of several choices
+    # reports a change at each update of the page, a text only when it differs.
+    now = gr.Textbox(visible=False, label=f"order-{place}")
+    page.widgets[KEY].change(None, [page.widgets[KEY]], [now], js="(names) => (names ?? []).join(' ')")
+    page.quietly(now.change, lambda name, chosen: _listing(page, page.project(name), chosen)
                  if name else gr.skip(), [page.picker, listed], [listed], errors=answer)  # fmt: skip
 
 
