@@ -12,9 +12,9 @@ import pytest
 
 from dimts.base.project import Project
 from dimts.web import speakers
-from dimts.web.components import SETTINGS_SECONDS
 from dimts.web.project_settings import get, put
 from dimts.web.strings import Strings
+from dimts.web.style import PULSE_SECONDS
 from dimts.web.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -147,7 +147,7 @@ def test_presets_the_order_of_backends_and_a_class(
     drive.shows(page, "#order-train-answer .good", "ትምህርት")
     assert get(project)["text.g2p.backends"] == [before[1], before[0], *before[2:]]
     # the answer stays while the page looks at the settings again; an order changed elsewhere is shown
-    page.wait_for_timeout(3 * 1000 * SETTINGS_SECONDS)
+    page.wait_for_timeout(3000 * PULSE_SECONDS)
     drive.shows(page, "#order-train-answer .good", "ትምህርት")
     put(project, {"text.g2p.backends": before})
     drive.shows(page, "#order-train-list label", f"1. {before[0]}")

@@ -3,6 +3,7 @@
     /            the page in the browser's language        /en/ /am/     the page in that language
     /audio/TOKEN audio while it is being made              /ready        whether the page is there
     /sample/…    a sentence of a voice (`samples.py`)      /ready/am     whether it is there in that language
+    /pulse       a text that changes with a project (`pulse.py`)
 
 Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that
 shows the page below a path, the path is in the settings, or in X-Forwarded-Prefix of a proxy that the
@@ -17,11 +18,11 @@ import contextlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from dimts.base.errors import DimtsError
 from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
-from dimts.web import samples
+from dimts.web import pulse, samples
 from dimts.web.settings import LOCAL, MEGABYTE, WebSettings, is_prefix
 from dimts.web.strings import LANGUAGES, Strings, chosen
 from dimts.web.synthesis import Speakers, Streams
@@ -86,6 +87,10 @@ class PageAccessMiddleware:
             await self._ready(
                 path.removeprefix("/ready").strip("/"), scope.get("query_string") == b"wait", send
             )
+        elif path == "/pulse":
+            query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+            text = await asyncio.to_thread(pulse.pulse, self.workspace, query.get("project", [""])[0])
+            await _answer(send, 200, text, {"cache-control": "no-store"})
         elif path.startswith("/audio/"):
             await self._stream_audio(path.removeprefix("/audio/"), send)
         elif path.startswith("/sample/"):

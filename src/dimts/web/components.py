@@ -31,8 +31,6 @@ Handler = Callable[..., Any]
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 _FULL_SCALE = 32767
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **_PRIVATE}
-SETTINGS_SECONDS = 1.0
-"""Seconds between two checks of a browser whether dimts.toml has changed."""
 WRONG = "wrong"
 """CSS class of a control whose value is refused."""
 
@@ -80,11 +78,11 @@ class TabContext:
         """Fill `outputs` with `read(project)` when the page opens and when the project changes."""
         self._shown.append((read, list(outputs)))
 
-    def bind(self, timer: Any) -> None:
+    def bind(self, tick: Any) -> None:
         """Bind everything registered by `shows` to the picker, which is filled when the page opens."""
         widgets = [*self.widgets.values(), self.problem, self.filled]
         self.quietly(self.picker.change, self._fill, [self.picker], widgets)
-        self.quietly(timer.tick, self._refresh, [self.picker], widgets[:-1])
+        self.quietly(tick.click, self._refresh, [self.picker], widgets[:-1])
         for read, outputs in self._shown:
             handler = self.guarded(self._if_any(read, len(outputs)))
             self.picker.change(handler, [self.picker], outputs, **_QUIET)

@@ -20,7 +20,7 @@ from dimts.web import (
     text_tab,
     train_tab,
 )
-from dimts.web.components import SETTINGS_SECONDS, TabContext, escaped, notice
+from dimts.web.components import TabContext, escaped, notice
 from dimts.web.jobs import Job, Jobs
 from dimts.web.settings import WebSettings
 from dimts.web.strings import Strings
@@ -28,7 +28,6 @@ from dimts.web.style import head, theme
 from dimts.web.synthesis import Speakers, Streams
 from dimts.web.workspace import Workspace
 
-TICK_SECONDS = 2.0
 _LOG_LETTERS = 6000
 
 
@@ -41,17 +40,18 @@ def build(
     blocks: gr.Blocks
     with gr.Blocks(title=strings("page.title"), analytics_enabled=False, fill_width=False) as blocks:
         gr.HTML(_header(strings), elem_id="top")
-        timer, settings_timer = gr.Timer(TICK_SECONDS), gr.Timer(SETTINGS_SECONDS)
+        # pressed by the browser when the project has changed (`pulse.py`); never seen
+        tick = gr.Button("↻", elem_id="tick")
         none = _project(page)
-        _job(page, timer)
-        buttons = steps.build(page, timer, none)
+        _job(page, tick)
+        buttons = steps.build(page, tick, none)
         page.problem = gr.HTML(elem_id="settings-problem")
         steps.above(page)
         page.filled = gr.HTML(elem_id="filled")
         tabs = (
             ("text", lambda: text_tab.build(page)),
             ("prepare", lambda: prepare_tab.build(page)),
-            ("train", lambda: train_tab.build(page, timer)),
+            ("train", lambda: train_tab.build(page, tick)),
             ("speak", lambda: speak_tab.build(page)),
             ("compare", lambda: compare_tab.build(page)),
             ("storage", lambda: storage_tab.build(page)),
@@ -64,7 +64,7 @@ def build(
                 page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')")
         steps.bind(buttons, shown)
         steps.below(page)
-        page.bind(settings_timer)
+        page.bind(tick)
         _open(page, blocks, none, shown, [name for name, _ in tabs])
     return blocks
 
@@ -147,7 +147,7 @@ def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list
         blocks.load(None, kept, kept, js=f"({values}) => [{stored}]")
 
 
-def _job(page: TabContext, timer: Any) -> None:
+def _job(page: TabContext, tick: Any) -> None:
     """Build the status of the running job: its kind, progress, log, and the buttons to end it."""
     strings = page.strings
     with gr.Group(elem_id="job"):
@@ -202,7 +202,7 @@ def _job(page: TabContext, timer: Any) -> None:
         return refresh(name, ())
 
     places = [status, buttons, log, page.job, seen, remove]
-    page.quietly(timer.tick, refresh, [page.picker, seen], places, errors=status)
+    page.quietly(tick.click, refresh, [page.picker, seen], places, errors=status)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places, errors=status)
     page.quietly(stop.click, lambda name: on_stop(name, now=False), [page.picker], places, errors=status)
     page.quietly(kill.click, lambda name: on_stop(name, now=True), [page.picker], places, errors=status)

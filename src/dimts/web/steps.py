@@ -78,7 +78,7 @@ def steps(page: TabContext, project: Project | None) -> list[Step]:
     ]  # fmt: skip
 
 
-def build(page: TabContext, timer: Any, none: Any) -> dict[str, Any]:
+def build(page: TabContext, tick: Any, none: Any) -> dict[str, Any]:
     """Lay the steps out and bind them; `none` is the place that says that there is no project.
     Returns each step's button, to be bound to its tab."""
     shown, buttons = [], {}
@@ -111,7 +111,7 @@ def build(page: TabContext, timer: Any, none: Any) -> dict[str, Any]:
             stamp,
         ]  # fmt: skip
 
-    page.quietly(timer.tick, refresh, [page.picker, seen], places)
+    page.quietly(tick.click, refresh, [page.picker, seen], places)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places)
     for name, button in buttons.items():
         _bind(page, name, button, status, none)

@@ -11,6 +11,8 @@ from dimts.web.strings import LANGUAGES, table
 TABS = {"record": "prepare", "check": "prepare", "train": "train", "speak": "speak"}
 """Step of the way to a voice → the tab on which it is taken."""
 
+PULSE_SECONDS = 1.0
+"""Seconds between two questions of an open page whether its project has changed."""
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
 """Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first installed one is
 used."""
@@ -105,6 +107,18 @@ _HEAD = """
     if (pressed && pressed.getAttribute("aria-pressed") !== expert) pressed.setAttribute("aria-pressed",
       expert);
   }).observe(document, {childList: true, subtree: true});
+  // gradio works only when the project has changed
+  let seen = "", asking = false;
+  setInterval(async () => {
+    const tick = document.querySelector("#tick"), name = place().project ?? "";
+    if (asking || !tick) return;
+    asking = true;
+    try {
+      const answer = await fetch(`../pulse?project=${encodeURIComponent(name)}`);
+      const now = `${name} ${await answer.text()}`;
+      if (answer.ok && now !== seen) { seen = now; tick.click(); }
+    } catch { /* the server is away, and asked again */ } finally { asking = false; }
+  }, 1000 * PULSE_SECONDS);
 }
 Object.defineProperty(navigator, "language", {get: () => "en"});
 Object.defineProperty(navigator, "languages", {get: () => ["en"]});
@@ -254,6 +268,7 @@ html[data-expert=yes] .step-done { min-height: 0; }
 .step-state.next h2 { text-decoration: underline; text-underline-offset: 4px; }
 .hidden-text { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 #tabs[inert] { opacity: .55; }
+#tick { display: none !important; }
 .wrong input, .wrong textarea { outline: 2px solid #b3261e !important; }
 .wrong [class*=info], .wrong [class*=info] * { color: var(--wrong) !important; }
 :root { --wrong: #a3221b; }
@@ -314,7 +329,10 @@ def head(language: str) -> str:
     tabs = json.dumps(TABS)
     # as a style of its own: gradio puts a prefix before what it is given as css, also inside of media rules
     return (
-        _HEAD.replace("LANGUAGE", language).replace("WORDS", coded).replace("TABS", tabs)
+        _HEAD.replace("LANGUAGE", language)
+        .replace("WORDS", coded)
+        .replace("TABS", tabs)
+        .replace("PULSE_SECONDS", f"{PULSE_SECONDS:g}")
         + f"<style>{CSS}</style>"
     )
 
