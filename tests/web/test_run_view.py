@@ -10,6 +10,7 @@ from dimts.base.errors import DataError
 from dimts.base.messages import Message
 from dimts.base.project import Project
 from dimts.train import runs
+from dimts.train.option_table import OptionRow, as_json
 from dimts.web.run_view import options, sample, thinned, view
 from dimts.web.run_view import runs as names
 
@@ -50,11 +51,17 @@ def test_a_line_that_is_being_written_is_left_out(project: Project, run: runs.Ru
     assert view(project, run.root.name).step == 2
 
 
-def test_the_truth_table(project: Project, run: runs.RunFolder) -> None:
-    assert options(project, run.root.name) == []
+def test_the_option_report_is_in_the_language_of_the_page(project: Project, run: runs.RunFolder) -> None:
+    assert options(project, run.root.name, "en") == []
+    row = OptionRow("steps", 50, None, Message("train.all_steps_taken"))
+    (run.root / "options.json").write_text(json.dumps(as_json([row])), encoding="utf-8")
+    for language in ("en", "am"):
+        effect = Message("train.all_steps_taken").text(language)
+        assert options(project, run.root.name, language) == [["steps", "50", "", effect]]
+    # of a run before the report held codes
     fact = {"option": "steps", "asked": 50, "applied": "yes", "effect": "50 steps taken"}
     (run.root / "options.json").write_text(json.dumps({"facts": [fact]}), encoding="utf-8")
-    assert options(project, run.root.name) == [["steps", "50", "yes", "50 steps taken"]]
+    assert options(project, run.root.name, "am") == [["steps", "50", "yes", "50 steps taken"]]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "/etc"])

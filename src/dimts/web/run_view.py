@@ -11,6 +11,7 @@ from typing import Any
 from dimts.base.errors import DataError
 from dimts.base.messages import Message
 from dimts.base.project import Project
+from dimts.train.option_table import read_options
 
 _MOST_POINTS = 400
 """Most points of a curve; more are thinned out."""
@@ -79,10 +80,10 @@ def sample(project: Project, run: str, name: str) -> Path:
     return found.folder / "samples" / name
 
 
-def options(project: Project, run: str) -> list[list[str]]:
-    """Return the run's option report: option, asked, applied, measured; empty while it runs."""
-    facts = _json(view(project, run).folder / "options.json").get("facts", [])
-    return [[str(fact.get(key, "")) for key in ("option", "asked", "applied", "effect")] for fact in facts]
+def options(project: Project, run: str, language: str) -> list[list[str]]:
+    """Return the run's option report in a language: option, asked, applied, measured; empty while it runs."""
+    rows = read_options(view(project, run).folder / "options.json")
+    return [list(row.cells(language)) for row in rows]
 
 
 def thinned(points: list[tuple[int, float, str]]) -> tuple[tuple[int, float, str], ...]:

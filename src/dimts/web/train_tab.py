@@ -299,7 +299,7 @@ def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple
         _frame(page, found),
         gr.update(visible=bool(found.samples)),
         gr.update(choices=list(found.samples), value=found.samples[0] if found.samples else None),
-        run_view.options(project, chosen) or [["", "", "", ""]],
+        run_view.options(project, chosen, page.strings.language) or [["", "", "", ""]],
         stamp,
     ]
 
