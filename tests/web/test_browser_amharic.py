@@ -23,7 +23,7 @@ NAMES = set((Path(__file__).parent / "names_on_the_amharic_page.txt").read_text(
 """Names of programs, models, number types, files and licences, which are the same in every language."""
 ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
 SHOWN = """() => {
-  const out = [], skipped = "script, style, textarea[data-people], #train-options, audio";
+  const out = [], skipped = "script, style, textarea[data-people], audio";
   const seen = (one) => one.checkVisibility({visibilityProperty: true});
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
@@ -38,7 +38,7 @@ SHOWN = """() => {
   return out;
 }""".replace("ATTRIBUTES", repr(list(ATTRIBUTES)))
 _COMMAND = re.compile(r"(pip install \S+|dimts( [a-z-]+)+|https?://\S*|--[a-z-]+)")
-_PATH = re.compile(r"\S*[/\\]\S*|\S+\.(wav|txt|tsv|srt|vtt|ass|toml|so|safetensors|pth|json)")
+_PATH = re.compile(r"\S*[/\\]\S*|\S+\.(wav|txt|tsv|srt|vtt|ass|toml|so|safetensors|pth|json|zip)")
 
 
 def latin(texts: list[str]) -> set[str]:
@@ -93,9 +93,15 @@ def test_no_english_on_the_amharic_page(
     page.wait_for_selector("#tabs:not([inert])")
     for name in TABS:
         drive.tab(page, name)
-        for fold in page.locator(f"#tab-{name} button.label-wrap").all():
-            if fold.is_visible() and "open" not in (fold.get_attribute("class") or ""):
-                fold.click()
+        closed = page.locator(f"#tab-{name} button.label-wrap:not(.open):visible")
+        while closed.count():  # one by one: what opens may hold others
+            count = closed.count()
+            closed.first.click()
+            page.wait_for_function(
+                "([folds, before]) => [...document.querySelectorAll(folds)].filter((one) => "
+                "one.checkVisibility()).length !== before",
+                arg=[f"#tab-{name} button.label-wrap:not(.open)", count],
+            )
         look(name)
     drive.tab(page, "text")
     page.locator("#text-read").click()

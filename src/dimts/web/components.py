@@ -82,7 +82,7 @@ class TabContext:
         """Bind everything registered by `shows` to the picker, which is filled when the page opens."""
         widgets = [*self.widgets.values(), self.problem, self.filled]
         self.quietly(self.picker.change, self._fill, [self.picker], widgets)
-        self.quietly(tick.click, self._refresh, [self.picker], widgets[:-1])
+        self.refreshed(tick, self._refresh, [self.picker], widgets[:-1])
         for read, outputs in self._shown:
             handler = self.guarded(self._if_any(read, len(outputs)))
             self.picker.change(handler, [self.picker], outputs, **_QUIET)
@@ -197,6 +197,13 @@ class TabContext:
     ) -> Any:
         """Bind a handler without a progress indicator, concurrent with all others."""
         return self.on(event, handler, inputs, outputs, **{**_QUIET, **more})
+
+    def refreshed(
+        self, tick: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any
+    ) -> Any:
+        """Bind a handler to the button that the browser presses when the project has changed; a press while
+        it still runs is carried out afterwards, not dropped."""
+        return self.quietly(tick.click, handler, inputs, outputs, trigger_mode="always_last", **more)
 
     def remember(self, name: str, component: Any) -> None:
         """Store the value of a component in the user's browser."""

@@ -202,7 +202,7 @@ def _job(page: TabContext, tick: Any) -> None:
         return refresh(name, ())
 
     places = [status, buttons, log, page.job, seen, remove]
-    page.quietly(tick.click, refresh, [page.picker, seen], places, errors=status)
+    page.refreshed(tick, refresh, [page.picker, seen], places, errors=status)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places, errors=status)
     page.quietly(stop.click, lambda name: on_stop(name, now=False), [page.picker], places, errors=status)
     page.quietly(kill.click, lambda name: on_stop(name, now=True), [page.picker], places, errors=status)

@@ -111,7 +111,7 @@ def build(page: TabContext, tick: Any, none: Any) -> dict[str, Any]:
             stamp,
         ]  # fmt: skip
 
-    page.quietly(tick.click, refresh, [page.picker, seen], places)
+    page.refreshed(tick, refresh, [page.picker, seen], places)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places)
     for name, button in buttons.items():
         _bind(page, name, button, status, none)

@@ -84,7 +84,7 @@ def _presets(page: TabContext, tick: Any) -> None:
         return [gr.update(value=presets.chosen(project)), _time(page, project), stamp]
 
     page.on(choice.input, on_preset, [page.picker, choice], [time], errors=time)
-    page.quietly(tick.click, refresh, [page.picker, seen], [choice, time, seen], errors=time)
+    page.refreshed(tick, refresh, [page.picker, seen], [choice, time, seen], errors=time)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], [choice, time, seen],
                  errors=time)  # fmt: skip
     # this machine's own stands first; to know it loads torch, so not before the tab is opened
@@ -267,7 +267,7 @@ def _run(page: TabContext, tick: Any) -> None:
         return sound(Wave.load(run_view.sample(page.project(name), run, sample)))
 
     picker, outputs, errors = page.picker, places.outputs, places.state
-    page.quietly(tick.click, on_tick, [picker, places.run, places.drawn], outputs, errors=errors)
+    page.refreshed(tick, on_tick, [picker, places.run, places.drawn], outputs, errors=errors)
     page.shows(lambda project: _drawn(page, page.name_of(project), None, ()), outputs)
     page.quietly(places.run.input, on_run, [picker, places.run], outputs, errors=errors)
     page.quietly(
