@@ -3,7 +3,9 @@ away."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,21 @@ def test_decisions_survive_preparing_again_and_a_changed_setting(prepared: Proje
     assert after["s001"].text == "ሰላም ለሁሉም ሰው"
     assert (after["s002"].kept, after["s002"].split) == (True, before["s002"].split)
     assert after["s003"].rejected_for == ("low_snr",)
+
+
+def test_edits_at_the_same_time_wait_for_each_other(prepared: Project) -> None:
+    before, start = rows(prepared), threading.Barrier(4)
+
+    def write(name: str) -> None:
+        start.wait()
+        for word in ("ሰላም", "ለሁሉም", "ሰው"):
+            edit.correct(prepared, before[name].id, f"{word} {name[1:]}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, before))
+    assert {name: row.text for name, row in rows(prepared).items()} == {
+        name: f"ሰው {name[1:]}" for name in before
+    }
 
 
 def test_what_is_removed_is_named_and_does_not_come_back(prepared: Project) -> None:

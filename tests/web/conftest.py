@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ SERVE = (
 AXE = Path(
     os.environ.get("DIMTS_AXE", Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js")
 )
-LONG = 900_000
+LONG = 90_000
 """Milliseconds for what may take long on a busy machine."""
 
 
@@ -145,6 +145,8 @@ def open_page() -> Iterator[Callable[..., Any]]:
                 context.add_init_script("localStorage.setItem('dimts-expert', 'true')")
             page = context.new_page()
             page.set_default_timeout(LONG)
+            # asked at every frame, as playwright does by default, a page has time for nothing else
+            page.wait_for_function = partial(page.wait_for_function, polling=250)
             page.goto(address)
             if expert:
                 page.wait_for_function("document.querySelector('#project input')?.value")

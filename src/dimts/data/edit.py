@@ -7,6 +7,7 @@ refused.
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from dimts.data.manifest import Manifest, Utterance
 from dimts.data.process import describe_text
 
 MAX_LETTERS = 2000
+EDITING = threading.RLock()
+"""Held during an edit: edits of one process wait for each other, where another process is refused."""
 TEXT_KINDS = frozenset(
     {"no_text", "text_unreadable", "not_amharic", "other_language", "pronunciation", "invented",
      "speaking_rate", "mismatch", "unlike_others"}
@@ -185,7 +188,7 @@ def _edited(project: Project) -> Iterator[dict[str, Utterance]]:
     """Yield the rows by id, written back when the block ends well; excludes a concurrent preparation."""
     if not project.manifest.is_file():
         raise DataError("data.no_manifest", path=project.manifest)
-    with Journal.open(project.clips):
+    with EDITING, Journal.open(project.clips):
         found = {row.id: row for row in Manifest.read(project.manifest)}
         before = dict(found)
         yield found

@@ -43,12 +43,12 @@ USED_SHARE = 0.35
 CPU_USED_SHARE = 0.6
 """The same share for a processor, whose peak is measured with one large matrix product."""
 CARDS: tuple[tuple[str, int, float], ...] = (
-    ("4 GB (GTX 1650)", 4, 3.0),
-    ("8 GB (RTX 3070)", 8, 40.0),
-    ("12 GB (RTX 3060)", 12, 25.0),
-    ("16 GB (T4)", 16, 16.0),
-    ("24 GB (RTX 4090)", 24, 165.0),
-    ("80 GB (H100)", 80, 500.0),
+    ("GTX 1650", 4, 3.0),
+    ("RTX 3070", 8, 40.0),
+    ("RTX 3060", 12, 25.0),
+    ("T4", 16, 16.0),
+    ("RTX 4090", 24, 165.0),
+    ("H100", 80, 500.0),
 )
 """Name, memory in GB, dense fp16/bf16 rate in TFLOP/s of the makers' data sheets (float32 where there is no
 faster)."""
@@ -64,6 +64,8 @@ class CardForecast:
     """Forecast for one card."""
 
     name: str
+    gigabytes: int
+    """Its memory, in GB of 10⁹ bytes."""
     fits: bool
     peak_bytes: int
     """Peak memory with the batch of the settings."""
@@ -152,7 +154,8 @@ class Forecast:
                 most if card.most_seconds else Message("train.no_batch_fits"),
             )
             epoch = _duration(card.epoch_seconds).text(language) if card.fits else "–"
-            rows.append([card.name, *(one.text(language) for one in values), epoch])
+            name = Message("train.card_name", gigabytes=card.gigabytes, name=card.name).text(language)
+            rows.append([name, *(one.text(language) for one in values), epoch])
         return [f"{a:<18} {b:<6} {c:>10} {d:>15} {e:>10}" for a, b, c, d, e in rows]
 
 
@@ -280,7 +283,7 @@ def _cards(
         peak = int(fixed + slope * max(seconds, longest.seconds)) + CONTEXT_BYTES
         fits = most >= max(seconds, longest.seconds)
         epoch = flops_per_second * total / (rate * 1e12 * USED_SHARE)
-        out.append(CardForecast(name, fits, peak, most if most >= longest.seconds else 0.0, epoch))
+        out.append(CardForecast(name, size, fits, peak, most if most >= longest.seconds else 0.0, epoch))
     return tuple(out)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from dimts.base.errors import DataError
 from dimts.base.project import Project
-from dimts.data.edit import MAX_LETTERS, correct, drop, keep, restore
+from dimts.data.edit import EDITING, MAX_LETTERS, correct, drop, keep, restore
 from dimts.data.manifest import Manifest, Utterance
 
-__all__ = ["MAX_LETTERS", "correct", "drop", "keep", "restore", "row_of", "rows", "sound_of"]
+__all__ = ["EDITING", "MAX_LETTERS", "correct", "drop", "keep", "restore", "row_of", "rows", "sound_of"]
 
 
 def rows(project: Project) -> list[Utterance]:

@@ -148,7 +148,7 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
         name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance], to: str
     ) -> Any:
         project = page.project(name)
-        undo, changed = _saved(project, at, text, shown, undo)
+        changed = _saved(project, at, text, shown, undo)
         listing = _listing(page, project, which) if changed else [gr.skip()] * 3
         return [*listing, *_detail(page, project, clips.row_of(project, to)), undo]
 
@@ -193,28 +193,31 @@ def _bind_changes(
             name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance]
         ) -> Any:
             project = page.project(name)
-            undo, _ = _saved(project, at, text, shown, undo)
-            before = clips.row_of(project, at)
-            row = change(project, at, text)
-            undo = [*undo, before][-MAX_UNDO:] if row != before else undo
+            with clips.EDITING:
+                _saved(project, at, text, shown, undo)
+                before = clips.row_of(project, at)
+                row = change(project, at, text)
+                _remember(undo, before, row)
             return [*_listing(page, project, which), *_detail(page, project, row), undo]
 
         return on_change
 
     def on_leave(name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance]) -> Any:
         project = page.project(name)
-        undo, changed = _saved(project, at, text, shown, undo)
+        changed = _saved(project, at, text, shown, undo)
         if not changed:
             return [gr.skip()] * len(leaving)
         return [*_listing(page, project, which), text, undo]
 
     def on_undo(name: str | None, which: str, undo: list[Utterance]) -> Any:
-        if not undo:
-            return [*([gr.skip()] * (len(outputs))), notice(page.strings("clips.undo.none"))]
         project = page.project(name)
-        row = clips.restore(project, undo[-1])
+        with clips.EDITING:
+            if not undo:
+                return [*([gr.skip()] * (len(outputs))), notice(page.strings("clips.undo.none"))]
+            row = clips.restore(project, undo[-1])
+            undo.pop()
         done = notice(page.strings("clips.undo.done", name=row.name), "good")
-        return [*_listing(page, project, which), *_detail(page, project, row), undo[:-1], done]
+        return [*_listing(page, project, which), *_detail(page, project, row), undo, done]
 
     inputs = [page.picker, places.which, places.at, places.text, places.shown, places.undo]
     outputs = [*places.listing, *places.detail, places.undo]
@@ -226,16 +229,25 @@ def _bind_changes(
             errors=places.status)  # fmt: skip
 
 
-def _saved(
-    project: Project, at: str, text: str, shown: str, undo: list[Utterance]
-) -> tuple[list[Utterance], bool]:
-    """Save the text of a clip if the user has changed it; returns the undo list, and whether anything was
-    written."""
+def _saved(project: Project, at: str, text: str, shown: str, undo: list[Utterance]) -> bool:
+    """Save the text of a clip if the user has changed it; returns whether anything was written.
+
+    Leaving the field and the button that was pressed come at the same time: the second finds the text saved.
+    """
     if not at or text == shown:
-        return undo, False
-    before = clips.row_of(project, at)
-    row = clips.correct(project, at, text)
-    return ([*undo, before][-MAX_UNDO:], True) if row != before else (undo, False)
+        return False
+    with clips.EDITING:
+        before = clips.row_of(project, at)
+        return _remember(undo, before, clips.correct(project, at, text))
+
+
+def _remember(undo: list[Utterance], before: Utterance, row: Utterance) -> bool:
+    """Add the row before a change to the undo list, in place: events that run at the same time share it."""
+    if row == before:
+        return False
+    undo.append(before)
+    del undo[:-MAX_UNDO]
+    return True
 
 
 def _keep(project: Project, at: str, text: str) -> Utterance:

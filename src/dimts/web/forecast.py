@@ -93,9 +93,9 @@ def cards(page: TabContext, found: Mapping[str, Any]) -> list[list[str]]:
     strings = page.strings
     return [
         [
-            card["name"],
+            page.text(Message("train.card_name", gigabytes=card["gigabytes"], name=card["name"])),
             strings("system.yes") if card["fits"] else strings("system.no"),
-            f"{card['peak_bytes'] / _GIGABYTE:.1f} GB",
+            page.text(Message("train.gigabytes", gigabytes=card["peak_bytes"] / _GIGABYTE)),
             strings("forecast.seconds", seconds=f"{card['most_seconds']:.0f}")
             if card["most_seconds"]
             else "–",

@@ -124,12 +124,19 @@ Object.defineProperty(navigator, "language", {get: () => "en"});
 Object.defineProperty(navigator, "languages", {get: () => ["en"]});
 (() => {
   const words = WORDS, names = ["aria-label", "title", "placeholder"];
+  const word = (value) => {  // "#" stands for a number
+    const numbers = value.match(/[0-9]+([.][0-9]+)?/g) ?? [];
+    const key = [value, value.replace(/[0-9]+([.][0-9]+)?/g, "#")].find((one) => Object.hasOwn(words, one));
+    return key && words[key].replace(/#/g, () => numbers.shift() ?? "");
+  };
   const text = (node) => {
-    const own = node.data.trim();
-    if (Object.hasOwn(words, own)) node.data = node.data.replace(own, words[own]);
+    const own = node.data.trim(), known = word(own);
+    if (known) node.data = node.data.replace(own, () => known);
     else if (own.startsWith("- ") && Object.hasOwn(words, own.slice(2, -2)))
       node.data = node.data.replace(own.slice(2, -2), words[own.slice(2, -2)]);
   };
+  const widgets = ".upload-container, .wrap, button, .toast-body, .icon-wrap, label, .record, [aria-live]";
+  const changed = (node) => { if (node.parentElement?.closest(widgets)) text(node); };
   const mended = (element) => {  // names of gradio's that readers cannot use
     const name = element.getAttribute?.("aria-label") || element.getAttribute?.("title");
     if (!name) return;
@@ -140,6 +147,7 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
       const file = element.parentElement.querySelector("span").innerText.trim();
       const own = `${words["Remove"] || "Remove"} ${file}`;
       if (name !== own) element.setAttribute("aria-label", own);
+      if (element.title && element.title !== own) element.title = own;
     }
     if (element.matches("button.playback")) {
       const speed = element.innerText.trim(), own = `${words["Speed"] || "Speed"} ${speed}`;
@@ -149,11 +157,8 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
   const one = (element) => {
     mended(element);
     for (const name of names) {
-      const value = element.getAttribute?.(name);
-      if (!value) continue;
-      const number = value.match(/[0-9.]+/)?.[0] ?? "";
-      const known = words[value] ?? words[value.replace(number, "#")];
-      if (known) element.setAttribute(name, known.replace("#", number));
+      const known = word(element.getAttribute?.(name) ?? "");
+      if (known && known !== element.getAttribute(name)) element.setAttribute(name, known);
     }
   };
   const all = (root) => {
@@ -162,13 +167,14 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
     one(root);
     root.querySelectorAll("*").forEach(one);
     const walk = document.createTreeWalker(root, 4);
-    const widgets = ".upload-container, .wrap, button, .toast-body, .icon-wrap, label, .record";
-    while (walk.nextNode()) if (walk.currentNode.parentElement.closest(widgets)) text(walk.currentNode);
+    while (walk.nextNode()) changed(walk.currentNode);
   };
   new MutationObserver((changes) => changes.forEach((change) => {
     if (change.type === "childList") change.addedNodes.forEach(all);
     else if (change.type === "attributes") one(change.target);
-  })).observe(document, {childList: true, subtree: true, attributes: true, attributeFilter: names});
+    else changed(change.target);
+  })).observe(document, {childList: true, subtree: true, characterData: true, attributes: true,
+    attributeFilter: names});
 })();
 </script>
 """
@@ -324,7 +330,7 @@ footer { display: none !important; }
 
 def head(language: str) -> str:
     """Return the HTML head of a language's page."""
-    words = {} if language == LANGUAGES[0] else gradio_words(language)
+    words = gradio_words(language)
     coded = json.dumps(words, ensure_ascii=False).replace("<", "\\u003c")
     tabs = json.dumps(TABS)
     # as a style of its own: gradio puts a prefix before what it is given as css, also inside of media rules
@@ -338,9 +344,12 @@ def head(language: str) -> str:
 
 
 def gradio_words(language: str) -> dict[str, str]:
-    """Return the translations of Gradio's English words."""
+    """Return what a language's page writes for Gradio's English words and for its key without a word."""
     texts = table()
-    return {texts["en"][key]: texts[language][key] for key in texts["en"] if key.startswith("gradio.")}
+    words = {"common.complete": texts[language]["gradio.complete"]}
+    if language != LANGUAGES[0]:
+        words |= {texts["en"][key]: texts[language][key] for key in texts["en"] if key.startswith("gradio.")}
+    return words
 
 
 def theme() -> gr.themes.Base:
