@@ -12,6 +12,7 @@ import pytest
 
 from dimts.base.extras import EXTRAS
 from dimts.base.project import Project
+from dimts.data.manifest import Manifest
 from dimts.text.frontend import Frontend
 from dimts.text.g2p.chain import backend_names
 from dimts.text.phones import CONSONANTS, VOWELS
@@ -43,13 +44,14 @@ _COMMAND = re.compile(r"(pip install \S+|dimts( [a-z-]+)+|https?://\S*|--[a-z-]+
 _PATH = re.compile(r"\S*[/\\]\S*|\S+\.(wav|txt|tsv|srt|vtt|ass|toml|so|safetensors|pth|json|zip|pt|vocab)")
 
 
-def latin(texts: list[str], phones: Collection[str] = ()) -> dict[str, str]:
-    """Words of Latin letters that are neither names nor commands nor paths nor phones → where they stand."""
+def latin(texts: list[str], own: Collection[str] = ()) -> dict[str, str]:
+    """Words of Latin letters that are neither names nor commands nor paths nor phones, nor a person's `own` →
+    where they stand."""
     libraries = {name for extra in EXTRAS.values() for name in extra.libraries}
     allowed = (
         NAMES | libraries | {one.replace("_", "-") for one in libraries} | set(EXTRAS) | set(backend_names())
     )
-    phones = {*VOWELS, *CONSONANTS, *phones}
+    phones = {*VOWELS, *CONSONANTS, *own}
     found = {}
     for text in texts:
         for word in _COMMAND.sub(" ", text).split():
@@ -89,11 +91,12 @@ def test_no_english_on_the_amharic_page(
     found: dict[str, dict[str, str]] = {}
     example = page.locator("#text-written textarea").input_value()
     # phones without a sign that only IPA has: sost
-    spoken = {"".join(word.phones) for phrase in Frontend()(example) for word in phrase.words}
+    own = {"".join(word.phones) for phrase in Frontend()(example) for word in phrase.words}
+    own |= {row.name for row in Manifest.read(project.manifest)}
 
     def look(state: str) -> None:
         page.wait_for_timeout(800)
-        found[state] = latin(page.evaluate(SHOWN), spoken)
+        found[state] = latin(page.evaluate(SHOWN), own)
         print(state, found[state])
 
     page.wait_for_selector("#tabs:not([inert])")

@@ -31,6 +31,9 @@ Handler = Callable[..., Any]
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 _FULL_SCALE = 32767
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **_PRIVATE}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}
+"""For events whose last value counts; gradio drops those that come while the one before is handled."""
+_OF_VALUES = ("input", "blur", "select")
 WRONG = "wrong"
 """CSS class of a control whose value is refused."""
 
@@ -181,9 +184,12 @@ class TabContext:
     ) -> Any:
         """Bind a handler to an event: guarded, and not part of a public API.
 
-        `errors` is the component that shows why it failed until it succeeds.
+        `errors` is the component that shows why it failed until it succeeds. What is written or chosen while
+        the handler still runs is handled afterwards; a button pressed meanwhile is not.
         """
         places = list(outputs)
+        if getattr(event, "event_name", "") in _OF_VALUES:
+            more = {**LAST, **more}
         if errors is None:
             return event(self.guarded(handler), list(inputs), places, **{**_PRIVATE, **more})
         own = any(one is errors for one in places)
@@ -203,12 +209,12 @@ class TabContext:
     ) -> Any:
         """Bind a handler to the button that the browser presses when the project has changed; a press while
         it still runs is carried out afterwards, not dropped."""
-        return self.quietly(tick.click, handler, inputs, outputs, trigger_mode="always_last", **more)
+        return self.quietly(tick.click, handler, inputs, outputs, **{**LAST, **more})
 
     def remember(self, name: str, component: Any) -> None:
         """Store the value of a component in the user's browser."""
         self.remembered[name] = component
-        component.input(None, [component], [], js=f"(value) => dimts.keep('{name}', value)")
+        component.input(None, [component], [], js=f"(value) => dimts.keep('{name}', value)", **LAST)
 
     # ------------------------------------------------------------ controls
     def controls(self, tab: str, per_row: int = 3) -> None:
@@ -329,7 +335,11 @@ class TabContext:
             try:
                 self.save_changed(name, [one.key], [value], request.session_hash)
             except DimtsError as error:
-                parts = (self.text(error.message), error.message.remedy(self.strings.language))
+                named = error.message
+                if named.parameters.get("key") == one.key:  # as the page calls it
+                    label = self.strings(f"control.{one.key}")
+                    named = Message(named.code, **{**named.parameters, "key": label})
+                parts = (self.text(named), named.remedy(self.strings.language))
                 return gr.update(
                     info=" — ".join(("⚠ " + parts[0], *filter(None, parts[1:]))), elem_classes=[WRONG]
                 )

@@ -20,7 +20,7 @@ from dimts.web import (
     text_tab,
     train_tab,
 )
-from dimts.web.components import TabContext, escaped, notice
+from dimts.web.components import LAST, TabContext, escaped, notice
 from dimts.web.jobs import Job, Jobs
 from dimts.web.settings import WebSettings
 from dimts.web.strings import Strings
@@ -61,7 +61,7 @@ def build(
             for name, lay_out in tabs:
                 with gr.Tab(strings(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
-                page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')")
+                page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')", **LAST)
         steps.bind(buttons, shown)
         steps.below(page)
         page.bind(tick)

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from dimts.web import backend_order, samples, share, synthesis
-from dimts.web.components import TabContext, escaped, notice
+from dimts.web.components import LAST, TabContext, escaped, notice
 from dimts.web.controls import of_tab
 from dimts.web.voice_names import voice_label
 
@@ -95,7 +95,8 @@ def build(page: TabContext) -> None:
     kept = gr.Textbox(visible=False, label="voice")  # filled by the browser from its own storage
     page.quietly(page.picker.change, partial(_offered, page), [page.picker, kept], [voice], errors=status,
                  js="(name, kept) => [name, dimts.kept(`voice-${name}`, '')]")  # fmt: skip
-    voice.input(None, [page.picker, voice], [], js="(name, voice) => dimts.keep(`voice-${name}`, voice)")
+    voice.input(None, [page.picker, voice], [], js="(name, voice) => dimts.keep(`voice-${name}`, voice)",
+                **LAST)  # fmt: skip
     page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status)
 
 

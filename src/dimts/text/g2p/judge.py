@@ -237,6 +237,7 @@ def _against_lengths(
 ) -> list[Issue]:
     limit = settings.sure_length if marks_length else settings.likely_length
     doubts = []
+    source = Message(f"text.length_source_{evidence.source}")
     for at, (long, chance) in enumerate(zip(spoken, evidence.chances, strict=True)):
         consonant = evidence.reading.consonants[at]
         if not long and chance > limit:
@@ -244,7 +245,7 @@ def _against_lengths(
             doubts.append(
                 Issue(
                     kind,
-                    Message("text.length_missing", consonant=consonant, source=evidence.source),
+                    Message("text.length_missing", consonant=consonant, source=source),
                     0.0,
                     round(chance, 3),
                 )
@@ -253,7 +254,7 @@ def _against_lengths(
             doubts.append(
                 Issue(
                     "length_added",
-                    Message("text.length_added", consonant=consonant, source=evidence.source),
+                    Message("text.length_added", consonant=consonant, source=source),
                     1.0,
                     round(chance, 3),
                 )
