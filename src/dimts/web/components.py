@@ -33,6 +33,8 @@ _FULL_SCALE = 32767
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **_PRIVATE}
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 """For events whose last value counts; gradio drops those that come while the one before is handled."""
+_MANY = 3
+"""Outputs of an event above which its progress is shown on one place, that of its errors."""
 _OF_VALUES = ("input", "blur", "select")
 WRONG = "wrong"
 """CSS class of a control whose value is refused."""
@@ -56,6 +58,9 @@ class TabContext:
     """The component of the running job; changes when one begins or ends."""
     tab: Any = None
     """The tab that is being built."""
+    still: Any = None
+    """The component on which gradio keeps the progress of events that show none; by default it is kept on,
+    and written into, each of their outputs, which takes most of the time of an event."""
     filled: Any = None
     """Marks the page as usable once its fields have the values of dimts.toml."""
     problem: Any = None
@@ -68,6 +73,7 @@ class TabContext:
     """Components by name whose values a browser keeps over a reload."""
     fields: FieldValues = field(default_factory=FieldValues)
     _shown: list[tuple[Handler, list[Any]]] = field(default_factory=list)
+    _refreshed: list[tuple[Handler, list[Any], list[Any]]] = field(default_factory=list)
 
     def project(self, name: str | None) -> Project:
         """Return the project that a browser has selected. ProjectError if there is none of that name."""
@@ -85,10 +91,11 @@ class TabContext:
         """Bind everything registered by `shows` to the picker, which is filled when the page opens."""
         widgets = [*self.widgets.values(), self.problem, self.filled]
         self.quietly(self.picker.change, self._fill, [self.picker], widgets)
-        self.refreshed(tick, self._refresh, [self.picker], widgets[:-1])
+        self.refreshed(self._refresh, [self.picker], widgets[:-1], self.problem)
+        self._bind_refreshed(tick)
         for read, outputs in self._shown:
             handler = self.guarded(self._if_any(read, len(outputs)))
-            self.picker.change(handler, [self.picker], outputs, **_QUIET)
+            self.picker.change(handler, [self.picker], outputs, **_QUIET, show_progress_on=self.still)
 
     def _if_any(self, read: Handler, count: int) -> Handler:
         def filled(name: str | None) -> Any:
@@ -192,6 +199,8 @@ class TabContext:
             more = {**LAST, **more}
         if errors is None:
             return event(self.guarded(handler), list(inputs), places, **{**_PRIVATE, **more})
+        if len(places) > _MANY:
+            more = {"show_progress_on": errors, **more}
         own = any(one is errors for one in places)
         places += [] if own else [errors]
         place = next(at for at, one in enumerate(places) if one is errors)
@@ -202,14 +211,36 @@ class TabContext:
         self, event: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any
     ) -> Any:
         """Bind a handler without a progress indicator, concurrent with all others."""
-        return self.on(event, handler, inputs, outputs, **{**_QUIET, **more})
+        return self.on(event, handler, inputs, outputs, **{**_QUIET, "show_progress_on": self.still, **more})
 
-    def refreshed(
-        self, tick: Any, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], **more: Any
-    ) -> Any:
-        """Bind a handler to the button that the browser presses when the project has changed; a press while
-        it still runs is carried out afterwards, not dropped."""
-        return self.quietly(tick.click, handler, inputs, outputs, **{**LAST, **more})
+    def refreshed(self, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], errors: Any) -> None:
+        """Call a handler when the project has changed; `errors`, one of its outputs, shows why it failed.
+
+        All of them are one event of gradio (`_bind_refreshed`): each costs a browser many times what its
+        handler takes.
+        """
+        places = list(outputs)
+        place = next(at for at, one in enumerate(places) if one is errors)
+        guarded = self.guarded(handler, place, len(places))
+        self._refreshed.append((guarded, list(inputs), places))
+
+    def _bind_refreshed(self, tick: Any) -> None:
+        """Bind the handlers to the button that the browser presses when the project has changed; a press
+        while they still run is carried out afterwards, not dropped."""
+        parts = self._refreshed
+
+        def refresh_all(request: gr.Request, *values: Any) -> list[Any]:
+            out: list[Any] = []
+            for handler, inputs, places in parts:
+                given, values = values[: len(inputs)], values[len(inputs) :]
+                own = (request,) if "request" in inspect.signature(handler).parameters else ()
+                found = handler(*given, *own)
+                out += found if len(places) > 1 else [found]
+            return out
+
+        inputs = [one for _, inputs, _ in parts for one in inputs]
+        outputs = [one for _, _, places in parts for one in places]
+        self.quietly(tick.click, refresh_all, inputs, outputs, **LAST)
 
     def remember(self, name: str, component: Any) -> None:
         """Store the value of a component in the user's browser."""

@@ -39,19 +39,19 @@ def build(
     page = TabContext(strings, workspace, streams, speakers, served.max_bytes, served.open_to_others)
     blocks: gr.Blocks
     with gr.Blocks(title=strings("page.title"), analytics_enabled=False, fill_width=False) as blocks:
-        gr.HTML(_header(strings), elem_id="top")
+        page.still = gr.HTML(_header(strings), elem_id="top")
         # pressed by the browser when the project has changed (`pulse.py`); never seen
         tick = gr.Button("↻", elem_id="tick")
         none = _project(page)
-        _job(page, tick)
-        buttons = steps.build(page, tick, none)
+        _job(page)
+        buttons = steps.build(page, none)
         page.problem = gr.HTML(elem_id="settings-problem")
         steps.above(page)
         page.filled = gr.HTML(elem_id="filled")
         tabs = (
             ("text", lambda: text_tab.build(page)),
             ("prepare", lambda: prepare_tab.build(page)),
-            ("train", lambda: train_tab.build(page, tick)),
+            ("train", lambda: train_tab.build(page)),
             ("speak", lambda: speak_tab.build(page)),
             ("compare", lambda: compare_tab.build(page)),
             ("storage", lambda: storage_tab.build(page)),
@@ -147,7 +147,7 @@ def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list
         blocks.load(None, kept, kept, js=f"({values}) => [{stored}]")
 
 
-def _job(page: TabContext, tick: Any) -> None:
+def _job(page: TabContext) -> None:
     """Build the status of the running job: its kind, progress, log, and the buttons to end it."""
     strings = page.strings
     with gr.Group(elem_id="job"):
@@ -202,7 +202,7 @@ def _job(page: TabContext, tick: Any) -> None:
         return refresh(name, ())
 
     places = [status, buttons, log, page.job, seen, remove]
-    page.refreshed(tick, refresh, [page.picker, seen], places, errors=status)
+    page.refreshed(refresh, [page.picker, seen], places, status)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places, errors=status)
     page.quietly(stop.click, lambda name: on_stop(name, now=False), [page.picker], places, errors=status)
     page.quietly(kill.click, lambda name: on_stop(name, now=True), [page.picker], places, errors=status)

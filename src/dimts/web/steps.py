@@ -78,7 +78,7 @@ def steps(page: TabContext, project: Project | None) -> list[Step]:
     ]  # fmt: skip
 
 
-def build(page: TabContext, tick: Any, none: Any) -> dict[str, Any]:
+def build(page: TabContext, none: Any) -> dict[str, Any]:
     """Lay the steps out and bind them; `none` is the place that says that there is no project.
     Returns each step's button, to be bound to its tab."""
     shown, buttons = [], {}
@@ -92,9 +92,10 @@ def build(page: TabContext, tick: Any, none: Any) -> dict[str, Any]:
                     )
                     buttons[name] = button
         status = gr.HTML(elem_id="step-status")
+        problem = gr.HTML(elem_id="step-problem")
         heard = gr.HTML(elem_id="samples")
     seen = gr.State(())
-    places = [*shown, *buttons.values(), heard, seen]
+    places = [*shown, *buttons.values(), heard, problem, seen]
 
     def refresh(name: str | None, before: tuple[object, ...]) -> Any:
         project = page.project(name) if name and name in page.workspace.names() else None
@@ -108,11 +109,12 @@ def build(page: TabContext, tick: Any, none: Any) -> dict[str, Any]:
             *(gr.update(value=step.button, variant="primary" if step.name == following else "secondary")
               for step in found),
             _samples(page, project),
+            "",
             stamp,
         ]  # fmt: skip
 
-    page.refreshed(tick, refresh, [page.picker, seen], places)
-    page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places)
+    page.refreshed(refresh, [page.picker, seen], places, problem)
+    page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], places, errors=problem)
     for name, button in buttons.items():
         _bind(page, name, button, status, none)
     return buttons

@@ -28,11 +28,11 @@ from dimts.web.workspace import voices
 _COLOURS = {"train": "#14795c", "dev": "#c2552d"}
 
 
-def build(page: TabContext, tick: Any) -> None:
+def build(page: TabContext) -> None:
     """Build the tab and bind its events."""
     strings = page.strings
     page.choices["train.base"] = lambda project: bases(page, project)
-    _presets(page, tick)
+    _presets(page)
     with gr.Column(elem_classes=["expert"]):
         page.controls("train", per_row=4)
         usable = gr.Textbox(strings("train.looking"), label=strings("train.usable"), interactive=False,
@@ -44,7 +44,7 @@ def build(page: TabContext, tick: Any) -> None:
     backend_order.build(page, "train")
     _actions(page)
     gr.Markdown(f"### {strings('train.run')}")
-    _run(page, tick)
+    _run(page)
     base = page.widgets["train.base"]
 
     def on_job(name: str | None) -> Any:
@@ -55,7 +55,7 @@ def build(page: TabContext, tick: Any) -> None:
     page.quietly(page.tab.select, lambda: usable_here(page), [], [usable])
 
 
-def _presets(page: TabContext, tick: Any) -> None:
+def _presets(page: TabContext) -> None:
     """The choice of settings for a kind of machine, and how long the run will take here."""
     strings = page.strings
     choice = gr.Radio(
@@ -84,7 +84,7 @@ def _presets(page: TabContext, tick: Any) -> None:
         return [gr.update(value=presets.chosen(project)), _time(page, project), stamp]
 
     page.on(choice.input, on_preset, [page.picker, choice], [time], errors=time)
-    page.refreshed(tick, refresh, [page.picker, seen], [choice, time, seen], errors=time)
+    page.refreshed(refresh, [page.picker, seen], [choice, time, seen], time)
     page.quietly(page.picker.change, lambda name: refresh(name, ()), [page.picker], [choice, time, seen],
                  errors=time)  # fmt: skip
     # this machine's own stands first; to know it loads torch, so not before the tab is opened
@@ -249,7 +249,7 @@ def _run_places(page: TabContext) -> _RunPlaces:
     return _RunPlaces(none, whole, run, state, curve, samples, sample, player, options, gr.State(()))
 
 
-def _run(page: TabContext, tick: Any) -> None:
+def _run(page: TabContext) -> None:
     """Bind the run's curves, samples and option report, redrawn as it proceeds."""
     places = _run_places(page)
 
@@ -267,7 +267,7 @@ def _run(page: TabContext, tick: Any) -> None:
         return sound(Wave.load(run_view.sample(page.project(name), run, sample)))
 
     picker, outputs, errors = page.picker, places.outputs, places.state
-    page.refreshed(tick, on_tick, [picker, places.run, places.drawn], outputs, errors=errors)
+    page.refreshed(on_tick, [picker, places.run, places.drawn], outputs, errors)
     page.shows(lambda project: _drawn(page, page.name_of(project), None, ()), outputs)
     page.quietly(places.run.input, on_run, [picker, places.run], outputs, errors=errors)
     page.quietly(
