@@ -81,7 +81,7 @@ def test_tabs_and_editors_do_not_undo_each_other(
     field = one.locator(f"{STEPS} input")
     field.fill("-3")
     field.press("Tab")
-    reason = Message("web.value_too_small", key="train.steps", value=-3, least=0)
+    reason = Message("web.value_too_small", key=Strings("am")("control.train.steps"), value=-3, least=0)
     drive.shows(one, f"{STEPS}.wrong", reason.text("am"))
     assert field.input_value() == "-3"
     assert get(project)["train.steps"] == 88

@@ -55,8 +55,8 @@ def build(page: TabContext) -> None:
         project = page.project(name) if name else None
         if name:
             page.save_changed(name, keys, values, request.session_hash)
-        hidden = gr.update(visible=False)
-        yield notice(strings("speak.loading")), gr.skip(), hidden, hidden, "", gr.skip()
+        hide = gr.update(visible=False)
+        yield notice(strings("speak.loading")), gr.skip(), hide, hide, "", gr.skip()
         speaker = page.speakers.get(project, voice, synthesis.settings_of(project))
         token, stream = page.streams.open(page.workspace.cache / "speech")
         pieces = []
@@ -64,8 +64,7 @@ def build(page: TabContext) -> None:
             for wave in synthesis.spoken(speaker, text, stream):
                 pieces.append(wave)
                 if len(pieces) == 1:
-                    speaking = notice(strings("speak.speaking"))
-                    yield speaking, _player(page, token), *[gr.skip()] * 4
+                    yield notice(strings("speak.speaking")), _player(page, token), *[gr.skip()] * 4
         from dimts.audio.wave import join
 
         whole = join(pieces)
@@ -95,8 +94,8 @@ def build(page: TabContext) -> None:
     kept = gr.Textbox(visible=False, label="voice")  # filled by the browser from its own storage
     page.quietly(page.picker.change, partial(_offered, page), [page.picker, kept], [voice], errors=status,
                  js="(name, kept) => [name, dimts.kept(`voice-${name}`, '')]")  # fmt: skip
-    voice.input(None, [page.picker, voice], [], js="(name, voice) => dimts.keep(`voice-${name}`, voice)",
-                **LAST)  # fmt: skip
+    keep_voice = "(name, voice) => dimts.keep(`voice-${name}`, voice)"
+    voice.input(None, [page.picker, voice], [], js=keep_voice, **LAST)
     page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status)
 
 
