@@ -261,8 +261,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_what_gradio_keeps_stays_in_the_folder(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("TEMP_DIR", "ANALYTICS_ENABLED", "ANALYTICS_CACHE_FREQUENCY"):
+        monkeypatch.delenv(f"GRADIO_{name}", raising=False)
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
     prepare_environment(workspace)
     assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(workspace.root.resolve())
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"

@@ -93,11 +93,14 @@ async def _run(
 
 
 def prepare_environment(workspace: Workspace) -> None:
-    """Set gradio's environment before it is imported: the folder of its files, and no telemetry."""
+    """Set gradio's environment before it is imported: the folder of its files, no telemetry, no
+    statistics."""
     workspace.cache.mkdir(parents=True, exist_ok=True)
     workspace.cache.chmod(0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.cache.resolve())
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # else a table of all events is made anew at every event, 0.1 s each, for a monitor that is not shown
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
