@@ -125,7 +125,7 @@ def _bind_list(page: TabContext, places: _Places, reload: Any) -> None:
     page.shows(lambda project: _listing(page, project), places.listing)
     # when a job begins or ends, its results are shown
     page.quietly(page.job.change, lambda name, which: on_list(name, which) if name else [gr.skip()] * 3,
-                 [page.picker, places.which], places.listing, errors=places.status)  # fmt: skip
+                 [page.picker, places.which], places.listing, errors=places.status, clear=False)  # fmt: skip
 
     def on_open(name: str | None, identity: str | None) -> Any:
         """Show the clip that this browser showed last, if it still exists."""

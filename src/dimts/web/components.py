@@ -107,12 +107,12 @@ class TabContext:
 
     # ------------------------------------------------------------ errors
     def guarded(
-        self, handler: Handler, place: int | None = None, count: int = 0, *, clear: bool = False
+        self, handler: Handler, place: int | None = None, count: int = 0, *, last: Any = None
     ) -> Handler:
         """Wrap a handler so that errors become messages in the page's language; bugs are logged in full.
 
         `place` is the output, of `count`, that shows errors; without one they are shown above the page.
-        `clear` empties that output when the handler, which does not include it, has ended well.
+        `last` is the value of that output when the handler, which does not include it, has ended well.
         """
 
         def failed(error: Exception) -> Any:
@@ -121,9 +121,9 @@ class TabContext:
             return [self.problem_notice(error) if at == place else gr.skip() for at in range(count)]
 
         def ended(values: Any) -> Any:
-            if not clear:
+            if last is None:
                 return values
-            return [*(values if count > 2 else [values]), ""]
+            return [*(values if count > 2 else [values]), last]
 
         if inspect.isgeneratorfunction(handler):
 
@@ -187,11 +187,13 @@ class TabContext:
         inputs: Sequence[Any],
         outputs: Sequence[Any],
         errors: Any = None,
+        clear: bool = True,
         **more: Any,
     ) -> Any:
         """Bind a handler to an event: guarded, and not part of a public API.
 
-        `errors` is the component that shows why it failed until it succeeds. What is written or chosen while
+        `errors` is the component that shows why it failed until it succeeds; with `clear` false, for what no
+        person has asked for, success leaves there what another handler says. What is written or chosen while
         the handler still runs is handled afterwards; a button pressed meanwhile is not.
         """
         places = list(outputs)
@@ -204,7 +206,7 @@ class TabContext:
         own = any(one is errors for one in places)
         places += [] if own else [errors]
         place = next(at for at, one in enumerate(places) if one is errors)
-        guarded = self.guarded(handler, place, len(places), clear=not own)
+        guarded = self.guarded(handler, place, len(places), last=None if own else "" if clear else gr.skip())
         return event(guarded, list(inputs), places, **{**_PRIVATE, **more})
 
     def quietly(

@@ -96,7 +96,7 @@ def build(page: TabContext) -> None:
                  js="(name, kept) => [name, dimts.kept(`voice-${name}`, '')]")  # fmt: skip
     keep_voice = "(name, voice) => dimts.keep(`voice-${name}`, voice)"
     voice.input(None, [page.picker, voice], [], js=keep_voice, **LAST)
-    page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status)
+    page.quietly(page.job.change, on_job, [page.picker, voice], [voice], errors=status, clear=False)
 
 
 def _folds(page: TabContext, voice: Any, spoken: Any) -> None:

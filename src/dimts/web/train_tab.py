@@ -169,7 +169,8 @@ def _actions(page: TabContext) -> None:
     for button, kind in ((start, "train"), (fresh, "train_new"), (cost, "cost")):
         page.on(button.click, begin(kind), [page.picker, *widgets], [status], errors=status)
     page.quietly(pause.click, on_pause, [page.picker], [status], errors=status)
-    page.quietly(page.job.change, on_job, [page.picker], [forecasts, here, cards], errors=status)
+    page.quietly(page.job.change, on_job, [page.picker], [forecasts, here, cards], errors=status,
+                 clear=False)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
