@@ -5,23 +5,28 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
-MODULES = {
-    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
-        path.read_text(encoding="utf-8")
-    )
+PATHS = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((SOURCE / "dimts").rglob("*.py"))
 }
 LONGEST_FUNCTION = 80
 
 
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Syntax tree of every module by name."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
+
+
 def classes() -> Iterator[tuple[str, str]]:
     """Module and name of every public class."""
-    for module, tree in MODULES.items():
+    for module, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 yield module, node.name
@@ -38,12 +43,12 @@ def imports(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
-        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+        if isinstance(node, ast.ImportFrom) and node.module in PATHS:
             for one in node.names:
                 name = f"{node.module}.{one.name}"
-                yield name if name in MODULES else node.module
+                yield name if name in PATHS else node.module
         elif isinstance(node, ast.Import):
-            yield from (one.name for one in node.names if one.name in MODULES)
+            yield from (one.name for one in node.names if one.name in PATHS)
 
 
 def test_a_class_name_means_one_thing() -> None:
@@ -55,7 +60,7 @@ def test_a_class_name_means_one_thing() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle_not_even_lazily() -> None:
-    graph = {module: set(imports(tree)) - {module} for module, tree in MODULES.items()}
+    graph = {module: set(imports(tree)) - {module} for module, tree in modules().items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -65,7 +70,7 @@ def test_no_modules_import_each_other_in_a_circle_not_even_lazily() -> None:
 def test_no_function_is_longer_than_a_page() -> None:
     long = [
         f"{module}.{node.name}: {length} lines"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
@@ -76,9 +81,9 @@ def test_no_function_is_longer_than_a_page() -> None:
 def test_nobody_imports_private_names_of_another_module() -> None:
     private = [
         f"{module} imports {node.module}.{one.name}"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module in MODULES
+        if isinstance(node, ast.ImportFrom) and node.module in PATHS
         for one in node.names
         if one.name.startswith("_") and not one.name.startswith("__")
     ]

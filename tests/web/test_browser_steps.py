@@ -13,8 +13,8 @@ import pytest
 from dimts.base.project import Project
 from dimts.web import speakers
 from dimts.web.project_settings import get, put
+from dimts.web.pulse import PULSE_SECONDS
 from dimts.web.strings import Strings
-from dimts.web.style import PULSE_SECONDS
 from dimts.web.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]

@@ -18,6 +18,8 @@ from dimts.web import project_settings, run_view
 from dimts.web.jobs import Jobs
 from dimts.web.workspace import Workspace
 
+PULSE_SECONDS = 1.0
+"""Seconds between two questions of an open page whether its project has changed."""
 JOB_SECONDS = 2.0
 """Seconds between two changes while a job waits or runs, whose clock is shown."""
 _PROCESS = secrets.token_hex(4)

@@ -6,13 +6,12 @@ import json
 
 import gradio as gr
 
+from dimts.web.pulse import PULSE_SECONDS
 from dimts.web.strings import LANGUAGES, table
 
 TABS = {"record": "prepare", "check": "prepare", "train": "train", "speak": "speak"}
 """Step of the way to a voice → the tab on which it is taken."""
 
-PULSE_SECONDS = 1.0
-"""Seconds between two questions of an open page whether its project has changed."""
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
 """Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first installed one is
 used."""
