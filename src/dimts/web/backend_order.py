@@ -37,29 +37,37 @@ def build(page: TabContext, place: str) -> None:
                               elem_id=f"order-{place}-word", min_width=180)  # fmt: skip
             ask = gr.Button(strings("order.ask"), elem_id=f"order-{place}-ask", min_width=140, scale=0)
         answer = gr.HTML(elem_id=f"order-{place}-answer")
+    seen = gr.State([])  # the order that is shown
 
     def moving(step: int) -> Any:
         def on_move(name: str | None, chosen: str | None, text: str) -> Any:
             project = page.project(name)
-            project_settings.put(project, {KEY: moved(order(project), chosen, step)})
-            return _listing(page, project, chosen), _answer(page, project, text)
+            now = moved(order(project), chosen, step)
+            project_settings.put(project, {KEY: now})
+            return _listing(page, project, chosen), _answer(page, project, text), now
 
         return on_move
 
     def on_ask(name: str | None, text: str) -> str:
         return _answer(page, page.project(name) if name else None, text)
 
+    def on_change(name: str | None, chosen: str | None, before: list[str]) -> Any:
+        if not name or (now := order(page.project(name))) == before:
+            return [gr.skip()] * 3  # what this place has changed itself
+        return _listing(page, page.project(name), chosen), "", now
+
     for button, step in ((earlier, -1), (later, 1)):
-        page.on(button.click, moving(step), [page.picker, listed, word], [listed, answer], errors=answer)
+        page.on(
+            button.click, moving(step), [page.picker, listed, word], [listed, answer, seen], errors=answer
+        )
     for event in (ask.click, word.submit):
         page.on(event, on_ask, [page.picker, word], [answer], errors=answer, concurrency_limit=2)
-    page.shows(lambda project: _listing(page, project, None), [listed])
+    page.shows(lambda project: (_listing(page, project, None), order(project)), [listed, seen])
     # Changed on another tab of the page, in another browser, or by an editor. A list of several choices
     # reports a change at each update of the page, a text only when it differs.
     now = gr.Textbox(visible=False, label=f"order-{place}")
     page.widgets[KEY].change(None, [page.widgets[KEY]], [now], js="(names) => (names ?? []).join(' ')")
-    page.quietly(now.change, lambda name, chosen: _listing(page, page.project(name), chosen)
-                 if name else gr.skip(), [page.picker, listed], [listed], errors=answer)  # fmt: skip
+    page.quietly(now.change, on_change, [page.picker, listed, seen], [listed, answer, seen], errors=answer)
 
 
 def order(project: Project) -> list[str]:
