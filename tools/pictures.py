@@ -1,5 +1,5 @@
-"""Take the pictures of docs/web.md anew: every tab of the page in both languages, wide and narrow, with real
-content.
+"""Take the pictures of docs/web.md anew: the four steps and every tab of the page in both languages, wide and
+narrow, with real content.
 
 python tools/pictures.py [--home FOLDER] [--out docs/images] [--only prepare,train]
 
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,35 @@ def system(page: Any) -> None:
         walk.currentNode.data = walk.currentNode.data.replace(/\\(\\/[^)]*\\)/, '(my-voices)'); }""")
 
 
-TABS: dict[str, Callable[[Any], None]] = {
-    "text": text, "prepare": prepare, "train": train, "speak": speak, "compare": compare, "system": system,
+def home(page: Any) -> None:
+    """The four steps, as a browser sees them first."""
+    page.locator("#samples audio").first.wait_for()
+
+
+def storage(page: Any) -> None:
+    """What the project keeps."""
+    page.locator("#storage-table [role=row]").nth(3).wait_for()
+
+
+SHOWN: dict[str, Callable[[Any], None]] = {
+    "home": home, "text": text, "prepare": prepare, "train": train, "speak": speak, "compare": compare,
+    "storage": storage, "system": system,
 }  # fmt: skip
+
+
+def opened(browser: Any, address: str, language: str, size: int, *, expert: bool) -> Any:
+    """The page in a new browser of that width, with every tab or with the four steps alone."""
+    context = browser.new_context(viewport={"width": size, "height": 900}, locale=LOCALES[language])
+    context.add_init_script(f"localStorage.setItem('dimts-expert', '{str(expert).lower()}')")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    # asked at every frame, as playwright does by default, a page has time for nothing else
+    page.wait_for_function = partial(page.wait_for_function, polling=250)
+    page.goto(address)
+    page.wait_for_function("document.querySelector('#project input')?.value")
+    page.locator("#tabs:not([inert])").wait_for(state="attached")
+    page.wait_for_timeout(1500)
+    return page
 
 
 def open_tab(page: Any, name: str, language: str) -> None:
@@ -192,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, help="folder to keep the project in")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--only", default=",".join(TABS))
+    parser.add_argument("--only", default=",".join(SHOWN))
     parser.add_argument("--languages", default=",".join(LOCALES))
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     given = parser.parse_args()
@@ -205,20 +232,14 @@ def main() -> None:
             browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
             for language in given.languages.split(","):
                 for size in map(int, given.sizes.split(",")):
-                    context = browser.new_context(
-                        viewport={"width": size, "height": 900}, locale=LOCALES[language]
-                    )
-                    page = context.new_page()
-                    page.set_default_timeout(PATIENCE_MS)
-                    page.goto(address)
-                    page.wait_for_function("document.querySelector('#project input')?.value")
-                    page.wait_for_timeout(1500)
                     for name in given.only.split(","):
-                        open_tab(page, name, language)
-                        TABS[name](page)
+                        page = opened(browser, address, language, size, expert=name != "home")
+                        if name != "home":
+                            open_tab(page, name, language)
+                        SHOWN[name](page)
                         take(page, given.out / f"web-{name}-{language}-{size}.png")
                         sys.stdout.write(f"web-{name}-{language}-{size}.png\n")
-                    context.close()
+                        page.context.close()
             browser.close()
 
 
