@@ -96,4 +96,4 @@ def test_a_link_is_fetched_by_a_job(project: Project, site: str, tmp_path: Path)
     assert text == ""
     assert f"{site}/line1.wav" in next(project.recordings.glob("*.source.json")).read_text(encoding="utf-8")
     assert jobs.get(bad.id).state == "failed"
-    assert "nothing could be fetched" in jobs.reason(bad)
+    assert "nothing could be fetched" in jobs.reason(bad).text("en")

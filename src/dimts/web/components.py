@@ -244,10 +244,10 @@ class TabContext:
         outputs = [one for _, _, places in parts for one in places]
         self.quietly(tick.click, refresh_all, inputs, outputs, **LAST)
 
-    def remember(self, name: str, component: Any) -> None:
-        """Store the value of a component in the user's browser."""
-        self.remembered[name] = component
-        component.input(None, [component], [], js=f"(value) => dimts.keep('{name}', value)", **LAST)
+    def remember(self, component: Any) -> None:
+        """Store the text of a field in the user's browser, by its id, as it is written (see `style.py`)."""
+        self.remembered[component.elem_id] = component
+        component.elem_classes = [*component.elem_classes, "remembered"]
 
     # ------------------------------------------------------------ controls
     def controls(self, tab: str, per_row: int = 3) -> None:

@@ -90,7 +90,7 @@ def build(page: TabContext) -> None:
     page.quietly(
         stop.click, lambda: (notice(strings("speak.stopped")), ""), [], [status, player], cancels=[run]
     )
-    page.remember("speak-text", text)
+    page.remember(text)
     kept = gr.Textbox(visible=False, label="voice")  # filled by the browser from its own storage
     page.quietly(page.picker.change, partial(_offered, page), [page.picker, kept], [voice], errors=status,
                  js="(name, kept) => [name, dimts.kept(`voice-${name}`, '')]")  # fmt: skip

@@ -90,6 +90,11 @@ _HEAD = """
   const expert = () => { keep("expert", !kept("expert", false)); show(); open(tabOf()); };
   show();
   window.dimts = {place, go, kept, keep, tab, restored, step, home, expert, tabOf};
+  // not as an event of gradio, which does not come while the server is away
+  document.addEventListener("input", (event) => {
+    const field = event.target.closest(".remembered");
+    if (field) keep(field.id, event.target.value);
+  });
   let project = place().project;
   window.addEventListener("popstate", () => {
     const now = place();

@@ -94,7 +94,7 @@ def build(page: TabContext) -> None:
     page.on(ask.click, on_ask, [page.picker, written], [others], errors=reading, concurrency_limit=2)
     page.quietly(words.select, on_select, [words], [word, phones])
     page.on(keep.click, on_save, [page.picker, word, phones, note, force], [status, own], errors=status)
-    page.remember("text-written", written)
+    page.remember(written)
     page.shows(entries, [own])
 
 
