@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dimts.web.field_values import FieldValues
+from dimts.web.field_values import ON_THE_WAY_SECONDS, FieldValues
 
 
 def test_before_the_fields_are_filled_nothing_counts_as_changed() -> None:
@@ -32,3 +32,16 @@ def test_a_value_that_was_written_is_shown_from_then_on() -> None:
     found = fields.get("browser", "/p")
     assert found is not None
     assert found.stamp == (1, 1)
+
+
+def test_a_value_that_another_browser_has_replaced_does_not_come_back_while_the_new_one_is_on_its_way() -> (
+    None
+):
+    now = [100.0]
+    fields = FieldValues(lambda: now[0])
+    fields.put("browser", "/p", {"speak.seed": 2335, "speak.rate": 1.0}, (1, 1))
+    fields.replace("browser", "/p", {"speak.seed": 1698, "speak.rate": 1.0}, (2, 2))
+    assert fields.changed("browser", "/p", {"speak.seed": 2335, "speak.rate": 1.2}) == {"speak.rate": 1.2}
+    assert fields.changed("browser", "/p", {"speak.seed": 7}) == {"speak.seed": 7}
+    now[0] += ON_THE_WAY_SECONDS + 1  # it stands in the field by now: a person has typed the old value again
+    assert fields.changed("browser", "/p", {"speak.seed": 2335}) == {"speak.seed": 2335}

@@ -315,7 +315,7 @@ class TabContext:
             self.fields.put(session, str(project.root), {}, stamp)
             return [*nothing[:-1], self.problem_notice(error)]
         now = {key: shown(key, values[key]) for key in self.widgets}
-        self.fields.put(session, str(project.root), now, stamp)
+        self.fields.replace(session, str(project.root), now, stamp)
         note = self.strings("settings.changed_elsewhere")
         return [
             gr.update(value=value, info=note, elem_classes=[])

@@ -7,12 +7,15 @@ never written over the file.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 _MAX_BROWSERS = 500
+ON_THE_WAY_SECONDS = 10.0
+"""How long a browser may still send the value that another's change has replaced: the new one is on its way."""
 
 
 @dataclass
@@ -23,12 +26,17 @@ class ShownFields:
     """Value in the control by dotted key."""
     stamp: tuple[int, int] = (0, 0)
     """Stamp of the file when it was last read."""
+    before: dict[str, Any] = field(default_factory=dict)
+    """Values that the last change from elsewhere has replaced, by dotted key."""
+    until: float = 0.0
+    """Time by the clock until which they may still stand in the browser."""
 
 
 class FieldValues:
     """Shown values by (browser session, project folder). Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: OrderedDict[tuple[str, str], ShownFields] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -36,7 +44,9 @@ class FieldValues:
         """Return the values in a browser; None while its fields have not been filled."""
         with self._lock:
             found = self._known.get((session, folder))
-            return None if found is None else ShownFields(dict(found.values), found.stamp)
+            if found is None:
+                return None
+            return ShownFields(dict(found.values), found.stamp, dict(found.before), found.until)
 
     def put(
         self, session: str, folder: str, values: Mapping[str, Any], stamp: tuple[int, int] | None = None
@@ -50,12 +60,27 @@ class FieldValues:
             while len(self._known) > _MAX_BROWSERS:
                 self._known.popitem(last=False)
 
+    def replace(self, session: str, folder: str, values: Mapping[str, Any], stamp: tuple[int, int]) -> None:
+        """Record the values that the file has now, which are on their way to a browser."""
+        with self._lock:
+            found = self._known.setdefault((session, folder), ShownFields())
+            found.before = {
+                key: found.values[key]
+                for key, value in values.items()
+                if found.values.get(key, value) != value
+            }
+            found.until = self._clock() + ON_THE_WAY_SECONDS
+        self.put(session, folder, values, stamp)
+
     def changed(self, session: str, folder: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of `values`, as the controls hold them, that the user has changed; none before they
         were filled."""
         found = self.get(session, folder)
         if found is None:
             return {}
+        old = found.before if self._clock() < found.until else {}
         return {
-            key: value for key, value in values.items() if key in found.values and value != found.values[key]
+            key: value
+            for key, value in values.items()
+            if key in found.values and value != found.values[key] and not (key in old and value == old[key])
         }
