@@ -15,7 +15,7 @@ from typing import Any
 
 _MAX_BROWSERS = 500
 ON_THE_WAY_SECONDS = 10.0
-"""How long a browser may still send the value that another's change has replaced: the new one is on its way."""
+"""How long a browser may still send a value that another's change has replaced; the new one is on its way."""
 
 
 @dataclass
