@@ -34,9 +34,7 @@ def test_a_value_that_was_written_is_shown_from_then_on() -> None:
     assert found.stamp == (1, 1)
 
 
-def test_a_replaced_value_does_not_come_back_while_the_new_one_is_on_its_way() -> (
-    None
-):
+def test_a_replaced_value_does_not_come_back_while_the_new_one_is_on_its_way() -> None:
     now = [100.0]
     fields = FieldValues(lambda: now[0])
     fields.put("browser", "/p", {"speak.seed": 2335, "speak.rate": 1.0}, (1, 1))
