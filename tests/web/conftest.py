@@ -182,6 +182,15 @@ class Driver:
 
         expect(page.locator(selector).first).to_contain_text(text, timeout=LONG)
 
+    def take(self, page: Any) -> None:
+        """Record a take on the English page and keep it."""
+        page.locator("#mic-take").get_by_role("button", name="Record").first.click()
+        page.wait_for_timeout(2500)
+        page.locator("#mic-take").get_by_role("button", name="Stop").first.click()
+        page.wait_for_timeout(2000)
+        page.locator("#mic-keep").click()
+        self.shows(page, "#mic-status", "Kept.")
+
     def violations(self, page: Any, state: str) -> list[str]:
         """What axe-core finds on the page as it is (WCAG 2.1, A and AA); skips where it is not installed."""
         if not AXE.is_file():

@@ -165,12 +165,7 @@ def test_presets_the_order_of_backends_and_a_class(
     page.locator("#class-add").click()
     drive.shows(page, "#class-status .good", "ሐና")
     expect(page.locator("#class-now input")).to_have_value("ሐና", timeout=drive.LONG)
-    page.locator("#mic-take").get_by_role("button", name="Record").first.click()
-    page.wait_for_timeout(2500)
-    page.locator("#mic-take").get_by_role("button", name="Stop").first.click()
-    page.wait_for_timeout(2000)
-    page.locator("#mic-keep").click()
-    drive.shows(page, "#mic-status", "Kept.")
+    drive.take(page)
     (one,) = speakers.speakers(project)
     table = (speakers.folder_of(project, one) / speakers.TABLE).read_text(encoding="utf-8")
     assert "\tሐና\tform of 2026-03-01" in table

@@ -140,7 +140,10 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
       node.data = node.data.replace(own.slice(2, -2), words[own.slice(2, -2)]);
   };
   const widgets = ".upload-container, .wrap, button, .toast-body, .icon-wrap, label, .record, [aria-live]";
-  const changed = (node) => { if (node.parentElement?.closest(widgets)) text(node); };
+  const changed = (node) => {
+    const element = node.parentElement;
+    if (element?.closest(widgets) && !element.closest("textarea, [data-people]")) text(node);
+  };
   const mended = (element) => {  // names of gradio's that readers cannot use
     const name = element.getAttribute?.("aria-label") || element.getAttribute?.("title");
     if (!name) return;
