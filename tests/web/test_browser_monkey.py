@@ -116,11 +116,14 @@ class Monkey:
         self.drive.tab(page, "prepare")
         page.locator(f"#clip-{self.chance.choice(('after', 'before'))}").click()
         field_ = page.locator("#clip-text textarea")
-        page.wait_for_function("document.querySelector('#clip-text textarea').value.length > 2")
-        page.wait_for_timeout(500)
+        page.wait_for_function(
+            "(() => { const field = document.querySelector('#clip-text textarea');"
+            " return field.value.length > 2 && !field.readOnly; })()"
+        )
         clip = page.locator("#clip-head").inner_text().split(" · ")[0]
         row = next((one for one in Manifest.read(self.project.manifest) if one.name == clip), None)
-        if row is None or field_.input_value() != row.text:  # another clip is just coming
+        assert row is not None
+        if field_.input_value() != row.text:  # the other tab has corrected it, which this one does not show
             return
         text = " ".join(self.chance.choices(WORDS, k=4))
         field_.fill(text)

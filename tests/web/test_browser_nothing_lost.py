@@ -35,6 +35,14 @@ def until(drive: Any, what: Callable[[], bool], about: str = "") -> None:
         time.sleep(0.1)
 
 
+def until_page(page: Any, what: Callable[[], bool]) -> None:
+    """Wait for something that the browser tells by a callback."""
+    end = time.monotonic() + 900
+    while not what():
+        assert time.monotonic() < end
+        page.wait_for_timeout(100)
+
+
 def value_of(page: Any, place: str) -> str:
     """What a field holds."""
     return str(page.locator(f"{place} input").input_value())
@@ -152,6 +160,44 @@ def test_a_corrected_text_is_saved_on_leaving_and_undone(
     drive.shows(page, "#clip-status .good", "")
     assert before in [row.text for row in Manifest.read(project.manifest)]
     assert not any("ዳቦ" in (row.text or "") for row in Manifest.read(project.manifest))
+
+
+def test_nothing_is_typed_into_a_clip_that_is_about_to_go(
+    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], project: Project,
+    recordings: Callable[[Path, int], list[Path]],
+) -> None:  # fmt: skip
+    from playwright.sync_api import expect
+
+    prepared(project, recordings)
+    server = serve()
+    page = open_page(server.address)
+    drive.tab(page, "prepare")
+    drive.shows(page, "#clips-summary", "2")
+    page.locator("#clip-after").click()
+    text = page.locator("#clip-text textarea")
+    expect(text).not_to_have_value("", timeout=drive.LONG)
+    expect(text).to_be_editable(timeout=drive.LONG)
+    first = text.input_value()
+    held: list[Any] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    page.locator("#clip-after").click()
+    until_page(page, lambda: bool(held))
+    expect(text).not_to_be_editable()  # the answer would write over what was typed
+    text.press("End")
+    page.keyboard.type("ውሃ")
+    assert text.input_value() == first
+    for route in held:
+        route.continue_()
+    page.unroute("**/queue/join*")
+    expect(text).not_to_have_value(first, timeout=drive.LONG)
+    expect(text).to_be_editable(timeout=drive.LONG)
+    # and while the server is away, the field is not off for ever
+    second = text.input_value()
+    server.process.kill()
+    server.process.wait()
+    page.locator("#clip-before").click()
+    expect(text).to_be_editable(timeout=drive.LONG)
+    assert text.input_value() == second
 
 
 def test_project_tab_and_text_survive_reload_back_and_forward(

@@ -1,6 +1,7 @@
 """Clips of the tab *Record and prepare*: play, correct, keep or drop each.
 
-A corrected text is saved when its field loses the focus; the last ten changes can be undone.
+A corrected text is saved when its field loses the focus; the last ten changes can be undone. While an answer
+that will replace the text is on its way, the field is read-only: what is typed then would be lost.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from dimts.web.components import TabContext, escaped, notice, sound
 MAX_ROWS = 2000
 """Most clips in the table; the filter narrows them."""
 MAX_UNDO = 10
+_REPLACING = "(...values) => { dimts.replacing(1); return values; }"
+_REPLACED = "() => dimts.replacing(-1)"
 _COLUMNS = ("number", "kept", "seconds", "text", "doubts")
+
+
+Shown = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class _Places:
     player: Any
     text: Any
     shown: Any
-    """The text as it was shown, to detect a change by the user."""
+    """Id of a clip and its text as it was shown, to detect a change by the user."""
     issues: Any
     undo: Any
     """Rows as they were before the last changes, newest last."""
@@ -106,7 +112,7 @@ def build(page: TabContext) -> None:
         head,
         player,
         text,
-        gr.State(""),
+        gr.State(("", "")),
         issues,
         gr.State([]),
         status,
@@ -131,7 +137,7 @@ def _bind_list(page: TabContext, places: _Places, reload: Any) -> None:
         """Show the clip that this browser showed last, if it still exists."""
         project = page.project(name) if name else None
         if project is None or identity not in [row.id for row in clips.rows(project)]:
-            return ["", "", gr.update(value=None), "", "", ""]
+            return ["", "", gr.update(value=None), "", ("", ""), ""]
         return _detail(page, project, clips.row_of(project, identity))
 
     page.quietly(page.picker.change, on_open, [page.picker, places.at], places.detail, errors=places.status,
@@ -145,7 +151,7 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
     """Save the text of the current clip before another is selected; if that fails, this one stays."""
 
     def moved(
-        name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance], to: str
+        name: str | None, which: str, at: str, text: str, shown: Shown, undo: list[Utterance], to: str
     ) -> Any:
         project = page.project(name)
         changed = _saved(project, at, text, shown, undo)
@@ -153,7 +159,7 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
         return [*listing, *_detail(page, project, clips.row_of(project, to)), undo]
 
     def on_select(
-        name: str | None, which: str, ids: list[str], at: str, text: str, shown: str, undo: list[Utterance],
+        name: str | None, which: str, ids: list[str], at: str, text: str, shown: Shown, undo: list[Utterance],
         event: gr.SelectData,
     ) -> Any:  # fmt: skip
         number = _number_of(event)
@@ -168,7 +174,7 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
             ids: list[str],
             at: str,
             text: str,
-            shown: str,
+            shown: Shown,
             undo: list[Utterance],
         ) -> Any:
             if not ids:
@@ -180,9 +186,13 @@ def _bind_moves(page: TabContext, places: _Places, before: Any, after: Any) -> N
 
     inputs = [page.picker, places.which, places.ids, places.at, places.text, places.shown, places.undo]
     outputs = [*places.listing, *places.detail, places.undo]
-    page.quietly(places.table.select, on_select, inputs, outputs, errors=places.status)
-    page.quietly(before.click, stepping(-1), inputs, outputs, errors=places.status)
-    page.quietly(after.click, stepping(1), inputs, outputs, errors=places.status)
+    for event, handler in (
+        (places.table.select, on_select),
+        (before.click, stepping(-1)),
+        (after.click, stepping(1)),
+    ):
+        done = page.quietly(event, handler, inputs, outputs, errors=places.status, js=_REPLACING)
+        done.then(None, None, None, js=_REPLACED)
 
 
 def _bind_changes(
@@ -190,7 +200,7 @@ def _bind_changes(
 ) -> None:
     def changing(change: Callable[..., Utterance]) -> Callable[..., Any]:
         def on_change(
-            name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance]
+            name: str | None, which: str, at: str, text: str, shown: Shown, undo: list[Utterance]
         ) -> Any:
             project = page.project(name)
             with clips.EDITING:
@@ -202,12 +212,12 @@ def _bind_changes(
 
         return on_change
 
-    def on_leave(name: str | None, which: str, at: str, text: str, shown: str, undo: list[Utterance]) -> Any:
+    def on_leave(name: str | None, which: str, at: str, text: str, shown: Shown, undo: list[Utterance]) -> Any:
         project = page.project(name)
         changed = _saved(project, at, text, shown, undo)
         if not changed:
             return [gr.skip()] * len(leaving)
-        return [*_listing(page, project, which), text, undo]
+        return [*_listing(page, project, which), (at, text), undo]
 
     def on_undo(name: str | None, which: str, undo: list[Utterance]) -> Any:
         project = page.project(name)
@@ -223,18 +233,22 @@ def _bind_changes(
     outputs = [*places.listing, *places.detail, places.undo]
     leaving = [*places.listing, places.shown, places.undo]
     for button, change in buttons.items():
-        page.on(button.click, changing(change), inputs, outputs, errors=places.status)
+        done = page.on(
+            button.click, changing(change), inputs, outputs, errors=places.status, js=_REPLACING
+        )
+        done.then(None, None, None, js=_REPLACED)
     page.quietly(places.text.blur, on_leave, inputs, leaving, errors=places.status)
-    page.on(undo.click, on_undo, [page.picker, places.which, places.undo], [*outputs, places.status],
-            errors=places.status)  # fmt: skip
+    done = page.on(undo.click, on_undo, [page.picker, places.which, places.undo], [*outputs, places.status],
+                   errors=places.status, js=_REPLACING)  # fmt: skip
+    done.then(None, None, None, js=_REPLACED)
 
 
-def _saved(project: Project, at: str, text: str, shown: str, undo: list[Utterance]) -> bool:
+def _saved(project: Project, at: str, text: str, shown: Shown, undo: list[Utterance]) -> bool:
     """Save the text of a clip if the user has changed it; returns whether anything was written.
 
     Leaving the field and the button that was pressed come at the same time: the second finds the text saved.
     """
-    if not at or text == shown:
+    if not at or (at, text) == tuple(shown):
         return False
     with clips.EDITING:
         before = clips.row_of(project, at)
@@ -290,7 +304,7 @@ def _detail(page: TabContext, project: Project, row: Utterance) -> list[Any]:
         notice(f"{row.name} · {seconds} · {state}", "good" if row.kept else "bad"),
         gr.update(value=played),
         row.text,
-        row.text,
+        (row.id, row.text),
         "\n".join(lines) or strings("clips.no_doubts"),
     ]
 

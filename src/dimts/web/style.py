@@ -88,8 +88,17 @@ _HEAD = """
   };
   const tabOf = () => (kept("expert", false) ? place().tab : tabs[place().step] ?? place().tab) ?? "";
   const expert = () => { keep("expert", !kept("expert", false)); show(); open(tabOf()); };
+  // how many answers are on their way that will replace the text of a clip
+  let answers = 0;
+  const replacing = (change) => {
+    answers += change;
+    const field = document.querySelector("#clip-text textarea");
+    field.readOnly = answers > 0;
+    field.setAttribute("aria-busy", String(answers > 0));
+  };
   show();
-  window.dimts = {place, go, kept, keep, tab, restored, step, home, expert, tabOf};
+  window.dimts = {place, go, kept, keep, tab, restored, step, home, expert, tabOf,
+    replacing};
   // not as an event of gradio, which does not come while the server is away
   document.addEventListener("input", (event) => {
     const field = event.target.closest(".remembered");
