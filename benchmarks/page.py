@@ -1,11 +1,13 @@
-"""How soon the page is there: from the start of `dimts web` to the browser's first contentful paint, and to
-use.
+"""How soon the page is there: from the start of `dimts web` to the browser's first contentful paint, to use,
+and to gradio's page.
 
 python benchmarks/page.py [--rounds 5] [--language am]
 
-Seconds from the start of the process, medians: the address is answered; Chromium has painted something of it
-(its own `first-contentful-paint`); the page itself is painted; and the project stands in its field, so that
-it can be used. The browser runs already, as a person's does; everything is on the same cores. One JSON line.
+Seconds from the start of the process, medians: the address is answered; Chromium has painted the opening page
+(its own `first-contentful-paint`); that can be used; the sentence that was asked for at once is heard;
+gradio is loaded behind it; and gradio's page, opened then, can be used. `bytes` is what the browser received
+for the opening page and for gradio's. The browser runs already, as a person's does; everything is on the same
+cores. One JSON line.
 """
 
 from __future__ import annotations
@@ -52,6 +54,13 @@ def listened(port: int) -> None:
     raise SystemExit("the page was not there in time")
 
 
+def received(page: Any) -> int:
+    """Bytes over the wire of the page and of what it has loaded."""
+    script = """() => [...performance.getEntriesByType('navigation'),
+      ...performance.getEntriesByType('resource')].reduce((sum, one) => sum + one.transferSize, 0)"""
+    return int(page.evaluate(script))
+
+
 def round_of(browser: Any, home: Path, language: str) -> dict[str, float]:
     """Start the page once and open it at once; seconds from the start of the process."""
     port = free_port()
@@ -66,10 +75,20 @@ def round_of(browser: Any, home: Path, language: str) -> dict[str, float]:
         out = {"answered": time.time() - start}
         page.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
         out["first_paint"] = page.evaluate(FIRST_PAINT) / 1000 - start
-        page.wait_for_selector("#project")
-        out["page_painted"] = page.evaluate(FIRST_PAINT) / 1000 - start
-        page.wait_for_function("document.querySelector('#project input')?.value")
+        page.wait_for_selector("#opening-go")
+        page.wait_for_load_state()
         out["usable"] = time.time() - start
+        out["bytes"] = received(page)
+        page.click("#opening-go")
+        page.wait_for_function("document.querySelector('#speech')?.currentTime > 0", polling=50)
+        out["first_sound"] = time.time() - start
+        page.wait_for_selector("#opening-whole", state="visible")
+        out["gradio_loaded"] = time.time() - start
+        pressed = time.time()
+        page.click("#opening-whole")
+        page.wait_for_function("document.querySelector('#tabs')?.inert === false", polling=50)
+        out["gradio_opened_in"] = time.time() - pressed
+        out["gradio_bytes"] = received(page)
     finally:
         process.terminate()
         process.wait()

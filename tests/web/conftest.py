@@ -99,12 +99,13 @@ class Server:
 
 @pytest.fixture
 def serve(workspace: Workspace) -> Iterator[Callable[[], Server]]:
-    """Start the page of `workspace`; may be done again after its death."""
+    """Start the page of `workspace`; may be done again after its death. Without `ready`, gradio is not
+    waited for."""
     pytest.importorskip("gradio")
     httpx = pytest.importorskip("httpx")
     running: list[subprocess.Popen[str]] = []
 
-    def start() -> Server:
+    def start(*, ready: bool = True) -> Server:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, str(workspace.root)],
             stdout=subprocess.PIPE,
@@ -115,7 +116,7 @@ def serve(workspace: Workspace) -> Iterator[Callable[[], Server]]:
         assert process.stdout is not None
         address = process.stdout.readline().strip().rstrip("/")
         end = time.monotonic() + LONG / 1000
-        while httpx.get(f"{address}/ready").status_code != 200:
+        while ready and httpx.get(f"{address}/ready").status_code != 200:
             assert process.poll() is None, "the page's server has ended"
             assert time.monotonic() < end, "the page was not ready in time"
             time.sleep(0.2)

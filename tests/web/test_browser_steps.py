@@ -54,6 +54,50 @@ def test_from_nothing_to_a_sentence_in_one_click_and_a_sample_before(
     expect(page.locator("#speak-text")).to_be_visible(timeout=drive.LONG)
 
 
+def test_before_gradio_a_sentence_is_spoken_and_what_was_written_stays(
+    drive: Any, nothing: Workspace, serve: Callable[..., Any], open_page: Callable[..., Any]
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(serve(ready=False).address, "en-US", expert=False)
+    expect(page.locator("#opening-text")).to_be_visible()  # nobody has waited for gradio
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    page.locator("#opening-text").fill("ውሃ")
+    page.locator("#opening-go").click()
+    page.wait_for_function("document.querySelector('#speech')?.currentTime > 0.2", timeout=drive.LONG)
+    assert drive.violations(page, "opening") == []
+    # whoever writes or listens is not interrupted
+    expect(page.locator("#opening-whole")).to_be_visible(timeout=drive.LONG)
+    assert page.locator("#opening-text").input_value() == "ውሃ"
+    page.locator("#opening-text").fill("ወንዝ")
+    page.locator("#opening-whole").click()
+    page.locator("#step-speak-go").click()
+    expect(page.locator("#speak-text textarea")).to_have_value("ወንዝ", timeout=drive.LONG)
+    assert nothing.names() == []
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_step_pressed_before_gradio_opens_with_it(
+    drive: Any, nothing: Workspace, serve: Callable[..., Any], open_page: Callable[..., Any], width: int
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(serve(ready=False).address, "am-ET", width, expert=False, color_scheme="dark")
+    expect(page.locator("#opening-text")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert drive.violations(page, "opening") == []
+    drive.picture(page, f"opening-{width}")
+    page.locator("#step-record-go").click()
+    drive.shows(page, "#opening-status", Strings("am")("opening.pressed"))
+    expect(page.locator("#prepare-files")).to_be_visible(timeout=drive.LONG)
+    page.wait_for_function("document.querySelector('#project input').value", timeout=drive.LONG)
+    assert len(nothing.names()) == 1
+    page.locator("#tabs:not([inert])").wait_for()
+    page.reload()  # it is pressed once
+    page.locator("#tabs:not([inert])").wait_for()
+    assert len(nothing.names()) == 1
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 def test_from_two_recordings_to_an_own_voice_in_few_actions(
     drive: Any, nothing: Workspace, serve: Callable[[], Any], open_page: Callable[..., Any],

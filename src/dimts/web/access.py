@@ -4,6 +4,7 @@
     /audio/TOKEN audio while it is being made              /ready        whether the page is there
     /sample/…    a sentence of a voice (`samples.py`)      /ready/am     whether it is there in that language
     /pulse       a text that changes with a project (`pulse.py`)
+    /opening/am /speak/am   of the page that is shown until gradio is there (`opening.py`)
 
 Every answer carries headers that keep the browser from loading anything from elsewhere. Behind a proxy that
 shows the page below a path, the path is in the settings, or in X-Forwarded-Prefix of a proxy that the
@@ -16,13 +17,14 @@ import asyncio
 import base64
 import contextlib
 import hmac
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from dimts.base.errors import DimtsError
 from dimts.base.http import App, AsgiMessage, Receive, Scope, Send, drain_request
-from dimts.web import pulse, samples
+from dimts.web import opening, pulse, samples
 from dimts.web.settings import LOCAL, MEGABYTE, WebSettings, is_prefix
 from dimts.web.strings import LANGUAGES, Strings, chosen
 from dimts.web.synthesis import Speakers, Streams
@@ -35,6 +37,7 @@ _STREAM_SECONDS = 600.0
 _READY_SECONDS = 20.0
 """Longest wait of the loading page for one answer; it then asks again."""
 _BLOCK_BYTES = 1 << 16
+_HTML = {"content-type": "text/html; charset=utf-8"}
 _COOKIE = "dimts-language"
 _HEADERS = (
     (
@@ -93,6 +96,13 @@ class PageAccessMiddleware:
             await _answer(send, 200, text, {"cache-control": "no-store"})
         elif path.startswith("/audio/"):
             await self._stream_audio(path.removeprefix("/audio/"), send)
+        elif path.startswith("/speak/") and (language := path.removeprefix("/speak/")) in LANGUAGES:
+            await self._speak(_limited(receive, _FORM_BYTES), Strings(language), send)
+        elif path.startswith("/opening/") and (language := path.removeprefix("/opening/")) in LANGUAGES:
+            query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+            name = query.get("project", [""])[0]
+            part = await asyncio.to_thread(opening.home, Strings(language), self.workspace, name)
+            await _answer(send, 200, part, _HTML)
         elif path.startswith("/sample/"):
             await self._sample(path.removeprefix("/sample/"), strings, send)
         elif path == "/" or (path.strip("/") in LANGUAGES and not path.endswith("/")):
@@ -104,8 +114,10 @@ class PageAccessMiddleware:
             await _answer(send, 404, "not found")
         elif language not in self.inner:
             self.asked = language
-            text = _loading_page(Strings(language), self.failed)
-            await _answer(send, 200, text, {"content-type": "text/html; charset=utf-8"})
+            page = await asyncio.to_thread(
+                opening.opening_page, Strings(language), self.workspace, self.failed
+            )
+            await _answer(send, 200, page, _HTML)
         else:
             if scope.get("query_string") == b"chosen":
                 send = _remembering(send, language)
@@ -197,6 +209,33 @@ class PageAccessMiddleware:
                     waited += _WAIT_SECONDS
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _speak(self, receive: Receive, strings: Strings, send: Send) -> None:
+        """Speak a text: answers with the token of the audio, or with why not."""
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                await _answer(send, 413, strings("access.too_large", megabytes=_FORM_BYTES // MEGABYTE))
+                return
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        try:
+            given = json.loads(body)
+            asked = [str(given[name]) for name in ("project", "voice", "text")]
+        except (ValueError, TypeError, KeyError):
+            await _answer(send, 400, "bad request")
+            return
+        try:
+            token = await asyncio.to_thread(
+                opening.speak, self.workspace, self.streams, self.speakers, *asked
+            )
+        except DimtsError as error:
+            lines = (error.message.text(strings.language), error.message.remedy(strings.language))
+            await _answer(send, 422, " — ".join(filter(None, lines)))
+            return
+        await _answer(send, 200, token)
+
     async def _sample(self, path: str, strings: Strings, send: Send) -> None:
         """A voice's sample; made in a thread, as it may take a while the first time."""
         try:
@@ -209,21 +248,6 @@ class PageAccessMiddleware:
                    (b"content-length", str(len(body)).encode())]  # fmt: skip
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-def _loading_page(strings: Strings, failed: str) -> str:
-    """Write the page that is shown while gradio is loaded; it waits for the page and
-    takes its place."""
-    import html
-
-    text = html.escape(failed) if failed else html.escape(strings("access.loading"))
-    return f"""<!doctype html><html lang="{strings.language}"><meta charset="utf-8"><title>dimts</title>
-<meta name="viewport" content="width=device-width">
-<style>body{{font:1.2rem system-ui,"Noto Sans Ethiopic","Abyssinica SIL",Nyala,Kefa,Ebrima,sans-serif;
-color:#14795c;display:grid;place-content:center;min-height:90vh;text-align:center}}b{{font-size:4rem}}</style>
-<b>ድምፅ</b><p role="status">{text}</p>
-<script>const ask=()=>fetch("../ready/{strings.language}?wait").then(r=>r.text()).then(t=>{{if(t==="yes")
-location.reload();else setTimeout(ask,200)}}).catch(()=>setTimeout(ask,1000));ask()</script></html>"""
 
 
 def _with_headers(send: Send) -> Send:

@@ -13,8 +13,9 @@ import gradio as gr
 from dimts.base.errors import ConfigError, TextError
 from dimts.base.project import Project
 from dimts.web import project_settings
-from dimts.web.components import TabContext, notice
+from dimts.web.components import TabContext
 from dimts.web.frontends import frontend_of
+from dimts.web.markup import notice
 
 KEY = "text.g2p.backends"
 MAX_LETTERS = 80

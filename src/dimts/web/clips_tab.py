@@ -17,7 +17,8 @@ from dimts.base.project import Project
 from dimts.data.check import KINDS
 from dimts.data.manifest import Utterance
 from dimts.web import clips
-from dimts.web.components import TabContext, escaped, notice, sound
+from dimts.web.components import TabContext, sound
+from dimts.web.markup import escaped, notice
 
 MAX_ROWS = 2000
 """Most clips in the table; the filter narrows them."""
@@ -212,7 +213,9 @@ def _bind_changes(
 
         return on_change
 
-    def on_leave(name: str | None, which: str, at: str, text: str, shown: Shown, undo: list[Utterance]) -> Any:
+    def on_leave(
+        name: str | None, which: str, at: str, text: str, shown: Shown, undo: list[Utterance]
+    ) -> Any:
         project = page.project(name)
         changed = _saved(project, at, text, shown, undo)
         if not changed:
@@ -233,9 +236,7 @@ def _bind_changes(
     outputs = [*places.listing, *places.detail, places.undo]
     leaving = [*places.listing, places.shown, places.undo]
     for button, change in buttons.items():
-        done = page.on(
-            button.click, changing(change), inputs, outputs, errors=places.status, js=_REPLACING
-        )
+        done = page.on(button.click, changing(change), inputs, outputs, errors=places.status, js=_REPLACING)
         done.then(None, None, None, js=_REPLACED)
     page.quietly(places.text.blur, on_leave, inputs, leaving, errors=places.status)
     done = page.on(undo.click, on_undo, [page.picker, places.which, places.undo], [*outputs, places.status],

@@ -10,7 +10,8 @@ import gradio as gr
 from dimts.base.project import Project
 from dimts.evaluate.sentences import SENTENCES
 from dimts.web import compare, synthesis
-from dimts.web.components import TabContext, notice, sound
+from dimts.web.components import TabContext, sound
+from dimts.web.markup import notice
 from dimts.web.voice_names import voice_label
 
 _FIRST_SENTENCES = 8

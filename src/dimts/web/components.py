@@ -6,7 +6,6 @@ Text of people and of files goes to a browser only through components that show 
 from __future__ import annotations
 
 import functools
-import html
 import inspect
 import sys
 import traceback
@@ -23,6 +22,7 @@ from dimts.base.project import Project
 from dimts.web import project_settings
 from dimts.web.controls import Control, default, of_tab, optional, shown, taken
 from dimts.web.field_values import FieldValues
+from dimts.web.markup import escaped
 from dimts.web.strings import Strings
 from dimts.web.synthesis import Speakers, Streams
 from dimts.web.workspace import Workspace
@@ -78,10 +78,6 @@ class TabContext:
     def project(self, name: str | None) -> Project:
         """Return the project that a browser has selected. ProjectError if there is none of that name."""
         return self.workspace.project(name)
-
-    def name_of(self, project: Project) -> str:
-        """The name by which the page knows a project."""
-        return project.root.resolve().name if self.workspace.single else project.root.name
 
     def shows(self, read: Handler, outputs: Sequence[Any]) -> None:
         """Fill `outputs` with `read(project)` when the page opens and when the project changes."""
@@ -396,17 +392,3 @@ def sound(wave: Wave) -> tuple[int, Any]:
     import numpy as np
 
     return wave.rate, (np.clip(wave.samples, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
-
-
-def escaped(text: object) -> str:
-    """Escape text for HTML."""
-    return html.escape(str(text), quote=True)
-
-
-def notice(text: str, kind: str = "info") -> str:
-    """Format a line that a screen reader speaks when it changes; `text` is escaped here."""
-    return (
-        f'<p class="notice {escaped(kind)}" role="status" aria-live="polite">{escaped(text)}</p>'
-        if text
-        else ""
-    )

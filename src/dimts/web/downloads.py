@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from dimts.base.errors import DownloadError
-from dimts.web.components import TabContext, escaped, notice
+from dimts.web.components import TabContext
 from dimts.web.jobs import Jobs
+from dimts.web.markup import escaped, notice
 
 if TYPE_CHECKING:
     from dimts.xtts.hub import Published

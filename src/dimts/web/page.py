@@ -14,18 +14,20 @@ from dimts.web import (
     prepare_tab,
     run_view,
     speak_tab,
-    steps,
+    steps_panel,
     storage_tab,
     system_tab,
     text_tab,
     train_tab,
 )
-from dimts.web.components import LAST, TabContext, escaped, notice
+from dimts.web.components import LAST, TabContext
 from dimts.web.jobs import Job, Jobs
+from dimts.web.markup import escaped, header, notice
 from dimts.web.settings import WebSettings
 from dimts.web.strings import Strings
-from dimts.web.style import head, theme
+from dimts.web.style import head
 from dimts.web.synthesis import Speakers, Streams
+from dimts.web.theme import theme
 from dimts.web.workspace import Workspace
 
 _LOG_LETTERS = 6000
@@ -39,14 +41,14 @@ def build(
     page = TabContext(strings, workspace, streams, speakers, served.max_bytes, served.open_to_others)
     blocks: gr.Blocks
     with gr.Blocks(title=strings("page.title"), analytics_enabled=False, fill_width=False) as blocks:
-        page.still = gr.HTML(_header(strings), elem_id="top")
+        page.still = gr.HTML(header(strings), elem_id="top")
         # pressed by the browser when the project has changed (`pulse.py`); never seen
         tick = gr.Button("↻", elem_id="tick")
         none = _project(page)
         _job(page)
-        buttons = steps.build(page, none)
+        buttons = steps_panel.build(page, none)
         page.problem = gr.HTML(elem_id="settings-problem")
-        steps.above(page)
+        steps_panel.above(page)
         page.filled = gr.HTML(elem_id="filled")
         tabs = (
             ("text", lambda: text_tab.build(page)),
@@ -62,8 +64,8 @@ def build(
                 with gr.Tab(strings(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as page.tab:
                     lay_out()  # type: ignore[no-untyped-call]
                 page.tab.select(None, [], [], js=f"() => dimts.tab('{name}')", **LAST)
-        steps.bind(buttons, shown)
-        steps.below(page)
+        steps_panel.bind(buttons, shown)
+        steps_panel.below(page)
         page.bind(tick)
         _open(page, blocks, none, shown, [name for name, _ in tabs])
     return blocks
@@ -72,18 +74,6 @@ def build(
 def mounting(language: str) -> dict[str, Any]:
     """Return the arguments of `gradio.mount_gradio_app` for the look of a page."""
     return {"theme": theme(), "head": head(language)}
-
-
-def _header(strings: Strings) -> str:
-    code, name = strings.other
-    return (
-        f'<header class="top"><h1><span class="mark" lang="am">ድምፅ</span> <strong>dimts</strong> '
-        f'<span class="claim">{escaped(strings("page.claim"))}</span></h1>'
-        f'<span class="switches"><button type="button" id="expert" aria-pressed="false" '
-        f'onclick="dimts.expert()">'
-        f"{escaped(strings('page.expert'))}</button>"
-        f'<a href="../{code}/?chosen" lang="{code}" hreflang="{code}">{escaped(name)}</a></span></header>'
-    )
 
 
 def _project(page: TabContext) -> Any:
@@ -122,8 +112,7 @@ def _open(page: TabContext, blocks: gr.Blocks, none: Any, tabs: Any, names: list
 
     def on_open(project: str | None, tab: str | None) -> Any:
         found = workspace.names()
-        busy = [name for name in found if Jobs(workspace.project(name)).waiting()]
-        first = project if project in found else next(iter(busy or found), None)
+        first = project if project in found else workspace.first()
         text = "" if found else notice(strings("project.none"))
         chosen = gr.Tabs(selected=tab) if tab in names else gr.skip()
         # without a project there is nothing to wait for

@@ -10,9 +10,10 @@ import gradio as gr
 from dimts.base.project import Project
 from dimts.web import backend_order, clips_tab, downloads, recording_session, set_pictures, share, uploads
 from dimts.web.clips_tab import issue_line
-from dimts.web.components import TabContext, notice
+from dimts.web.components import TabContext
 from dimts.web.jobs import Jobs
 from dimts.web.links import links_of
+from dimts.web.markup import notice
 
 MAX_RECORDINGS = 500
 

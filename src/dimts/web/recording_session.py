@@ -12,7 +12,8 @@ from dimts.base.errors import DataError
 from dimts.base.progress import Progress
 from dimts.base.project import Project
 from dimts.web import script, speaker_list, uploads
-from dimts.web.components import TabContext, notice
+from dimts.web.components import TabContext
+from dimts.web.markup import notice
 
 _SENTENCES = 50
 _MOST_SENTENCES = 1000

@@ -11,7 +11,8 @@ import gradio as gr
 from dimts.base.errors import DataError
 from dimts.base.project import Project
 from dimts.web import clips
-from dimts.web.components import TabContext, escaped, notice
+from dimts.web.components import TabContext
+from dimts.web.markup import escaped, notice
 
 _FILE = "set.png"
 

@@ -13,7 +13,8 @@ import gradio as gr
 from dimts.base.errors import SynthesisError
 from dimts.base.progress import Progress
 from dimts.web import archive, phone
-from dimts.web.components import TabContext, escaped, notice
+from dimts.web.components import TabContext
+from dimts.web.markup import escaped, notice
 
 LINKS = phone.PhoneLinks()
 """The one link to a telephone of this process."""

@@ -10,18 +10,18 @@ from typing import Any
 import gradio as gr
 
 from dimts.web import backend_order, samples, share, synthesis
-from dimts.web.components import LAST, TabContext, escaped, notice
+from dimts.web.components import LAST, TabContext
 from dimts.web.controls import of_tab
+from dimts.web.markup import escaped, notice
+from dimts.web.opening import EXAMPLE
 from dimts.web.voice_names import voice_label
-
-_EXAMPLE = "ሰላም ለዓለም። ዛሬ እንዴት ናችሁ?"
 
 
 def build(page: TabContext) -> None:
     """Build the tab and bind its events."""
     strings = page.strings
     text = gr.Textbox(
-        _EXAMPLE,
+        EXAMPLE,
         label=strings("speak.text"),
         lines=3,
         max_lines=12,

@@ -8,7 +8,8 @@ import gradio as gr
 
 from dimts.base.project import Project
 from dimts.web import speakers
-from dimts.web.components import TabContext, notice
+from dimts.web.components import TabContext
+from dimts.web.markup import notice
 
 
 def build(page: TabContext) -> Any:

@@ -10,7 +10,8 @@ import gradio as gr
 from dimts.base.errors import ProjectError
 from dimts.base.project import Project
 from dimts.web import storage
-from dimts.web.components import TabContext, notice
+from dimts.web.components import TabContext
+from dimts.web.markup import notice
 
 _MEGABYTE = 1e6
 MAX_ROWS = 500

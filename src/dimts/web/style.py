@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import gradio as gr
-
 from dimts.web.pulse import PULSE_SECONDS
 from dimts.web.strings import LANGUAGES, table
 
@@ -15,29 +13,19 @@ TABS = {"record": "prepare", "check": "prepare", "train": "train", "speak": "spe
 ETHIOPIC = ("Noto Sans Ethiopic", "Abyssinica SIL", "Noto Serif Ethiopic", "Nyala", "Kefa", "Ebrima")
 """Fonts with Ethiopic letters, of Android and Linux, of SIL, of Windows and macOS; the first installed one is
 used."""
-_LATIN = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
+LATIN = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
 """Latin fonts in front of them, as some Ethiopic fonts have Latin letters of another style."""
 
-# Gradio's own words ("Click to Upload") are in the browser's language, and it has no Amharic. The browser's
-# language # is set to English, and those words are replaced by the page's language as they appear.
-_HEAD = """
+ICON = """
 <meta name="theme-color" content="#14795c">
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E
 %3Crect width='32' height='32' rx='7' fill='%2314795c'/%3E
 %3Cpath d='M7 16v4m6-10v14m6-18v22m6-14v8' stroke='white'
  stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E">
-<script>
-{
-  const root = document.documentElement;
-  const ours = () => { if (root.lang !== "LANGUAGE") root.lang = "LANGUAGE"; };
-  ours();  // gradio writes the browser's language there, which screen readers would then speak
-  new MutationObserver(ours).observe(root, {attributes: true, attributeFilter: ["lang"]});
-}
-{
-  // the address holds project and tab, the browser's storage what was written: both survive a reload
-  const root = document.documentElement;
-  let ready = false;
-  const place = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+"""
+"""HTML of the page's colour and icon."""
+
+PLACE = """  const place = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const go = (changes) => {
     const before = place(), next = new URLSearchParams({...before, ...changes});
     for (const [name, value] of [...next]) if (!value) next.delete(name);
@@ -53,7 +41,24 @@ _HEAD = """
     try { localStorage.setItem(`dimts-${name}`, JSON.stringify(value)); }
     catch { /* storage is full or forbidden */ }
   };
-  const tab = (name) => { if (ready) go({tab: name}); }, restored = () => { ready = true; };
+"""
+"""JavaScript: the address holds project, step and tab, the browser's storage what was written."""
+
+# Gradio's own words ("Click to Upload") are in the browser's language, and it has no Amharic. The browser's
+# language is set to English, and those words are replaced by the page's language as they appear.
+_HEAD = """
+<script>
+{
+  const root = document.documentElement;
+  const ours = () => { if (root.lang !== "LANGUAGE") root.lang = "LANGUAGE"; };
+  ours();  // gradio writes the browser's language there, which screen readers would then speak
+  new MutationObserver(ours).observe(root, {attributes: true, attributeFilter: ["lang"]});
+}
+{
+  // the address holds project and tab, the browser's storage what was written: both survive a reload
+  const root = document.documentElement;
+  let ready = false;
+PLACE  const tab = (name) => { if (ready) go({tab: name}); }, restored = () => { ready = true; };
   // what is shown: the four steps ("home"), one step ("step"), or with *Expert* the steps and every tab
   const tabs = TABS;
   const show = () => {
@@ -116,10 +121,19 @@ _HEAD = """
     const tabs = document.querySelector("#tabs"), filled = document.querySelector("#filled [data-filled]");
     // nothing is pressed before its fields are filled
     if (tabs && tabs.inert === Boolean(filled)) tabs.inert = !filled;
+    const step = sessionStorage.getItem("dimts-press");  // of a step that was pressed on the opening page
+    if (filled && step) {
+      sessionStorage.removeItem("dimts-press");
+      document.querySelector(`#step-${step}-go`)?.click();
+    }
     const pressed = document.querySelector("#expert"), expert = String(root.dataset.expert === "yes");
     if (pressed && pressed.getAttribute("aria-pressed") !== expert) pressed.setAttribute("aria-pressed",
       expert);
   }).observe(document, {childList: true, subtree: true});
+  // a player whose sound is replaced while it loads says so as an error, which it is not
+  window.addEventListener("unhandledrejection", (event) => {
+    if (event.reason?.name === "AbortError") event.preventDefault();
+  });
   // gradio works only when the project has changed
   let seen = "", asking = false;
   setInterval(async () => {
@@ -351,7 +365,9 @@ def head(language: str) -> str:
     tabs = json.dumps(TABS)
     # as a style of its own: gradio puts a prefix before what it is given as css, also inside of media rules
     return (
-        _HEAD.replace("LANGUAGE", language)
+        ICON
+        + _HEAD.replace("PLACE", PLACE)
+        .replace("LANGUAGE", language)
         .replace("WORDS", coded)
         .replace("TABS", tabs)
         .replace("PULSE_SECONDS", f"{PULSE_SECONDS:g}")
@@ -366,47 +382,3 @@ def gradio_words(language: str) -> dict[str, str]:
     if language != LANGUAGES[0]:
         words |= {texts["en"][key]: texts[language][key] for key in texts["en"] if key.startswith("gradio.")}
     return words
-
-
-def theme() -> gr.themes.Base:
-    """Return the theme: calm greens on white, or on dark where the user's system asks for it."""
-    fonts = [*map(gr.themes.Font, (*_LATIN, *ETHIOPIC, "sans-serif"))]
-    green = gr.themes.Color(
-        "#effaf5", "#d8f2e6", "#b3e4cf", "#81cfb0", "#4bb38d", "#14795c", "#126b52", "#105846", "#0f4739",
-        "#0d3b30", "#06211b", name="dimts",
-    )  # fmt: skip
-    base = gr.themes.Soft(
-        primary_hue=green, secondary_hue=green, neutral_hue="stone", font=fonts, font_mono=fonts
-    )
-    return base.set(
-        block_title_background_fill="none",
-        block_title_background_fill_dark="none",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        block_title_padding="0",
-        block_label_background_fill="none",
-        block_label_background_fill_dark="none",
-        block_label_text_color="*body_text_color",
-        block_label_text_color_dark="*body_text_color",
-        block_shadow="none",
-        block_border_width="1px",
-        input_border_width="1px",
-        input_border_color="*neutral_300",
-        input_border_color_dark="*neutral_600",
-        input_shadow="none",
-        button_primary_background_fill="*primary_500",
-        button_primary_background_fill_hover="*primary_600",
-        button_primary_background_fill_dark="*primary_500",
-        button_primary_text_color="white",
-        button_secondary_border_color="*neutral_300",
-        button_secondary_border_color_dark="*neutral_600",
-        button_secondary_shadow="none",
-        button_primary_shadow="none",
-        button_border_width="1px",
-        button_large_text_size="*text_md",
-        button_large_padding="10px 16px",
-        button_large_text_weight="600",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        link_text_color_dark="#81cfb0",
-    )

@@ -12,9 +12,10 @@ from dimts.base.issue import Issue
 from dimts.text.frontend import FrontendSettings, compare
 from dimts.text.g2p.backend import Word
 from dimts.web import backend_order
-from dimts.web.components import TabContext, notice
+from dimts.web.components import TabContext
 from dimts.web.frontends import frontend_of
 from dimts.web.lexicon_editor import absences, brief, entries, fix, is_absent
+from dimts.web.markup import notice
 
 MAX_LETTERS = 5000
 _EXAMPLE = "ሰላም ለዓለም። በ2017 ዓ.ም 3,500 ተማሪዎች ተመረቁ።"

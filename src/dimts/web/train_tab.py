@@ -20,9 +20,10 @@ from dimts.web import (
     run_view,
     storage,
 )
-from dimts.web.components import TabContext, notice, sound
+from dimts.web.components import TabContext, sound
 from dimts.web.controls import of_tab
 from dimts.web.jobs import Jobs
+from dimts.web.markup import notice
 from dimts.web.workspace import voices
 
 _COLOURS = {"train": "#14795c", "dev": "#c2552d"}
@@ -269,7 +270,7 @@ def _run(page: TabContext) -> None:
 
     picker, outputs, errors = page.picker, places.outputs, places.state
     page.refreshed(on_tick, [picker, places.run, places.drawn], outputs, errors)
-    page.shows(lambda project: _drawn(page, page.name_of(project), None, ()), outputs)
+    page.shows(lambda project: _drawn(page, page.workspace.name_of(project), None, ()), outputs)
     page.quietly(places.run.input, on_run, [picker, places.run], outputs, errors=errors)
     page.quietly(
         places.sample.change, on_sample, [picker, places.run, places.sample], [places.player], errors=errors

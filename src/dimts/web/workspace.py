@@ -18,6 +18,7 @@ from dimts.base.errors import DimtsError, ProjectError
 from dimts.base.messages import LANGUAGE_VARIABLE, Message
 from dimts.base.project import SETTINGS_FILE, Project
 from dimts.web import events
+from dimts.web.jobs import Jobs
 
 _NAME = re.compile(r"[\w][\w.-]{0,63}")
 _NEW_SECONDS = 120.0
@@ -61,6 +62,17 @@ class Workspace:
         if not isinstance(name, str) or name not in self.names():
             raise ProjectError("web.no_such_project", name=str(name)[:60])
         return Project.open(self.root if self.single else self.root / name)
+
+    def name_of(self, project: Project) -> str:
+        """Return the name by which the page knows a project."""
+        return project.root.resolve().name if self.single else project.root.name
+
+    def first(self) -> str | None:
+        """Return the project that a browser without a choice of its own is shown: one with a job that waits
+        or runs, else the one last used; None where there is none."""
+        found = self.names()
+        busy = (name for name in found if Jobs(self.project(name)).waiting())
+        return next(busy, found[0] if found else None)
 
     def create(self, name: str) -> str:
         """Create a project, as `dimts new` does; returns its name. ProjectError for an invalid folder
