@@ -66,3 +66,17 @@ def test_pages_pass_axe_and_load_nothing(tmp_path: Path, scheme: str) -> None:
     )
     report.write(tmp_path / "report.html")
     assert problems(tmp_path / "report.html", scheme) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core (tools/browser.sh installs it; or set DIMTS_AXE)")
+def test_the_reports_of_the_demo_and_of_its_voices_pass_axe(tmp_path: Path) -> None:
+    from dimts.cli.main import main
+
+    home = tmp_path / "demo"
+    assert main(["demo", str(home), "--steps", "2", "--clips", "6", "--speech", str(tmp_path / "none")]) == 0
+    assert main(["evaluate", str(home), "--limit", "3", "--no-quality"]) == 0
+    for report in (home / "report.html", home / "evaluation" / "report.html"):
+        for scheme in ("light", "dark"):
+            assert problems(report, scheme) == [], f"{report.parent.name}, {scheme}"

@@ -187,31 +187,3 @@ def test_the_whole_way_by_keyboard_alone(
     page.wait_for_function("document.querySelector('#speech')?.currentTime > 0.2")
     reach(page, "#speech")
     drive.shows(page, "#speak-status .good", "seconds of speech")
-
-
-@pytest.mark.parametrize(
-    ("language", "width", "scheme"),
-    [
-        ("am", 1280, "light"),
-        ("am", 1280, "dark"),
-        ("am", 360, "light"),
-        ("en", 1280, "light"),
-        ("en", 360, "dark"),
-    ],
-)
-def test_readers_of_all_kinds(
-    drive: Any,
-    serve: Callable[[], Any],
-    open_page: Callable[..., Any],
-    language: str,
-    width: int,
-    scheme: str,
-) -> None:
-    page = open_page(serve().address, {"am": "am-ET", "en": "en-US"}[language], width, color_scheme=scheme)
-    page.wait_for_function("document.querySelector('#tabs') && !document.querySelector('#tabs').inert")
-    found = []
-    for name in ("text", "prepare", "train", "speak", "compare", "storage", "system"):
-        drive.tab(page, name)
-        page.wait_for_timeout(700)
-        found += drive.violations(page, name)
-    assert found == []

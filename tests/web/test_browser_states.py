@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 WIDTHS = (1280, 768, 360)
 SCHEMES = ("light", "dark")
+STILL = """Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition)
+  .map((one) => one.finished.catch(() => {})))"""
+"""JavaScript: wait until no colour is on its way to another."""
 LOCALES = {"am": "am-ET", "en": "en-US"}
 
 
@@ -43,8 +46,7 @@ class Viewer:
                     "(dark) => document.body.classList.contains('dark') === dark", arg=scheme == "dark"
                 )
                 # what moves is not looked at in the middle of it: its colours are mixed
-                page.evaluate("Promise.all(document.getAnimations().filter((one) => "
-                              "one instanceof CSSTransition).map((one) => one.finished.catch(() => {})))")  # fmt: skip
+                page.evaluate(STILL)
                 name = f"{state}-{self.language}-{width}-{scheme}"
                 self.found += self.drive.violations(page, name)
                 if page.evaluate("document.documentElement.scrollWidth") > width:

@@ -253,26 +253,3 @@ def test_things_are_renamed_and_deleted(
     page.locator("#storage-rename").click()
     expect(page.locator("#project input")).to_have_value("ሐና", timeout=drive.LONG)
     assert workspace.names() == ["ሐና"]
-
-
-@pytest.mark.parametrize(("language", "width", "scheme"), [
-    ("am", 360, "dark"), ("am", 1280, "light"), ("en", 768, "light"), ("en", 1280, "dark"),
-])  # fmt: skip
-def test_the_steps_are_for_readers_of_all_kinds_and_fit_the_screen(
-    drive: Any, serve: Callable[[], Any], open_page: Callable[..., Any], project: Project,
-    language: str, width: int, scheme: str,
-) -> None:  # fmt: skip
-    locale = {"am": "am-ET", "en": "en-US"}[language]
-    page = open_page(serve().address, locale, width, expert=False, color_scheme=scheme)
-    page.locator("#tabs:not([inert])").wait_for(state="attached")
-    drive.shows(page, "#samples", "formant")
-    found = drive.violations(page, "home")
-    drive.picture(page, f"home-{language}-{width}-{scheme}")
-    for step in ("record", "check", "train", "speak"):
-        page.locator(f"#step-{step}-go").click()
-        page.wait_for_timeout(1000)
-        found += drive.violations(page, step)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, step
-        drive.picture(page, f"step-{step}-{language}-{width}-{scheme}")
-        page.locator("#back").click()
-    assert found == []
