@@ -20,6 +20,7 @@ from dimts.web import (
     text_tab,
     train_tab,
 )
+from dimts.web.clock import clock
 from dimts.web.components import LAST, TabContext
 from dimts.web.jobs import Job, Jobs
 from dimts.web.markup import escaped, header, notice
@@ -226,7 +227,7 @@ def status_line(page: TabContext, jobs: Jobs, job: Job) -> str:
         if jobs.stop_file(job).exists():
             line += f" · {strings('jobs.stopping')}"
     elif job.over:
-        line += f" · {time.strftime('%H:%M', time.localtime(job.ended or job.created))}"
+        line += f" · {clock(strings, job.ended or job.created)}"
         if job.state == "failed":
             reason = jobs.reason(job)
             line += "".join(

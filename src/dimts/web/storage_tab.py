@@ -10,6 +10,7 @@ import gradio as gr
 from dimts.base.errors import ProjectError
 from dimts.base.project import Project
 from dimts.web import storage
+from dimts.web.clock import with_time
 from dimts.web.components import TabContext
 from dimts.web.markup import notice
 
@@ -88,7 +89,7 @@ def _nothing() -> list[Any]:
 
 
 def _frees(page: TabContext, item: storage.StoredItem) -> str:
-    text = page.strings("storage.frees", name=item.title, megabytes=f"{item.bytes / _MEGABYTE:.1f}")
+    text = page.strings("storage.frees", name=_title(page, item), megabytes=f"{item.bytes / _MEGABYTE:.1f}")
     return notice(f"{text} {page.strings(f'storage.with.{item.kind}')}")
 
 
@@ -98,14 +99,16 @@ def _listing(page: TabContext, project: Project, key: str | None) -> list[Any]:
     rows = [
         [
             page.strings(f"storage.kind.{item.kind}"),
-            item.title,
+            _title(page, item),
             page.strings("storage.megabytes", megabytes=f"{item.bytes / _MEGABYTE:.1f}"),
         ]
         for item in found[:MAX_ROWS]
     ]
     offered = [
         (
-            page.strings("page.pair", name=page.strings(f"storage.kind.{item.kind}"), value=item.title),
+            page.strings(
+                "page.pair", name=page.strings(f"storage.kind.{item.kind}"), value=_title(page, item)
+            ),
             item.key,
         )
         for item in found
@@ -117,3 +120,7 @@ def _listing(page: TabContext, project: Project, key: str | None) -> list[Any]:
         _frees(page, chosen) if chosen else "",
         False,
     ]
+
+
+def _title(page: TabContext, item: storage.StoredItem) -> str:
+    return with_time(page.strings, item.title, item.name) if item.kind == "run" else item.title

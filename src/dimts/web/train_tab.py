@@ -20,6 +20,7 @@ from dimts.web import (
     run_view,
     storage,
 )
+from dimts.web.clock import with_time
 from dimts.web.components import TabContext, sound
 from dimts.web.controls import of_tab
 from dimts.web.jobs import Jobs
@@ -296,7 +297,12 @@ def _drawn(page: TabContext, name: str | None, chosen: str | None, before: tuple
     return [
         gr.update(visible=False),
         gr.update(visible=True),
-        gr.update(choices=[(storage.run_title(project.runs / one), one) for one in names], value=chosen),
+        gr.update(
+            choices=[
+                (with_time(page.strings, storage.run_title(project.runs / one), one), one) for one in names
+            ],
+            value=chosen,
+        ),
         _state(page, found),
         _frame(page, found),
         gr.update(visible=bool(found.samples)),
