@@ -37,6 +37,7 @@ _STREAM_SECONDS = 600.0
 _READY_SECONDS = 20.0
 """Longest wait of the loading page for one answer; it then asks again."""
 _BLOCK_BYTES = 1 << 16
+_SPEAKING = 4
 _HTML = {"content-type": "text/html; charset=utf-8"}
 _COOKIE = "dimts-language"
 _HEADERS = (
@@ -70,6 +71,8 @@ class PageAccessMiddleware:
     speakers: Speakers = field(default_factory=Speakers)
     failed: str = ""
     """Why gradio could not be loaded."""
+    speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_SPEAKING))
+    """Texts of the opening page that wait or are spoken at a time; more would keep all threads busy."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3)."""
