@@ -130,10 +130,6 @@ PLACE  const tab = (name) => { if (ready) go({tab: name}); }, restored = () => {
     if (pressed && pressed.getAttribute("aria-pressed") !== expert) pressed.setAttribute("aria-pressed",
       expert);
   }).observe(document, {childList: true, subtree: true});
-  // a player whose sound is replaced while it loads says so as an error, which it is not
-  window.addEventListener("unhandledrejection", (event) => {
-    if (event.reason?.name === "AbortError") event.preventDefault();
-  });
   // gradio works only when the project has changed
   let seen = "", asking = false;
   setInterval(async () => {
