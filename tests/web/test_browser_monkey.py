@@ -46,7 +46,7 @@ EXCUSED = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHU
            "ERR_EMPTY_RESPONSE", "ERR_NETWORK", "Failed to fetch", "network error",
            "Connection errored out", "503", "AbortError: signal is aborted without reason")  # fmt: skip
 """What a browser writes when the page's server was killed, or is not there yet; and, the last one, what
-gradio writes when the page is left: it stops listening to its server (`beforeunload`), and calls that an error."""
+gradio writes when the page is left, as it stops listening to its server then (`beforeunload`)."""
 
 
 @dataclass
