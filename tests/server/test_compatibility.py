@@ -104,6 +104,13 @@ def test_a_misspelt_field_names_the_right_one(formant: Any) -> None:
     assert "speed" in error["message"]
 
 
+def test_a_misspelt_field_may_have_any_letters(formant: Any) -> None:
+    with formant.client() as client:
+        body = b'{"input": "x", "speeed\\ud800": 1}'
+        answer = client.post("/v1/audio/speech", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_field")
+
+
 @pytest.mark.parametrize("form", ["wav", "flac"])
 @pytest.mark.parametrize("stream", [True, False])
 def test_files_of_short_texts_say_how_long_they_are(formant: Any, form: str, stream: bool) -> None:

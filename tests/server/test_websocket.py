@@ -95,7 +95,9 @@ def test_an_interrupted_speech_stops_and_the_next_begins(server: Any) -> None:
     "message",
     ["", "{", "[]", "null", "5", '{"type": 5}', '{"text": "ሰላም"}', '{"type": "input.append"}', b"\x00",
      '{"type": "input.append", "text": 5}', '{"type": "session.update", "voice": "nobody"}',
-     '{"type": "session.update", "speed": "fast"}', "[" * 100_000],
+     '{"type": "session.update", "speed": "fast"}', "[" * 100_000,
+     '{"type": "input.append", "text": "\\ud800"}', '{"type": "session.update", "speeed\\ud800": 1}',
+     '{"type": "session.update", "\\ud800": 1}'],
 )  # fmt: skip
 def test_wrong_events_are_answered_and_the_connection_goes_on(server: Any, message: Any) -> None:
     async def talking(socket: Any) -> dict[str, Any]:
@@ -109,6 +111,28 @@ def test_wrong_events_are_answered_and_the_connection_goes_on(server: Any, messa
 
     error = talk(server, talking)["error"]
     assert set(error) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        ('{"type": "session.update", "user": "\\ud800"}', "user"),
+        ('{"type": "session.update", "x": ' + "[" * 900 + "]" * 900 + "}", "x"),
+        ('{"type": "session.update", "x": NaN}', "x"),
+        ('{"type": "session.update", "voice": "alloy"}', "alloy"),
+    ],
+)
+def test_what_has_no_effect_is_named_and_not_kept(server: Any, sent: str, named: str) -> None:
+    async def talking(socket: Any) -> list[dict[str, Any]]:
+        await socket.send(sent)
+        _, first = await until(socket, "session.updated")
+        await send(socket, "session.update", seed=3)
+        _, second = await until(socket, "session.updated")
+        return [first[-1], second[-1]]
+
+    first, second = talk(server, talking)
+    assert named in first["note"]
+    assert set(second) <= {"type", "note", "response_format", "stream", "stream_format", "voice", "seed"}
 
 
 def test_mp3_goes_on_over_sentences(server: Any) -> None:

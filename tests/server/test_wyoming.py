@@ -6,6 +6,7 @@ import asyncio
 import socket
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -32,11 +33,17 @@ from wyoming.tts import (
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def served() -> Iterator[tuple[int, Any]]:
+    """The port of the protocol, and the server."""
     with bind("127.0.0.1", 0) as sock:
         free: int = sock.getsockname()[1]
-    with serving("--wyoming", str(free), "--set", "serve.idle_seconds=20"):
-        yield free
+    with serving("--wyoming", str(free), "--set", "serve.idle_seconds=20") as server:
+        yield free, server
+
+
+@pytest.fixture(scope="module")
+def port(served: tuple[int, Any]) -> int:
+    return served[0]
 
 
 def talk(port: int, talking: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -110,15 +117,43 @@ def test_what_cannot_be_spoken_is_an_error_and_the_connection_goes_on(port: int)
     assert (error.type, error.data["code"]) == ("error", "server.voice_not_found")
 
 
-@pytest.mark.parametrize("sent", [b"\n", b"{}\n", b"[]\n", b'{"type": "synthesize"}\n', b"x" * 2_000_000])
-def test_a_client_that_speaks_something_else_is_let_go(port: int, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\n",
+        b"{}\n",
+        b"[]\n",
+        b"\xff\n",
+        b"[" * 100_000 + b"\n",
+        b'{"type": "synthesize"}\n',
+        b'{"type": "synthesize", "data": []}\n',
+        b'{"type": "synthesize", "data": {"text": 5}}\n',
+        b'{"type": "synthesize", "data": {"text": "x", "voice": "f2"}}\n',
+        b'{"type": "synthesize-start", "data": {"voice": {"name": []}}}\n',
+        b'{"type": "synthesize", "data": {"text": "\\ud800"}}\n',
+        b'{"type": "describe", "data_length": 100}\n{}',
+        b'{"type": "describe", "data_length": "x"}\n',
+        b'{"type": "describe", "payload_length": 5}\n1',
+        b"x" * 2_000_000,
+    ],
+)
+def test_a_client_that_sends_something_else_is_closed(served: tuple[int, Any], sent: bytes) -> None:
+    port, server = served
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client, suppress(ConnectionError):
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000) == b""
+    assert server.health()["requests"] == 0
+    assert not [line for line in server.lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize("field", ["data_length", "payload_length"])
+def test_an_event_without_end_is_not_kept(port: int, field: str) -> None:
+    head = f'{{"type": "describe", "{field}": 1000000000000}}\n'.encode()
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
-        try:
-            client.sendall(sent)
-            client.shutdown(socket.SHUT_WR)
-            assert client.recv(1000) == b""
-        except ConnectionError:
-            pass
+        client.sendall(head)
+        with pytest.raises(ConnectionError):
+            client.sendall(bytes(64 << 20))
 
 
 def test_ray_does_not_serve_it() -> None:

@@ -22,19 +22,26 @@ class _Json(logging.Formatter):
         return json.dumps(row, ensure_ascii=False, default=str)
 
 
-class _WithoutDenials(logging.Filter):
-    """Drops the line of uvicorn 0.54 that reports a refused WebSocket as an application that never
-    answered."""
+_FAULTS_OF_CLIENTS = (
+    "ASGI callable returned without completing handshake.",
+    "Invalid UTF-8 sequence received from client.",
+)
+"""Errors in the log of uvicorn 0.54 that are none of the server's: a WebSocket that was refused, and one that
+was closed because of what the client sent."""
+
+
+class _WithoutFaultsOfClients(logging.Filter):
+    """Drops `_FAULTS_OF_CLIENTS`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.msg != "ASGI callable returned without completing handshake."
+        return record.msg not in _FAULTS_OF_CLIENTS
 
 
 def set_up() -> None:
     """Send the log of dimts and uvicorn to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
-    handler.addFilter(_WithoutDenials())
+    handler.addFilter(_WithoutFaultsOfClients())
     for name, level in (("dimts.server", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -75,7 +75,10 @@ class SpeechRequest(BaseModel):
         data = {name: value for name, value in data.items() if value is not None}
         for name in data.keys() - cls.model_fields.keys() - HARMLESS:
             if close := difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.75):
-                raise PydanticCustomError("unknown_field", close[0], {"field": name, "nearest": close[0]})
+                shown = name.encode(
+                    "utf-8", "replace"
+                ).decode()  # pydantic cannot render half a surrogate pair
+                raise PydanticCustomError("unknown_field", close[0], {"field": shown, "nearest": close[0]})
         return data
 
     def without_effect(self) -> list[str]:

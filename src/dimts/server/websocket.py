@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from dimts.audio.encode import AudioEncoder
 from dimts.base.errors import DimtsError
+from dimts.base.http import header_value
 from dimts.base.messages import Message
 from dimts.server import log
 from dimts.server.errors import ApiError, error_response
@@ -143,8 +144,9 @@ class SpeechConnection:
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise ApiError(400, Message("server.not_an_event")) from error
         if kind == "session.update":
-            self._update(fields)
-            await self._send({"type": "session.updated", **self._fields})
+            notes = self._update(fields)
+            noted = {"note": header_value("; ".join(note.line("en") for note in notes))} if notes else {}
+            await self._send({"type": "session.updated", **noted, **self._fields})
         elif kind == "input.append":
             piece = fields.get("text")
             if not isinstance(piece, str):
@@ -163,11 +165,15 @@ class SpeechConnection:
         else:
             raise ApiError(400, Message("server.not_an_event"), param="type")
 
-    def _update(self, fields: dict[str, Any]) -> None:
+    def _update(self, fields: dict[str, Any]) -> tuple[Message, ...]:
+        """Change fields of the session; return notes on what has no effect, which is not kept. Raises
+        ApiError for a wrong one at once."""
         changed = {**self._fields, **fields, "stream": True, "stream_format": "audio"}
         body = _request(changed, "ሰ")
-        self.service.utterance(body, self._queue.owner)  # a wrong model or voice is refused at once
-        self._fields = changed
+        notes = self.service.utterance(body, self._queue.owner).notes
+        kept = set(SpeechRequest.model_fields) - {"input", *body.without_effect()}
+        self._fields = {name: value for name, value in changed.items() if name in kept}
+        return notes
 
     def _add(self, sentences: list[str]) -> None:
         self._sentences.extend(sentences)

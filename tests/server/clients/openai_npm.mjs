@@ -1,6 +1,11 @@
-// The npm client of OpenAI at its defaults: node openai_npm.mjs ADDRESS → sound on standard output.
+// The npm client of OpenAI at its defaults: node openai_npm.mjs ADDRESS FILE TEXT → mp3 in FILE.
+import { writeFile } from "node:fs/promises";
 import OpenAI from "openai";
 
-const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: "none" });
-const answer = await client.audio.speech.create({ model: "gpt-4o-mini-tts", voice: "alloy", input: "ሰላም ለዓለም።" });
-process.stdout.write(Buffer.from(await answer.arrayBuffer()));
+const [address, file, text] = process.argv.slice(2);
+const client = new OpenAI({ baseURL: `${address}/v1`, apiKey: "none" });
+const answer = await client.audio.speech.create({ model: "gpt-4o-mini-tts", voice: "alloy", input: text });
+const pieces = [];
+for await (const piece of answer.body) pieces.push(piece);
+await writeFile(file, Buffer.concat(pieces));
+console.log(JSON.stringify({ pieces: pieces.length }));

@@ -1,7 +1,10 @@
-// The Vercel AI SDK at its defaults: node vercel_ai.mjs ADDRESS → sound on standard output.
+// The Vercel AI SDK at its defaults: node vercel_ai.mjs ADDRESS FILE TEXT → mp3 in FILE.
+import { writeFile } from "node:fs/promises";
 import { createOpenAI } from "@ai-sdk/openai";
 import { experimental_generateSpeech as generateSpeech } from "ai";
 
-const openai = createOpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: "none" });
-const { audio } = await generateSpeech({ model: openai.speech("tts-1"), text: "ሰላም ለዓለም።" });
-process.stdout.write(Buffer.from(audio.uint8Array));
+const [address, file, text] = process.argv.slice(2);
+const openai = createOpenAI({ baseURL: `${address}/v1`, apiKey: "none" });
+const { audio } = await generateSpeech({ model: openai.speech("tts-1"), text });
+await writeFile(file, audio.uint8Array);
+console.log(JSON.stringify({ pieces: 1 }));
