@@ -146,7 +146,7 @@ class Monkey:
         page.reload()
         self._usable(page)
         page.wait_for_function(
-            "(text) => document.querySelector('#speak-text textarea').value === text", arg=text
+            "(text) => document.querySelector('#speak-text textarea')?.value === text", arg=text
         )
 
     def kill_page(self, page: Any) -> None:
