@@ -117,7 +117,7 @@ def _text(viewer: Viewer) -> None:
     page.locator("#text-read").click()
     page.wait_for_function("document.querySelector('#text-spoken textarea').value.length > 5")
     page.locator("#text-ask-all").click()
-    page.locator("#text-others td").first.wait_for()
+    page.locator("#text-others").wait_for()
     viewer.look("text")
 
 
@@ -192,5 +192,5 @@ def _others(viewer: Viewer) -> None:
     viewer.look("storage")
     drive.tab(page, "system")
     page.locator("#system-look").click()
-    page.locator("#system-table td").first.wait_for()
+    drive.shows(page, "#system-table", "torch")
     viewer.look("system")

@@ -90,7 +90,7 @@ def test_a_step_pressed_before_gradio_opens_with_it(
     page.locator("#step-record-go").click()
     drive.shows(page, "#opening-status", Strings("am")("opening.pressed"))
     expect(page.locator("#prepare-files")).to_be_visible(timeout=drive.LONG)
-    page.wait_for_function("document.querySelector('#project input').value", timeout=drive.LONG)
+    page.wait_for_function("document.querySelector('#project input')?.value", timeout=drive.LONG)
     assert len(nothing.names()) == 1
     page.locator("#tabs:not([inert])").wait_for()
     page.reload()  # it is pressed once
@@ -114,7 +114,7 @@ def test_from_two_recordings_to_an_own_voice_in_few_actions(
 
     page.locator("#step-record .next-step").wait_for()
     press("#step-record-go")
-    page.wait_for_function("document.querySelector('#project input').value", timeout=drive.LONG)
+    page.wait_for_function("document.querySelector('#project input')?.value", timeout=drive.LONG)
     page.locator("#tabs:not([inert])").wait_for()
     page.locator("#prepare-files input[type=file]").set_input_files(files)
     actions += 1
