@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from dimts.audio.wave import Wave
 from dimts.base.extras import EXTRAS
 from dimts.base.issue import Issue
 from dimts.base.messages import LANGUAGE_VARIABLE, Message
 from dimts.base.project import Project
-from dimts.cli.main import main
+from dimts.cli.main import build, main
 from dimts.data.check import KINDS
 from dimts.data.corpora import corpora
 from dimts.data.manifest import Manifest, Utterance
@@ -26,6 +28,8 @@ from dimts.text.phones import CONSONANTS, VOWELS
 
 NAMES = set((Path(__file__).parent / "names_in_amharic_output.txt").read_text(encoding="utf-8").split())
 """Names of programs, measures, number types, settings' values and licences: the same in every language."""
+NAMES_OF_HELP = set((Path(__file__).parent / "names_in_amharic_help.txt").read_text(encoding="utf-8").split())
+"""Names of arguments, programs, protocols and values in help pages."""
 _SKIPPED = re.compile(
     r"https?://\S*|~?(/[\w.-]+){2,}/?|\w+(/\w+)+/"  # addresses, paths
     r"|\b\w+=(?:[-\d.]+|nan)"  # figures of progress lines, by their names in the log
@@ -130,6 +134,25 @@ def _checked(shows: Any, tmp_path: Path) -> str:
     good.write_text("ሰላም\ts ə l a m\n", encoding="utf-8")
     shown: str = shows("lexicon", "check", "-f", good, language="en")
     return shown
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words that call each command, after the program."""
+    yield path
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, *path, name)
+
+
+def test_help_pages(shows: Any) -> None:
+    root = typer.main.get_command(build())
+    called = {word for path in commands(root) for word in path}
+    for path in commands(root):
+        shown = shows(*path, "--help")
+        assert english(shown, *NAMES_OF_HELP, *called) == set(), path
+        assert "አጠቃቀም፦ dimts" in shown
+        assert "ይህን ማብራሪያ አሳይቶ ይወጣል።" in shown
+    assert "ለዚህ ማሽን የሚስማሙትን ላይብረሪዎች" in shows(code=2), "a call without arguments shows the page"
+    assert "Show this message and exit." in shows("train", "--help", language="en")
 
 
 def test_commands_of_data(shows: Any, project: Project, tmp_path: Path) -> None:

@@ -111,6 +111,13 @@ def fields(template: str) -> frozenset[str]:
     return frozenset(name.split(".")[0].split("[")[0] for name in names)
 
 
+def catalogue_text(code: str, language: str) -> str:
+    """Return the text of a code as the catalogue of `language` has it, with its fields unfilled; empty where
+    it has none."""
+    text = _catalogue(language, code).gettext(code)
+    return "" if text == code else text
+
+
 @cache
 def _catalogue(language: str, code: str) -> gettext.NullTranslations:
     return _read(language, code.partition(".")[0])

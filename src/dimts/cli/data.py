@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dimts.base.messages import Message
+from dimts.cli.help import CommandLine
 
 if TYPE_CHECKING:
     from dimts.base.project import Project
@@ -33,10 +34,8 @@ SET = typer.Option(
 
 def register(app: typer.Typer) -> None:
     """Add the group `data`."""
-    data = typer.Typer(
-        rich_markup_mode=None,
+    data = CommandLine(
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
         help="Recordings to clips and a manifest, and what is in them.",
     )
     data.command("prepare")(prepare)

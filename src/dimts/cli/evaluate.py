@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
 
 from dimts.base.messages import Message
+from dimts.cli.help import CommandLine, Group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DEFAULT = "project"
 
 
-class _Group(TyperGroup):
+class _Group(Group):
     """A group whose first word may also be a project folder, or an option: `dimts evaluate --system …`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -35,11 +35,9 @@ class _Group(TyperGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the group `evaluate`."""
-    group = typer.Typer(
+    group = CommandLine(
         cls=_Group,
-        rich_markup_mode=None,
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
         help="Measure voices and find the best checkpoint: 'dimts evaluate "
         "PROJECT'; the commands below are for "
         "single waves, pronunciation and listening tests.",

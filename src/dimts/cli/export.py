@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from dimts.base.messages import Message
+from dimts.cli.help import CommandLine
 from dimts.cli.output import progress_bar, show
 
 SENTENCES = (
@@ -20,7 +21,7 @@ SENTENCES = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands below `dimts export`."""
-    group = typer.Typer(help="Write a voice in another format.", no_args_is_help=True, rich_markup_mode=None)
+    group = CommandLine(help="Write a voice in another format.", no_args_is_help=True)
     group.command("onnx")(export_onnx)
     group.callback()(_group)
     app.add_typer(group, name="export")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from typer.core import TyperGroup
+from dimts.cli.help import Group
 
 
-class DefaultGroup(TyperGroup):
+class DefaultGroup(Group):
     """A group that passes everything but the names of its commands to one of them."""
 
     default: ClassVar[str] = ""

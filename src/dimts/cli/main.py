@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from dimts.base.errors import DimtsError, storage_error
 from dimts.base.extras import missing_extra
 from dimts.base.messages import LANGUAGE_VARIABLE, LANGUAGES, Message
+from dimts.cli.help import PROGRAM, CommandLine
 from dimts.cli.output import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Log, show, show_error, use_log
 
 PARTS = (
@@ -38,14 +39,10 @@ _EXTRAS = {
 
 def build() -> typer.Typer:
     """Build the whole command line."""
-    app = typer.Typer(
-        name="dimts",
+    app = CommandLine(
+        name=PROGRAM,
         help="dimts (ድምፅ): recordings and text in, an Amharic voice out.",
-        rich_markup_mode=None,
         no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
     @app.callback()
@@ -76,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check_language()
     try:
         code = build()(
-            args=list(arguments) if arguments is not None else None, prog_name="dimts", standalone_mode=False
+            args=list(arguments) if arguments is not None else None, prog_name=PROGRAM, standalone_mode=False
         )
     except DimtsError as error:
         show_error(error)

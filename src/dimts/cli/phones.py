@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dimts.base.messages import Message
+from dimts.cli.help import CommandLine
 from dimts.cli.output import EXIT_BAD_INPUT, write
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ _DEFAULT_LEXICON = Path("lexicon.tsv")
 def register(app: typer.Typer) -> None:
     """Add the commands `phones` and `lexicon`."""
     app.command("phones")(phones)
-    group = typer.Typer(
+    group = CommandLine(
         name="lexicon",
         help="Your own pronunciations (word TAB phones): add, show, check. They come before every backend.",
         no_args_is_help=True,
-        rich_markup_mode=None,
     )
     group.command("add")(add)
     group.command("show")(show)

@@ -12,7 +12,13 @@ from unittest import mock
 
 import typer
 
-_HEAD = "# The command line\n\nWritten by the program itself (`make docs`); a test fails when it is stale.\n"
+from dimts.base.messages import LANGUAGE_VARIABLE, LANGUAGES
+
+_HEAD = """# The command line
+
+Written by the program itself (`make docs`); a test fails when it is stale. With `DIMTS_LANG=am`, or an Amharic
+locale, the same pages are in Amharic: `DIMTS_LANG=am dimts train --help`.
+"""
 
 
 def reference() -> str:
@@ -37,7 +43,7 @@ def _help(arguments: tuple[str, ...]) -> str:
 
     out = io.StringIO()
     with (
-        mock.patch.dict(os.environ, {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}),
+        mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1", LANGUAGE_VARIABLE: LANGUAGES[0]}),
         mock.patch.object(sys, "argv", ["dimts"]),
         contextlib.redirect_stdout(out),
     ):

@@ -10,6 +10,7 @@ import typer
 
 from dimts.base.messages import Message
 from dimts.cli.groups import DefaultGroup
+from dimts.cli.help import CommandLine
 from dimts.cli.output import show
 
 if TYPE_CHECKING:
@@ -27,10 +28,8 @@ class _Group(DefaultGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the group `train`."""
-    group = typer.Typer(
+    group = CommandLine(
         cls=_Group,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
         help=train.__doc__,
     )
     group.command("run")(train)
