@@ -16,8 +16,8 @@ from dimts.base.messages import LANGUAGE_VARIABLE, LANGUAGES
 
 _HEAD = """# The command line
 
-Written by the program itself (`make docs`); a test fails when it is stale. With `DIMTS_LANG=am`, or an Amharic
-locale, the same pages are in Amharic: `DIMTS_LANG=am dimts train --help`.
+Written by the program itself (`make docs`); a test fails when it is stale. With `DIMTS_LANG=am`, or an
+Amharic locale, the same pages are in Amharic: `DIMTS_LANG=am dimts train --help`.
 """
 
 
