@@ -117,9 +117,10 @@ def _write_page(command: AnyCommand, ctx: typer.Context, formatter: Any) -> None
         with formatter.indentation():
             formatter.write_text(text)
     shown = [one for one in command.get_params(ctx) if not getattr(one, "hidden", False)]
-    for heading, kind in (("cli.help_arguments", TyperArgument), ("cli.help_options", TyperOption)):
-        rows = [_parameter_row(path, one, ctx) for one in shown if isinstance(one, kind)]
-        _write_section(formatter, heading, rows)
+    arguments = [_parameter_row(path, one, ctx) for one in shown if isinstance(one, TyperArgument)]
+    options = [_parameter_row(path, one, ctx) for one in shown if isinstance(one, TyperOption)]
+    _write_section(formatter, "cli.help_arguments", arguments)
+    _write_section(formatter, "cli.help_options", options)
     visible = {name: one for name, one in _commands(command).items() if not one.hidden}
     limit = formatter.width - 6 - max(map(len, visible), default=0)
     commands = [(name, _summary(one, (*path, name), limit)) for name, one in visible.items()]
@@ -182,15 +183,12 @@ def _default(parameter: AnyParameter, ctx: Any) -> Message | None:
 
 def _range(parameter: AnyParameter) -> Message | None:
     """Return the note of the least and the greatest number that may be given."""
-    match parameter.min, parameter.max:
-        case None, None:
-            return None
-        case low, None:
-            return Message("cli.help_at_least", low=low)
-        case None, high:
-            return Message("cli.help_at_most", high=high)
-        case low, high:
-            return Message("cli.help_between", low=low, high=high)
+    low, high = parameter.min, parameter.max
+    if low is not None and high is not None:
+        return Message("cli.help_between", low=low, high=high)
+    if low is not None:
+        return Message("cli.help_at_least", low=low)
+    return Message("cli.help_at_most", high=high) if high is not None else None
 
 
 def _summary(command: AnyCommand, path: Sequence[str], limit: int) -> str:
