@@ -6,7 +6,7 @@ and left out. Nothing is cut or padded to fit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from dimts.base.progress import Progress, ProgressCallback
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.train.base_model import TrainableModel
-from dimts.train.code_cache import AudioOnly, ClipStore, Coder, CodeStore, cache_codes
+from dimts.train.blank_clips import BlankStore
+from dimts.train.code_cache import AudioOnly, ClipStore, Coder, cache_codes
 from dimts.train.collate import TrainingClip
 from dimts.train.generated_clips import ClipList, GeneratedClips, GeneratedSampler, open_corpus
 from dimts.train.runs import identity
@@ -30,6 +31,11 @@ base."""
 LEAST_RATE = 16_000
 """Samples per second below which a recording lacks a band that speaker encoder, DVAE and vocoder should
 learn."""
+_Clips = tuple[ClipStore, list[tuple[TrainingClip, Utterance]], list[Message]]
+_ClipSource = Callable[
+    [Project, TrainSettings, TrainableModel, Sequence[Utterance], ProgressCallback], _Clips
+]
+"""Reads the clips of rows: their store, those that can be used, and remarks on the others."""
 _SHORTEST_SECONDS = 0.5
 """Shortest clip with room for a conditioning crop."""
 
@@ -89,15 +95,21 @@ def load_training_set(
     engine: TrainableModel,
     rows: Sequence[Utterance],
     on_progress: ProgressCallback,
+    *,
+    recordings: bool = True,
 ) -> TrainingSet:
-    """Load all clips of a run. Raises DataError for an empty or unusable set, AudioError for a broken
-    clip."""
+    """Load all clips of a run. Raises DataError for an empty or unusable set, AudioError for a broken clip.
+
+    Without `recordings` none is read and nothing is written: the clips have the lengths of the manifest and
+    no contents.
+    """
     synthetic = settings.synthetic
     generated = _generated(project, settings, engine, rows) if synthetic.share else None
     if synthetic.share == 1 and generated is not None:
-        data = _only_generated(project, settings, generated)
+        data = _only_generated(project, settings, generated, write=recordings)
     else:
-        data = _from_manifest(project, settings, engine, rows, on_progress)
+        source = _clips if recordings else _blank_clips
+        data = _from_manifest(project, settings, engine, rows, on_progress, source)
     if generated is not None:
         data = _with_generated(data, settings, generated)
     return data
@@ -109,12 +121,13 @@ def _from_manifest(
     engine: TrainableModel,
     rows: Sequence[Utterance],
     on_progress: ProgressCallback,
+    source: _ClipSource,
 ) -> TrainingSet:
     kept = [row for row in rows if row.kept and row.split in ("train", "dev")]
     if not any(row.split == "train" for row in kept):
         why = Message("train.manifest_none_kept", rows=len(rows)) if rows else Message("train.manifest_empty")
         raise DataError("train.no_training_clips_because", manifest=project.manifest, why=why)
-    store, clips, remarks = _clips(project, settings, engine, kept, on_progress)
+    store, clips, remarks = source(project, settings, engine, kept, on_progress)
     weights = settings.batches.weights
     unknown = sorted(set(weights) - {row.speaker for row in kept})
     if unknown:
@@ -130,7 +143,7 @@ def _from_manifest(
     stores: list[ClipStore] = [store]
     replayed: list[TrainingClip] = []
     if settings.batches.replay:
-        replayed, other = _replayed(settings, engine, train, on_progress)
+        replayed, other = _replayed(settings, engine, train, on_progress, source)
         train += replayed
         stores.append(other)
     reference = _reference([row for _, row in clips])
@@ -160,13 +173,16 @@ def _generated(
     return GeneratedClips(corpus, engine.vocabulary, _coder(settings, engine), engine.model.spec)
 
 
-def _only_generated(project: Project, settings: TrainSettings, generated: GeneratedClips) -> TrainingSet:
+def _only_generated(
+    project: Project, settings: TrainSettings, generated: GeneratedClips, *, write: bool
+) -> TrainingSet:
     """Build a training set without a manifest; the longest dev clip is the speaker reference."""
     dev = [-1 - number for number in range(settings.synthetic.dev_clips)]
     longest = max(dev, key=lambda index: (generated[index].seconds, index))
     reference = project.codes / f"synthetic-{settings.seed}.wav"
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    generated.wave(generated[longest].key).save(reference)
+    if write:
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        generated.wave(generated[longest].key).save(reference)
     return TrainingSet(
         ClipList(()), ClipList(()), (), (), _seconds(settings, True), reference, generated[longest].speaker
     )
@@ -206,8 +222,7 @@ def _clips(
     engine: TrainableModel,
     rows: Sequence[Utterance],
     on_progress: ProgressCallback,
-) -> tuple[CodeStore, list[tuple[TrainingClip, Utterance]], list[Message]]:
-    skip = settings.batches.unusable == "skip"
+) -> _Clips:
     remarks = list[Message]()
 
     def on_cached(progress: Progress) -> None:
@@ -215,22 +230,52 @@ def _clips(
             remarks.append(progress.message)
         on_progress(progress)
 
+    skip = settings.batches.unusable == "skip"
     store, keys = cache_codes(project, rows, _coder(settings, engine), on_cached, skip=skip)
-    clips = []
+    return store, _usable(settings, engine, rows, store, keys, remarks, on_progress), remarks
+
+
+def _blank_clips(
+    project: Project,
+    settings: TrainSettings,
+    engine: TrainableModel,
+    rows: Sequence[Utterance],
+    on_progress: ProgressCallback,
+) -> _Clips:
+    """Return clips of the lengths in the manifest. DataError where the stage needs a DVAE and there is
+    none."""
+    _coder(settings, engine)
+    spec, remarks = engine.model.spec, list[Message]()
+    keys = {row.id: f"clip:{project.root}.{row.id}" for row in rows}
+    store = BlankStore({keys[row.id]: round(row.seconds * spec.input_rate) for row in rows}, spec)
+    return store, _usable(settings, engine, rows, store, keys, remarks, on_progress), remarks
+
+
+def _usable(
+    settings: TrainSettings,
+    engine: TrainableModel,
+    rows: Sequence[Utterance],
+    store: ClipStore,
+    keys: Mapping[str, str],
+    remarks: list[Message],
+    on_progress: ProgressCallback,
+) -> list[tuple[TrainingClip, Utterance]]:
+    """Return the clips that the stage can use; the others end the run, or are skipped with a remark."""
+    clips: list[tuple[TrainingClip, Utterance]] = []
     for row in rows:
         if row.id not in keys:
             continue
         try:
             clips.append((_clip(row, keys[row.id], store, engine, settings.stage), row))
         except DimtsError as error:
-            if not skip:
+            if settings.batches.unusable != "skip":
                 raise DataError("train.clip_unusable", clip=row.id, reason=error) from error
             remarks.append(Message("train.clip_left_out", clip=row.id, reason=error))
             on_progress(Progress("codes", len(clips), len(rows), "clips", remarks[-1]))
-    return store, clips, remarks
+    return clips
 
 
-def _clip(row: Utterance, key: str, store: CodeStore, engine: TrainableModel, stage: str) -> TrainingClip:
+def _clip(row: Utterance, key: str, store: ClipStore, engine: TrainableModel, stage: str) -> TrainingClip:
     spec = engine.model.spec
     ids = engine.vocabulary.encode(engine.spell(row))
     samples = store.samples(key)
@@ -261,7 +306,8 @@ def _replayed(
     engine: TrainableModel,
     own: Sequence[TrainingClip],
     on_progress: ProgressCallback,
-) -> tuple[list[TrainingClip], CodeStore]:
+    source: _ClipSource,
+) -> tuple[list[TrainingClip], ClipStore]:
     """Load clips of another project, weighted so that their seconds are the configured share of this
     one's."""
     try:
@@ -271,7 +317,7 @@ def _replayed(
     rows = [row for row in Manifest.read(other.manifest) if row.kept and row.split == "train"]
     if not rows:
         raise DataError("train.train_batches_replay_no", other=other.root)
-    store, clips, _ = _clips(other, settings, engine, rows, on_progress)
+    store, clips, _ = source(other, settings, engine, rows, on_progress)
     share = (
         settings.batches.replay_share
         * sum(clip.seconds for clip in own)

@@ -1,36 +1,44 @@
 """Forecast a run: kernels, memory, time, and the largest batch on this and other machines.
 
-Memory is measured by `memory_trace.py`, which runs the training step on tensors without data. Time is the
-number of operations over the measured rate of this machine, or a card's published rate, times the share of it
-that a training step reaches.
+Memory is measured by `memory_trace.py` (the GPT's stage) and `stage_trace.py`, which run the training step on
+tensors without data. The time of a GPT's step here, and of all stages on cards, is the number of operations
+over the measured rate of this machine, or a card's published rate, times the share of it that a training step
+reaches; a step of the other stages is timed here on noise, as convolutions reach very different shares.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from dimts.base.errors import ConfigError, DataError
+from dimts.base.errors import CheckpointError, DimtsError
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.manifest import Manifest, Utterance
 from dimts.train.base_model import TrainableModel, load_base
-from dimts.train.capabilities import Choice, MachineInfo, plan_attention
-from dimts.train.dataset import SECONDS_PER_FORWARD, SECONDS_PER_FORWARD_RANDOM
+from dimts.train.capabilities import MachineInfo, plan_attention
+from dimts.train.collate import TrainingClip
+from dimts.train.dataset import TrainingSet, load_training_set
 from dimts.train.distributed import Processes
+from dimts.train.forecast import CardForecast, Forecast, PipelineForecast, StageWithoutForecast
 from dimts.train.latent_cache import latents_plan
 from dimts.train.memory_trace import MEBIBYTE, BatchShape, StepCost, cost_of
 from dimts.train.metrics import Metrics
+from dimts.train.pipeline import plan_stages
 from dimts.train.preflight import preflight
-from dimts.train.sampler import Row, Sampler
-from dimts.train.settings import TrainSettings
-from dimts.xtts.spec import LATENTS, STOP_TARGETS
+from dimts.train.sampler import Step, StepSource, total_steps
+from dimts.train.settings import STAGES, TrainSettings
+from dimts.train.stage_trace import StageClock, StageTrace
+from dimts.train.stages import stage_class
+from dimts.train.stages.stage import Stage, StageContext, StepKind
+from dimts.train.trainer import check_kernel
 
 PROCESS_BYTES = 375 * MEBIBYTE
 """Memory of Python, torch and their buffers besides our tensors, measured on the CPU build of torch 2.13."""
@@ -54,109 +62,27 @@ CARDS: tuple[tuple[str, int, float], ...] = (
 faster)."""
 _TRACED_CLIPS = 24
 """Clips from which the memory of a larger forward pass is extrapolated: tracing takes time for every clip."""
-_CARD_COLUMNS = ("card", "fits", "peak", "largest_batch", "per_epoch")
+_GENERATED_CLIPS = 96
+"""Generated clips that are made for the forecast of a run that would make thousands."""
+_FEWEST_CLIPS = 2
+"""Clips of a short step; norms over a batch need two."""
+_LONGEST_TIMED_SECONDS = 4.0
+"""Duration of a step beyond which its time is reckoned from that of a short one."""
+Clip = TypeVar("Clip")
 _PRODUCT = 768
 _PRODUCT_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class CardForecast:
-    """Forecast for one card."""
+class _Run:
+    """What all stages of a forecast share."""
 
-    name: str
-    gigabytes: int
-    """Its memory, in GB of 10⁹ bytes."""
-    fits: bool
-    peak_bytes: int
-    """Peak memory with the batch of the settings."""
-    most_seconds: float
-    """Seconds of speech in the largest forward pass that fits; 0: not even the longest clip."""
-    epoch_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Forecast of a run's memory, time and disk use."""
-
-    engine: Message
-    """Origin of the weights."""
-    attention: Choice
-    precision: Choice
-    latents: Message
-    """Whether the conditioning latents of crops are cached, or computed at every step."""
-    clips: int
-    speech_seconds: float
-    seconds_per_forward: float
-    steps_per_epoch: int
-    cost: StepCost
-    """Cost of the most expensive step."""
-    process_bytes: int
-    """Predicted peak memory of the whole process on a processor, or of the card."""
-    available_bytes: int
-    disk_bytes: int
-    """Size of the checkpoints and the voice that a run keeps, without the codes."""
-    free_disk_bytes: int
-    """Free disk space at the project's folder."""
-    step_seconds: float
-    trainable: int
-    parameters: int
-    cards: tuple[CardForecast, ...]
-
-    def table(self, language: str | None = None) -> str:
-        """Format the forecast in `language`, by default that of the process: this machine, then cards."""
-        rows = [
-            f"{Message(f'train.forecast_{name}').text(language):<12}{value.text(language)}"
-            for name, value in self._rows().items()
-        ]
-        return "\n".join([*rows, "", *self._cards(language)])
-
-    def _rows(self) -> dict[str, Message]:
-        """Return the rows for this machine by name of the row."""
-        parts = [
-            Message("train.memory_part", part=Message(f"train.memory_{name}"), mebibytes=size)
-            for name, size in self.cost.megabytes.items()
-        ]
-        return {
-            "engine": Message(
-                "train.forecast_engine_is", engine=self.engine, learn=self.trainable, total=self.parameters
-            ),
-            "attention": self.attention.message,
-            "precision": self.precision.message,
-            "voice": self.latents,
-            "data": Message(
-                "train.forecast_data_is",
-                clips=self.clips,
-                hours=self.speech_seconds / 3600,
-                steps=self.steps_per_epoch,
-                seconds=self.seconds_per_forward,
-            ),
-            "memory": Message("train.forecast_memory_is", parts=tuple(parts)),
-            "here": Message(
-                "train.forecast_here_is",
-                peak=self.process_bytes / 1e9,
-                available=self.available_bytes / 1e9,
-                seconds=self.step_seconds,
-                epoch=_duration(self.step_seconds * self.steps_per_epoch),
-            ),
-            "disk": Message(
-                "train.forecast_disk_is", needed=self.disk_bytes / 1e9, free=self.free_disk_bytes / 1e9
-            ),
-        }
-
-    def _cards(self, language: str | None) -> list[str]:
-        """Return the lines of the table of cards."""
-        rows = [[Message(f"train.column_{name}").text(language) for name in _CARD_COLUMNS]]
-        for card in self.cards:
-            most = Message("train.seconds", seconds=card.most_seconds)
-            values = (
-                Message("train.card_fits" if card.fits else "train.card_does_not_fit"),
-                Message("train.gigabytes", gigabytes=card.peak_bytes / 1e9),
-                most if card.most_seconds else Message("train.no_batch_fits"),
-            )
-            epoch = _duration(card.epoch_seconds).text(language) if card.fits else "–"
-            name = Message("train.card_name", gigabytes=card.gigabytes, name=card.name).text(language)
-            rows.append([name, *(one.text(language) for one in values), epoch])
-        return [f"{a:<18} {b:<6} {c:>10} {d:>15} {e:>10}" for a, b, c, d, e in rows]
+    project: Project
+    machine: MachineInfo
+    engine: TrainableModel
+    rows: list[Utterance]
+    scorers: Metrics | None
+    on_progress: ProgressCallback
 
 
 def forecast(
@@ -166,66 +92,321 @@ def forecast(
     *,
     scorers: Metrics | None = None,
 ) -> Forecast:
-    """Forecast `fine_tune` with these settings; nothing is trained or written.
+    """Forecast `fine_tune` with these settings, of any stage; nothing is trained or written.
 
     Raises what `fine_tune` would: ConfigError for kernels that cannot run here, CheckpointError, DataError.
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
     machine = MachineInfo.look()
-    precision, _ = preflight(project, settings, machine, scorers)
-    Processes(precision.name, machine, settings.sharding)
-    if settings.stage != "gpt":
-        raise ConfigError("train.no_forecast_of_stage", stage=settings.stage)
-    engine = load_base(project, settings, rows := Manifest.read(project.manifest), on_progress, write=False)
-    head = engine.model.spec.head_width
+    preflight(project, settings, machine, scorers)
+    return _stage(_open(project, settings, machine, scorers, on_progress), settings)
+
+
+def forecast_stages(
+    project: Project | Path | str,
+    settings: TrainSettings | None = None,
+    stages: Sequence[str] = STAGES,
+    on_progress: ProgressCallback = ignore,
+    *,
+    scorers: Metrics | None = None,
+) -> PipelineForecast:
+    """Forecast `train_stages`; a stage that would fail has its reason instead of figures.
+
+    Raises what `forecast` does where no stage at all could run.
+    """
+    project = project if isinstance(project, Project) else Project.open(project)
+    settings = settings or project.settings("train", TrainSettings)
+    planned, kept = plan_stages(settings, stages)
+    machine = MachineInfo.look()
+    preflight(project, planned[0], machine, scorers)
+    run = _open(project, planned[0], machine, scorers, on_progress)
+    found: dict[str, Forecast | StageWithoutForecast] = {
+        stage: StageWithoutForecast(stage, reason, fails=False) for stage, reason in kept.items()
+    }
+    first: DimtsError | None = None
+    for own in planned:
+        try:
+            _check_codes(run.engine, own.stage, [each.stage for each in planned])
+            found[own.stage] = _stage(run, own)
+        except DimtsError as error:
+            first = first or error
+            found[own.stage] = StageWithoutForecast(own.stage, error.message, fails=True)
+    if first is not None and not any(isinstance(each, Forecast) for each in found.values()):
+        raise first
+    return PipelineForecast(tuple(found[stage] for stage in stages))
+
+
+def _open(
+    project: Project,
+    settings: TrainSettings,
+    machine: MachineInfo,
+    scorers: Metrics | None,
+    on_progress: ProgressCallback,
+) -> _Run:
+    synthetic = settings.synthetic.share == 1 and not project.manifest.exists()
+    rows = [] if synthetic else Manifest.read(project.manifest)
+    return _Run(
+        project,
+        machine,
+        load_base(project, settings, rows, on_progress, write=False),
+        rows,
+        scorers,
+        on_progress,
+    )
+
+
+def _check_codes(engine: TrainableModel, stage: str, stages: Sequence[str]) -> None:
+    """Raise CheckpointError where the decoder's stage would find a GPT that is older than the DVAE."""
+    if stage != "decoder" or "gpt" in stages or not engine.codes_of_gpt:
+        return
+    if "dvae" in stages or engine.codes_of_gpt != engine.coder_name:
+        raise CheckpointError("train.dvae_newer_than_gpt", folder=engine.folder)
+
+
+def _stage(run: _Run, settings: TrainSettings) -> Forecast:
+    """Forecast one stage."""
+    settings = settings.for_stage(settings.stage)
+    engine, machine = run.engine, run.machine
+    precision, _ = preflight(run.project, settings, machine, run.scorers)
+    processes = Processes(precision.name, machine, settings.sharding)
     attention = plan_attention(
         settings.attention,
         machine,
         precision.name,  # type: ignore[arg-type]
-        head,
+        engine.model.spec.head_width,
         fallback=settings.attention_fallback,
     )
-    shapes = [_shape(row, settings, engine) for row in rows if row.kept and row.split == "train"]
-    if not shapes:
-        raise DataError("train.no_training_clips", manifest=project.manifest)
-    seconds = settings.batches.seconds or (
-        SECONDS_PER_FORWARD_RANDOM if engine.random else SECONDS_PER_FORWARD
+    data = load_training_set(
+        run.project, settings, engine, run.rows, run.on_progress, recordings=False
     )
-    sampler = _sampler(shapes, settings, seconds)
-    steps = sampler.epoch(0)
-    costliest = max(steps, key=lambda step: max(sum(sampler.rows[i].tokens for i in part) for part in step))
-    on_progress(Progress("trace", 0, 2 + 2 * len(CARDS), "steps"))
-    spec = engine.model.spec
-    cost = cost_of(
-        spec, settings, [[shapes[i] for i in part] for part in costliest], attention.name, precision.name
-    )
-    total = sum(shape.seconds for shape in shapes)
-    spoken = sum(shapes[i].seconds for part in costliest for i in part)
-    flops_per_second = cost.flops / spoken
-    trainable = cost.gradients // 4
+    sampler = data.sampler(settings, 1)
+    total = total_steps(sampler, settings.steps, settings.epochs)
+    steps, per_epoch = _some_steps(data, sampler)
+    made = _making_seconds(data, steps)
+    run.on_progress(Progress("trace", 0, 2 + 2 * len(CARDS), "steps"))
+    if settings.stage == "gpt":
+        load = _gpt_load(run, settings, data, steps, attention.name, precision.name)
+    else:
+        context = StageContext(run.project, settings, engine, data, sampler, total)
+        load = _stage_load(run, context, processes, steps, attention.name, precision.name)
     here = PROCESS_BYTES if machine.device == "cpu" else CONTEXT_BYTES
-    rate = _cpu_rate() * CPU_USED_SHARE if machine.device == "cpu" else _card_rate(machine) * USED_SHARE
-    cards = _cards(engine, settings, shapes, seconds, total, flops_per_second)
+    clips = [data.train[index] for step in steps for part in step for index in part]
+    seconds = sum(clip.seconds for clip in clips) * per_epoch / len(steps)
+    flops = load.flops * per_epoch
     return Forecast(
         engine.origin,
         attention,
         precision,
         latents_plan(settings),
-        len(shapes),
-        total,
+        round(len(clips) * per_epoch / len(steps)),
         seconds,
-        len(steps),
-        cost,
-        here + cost.peak,
+        data.seconds_per_forward,
+        per_epoch,
+        load.cost,
+        here + load.cost.peak + _kept_bytes(data, clips),
         machine.memory_bytes,
-        disk_bytes(settings, trainable, engine),
-        shutil.disk_usage(project.root).free,
-        flops_per_second * total / len(steps) / rate,
-        trainable,
-        sum(parameter.numel() for _, parameter in engine.model.trained()),
-        cards,
+        disk_bytes(settings, load.trainable, engine),
+        shutil.disk_usage(run.project.root).free,
+        load.step_seconds + made,
+        load.trainable,
+        load.parameters,
+        _cards(load, data.seconds_per_forward, flops),
+        settings.stage,
+        total,
+        (*data.remarks, *load.notes, *_notes(data, made)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What a stage's steps take."""
+
+    cost: StepCost
+    """Of the most expensive step."""
+    flops: float
+    """Operations of an average step."""
+    step_seconds: float
+    """Seconds of an average step, without the making of its clips."""
+    trainable: int
+    parameters: int
+    peaks: Mapping[str, tuple[float, float]]
+    """By precision: peak of memory in bytes without clips, and for each second of clips."""
+    longest_seconds: float
+    """Length of the longest clip."""
+    notes: tuple[Message, ...] = ()
+
+
+def _some_steps(data: TrainingSet, sampler: StepSource) -> tuple[list[Step], int]:
+    """Return the steps of an epoch, of generated clips only the first ones, and the number of all."""
+    steps = sampler.epoch(0)
+    if not data.generated_per_part:
+        return steps, len(steps)
+    most = max(1, _GENERATED_CLIPS // (data.generated_per_part * len(steps[0])))
+    return steps[:most], len(steps)
+
+
+def _making_seconds(data: TrainingSet, steps: Sequence[Step]) -> float:
+    """Measure how long the generated clips of a step take to make."""
+    if not data.generated_per_part:
+        return 0.0
+    began = time.perf_counter()
+    made = [data.train[index] for step in steps for part in step for index in part if index >= len(data.train)]
+    return (time.perf_counter() - began) / max(len(made), 1) * data.generated_per_part * len(steps[0])
+
+
+def _kept_bytes(data: TrainingSet, clips: Sequence[TrainingClip]) -> int:
+    """Return the bytes of the generated clips that are kept in memory."""
+    generated = data.train.generated
+    if generated is None or not clips:
+        return 0
+    return generated.cached_bytes(sum(clip.seconds for clip in clips) / len(clips))
+
+
+def _notes(data: TrainingSet, made: float) -> list[Message]:
+    found = [Message("train.forecast_steps_alone")]
+    if data.generated_per_part:
+        found.insert(0, Message("train.forecast_generated", clips=data.generated_per_part, seconds=made))
+    return found
+
+
+def _gpt_load(
+    run: _Run,
+    settings: TrainSettings,
+    data: TrainingSet,
+    steps: Sequence[Step],
+    attention: str,
+    precision: str,
+) -> _Load:
+    """Trace the GPT's step; its time is the number of operations over this machine's rate."""
+    engine, spec = run.engine, run.engine.model.spec
+    shapes = {i: _shape(data.train[i], settings) for step in steps for part in step for i in part}
+    costliest = max(steps, key=lambda step: max(sum(data.train[i].tokens for i in part) for part in step))
+    cost = cost_of(
+        spec, settings, [[shapes[i] for i in part] for part in costliest], attention, precision
+    )
+    lengths = [sum(shapes[i].seconds for part in step for i in part) for step in steps]
+    spoken = sum(shapes[i].seconds for part in costliest for i in part)
+    flops = cost.flops / spoken * sum(lengths) / len(lengths)
+    ordered = sorted(shapes.values(), key=lambda shape: shape.seconds)
+    plain = replace(settings, batches=replace(settings.batches, accumulate=1))
+    peaks = _peaks(
+        ordered[-1],
+        ordered[len(ordered) // 2],
+        lambda shape: shape.seconds,
+        lambda part, kind: cost_of(spec, plain, [part], "sdpa", kind).peak,
+        data.seconds_per_forward,
+    )
+    return _Load(
+        cost,
+        flops,
+        flops / _rate(run.machine),
+        cost.gradients // 4,
+        sum(parameter.numel() for _, parameter in engine.model.trained()),
+        peaks,
+        ordered[-1].seconds,
+    )
+
+
+def _stage_load(
+    run: _Run,
+    context: StageContext,
+    processes: Processes,
+    steps: Sequence[Step],
+    attention: str,
+    precision: str,
+) -> _Load:
+    """Trace the steps of a stage, and time one of each kind."""
+    kind, train = stage_class(context.settings.stage), context.data.train
+    trace = StageTrace(kind, context, attention, precision)
+    trace.stage.check_speech()
+    check_kernel(trace.stage, processes)
+    by_area = sorted(steps, key=lambda step: sum(_area(train, part) for part in step))
+    largest = [
+        max(steps, key=lambda step: max(_area(train, part) for part in step)),
+        max(steps, key=lambda step: max(map(len, step))),
+    ]
+    usual = by_area[len(by_area) // 2]
+    kinds = trace.stage.step_kinds(largest[0])
+    costs = [
+        (trace.cost(step, each), each) for each in kinds for step in dict.fromkeys(largest)
+    ]
+    cost, costliest = max(costs, key=lambda found: found[0].peak)
+    counted = [each for each in trace.stage.step_kinds(usual) if each.count]
+    flops = {each.step: trace.cost(usual, each).flops for each in counted}
+    total = sum(each.count for each in counted)
+    needed = PROCESS_BYTES + trace.cost([usual[0][:_FEWEST_CLIPS]], costliest).peak
+    notes = []
+    if needed <= run.machine.memory_bytes:
+        clock = StageClock(kind, context, run.machine.device, precision)
+        seconds = {
+            each.step: _timed(clock, trace, usual, each, flops[each.step], run.machine, cost) for each in counted
+        }
+    else:
+        rate = _rate(run.machine)
+        seconds = {step: operations / rate for step, operations in flops.items()}
+        notes.append(
+            Message("train.forecast_not_timed", needed=needed / 1e9, free=run.machine.memory_bytes / 1e9)
+        )
+    seen = sorted({i for step in steps for part in step for i in part}, key=lambda i: train[i].seconds)
+    return _Load(
+        cost,
+        sum(flops[each.step] * each.count for each in counted) / total,
+        sum(seconds[each.step] * each.count for each in counted) / total,
+        trace.trainable,
+        trace.parameters,
+        _stage_peaks(kind, context, trace, precision, costliest, seen),
+        train[seen[-1]].seconds,
+        tuple(notes),
+    )
+
+
+def _stage_peaks(
+    kind: type[Stage],
+    context: StageContext,
+    trace: StageTrace,
+    precision: str,
+    costliest: StepKind,
+    seen: Sequence[int],
+) -> dict[str, tuple[float, float]]:
+    """Return the lines of memory of a stage; `seen` are some of its clips by their length."""
+    traces = {
+        each: trace if each == precision else StageTrace(kind, context, "sdpa", each)
+        for each in ("bf16", "float32")
+    }
+    return _peaks(
+        seen[-1],
+        seen[len(seen) // 2],
+        lambda index: float(context.data.train[index].seconds),
+        lambda part, each: traces[each].cost([part], costliest).peak,
+        context.data.seconds_per_forward,
+    )
+
+
+def _timed(
+    clock: StageClock,
+    trace: StageTrace,
+    usual: Step,
+    kind: StepKind,
+    flops: int,
+    machine: MachineInfo,
+    cost: StepCost,
+) -> float:
+    """Return the seconds of a step of this kind: of a short one, by its operations, where a whole one takes
+    long or much memory."""
+    short = [usual[0][:_FEWEST_CLIPS]]
+    first = clock.seconds(short, kind.step)
+    share = flops / max(trace.cost(short, kind).flops, 1)
+    fits = PROCESS_BYTES + cost.peak <= machine.memory_bytes
+    if share == 1 or (fits and first * share <= _LONGEST_TIMED_SECONDS):
+        clock.seconds(usual, kind.step)  # kernels are chosen for each shape when it comes first
+        return clock.seconds(usual, kind.step)
+    return share * (first if first > _LONGEST_TIMED_SECONDS else clock.seconds(short, kind.step))
+
+
+def _area(clips: Sequence[TrainingClip], part: Sequence[int]) -> float:
+    """Return the seconds of a part whose clips are padded to the longest."""
+    return len(part) * max((float(clips[index].seconds) for index in part), default=0.0)
 
 
 def disk_bytes(settings: TrainSettings, trainable: int, engine: TrainableModel) -> int:
@@ -237,54 +418,50 @@ def disk_bytes(settings: TrainSettings, trainable: int, engine: TrainableModel) 
     return int(checkpoint * (settings.keep + 2) + voice * voices)
 
 
-def _shape(row: Utterance, settings: TrainSettings, engine: TrainableModel) -> BatchShape:
-    spec = engine.model.spec
+def _shape(clip: TrainingClip, settings: TrainSettings) -> BatchShape:
     longest = settings.reference.max_seconds
-    crop_seconds = longest if row.seconds >= longest else row.seconds / 2
-    ids = len(engine.vocabulary.encode(engine.spell(row)))
-    return BatchShape(ids, spec.codes_of(round(row.seconds * spec.input_rate)), row.seconds, crop_seconds)
+    crop_seconds = longest if clip.seconds >= longest else clip.seconds / 2
+    return BatchShape(len(clip.ids), clip.codes, clip.seconds, crop_seconds)
 
 
-def _sampler(shapes: Sequence[BatchShape], settings: TrainSettings, seconds: float) -> Sampler:
-    rows = tuple(
-        Row(shape.seconds, LATENTS + shape.text_ids + 1 + shape.codes + STOP_TARGETS) for shape in shapes
-    )
-    batches = settings.batches
-    return Sampler(rows, seconds, batches.clips, batches.accumulate, batches.packing == "auto", settings.seed)
-
-
-def _cards(
-    engine: TrainableModel,
-    settings: TrainSettings,
-    shapes: Sequence[BatchShape],
+def _peaks(
+    longest: Clip,
+    typical: Clip,
+    length: Callable[[Clip], float],
+    peak: Callable[[list[Clip], str], int],
     seconds: float,
-    total: float,
-    flops_per_second: float,
-) -> tuple[CardForecast, ...]:
-    """Forecast peak and largest batch on common cards: memory is linear in the seconds of a forward pass."""
-    spec = engine.model.spec
-    longest = max(shapes, key=lambda shape: shape.seconds)
-    typical = sorted(shapes, key=lambda shape: shape.seconds)[len(shapes) // 2]
-    plain = replace(settings, batches=replace(settings.batches, accumulate=1))
+) -> dict[str, tuple[float, float]]:
+    """Measure the peak of memory as a line over the seconds of a forward pass, by precision."""
+    clips = min(max(2, round(seconds / length(typical))), _TRACED_CLIPS)
     found = {}
     for precision in ("bf16", "float32"):
-        clips = min(max(2, round(seconds / typical.seconds)), _TRACED_CLIPS)
         # not from one clip on: with few, the optimizer's share hides what each adds
-        few, many = ([longest, *[typical] * count] for count in (clips // 2, clips))
-        costs = [cost_of(spec, plain, [part], "sdpa", precision) for part in (few, many)]
-        lengths = [sum(shape.seconds for shape in part) for part in (few, many)]
-        slope = (costs[1].peak - costs[0].peak) / (lengths[1] - lengths[0])
-        found[precision] = (costs[0].peak - slope * lengths[0], slope)
+        few, many = ([longest, *[typical] * count] for count in (max(1, clips // 2), clips))
+        low, high = peak(few, precision), peak(many, precision)
+        lengths = [sum(map(length, part)) for part in (few, many)]
+        slope = (high - low) / (lengths[1] - lengths[0])
+        found[precision] = (low - slope * lengths[0], slope)
+    return found
+
+
+def _cards(load: _Load, seconds: float, flops: float) -> tuple[CardForecast, ...]:
+    """Forecast peak, largest batch and the time of `flops` on common cards."""
     out = []
+    longest = load.longest_seconds
     for name, size, rate in CARDS:
-        fixed, slope = found["bf16" if size >= 8 else "float32"]
+        fixed, slope = load.peaks["bf16" if size >= 8 else "float32"]
         room = size * 10**9 * CARD_SHARE - CONTEXT_BYTES
         most = max(0.0, (room - fixed) / slope) if slope > 0 else float("inf")
-        peak = int(fixed + slope * max(seconds, longest.seconds)) + CONTEXT_BYTES
-        fits = most >= max(seconds, longest.seconds)
-        epoch = flops_per_second * total / (rate * 1e12 * USED_SHARE)
-        out.append(CardForecast(name, size, fits, peak, most if most >= longest.seconds else 0.0, epoch))
+        peak = int(fixed + slope * max(seconds, longest)) + CONTEXT_BYTES
+        fits = most >= max(seconds, longest)
+        epoch = flops / (rate * 1e12 * USED_SHARE)
+        out.append(CardForecast(name, size, fits, peak, most if most >= longest else 0.0, epoch))
     return tuple(out)
+
+
+def _rate(machine: MachineInfo) -> float:
+    """Return the operations per second that a step reaches on this machine."""
+    return _cpu_rate() * CPU_USED_SHARE if machine.device == "cpu" else _card_rate(machine) * USED_SHARE
 
 
 def _cpu_rate() -> float:
@@ -302,11 +479,3 @@ def _card_rate(machine: MachineInfo) -> float:
     """Return the rate of the listed card nearest in memory."""
     size = machine.memory_bytes / 10**9
     return min(CARDS, key=lambda card: abs(card[1] - size))[2] * 1e12
-
-
-def _duration(seconds: float) -> Message:
-    if seconds < 120:
-        return Message("train.seconds", seconds=seconds)
-    if seconds < 7200:
-        return Message("train.minutes", minutes=seconds / 60)
-    return Message("train.hours", hours=seconds / 3600)

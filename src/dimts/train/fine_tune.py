@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dimts.base.config import to_dict
-from dimts.base.errors import DataError
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
@@ -117,7 +116,7 @@ def fine_tune(
             on_progress(Progress("train", done.steps, done.steps, "steps", message))
             return done
         stage = kind(StageContext(project, settings, engine, data, sampler, total))
-        _check_speech(stage)
+        stage.check_speech()
         training = Trainer(stage, processes, scorer)
         with processes.first_alone():
             stage.prepare(on_progress)
@@ -172,13 +171,6 @@ def _run(
     return FineTuneResult(
         folder.root, folder.log, bundle, stats.steps, seconds, losses, dev, ended, tuple(rows)
     )
-
-
-def _check_speech(stage: Stage) -> None:
-    """Raise DataError for too little speech for the stage."""
-    seconds, needed = sum(clip.seconds for clip in stage.data.train), stage.needed_seconds()
-    if seconds < needed and not stage.data.generated_per_part:
-        raise DataError("train.too_little_speech", stage=stage.name, seconds=seconds, needed=needed)
 
 
 def _load(

@@ -36,6 +36,7 @@ _KEPT = 256
 _STEPS_APART = 1 << 20
 """Indices reserved for the steps of one epoch, more than any epoch has."""
 _KEY = "synthetic"
+_SAMPLE_BYTES = 4
 
 
 class GeneratedClip(Protocol):
@@ -114,6 +115,10 @@ class GeneratedClips:
         else:
             self._made.move_to_end(index)
         return found
+
+    def cached_bytes(self, seconds: float) -> int:
+        """Return the bytes of all cached clips of so many seconds: their sound at both rates."""
+        return round(_KEPT * seconds * (self.spec.input_rate + self.spec.output_rate) * _SAMPLE_BYTES)
 
     # What `CodeStore` offers
 

@@ -8,8 +8,8 @@ and kernels have their actual cost, and a model of 440 M parameters is traced in
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -52,6 +52,8 @@ class StepCost:
     temporaries."""
     peak: int
     flops: int
+    optimizers: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the state of each optimizer by its name, where a step has several."""
 
     @property
     def megabytes(self) -> dict[str, float]:
@@ -60,7 +62,7 @@ class StepCost:
         return {name: getattr(self, name) / MEBIBYTE for name in names}
 
 
-class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of live storages."""
 
     def __init__(self) -> None:
@@ -104,7 +106,7 @@ def cost_of(
         configure(model, settings, attention if attention in ("eager", "sdpa") else "sdpa")
         model.train()
         optimizer = adamw(groups(model, settings.weight_decay), 1e-3, "fused")
-        meter = _Meter()
+        meter = Meter()
         for tensor in (*model.parameters(), *model.buffers()):
             meter.see(tensor)
         weights = meter.live

@@ -39,17 +39,14 @@ def train_stages(
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
     base, found = settings.base, list[FineTuneResult]()
-    wanted = [stage for stage in stages if not (stage == "speaker" and _has_speaker_encoder(base))]
-    if len(wanted) < len(stages):
-        on_progress(Progress("train", 0, None, "steps", Message("train.speaker_encoder_kept", base=base)))
-    for stage in wanted:
-        own = replace(settings, stage=stage, base=base)  # type: ignore[arg-type]
-        if not stage_class(stage).speaks:
-            own = replace(own, best_by=LOSS, sample_every=0)
-        last = stage == wanted[-1]
+    planned, kept = plan_stages(settings, stages)
+    for message in kept.values():
+        on_progress(Progress("train", 0, None, "steps", message))
+    for number, own in enumerate(planned, start=1):
+        last = number == len(planned)
         run = fine_tune(
             project,
-            own,
+            replace(own, base=base),
             on_progress,
             new=new,
             scorers=scorers,
@@ -61,6 +58,22 @@ def train_stages(
             break
         base = str(run.bundle)
     return found
+
+
+def plan_stages(
+    settings: TrainSettings, stages: Sequence[str]
+) -> tuple[list[TrainSettings], dict[str, Message]]:
+    """Return the settings of each stage that is trained, and why the others are not."""
+    planned, kept = [], {}
+    for stage in stages:
+        if stage == "speaker" and _has_speaker_encoder(settings.base):
+            kept[stage] = Message("train.speaker_encoder_kept", base=settings.base)
+            continue
+        own = replace(settings, stage=stage)  # type: ignore[arg-type]
+        if not stage_class(stage).speaks:
+            own = replace(own, best_by=LOSS, sample_every=0)
+        planned.append(own)
+    return planned, kept
 
 
 def _has_speaker_encoder(base: str) -> bool:

@@ -54,7 +54,7 @@ class Trainer:
         self.model, self.data, self.stats = stage.model, stage.data, stage.stats
         self.sampler, self.total = stage.sampler, stage.total_steps
         self.steps_per_epoch = self.sampler.steps_per_epoch()
-        self.kernel, self.kernel_why = _check_kernel(stage, processes)
+        self.kernel, self.kernel_why = check_kernel(stage, processes)
         self.learning_rate = self.settings.learning_rate or stage.usual_learning_rate()
         self.held_bytes = held_bytes(self.model)
         """Bytes of parameters in this process."""
@@ -467,7 +467,7 @@ class Trainer:
         return path
 
 
-def _check_kernel(stage: Stage, processes: Processes) -> tuple[Kernel, Message]:
+def check_kernel(stage: Stage, processes: Processes) -> tuple[Kernel, Message]:
     """Return the AdamW kernel and the reason. ConfigError for what several processes cannot do."""
     settings = stage.settings
     kernel, why = choose_kernel(settings.optimizer, processes.device.type)

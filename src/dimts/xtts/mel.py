@@ -114,6 +114,12 @@ def pre_emphasise(wave: Tensor) -> Tensor:
     return wave - PRE_EMPHASIS * torch.cat((wave[:, 1:2], wave[:, :-1]), dim=1)
 
 
+def forget_constants() -> None:
+    """Drop the cached banks, windows and kernels, for example those made without contents by a trace."""
+    _constants.cache_clear()
+    _sinc_kernel.cache_clear()
+
+
 @lru_cache(maxsize=16)
 def _sinc_kernel(old: int, new: int) -> tuple[Tensor, int]:
     """Polyphase kernel [new, 1, width * 2 + old] and its half width.

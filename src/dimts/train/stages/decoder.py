@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -23,7 +24,17 @@ from dimts.base.messages import Message
 from dimts.base.progress import Progress
 from dimts.train.collate import Collator
 from dimts.train.optim import groups
-from dimts.train.stages.stage import Phase, Stage, StageContext, Term, clips_of, loss_share, other_stages
+from dimts.train.stages.stage import (
+    Phase,
+    Stage,
+    StageContext,
+    StepKind,
+    Term,
+    clips_of,
+    loss_share,
+    move_to,
+    other_stages,
+)
 from dimts.train.tensor_store import TensorStore
 from dimts.xtts.discriminators import DiscriminatorOutput, build_discriminator
 from dimts.xtts.gan_loss import (
@@ -48,6 +59,8 @@ _DEV_CROPS = 4
 """Length of a dev crop as a multiple of a training crop."""
 _SPEAKER_SHARE = 0.25
 """Share of the clips of a step that the speaker loss uses."""
+_COMPARED_STEPS = 200
+"""Steps with a speaker loss among which a forecast looks for the one with most clips."""
 _BAND_STEP_HZ = 500.0
 """Band limits are rounded down to multiples of this, so that few mel banks are needed."""
 _WINNING_LOSS = 0.01
@@ -100,9 +113,8 @@ class DecoderStage(Stage):
         )
         self.discriminator: nn.Module | None = None
         if own.discriminators != "none":
-            self.discriminator = build_discriminator(own.discriminators, self.settings.seed).to(
-                self.model.device
-            )
+            self.discriminator = build_discriminator(own.discriminators, self.settings.seed)
+            move_to(self.discriminator, self.model.device)
             self._module["discriminator"] = self.discriminator
             own_phase = Phase(
                 "discriminator", groups(self.discriminator, decay), {"discriminator": 1.0}, betas=BETAS
@@ -113,7 +125,9 @@ class DecoderStage(Stage):
         self._step = 0
         self._pieces = (0, 0)
         """Samples of a crop and of a longer one in the steps so far."""
-        self._store = TensorStore.open(self.project.codes / f"decoder-{self._fingerprint()}")
+        self._store = context.tensors
+        if self._store is None:
+            self._store = TensorStore.open(self.project.codes / f"decoder-{self._fingerprint()}")
         if self.engine.random and "gpt" not in self.engine.learnt:
             self.engine.remarks.append(Message("train.gpt_untrained"))
 
@@ -138,6 +152,27 @@ class DecoderStage(Stage):
     def active(self, phase: Phase, step: int) -> bool:
         """Whether a phase is active: the discriminator is not during the warm-up."""
         return phase.name == "generator" or step >= self.own.discriminator_after
+
+    def step_kinds(self, parts: Sequence[Sequence[int]]) -> list[StepKind]:
+        """Return steps with and without discriminators and speaker loss, of which most clips and an average
+        number have one."""
+        counts: Counter[tuple[bool, bool]] = Counter()
+        steps: dict[tuple[bool, bool], list[int]] = {}
+        for step in range(self.total_steps):
+            due = bool(self.own.speaker_weight) and step % self.own.speaker_every == 0
+            judged = self.discriminator is not None and step >= self.own.discriminator_after
+            counts[judged, due] += 1
+            if len(chosen := steps.setdefault((judged, due), [])) < (_COMPARED_STEPS if due else 1):
+                chosen.append(step)
+        clips = [self.data.train[index] for part in parts for index in part]
+        found = []
+        for kind, count in counts.items():
+            drawn = {step: sum(self._draws_speaker_loss(clip, step) for clip in clips) for step in steps[kind]}
+            usual = min(drawn, key=lambda step: abs(drawn[step] - _SPEAKER_SHARE * len(clips)))
+            most = max(drawn, key=lambda step: drawn[step])
+            found.append(StepKind(usual, count))
+            found += [StepKind(most, 0)] if drawn[most] > drawn[usual] else []
+        return found
 
     def usual_learning_rate(self) -> float:
         """Return 2e-4 for random weights, 1e-4 for a base."""
@@ -200,8 +235,11 @@ class DecoderStage(Stage):
 
     def _in_speaker_loss(self, clip: TrainingClip) -> bool:
         """Whether a clip of the current step is part of its speaker loss, however the step is split."""
-        rng = random.Random(f"{self.settings.seed}:{clip.key}:{self._step}:speaker")
-        return self._speaker_due and rng.random() < _SPEAKER_SHARE
+        return self._speaker_due and self._draws_speaker_loss(clip, self._step)
+
+    def _draws_speaker_loss(self, clip: TrainingClip, step: int) -> bool:
+        rng = random.Random(f"{self.settings.seed}:{clip.key}:{step}:speaker")
+        return rng.random() < _SPEAKER_SHARE
 
     @torch.no_grad()
     def batch(self, part: Sequence[int], epoch: int | None) -> DecoderBatch:

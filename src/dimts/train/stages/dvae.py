@@ -21,7 +21,16 @@ from dimts.base.errors import ConfigError
 from dimts.base.messages import Message
 from dimts.train.codebook import k_means
 from dimts.train.optim import groups
-from dimts.train.stages.stage import Phase, Stage, StageContext, Term, clips_of, loss_share, other_stages
+from dimts.train.stages.stage import (
+    Phase,
+    Stage,
+    StageContext,
+    StepKind,
+    Term,
+    clips_of,
+    loss_share,
+    other_stages,
+)
 from dimts.xtts import mel as mels
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.dvae_training import (
@@ -98,6 +107,13 @@ class DvaeStage(Stage):
         """Return, for new weights, the duration of half as many code vectors as there are codes."""
         codes = self.dvae.codebook.embed.shape[1]
         return codes / self.model.spec.codes_per_second / 2 if self.starts_random else 0.0
+
+    def step_kinds(self, parts: Sequence[Sequence[int]]) -> list[StepKind]:
+        """Return the first step of new weights, which scales the layers, and steps without and with a
+        codebook."""
+        plain = self.quantised_from
+        found = [StepKind(plain + 1, self.total_steps - plain)]
+        return [StepKind(0, 0), StepKind(1, plain), *found] if plain else found
 
     def extras(self) -> dict[str, Tensor]:
         """Return the codebook with its averages, and the mel statistics."""

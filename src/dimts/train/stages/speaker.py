@@ -30,6 +30,7 @@ from dimts.train.stages.stage import (
     Term,
     clips_of,
     loss_share,
+    move_to,
     moved_buffers,
     other_stages,
 )
@@ -76,10 +77,12 @@ class SpeakerStage(Stage):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             self.projection = nn.Linear(self.model.spec.timbre_width, likeness.WIDTH, bias=False)
-        self.projection.to(self.model.device)
+        move_to(self.projection, self.model.device)
         self._module = nn.ModuleDict({"timbre": self.model.timbre, "projection": self.projection})
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._store = TensorStore.open(self.project.codes / "voice-encoder")
+        self._store = context.tensors
+        if self._store is None:
+            self._store = TensorStore.open(self.project.codes / "voice-encoder")
         weights = {"distillation": 1.0, "similarity": self.own.similarity_weight}
         self._phases = (
             Phase("speaker", groups(self._module, self.settings.weight_decay), weights, betas=(0.9, 0.99)),

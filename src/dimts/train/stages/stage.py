@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from dimts.base.errors import DataError
 from dimts.base.messages import Message
 from dimts.train import optim
 from dimts.train.stats import RunStats
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dimts.train.probe import Probe
     from dimts.train.sampler import StepSource
     from dimts.train.settings import TrainSettings
+    from dimts.train.tensor_store import TensorStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,18 @@ class StageContext:
     total_steps: int
     """Steps of the whole run."""
     stats: RunStats = field(default_factory=RunStats)
+    tensors: TensorStore | None = None
+    """What `prepare` has computed, by name; None: the project's own cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepKind:
+    """Steps of a run that cost the same."""
+
+    step: int
+    """0-based number of one of them."""
+    count: int
+    """How many there are in the run; 0: its memory counts, its time does not."""
 
 
 class Stage(ABC):
@@ -118,9 +132,19 @@ class Stage(ABC):
         """Return the seconds of speech below which the stage cannot be trained."""
         return 0.0
 
+    def check_speech(self) -> None:
+        """Raise DataError for too little speech for the stage."""
+        seconds, needed = sum(clip.seconds for clip in self.data.train), self.needed_seconds()
+        if seconds < needed and not self.data.generated_per_part:
+            raise DataError("train.too_little_speech", stage=self.name, seconds=seconds, needed=needed)
+
     def active(self, phase: Phase, step: int) -> bool:
         """Whether a phase is part of the 0-based step `step`."""
         return True
+
+    def step_kinds(self, parts: Sequence[Sequence[int]]) -> list[StepKind]:
+        """Return the kinds of steps of the run by their cost, were all of them to take the clips `parts`."""
+        return [StepKind(0, self.total_steps)]
 
     def extras(self) -> dict[str, Tensor]:
         """Return state tensors that are not parameters of the voice: buffers, discriminators."""
@@ -283,6 +307,12 @@ def clips_of(data: TrainingSet, part: Sequence[int], epoch: int | None) -> list[
 def trained_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """Return (name, parameter) of everything that is trained."""
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def move_to(module: nn.Module, device: torch.device) -> None:
+    """Move a module to a device; one that is there already may have tensors that cannot be moved."""
+    if any(parameter.device != device for parameter in module.parameters()):
+        module.to(device)
 
 
 def moved_buffers(module: nn.Module, prefix: str) -> dict[str, Tensor]:
