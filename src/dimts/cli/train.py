@@ -16,9 +16,10 @@ from dimts.cli.output import show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dimts.base.progress import ProgressCallback
     from dimts.base.project import Project
-    from dimts.train.estimate import Forecast
     from dimts.train.fine_tune import FineTuneResult
+    from dimts.train.forecast import Forecast, PipelineForecast
     from dimts.train.settings import TrainSettings
 
 
@@ -122,8 +123,8 @@ def train(
     flags += [f"train.size={size}"] if size else []
     flags += ["train.trainable=lora"] if lora else []
     chosen, names = _chosen(opened, stages, steps, flags, settings or ())
-    if len(names) > 1 and (ray or dry_run):
-        raise ConfigError("train.stages_one_by_one", option="--ray" if ray else "--dry-run")
+    if len(names) > 1 and ray:
+        raise ConfigError("train.stages_one_by_one", option="--ray")
     for run in _run(opened, chosen, names, dry_run=dry_run, as_json=as_json, new=new, ray=ray):
         _show(run)
 
@@ -155,17 +156,14 @@ def _run(
     new: bool,
     ray: bool,
 ) -> list[FineTuneResult]:
-    """Train one stage or several, or show the forecast of one; returns the runs."""
+    """Train one stage or several, or show their forecast; returns the runs."""
     from dimts.base.errors import storage_error
     from dimts.cli.output import progress_bar
 
     with progress_bar() as on_progress:
         try:
             if dry_run:
-                from dimts.cli.metrics import SCORERS
-                from dimts.train.estimate import forecast
-
-                _show_forecast(forecast(project, chosen, on_progress, scorers=SCORERS), as_json=as_json)
+                _forecast(project, chosen, names, on_progress, as_json=as_json)
                 return []
             from dimts.cli.metrics import SCORERS
 
@@ -228,12 +226,34 @@ def _agreed() -> bool:
     return sys.stdin.isatty() and input("? [y/N] ").strip().lower() in ("y", "yes", "አዎ")
 
 
-def _show_forecast(found: Forecast, *, as_json: bool) -> None:
+def _forecast(
+    project: Project,
+    chosen: TrainSettings,
+    names: tuple[str, ...],
+    on_progress: ProgressCallback,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the forecast of one stage or of several; DimtsError after it where a stage would fail."""
+    from dimts.base.errors import DataError
+    from dimts.cli.metrics import SCORERS
+    from dimts.train.estimate import forecast, forecast_stages
+
+    if len(names) > 1:
+        several = forecast_stages(project, chosen, names, on_progress, scorers=SCORERS)
+        _show_forecast(several, as_json=as_json)
+        if several.failing:
+            failing = several.failing[0]
+            raise DataError("train.stage_would_fail", stage=failing.stage, reason=failing.reason)
+    else:
+        _show_forecast(forecast(project, chosen, on_progress, scorers=SCORERS), as_json=as_json)
+
+
+def _show_forecast(found: Forecast | PipelineForecast, *, as_json: bool) -> None:
     if as_json:
         import json
-        from dataclasses import asdict
 
-        print(json.dumps(asdict(found), ensure_ascii=False, default=Message.as_dict))
+        print(json.dumps(found.as_dict(), ensure_ascii=False, default=Message.as_dict))
     else:
         print(found.table())
 

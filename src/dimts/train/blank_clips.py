@@ -6,7 +6,7 @@ A forecast runs the steps of a stage on them, so that it reads no recording and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -55,7 +55,6 @@ class BlankStore:
         return Wave.silence(self.samples(key) / self.spec.input_rate, rate)
 
 
-@dataclass(slots=True)
 class BlankTensors(TensorStore):
     """Tensors of the right shapes for what a stage has computed before its first step.
 
@@ -63,21 +62,17 @@ class BlankTensors(TensorStore):
     teacher of the speaker encoder is left out for them, as it does not run on tensors without contents.
     """
 
-    folder: Path = field(default_factory=Path)
-    store: BlankStore | None = None
-    """Lengths of the clips."""
+    def __init__(self, store: BlankStore) -> None:
+        super().__init__(Path())
+        self.store = store
+        """Lengths of the clips."""
 
     def __contains__(self, name: str) -> bool:
         kind, _, key = name.partition(".")
-        generated = self.store is not None and self.store.generated is not None
-        return not (kind in ("latents", "timbre") and generated and key not in self._known())
-
-    def _known(self) -> Mapping[str, int]:
-        return {} if self.store is None else self.store.lengths
+        return kind not in ("latents", "timbre") or key in self.store.lengths
 
     def __getitem__(self, name: str) -> Tensor:
-        """Return noise of the shape of a clip's latents [C, D], timbre vector [d] or teacher's vector [256]."""
-        assert self.store is not None
+        """Return noise: latents [C, D] or timbre vector [d] of a clip, or the teacher's vector [256]."""
         kind, _, key = name.partition(".")
         spec = self.store.spec
         if kind == "latents":

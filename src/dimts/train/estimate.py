@@ -177,9 +177,7 @@ def _stage(run: _Run, settings: TrainSettings) -> Forecast:
         engine.model.spec.head_width,
         fallback=settings.attention_fallback,
     )
-    data = load_training_set(
-        run.project, settings, engine, run.rows, run.on_progress, recordings=False
-    )
+    data = load_training_set(run.project, settings, engine, run.rows, run.on_progress, recordings=False)
     sampler = data.sampler(settings, 1)
     total = total_steps(sampler, settings.steps, settings.epochs)
     steps, per_epoch = _some_steps(data, sampler)
@@ -219,7 +217,7 @@ def _stage(run: _Run, settings: TrainSettings) -> Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class _Load:
+class StageLoad:
     """What a stage's steps take."""
 
     cost: StepCost
@@ -251,7 +249,9 @@ def _making_seconds(data: TrainingSet, steps: Sequence[Step]) -> float:
     if not data.generated_per_part:
         return 0.0
     began = time.perf_counter()
-    made = [data.train[index] for step in steps for part in step for index in part if index >= len(data.train)]
+    made = [
+        data.train[index] for step in steps for part in step for index in part if index >= len(data.train)
+    ]
     return (time.perf_counter() - began) / max(len(made), 1) * data.generated_per_part * len(steps[0])
 
 
@@ -277,14 +277,12 @@ def _gpt_load(
     steps: Sequence[Step],
     attention: str,
     precision: str,
-) -> _Load:
+) -> StageLoad:
     """Trace the GPT's step; its time is the number of operations over this machine's rate."""
     engine, spec = run.engine, run.engine.model.spec
     shapes = {i: _shape(data.train[i], settings) for step in steps for part in step for i in part}
     costliest = max(steps, key=lambda step: max(sum(data.train[i].tokens for i in part) for part in step))
-    cost = cost_of(
-        spec, settings, [[shapes[i] for i in part] for part in costliest], attention, precision
-    )
+    cost = cost_of(spec, settings, [[shapes[i] for i in part] for part in costliest], attention, precision)
     lengths = [sum(shapes[i].seconds for part in step for i in part) for step in steps]
     spoken = sum(shapes[i].seconds for part in costliest for i in part)
     flops = cost.flops / spoken * sum(lengths) / len(lengths)
@@ -297,7 +295,7 @@ def _gpt_load(
         lambda part, kind: cost_of(spec, plain, [part], "sdpa", kind).peak,
         data.seconds_per_forward,
     )
-    return _Load(
+    return StageLoad(
         cost,
         flops,
         flops / _rate(run.machine),
@@ -315,7 +313,7 @@ def _stage_load(
     steps: Sequence[Step],
     attention: str,
     precision: str,
-) -> _Load:
+) -> StageLoad:
     """Trace the steps of a stage, and time one of each kind."""
     kind, train = stage_class(context.settings.stage), context.data.train
     trace = StageTrace(kind, context, attention, precision)
@@ -328,9 +326,7 @@ def _stage_load(
     ]
     usual = by_area[len(by_area) // 2]
     kinds = trace.stage.step_kinds(largest[0])
-    costs = [
-        (trace.cost(step, each), each) for each in kinds for step in dict.fromkeys(largest)
-    ]
+    costs = [(trace.cost(step, each), each) for each in kinds for step in dict.fromkeys(largest)]
     cost, costliest = max(costs, key=lambda found: found[0].peak)
     counted = [each for each in trace.stage.step_kinds(usual) if each.count]
     flops = {each.step: trace.cost(usual, each).flops for each in counted}
@@ -340,7 +336,8 @@ def _stage_load(
     if needed <= run.machine.memory_bytes:
         clock = StageClock(kind, context, run.machine.device, precision)
         seconds = {
-            each.step: _timed(clock, trace, usual, each, flops[each.step], run.machine, cost) for each in counted
+            each.step: _timed(clock, trace, usual, each, flops[each.step], run.machine, cost)
+            for each in counted
         }
     else:
         rate = _rate(run.machine)
@@ -349,7 +346,7 @@ def _stage_load(
             Message("train.forecast_not_timed", needed=needed / 1e9, free=run.machine.memory_bytes / 1e9)
         )
     seen = sorted({i for step in steps for part in step for i in part}, key=lambda i: train[i].seconds)
-    return _Load(
+    return StageLoad(
         cost,
         sum(flops[each.step] * each.count for each in counted) / total,
         sum(seconds[each.step] * each.count for each in counted) / total,
@@ -444,7 +441,7 @@ def _peaks(
     return found
 
 
-def _cards(load: _Load, seconds: float, flops: float) -> tuple[CardForecast, ...]:
+def _cards(load: StageLoad, seconds: float, flops: float) -> tuple[CardForecast, ...]:
     """Forecast peak, largest batch and the time of `flops` on common cards."""
     out = []
     longest = load.longest_seconds

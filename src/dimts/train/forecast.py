@@ -86,7 +86,10 @@ class Forecast:
             (
                 "engine",
                 Message(
-                    "train.forecast_engine_is", engine=self.engine, learn=self.trainable, total=self.parameters
+                    "train.forecast_engine_is",
+                    engine=self.engine,
+                    learn=self.trainable,
+                    total=self.parameters,
                 ),
             ),
             ("precision", self.precision.message),
@@ -109,7 +112,9 @@ class Forecast:
             seconds=self.step_seconds,
             epoch=duration(self.step_seconds * self.steps_per_epoch),
         )
-        disk = Message("train.forecast_disk_is", needed=self.disk_bytes / 1e9, free=self.free_disk_bytes / 1e9)
+        disk = Message(
+            "train.forecast_disk_is", needed=self.disk_bytes / 1e9, free=self.free_disk_bytes / 1e9
+        )
         return [
             *rows,
             ("data", data),

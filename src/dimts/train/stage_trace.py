@@ -25,7 +25,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dimts.train.base_model import STAGE_PREFIXES, configure
 from dimts.train.blank_clips import BlankStore, BlankTensors
-from dimts.train.generated_clips import ClipList
 from dimts.train.memory_trace import Meter, StepCost
 from dimts.train.optim import EMA, adamw
 from dimts.train.settings import TrainSettings
@@ -90,7 +89,9 @@ class StageTrace:
             for phase in self.stage.phases()
             if self.stage.active(phase, kind.step)
         )
-        average = sum(t.numel() * t.element_size() for t in self.average.shadow.values()) if self.average else 0
+        average = (
+            sum(t.numel() * t.element_size() for t in self.average.shadow.values()) if self.average else 0
+        )
         optimizer = sum(states.values()) + average
         rest = self._meter.peak - self.weights - gradients - optimizer
         return StepCost(
@@ -168,11 +169,13 @@ def take_step(
                     batches[turn] = stage.batch(part, 0)
                 with torch.autocast(device, mixed or torch.bfloat16, enabled=mixed is not None):
                     terms = stage.losses(phase, batches[turn])
-                loss: Tensor | float = 0.0
-                for name, term in terms.items():
-                    loss = loss + phase.weights[name] * term.mean * (term.count / max(totals[name], 1))
-                assert isinstance(loss, Tensor)
+                shares = {
+                    name: phase.weights[name] * term.count / max(totals[name], 1)
+                    for name, term in terms.items()
+                }
+                loss = torch.stack([shares[name] * term.mean for name, term in terms.items()]).sum()
                 loss.backward()  # type: ignore[no-untyped-call]
+                del loss, terms
         nn.utils.clip_grad_norm_(phase.parameters, stage.settings.clip_norm or math.inf)
         with stage.around_optimizer(phase):
             optimizers[phase.name].step()
@@ -192,14 +195,13 @@ def _optimizers(stage: Stage) -> dict[str, torch.optim.Optimizer]:
 def _without_recordings(context: StageContext, model: XTTS, settings: TrainSettings) -> StageContext:
     """Return the context with another model and clips that have lengths alone."""
     clips = context.data.train
-    assert isinstance(clips, ClipList)
     store = BlankStore({clip.key: clip.samples for clip in clips}, model.spec, clips.generated)
     return replace(
         context,
         settings=settings,
         engine=replace(context.engine, model=model, remarks=[]),
         data=replace(context.data, stores=(store,)),
-        tensors=BlankTensors(store=store),
+        tensors=BlankTensors(store),
     )
 
 

@@ -167,7 +167,9 @@ class DecoderStage(Stage):
         clips = [self.data.train[index] for part in parts for index in part]
         found = []
         for kind, count in counts.items():
-            drawn = {step: sum(self._draws_speaker_loss(clip, step) for clip in clips) for step in steps[kind]}
+            drawn = {
+                step: sum(self._draws_speaker_loss(clip, step) for clip in clips) for step in steps[kind]
+            }
             usual = min(drawn, key=lambda step: abs(drawn[step] - _SPEAKER_SHARE * len(clips)))
             most = max(drawn, key=lambda step: drawn[step])
             found.append(StepKind(usual, count))
