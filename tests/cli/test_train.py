@@ -341,6 +341,7 @@ def test_a_recipe_can_be_forecast(
     )  # a step of a recipe has up to 8 forward passes
     with (project.root / "dimts.toml").open("a", encoding="utf-8") as file:
         file.write("\n" + recipe.read_text(encoding="utf-8"))
+    (project.root / "sentences.txt").write_text("ሰላም ለዓለም። ዛሬ ጥሩ ቀን ነው።\n", encoding="utf-8")
     base = () if recipe.stem == "cpu-tiny" else ("--base", str(shared / "golden"))
     assert main(["train", str(project.root), "--dry-run", *base]) == 0, capsys.readouterr().err
     told = capsys.readouterr().out

@@ -189,7 +189,7 @@ def test_the_predicted_peak_of_a_stage_is_within_15_per_cent_of_the_measured(
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["speaker", "dvae", "decoder"])
 def test_a_traced_forecast_of_a_stage(make_project: MakeProject, small_engine: None, stage: str) -> None:
-    settings = dataclasses.replace(SETTINGS, stage=stage)
+    settings = SETTINGS.for_stage(stage)
     found = forecast(make_project(), settings)
     assert isinstance(found, Forecast)
     assert found.cost.weights < found.cost.peak < found.process_bytes

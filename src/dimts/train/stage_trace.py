@@ -214,7 +214,7 @@ _ATEN = torch.ops.aten
 _PUTS = (_ATEN.index_put.default, _ATEN.index_put_.default, _ATEN._index_put_impl_.default)
 
 
-class _ShapeMeter(Meter):
+class _ShapeMeter(Meter):  # type: ignore[no-untyped-call]
     """Counts the bytes of live storages, and answers what depends on contents by the most it can be."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

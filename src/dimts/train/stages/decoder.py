@@ -125,9 +125,12 @@ class DecoderStage(Stage):
         self._step = 0
         self._pieces = (0, 0)
         """Samples of a crop and of a longer one in the steps so far."""
-        self._store = context.tensors
-        if self._store is None:
-            self._store = TensorStore.open(self.project.codes / f"decoder-{self._fingerprint()}")
+        known = context.tensors
+        self._store = (
+            TensorStore.open(self.project.codes / f"decoder-{self._fingerprint()}")
+            if known is None
+            else known
+        )
         if self.engine.random and "gpt" not in self.engine.learnt:
             self.engine.remarks.append(Message("train.gpt_untrained"))
 

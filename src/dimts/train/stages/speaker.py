@@ -80,9 +80,8 @@ class SpeakerStage(Stage):
         move_to(self.projection, self.model.device)
         self._module = nn.ModuleDict({"timbre": self.model.timbre, "projection": self.projection})
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._store = context.tensors
-        if self._store is None:
-            self._store = TensorStore.open(self.project.codes / "voice-encoder")
+        known = context.tensors
+        self._store = TensorStore.open(self.project.codes / "voice-encoder") if known is None else known
         weights = {"distillation": 1.0, "similarity": self.own.similarity_weight}
         self._phases = (
             Phase("speaker", groups(self._module, self.settings.weight_decay), weights, betas=(0.9, 0.99)),
