@@ -233,7 +233,7 @@ def import_names() -> dict[str, str]:
     return {
         "espeakng-loader": "espeakng_loader", "silero-vad": "silero_vad", "yt-dlp": "yt_dlp",
         "huggingface-hub": "huggingface_hub", "python-multipart": "python_multipart",
-        "prometheus-client": "prometheus_client", "onnx-ir": "onnx_ir",
+        "prometheus-client": "prometheus_client", "onnx-ir": "onnx_ir", "resemble-perth": "perth",
         "faster-whisper": "faster_whisper", "flash-attn": "flash_attn", "sherpa-onnx": "sherpa_onnx",
     }  # fmt: skip
 

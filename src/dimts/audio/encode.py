@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dimts.audio.tags import FileTags
 from dimts.audio.wave import Wave
 from dimts.base.errors import AudioError
 from dimts.base.plugins import nearest, require
@@ -32,13 +33,13 @@ STREAMED: dict[str, str] = {
 samples."""
 
 _CODERS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "mp3": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "0"}),
+    "mp3": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "3"}),
     "opus": ("ogg", "libopus", {"page_duration": "100000"}),
     "aac": ("adts", "aac", {}),
     "flac": ("flac", "flac", {}),
 }
-"""Container, coder and options of FFmpeg's libraries by format. A tag at the front or a table of contents
-would need seeking; Ogg has a whole second on one page by default."""
+"""Container, coder and options of FFmpeg's libraries by format. A table of contents would need seeking; Ogg
+has a whole second on one page by default."""
 _SEEKABLE: dict[str, dict[str, str]] = {"mp3": {"write_xing": "1"}}
 """Options that change where the file is seekable."""
 BIT_RATES: dict[str, int] = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}
@@ -54,12 +55,19 @@ class AudioEncoder:
     def __init__(self, form: str, rate: int, file: BinaryIO | None = None) -> None:
         if form not in STREAMED:
             raise AudioError("audio.unknown_stream_format", form=form, nearest=nearest(form, STREAMED))
-        self.form, self.rate = form, rate
+        self.form, self.rate, self._begun = form, rate, False
         encoder = _LibavEncoder if form in _CODERS else _RawEncoder
         self._inner: _RawEncoder | _LibavEncoder = encoder(form, rate, file)
 
     def push(self, wave: Wave) -> bytes:
-        """Return the bytes that are final once `wave` is encoded; may be none, and are none with a file."""
+        """Return the bytes that are final once `wave` is encoded; may be none, and are none with a file.
+
+        The tags of the first wave go into the format's fields. aac and pcm have none, and wav only with a
+        file: there they follow the samples, so that its header has the usual 44 bytes.
+        """
+        if not self._begun and wave.tags is not None:
+            self._inner.tag(wave.tags)
+        self._begun = True
         return self._inner.push(wave.resample(self.rate))
 
     def finish(self) -> bytes:
@@ -73,6 +81,11 @@ class _RawEncoder:
     def __init__(self, form: str, rate: int, file: BinaryIO | None) -> None:
         self._wav, self._rate, self._file, self._written = form == "wav", rate, file, 0
         self._head = _wav_header(rate) if self._wav else b""
+        self._tags = b""
+
+    def tag(self, tags: FileTags) -> None:
+        """Set the fields, before the first push."""
+        self._tags = tags.riff()
 
     def push(self, wave: Wave) -> bytes:
         return self._out(_whole_numbers(wave).astype("<i2").tobytes())
@@ -80,8 +93,10 @@ class _RawEncoder:
     def finish(self) -> bytes:
         rest = self._out(b"")
         if self._file is not None and self._wav:
+            samples = self._written - _WAV_HEADER_BYTES
+            self._out(self._tags)
             self._file.seek(0)
-            self._file.write(_wav_header(self._rate, self._written - _WAV_HEADER_BYTES))
+            self._file.write(_wav_header(self._rate, samples, len(self._tags)))
             self._file.seek(self._written)
         return rest
 
@@ -113,6 +128,11 @@ class _LibavEncoder:
                 self._stream.bit_rate = BIT_RATES[form]
         except (self._library.error.FFmpegError, ValueError) as error:
             raise AudioError("audio.unstreamable_rate", form=form, rate=rate, error=error) from error
+
+    def tag(self, tags: FileTags) -> None:
+        """Set the fields, before the first push: the header is written with the first packet."""
+        for place in (self._container, self._stream):
+            place.metadata.update(tags.vorbis())
 
     def push(self, wave: Wave) -> bytes:
         if len(wave.samples):
@@ -161,12 +181,12 @@ def _whole_numbers(wave: Wave) -> np.ndarray[Any, np.dtype[np.int16]]:
     return scaled
 
 
-def _wav_header(rate: int, data_bytes: int | None = None) -> bytes:
+def _wav_header(rate: int, data_bytes: int | None = None, other_bytes: int = 0) -> bytes:
     """Return a header of 44 bytes, without a length if none is given (RIFF/WAVE, Microsoft and IBM, 1991)."""
     size = min(data_bytes, _ENDLESS - 36) if data_bytes is not None else _ENDLESS
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
     return (
-        struct.pack("<4sI4s", b"RIFF", min(size + 36, _ENDLESS), b"WAVE")
+        struct.pack("<4sI4s", b"RIFF", min(size + 36 + other_bytes, _ENDLESS), b"WAVE")
         + form
         + struct.pack("<4sI", b"data", size)
     )

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimts.audio.media import BLOCK_SECONDS, Medium, Samples
+from dimts.audio.tags import FileTags
 from dimts.base.errors import AudioError
 from dimts.base.files import atomic_path
 from dimts.base.plugins import nearest, require
@@ -49,6 +50,8 @@ class Wave:
     """[T] float32, full scale ±1.0."""
     rate: int
     """Samples per second (Hz)."""
+    tags: FileTags | None = None
+    """What a file written from it says about it; not read from files."""
 
     def __post_init__(self) -> None:
         samples = np.ascontiguousarray(self.samples, dtype=np.float32)
@@ -81,18 +84,18 @@ class Wave:
     def resample(self, rate: int) -> Wave:
         """Resample to `rate` Hz (soxr, high quality: flat to 0.91 of the new Nyquist frequency)."""
         if rate == self.rate or not len(self.samples):
-            return Wave(self.samples, rate)
+            return Wave(self.samples, rate, self.tags)
         soxr = require("soxr", "audio")
-        return Wave(soxr.resample(self.samples, self.rate, rate, quality="HQ"), rate)
+        return Wave(soxr.resample(self.samples, self.rate, rate, quality="HQ"), rate, self.tags)
 
     def cut(self, start: float, end: float) -> Wave:
         """Return the part from `start` to `end` seconds; empty beyond the ends."""
         first, last = (max(0, round(seconds * self.rate)) for seconds in (start, end))
-        return Wave(self.samples[first:last].copy(), self.rate)
+        return Wave(self.samples[first:last].copy(), self.rate, self.tags)
 
     def gain(self, decibels: float) -> Wave:
         """Amplify by `decibels`."""
-        return Wave(self.samples * np.float32(10.0 ** (decibels / 20.0)), self.rate)
+        return Wave(self.samples * np.float32(10.0 ** (decibels / 20.0)), self.rate, self.tags)
 
     def encode(self, form: str) -> bytes:
         """Return the bytes of an audio file; `form` is one of FORMATS. Raises AudioError for an unknown
@@ -113,12 +116,13 @@ class Wave:
 
 
 def join(waves: Iterable[Wave]) -> Wave:
-    """Join waves one after another, at the rate of the first. AudioError if there are none."""
+    """Join waves one after another, at the rate of the first, with its tags. AudioError if there are none."""
     kept = list(waves)
     if not kept:
         raise AudioError("audio.nothing_to_join")
     rate = kept[0].rate
-    return Wave(np.concatenate([wave.resample(rate).samples for wave in kept]), rate)
+    tags = next((wave.tags for wave in kept if wave.tags is not None), None)
+    return Wave(np.concatenate([wave.resample(rate).samples for wave in kept]), rate, tags)
 
 
 def stream(path: Path | str, rate: int, seconds: float = BLOCK_SECONDS) -> Iterator[Wave]:
@@ -156,7 +160,7 @@ class Writer:
             raise AudioError("audio.unknown_format", form=form, nearest=nearest(form, FORMATS))
         soundfile = require("soundfile", "audio")
         container, coding = FORMATS[form]
-        self._rate, self._frames, self._form = rate, 0, form
+        self._rate, self._frames, self._form, self._begun = rate, 0, form, False
         self._resampler: Any = None
         if (held := _rate_for(form, rate)) != rate:
             self._resampler = require("soxr", "audio").ResampleStream(
@@ -166,7 +170,11 @@ class Writer:
         self._file = soundfile.SoundFile(self._sink, "w", held, 1, coding, format=container)
 
     def write(self, wave: Wave) -> None:
-        """Add a wave; one of another rate is resampled."""
+        """Add a wave; one of another rate is resampled. The file gets the tags of the first one."""
+        if not self._begun and wave.tags is not None:
+            for name, text in wave.tags.libsndfile(self._form).items():
+                setattr(self._file, name, text)
+        self._begun = True
         samples = wave.resample(self._rate).samples
         self._put(samples if self._resampler is None else self._resampler.resample_chunk(samples))
 

@@ -43,6 +43,7 @@ EXTRAS = {
     "whisper": Extra(("faster_whisper",), ("data",)),
     "omnilingual": Extra(("sherpa_onnx",), ("data",)),
     "parquet": Extra(("pyarrow",), ("data",)),
+    "watermark": Extra(("perth",), ("speak",)),
     "wyoming": Extra(("wyoming",), ("serve",)),
     "ray": Extra(("ray",), ("train", "serve")),
     "tensorboard": Extra(("tensorboard",)),

@@ -33,6 +33,7 @@ _ADDS = {
     "evaluate": Message("cli.extra_evaluate"),
     "ui": Message("cli.extra_ui"),
     "serve": Message("cli.extra_serve"),
+    "watermark": Message("cli.extra_watermark"),
     "wyoming": Message("cli.extra_wyoming"),
     "ray": Message("cli.extra_ray"),
     "tensorboard": Message("cli.extra_tensorboard"),

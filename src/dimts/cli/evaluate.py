@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     group.command("compare")(compare)
     group.command("leaderboard")(leaderboard_command)
     group.command("sound")(sound)
+    group.command("watermark")(watermark)
     group.command("pronunciation")(pronunciation)
     group.command("train-recogniser")(train_recogniser_command)
     group.command("listen")(listen)
@@ -569,6 +570,33 @@ def train_recogniser_command(
             write(Message(f"cli.errors_of_{what}", percent=100 * value))
     write(Message("cli.aligner", trained_on=Message.from_dict(made.notes["aligner_message"])))
     print(where)
+
+
+def watermark(
+    files: list[Path] = typer.Argument(..., metavar="FILE...", help="Sound files.", show_default=False),
+    as_json: bool = JSON,
+) -> None:
+    """Look for the watermark of synthetic speech in files; needs the extra 'watermark'.
+
+    A file is examined in stretches of ten seconds; the confidence, 0 to 1, is that of the surest one. A mark
+    that is not found proves nothing: it may have been removed, or never made.
+    """
+    import json
+
+    from dimts.cli.output import show, write
+    from dimts.evaluate.watermark import examine
+
+    found = []
+    for one in examine(files):
+        found.append(one)
+        if one.fault is not None:
+            show(one.message(), "warning")
+        elif not as_json:
+            write(one.message())
+    if as_json:
+        print(json.dumps([one.as_dict() for one in found], ensure_ascii=False, indent=1))
+    if any(one.fault is not None for one in found):
+        raise typer.Exit(2)
 
 
 def listen(

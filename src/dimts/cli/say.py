@@ -241,12 +241,9 @@ def _one(text: str, speaker: Speaker, voice: Voice | str | None, out: Path, timi
 
 def _put(file: Writer, phrase: SynthesisedPhrase) -> float:
     """Write a phrase and its pause; returns their seconds."""
-    from dimts.audio.wave import Wave
-    from dimts.speak import RATE
-
     file.write(phrase.wave)
     if phrase.pause:
-        file.write(Wave.silence(phrase.pause, RATE))
+        file.write(phrase.silence)
     return phrase.wave.seconds + phrase.pause
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from dimts.base.messages import Message
 from dimts.base.plugins import nearest
 from dimts.base.progress import Progress
 from dimts.onnx.voice_folder import is_onnx_voice
+from dimts.server import log
 from dimts.server.errors import ApiError
 from dimts.server.settings import ServeSettings
 from dimts.server.voice_store import VoiceStore
@@ -85,6 +87,8 @@ class LoadedModel:
         def on_progress(progress: Progress) -> None:  # its parameters hold text of people: only counted
             if progress.message is not None and progress.message.code in PHRASE_FAULTS:
                 loaded.on_phrase_fault()
+            elif progress.message is not None and progress.message.code == "speak.not_watermarked":
+                log.note(progress.message.line("en"), level=logging.WARNING, model=source.name)
 
         speaker = Speaker.load(
             source.where,

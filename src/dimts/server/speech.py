@@ -329,7 +329,7 @@ def _waves(task: SpeechTask, job: SpeechJob) -> Iterator[Wave]:
         return
     for phrase in task.speaker.phrases(task.text, task.voice):
         yield phrase.wave
-        yield Wave.silence(phrase.pause, RATE)
+        yield phrase.silence
         job.check()
 
 

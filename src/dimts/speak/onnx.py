@@ -36,6 +36,7 @@ class OnnxEngine(UtteranceEngine):
         super().__init__(settings, self.onnx_voice.generate, on_progress)
         self.name = self.onnx_voice.name
         self.spec, self.vocabulary = self.onnx_voice.spec, self.onnx_voice.vocabulary
+        self.meta: Mapping[str, Any] = self.onnx_voice.note["meta"]
         self.voices: Mapping[str, Voice] = {}
 
     def with_settings(self, settings: SpeakSettings) -> OnnxEngine:

@@ -54,6 +54,11 @@ class SynthesisedPhrase:
     """Whether the times are those of the synthesis itself; else they are estimated from the usual lengths of
     phones."""
 
+    @property
+    def silence(self) -> Wave:
+        """The silence that follows; empty after the last phrase."""
+        return Wave(np.zeros(round(self.pause * self.wave.rate), np.float32), self.wave.rate, self.wave.tags)
+
 
 Times = tuple[tuple[tuple[float, float], ...], ...]
 """For each word, for each phone: (start, end) in seconds."""

@@ -25,6 +25,7 @@ SPARE_SECONDS = 0.8
 
 Weights = Literal["auto", "float32", "int8", "bfloat16", "float16"]
 Steps = Literal["auto", "compiled", "torch"]
+Watermark = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,9 @@ class SpeakSettings:
     together: int = 1
     """Phrases that a model decodes at once when nothing is streamed: one pass over its weights serves them
     all. Rounding may then lead to other codes than one by one."""
+    watermark: Watermark = "auto"
+    """Whether speech gets a mark by which it is known as synthetic (extra `watermark`). auto: that of a
+    model's voice, where the extra is installed; on: that of every voice, refused without the extra."""
     formant: FormantSettings = field(default_factory=FormantSettings)
 
     def __post_init__(self) -> None:

@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dimts.audio.tags import FileTags
 from dimts.audio.wave import Wave, join
 from dimts.base import builtin_voices
 from dimts.base.config import from_table
 from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
 from dimts.base.plugins import nearest, require
-from dimts.base.progress import ProgressCallback, ignore
+from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.onnx.voice_folder import is_onnx_voice
 from dimts.speak.formant import FormantEngine
+from dimts.speak.provenance import Provenance, file_tags
 from dimts.speak.results import Engine, SynthesisedPhrase, estimate_times, words_of
 from dimts.speak.settings import FORMANT, FORMANT_FRONTEND, RATE, SpeakSettings
 from dimts.text.frontend import Frontend, FrontendSettings, Phrase
@@ -29,6 +31,8 @@ class Speaker:
 
     def __init__(self, engine: Engine, frontend: Frontend, settings: SpeakSettings) -> None:
         self.engine, self.frontend, self.settings = engine, frontend, settings
+        self.provenance = Provenance(settings.watermark, formant=isinstance(engine, FormantEngine))
+        """Mark and file fields of its speech. Its creation raises MissingExtra."""
 
     @classmethod
     def load(
@@ -45,7 +49,8 @@ class Speaker:
         """Load "formant", a voice of `builtin_voices.voices()`, or a folder with an XTTS voice (ours,
         coqui's, or ONNX graphs).
 
-        A model's folder carries the front end it was trained with, and `frontend` is for one that does not.
+        A model's speech that is not watermarked, as the extra is not installed, is reported there too. A
+        model's folder carries the front end it was trained with, and `frontend` is for one that does not.
         `lexicon` is a file of pronunciations (word TAB phones) above all others; `device` is "cpu", "cuda" …;
         `variant` is short for `settings.formant.variant`. Phrases that are retried or cut are reported to
         `on_progress`. Raises ConfigError, CheckpointError, MissingExtra.
@@ -60,7 +65,8 @@ class Speaker:
 
             onnx = OnnxEngine(Path(where), settings, device, on_progress)
             own = frontend_of(onnx.onnx_voice.front_end)
-            return cls(onnx, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
+            speaker = cls(onnx, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
+            return speaker._announced(on_progress)
         require("torch", "speak")
         from dimts.speak.xtts import XttsEngine
         from dimts.xtts.load import load
@@ -74,7 +80,14 @@ class Speaker:
             bundle = load(where)
         own = frontend_of(bundle.front_end)
         engine = XttsEngine(bundle, Path(where).name, settings, device, on_progress)
-        return cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
+        speaker = cls(engine, Frontend(own or frontend or FrontendSettings(), lexicon), settings)
+        return speaker._announced(on_progress)
+
+    def _announced(self, on_progress: ProgressCallback) -> Speaker:
+        """Return the same speaker; what users should know of its provenance is reported."""
+        if self.provenance.remark is not None:
+            on_progress(Progress("speak", 0, None, "phrases", self.provenance.remark))
+        return self
 
     def with_settings(self, **changes: Any) -> Speaker:
         """Return the same speaker with other settings, e.g. `with_settings(rate=1.2, seed=7)`; nothing is
@@ -102,25 +115,23 @@ class Speaker:
 
         Raises TextError for a text without Amharic, SynthesisError if there is no voice to speak with.
         """
-        return join(
-            piece for one in self.phrases(text, voice) for piece in (one.wave, Wave.silence(one.pause, RATE))
-        )
+        return join(piece for one in self.phrases(text, voice) for piece in (one.wave, one.silence))
 
     def stream(self, text: str, voice: Voice | str | None = None) -> Iterator[Wave]:
         """Yield pieces of `text` as they are ready, none empty. Raises as `say` does.
 
         As audio that was played cannot be withdrawn, a phrase with a fault is cut and not tried again.
         """
-        chosen = self._chosen(voice)
+        chosen, tags = self._chosen(voice), self.tags(voice)
         for number, (phrase, pause) in enumerate(self.text_phrases(text)):
             if any(word.phones for word in phrase.words):
-                yield from self.engine.stream(phrase, number, chosen)
+                yield from self.provenance.streamed(self.engine.stream(phrase, number, chosen), tags)
             if pause:
-                yield Wave.silence(pause, RATE)
+                yield replace(Wave.silence(pause, RATE), tags=tags)
 
     def phrases(self, text: str, voice: Voice | str | None = None) -> Iterator[SynthesisedPhrase]:
         """Synthesise phrase by phrase, with the times of every word and phone. Raises as `say` does."""
-        chosen = self._chosen(voice)
+        chosen, tags = self._chosen(voice), self.tags(voice)
         start = 0.0
         numbered = enumerate(self.text_phrases(text))
         while some := list(itertools.islice(numbered, self.settings.together)):
@@ -130,6 +141,7 @@ class Speaker:
             spoken = self.engine.synthesise(speakable, chosen)
             for number, (phrase, pause) in some:
                 wave, times = spoken.get(number, (Wave.silence(0.0, RATE), None))
+                wave = self.provenance.whole(wave, tags)
                 words = words_of(phrase, times or estimate_times(phrase, wave), start)
                 yield SynthesisedPhrase(phrase, wave, start, pause, words, times is not None)
                 start += wave.seconds + pause
@@ -151,6 +163,15 @@ class Speaker:
             raise TextError("speak.no_amharic", text=shown)
         last = waiting[0]
         yield last, 0.0 if last.words else last.pause_seconds / self.settings.rate
+
+    def tags(self, voice: Voice | str | None = None) -> FileTags:
+        """Return the fields of files spoken with `voice`: its name, its licence, and that it is synthetic."""
+        if voice is None and self.voices:
+            voice = next(iter(self.voices))
+        name = voice if isinstance(voice, str) else ""
+        own = self.voices.get(voice) if isinstance(voice, str) else voice
+        about: Mapping[str, Any] = getattr(self.engine, "meta", {})
+        return file_tags(self.engine.name, about, name, own.meta if own is not None else {})
 
     def _chosen(self, voice: Voice | str | None) -> Voice | None:
         if not isinstance(voice, str):

@@ -58,7 +58,7 @@ class XttsEngine(UtteranceEngine):
     ) -> None:
         super().__init__(settings, GenerateSettings.from_coqui(dict(bundle.config)), on_progress)
         self.name = str(bundle.meta.get("name") or name)
-        self.vocabulary = bundle.vocabulary
+        self.vocabulary, self.meta = bundle.vocabulary, bundle.meta
         try:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             model = bundle.model.to(place)
