@@ -184,4 +184,5 @@ def _spectrum(samples: np.ndarray, frames: int) -> np.ndarray:
 def _levels(spectrum: np.ndarray) -> np.ndarray:
     """Return levels [F, 769] on Perth's scale: 0 for -180 dB, 1 for +15 dB."""
     levels = 20.0 * np.log10(np.maximum(np.abs(spectrum) * _GAIN, _FLOOR))
-    return ((levels - _LOWEST_DB) / _RANGE_DB).astype(np.float32)
+    scaled: np.ndarray = ((levels - _LOWEST_DB) / _RANGE_DB).astype(np.float32)
+    return scaled

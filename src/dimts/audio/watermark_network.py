@@ -53,7 +53,7 @@ class _StreamedLayer:
 
     def __init__(self, layer: _Layer) -> None:
         self._layer = layer
-        self._reach = layer.conv.kernel_size[0] // 2
+        self._reach = layer.reach
         self._before = torch.zeros(1, layer.conv.in_channels, self._reach)
 
     def push(self, values: Tensor, *, last: bool) -> Tensor:
@@ -66,7 +66,8 @@ class _StreamedLayer:
             self._before = values
             return values.new_zeros(1, self._layer.conv.out_channels, 0)
         self._before = values[:, :, values.shape[2] - kernel + 1 :]
-        return self._layer(values)
+        done: Tensor = self._layer(values)
+        return done
 
 
 class _Layer(nn.Module):
@@ -75,6 +76,7 @@ class _Layer(nn.Module):
     def __init__(self, inner: int, outer: int, kernel: int, *, active: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv1d(inner, outer, kernel)
+        self.reach = kernel // 2
         self._active = active
 
     def forward(self, values: Tensor) -> Tensor:
@@ -105,8 +107,8 @@ class _Decoder(nn.Module):
                 values = functional.interpolate(values, size=size, mode="linear", align_corners=True)
                 kept = functional.interpolate(kept, size=size, mode="nearest")
             for layer in layers:
-                reach = layer.conv.kernel_size[0] // 2
-                values = layer(functional.pad(values, (reach, reach)))
+                assert isinstance(layer, _Layer)  # noqa: S101  # a ModuleList forgets it
+                values = layer(functional.pad(values, (layer.reach, layer.reach)))
             found.append((values * kept).sum(dim=2) / kept.sum(dim=2))
         weights, marks = torch.cat(found).unbind(dim=1)
         return (marks * weights.softmax(dim=0)).sum()
