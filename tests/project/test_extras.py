@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "data remove": ("project", "clip"),
     "evaluate project": ("project",),
     "evaluate sound": ("line.wav", "--text", "ሰላም"),
+    "evaluate watermark": ("line.wav",),
     "evaluate pronunciation": ("gold.tsv",),
     "evaluate train-recogniser": ("project",),
     "evaluate listen": ("a=clips", "b=clips"),
