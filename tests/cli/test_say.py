@@ -526,7 +526,7 @@ def test_a_voice_of_the_project_by_its_name(
 
 
 def test_wrong_voices_of_a_model(bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = ["ሰላም", "--model", str(bundle)]
+    model = ["ሰላም", "--model", str(bundle), "--set", "speak.watermark=off"]
     refused([*model, "--voice", "abeb"], capsys, "has no voice 'abeb'", "abebe", here)
     refused([*model, "--voice", "formant"], capsys, "cannot be blended", "--model", here)
     (here / "x.voice").write_bytes(b"no voice")

@@ -149,7 +149,7 @@ class SpeechConnection:
             await self._send({"type": "session.updated", **noted, **self._fields})
         elif kind == "input.append":
             piece = fields.get("text")
-            if not isinstance(piece, str):
+            if not isinstance(piece, str) or not _is_unicode(piece):
                 raise ApiError(400, Message("server.not_an_event"), param="text")
             waiting = len(self._buffer) + sum(map(len, self._sentences)) + len(piece)
             if waiting > self.service.settings.max_letters:
@@ -243,3 +243,12 @@ def _request(fields: dict[str, Any], text: str) -> SpeechRequest:
         raise ApiError(
             400, Message("server.invalid_field", field=field, problem=problem), param=field
         ) from error
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written at all: half a surrogate pair, which JSON lets through, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
