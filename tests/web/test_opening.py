@@ -125,6 +125,10 @@ def test_what_is_not_spoken(app: PageAccessMiddleware, asked: Any, status: int) 
             text = text.replace(name, "")
         assert not any("a" <= letter <= "z" for letter in text)
     assert ask(app, "/speak/am", b"\xff\xfe{")[0] == 400
+    assert ask(app, "/speak/am", b"[" * 100_000)[0] == 400
+    for name in ("project", "voice", "text"):
+        half = {"project": "", "voice": "formant", "text": "ሰላም"} | {name: "\ud800"}
+        assert ask(app, "/speak/am", json.dumps(half).encode())[0] == 400
     assert ask(app, "/speak/am")[0] == 400
     assert ask(app, "/speak/fr", b"{}")[0] == 404
 

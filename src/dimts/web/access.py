@@ -226,7 +226,8 @@ class PageAccessMiddleware:
         try:
             given = json.loads(body)
             asked = [str(given[name]) for name in ("project", "voice", "text")]
-        except (ValueError, TypeError, KeyError):
+            "".join(asked).encode()  # half a surrogate pair, which JSON lets through, cannot be written
+        except (ValueError, TypeError, KeyError, RecursionError):
             await _answer(send, 400, "bad request")
             return
         try:
