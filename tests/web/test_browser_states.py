@@ -23,6 +23,9 @@ SCHEMES = ("light", "dark")
 STILL = """Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition)
   .map((one) => one.finished.catch(() => {})))"""
 """JavaScript: wait until no colour is on its way to another."""
+ALL_TABS = """![...document.querySelectorAll('.overflow-menu > button')].some((one) =>
+  one.checkVisibility({visibilityProperty: true}))"""
+"""JavaScript: no tab lies in the menu of a narrow screen any more."""
 LOCALES = {"am": "am-ET", "en": "en-US"}
 
 
@@ -53,6 +56,7 @@ class Viewer:
                     self.found.append(f"{name}: wider than the screen")
                 self.drive.picture(page, name)
         page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        page.wait_for_function(ALL_TABS)
 
     def unfold(self, tab: str) -> None:
         """Open everything that is folded in a tab."""
