@@ -164,6 +164,9 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
     if (element?.closest(widgets) && !element.closest("textarea, [data-people]")) text(node);
   };
   const mended = (element) => {  // names of gradio's that readers cannot use
+    // marks under the pointer in a curve, which stand in it a second time, and without a name
+    if (element.matches("g.hover_marks[role=graphics-symbol]:not([aria-label], [aria-hidden])"))
+      element.setAttribute("aria-hidden", "true");
     const name = element.getAttribute?.("aria-label") || element.getAttribute?.("title");
     if (!name) return;
     if (element.matches("div.empty") && !element.role) element.role = "img";
@@ -200,7 +203,7 @@ Object.defineProperty(navigator, "languages", {get: () => ["en"]});
     else if (change.type === "attributes") one(change.target);
     else changed(change.target);
   })).observe(document, {childList: true, subtree: true, characterData: true, attributes: true,
-    attributeFilter: names});
+    attributeFilter: [...names, "role"]});
 })();
 </script>
 """
