@@ -85,11 +85,22 @@ def abbreviation(text: str, at: int, floor: int, reading: Reading) -> Found | No
 
 def _both_genders(parts: list[str]) -> str:
     """Read both genders: የሆነ/ች → የሆነ ወይም የሆነች, አመልካቹ/ቿ → አመልካቹ ወይም አመልካቿ; else "". Usage varies."""
-    if len(parts) != 2 or len(parts[0]) < _WORD_OF_LETTERS or len(parts[1]) > _WORD_OF_LETTERS:
+    if len(parts) != 2 or len(parts[0]) < 2:
         return ""
     word, ending = parts
+    if _same_but_gender(word, ending):
+        return f"{word} ወይም {ending}"
+    if fold_homophones(word) in _FEMININE_T and ending == "ት":
+        return f"{word} ወይም {word}ት"
+    if word.endswith("ለው") and ending == "ላት":
+        return f"{word} ወይም {word[:-2]}{ending}"
     last, first = letter(word[-1]), letter(ending[0])
-    if last is None or first is None:
+    if last is None or first is None or len(ending) > _WORD_OF_LETTERS:
+        return ""
+    if ending in ("ዎች", "ዎቹ") and last.vowel in ("i", "e", "a", "u"):
+        return f"{word} ወይም {word}{ending}"
+    sure = ending in ("ሷ", "ቷ") or (ending == "ች" and last.order != SIXTH)
+    if len(word) < _WORD_OF_LETTERS and not sure:
         return ""
     other_vowel = last.consonant == first.consonant and last.char != first.char
     if other_vowel or (first.char == "ች" and word[-1] in "ውዉ"):
@@ -98,11 +109,28 @@ def _both_genders(parts: list[str]) -> str:
         feminine = word + ending
     elif ending == "ዋ" and last.vowel in ("i", "e", "a"):
         return f"{word}ው ወይም {word}ዋ"
-    elif ending == "ዋ" and last.vowel == "u":
+    elif ending in ("ዋ", "ቷ") and last.vowel == "u":
         feminine = word[:-1] + _sixth(word[-1]) + ending
     else:
         return ""
     return f"{word} ወይም {feminine}"
+
+
+def _same_but_gender(masculine: str, feminine: str) -> bool:
+    """Whether the second word is the feminine of the first: የሚሰራ/የምትሰራ, የሆነ/የሆነች, ያለው/ያላት."""
+    if len(feminine) < _WORD_OF_LETTERS:
+        return False
+    return (
+        any(masculine.startswith(one) and masculine.replace(one, two, 1) == feminine for one, two in _GENDERS)
+        or feminine in (masculine + "ች", masculine + "ዋ")
+        or (masculine.endswith("ለው") and feminine == masculine[:-2] + "ላት")
+    )
+
+
+_GENDERS = (("የሚ", "የምት"), ("የማይ", "የማት"), ("ሊ", "ልት"), ("እንዲ", "እንድት"), ("ይ", "ት"), ("ያ", "ታ"))
+"""Beginnings of the third person, masculine and feminine."""
+_FEMININE_T = frozenset(map(fold_homophones, ("መምህር", "ደራሲ", "ተዋናይ", "ጸሐፊ", "ገጣሚ", "የመምህር", "ለመምህር")))
+"""Nouns whose feminine has ት."""
 
 
 def bare_word(text: str, at: int, floor: int, reading: Reading) -> Found | None:

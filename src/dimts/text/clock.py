@@ -18,6 +18,8 @@ _CLOCK = re.compile(r"(\d{1,2})[:፡](\d{2})(?:[:፡](\d{2}))?(?![\d:])")
 _RACE = re.compile(r"(\d{1,2})[:፡]([0-5]\d)\.(\d{1,3})(?!\d)")
 _DOTTED = re.compile(rf"(\d{{1,2}})\.(\d{{2}})(?= ?(?:ሰዓት|ሰአት)(?![{FIDEL}]))")
 _HOUR_AFTER = re.compile(rf" ?(?:ሰዓት|ሰአት)(?![{FIDEL}])")
+_RUN_AFTER = re.compile(rf" በሆነ (?:ሰዓት|ሰአት|ጊዜ)(?![{FIDEL}])")
+"""Words behind the time of a run: በ58:30 በሆነ ሰዓት."""
 _AM_PM = re.compile(r" ?(?:([aA])|[pP])\.?[mM]\b\.?")
 _PLAIN_HOUR = re.compile(r"(\d{1,2}) ?(?:[aA]|[pP])\.?[mM]\b")
 _DASH = re.compile(r" ?[-–—] ?(?=\d{1,2}[:፡]\d)")
@@ -63,6 +65,9 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
     else:
         hour, minute, end = int(found.group(1)), int(found.group(2)), found.end()
         second = found.group(3) if found.re is _CLOCK else None
+    if hour > HOURS_OF_DAY and minute <= 59 and not second and _RUN_AFTER.match(text, end):
+        words = f"{numbers.cardinal(hour)} ደቂቃ ከ{numbers.cardinal(minute)} ሰከንድ"
+        return end, words, Message("text.why_race_time")
     if hour > HOURS_OF_DAY or minute > 59 or (second and int(second) > 59):
         return None
     if second:
@@ -70,6 +75,7 @@ def _one_time(text: str, at: int, prefix: str, reading: Reading) -> tuple[int, s
         spelt = [f"{numbers.cardinal(count)} {unit}" for count, unit in parts if count] or [
             f"{numbers.ZERO} ሰከንድ"
         ]
+        end = after.end() if (after := _HOUR_AFTER.match(text, end)) else end
         return end, " ከ".join(spelt), Message("text.why_hours_minutes_seconds")
     why, part = Message("text.why_time_as_written"), ""
     if western := _AM_PM.match(text, end):

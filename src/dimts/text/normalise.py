@@ -292,7 +292,9 @@ class Normaliser:
         )  # fmt: skip
         signs: Sequence[tuple[str, Sequence[tuple[str, Bound]]]] = (
             ("0123456789", digit),
-            ("<", (("ssml", ssml),)),
+            ("<", (("ssml", ssml), ("arithmetic", relations.limit))),
+            (">≤≥", (("arithmetic", relations.limit),)),
+            ("%٪", (("units", symbols.percent_before),)),
             ("&", (("ssml", entity),)),
             ("[", (("pauses", markup.pause),)),
             ("(", (("telephone", telephone.telephone),)),

@@ -62,7 +62,9 @@ _RESOLUTION = re.compile(any_spelling(r"[248][kK](?= ?(?:ቪዲዮ|ጥራት|ቲ
 _DECADE = re.compile(r"((?:1[0-9]|20)\d0|[2-9]0)['’]?[sS](?![A-Za-z])")
 _INCH = re.compile("″|''|\"(?=[ \\n.,;:!?)፣።፤]|$)|”(?=[ \\n.,;:!?)፣።፤]|$)")
 _FEET = re.compile(r"(\d{1,2})['’′] ?(\d{1,2})(?:\"|”|″|'')")
-_EXPONENT = re.compile("[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}")
+_EXPONENT = re.compile(r"[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}|\^\(?[-−+]?\d{1,3}\)?(?![.,]?\d)")
+_PARAGRAPHS = re.compile(rf"((?: ?\(\d{{1,3}}\))+)((?: ?\([{FIDEL}]\))?)")
+_ARTICLE_BEFORE = re.compile(any_spelling(rf"(?<![{AMHARIC}])(?:በየ|እንደ|ስለ|[በከየለ])?(?:አንቀጽ|አንቀጾች) ?[በከለ]?$"))
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _NAMED_NUMBER = re.compile(
     any_spelling(
@@ -105,6 +107,11 @@ def numeral(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     words = prefix + amount.words
     if amount.why.code == "text.why_number_and_more" and prefix:
         words = prefix + amount.words.removeprefix("ከ")
+    if (paragraphs := _PARAGRAPHS.match(text, amount.end)) and _ARTICLE_BEFORE.search(behind(text, at)):
+        counted = re.findall(r"\d+", paragraphs.group(1))
+        parts = "".join(f" ንዑስ አንቀጽ {numbers.decimal(one)}" for one in counted)
+        parts += "".join(f" {one}" for one in re.findall(f"[{FIDEL}]", paragraphs.group(2)))
+        return Found(start, paragraphs.end(), amount.kind, words + parts, Message("text.why_paragraph"))
     if era := _ERA_RUN_TOGETHER.match(text, amount.end):
         return Found(start, era.end(), "year", f"{words} ዓመተ ምህረት", Message("text.why_before_era"))
     return Found(start, amount.end, amount.kind, words, amount.why)
@@ -275,9 +282,9 @@ def with_unit(text: str, end: int, words: str, kind: str, why: Message, reading:
 
 
 def _power(written: str) -> str:
-    """Read powers: ² → ስኩዌር, ³ → ኩብ, ⁶ → ኃይል ስድስት. Usage varies; the schoolbook word is taken."""
-    plain = written.translate(_SUPERSCRIPTS)
-    return {"2": "ስኩዌር", "3": "ኩብ"}.get(plain) or f"ኃይል {numbers.decimal(plain.lstrip('+'))}"
+    """Read powers: ² → ስኩዌር, ³ → ኩብ, others → ኃይል ስድስት. Usage varies; the schoolbook word is taken."""
+    plain = written.translate(_SUPERSCRIPTS).strip("^()").replace("−", "-")
+    return {"²": "ስኩዌር", "³": "ኩብ"}.get(written) or f"ኃይል {numbers.decimal(plain.lstrip('+'))}"
 
 
 def _closes_quotation(text: str, end: int) -> bool:

@@ -216,6 +216,9 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         or below == 0
         or _NUMBERED.search(behind(text, start))
     ):
+        if _consecutive_years(found) and not _NUMBERED.search(behind(text, start)):
+            wording = f"{numbers.year(above)} {numbers.year(below)}"  # 2015/2016: a school or budget year
+            return Found(start, found.end(), "year", prefix + wording, Message("text.why_double_year"))
         if len(found.group(1)) == 4 and len(found.group(2)) <= 2:
             wording = (
                 f"{numbers.year(above)} {numbers.decimal(found.group(2))}"  # 2015/16: a school or budget year
@@ -234,6 +237,11 @@ def fraction(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         )
         end += len(suffix)
     return Found(start, end, "fraction", prefix + words, Message("text.why_fraction"))
+
+
+def _consecutive_years(found: re.Match[str]) -> bool:
+    first, second = found.groups()
+    return len(first) == len(second) == 4 and int(second) == int(first) + 1 and int(first) in MODERN_YEARS
 
 
 STROKE = "ስላሽ"
@@ -290,6 +298,30 @@ def _is_size(text: str, found: re.Match[str]) -> bool:
     return " " not in written or _measured(text, found.end())
 
 
+def _joined(prefix: str, number: str) -> str:
+    """Join a prefix and a number; በመቶ would be "per cent": 4×100 → አራት በአንድ መቶ."""
+    by_hundred = prefix == "በ" and number.startswith("መቶ")
+    return f"{prefix}{numbers.cardinal(1)} {number}" if by_hundred else prefix + number
+
+
+def limit(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """Read a limit, a sign of comparison with nothing before it: <5 → ከአምስት በታች, ≥18 → ቢያንስ አስራ ስምንት."""
+    found = _LIMIT.match(text, at)
+    before = behind(text, at).rstrip(" ")[-1:]
+    if found is None or before.isdigit() or (before in ("", "\n") and found.group().endswith("> ")):
+        return None  # two numbers are compared, or a mail is quoted
+    amount = amount_at(text, found.end(), year=False, reading=reading)
+    if amount is None:
+        return None
+    opening, closing = _LIMITS[found.group(1).replace("<=", "≤").replace(">=", "≥")]
+    words = f"{opening}{amount.words}{closing}"
+    return Found(at, amount.end, "math", words, Message("text.why_limit"))
+
+
+_LIMIT = re.compile(r"([<>]=?|[≤≥]) ?(?=\d)")
+_LIMITS = {"<": ("ከ", " በታች"), ">": ("ከ", " በላይ"), "≤": ("ቢበዛ ", ""), "≥": ("ቢያንስ ", "")}
+
+
 def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read sums: 5 + 3 = 8 → አምስት ሲደመር ሦስት እኩል ይሆናል ስምንት; needs a sign that no date, range or size has."""
     found = _EXPRESSION.match(text, at)
@@ -306,7 +338,7 @@ def arithmetic(text: str, at: int, floor: int, reading: Reading) -> Found | None
     number_seen = False
     for number, sign in _PIECES.findall(found.group()):
         if number:
-            words.append(held + numbers.decimal(number.replace("፣", ",")))
+            words.append(_joined(held, numbers.decimal(number.replace("፣", ","))))
             words += [verb] if verb else []
             held, verb, number_seen = "", "", True
         elif number_seen and sign in _COMPARISONS:

@@ -75,7 +75,7 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
             return Found(start, found.end(), "verse", spoken, Message("text.why_numbered_book"))
     found = _REFERENCE.match(text, at)
     if found is None or (words := _wording(found)) is None:
-        return None
+        return _psalm(text, at, floor)
     left = behind(text, at)
     left = left[: len(left) - len(earlier.group())] if (earlier := _EARLIER.search(left)) else left
     if (book_before := _before().search(left)) and is_prefix_or_none(book_before.group("prefix")):
@@ -86,16 +86,34 @@ def verse(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         same = fold_homophones(spoken) == fold_homophones(book_before.group("book"))
         if earlier or start < floor or same:
             return Found(at, found.end(), "verse", words, Message("text.why_verse_after_book"))
-        spoken = f"{book_before.group('prefix')}{spoken}{book_before.group('kind')} {words}"
+        spoken = f"{_with_prefix(book_before.group('prefix'), spoken)}{book_before.group('kind')} {words}"
         return Found(start, found.end(), "verse", spoken, Message("text.why_verse"))
     if _SURA.search(left):
         return Found(at, found.end(), "verse", words, Message("text.why_sura_verse"))
     return None
 
 
+def _psalm(text: str, at: int, floor: int) -> Found | None:
+    """Read a psalm without a verse by its short name: መዝ 23 → መዝሙር ሃያ ሦስት."""
+    short, psalm = _PSALM.search(behind(text, at)), _PSALM_NUMBER.match(text, at)
+    if short is None or psalm is None or at - len(short.group()) < floor:
+        return None
+    if not 1 <= _value(psalm.group()) <= _PSALMS:
+        return None
+    spoken = f"{short.group(1)}መዝሙር {_number(psalm.group())}"
+    return Found(at - len(short.group()), psalm.end(), "verse", spoken, Message("text.why_verse"))
+
+
+_PSALM = re.compile(rf"(?<![{AMHARIC}])([በከየለ]?)መዝ ?$")
+_PSALM_NUMBER = re.compile(r"(?:\d{1,3}|[፩-፻]{1,4})(?![\d፩-፼:፡፥./])")
+_PSALMS = 151
+"""Number of psalms in Ethiopian editions."""
+
+
 def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Read a reference from the point of its book, with the book in full: ዘፍ. 1፥1."""
-    found = _REFERENCE.match(text, at + 1 + text.startswith(" ", at + 1))
+    title = _SECOND_WORD.match(text, at + 1)
+    found = _REFERENCE.match(text, title.end() if title else at + 1 + text.startswith(" ", at + 1))
     words = _wording(found) if found else None
     book = _before().search(behind(text, at) + ".") if words else None
     if found is None or book is None or not is_prefix_or_none(book.group("prefix")):
@@ -104,8 +122,17 @@ def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     if start < floor:
         return None
     spoken, _ = _books()[0][fold_homophones(book.group("book"))]
-    spoken = f"{book.group('prefix')}{spoken}{book.group('kind')} {words}"
+    spoken = f"{_with_prefix(book.group('prefix'), spoken)}{book.group('kind')} {words}"
     return Found(start, found.end(), "verse", spoken, Message("text.why_verse"))
+
+
+def _with_prefix(prefix: str, book: str) -> str:
+    """Join a prefix and a book's name, whose genitive የ it replaces: በሐዋ. → በሐዋርያት ሥራ."""
+    return prefix + (book.removeprefix("የ") if prefix else book)
+
+
+_SECOND_WORD = re.compile(any_spelling(" ?(?:ስራ|መአልክት|ዘ ?ሰሎሞን|ዳዊት|መዋእል|መልእክት|ወንጌል)[.፡]? ?"))
+"""The rest of a book's title behind a first word with a point: የሐዋ. ሥራ."""
 
 
 def is_prefix_or_none(word: str) -> bool:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.latin import LATIN
-from dimts.text.quantities import prefix_of
+from dimts.text.quantities import amount_at, prefix_of
 from dimts.text.reading import (
     FIDEL,
     Found,
@@ -183,6 +183,18 @@ def number_and_fraction(text: str, at: int, floor: int, reading: Reading) -> Fou
     return Found(start, found.end(), "fraction", prefix + words, Message("text.why_whole_and_fraction"))
 
 
+def percent_before(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """Read a percent sign before its number: %50 → ሃምሳ በመቶ."""
+    if text[at] not in "%٪" or not text[at + 1 : at + 2].isdigit() or text[at - 1 : at].isdigit():
+        return None
+    amount = amount_at(text, at + 1, year=False, reading=reading)
+    if amount is None or amount.kind not in ("number", "decimal"):
+        return None
+    start, prefix = prefix_of(text, at, floor)
+    words = f"{prefix}{amount.words} {_WORDS['%']}"
+    return Found(start, amount.end, "percent", words, Message("text.why_sign", sign=text[at]))
+
+
 def emoji(text: str, at: int, floor: int, reading: Reading) -> Found | None:
     """Skip an emoji, or read its name with the setting `emoji`."""
     char = text[at]
@@ -197,7 +209,7 @@ def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
     """Read any other sign: by its name, or not at all."""
     char = text[at]
     if char in _WORDS and not (char.isalpha() and _beside_letters(text, at)):
-        if char == "+" and at and text[at - 1] not in " \n":
+        if char == "+" and at and text[at - 1] not in " \n" and not _between_digits(text, at):
             return Found(at, at + 1, "sign", "ፕላስ", Message("text.why_plus_after_word"))
         start, prefix = prefix_of(text, at, floor)
         return Found(start, at + 1, "sign", prefix + _WORDS[char], Message("text.why_sign", sign=char))
@@ -209,6 +221,10 @@ def sign(text: str, at: int, floor: int, reading: Reading) -> Found:
             end += 1
         return Found(at, end, "foreign", "", Message("text.why_other_script"))
     return Found(at, at + 1, "sign", "", _unread(char))
+
+
+def _between_digits(text: str, at: int) -> bool:
+    return text[at - 1].isdigit() and text[at + 1 : at + 2].isdigit()
 
 
 def _unread(char: str) -> Message:
