@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,17 @@ def test_a_link_that_leads_outside_is_refused(project: Project, tmp_path: Path) 
 
 def test_relative_paths_have_forward_slashes(project: Project) -> None:
     assert project.relative(project.root / "clips" / "a.flac") == "clips/a.flac"
+
+
+@pytest.mark.parametrize("where", [".", "..", "beside"])
+def test_a_project_named_by_a_relative_path_has_the_same_relative_paths(
+    project: Project, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root.parent / "beside").mkdir()
+    monkeypatch.chdir((project.root / where if where != "beside" else project.root.parent / where).resolve())
+    named = Project(Path(os.path.relpath(project.root)))
+    assert not named.root.is_absolute()
+    assert named.relative(named.root / "clips" / "a.flac") == "clips/a.flac"
+    assert named.relative(project.root / "clips" / "a.flac") == "clips/a.flac"
+    with pytest.raises(ProjectError):
+        named.relative(named.root / ".." / "a.flac")

@@ -20,6 +20,7 @@ from dimts.base.project import Project
 from dimts.data.manifest import Manifest
 from dimts.train import runs
 from dimts.train.fine_tune import FineTuneResult, fine_tune
+from dimts.train.pipeline import base_of_earlier_stages, train_stages
 from dimts.train.settings import (
     BatchSettings,
     DecoderStageSettings,
@@ -157,9 +158,9 @@ def test_synthetic_clips_join_those_of_the_manifest(make_project: MakeProject) -
 
 
 @pytest.mark.slow
-def test_all_stages_one_after_another_and_again_after_a_break(make_project: MakeProject) -> None:
-    from dimts.train.pipeline import train_stages
-
+def test_all_stages_one_after_another_and_again_after_a_break(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = train_stages(make_project("whole"), SHORT, STAGES)
     assert [load(run.bundle, dvae=True).meta["stages"] for run in whole if run.bundle][-1] == sorted(STAGES)
     assert whole[-1].bundle is not None
@@ -169,6 +170,8 @@ def test_all_stages_one_after_another_and_again_after_a_break(make_project: Make
         ["model"] * 3,
     )
     project = make_project("broken")
+    monkeypatch.chdir(project.root.parent)
+    project = Project(Path(project.root.name))  # as on a command line
 
     def break_in_the_gpt(progress: Progress) -> None:
         if progress.stage == "train" and "loss_mel" in progress.values and progress.done >= 4:
@@ -183,6 +186,31 @@ def test_all_stages_one_after_another_and_again_after_a_break(make_project: Make
     assert [run.losses for run in again] == [run.losses for run in whole]
     assert _state(again[-1])["model.safetensors"] == _state(whole[-1])["model.safetensors"]
     assert len(list(project.runs.glob("2*"))) == 4
+
+
+def test_stages_of_a_later_command_go_on_from_the_stage_before(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project named by a relative path: DVAE, the same again, then a GPT by a command of its own."""
+    project = make_project()
+    monkeypatch.chdir(project.root.parent)
+    project = Project(Path(project.root.name))
+    short = dataclasses.replace(SHORT, steps=3, evaluate_every=0)
+    assert base_of_earlier_stages(project, short, ("gpt",)) == (short, None)
+    first = train_stages(project, short, ("dvae",))[-1]
+    assert first.bundle is not None
+    events: list[Progress] = []
+    again = train_stages(project, short, ("dvae",), events.append)[-1]
+    assert again.folder == first.folder
+    after = train_stages(project, short, ("gpt",), events.append)[-1]
+    assert {"train.stage_done", "train.base_of_earlier_stage"} <= {
+        e.message.code for e in events if e.message
+    }
+    assert after.bundle is not None
+    assert load(after.bundle).meta["stages"] == ["dvae", "gpt"]
+    own = dataclasses.replace(short, base="elsewhere")
+    assert base_of_earlier_stages(project, own, ("gpt",)) == (own, None)
+    assert base_of_earlier_stages(project, short, ("speaker", "gpt")) == (short, None)
 
 
 # Learning

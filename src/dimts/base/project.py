@@ -130,5 +130,12 @@ class Project:
         return resolved
 
     def relative(self, path: Path) -> str:
-        """Return `path` as in a manifest: relative to the project, with forward slashes."""
-        return self.inside(path).relative_to(self.root.resolve()).as_posix()
+        """Return `path` as in a manifest: relative to the project, with forward slashes.
+
+        `path` is absolute, or relative to the working folder as `root` may be. ProjectError if it leads
+        outside.
+        """
+        root, resolved = self.root.resolve(), path.resolve()
+        if not resolved.is_relative_to(root):
+            raise ProjectError("base.outside_project", path=path)
+        return resolved.relative_to(root).as_posix()

@@ -31,7 +31,7 @@ from dimts.train.forecast import CardForecast, Forecast, PipelineForecast, Stage
 from dimts.train.latent_cache import latents_plan
 from dimts.train.memory_trace import MEBIBYTE, BatchShape, StepCost, cost_of
 from dimts.train.metrics import Metrics
-from dimts.train.pipeline import plan_stages
+from dimts.train.pipeline import base_of_earlier_stages, plan_stages
 from dimts.train.preflight import preflight
 from dimts.train.sampler import Step, StepSource, total_steps
 from dimts.train.settings import STAGES, TrainSettings
@@ -117,6 +117,9 @@ def forecast_stages(
     """
     project = project if isinstance(project, Project) else Project.open(project)
     settings = settings or project.settings("train", TrainSettings)
+    settings, chosen = base_of_earlier_stages(project, settings, stages)
+    if chosen is not None:
+        on_progress(Progress("train", 0, None, "steps", chosen))
     planned, kept = plan_stages(settings, stages)
     machine = MachineInfo.look()
     preflight(project, planned[0], machine, scorers)
