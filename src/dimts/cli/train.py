@@ -162,6 +162,13 @@ def _run(
 
     with progress_bar() as on_progress:
         try:
+            if len(names) <= 1:
+                from dimts.base.progress import Progress
+                from dimts.train.pipeline import base_of_earlier_stages
+
+                chosen, base = base_of_earlier_stages(project, chosen, (chosen.stage,))
+                if base is not None:
+                    on_progress(Progress("train", 0, None, "steps", base))
             if dry_run:
                 _forecast(project, chosen, names, on_progress, as_json=as_json)
                 return []
