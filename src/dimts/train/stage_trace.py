@@ -28,7 +28,7 @@ from dimts.train.blank_clips import BlankStore, BlankTensors
 from dimts.train.memory_trace import Meter, StepCost
 from dimts.train.optim import EMA, adamw
 from dimts.train.settings import TrainSettings
-from dimts.train.stages.stage import Stage, StageContext, StepKind, only_learning
+from dimts.train.stages.stage import Stage, StageContext, StepKind, only_learning, weighted_loss
 from dimts.xtts.mel import forget_constants
 from dimts.xtts.model import XTTS
 
@@ -169,11 +169,7 @@ def take_step(
                     batches[turn] = stage.batch(part, 0)
                 with torch.autocast(device, mixed or torch.bfloat16, enabled=mixed is not None):
                     terms = stage.losses(phase, batches[turn])
-                shares = {
-                    name: phase.weights[name] * term.count / max(totals[name], 1)
-                    for name, term in terms.items()
-                }
-                loss = torch.stack([shares[name] * term.mean for name, term in terms.items()]).sum()
+                loss = weighted_loss(phase, terms, totals)
                 loss.backward()  # type: ignore[no-untyped-call]
                 del loss, terms
         nn.utils.clip_grad_norm_(phase.parameters, stage.settings.clip_norm or math.inf)

@@ -43,7 +43,7 @@ from dimts.train.snapshot import (
     optimizer_state,
     trainable_parameters,
 )
-from dimts.train.stages.stage import Phase, Stage, Term, copy_into, only_learning
+from dimts.train.stages.stage import Phase, Stage, Term, copy_into, only_learning, weighted_loss
 
 
 class Trainer:
@@ -218,9 +218,7 @@ class Trainer:
             with held, breakable():
                 with accelerator.autocast():
                     terms = self.stage.losses(phase, batch)
-                loss: Tensor | float = 0.0
-                for name, term in terms.items():
-                    loss = loss + phase.weights[name] * term.mean * (term.count / max(totals[name], 1))
+                loss = weighted_loss(phase, terms, totals)
                 accelerator.backward(loss * self.processes.count)  # DDP takes the mean over processes
             found.append({name: Term(term.mean.detach(), term.count) for name, term in terms.items()})
             self.stats.forward_passes += 1

@@ -237,6 +237,15 @@ class Stage(ABC):
         return {}
 
 
+def weighted_loss(phase: Phase, terms: Mapping[str, Term], totals: Mapping[str, float]) -> Tensor:
+    """Return the loss of one forward pass, a scalar: its terms by their weights, each by its share of the
+    step's `totals`, so that the passes of a step sum to the mean over the step."""
+    loss: Any = 0.0
+    for name, term in terms.items():
+        loss = loss + phase.weights[name] * term.mean * (term.count / max(totals[name], 1))
+    return loss  # type: ignore[no-any-return]
+
+
 @contextlib.contextmanager
 def only_learning(phase: Phase, phases: Sequence[Phase]) -> Iterator[None]:
     """Compute no gradients for the parameters of earlier phases inside the block, as their steps are over."""
