@@ -81,3 +81,11 @@ def test_a_project_named_by_a_relative_path_has_the_same_relative_paths(
     assert named.relative(project.root / "clips" / "a.flac") == "clips/a.flac"
     with pytest.raises(ProjectError):
         named.relative(named.root / ".." / "a.flac")
+
+
+def test_what_is_behind_a_link_keeps_the_name_of_the_link(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (project.root / "recordings" / "linked").symlink_to(tmp_path / "corpus")
+    assert project.relative(project.recordings / "linked" / "a.flac") == "recordings/linked/a.flac"
+    (tmp_path / "other").symlink_to(project.root)
+    assert Project(tmp_path / "other").relative(project.root / "a.flac") == "a.flac"

@@ -5,6 +5,7 @@ dimts.toml recordings/ clips/ manifest.jsonl lexicon.tsv codes/ runs/<when>/ voi
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -132,10 +133,13 @@ class Project:
     def relative(self, path: Path) -> str:
         """Return `path` as in a manifest: relative to the project, with forward slashes.
 
-        `path` is absolute, or relative to the working folder as `root` may be. ProjectError if it leads
-        outside.
+        `path` is absolute, or relative to the working folder as `root` may be; links on the way keep their
+        names. ProjectError if it leads outside.
         """
-        root, resolved = self.root.resolve(), path.resolve()
-        if not resolved.is_relative_to(root):
-            raise ProjectError("base.outside_project", path=path)
-        return resolved.relative_to(root).as_posix()
+        for root, place in (
+            (Path(os.path.abspath(self.root)), Path(os.path.abspath(path))),
+            (self.root.resolve(), path.resolve()),
+        ):
+            if place.is_relative_to(root):
+                return place.relative_to(root).as_posix()
+        raise ProjectError("base.outside_project", path=path)

@@ -131,6 +131,7 @@ def _delete_recording(project: Project, name: str) -> None:
     from dimts.data.edit import remove
 
     path = project.recordings / name
+    project.inside(path)  # what a link leads to is not ours
     source = project.relative(path)
     files = _with_texts(path)
     mine = [row for row in clips.rows(project) if row.source == source]
@@ -147,6 +148,7 @@ def _rename_recording(project: Project, name: str, wanted: str) -> str:
     from dimts.data.edit import rename_source
 
     path = project.recordings / name
+    project.inside(path)
     target = path.with_name(wanted + path.suffix)
     if target.exists():
         raise ProjectError("web.name_taken", name=wanted)
