@@ -46,12 +46,14 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh user home and cache for every test, so that nothing of the real one is read or written."""
+    """A fresh user home, cache and data folder for every test, so that nothing of the real
+    ones is read or written."""
     folder = next(_homes)
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
     monkeypatch.setenv("DIMTS_CACHE", str(folder / "dimts-cache"))
+    monkeypatch.setenv("DIMTS_DATA", str(folder / "dimts-data"))
     return folder
 
 

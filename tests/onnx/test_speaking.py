@@ -126,7 +126,7 @@ def test_what_has_no_effect_is_refused(onnx_folder: Path) -> None:
     assert device.value.code == "speak.onnx_cpu_only"
     speaker = Speaker.load(onnx_folder)
     with pytest.raises(SynthesisError) as clone:
-        speaker.clone("abebe.wav")
+        speaker.clone("abebe.wav", consent="signed form of 2026-03-01")
     assert clone.value.code == "speak.onnx_has_one_voice"
 
 

@@ -18,6 +18,7 @@ from dimts.audio.level import frame_levels
 from dimts.audio.wave import Wave, join
 from dimts.base.config import from_table, to_dict
 from dimts.base.errors import AudioError, CheckpointError, ConfigError, SynthesisError, TextError
+from dimts.base.files import fingerprint
 from dimts.base.messages import Message
 from dimts.base.progress import Progress
 from dimts.speak import FORMANT_FRONTEND, RATE, Speaker, SpeakSettings, estimate_times, frontend_of
@@ -25,6 +26,7 @@ from dimts.text.frontend import MARKS, FrontendSettings
 from dimts.text.phones import inventory
 
 TEXT = "ሰላም ለዓለም። እንዴት ናችሁ?"
+CONSENT = "noise that nobody spoke"
 CHOICES = ("speak.first_voice_used", "speak.not_watermarked")
 """What is reported of a voice before anything is spoken."""
 torch = pytest.importorskip("torch")
@@ -206,7 +208,7 @@ def test_a_text_with_something_to_say_is_said(text: str, formant: Speaker) -> No
 
 def test_recordings_are_nothing_for_the_formant_voice(formant: Speaker) -> None:
     with pytest.raises(SynthesisError, match="cannot imitate"):
-        formant.clone("abebe.wav")
+        formant.clone("abebe.wav", consent=CONSENT)
     with pytest.raises(SynthesisError, match="has no voice 'sara'"):
         formant.say(TEXT, "sara")
 
@@ -364,8 +366,8 @@ def test_voices_differ_by_name_and_by_recording(model: Speaker, tmp_path: Path) 
     abebe, sara = model.say("ሰላም", "abebe"), model.say("ሰላም", "sara")
     assert len(abebe.samples) != len(sara.samples) or not np.array_equal(abebe.samples, sara.samples)
     path = Speaker.load("formant").say(TEXT * 2).save(tmp_path / "reference.flac")
-    heard = model.clone(path)
-    assert heard.meta["source"] == "reference.flac"
+    heard = model.clone(path, consent=f" {CONSENT}\n")
+    assert heard.meta == {"source": "reference.flac", "consent": CONSENT, "sha256": fingerprint(path)}
     assert model.say("ሰላም", heard).seconds > 0.2
     with pytest.raises(SynthesisError, match="no voice 'abeb'") as caught:
         model.say("ሰላም", "abeb")
@@ -374,14 +376,16 @@ def test_voices_differ_by_name_and_by_recording(model: Speaker, tmp_path: Path) 
 
 def test_recordings_that_cannot_be_used(model: Speaker, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="no such sound file"):
-        model.clone(tmp_path / "nowhere.wav")
+        model.clone(tmp_path / "nowhere.wav", consent=CONSENT)
     empty = tmp_path / "empty.wav"
     empty.touch()
     with pytest.raises(AudioError, match="empty"):
-        model.clone(empty)
+        model.clone(empty, consent=CONSENT)
     short = Wave.silence(0.1, RATE).save(tmp_path / "short.wav")
     with pytest.raises(AudioError, match="too short"):
-        model.clone(short)
+        model.clone(short, consent=CONSENT)
+    with pytest.raises(SynthesisError, match="who speaks and how they agreed"):
+        model.clone(short, consent="yes")
 
 
 def test_a_long_breath_is_said_in_halves_that_the_model_can_hold(model: Speaker) -> None:

@@ -444,17 +444,6 @@ def test_files_of_the_hubs_own_cache_are_used(
     assert cached.exists()
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DIMTS_CACHE", str(tmp_path / "mine"))
-    assert download.cache_folder() == tmp_path / "mine"
-    monkeypatch.delenv("DIMTS_CACHE")
-    if sys.platform.startswith("linux"):
-        assert download.cache_folder() == Path(os.environ["XDG_CACHE_HOME"]) / "dimts"
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
-    assert download.cache_folder() == tmp_path / "Local" / "dimts" / "Cache"
-
-
 def test_the_licence_goes_into_a_bundle(server: Hub, tmp_path: Path) -> None:
     base = fetch(published(), acceptance=YES)
     bundle = tmp_path / "bundle"

@@ -15,11 +15,12 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; renamed to it when the block ends, removed when it
     fails.
 
-    The suffix is kept, so that writers which look at it choose the right format.
+    The suffix is kept, so that writers which look at it choose the right format. `mode` is the file's
+    permissions, by default those of any new file; until then only its owner may read it.
     Raises DimtsError when the disk is full, read-only or forbidden.
     """
     path = Path(path)
@@ -34,7 +35,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         with temporary.open("r+b") as file:  # Windows flushes only what could be written to
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(path)
     except OSError as error:
         raise storage_error(error, path) or error from error

@@ -18,8 +18,8 @@ from dimts.cli.help import PROGRAM, CommandLine
 from dimts.cli.output import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Log, show, show_error, use_log
 
 PARTS = (
-    "setup", "doctor", "new", "fetch", "text", "phones", "data", "train", "say", "export", "evaluate", "web",
-    "serve", "demo",
+    "setup", "doctor", "new", "fetch", "text", "phones", "data", "train", "say", "consent", "export",
+    "evaluate", "web", "serve", "demo",
 )  # fmt: skip
 """Modules of this folder in the order of `dimts --help`; each has `register(app)`."""
 _EXTRAS = {

@@ -66,6 +66,14 @@ _MODEL = typer.Option(
     metavar="FOLDER",
     help="Model that speaks like the --voice recordings; default: the fetched one.",
 )
+_CONSENT = typer.Option(
+    None,
+    "--consent",
+    metavar="TEXT",
+    help="Who speaks in the --voice recordings, and how they agreed. It is stored and not asked for again "
+    "(see 'dimts consent').",
+    show_default=False,
+)
 _RATE = typer.Option(
     None, "--rate", metavar="FACTOR", help="Tempo, 0.5 to 2.0 or 50% to 200%; the pitch stays."
 )
@@ -113,6 +121,7 @@ def say(
     stdin: bool = _STDIN,
     out_dir: Path | None = _OUT_DIR,
     voice: list[str] = _VOICE,
+    consent: str | None = _CONSENT,
     model: Path | None = _MODEL,
     rate: str | None = _RATE,
     pitch: str | None = _PITCH,
@@ -129,7 +138,6 @@ def say(
     list_voices: bool = _LIST_VOICES,
 ) -> None:
     """Synthesise a text: with the formant voice, which needs no model, or with a voice of your own."""
-    from dimts.audio.timings import writer
     from dimts.base.errors import ConfigError
     from dimts.cli.phones import show_fallbacks
     from dimts.cli.player import playing
@@ -146,15 +154,7 @@ def say(
     target = None if out is None else Path(out)
     if out is not None and out_dir is None and (out.endswith(("/", os.sep)) or Path(out).is_dir()):
         target, out_dir = None, Path(out)
-    if play and (target is not None or out_dir is not None or timings):
-        raise ConfigError("cli.play_or_file")
-    if target is not None and out_dir is not None:
-        raise ConfigError("cli.out_or_out_dir")
-    if timings and (target == _STDOUT or out_dir is not None):
-        raise ConfigError("cli.timings_need_file")
-    for path in timings:
-        writer(path)
-    _check_format(form, target)
+    _check_targets(target, out_dir, timings, form, play=play)
     settings = settings_of(
         project,
         overrides,
@@ -164,7 +164,9 @@ def say(
         seed=seed,
         weights=weights,
     )
-    speaker, chosen = speaker_of(voice, model, settings, project, lexicon, device, overrides)
+    speaker, chosen = speaker_of(
+        voice, model, settings, project, lexicon, device, overrides, consent=consent, listing=list_voices
+    )
     context.call_on_close(lambda: show_fallbacks(speaker.frontend.chain.fallbacks()))
     if list_voices:
         one = Message("cli.one_voice", engine=speaker.engine.name)
@@ -298,18 +300,30 @@ def _free_name(text: str) -> Path:
     return path
 
 
-def _check_format(form: str, out: Path | None) -> None:
+def _check_targets(
+    target: Path | None, out_dir: Path | None, timings: Sequence[Path], form: str, *, play: bool
+) -> None:
+    """Raise ConfigError for targets that exclude each other, AudioError for an unknown format."""
+    from dimts.audio.timings import writer
     from dimts.audio.wave import FORMATS, check_target
-    from dimts.base.errors import AudioError
+    from dimts.base.errors import AudioError, ConfigError
     from dimts.base.plugins import nearest
 
-    known = [*FORMATS, "raw"] if out == _STDOUT else [*FORMATS]
+    if play and (target is not None or out_dir is not None or timings):
+        raise ConfigError("cli.play_or_file")
+    if target is not None and out_dir is not None:
+        raise ConfigError("cli.out_or_out_dir")
+    if timings and (target == _STDOUT or out_dir is not None):
+        raise ConfigError("cli.timings_need_file")
+    for path in timings:
+        writer(path)
+    known = [*FORMATS, "raw"] if target == _STDOUT else [*FORMATS]
     if form not in known:
         raise AudioError("cli.unknown_sound_format", form=form, nearest=nearest(form, known))
-    if out == _STDOUT and form not in ("wav", "raw"):
+    if target == _STDOUT and form not in ("wav", "raw"):
         raise AudioError("cli.format_not_streamed", form=form)
-    if out is not None and out != _STDOUT:
-        check_target(out)
+    if target is not None and target != _STDOUT:
+        check_target(target)
 
 
 def _stream(

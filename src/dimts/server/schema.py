@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from dimts.speak.consent import MAX_CONSENT_LETTERS, MIN_CONSENT_LETTERS
+
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 LARGEST_SEED = 2**63 - 1
 
@@ -194,5 +196,10 @@ class ErrorBody(BaseModel):
     error: Problem
 
 
-ConsentText = Annotated[str, Field(min_length=10, max_length=2000, description="How the speaker agreed.")]
+ConsentText = Annotated[
+    str,
+    Field(
+        min_length=MIN_CONSENT_LETTERS, max_length=MAX_CONSENT_LETTERS, description="How the speaker agreed."
+    ),
+]
 VoiceName = Annotated[str, Field(min_length=1, max_length=100, description="What to call the voice.")]

@@ -88,7 +88,7 @@ class VoiceStore:
         voice."""
         with tempfile.TemporaryDirectory() as folder:
             plain = _limited(recording, max_seconds).save(Path(folder) / "reference.wav")
-            voice = speaker.clone(plain)
+            voice = speaker.clone(plain, consent=uploaded.consent)
         made = replace(uploaded, id=f"voice_{secrets.token_hex(8)}", created=int(time.time()))
         about = asdict(made)
         with atomic_path(self.folder / f"{made.id}.voice") as temporary:

@@ -11,15 +11,15 @@ from typing import Annotated, Any
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
 
+from dimts.base.errors import SynthesisError
 from dimts.base.messages import Message
-from dimts.server.errors import ApiError
+from dimts.server.errors import ApiError, error_response
 from dimts.server.middleware import request_context
 from dimts.server.models import DEFAULT, LoadedModel, ModelRegistry
 from dimts.server.schema import ConsentText, DeletedVoice, VoiceList, VoiceName, VoiceRow
 from dimts.server.settings import ServeSettings
 from dimts.server.voice_store import UploadedVoice, VoiceStore
-
-_MIN_CONSENT_LETTERS = 10
+from dimts.speak.consent import consent_text
 
 
 def all_voices(registry: ModelRegistry, owner: str) -> list[VoiceRow]:
@@ -55,8 +55,12 @@ def add_voices(
         """The recording becomes a voice and is not kept; the consent is stored with the voice."""
         context = request_context(request.scope)
         store, loaded = _store(registry), registry.model(model)
-        name, consent = name.strip(), consent.strip()
-        _check_upload(name, consent, loaded, store, context.owner, settings)
+        name = name.strip()
+        try:
+            consent = consent_text(consent)
+        except SynthesisError as error:
+            raise error_response(error, "consent") from error
+        _check_upload(name, loaded, store, context.owner, settings)
         data = await file.read()
         about = UploadedVoice(
             "", name, loaded.name, context.owner, consent, 0, hashlib.sha256(data).hexdigest()
@@ -85,13 +89,11 @@ def _store(registry: ModelRegistry) -> VoiceStore:
 
 
 def _check_upload(
-    name: str, consent: str, model: LoadedModel, store: VoiceStore, owner: str, settings: ServeSettings
+    name: str, model: LoadedModel, store: VoiceStore, owner: str, settings: ServeSettings
 ) -> None:
-    """Raise ApiError for a name, a consent or a number of voices that is not allowed."""
+    """Raise ApiError for a name or a number of voices that is not allowed."""
     if not name.isprintable() or not name:
         raise ApiError(400, Message("server.invalid_name"), param="name")
-    if len(consent) < _MIN_CONSENT_LETTERS:
-        raise ApiError(400, Message("server.consent_too_short"), param="consent")
     if name == DEFAULT or name in model.voices() or store.find(name, model.name, owner):
         raise ApiError(400, Message("server.voice_exists", name=name), param="name")
     if sum(1 for _ in store.all(owner)) >= settings.voices_per_key:

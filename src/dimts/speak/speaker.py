@@ -13,9 +13,11 @@ from dimts.audio.wave import Wave, join
 from dimts.base import builtin_voices
 from dimts.base.config import from_table
 from dimts.base.errors import CheckpointError, ConfigError, SynthesisError, TextError
+from dimts.base.files import fingerprint
 from dimts.base.plugins import nearest, require
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.onnx.voice_folder import is_onnx_voice
+from dimts.speak.consent import consent_text
 from dimts.speak.formant import FormantEngine
 from dimts.speak.provenance import Provenance, file_tags
 from dimts.speak.results import Engine, SynthesisedPhrase, estimate_times, words_of
@@ -103,12 +105,17 @@ class Speaker:
         """Voices of its model, by name."""
         return self.engine.voices
 
-    def clone(self, *paths: Path | str) -> Voice:
+    def clone(self, *paths: Path | str, consent: str) -> Voice:
         """Clone the voice of one or more recordings of one speaker, for `say` and `stream`.
 
-        Raises AudioError for files that cannot be used, SynthesisError if this speaker has one voice only.
+        `consent` says who speaks and how the person agreed; it stays in the voice (`meta`), with the
+        recordings' SHA-256. Raises AudioError for files that cannot be used, SynthesisError for a consent
+        that `consent_text` refuses, and if this speaker has one voice only.
         """
-        return self.engine.clone([Path(path) for path in paths])
+        files, consent = [Path(path) for path in paths], consent_text(consent)
+        voice = self.engine.clone(files)
+        facts = {"consent": consent, "sha256": ", ".join(map(fingerprint, files))}
+        return replace(voice, meta={**voice.meta, **facts})
 
     def say(self, text: str, voice: Voice | str | None = None) -> Wave:
         """Synthesise all of `text` as one wave at 24 kHz; `voice` is a Voice or the name of one of `voices`.

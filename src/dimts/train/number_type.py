@@ -14,9 +14,9 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from dimts.base.cache import cache_folder
 from dimts.base.errors import DimtsError
 from dimts.base.files import write_text
+from dimts.base.user_folders import cache_folder
 
 WORTHWHILE = 1.25
 """Least speed-up at which "auto" takes bfloat16: the rest of a step gains nothing."""

@@ -21,12 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dimts.base.cache import cache_folder
 from dimts.base.errors import DownloadError, storage_error
 from dimts.base.files import fingerprint, write_bytes, write_text
 from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.base.progress import Progress, ProgressCallback, ignore
+from dimts.base.user_folders import cache_folder
 from dimts.xtts.hub import (
     LICENCE_FILE,
     FolderSupplier,

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from importlib import util
 from pathlib import Path
 
-from dimts.base.cache import cache_folder
 from dimts.base.errors import ConfigError, MissingExtra, TextError
 from dimts.base.messages import Message
 from dimts.base.plugins import require
+from dimts.base.user_folders import cache_folder
 from dimts.text.ethiopic import bare
 from dimts.text.phones import from_ipa
 
