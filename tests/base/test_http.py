@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -24,14 +24,17 @@ from dimts.base.http import (
     bind,
     deadlines,
     drain_request,
+    handshakes,
     header_value,
     limit_body,
     read_secrets,
+    refusal_of,
     url_of,
 )
 
 uvicorn = pytest.importorskip("uvicorn")
 SENT_LATER = 20_000_000
+REFUSAL = refusal_of(b"{}", [(b"content-type", b"application/json"), (b"content-length", b"2")])
 
 
 def refusing(hear_out: bool) -> Callable[..., Any]:
@@ -47,9 +50,10 @@ def refusing(hear_out: bool) -> Callable[..., Any]:
 
 
 @contextmanager
-def served(app: Any, protocol: Any = "auto") -> Iterator[int]:
+def served(app: Any, protocol: Any = "auto", sockets: Any = "none") -> Iterator[int]:
     sock = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", http=protocol))
+    config = uvicorn.Config(app, lifespan="off", log_level="critical", http=protocol, ws=sockets)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
     thread.start()
     try:
@@ -103,7 +107,7 @@ def test_a_client_that_stops_sending_is_aborted(sent: bytes) -> None:
         while (await receive()).get("more_body"):
             pass
 
-    with served(app, deadlines(0.3, 0.3, 60.0)) as port:
+    with served(app, deadlines(0.3, 0.3, 60.0, REFUSAL)) as port:
         assert aborted(port, sent)
 
 
@@ -120,7 +124,7 @@ def test_a_client_that_stops_reading_is_aborted() -> None:
         ended.set()
 
     with (
-        served(app, deadlines(60.0, 60.0, 0.3)) as port,
+        served(app, deadlines(60.0, 60.0, 0.3, REFUSAL)) as port,
         socket.create_connection(("127.0.0.1", port)) as client,
     ):
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -140,7 +144,7 @@ def test_a_slow_client_that_goes_on_reading_gets_everything() -> None:
         await send({"type": "http.response.body", "body": b""})
 
     with (
-        served(app, deadlines(60.0, 60.0, 0.5)) as port,
+        served(app, deadlines(60.0, 60.0, 0.5, REFUSAL)) as port,
         socket.create_connection(("127.0.0.1", port)) as client,
     ):
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -149,6 +153,74 @@ def test_a_slow_client_that_goes_on_reading_gets_everything() -> None:
             taken += len(piece)
             pause.wait(0.05)
         assert taken > size
+
+
+def all_of(port: int, sent: bytes) -> bytes:
+    """What a server answers before it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(sent)
+        answer = b""
+        while piece := client.recv(1000):
+            answer += piece
+        return answer
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"} if scope["type"] == "websocket" else {})
+
+
+UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nno header\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n",
+        HEAD.replace(b"10", b"-1") + b"\r\n", UPGRADE + b"\r\n",
+        UPGRADE + KEY.replace(b"13", b"12") + b"\r\n",
+        UPGRADE + KEY + b"Content-Length: 3\r\n\r\nabc",
+        UPGRADE + KEY + b"".join(b"X-%d: 1\r\n" % number for number in range(150)) + b"\r\n",
+        UPGRADE + KEY + b"X: " + b"x" * 9000 + b"\r\n\r\n",
+        UPGRADE + KEY + b"Sec-WebSocket-Extensions: ;;\r\n\r\n",
+    ],
+    ids=["tls", "header", "path", "length", "key", "version", "body", "headers", "long", "extensions"],
+)  # fmt: skip
+def test_what_is_no_request_is_refused_in_the_given_shape(sent: bytes) -> None:
+    with served(silent, deadlines(60.0, 60.0, 60.0, REFUSAL), handshakes(REFUSAL)) as port:
+        assert all_of(port, sent) == REFUSAL
+
+
+def test_a_handshake_is_answered() -> None:
+    with (
+        served(silent, deadlines(60.0, 60.0, 60.0, REFUSAL), handshakes(REFUSAL)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as client,
+    ):
+        client.sendall(UPGRADE + KEY + b"\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 101 ")
+
+
+def test_a_refusal_is_not_mixed_into_an_answer_that_has_begun() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    with (
+        served(app, deadlines(60.0, 60.0, 60.0, REFUSAL)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while b"begun" not in answer:
+            answer += client.recv(1000)
+        client.sendall(b"\0 no request\r\n\r\n")
+        with suppress(ConnectionResetError):
+            while piece := client.recv(1000):
+                answer += piece
+        assert b" 400 " not in answer
 
 
 class TooLarge(Exception):

@@ -3,7 +3,9 @@ page."""
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,19 @@ def test_other_paths_and_methods(server: Any) -> None:
                                (client.get("/v1/audio/speech"), 405)):  # fmt: skip
             assert answer.status_code == status
             assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"no HTTP\r\n\r\n", b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"],
+)
+def test_what_is_no_request_gets_openais_shape(server: Any, sent: bytes) -> None:
+    port = int(server.address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(sent)
+        answer = b""
+        while piece := client.recv(1000):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == "unreadable_request"

@@ -134,7 +134,7 @@ def test_a_whole_mp3_has_a_xing_header(formant: Any) -> None:
 def test_head_is_get_without_its_body(formant: Any, path: str) -> None:
     with formant.client() as client:
         head, get = client.head(path), client.get(path)
-    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert (head.status_code, head.content, get.status_code) == (200, b"", 200)
     assert head.headers["content-type"] == get.headers["content-type"]
 
 
@@ -157,6 +157,9 @@ def test_a_page_of_the_named_site_may_ask(formant: Any) -> None:
         )
         assert foreign.status_code == 403
         assert "access-control-allow-origin" not in foreign.headers
+        refused = client.options("/v1/audio/speech", headers={**asked, "origin": "https://evil.example"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "foreign_origin")
+        assert "access-control-allow-origin" not in refused.headers
 
 
 def test_no_page_may_ask_by_default(server: Any) -> None:

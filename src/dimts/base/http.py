@@ -4,7 +4,8 @@ time.
     sock = bind(host, port)
     access_fault(headers, LOCAL_HOSTS)        why a request from another site's page is refused, else None
     limit_body(receive, max_bytes, error)     ASGI: raise `error()` once a body is larger
-    deadlines(head, body, stall)              a uvicorn protocol that aborts clients which do not send or read
+    deadlines(head, body, stall, refusal)     a uvicorn protocol that aborts clients which do not send or read
+    handshakes(refusal)                       a uvicorn protocol that refuses wrong WebSocket handshakes
 
 The checks are not Starlette's TrustedHostMiddleware, which answers in plain text, does not check
 Origin and closes the connection on a client that is still sending. For CORS Starlette's own middleware is
@@ -181,19 +182,25 @@ def drain_request(receive: Receive, send: Send) -> Send:
     return sending
 
 
-def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) -> type[asyncio.Protocol]:
+def refusal_of(body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a whole answer of status 400, after which the connection is closed, as it is sent (RFC 9112)."""
+    lines = (b"%b: %b\r\n" % header for header in (*headers, (b"connection", b"close")))
+    return b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (b"".join(lines), body)
+
+
+def deadlines(
+    head_seconds: float, body_seconds: float, stall_seconds: float, refusal: bytes
+) -> type[asyncio.Protocol]:
     """Return a protocol for uvicorn's `http` option that aborts clients which take too long.
 
     A request's head must arrive within `head_seconds`, its body within `body_seconds`; a client that reads
     nothing of an answer for `stall_seconds` is aborted. uvicorn by itself waits without end in each case.
+    What is no HTTP gets `refusal` (see `refusal_of`).
     """
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol
-
     limits = {"head": head_seconds, "body": body_seconds}
 
-    class DeadlineProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
-        """One connection with its two timers: one while a request comes in, one while an answer waits to be
-        read."""
+    class DeadlineProtocol(_refusing(refusal)):  # type: ignore[misc]
+        """One connection, with a timer while a request comes in and one while an answer waits."""
 
         _reading: asyncio.TimerHandle | None = None
         _state: tuple[str, Any] | None = None
@@ -261,6 +268,57 @@ def deadlines(head_seconds: float, body_seconds: float, stall_seconds: float) ->
                 self._watch_writing()
 
     return DeadlineProtocol
+
+
+def _refusing(refusal: bytes) -> Any:
+    """Return uvicorn's protocol with another answer to what is no HTTP; none after another has begun, as it
+    would be taken for a part of that."""
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    class RefusingProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
+        """One connection."""
+
+        def send_400_response(self, msg: str) -> None:
+            del msg
+            answering = self.cycle is not None and not self.cycle.response_complete
+            if answering and self.cycle.response_started:
+                self.transport.abort()
+                return
+            self.transport.write(refusal)
+            self.transport.close()
+
+    return RefusingProtocol
+
+
+def handshakes(refusal: bytes) -> type[asyncio.Protocol]:
+    """Return a protocol for uvicorn's `ws` option that sends `refusal` (see `refusal_of`) to requests for a
+    WebSocket that are no handshake by RFC 6455.
+
+    uvicorn by itself answers some of them in plain text, and others never: with a body, with more than 128
+    headers, with one of more than 8192 bytes.
+    """
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    class HandshakeProtocol(WebSocketsSansIOProtocol):
+        """One connection after a request for a WebSocket."""
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if not self.handshake_initiated and self.conn.handshake_exc is not None:
+                self._refuse()
+
+        def handle_connect(self, event: Any) -> None:
+            if self.conn.accept(event).status_code == 101:
+                super().handle_connect(event)
+            else:
+                self._refuse()
+
+        def _refuse(self) -> None:
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            self.transport.write(refusal)
+            self.transport.close()
+
+    return HandshakeProtocol
 
 
 def _parts(address: str) -> Any:

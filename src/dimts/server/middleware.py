@@ -18,6 +18,7 @@ from typing import Any
 
 from fastapi import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from dimts.base.http import (
     LOCAL_HOSTS,
@@ -82,6 +83,18 @@ def internal_error(context: RequestContext) -> ApiError:
     return ApiError(500, Message("server.internal_error", request=context.id))
 
 
+class _Cors(CORSMiddleware):
+    """Starlette's middleware, with refusals in the shape of all others."""
+
+    def preflight_response(self, request_headers: Any) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        error = ApiError(answer.status_code, Message("base.foreign_origin"))
+        headers = {"content-type": "application/json", "vary": answer.headers["vary"]}
+        return Response(error.encoded()[0], error.status, headers)
+
+
 class AccessMiddleware:
     """The ASGI application around the app."""
 
@@ -96,7 +109,7 @@ class AccessMiddleware:
         self._rate = RateLimit(settings.requests_per_minute)
         self._entry: App = self._http
         if settings.origins:
-            self._entry = CORSMiddleware(
+            self._entry = _Cors(
                 self._http, allow_origins=settings.origins, allow_methods=("*",), allow_headers=("*",),
                 expose_headers=_EXPOSED,
             )  # fmt: skip

@@ -83,7 +83,7 @@ def _example(path: str, method: str, kind: str, fields: dict[str, Any], keyed: b
     if kind == "application/json":
         shown = {
             name: field["examples"][0]
-            for name, field in fields["properties"].items()
+            for name, field in fields.get("properties", {}).items()
             if field.get("examples")
         }
         words += ["--json", f"'{json.dumps(shown, ensure_ascii=False)}'"]

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dimts.base.errors import ConfigError
-from dimts.base.http import MEGABYTE, bind, deadlines, url_of
+from dimts.base.http import MEGABYTE, bind, deadlines, handshakes, refusal_of, url_of
+from dimts.base.messages import Message
 from dimts.base.plugins import require
 from dimts.server.keys import Keys
 from dimts.server.memory import limit_heaps
@@ -85,6 +86,9 @@ def _server(
     """Make a uvicorn server with this module's shutdown."""
     uvicorn = require("uvicorn", "serve")
     from dimts.server import log
+    from dimts.server.errors import ApiError
+
+    refusal = refusal_of(*ApiError(400, Message("server.unreadable_request")).encoded())
 
     class Server(uvicorn.Server):  # type: ignore[misc,name-defined]
         async def startup(self, sockets: Any = None) -> None:
@@ -125,8 +129,8 @@ def _server(
     return Server(
         uvicorn.Config(
             app,
-            http=deadlines(settings.head_seconds, settings.body_seconds, settings.stall_seconds),
-            ws="websockets-sansio",
+            http=deadlines(settings.head_seconds, settings.body_seconds, settings.stall_seconds, refusal),
+            ws=handshakes(refusal),
             ws_max_size=int(settings.max_body_megabytes * MEGABYTE),
             log_config=None,
             server_header=False,
