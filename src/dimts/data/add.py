@@ -17,8 +17,9 @@ from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
 from dimts.data.labels import LABELS
 from dimts.data.parquet import unpack
-from dimts.data.sources import PACKED, SOUND, SUBTITLES, TEXT
+from dimts.data.sources import SOUND, SUBTITLES, TEXT
 from dimts.data.text_files import name_key
+from dimts.data.unread import PACKED
 from dimts.data.youtube import fetch, is_link
 
 

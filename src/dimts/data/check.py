@@ -83,6 +83,7 @@ KINDS: dict[str, Kind] = {
     "subtitles_rolling": Kind(False, Message("data.mend_subtitles_rolling")),
     "subtitles_same_time": Kind(False, Message("data.mend_subtitles_same_time")),
     "subtitles_other_language": Kind(False, Message("data.mend_subtitles_other_language")),
+    "subtitles_unclear_time": Kind(False, Message("data.mend_subtitles_unclear_time")),
     "subtitles_labels": Kind(False, Message("data.mend_subtitles_labels")),
     # the sound file
     "length_unknown": Kind(False, Message("data.mend_length_unknown")),

@@ -8,6 +8,7 @@ are read here: pympi refuses files without a schema's address, and pysubs2 (1.8)
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 from dimts.data.recording import Cue
+from dimts.text.ethiopic import is_ethiopic_letter
 
 Cues = tuple[Cue, ...] | None
 MAX_LABEL_SECONDS = 360_000.0
@@ -31,7 +33,7 @@ def audacity_labels(content: str) -> Cues:
         if len(cells) < 3:
             return None
         start, end = seconds(cells[0]), seconds(cells[1])
-        if start is None or end is None or end < start:
+        if start is None or end is None:
             return None
         cues.append(Cue(" ".join("\t".join(cells[2:]).split()), start, end))
     return _spoken(cues)
@@ -55,17 +57,17 @@ def whisper_json(content: str) -> Cues:
     """Read Whisper's and WhisperX's json: segments with start, end, text and, where it was found, speaker."""
     try:
         segments = json.loads(content)["segments"]
-        return _spoken(
-            Cue(
-                " ".join(str(one["text"]).split()),
-                float(one["start"]),
-                float(one["end"]),
-                str(one.get("speaker") or ""),
-            )
-            for one in segments
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    cues = []
+    for one in segments if isinstance(segments, list) else ():
+        if not isinstance(one, dict) or not isinstance(one.get("text"), str):
+            continue
+        start, end = (seconds(str(one.get(name))) for name in ("start", "end"))
+        if start is None or end is None:
+            start = end = 0.0  # not aligned: it has no length, and is left out by name
+        cues.append(Cue(" ".join(one["text"].split()), start, end, str(one.get("speaker") or "")))
+    return _spoken(cues)
 
 
 _SBV = re.compile(r"(\d+):(\d\d):(\d\d\.\d{1,3}),(\d+):(\d\d):(\d\d\.\d{1,3})")
@@ -86,18 +88,78 @@ def youtube_sbv(content: str) -> Cues:
     return _spoken(cues)
 
 
-_LRC = re.compile(r"\[(\d+):(\d\d(?:\.\d{1,3})?)\](.*)")
+_LRC = re.compile(r"((?:\[\d+:\d\d(?:[.:]\d{1,3})?\]\s*)+)(.*)")
+_LRC_TIME = re.compile(r"[\[<](\d+):(\d\d)(?:[.:](\d{1,3}))?[\]>]")
+_LRC_OFFSET = re.compile(r"\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE)
+"""Shift of all times in milliseconds; a positive one makes the text come earlier."""
 
 
 def lyrics(content: str) -> Cues:
-    """Read lrc: [minutes:seconds] before each line; a line lasts until the next one begins, the last for ten
-    seconds."""
-    found = [_LRC.fullmatch(line.strip()) for line in content.splitlines()]
-    starts = [(int(one[1]) * 60 + float(one[2]), " ".join(one[3].split())) for one in found if one]
+    """Read lrc: [minutes:seconds] before each line, several where it comes again; a line lasts until the next
+    one begins, the last for ten seconds."""
+    shift = _LRC_OFFSET.search(content)
+    earlier = int(shift[1]) / 1000 if shift else 0.0
+    starts = []
+    for line in content.splitlines():
+        if found := _LRC.fullmatch(line.strip()):
+            text = " ".join(_LRC_TIME.sub(" ", found[2]).split())  # without the times of single words
+            for minutes, whole, share in _LRC_TIME.findall(found[1]):
+                start = int(minutes) * 60 + int(whole) + float(f"0.{share or 0}") - earlier
+                starts.append((max(0.0, start), text))
     if not starts:
         return None
+    starts.sort(key=lambda one: one[0])
     starts.append((starts[-1][0] + 10.0, ""))
     return _spoken(Cue(text, start, end) for (start, text), (end, _) in pairwise(starts))
+
+
+_SYNC = re.compile(r"<sync[^>]*?start\s*=\s*\"?(\d+)[^>]*>", re.IGNORECASE)
+
+
+def sami(content: str) -> Cues:
+    """Read SAMI: a text lasts from its SYNC to the next, the last for ten seconds. (pysubs2 1.8 estimates the ends
+    by the length of the text.)"""
+    parts = _SYNC.split(content)[1:]
+    if not parts:
+        return None
+    starts = []
+    for start, text in zip(parts[::2], parts[1::2], strict=True):
+        body = re.split(r"(?i)</body", text)[0]
+        lines = re.sub(r"<[^>]*>", "", re.sub(r"(?i)<(?:br|p)\b[^>]*>", "\n", " ".join(body.split())))
+        spoken = [clean for line in lines.splitlines() if (clean := " ".join(html.unescape(line).split()))]
+        starts.append((int(start) / 1000, "\n".join(spoken)))
+    starts.append((starts[-1][0] + 10.0, ""))
+    return _spoken(Cue(text, start, max(start, end)) for (start, text), (end, _) in pairwise(starts))
+
+
+def nist_ctm(content: str) -> Cues:
+    """Read NIST's ctm of one recording: file, channel, start, duration, word, sometimes a confidence."""
+    rows = [line.split() for line in content.splitlines() if line.strip() and not line.startswith(";;")]
+    if len({row[0] for row in rows}) != 1:
+        return None
+    cues = []
+    for row in rows:
+        start, length = (seconds(cell) for cell in (*row, "", "", "", "")[2:4])
+        if start is None or length is None or len(row) < 5:
+            return None
+        cues.append(Cue(row[4], start, start + length))
+    return _spoken(cues)
+
+
+def nist_stm(content: str) -> Cues:
+    """Read NIST's stm of one recording: file, channel, speaker, start, end, sometimes <labels>, text."""
+    rows = [line.split(maxsplit=5) for line in content.splitlines() if line.strip() and line[:2] != ";;"]
+    if len({row[0] for row in rows}) != 1:
+        return None
+    cues = []
+    for row in rows:
+        start, end = (seconds(cell) for cell in (*row, "", "", "", "")[3:5])
+        if start is None or end is None:
+            return None
+        text = re.sub(r"^<[^>]*>\s*", "", row[5]) if len(row) > 5 else ""
+        if text != "ignore_time_segment_in_scoring":
+            cues.append(Cue(text, start, end, row[2]))
+    return _spoken(cues)
 
 
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<![\w."])(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w\]:"])|<exists>')
@@ -145,7 +207,13 @@ def praat_textgrid(content: str) -> Cues:
         tiers.setdefault(name.lower(), cues)
         at += 5 + width * int(count)
     best = next((tiers[name] for name in _TIERS if tiers.get(name)), None)
-    return _spoken(best if best is not None else next((cues for cues in tiers.values() if _spoken(cues)), []))
+    if best is None:
+        spoken = [cues for cues in tiers.values() if _spoken(cues)]
+        amharic = (
+            cues for cues in spoken if any(is_ethiopic_letter(char) for cue in cues for char in cue.text)
+        )
+        best = next(amharic, next(iter(spoken), []))
+    return _spoken(best)
 
 
 # --- XML ------------------------------------------------------------------------------------------
@@ -279,6 +347,9 @@ LABELS: dict[str, Callable[[str], Cues]] = {
     ".tsv": whisper_table,
     ".sbv": youtube_sbv,
     ".lrc": lyrics,
+    ".smi": sami,
+    ".ctm": nist_ctm,
+    ".stm": nist_stm,
     ".eaf": elan,
     ".ttml": ttml,
     ".dfxp": ttml,
@@ -287,11 +358,16 @@ LABELS: dict[str, Callable[[str], Cues]] = {
 
 
 def _spoken(cues: Iterable[Cue]) -> Cues:
-    """Return cues with a text and a valid time, in order; None where there is none."""
+    """Return cues with a text and credible times, in order; None where there is none.
+
+    One that ends where it begins, or before, is among them: who uses them says that it is left out.
+    """
     good = [
         cue
         for cue in cues
-        if cue.text and 0.0 <= (cue.start_seconds or 0.0) < (cue.end_seconds or 0.0) <= MAX_LABEL_SECONDS
+        if cue.text
+        and 0.0 <= (cue.start_seconds or 0.0) <= MAX_LABEL_SECONDS
+        and 0.0 <= (cue.end_seconds or 0.0) <= MAX_LABEL_SECONDS
     ]
     return tuple(sorted(good, key=lambda cue: (cue.start_seconds or 0.0, cue.end_seconds or 0.0))) or None
 
@@ -303,3 +379,14 @@ def seconds(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and value >= 0 else None
+
+
+def clock_seconds(text: str) -> float | None:
+    """Parse a time in seconds, or as minutes:seconds or hours:minutes:seconds; None for anything else."""
+    parts = text.strip().split(":")
+    last = seconds(parts[-1])
+    if last is None or len(parts) > 3 or not all(part.strip().isdecimal() for part in parts[:-1]):
+        return None
+    if len(parts) > 1 and last >= 60:
+        return None
+    return sum(int(part) * 60**power for power, part in enumerate(reversed(parts[:-1]), start=1)) + last
