@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,25 @@ def test_a_folder_comes_whole(project: Project, recording: Path) -> None:
     assert len(add(project, [str(recording.parent)])) == 2
     assert (project.recordings / "mine" / "talk.wav").is_file()
     assert add(project, [str(project.recordings)]) == []
+
+
+@pytest.mark.parametrize("form", ["zip", "gztar"])
+def test_an_archive_is_unpacked_without_what_is_hidden(project: Project, tmp_path: Path, form: str) -> None:
+    folder = tmp_path / "ሰላም corpus"
+    for name in ("wavs/a.wav", "wavs/._a.wav", "__MACOSX/._b.wav", ".git/c.wav", "metadata.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, encoding="utf-8")
+    archive = shutil.make_archive(str(tmp_path / "my corpus"), form, folder)
+    added = add(project, [archive])
+    target = project.recordings / "my corpus"
+    assert sorted(added) == [target / "metadata.csv", target / "wavs" / "a.wav"]
+    assert sorted(project.recordings.iterdir()) == [target]
+    assert add(project, [archive]) == []
+    Path(archive).write_bytes(Path(archive).read_bytes()[:100])
+    with pytest.raises(SourceError) as caught:
+        add(project, [archive])
+    assert caught.value.code == "base.archive_broken"
+    assert sorted(project.recordings.iterdir()) == [target]
 
 
 def test_another_recording_of_the_same_name_overwrites_nothing(project: Project, recording: Path) -> None:
@@ -117,6 +137,14 @@ def test_a_link_to_the_sound_itself_will_do(project: Project, site: str) -> None
     added = add(project, [f"{site}/talk.wav"])
     note = next(path for path in added if path.suffix == ".json")
     assert json.loads(note.read_text(encoding="utf-8"))["link"] == f"{site}/talk.wav"
+
+
+def test_a_file_of_links_is_fetched_link_by_link(project: Project, site: str, tmp_path: Path) -> None:
+    pytest.importorskip("yt_dlp")
+    links = tmp_path / "links.txt"
+    links.write_text(f"# my talks\n\n{site}/talk.wav\n", encoding="utf-8")
+    (sound, note) = add(project, [str(links)])
+    assert (sound.suffix, note.name) == (".wav", f"{sound.stem}.source.json")
 
 
 def test_a_link_to_nothing_is_an_error_and_leaves_nothing(project: Project, site: str) -> None:

@@ -52,7 +52,7 @@ TABLES: dict[str, tuple[dict[str, str | bytes], list[tuple[str, str, str]]]] = {
     "empty cells behind": ({"d.csv": f"path,text\na.wav,{A},,\nb.wav,{B},\n"}, BOTH),
     "quotes in tsv": ({"d.tsv": f'path\ttext\na.wav\t"{A}"\nb.wav\t"{B}"\n'}, BOTH),
     "lines in tsv": ({"d.tsv": f'path\ttext\na.wav\t"ሰላም\nለዓለም"\nb.wav\t{B}\n'}, BOTH),
-    "doubled quotes": ({"d.csv": f'path|text\na.wav|"እሱ ""እሺ"" አለ"\n'}, [("a.wav", 'እሱ "እሺ" አለ', "")]),
+    "doubled quotes": ({"d.csv": 'path|text\na.wav|"እሱ ""እሺ"" አለ"\n'}, [("a.wav", 'እሱ "እሺ" አለ', "")]),
     "a bar in the text": ({"d.csv": f"path|text\na.wav|{A} | {B}\n"}, [("a.wav", f"{A} | {B}", "")]),
     "a tab in the text": ({"d.tsv": f"path\ttext\na.wav\t{A}\t{B}\n"}, [("a.wav", f"{A} {B}", "")]),
     "metadata.txt": ({"metadata.txt": f"a|{A}\nb|{B}\n"}, BOTH),
@@ -63,7 +63,8 @@ TABLES: dict[str, tuple[dict[str, str | bytes], list[tuple[str, str, str]]]] = {
     "JSON: texts by name": ({"metadata.json": json.dumps({"a.wav": A, "b.wav": B})}, BOTH),
     "JSON: objects by name": ({"my.json": json.dumps({"a": {"text": A}, "b": {"text": B}})}, BOTH),
     "JSON: a list inside": (
-        {"my.json": json.dumps({"v": 1, "data": [{"path": "a.wav", "text": A}, {"path": "b.wav", "text": B}]})},
+        {"my.json": json.dumps(
+            {"v": 1, "data": [{"path": "a.wav", "text": A}, {"path": "b.wav", "text": B}]})},
         BOTH),
     "JSON: columns": ({"my.json": json.dumps({"path": ["a.wav", "b.wav"], "text": [A, B]})}, BOTH),
 }  # fmt: skip
@@ -77,19 +78,23 @@ def test_tables_of_people_are_read(tmp_path: Path, name: str) -> None:
 
 PLACES: dict[str, tuple[dict[str, str], list[tuple[str, str, str]]]] = {
     "a table beside the folder": (
-        {"audio/a.wav": "", "audio/b.wav": "", "transcripts/all.tsv": f"path\ttext\na.wav\t{A}\nb.wav\t{B}\n"},
+        {"audio/a.wav": "", "audio/b.wav": "",
+         "transcripts/all.tsv": f"path\ttext\na.wav\t{A}\nb.wav\t{B}\n"},
         BOTH),
     "by ..": (
-        {"audio/a.wav": "", "audio/b.wav": "", "x/all.tsv": f"path\ttext\n../audio/a.wav\t{A}\n../audio/b.wav\t{B}\n"},
+        {"audio/a.wav": "", "audio/b.wav": "",
+         "x/all.tsv": f"path\ttext\n../audio/a.wav\t{A}\n../audio/b.wav\t{B}\n"},
         BOTH),
     "filelists": (
-        {"wavs/a.wav": "", "wavs/b.wav": "", "filelists/my_train.txt": f"wavs/a.wav|{A}\nwavs/b.wav|{B}\n"}, BOTH),
+        {"wavs/a.wav": "", "wavs/b.wav": "",
+         "filelists/my_train.txt": f"wavs/a.wav|{A}\nwavs/b.wav|{B}\n"}, BOTH),
     "any folder": ({"ድምፅ/1/a.wav": "", "ድምፅ/2/b.wav": "", "metadata.csv": f"a|{A}\nb|{B}\n"}, BOTH),
     "texts in a folder of texts": ({"wav/a.wav": "", "wav/b.wav": "", "txt/a.txt": A, "txt/b.lab": B}, BOTH),
     "the same names in two folders": (
         {"wav/s1/1.wav": "", "wav/s2/1.wav": "", "txt/s1/1.txt": A, "txt/s2/1.txt": B},
         [("1.wav", A, ""), ("1.wav", B, "")]),
-    "double suffixes": ({"a.wav": "", "b.mp3": "", "a.wav.txt": A, "b.mp3.lab": B}, [BOTH[0], ("b.mp3", B, "")]),
+    "double suffixes": (
+        {"a.wav": "", "b.mp3": "", "a.wav.txt": A, "b.mp3.lab": B}, [BOTH[0], ("b.mp3", B, "")]),
     "names that differ in case": (
         {"A.wav": "", "a.wav": "", "A.txt": A, "a.txt": B}, [("A.wav", A, ""), ("a.wav", B, "")]),
     "the sound rather than the video": (
@@ -117,8 +122,11 @@ ASIDE = {
     "archive": ({"more.tar.gz": b"\x1f\x8b"}, "data.is_archive"),
     "download": ({"talk.mp3.part": b"x"}, "data.is_unfinished"),
     "link": ({"talk.url": b"[InternetShortcut]"}, "data.is_link_file"),
+    "file of links": ({"talks.txt": b"# mine\nhttps://x.et/1\n"}, "data.is_link_file"),
+    "another archive": ({"more.rar": b"Rar!"}, "data.is_other_archive"),
     "labels": ({"a.srv3": b"<timedtext/>"}, "data.is_other_label"),
-    "other language": ({"a.en.srt": b"1\n00:00:01,000 --> 00:00:02,000\nhello\n"}, "data.subtitles_not_amharic"),
+    "other language": (
+        {"a.en.srt": b"1\n00:00:01,000 --> 00:00:02,000\nhello\n"}, "data.subtitles_not_amharic"),
     "header alone": ({"metadata.csv": b"path,text\n"}, "data.no_rows"),
     "no text of Kaldi": ({"wav.scp": b"a a.wav\n"}, "data.no_such_source"),
     "half a character": ({"m.jsonl": b'{"path": "a.wav", "text": "\\ud800 x"}\n'}, "data.half_characters"),
@@ -134,7 +142,8 @@ def test_what_is_not_read_is_named_once(tmp_path: Path, name: str) -> None:
 
 
 def test_what_has_nothing_to_do_with_sounds_is_passed_over(tmp_path: Path) -> None:
-    made(tmp_path, {"b.wav": "", "b.txt": B, "LICENSE.pdf": "x", "Thumbs.db": "x", "~$b.docx": "x", "._b.wav": "x",
+    made(tmp_path, {"b.wav": "", "b.txt": B, "LICENSE.pdf": "x", "Thumbs.db": "x",
+                    "~$b.docx": "x", "._b.wav": "x",
                     "config.json": "{}", "desktop.ini": "x", "__MACOSX/._b.txt": "x"})  # fmt: skip
     assert read(tmp_path) == ([("b.wav", B, "")], [])
 
@@ -187,7 +196,8 @@ SRT = "1\n00:00:00,500 --> 00:00:02,250\n{A}\n\n2\n00:00:03,000 --> 00:00:04,500
 CUES = {
     "a.srt": f"0:00:00,5 --> 0:00:02,25\n{A}\n\n00:03,000 --> 00:04,500\n{B}\n",
     "no blank lines.srt": f"1\n00:00:00.500-->00:00:02.250\n{A}\n2\n00:00:03:000 -> 00:00:04:500\n{B}\n",
-    "a.vtt": f"00:00:00,500 --> 00:00:02,250 line:0\n<ruby>ሰላም<rt>selam</rt></ruby> ለዓለም\n\n00:03.000 --> 00:04.500\n{B}\n",
+    "a.vtt": "00:00:00,500 --> 00:00:02,250 line:0\n"
+             f"<ruby>ሰላም<rt>selam</rt></ruby> ለዓለም\n\n00:03.000 --> 00:04.500\n{B}\n",
     "a.lrc": f"[offset:+500]\n[00:05.00][00:01.00]<00:01.00>ሰላም <00:01.50>ለዓለም\n[00:02:75]\n[00:03.50]{B}\n",
     "a.ctm": "a 1 0.5 1.75 ሰላም\n",
     "a.stm": f"a 1 abebe 0.5 2.25 <o,f0> {A}\na 1 abebe 3.0 4.5 {B}\n",
@@ -218,10 +228,11 @@ def test_times_and_texts_of_every_program(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("a.srt", f"1\n00:00:xx --> 00:00:02\n{C}\n\n2\n00:00:03,000 --> 00:00:04,500\n{B}\n", "subtitles_unclear_time"),
-        ("a.srt", f"1\n00:00:75,000 --> 00:01:80,000\n{C}\n\n2\n00:00:03,000 --> 00:00:04,500\n{B}\n", "subtitles_unclear_time"),
+        ("a.srt", SRT.replace("00:00:00,500", "00:00:xx").format(A=C, B=B), "subtitles_unclear_time"),
+        ("a.srt", SRT.replace("00:00:00,500", "00:75:80,500").format(A=C, B=B), "subtitles_unclear_time"),
         ("a.txt", f"0.5\t0.5\t{C}\n3.0\t4.5\t{B}\n", "subtitles_backwards"),
-        ("a.json", json.dumps({"segments": [{"start": None, "end": 2, "text": C}, {"start": 3, "end": 4.5, "text": B}]}),
+        ("a.json", json.dumps({"segments": [
+            {"start": None, "end": 2, "text": C}, {"start": 3, "end": 4.5, "text": B}]}),
          "subtitles_backwards"),
     ],
 )  # fmt: skip

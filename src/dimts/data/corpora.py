@@ -33,10 +33,10 @@ from dimts.data.licences import UNKNOWN, is_free, spdx
 from dimts.data.manifest import Manifest
 from dimts.data.parquet import unpack as unpack_parquet
 from dimts.data.sources import CORPUS_NOTE, corpus_note
+from dimts.data.unread import ARCHIVES
 from dimts.xtts.download import Acceptance, fetch
 from dimts.xtts.hub import Licence, Published, WebSupplier, list_dataset
 
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _NO_MEMBERS = ("._*", "*/._*", ".DS_Store", "*/.DS_Store", "__MACOSX/*")
 """Files that archives made on macOS contain besides their contents."""
 _PAGE_LICENCE = re.compile(r"licen[cs]e\s*:\s*(?:</?[a-z][^>]*>|\s|&nbsp;)*([^<\n]+)", re.IGNORECASE)
@@ -288,7 +288,7 @@ def _unpack_all(
         place.parent.mkdir(parents=True, exist_ok=True)
         if name.lower().endswith(".parquet"):
             unpack_parquet(path, place.with_suffix(""))
-        elif name.lower().endswith(_ARCHIVES):
+        elif name.lower().endswith(ARCHIVES):
             unpack(path, place.parent, wanted, DataError)
         else:
             shutil.copyfile(path, place)

@@ -117,8 +117,10 @@ _SYNC = re.compile(r"<sync[^>]*?start\s*=\s*\"?(\d+)[^>]*>", re.IGNORECASE)
 
 
 def sami(content: str) -> Cues:
-    """Read SAMI: a text lasts from its SYNC to the next, the last for ten seconds. (pysubs2 1.8 estimates the ends
-    by the length of the text.)"""
+    """Read SAMI: a text lasts from its SYNC to the next, the last for ten seconds.
+
+    It is read here, as pysubs2 (1.8) estimates the ends by the length of the text.
+    """
     parts = _SYNC.split(content)[1:]
     if not parts:
         return None

@@ -27,12 +27,12 @@ from dimts.data.labels import LABELS, audacity_labels, clock_seconds, seconds
 from dimts.data.recording import Cue, Recording
 from dimts.data.subtitles import as_given, is_silence, read_subtitles, spoken_cues, timed_text
 from dimts.data.tables import Cells, Rows, read_kaldi, read_spaced, read_table
-from dimts.data.unread import unread
 from dimts.data.text_files import is_utf8, name_key, read_text, shown
+from dimts.data.unread import links_in, unread
 
 _SUFFIXES = """
-wav wave w64 rf64 bwf flac mp1 mp2 mp3 mpa mpga ogg oga opus spx m4a m4b m4p m4r aac adts ac3 eac3 dts aiff aif
-aifc caf au snd amr awb gsm wma wv tta ape tak mpc mka weba 3ga voc sph nist sds
+wav wave w64 rf64 bwf flac mp1 mp2 mp3 mpa mpga ogg oga opus spx m4a m4b m4p m4r aac adts ac3 eac3 dts
+aiff aif aifc caf au snd amr awb gsm wma wv tta ape tak mpc mka weba 3ga voc sph nist sds
 mp4 m4v mkv mk3d webm mov qt avi wmv asf flv f4v 3gp 3g2 ts m2ts mts mpg mpeg vob ogv ogm ogx nut rm rmvb mxf
 """
 _VIDEO = frozenset(f".{suffix}" for suffix in _SUFFIXES.strip().splitlines()[-1].split())
@@ -70,8 +70,11 @@ NOT_TRANSCRIPTS = (
 _FOLDERS = ("", "wavs", "wav", "audio", "clips", "audios", "recordings")
 """Folders beside a table in which its audio files may be."""
 _TABLE_FOLDERS = frozenset(
-    "metadata transcripts transcript text texts txt filelists filelist lists labels annotations manifests data "
-    "splits tables etc doc docs train dev test".split()
+    (
+        *("metadata", "transcripts", "transcript", "text", "texts", "txt", "filelists", "filelist", "lists"),
+        *("labels", "annotations", "manifests", "data", "splits", "tables", "etc", "doc", "docs"),
+        *("train", "dev", "test"),
+    )
 )
 """Folders of tables whose audio files are in folders beside them."""
 _SPLITS: dict[str, Literal["train", "dev", "test"]] = {
@@ -464,6 +467,10 @@ class _FolderReader:
             suffix = entry.suffix.lower()
             if suffix not in (*SUBTITLES, *OWN_LABELS, *TEXT) or _stem(entry) in stems:
                 continue
+            if links_in(entry):
+                link_file = Message("data.is_link_file", path=entry.name)
+                self.found.append(_problem(entry, known, "no_audio", link_file))
+                continue
             # a .txt may be a readme; only among sounds and in fidel is it a transcript that lost its sound
             spoken = suffix != ".txt" or (bool(sounds) and _looks_amharic(entry))
             self._texts.append(_TextAlone(entry, known, spoken))
@@ -624,7 +631,7 @@ def _with_text(sound: Path, texts: Sequence[Path], known: Known) -> Recording:
 
 
 def _spoken_labels(path: Path) -> tuple[tuple[Cue, ...], tuple[Issue, ...]]:
-    """Read what is spoken in a label file: recognisers and editors of subtitles write sounds and names too."""
+    """Read what is spoken in a label file; recognisers and editors write sounds and names as well."""
     cues = _labels(path) or ()
     if path.suffix.lower() in _ANNOTATED:
         return as_given([cue for cue in cues if not is_silence(cue.text)])

@@ -1,9 +1,10 @@
 """Read subtitle files (SRT, WebVTT, ASS, MicroDVD and SubViewer) as cues in order of time, with their
 irregularities.
 
-SRT and WebVTT are read here, as pysubs2 (1.8) takes the lines of a cue whose times are written in another way for
-the text of the cue before. Markup, inline times, descriptions of sounds and music are not spoken and are taken out; rolling captions,
-which repeat the line before, are unrolled. The others are read by pysubs2 (Tomas Karabela, MIT).
+SRT and WebVTT are read here, as pysubs2 (1.8) takes the lines of a cue whose times are written in another
+way for the text of the cue before. Markup, inline times, descriptions of sounds and music are not spoken and
+are taken out; rolling captions, which repeat the line before, are unrolled. The others are read by pysubs2
+(Tomas Karabela, MIT).
 """
 
 from __future__ import annotations
@@ -61,8 +62,10 @@ _TIME = r"-?\s*(?:\d{1,3}\s*:\s*)?\d{1,3}\s*:\s*\d{1,2}(?:[.,:]\d{1,6})?"
 _TIMES = re.compile(rf"\[?\s*({_TIME})\s*-{{1,2}}>\s*({_TIME})\s*(?:\]\s*(.*)|(?:[ \t].*)?)")
 """Line of the times of a cue, in all the ways that programs write it; [start --> end] text is Whisper's."""
 _SILENCES = frozenset(
-    "# ## sil sp spn silence pause noise breath laugh inhale exhale xxx xx x _ - -- * ** <eps> ... … <sil> <sp> "
-    "<p> <unk> {sil} {sp}".split()
+    (
+        *("#", "##", "sil", "sp", "spn", "silence", "pause", "noise", "breath", "laugh", "inhale", "exhale"),
+        *("xxx", "xx", "x", "<eps>", "<sil>", "<sp>", "<p>", "<unk>", "{sil}", "{sp}"),
+    )
 )
 """Labels of intervals without speech, of Praat's users and of forced aligners."""
 _SLACK_SECONDS = 0.05

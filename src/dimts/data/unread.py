@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dimts.base.errors import SourceError
 from dimts.base.messages import Message
+from dimts.data.text_files import read_text
 
 PACKED = frozenset({".parquet", ".arrow"})
 """Suffixes of files with texts and audio together, which are unpacked first."""
 _SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".gsheet"})
 _DOCUMENTS = frozenset({".docx", ".doc", ".docm", ".odt", ".rtf", ".pdf", ".epub", ".pages", ".gdoc", ".wpd"})
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
+"""Ends of the names of archives that are unpacked."""
 _ARCHIVES = frozenset({".zip", ".rar", ".7z", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst"})
 _UNFINISHED = frozenset({".part", ".crdownload", ".download", ".partial", ".opdownload", ".ytdl"})
 _LINKS = frozenset({".url", ".webloc", ".m3u", ".m3u8", ".pls"})
@@ -36,7 +40,8 @@ def unread(path: Path) -> tuple[str, Message] | None:
     if suffix in _DOCUMENTS and not path.name.lower().startswith(_ABOUT):
         return "text_unreadable", Message("data.is_document", path=path.name)
     if suffix in _ARCHIVES:
-        return "unreadable", Message("data.is_archive", path=path.name)
+        known = path.name.lower().endswith(ARCHIVES)
+        return "unreadable", Message("data.is_archive" if known else "data.is_other_archive", path=path.name)
     if suffix in _UNFINISHED:
         return "unreadable", Message("data.is_unfinished", path=path.name)
     if suffix in _LINKS:
@@ -44,3 +49,18 @@ def unread(path: Path) -> tuple[str, Message] | None:
     if suffix in _OTHER_LABELS:
         return "subtitles_unreadable", Message("data.is_other_label", path=path.name)
     return None
+
+
+_MAX_LINK_BYTES = 1 << 20
+
+
+def links_in(path: Path) -> tuple[str, ...]:
+    """Return the links of a .txt that has one in each line, besides comments; none of any other file."""
+    if path.suffix.lower() != ".txt" or not path.is_file() or path.stat().st_size > _MAX_LINK_BYTES:
+        return ()
+    try:
+        lines = [line.strip() for line in read_text(path).splitlines()]
+    except SourceError:
+        return ()
+    links = tuple(line for line in lines if line and not line.startswith("#"))
+    return links if all(one.startswith(("http://", "https://")) and " " not in one for one in links) else ()
