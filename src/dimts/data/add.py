@@ -1,8 +1,8 @@
 """Add files, folders and links to the project's recordings/ folder, with the texts that belong to them.
 
 Local files are copied, so that a project can be moved as a whole; existing files are not copied again. A link
-is fetched by `youtube`, a Parquet corpus unpacked by `parquet`, an archive into a folder of its name. Nothing is ever overwritten by something
-else.
+is fetched by `youtube`, a Parquet corpus unpacked by `parquet`, an archive into a folder of its name; of a
+.txt with links each is fetched. Nothing is ever overwritten by something else.
 """
 
 from __future__ import annotations

@@ -391,4 +391,7 @@ def clock_seconds(text: str) -> float | None:
         return None
     if len(parts) > 1 and last >= 60:
         return None
-    return sum(int(part) * 60**power for power, part in enumerate(reversed(parts[:-1]), start=1)) + last
+    whole = 0
+    for part in parts[:-1]:
+        whole = 60 * (whole + int(part))
+    return whole + last

@@ -200,7 +200,7 @@ def _blocks(lines: Sequence[str], *, is_vtt: bool) -> tuple[list[tuple[float, fl
         if found is None or start is None or end is None:
             unclear += 1
             continue
-        text = lines[at + 1 : starts[place + 1] if place + 1 < len(starts) else len(lines)]
+        text = list(lines[at + 1 : starts[place + 1] if place + 1 < len(starts) else len(lines)])
         if is_vtt:  # the text ends at an empty line; identifiers and comments are behind it
             text = text[: next((number for number, line in enumerate(text) if not line.strip()), len(text))]
             last = place + 1 < len(starts) and at + 1 + len(text) == starts[place + 1]

@@ -64,6 +64,8 @@ _QUOTED_LINES = 40
 _SAMPLE_ROWS = 200
 _TITLE_LINES = 6
 """Lines in which a header is looked for: programs write titles, comments and "sep=;" before it."""
+_FILE_NAME = re.compile(r"\w\.[A-Za-z]\w{1,4}\s*$")
+"""End of a cell that names a file, which no title does."""
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*")
 """First line by which a spreadsheet is told its separator."""
 _FEW_ROWS = 4
@@ -147,7 +149,7 @@ def _by_content(
 
     def is_title(cells: list[str] | Message) -> bool:
         return not isinstance(cells, Message) and not any(
-            is_sound(cell.strip()) or _amharic(cell) for cell in cells
+            is_sound(cell.strip()) or _amharic(cell) or _FILE_NAME.search(cell) for cell in cells
         )
 
     if separator in _QUOTED:
@@ -160,8 +162,9 @@ def _by_content(
     while titles < min(len(lines), _TITLE_LINES) and is_title(lines[titles][1]):
         titles += 1
     first = lines[titles - 1][1] if titles else lines[0][1]
-    named = {} if isinstance(first, Message) else _known_columns(first)
-    if titles or (len(named) > 1 and not any(is_sound(cell.strip()) for cell in first)):
+    cells = () if isinstance(first, Message) else first
+    named = _known_columns(cells)
+    if titles or (len(named) > 1 and not any(is_sound(cell.strip()) for cell in cells)):
         taken = {columns["path"], columns["text"]}
         columns = {name: at for name, at in columns.items() if name != "speaker"}
         columns |= {name: at for name, at in named.items() if at not in taken and name not in columns}
