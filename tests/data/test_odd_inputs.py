@@ -90,6 +90,8 @@ PLACES: dict[str, tuple[dict[str, str], list[tuple[str, str, str]]]] = {
          "filelists/my_train.txt": f"wavs/a.wav|{A}\nwavs/b.wav|{B}\n"}, BOTH),
     "any folder": ({"ድምፅ/1/a.wav": "", "ድምፅ/2/b.wav": "", "metadata.csv": f"a|{A}\nb|{B}\n"}, BOTH),
     "texts in a folder of texts": ({"wav/a.wav": "", "wav/b.wav": "", "txt/a.txt": A, "txt/b.lab": B}, BOTH),
+    "sounds before texts": ({"audio/a.wav": "", "audio/b.wav": "", "txt/a.txt": A, "txt/b.lab": B}, BOTH),
+    "labels beside a table": ({"wavs/a.wav": "", "metadata.csv": f"a|{A}\n", "lab/a.lab": B}, BOTH[:1]),
     "the same names in two folders": (
         {"wav/s1/1.wav": "", "wav/s2/1.wav": "", "txt/s1/1.txt": A, "txt/s2/1.txt": B},
         [("1.wav", A, ""), ("1.wav", B, "")]),

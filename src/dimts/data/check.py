@@ -266,13 +266,19 @@ _OUTLIER_SPREADS = 4.5
 _MIN_TO_COMPARE = 20
 
 
+def _by_speaker(rows: Sequence[Utterance], measure: str) -> list[list[Utterance]]:
+    """Return the kept rows with a measure, by their speakers."""
+    speakers: dict[str, list[Utterance]] = {}
+    for row in rows:
+        if row.kept and measure in row.measures:
+            speakers.setdefault(row.speaker, []).append(row)
+    return [speakers[name] for name in sorted(speakers)]
+
+
 def rate_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Find clips far from their speaker's usual speaking rate; returns {utterance id: issue}."""
     issues: dict[str, Issue] = {}
-    for speaker in sorted({row.speaker for row in rows}):
-        mine = [
-            row for row in rows if row.speaker == speaker and row.kept and "phones_per_second" in row.measures
-        ]
+    for mine in _by_speaker(rows, "phones_per_second"):
         if len(mine) < _MIN_TO_COMPARE:
             continue
         rates = np.array([row.measures["phones_per_second"] for row in mine])
@@ -294,10 +300,7 @@ def match_outliers(rows: Sequence[Utterance]) -> dict[str, Issue]:
     """Find clips that match their text far worse than their speaker's others; returns {utterance id:
     issue}."""
     issues: dict[str, Issue] = {}
-    for speaker in sorted({row.speaker for row in rows}):
-        mine = [
-            row for row in rows if row.speaker == speaker and row.kept and "match_nearness" in row.measures
-        ]
+    for mine in _by_speaker(rows, "match_nearness"):
         if len(mine) < _MIN_TO_COMPARE / 2:
             continue
         nearness = np.array([row.measures["match_nearness"] for row in mine])

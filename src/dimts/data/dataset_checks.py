@@ -30,29 +30,36 @@ def merged(before: Sequence[Utterance], fresh: Sequence[Utterance], root: Path) 
     for row in fresh:
         by_source.setdefault((row.source, row.name), []).append(row)
     old = {row.id: row.split for row in before}
-    corrected = [row for row in before if row.by == "person" or row.decision]
+    corrected: dict[tuple[str, str], list[Utterance]] = {}
+    for row in before:
+        if row.by == "person" or row.decision:
+            corrected.setdefault((row.source, row.name), []).append(row)
     keys = {row.recording: (row.source, row.name) for row in fresh}
     out: dict[str, Utterance] = {}
+    placed = set()
+
+    def is_corrected(new: Utterance) -> bool:
+        return any(_overlap(new, other) for other in corrected.get((new.source, new.name), ()))
+
     for row in before:
         place = (row.source, row.name)
         if place not in by_source and row.recording in keys and not (root / row.source).exists():
             place = keys[row.recording]
-        if place not in by_source:
-            out.setdefault(row.id, row)
-            continue
-        for new in (row, *by_source[place]) if row in corrected else by_source[place]:
-            if new is row or not any(_overlap(new, other) for other in corrected):
-                out.setdefault(new.id, replace(new, split=old.get(new.id, "")))
+        if place not in by_source or row.by == "person" or row.decision:
+            out.setdefault(row.id, row if place not in by_source else replace(row, split=old[row.id]))
+        if place in by_source and place not in placed:  # once for all rows of a recording
+            placed.add(place)
+            for new in by_source[place]:
+                if not is_corrected(new):
+                    out.setdefault(new.id, replace(new, split=old.get(new.id, "")))
     for row in fresh:
-        if not any(_overlap(row, other) for other in corrected):
+        if not is_corrected(row):
             out.setdefault(row.id, row)
     return list(out.values())
 
 
 def _overlap(new: Utterance, corrected: Utterance) -> bool:
-    """Whether a row overlaps in the same recording with one that a person corrected."""
-    if (new.source, new.name) != (corrected.source, corrected.name):
-        return False
+    """Whether a row overlaps with one of the same recording that a person corrected."""
     shared = min(new.end_seconds, corrected.end_seconds) - max(new.start_seconds, corrected.start_seconds)
     return shared > 0.5 * (new.end_seconds - new.start_seconds)
 

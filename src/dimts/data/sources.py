@@ -153,11 +153,12 @@ def find_recordings(sources: Iterable[Path | str], known: Known | None = None) -
     """
     known = known or Known()
     seen: dict[tuple[Path, str], str] = {}
+    beside = _Beside()
     for source in sources:
         path = Path(source)
         if not path.exists():
             raise SourceError("data.no_such_source", path=shown(path))
-        for recording in _in_folder(path, known) if path.is_dir() else _in_file(path, known):
+        for recording in _in_folder(path, known) if path.is_dir() else _in_file(path, known, beside):
             key = (recording.path.absolute(), recording.name)
             if key not in seen:
                 seen[key] = recording.text
@@ -361,6 +362,8 @@ class _FolderReader:
         """Files of recordings so far."""
         self._in_table: set[Path] = set()
         """Files that tables name."""
+        self._stems: set[str] = set()
+        """Keys of the stems of recordings so far."""
         self._texts: list[_TextAlone] = []
 
     def read(self, entries: Sequence[Path], known: Known) -> list[Path]:
@@ -385,6 +388,7 @@ class _FolderReader:
             if table.name.lower() not in NOT_TRANSCRIPTS:
                 for recording in _from_table(table, known, self._listing):
                     self._in_table.add(recording.path.absolute())
+                    self._stems.add(name_key(recording.path.stem))
                     self.found.append(recording)
         self._named |= self._in_table
         left = [
@@ -408,9 +412,10 @@ class _FolderReader:
             else:
                 yield _with_text(one.path, [text.path], text.known)
         taken = {id(text) for text in pairs.values()}
+        with_text = {name_key(one.path.stem) for one in found if not _is_bare(one)}
         for text in self._texts:
-            if text.spoken and id(text) not in taken:
-                yield _problem(text.path, text.known, *_no_recording(text.path))
+            if text.spoken and id(text) not in taken and _stem(text.path) not in with_text:
+                yield _problem(text.path, text.known, *self._no_recording(text.path))
 
     def _pairs(self, bare: Iterable[Path]) -> dict[Path, _TextAlone]:
         """Return the texts alone by the only sound without a text that has their name."""
@@ -432,6 +437,13 @@ class _FolderReader:
             if sum(one.path.suffix.lower() == first for one in texts) == 1:
                 chosen[sound] = texts[0]
         return chosen
+
+    def _no_recording(self, text: Path) -> tuple[str, Message]:
+        """Return the kind of issue and the reason of a text without its recording."""
+        found = _OTHER_LANGUAGE.fullmatch(text.stem)
+        if found and text.suffix.lower() in SUBTITLES and name_key(found[1]) in self._stems:
+            return "other_language", Message("data.subtitles_not_amharic", path=text.name, language=found[2])
+        return "no_audio", Message("data.no_recording_beside", path=text.name)
 
     def _is_table(self, entry: Path, stems: set[str]) -> bool:
         suffix = entry.suffix.lower()
@@ -462,10 +474,11 @@ class _FolderReader:
                 recording = replace(recording, problem=Issue("no_text", reason[1]))
             self._named.add(sound.absolute())
             self.found.append(recording)
-        stems = {name_key(path.stem) for path in (*sounds, *self._named)}
+        here = {name_key(sound.stem) for sound in sounds}
+        self._stems |= here
         for entry in entries:
             suffix = entry.suffix.lower()
-            if suffix not in (*SUBTITLES, *OWN_LABELS, *TEXT) or _stem(entry) in stems:
+            if suffix not in (*SUBTITLES, *OWN_LABELS, *TEXT) or _stem(entry) in here:
                 continue
             if links_in(entry):
                 link_file = Message("data.is_link_file", path=entry.name)
@@ -488,19 +501,6 @@ def _is_bare(recording: Recording) -> bool:
 def _own_texts(sound: Path, texts: list[Path]) -> list[Path]:
     """Return the texts whose names have the letters of a sound's name, if there are any, else all."""
     return [one for one in texts if one.stem.startswith(sound.stem)] or texts
-
-
-def _no_recording(text: Path) -> tuple[str, Message]:
-    found = _OTHER_LANGUAGE.fullmatch(text.stem)
-    if (
-        found
-        and text.suffix.lower() in SUBTITLES
-        and any(
-            name_key(one.stem) == name_key(found[1]) for one in _beside(text) if one.suffix.lower() in SOUND
-        )
-    ):
-        return "other_language", Message("data.subtitles_not_amharic", path=text.name, language=found[2])
-    return "no_audio", Message("data.no_recording_beside", path=text.name)
 
 
 def _above(path: Path, known: Known) -> Known:
@@ -562,14 +562,40 @@ def _labels(path: Path) -> tuple[Cue, ...] | None:
         return None
 
 
-def _beside(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.parent.iterdir() if is_utf8(entry))
-    except OSError:
-        return []
+class _Beside:
+    """The files beside those that the user names; each folder is read once."""
+
+    def __init__(self) -> None:
+        self._sounds: dict[Path, dict[str, list[Path]]] = {}
+        self._texts: dict[Path, dict[str, list[Path]]] = {}
+
+    def sounds(self, path: Path, stem: str) -> list[Path]:
+        """Return the audio files of a stem."""
+        self._read(path.parent)
+        return self._sounds[path.parent].get(stem, [])
+
+    def texts(self, path: Path, stem: str) -> list[Path]:
+        """Return the texts, subtitles and labels of a stem."""
+        self._read(path.parent)
+        texts = self._texts[path.parent].get(stem, [])
+        return [one for one in texts if one.suffix.lower() not in LABELS.keys() - OWN_LABELS or _labels(one)]
+
+    def _read(self, folder: Path) -> None:
+        if folder in self._texts:
+            return
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if is_utf8(entry))
+        except OSError:
+            entries = []
+        self._texts[folder] = _texts_by_stem(entries)
+        sounds: dict[str, list[Path]] = {}
+        for entry in entries:
+            if entry.suffix.lower() in SOUND:
+                sounds.setdefault(name_key(entry.stem), []).append(entry)
+        self._sounds[folder] = sounds
 
 
-def _in_file(path: Path, known: Known) -> Iterator[Recording]:
+def _in_file(path: Path, known: Known, beside: _Beside) -> Iterator[Recording]:
     """Read one file named by the user: a table, a text or subtitles (with the audio beside it), or audio."""
     suffix, known = path.suffix.lower(), _above(path, known)
     if not is_utf8(path):
@@ -577,8 +603,7 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     elif reason := unread(path):
         yield _problem(path, known, *reason)
     elif suffix in (*TEXT, *SUBTITLES, *OWN_LABELS) and not _is_table(path):
-        sounds = [one for one in _beside(path) if one.suffix.lower() in SOUND]
-        mine = [one for one in sounds if name_key(one.stem) in (name_key(path.stem), _stem(path))]
+        mine = beside.sounds(path, name_key(path.stem)) or beside.sounds(path, _stem(path))
         listing = _Listing()
         if not mine and suffix == ".txt" and names_sounds(path, listing.find):
             yield from _from_table(path, known, listing)
@@ -589,12 +614,7 @@ def _in_file(path: Path, known: Known) -> Iterator[Recording]:
     elif suffix in (*TABLE_SUFFIXES, ".json") or _is_table(path):
         yield from _from_table(path, known, _Listing())
     else:
-        texts = [
-            one
-            for one in _beside(path)
-            if one.suffix.lower() not in LABELS.keys() - OWN_LABELS or _labels(one)
-        ]
-        found = _texts_by_stem(texts).get(name_key(path.stem), [])
+        found = beside.texts(path, name_key(path.stem))
         yield _with_text(path, _own_texts(path, found), known)
 
 

@@ -36,6 +36,8 @@ _PRIME = (1 << 61) - 1
 _LENGTH_SLACK = 0.08
 """Clips whose lengths differ by more are not duplicates."""
 _LENGTH_SLACK_SECONDS = 0.15
+_COMPARED_AT_ONCE = 256
+"""Clips compared with all of their length in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +171,20 @@ def repeats(rows: Sequence[Utterance], near: float) -> dict[str, Issue]:
     order = sorted(range(len(mine)), key=lambda index: mine[index].seconds)
     seconds = np.array([mine[index].seconds for index in order])
     vectors = likeness([mine[index].sketch for index in order])
+    lasts = np.searchsorted(seconds, seconds * (1 + _LENGTH_SLACK) + _LENGTH_SLACK_SECONDS, side="right")
     issues: dict[str, Issue] = {}
-    for at, index in enumerate(order):
-        limit = seconds[at] * (1 + _LENGTH_SLACK) + _LENGTH_SLACK_SECONDS
-        last = int(np.searchsorted(seconds, limit, side="right"))
-        alike = vectors[at + 1 : last] @ vectors[at]
-        for hit in np.flatnonzero(alike >= near):
-            first, second = sorted((index, order[at + 1 + int(hit)]))
+    for begin in range(0, len(order), _COMPARED_AT_ONCE):  # one product of matrices for many clips
+        end = min(begin + _COMPARED_AT_ONCE, len(order))
+        alike = vectors[begin:end] @ vectors[begin : lasts[end - 1]].T
+        for at, hit in np.argwhere(alike >= near) + begin:
+            if not at < hit < lasts[at]:
+                continue
+            first, second = sorted((order[at], order[hit]))
             if mine[second].id not in issues and mine[first].id not in issues:
                 issues[mine[second].id] = Issue(
                     "duplicate_audio",
                     Message("data.duplicate_audio", id=mine[first].id),
-                    float(alike[hit]),
+                    float(alike[at - begin, hit - begin]),
                     near,
                 )
     return issues
