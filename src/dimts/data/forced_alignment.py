@@ -52,6 +52,8 @@ _MAX_SEARCH_SECONDS = 900.0
 """Seconds of speech in which the lines of a window are searched before they count as not read."""
 _PACES = (0.55, 0.65, 0.75, 0.87, 1.0, 1.18, 1.4, 1.65)
 """Paces that are tried before the reader's is known: seconds per second of formant speech."""
+_OWN_PACE_COST = 0.05
+"""Share of the best cost that a placement at the reader's own pace may be worse; costs are negative."""
 _STEP_COST = 0.1
 """Cost of each frame at which the reader is slower or faster than the pace."""
 _MARGIN = 0.05
@@ -321,7 +323,11 @@ class _Placement:
         known = self._script_seconds > _INTRO_SECONDS / 4
         paces = (self._heard_seconds / self._script_seconds,) if known else _PACES
         tried = [_placed_at(frames, script, pace, self._matcher) for pace in paces]
-        _, spans_found = min(tried, key=lambda one: one[0])
+        best = min(range(len(tried)), key=lambda one: tried[one][0])
+        cost, spans_found = tried[best]
+        if not known:  # the paces are far apart: again at the one that the lines found have themselves
+            own = _placed_at(frames, script, _own_pace(spans_found, script, paces[best]), self._matcher)
+            spans_found = own[1] if own[0] <= (1.0 - _OWN_PACE_COST) * cost else spans_found
         return [span and (at + span[0] * FRAME_SECONDS, at + span[1] * FRAME_SECONDS) for span in spans_found]
 
     def _read(self, begin: float, finish: float) -> Wave:
@@ -336,6 +342,16 @@ class _Placement:
             self._waves = cut(self._path, windows(self._windows), RATE)
         self._windows.append(Piece(begin, finish, None))
         return next(self._waves)
+
+
+def _own_pace(spans: Sequence[tuple[int, int] | None], script: Sequence[Features], pace: float) -> float:
+    """Return the reader's pace by the lines that were found at `pace`: the median over them."""
+    found = [
+        (span[1] - span[0]) * _COARSE / len(frames)
+        for span, frames in zip(spans, script, strict=True)
+        if span is not None and len(frames)
+    ]
+    return float(np.median(found)) if found else pace
 
 
 def _placed_at(
