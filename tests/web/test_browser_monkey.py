@@ -43,8 +43,9 @@ BUTTONS = {
 NUMBERS = {"train.steps": "train", "speak.seed": "speak", "train.batches.seconds": "train"}
 WORDS = ("ገበሬው", "ማሳውን", "ያርሳል።", "እናቴ", "ዳቦ", "ትጋግራለች።", "ወንዙ", "ሞልቶ", "ፈሰሰ።")
 EXCUSED = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING",
-           "ERR_CONTENT_LENGTH_MISMATCH", "ERR_EMPTY_RESPONSE", "ERR_NETWORK", "Failed to fetch", "network error",
-           "Connection errored out", "503", "AbortError: signal is aborted without reason")  # fmt: skip
+           "ERR_CONTENT_LENGTH_MISMATCH", "ERR_EMPTY_RESPONSE", "ERR_NETWORK", "Failed to fetch",
+           "network error", "Connection errored out", "503",
+           "AbortError: signal is aborted without reason")  # fmt: skip
 """What a browser writes when the page's server was killed, or is not there yet; and, the last one, what
 gradio writes when the page is left, as it stops listening to its server then (`beforeunload`)."""
 

@@ -317,9 +317,9 @@ def _known_columns(cells: Sequence[str]) -> dict[str, int]:
     units = [_UNIT.fullmatch(key) for key in keys]
     for name in _TIMES:
         for spelling in COLUMNS[name]:
-            given = next(((at, unit[2]) for at, unit in enumerate(units) if unit and unit[1] == spelling), None)
-            if given is not None and name not in found:
-                at, unit_name = given
+            places = [(at, unit[2]) for at, unit in enumerate(units) if unit and unit[1] == spelling]
+            if places and name not in found:
+                at, unit_name = places[0]
                 found[f"{name}_ms" if unit_name.startswith("m") else name] = at
                 break
     if "end" not in found and "onset" in keys and "offset" in keys:
