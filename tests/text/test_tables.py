@@ -10,7 +10,10 @@ from dimts.text.normalise import Normaliser, NormaliseSettings
 from dimts.text.reading import table
 
 READ = Normaliser(NormaliseSettings(off=("homophones",)))
-TWO_COLUMNS = ("abbreviations", "units", "names", "letters", "emoji")
+TWO_COLUMNS = (
+    *("abbreviations", "units", "names", "letters", "emoji"),
+    *("ethiopian_names", "english", "english_words", "romanised_words"),
+)
 
 
 @pytest.mark.parametrize("name", TWO_COLUMNS)

@@ -160,7 +160,9 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         return title
     suffix = word_at(text, found.end())
     suffix = suffix if suffix and is_suffix(suffix) else ""
-    kind, spoken, why, english = _read_word(written, reading)
+    kind, spoken, why, english = _among_amharic(text, at, found.end(), reading) or _read_word(
+        written, reading
+    )
     if suffix and spoken and kind != "english":
         spoken = with_suffix(spoken, suffix, numbers.ordinal_of)
     elif suffix:
@@ -169,6 +171,40 @@ def word(text: str, at: int, floor: int, reading: Reading) -> Found | None:
         start, prefix = at, ""
     english = english if reading.latin == "read" and not suffix else ""
     return Found(start, found.end() + len(suffix), kind, prefix + spoken, why, english)
+
+
+_LATIN_WORDS = re.compile(rf"[{LATIN}']+")
+_BESIDE = 40
+"""Letters on either side in which other Latin words are looked for."""
+
+
+def _among_amharic(text: str, at: int, end: int, reading: Reading) -> LatinReading | None:
+    """Read a short word that English has too as Amharic, where the words beside it are Amharic: dehna new."""
+    spoken = _lower("romanised_words").get(text[at:end].lower())
+    if spoken is None or reading.latin != "read" or text[at:end].isupper():
+        return None
+    left = text[max(0, at - _BESIDE) : at].rpartition("\n")[2]
+    right = text[end : end + _BESIDE].partition("\n")[0]
+    beside = (*_LATIN_WORDS.findall(left)[-3:], *_LATIN_WORDS.findall(right)[:3])
+    judged = [_is_amharic(one) for one in beside]
+    if judged.count(True) > judged.count(False):
+        return LatinReading("latin", spoken, Message("text.why_romanised"))
+    return None
+
+
+def _is_amharic(written: str) -> bool | None:
+    """Whether a Latin word is Amharic; None for one that either language, or neither, may have."""
+    from dimts.text import romanised
+
+    lower = written.lower()
+    is_name = written[0].isupper() and lower in _lower("ethiopian_names")
+    if not lower.isalpha() or lower in _names() or is_name:
+        return None
+    amharic = lower in _lower("romanised_words") or lower in _lower("ethiopian_names")
+    english = lower in _lower("english") or lower in _lower("english_words")
+    if amharic or english:
+        return None if amharic and english else amharic
+    return True if romanised.looks_amharic(lower) else None
 
 
 _TITLES = {
@@ -246,8 +282,10 @@ def _in_tables(written: str) -> LatinReading | None:
         return LatinReading("latin", spoken, Message("text.why_names_table"))
     if spoken := _lower("ethiopian_names").get(lower):
         return LatinReading("latin", spoken, Message("text.why_ethiopian_names_table"))
-    if spoken := _lower("english").get(lower):
+    if spoken := _lower("english").get(lower) or _lower("english_words").get(lower):
         return LatinReading("latin", spoken, Message("text.why_english_table"), lower)
+    if spoken := _lower("romanised_words").get(lower):
+        return LatinReading("latin", spoken, Message("text.why_romanised"))
     return None
 
 

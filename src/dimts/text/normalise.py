@@ -23,6 +23,7 @@ from dimts.text import (
     dates,
     groups,
     latin,
+    latin_numerals,
     markup,
     money,
     quantities,
@@ -284,11 +285,12 @@ class Normaliser:
             ("times", clock.time_of_day), ("money", money.money), ("scores", relations.score),
             ("arithmetic", relations.arithmetic), ("ranges", relations.number_range),
             ("fractions", symbols.number_and_fraction),
-            ("fractions", relations.fraction), ("numbers", quantities.numeral),
+            ("fractions", relations.fraction), ("numbers", latin_numerals.english_ordinal),
+            ("numbers", quantities.numeral),
         )  # fmt: skip
         word: Sequence[tuple[str, Bound]] = (
             ("addresses", latin.address), ("money", money.money), ("dates", dates.english_date),
-            ("latin", latin.word),
+            ("dates", latin_numerals.era), ("numbers", latin_numerals.roman), ("latin", latin.word),
         )  # fmt: skip
         signs: Sequence[tuple[str, Sequence[tuple[str, Bound]]]] = (
             ("0123456789", digit),
