@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("formant",),
     "demo": ("demo",),
     "doctor": (),
+    "consent list": (),
+    "consent withdraw": ("0123456789ab",),
     "lexicon add": ("--project", "project", "አበበ", "ʔ a b ə b ə"),
     "lexicon show": ("--file", "project/lexicon.tsv"),
     "lexicon check": ("--file", "project/lexicon.tsv"),
@@ -63,7 +65,7 @@ FREE = {
     "data add",
 }  # fmt: skip
 """Commands that need no library beside typer."""
-UNKNOWN = {"data set", "data remove", "train export", "train clean", "setup"}
+UNKNOWN = {"data set", "data remove", "train export", "train clean", "setup", "consent withdraw"}
 """Commands that may refuse the clip or the run of COMMANDS, which is not there, or a Python without pip,
 before they need a library."""
 WALK = """
