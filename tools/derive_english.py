@@ -1,11 +1,14 @@
 """Derive tables/english_words.tsv: how Amharic speakers say frequent English words, in fidel.
 
-    python tools/derive_english.py CMUDICT FREQUENCIES [--report]
+    python tools/derive_english.py CMUDICT FREQUENCIES NAMES
+    python tools/derive_english.py CMUDICT --report
 
 CMUDICT is the file cmudict.dict of the CMU Pronouncing Dictionary (phones by stress). FREQUENCIES is a JSON
-object of words and their counts (the file en.json.gz of pyspellchecker, unpacked). The phones are mapped to
-those of Amharic by the rules below, reduced vowels by their letters. With --report it counts how many rows of
-tables/english.tsv, which people wrote, come out the same, and writes nothing.
+object of words and their counts (the file en.json.gz of pyspellchecker, unpacked). NAMES holds frequent
+names, one a line (of the census of the United States, 1990, as the package names 0.3 has them: the first 700
+of men, 900 of women, 1 500 of families). The phones are mapped to those of Amharic by the rules below,
+reduced vowels by their letters. With --report it counts how many rows of tables/english.tsv, which people wrote, come
+out the same, and writes nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +36,13 @@ GLIDES = {"AW": "a w", "AY": "a j", "OY": "o j"}
 VOWEL_LETTERS = re.compile(r"[aeiouy]+")
 AMHARIC = ("blew", "safer", "habit", "chew")
 """Frequent English words that are rather Amharic: ብለው, ሰፈር, ሀብት, ጨው."""
+_ETHIOPIAN = """
+gabriel nathan isaac jeremiah joel seth adam noah elias salem sara hana alem mariam moses abraham sol mina 
+israel samson hannah naomi esther judith micah eli ezra asa jonah jesus dina dana ruth hiwot marta lulu
+wade mulu kidd
+"""
+ETHIOPIAN = frozenset(_ETHIOPIAN.split())
+"""Names that Ethiopians have too, in another form."""
 FREQUENT = 5_000
 """Rank up to which a word is English, whatever it may be in Amharic."""
 WANTED = 12_000
@@ -175,6 +185,8 @@ def main() -> None:
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     taken = [word for word in ranked if len(word) >= SHORTEST and word in words][:WANTED]
     known = {key.lower() for name in ("english", "names", "ethiopian_names") for key in pairs(name)}
+    names = Path(sys.argv[3]).read_text(encoding="utf-8").split()
+    taken += [name for name in names if len(name) >= SHORTEST and name in words and name not in ETHIOPIAN]
     rows = []
     read = Normaliser(NormaliseSettings(off=("homophones",)))
     for rank, word in enumerate(taken):
@@ -187,8 +199,8 @@ def main() -> None:
         "# frequent English words, derived from the CMU Pronouncing Dictionary by tools/derive_english.py"
         "\thow Amharic speakers say them\n"
     )
-    TABLE.write_text(head + "".join(sorted(rows)), encoding="utf-8")
-    print(len(rows), "words")
+    TABLE.write_text(head + "".join(sorted(set(rows))), encoding="utf-8")
+    print(len(set(rows)), "words")
 
 
 def _is_amharic(word: str, rank: int) -> bool:
