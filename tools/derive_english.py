@@ -7,8 +7,8 @@ CMUDICT is the file cmudict.dict of the CMU Pronouncing Dictionary (phones by st
 object of words and their counts (the file en.json.gz of pyspellchecker, unpacked). NAMES holds frequent
 names, one a line (of the census of the United States, 1990, as the package names 0.3 has them: the first 700
 of men, 900 of women, 1 500 of families). The phones are mapped to those of Amharic by the rules below,
-reduced vowels by their letters. With --report it counts how many rows of tables/english.tsv, which people wrote, come
-out the same, and writes nothing.
+reduced vowels by their letters. With --report it counts how many rows of tables/english.tsv, which people
+wrote, come out the same, and writes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VOWEL_LETTERS = re.compile(r"[aeiouy]+")
 AMHARIC = ("blew", "safer", "habit", "chew")
 """Frequent English words that are rather Amharic: ብለው, ሰፈር, ሀብት, ጨው."""
 _ETHIOPIAN = """
-gabriel nathan isaac jeremiah joel seth adam noah elias salem sara hana alem mariam moses abraham sol mina 
+gabriel nathan isaac jeremiah joel seth adam noah elias salem sara hana alem mariam moses abraham sol mina
 israel samson hannah naomi esther judith micah eli ezra asa jonah jesus dina dana ruth hiwot marta lulu
 wade mulu kidd
 """
