@@ -248,6 +248,10 @@ class Chain:
         guesses: dict[str, tuple[float, Refusal]] = {}
         refused: dict[str, list[tuple[float, Refusal]]] = {word: [] for word in words}
         evidence = {word: self._evidence(word) for word in words}
+        for word, found in evidence.items():
+            if found is not None and found.meant:
+                note = Issue("other_reading", Message("text.read_as", meant=found.meant))
+                refused[word].append((0.0, Refusal("spelling", (), (note,))))
         for link in self._links:
             still = [word for word in words if word not in done]
             if not still:

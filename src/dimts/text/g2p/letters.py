@@ -124,6 +124,8 @@ def slots_of(marked: str) -> dict[int, bool]:
     """Return the consonants of a marked code after which ɨ is always (".", True) or never ("-", False)
     spoken."""
     out: dict[int, bool] = {}
+    if "." not in marked and "-" not in marked:
+        return out
     at = -1
     for sign in marked:
         if sign in SLOT_SIGNS:

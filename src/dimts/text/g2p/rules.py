@@ -8,11 +8,12 @@ library only; the tables are read at the first word.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import resources
 
 from dimts.text.ethiopic import bare, fold_homophones
+from dimts.text.g2p import misspellings
 from dimts.text.g2p.gemination_model import GeminationModel
 from dimts.text.g2p.letters import LetterReading, encode, lengths_of, pronounce, read, slots_of
 from dimts.text.g2p.lexicon import built_in
@@ -25,6 +26,10 @@ _FIRM = 0.9
 """Trust below which an analysis is weighed against the model."""
 _FANCIED = 0.6
 """Trust up to which an analysis is no evidence."""
+_GUESSED = ("model", "nothing")
+"""Sources of a word that nothing knows."""
+_SURELY_MEANT = 0.6
+"""Confidence from which a known word is taken for the one that is meant."""
 OWN, GEEZORG = "lexicon.tsv", "geezorg/lexicon.tsv"
 _LISTED, _LISTED_ELSEWHERE, _DISPUTED, _BY_CONTEXT = 0.99, 0.9, 0.7, 0.9
 """Confidence in the sources, as measured on the development lists (docs/decisions/0040-pronunciation.md)."""
@@ -58,6 +63,8 @@ class RulesAnswer:
     reading: LetterReading
     parts: str = ""
     """The word's parts, e.g. "be+bEt+oc:+u"."""
+    meant: str = ""
+    """The spelling that was read instead, where letters were mistaken for others (ኢትዮኘያ: ኢትዮፕያ)."""
 
     @property
     def confidence(self) -> float:
@@ -116,6 +123,21 @@ class Rules:
 
     def explain(self, word: str) -> RulesAnswer:
         """Return the phones of one word, with the evidence."""
+        answer = self._as_written(word)
+        if answer.source not in _GUESSED or not misspellings.is_suspect(word):
+            return answer
+        return self._as_meant(word) or answer
+
+    def _as_meant(self, word: str) -> RulesAnswer | None:
+        """Return the reading of the word that is meant, None if the word is as likely right."""
+        for meant in misspellings.candidates(word):
+            answer = self._as_written(meant)
+            if answer.source not in _GUESSED and answer.confidence >= _SURELY_MEANT:
+                return replace(answer, meant=meant)
+        meant = misspellings.foreign_p(word)
+        return replace(self._as_written(meant), meant=meant) if meant != word else None
+
+    def _as_written(self, word: str) -> RulesAnswer:
         reading = read(word)
         if any(reading.marks):
             return self._answer(reading, reading.marks, tuple(map(float, reading.marks)), "marks")
@@ -147,12 +169,15 @@ class Rules:
     def _listed(self, code: str, reading: LetterReading) -> RulesAnswer | None:
         if code not in _codes():
             return None
-        found = [(name, built_in(name)) for name in (OWN, GEEZORG) if code in built_in(name).lengths]
-        name, table = found[0]
-        lengths = lengths_of(table.lengths[code])
-        chances = self._chances(lengths, _LISTED if name == OWN else _LISTED_ELSEWHERE)
-        for _, other in found:  # where the tables disagree, or list both, the length is not sure
+        found = [table for table in (built_in(OWN), built_in(GEEZORG)) if code in table.lengths]
+        table = found[0]
+        first = table.lengths[code]
+        lengths = lengths_of(first)
+        chances = self._chances(lengths, _LISTED if table is built_in(OWN) else _LISTED_ELSEWHERE)
+        for other in found:  # where the tables disagree, or list both, the length is not sure
             for marked in (other.lengths[code], *other.others.get(code, ())):
+                if marked == first:
+                    continue
                 chances = tuple(
                     chance if long == is_long else (_DISPUTED if is_long else 1.0 - _DISPUTED)
                     for chance, long, is_long in zip(chances, lengths_of(marked), lengths, strict=False)
@@ -161,11 +186,12 @@ class Rules:
             return RulesAnswer(table.phones[code], lengths, chances, "lexicon", reading)
         if len(lengths) != len(reading):
             return None
-        return self._answer(reading, lengths, chances, "lexicon", known=slots_of(table.lengths[code]))
+        return self._answer(reading, lengths, chances, "lexicon", known=slots_of(first))
 
     @staticmethod
     def _chances(lengths: Sequence[bool], trust: float) -> tuple[float, ...]:
-        return tuple(trust if long else 1.0 - trust for long in lengths)
+        otherwise = 1.0 - trust
+        return tuple([trust if long else otherwise for long in lengths])
 
     def _answer(
         self,
