@@ -269,6 +269,8 @@ class Morphology:
         shape = code.translate(_DIGITS)
         for cut in range(min(size, _LONGEST_PREFIX)):
             heads = starts.get(code[:cut])
+            if words and cut > 1 and code[cut - 1] == "a":
+                yield from _fused_nouns(code, cut, starts, words, tails)
             if heads is None:
                 continue
             noun = heads.get(("noun", ""))
@@ -297,6 +299,27 @@ class Morphology:
                 ):  # ye + 'na:nte = yena:nte: the prefix elides the እ of its stem
                     marked, trust = words["'" + stem]
                     yield from _noun(stem, (marked[1:], trust - 0.02), noun, found["noun"], elided=True)
+
+
+def _fused_nouns(
+    code: str,
+    cut: int,
+    starts: Mapping[str, Heads],
+    words: Mapping[str, tuple[str, float]],
+    tails: list[tuple[int, Tails]],
+) -> Iterator[tuple[float, Analysis]]:
+    """Yield nouns in አ- whose prefix has taken its vowel: ባገር is በአገር, ላንተ is ለአንተ."""
+    heads = starts.get(code[: cut - 1] + "e")
+    head = heads.get(("noun", "")) if heads else None
+    if head is None:
+        return
+    for end, found in tails:
+        if end > cut and "noun" in found and (stem := "'a" + code[cut:end]) in words:
+            marked, trust = words[stem]
+            for weight, analysis in _noun(stem, (marked, trust - 0.02), "", found["noun"]):
+                joined = head.removesuffix("e") + analysis.marked[1:]
+                parts = f"{head}+{stem}+{found['noun']}"
+                yield weight - 0.03, Analysis(joined, parts, analysis.trust)
 
 
 def _tails(code: str, ends: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[int, Tails]]:
