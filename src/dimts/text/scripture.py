@@ -111,19 +111,26 @@ _PSALMS = 151
 
 
 def pointed(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Read a reference from the point of its book, with the book in full: ዘፍ. 1፥1."""
+    """Read a book from its point, with its name in full: ዘፍ. 1፥1, በዮሐ. ወንጌል, የሐዋ. ሥራ."""
     title = _SECOND_WORD.match(text, at + 1)
     found = _REFERENCE.match(text, title.end() if title else at + 1 + text.startswith(" ", at + 1))
     words = _wording(found) if found else None
-    book = _before().search(behind(text, at) + ".") if words else None
-    if found is None or book is None or not is_prefix_or_none(book.group("prefix")):
+    book = _before().search(behind(text, at) + ".") if words or title else None
+    if book is None or not is_prefix_or_none(book.group("prefix")):
         return None
     start = at + 1 - (book.end() - book.start("whole"))
     if start < floor:
         return None
     spoken, _ = _books()[0][fold_homophones(book.group("book"))]
-    spoken = f"{_with_prefix(book.group('prefix'), spoken)}{book.group('kind')} {words}"
-    return Found(start, found.end(), "verse", spoken, Message("text.why_verse"))
+    second = fold_homophones(title.group().strip(" .፡")) if title else ""
+    is_whole = bool(second) and fold_homophones(spoken).endswith(" " + second)
+    kind = f" {second}" if second in _KINDS and not is_whole else ""
+    spoken = f"{_with_prefix(book.group('prefix'), spoken)}{book.group('kind')}{kind}"
+    if found is not None and words is not None:
+        return Found(start, found.end(), "verse", f"{spoken} {words}", Message("text.why_verse"))
+    if title is None or not (kind or is_whole):
+        return None
+    return Found(start, title.end(), "verse", spoken, Message("text.why_verse"))
 
 
 def _with_prefix(prefix: str, book: str) -> str:
@@ -131,8 +138,11 @@ def _with_prefix(prefix: str, book: str) -> str:
     return prefix + (book.removeprefix("የ") if prefix else book)
 
 
-_SECOND_WORD = re.compile(any_spelling(" ?(?:ስራ|መአልክት|ዘ ?ሰሎሞን|ዳዊት|መዋእል|መልእክት|ወንጌል)[.፡]? ?"))
-"""The rest of a book's title behind a first word with a point: የሐዋ. ሥራ."""
+_SECOND_WORD = re.compile(
+    any_spelling(" ?(?:(?:ስራ|መአልክት|ዘ ?ሰሎሞን|ዳዊት|መዋእል|መልእክት|ወንጌል|ምእ|ምእራፍ)(?![ሀ-ፚ])|ም(?=[.፡]))[.፡]? ?")
+)
+"""The rest of a book's title, or the word chapter, behind a first word with a point: የሐዋ. ሥራ, ዘፍ. ም. 1፥1."""
+_KINDS = frozenset(map(fold_homophones, ("ወንጌል", "መልእክት")))
 
 
 def is_prefix_or_none(word: str) -> bool:

@@ -146,7 +146,8 @@ def _gerund() -> Iterable[str]:
 NOUN_ENDINGS = ("", "oc:", "woc:", "yoc:", "at", "an", "yan", "wyan", "n:et", "oc:in")
 _AFTER_NOUN = ("", "u", "w", "wa", "A", "E", "yE", "h", "x", "ac:n", "ac:hu", "ac:ew", "yac:n", "yac:hu",
                "yac:ew", "itu", "ytu", "wo", ".wo", "wan", "iwa", "ywa", "ye")  # fmt: skip
-DERIVED = ("N:a", "eN:a", "n:et", "awi", "wi", "awit", "am", "ma", "m:a", "N:a.n:et", "eN:an:et", "eN:.n:et", "N:oc:",
+DERIVED = ("N:a", "eN:a", "n:et", "awi", "wi", "awit", "am", "ma", "m:a", "N:a.n:et", "eN:an:et", "eN:.n:et",
+           "N:oc:",
            "eN:oc:", "awin:et", "win:et", "awyan", "n:a", "aw")  # fmt: skip
 
 
