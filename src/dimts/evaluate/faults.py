@@ -43,7 +43,7 @@ class FaultSettings:
     """Log-likelihood ratio of additional labels at one position to none."""
     word_excess: float = 3.7
     """Log-likelihood ratio of other labels to those of a word, divided by their number plus two."""
-    short_evidence: float = 0.7
+    short_evidence: float = 0.6
     """Log-likelihood ratio of half to full duration, summed over the long consonants of the sentence."""
     likeness: float = 0.80
     """Cosine similarity to the speaker's embedding below which the voice counts as another's."""

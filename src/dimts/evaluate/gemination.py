@@ -75,6 +75,7 @@ class GeminationScorer:
         """Compute, by position, the log-likelihood ratio of half to full duration of each long consonant but
         a last one.
 
+        One before a consonant, as at the end of a word (-otʃː before s), counts half: speakers shorten it.
         The likelihoods include a share of consonants that speakers shorten or the front end marked long by
         mistake.
         """
@@ -83,9 +84,9 @@ class GeminationScorer:
         for place, one in enumerate(sentence[:-1]):
             if one.label.endswith(LONG):
                 off = _log_seconds(one) - self.tempo_slope * tempo - self.means.get(one.label, self.mean)
-                found[place] = float(
-                    np.clip(self._log_density(off, -math.log(2)) - self._log_density(off, 0.0), -_MOST, _MOST)
-                )
+                ratio = self._log_density(off, -math.log(2)) - self._log_density(off, 0.0)
+                weight = 1.0 if is_vowel(sentence[place + 1].label) else _BEFORE_CONSONANT
+                found[place] = weight * float(np.clip(ratio, -_MOST, _MOST))
         return found
 
     def _log_density(self, off: float, centre: float) -> float:
@@ -112,6 +113,8 @@ def length_ratio(sentence: Sequence[AlignedPhone]) -> float:
 
 _MOST = 3.0
 """Limit of a single log-likelihood ratio, ln 20, as an alignment may be wrong."""
+_BEFORE_CONSONANT = 0.5
+"""Weight of the ratio of a long consonant before another consonant."""
 _SHORTEST_SECONDS = 0.01
 _LEAST_LONG = 10
 _SHARED = 5.0
