@@ -65,7 +65,7 @@ class Server:
         """Send a signal, wait; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
-        code = self.process.wait(60)
+        code = self.process.wait(300)
         self.reading.join(10)
         return code
 
