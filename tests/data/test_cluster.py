@@ -249,6 +249,31 @@ def test_a_lost_worker_is_replaced(
 
 
 @slow
+def test_workers_that_are_stopped_are_not_used_again(
+    project: Project, corpus: Callable[..., Path], two_machines: Any
+) -> None:
+    """One that was interrupted while it imported a library gave other rows, or an error, later."""
+    with_recordings(project, corpus)
+    working: list[psutil.Process] = []
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "prepare" and progress.done >= 1:
+            every = psutil.process_iter(["cmdline"])
+            working.extend(one for one in every if WORKER in " ".join(one.info["cmdline"] or ()))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(project, on_progress=stop, on_ray=True)
+    assert working
+    gone, _ = psutil.wait_procs(working, timeout=60)
+    assert gone
+    prepare(project, on_ray=True)
+    found = contents(project)
+    prepare(afresh(project))
+    assert contents(project) == found
+
+
+@slow
 def test_a_lost_machine_is_no_matter(
     project: Project, corpus: Callable[..., Path], two_machines: Any
 ) -> None:

@@ -110,9 +110,13 @@ class _RayWorkers:
         return result
 
     def cancel(self) -> None:
-        """Take back what is not done."""
+        """Take back what is not done.
+
+        The workers that are at it end: interrupted in the middle of an import, say, they could not be used
+        for another recording, or would give other rows.
+        """
         for job in self._jobs:
-            self._ray.cancel(job)
+            self._ray.cancel(job, force=True)
 
 
 def _in_worker(shared: list[Any], key: str, recording: Recording) -> pool.Result:
