@@ -209,13 +209,19 @@ def test_a_cluster_makes_what_processes_make(
     assert {path: path.stat().st_mtime_ns for path in project.clips.glob("*.wav")} == before
 
 
+def working() -> list[psutil.Process]:
+    """The processes that work on a recording, once there is one: a worker may be between two."""
+    for _ in range(2000):
+        every = psutil.process_iter(["cmdline"])
+        if found := [one for one in every if WORKER in " ".join(one.info["cmdline"] or ())]:
+            return found
+        threading.Event().wait(0.02)
+    raise AssertionError("no worker was found")
+
+
 def kill_a_worker() -> None:
     """SIGKILL to a process that works on a recording."""
-    for process in psutil.process_iter(["cmdline"]):
-        if WORKER in " ".join(process.info["cmdline"] or ()):
-            process.send_signal(signal.SIGKILL)
-            return
-    raise AssertionError("no worker was found")
+    working()[0].send_signal(signal.SIGKILL)
 
 
 @slow
@@ -254,18 +260,16 @@ def test_workers_that_are_stopped_are_not_used_again(
 ) -> None:
     """One that was interrupted while it imported a library gave other rows, or an error, later."""
     with_recordings(project, corpus)
-    working: list[psutil.Process] = []
+    stopped: list[psutil.Process] = []
 
     def stop(progress: Progress) -> None:
         if progress.stage == "prepare" and progress.done >= 1:
-            every = psutil.process_iter(["cmdline"])
-            working.extend(one for one in every if WORKER in " ".join(one.info["cmdline"] or ()))
+            stopped.extend(working())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepare(project, on_progress=stop, on_ray=True)
-    assert working
-    gone, _ = psutil.wait_procs(working, timeout=60)
+    gone, _ = psutil.wait_procs(stopped, timeout=60)
     assert gone
     prepare(project, on_ray=True)
     found = contents(project)
