@@ -174,3 +174,11 @@ def test_letters_of_extended_b_have_phones() -> None:
 
     assert phones("\U0001e7e3ላ") == phones("ⷓላ") == "h ɨ j a l a"
     assert phones("\U0001e7f0ላ") == phones("ቊላ")
+
+
+def test_every_roman_numeral_up_to_39_is_read_as_its_digits() -> None:
+    for number in range(1, 40):
+        tens, ones = divmod(number, 10)
+        written = "X" * tens + ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")[ones]
+        assert READ.spoken(f"ምዕራፍ {written} ነው") == READ.spoken(f"ምዕራፍ {number} ነው")
+    assert READ.spoken("ምዕራፍ IIII") != READ.spoken("ምዕራፍ 4")

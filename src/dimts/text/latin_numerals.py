@@ -7,7 +7,7 @@ import re
 from dimts.base.messages import Message
 from dimts.text import numbers
 from dimts.text.latin import LATIN
-from dimts.text.quantities import prefix_of
+from dimts.text.quantities import prefix_of, suffix_after
 from dimts.text.reading import AMHARIC, Found, Reading, any_spelling, behind, is_suffix, with_suffix, word_at
 
 _LATIN_BEFORE = re.compile(rf"[{LATIN}0-9'.]$")
@@ -33,27 +33,29 @@ _RULER_BEFORE = re.compile(
     )
 )
 """Rulers and popes, whose number is their place."""
-_CENTURY_AFTER = re.compile(any_spelling(" (?:ክፍለ ዘመን|ኛ|[Cc]entury)"))
+_CENTURY_AFTER = re.compile(any_spelling(" (?:ክፍለ ዘመን|[Cc]entury)"))
 _PLACE_AFTER = re.compile(any_spelling(" (?:ምእራፍ|ክፍል|ደረጃ|ዙር|ምድብ|ጥራዝ)"))
 _LISTED = re.compile(r"[.)/](?: |$)")
 
 
 def roman(text: str, at: int, floor: int, reading: Reading) -> Found | None:
-    """Read a Roman numeral up to 39: ምዕራፍ IV → ምዕራፍ አራት, Elizabeth II → ኤሊዛቤዝ ሁለተኛ, XXI ክፍለ ዘመን."""
+    """Read a Roman numeral up to 39: ምዕራፍ IV → ምዕራፍ አራት, Elizabeth II → ኤልሳቤጥ ሁለተኛ, XXI ክፍለ ዘመን."""
     found = _ROMAN.match(text, at)
     if found is None or not found.group() or (at and _LATIN_BEFORE.match(text[at - 1])):
         return None
     written, left = found.group(), behind(text, at)
     number, end = _value(written), found.end()
     start, prefix = prefix_of(text, at, floor)
-    suffix = word_at(text, end)
+    suffix, suffix_at = suffix_after(text, end)
     why = Message("text.why_roman_numeral", number=number)
 
     def answer(words: str, stop: int) -> Found:
         return Found(start, stop, "number", prefix + words, why)
 
     if suffix and is_suffix(suffix):
-        return answer(with_suffix(numbers.cardinal(number), suffix, numbers.ordinal_of), end + len(suffix))
+        return answer(
+            with_suffix(numbers.cardinal(number), suffix, numbers.ordinal_of), suffix_at + len(suffix)
+        )
     if suffix:
         return None
     if _COUNTED_BEFORE.search(left):

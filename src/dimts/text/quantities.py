@@ -144,7 +144,7 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
         return special
     written = found.group().replace("፣", ",")
     end = found.end()
-    suffix, suffix_at = _suffix_after(text, end)
+    suffix, suffix_at = suffix_after(text, end)
     if "." not in written and suffix and is_suffix(suffix):
         plain = int(written.replace(",", "")) if len(written) <= 20 else None
         words = numbers.year(plain) if year and plain is not None else numbers.decimal(written)
@@ -170,7 +170,7 @@ def amount_at(text: str, at: int, *, year: bool, reading: Reading) -> Amount | N
     return with_unit(text, end, numbers.decimal(written), kind, why, reading)
 
 
-def _suffix_after(text: str, end: int) -> tuple[str, int]:
+def suffix_after(text: str, end: int) -> tuple[str, int]:
     """Return the Ethiopic letters on a number, after a hyphen too, and where they begin; 10 ኛ counts as
     10ኛ."""
     hyphenated = word_at(text, end + 1) if text[end : end + 1] == "-" else ""

@@ -64,7 +64,7 @@ class RulesAnswer:
     parts: str = ""
     """The word's parts, e.g. "be+bEt+oc:+u"."""
     meant: str = ""
-    """The spelling that was read instead, where letters were mistaken for others (ኢትዮኘያ: ኢትዮፕያ)."""
+    """The spelling that was read instead, where letters were mistaken for others (ኢትዮኘያ: ኢትዮጵያ)."""
 
     @property
     def confidence(self) -> float:
