@@ -227,9 +227,15 @@ def _show_phrases(phrases: list[Phrase]) -> None:
 
 
 def _reasons(word: Word) -> list[str]:
+    from dimts.text.g2p.backend import SPELLING
+
     doubts = [str(doubt) for doubt in word.doubts]
     return doubts + [
-        Message("cli.backend_refused", by=one.by, reasons=tuple(doubt.message for doubt in one.doubts)).text()
+        one.doubts[0].message.text()
+        if one.by == SPELLING
+        else Message(
+            "cli.backend_refused", by=one.by, reasons=tuple(doubt.message for doubt in one.doubts)
+        ).text()
         for one in word.refused
     ]
 

@@ -8,6 +8,9 @@ from typing import Protocol, runtime_checkable
 
 from dimts.base.issue import Issue
 
+SPELLING = "spelling"
+"""Name in `Word.refused` of the note that another spelling than the written one was read."""
+
 
 @runtime_checkable
 class Backend(Protocol):

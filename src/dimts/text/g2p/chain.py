@@ -19,7 +19,7 @@ from dimts.base.issue import Issue
 from dimts.base.messages import Message
 from dimts.base.plugins import resolve
 from dimts.text.ethiopic import bare, is_ethiopic_letter
-from dimts.text.g2p.backend import Backend, Refusal, Word
+from dimts.text.g2p.backend import SPELLING, Backend, Refusal, Word
 from dimts.text.g2p.epitran import Epitran, EpitranPP, EpitranRed
 from dimts.text.g2p.espeak import English, Espeak
 from dimts.text.g2p.guarded import GuardedBackend
@@ -251,7 +251,7 @@ class Chain:
         for word, found in evidence.items():
             if found is not None and found.meant:
                 note = Issue("other_reading", Message("text.read_as", meant=found.meant))
-                refused[word].append((0.0, Refusal("spelling", (), (note,))))
+                refused[word].append((0.0, Refusal(SPELLING, (), (note,))))
         for link in self._links:
             still = [word for word in words if word not in done]
             if not still:
