@@ -49,16 +49,17 @@ class User:
         self.taken[kind].append(time.perf_counter() - start)
         return found
 
-    async def open(self) -> dict[str, Any]:
-        """Load the page and what gradio builds it from."""
-        await self.timed("page", self.client.get(f"{self.base}/"))
-        answer = await self.timed("config", self.client.get(f"{self.base}/config"))
-        config = dict(answer.raise_for_status().json())
-        await self.timed("filled", self.press(event_of(config, "load"), ["abebe", ""]))
-        return config
+    async def config(self) -> dict[str, Any]:
+        """Return what the page is built from; a browser finds it in the page."""
+        return dict((await self.client.get(f"{self.base}/config")).raise_for_status().json())
+
+    async def open(self, event: int) -> None:
+        """Load the page and have it filled."""
+        (await self.timed("page", self.client.get(f"{self.base}/"))).raise_for_status()
+        await self.timed("filled", self.press(event, ["abebe", ""]))
 
     async def events(self) -> None:
-        """Keep the stream of events, and say which answer is there."""
+        """Follow the stream of events until an answer is there, and say which; a browser keeps it open."""
         address = f"{self.base}/gradio_api/queue/data?session_hash={self.session}"
         async with self.client.stream("GET", address) as stream:
             async for line in stream.aiter_lines():
@@ -68,7 +69,6 @@ class User:
                 if message["msg"] == "process_completed":
                     assert message["success"], message
                     self.waiting.pop(message["event_id"]).set_result(None)
-                if message["msg"] == "close_stream":
                     return
 
     async def press(self, event: int, data: list[str]) -> None:
@@ -118,9 +118,11 @@ async def measured(address: str, language: str, users: int, seconds: float) -> d
             await asyncio.sleep(0.2)
         people = [User(client, language, number, taken) for number in range(users)]
         first = User(client, language, users, defaultdict(list))
-        event = event_of(await first.open(), "text-read")
+        config = await first.config()
+        opening, event = event_of(config, "load"), event_of(config, "text-read")
+        await first.open(opening)
         await first.read(event)  # tables and models are loaded once
-        await asyncio.gather(*(one.open() for one in people))
+        await asyncio.gather(*(one.open(opening) for one in people))
         await asyncio.gather(*(one.use(seconds, event) for one in people))
     return taken
 
