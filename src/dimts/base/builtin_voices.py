@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+NAME = "small"
+"""The model's name as a base of training, beside "xtts-v2" and folders."""
 FOLDER = Path(__file__).parents[1] / "voices" / "small"
 """Bundle of the model in the package."""
 

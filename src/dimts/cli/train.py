@@ -44,8 +44,8 @@ _BASE = typer.Option(
     "--base",
     metavar="FOLDER",
     help="Weights to start from: a folder of XTTS v2 (coqui's layout) "
-    "or a voice, or 'xtts-v2' for those of "
-    "'dimts fetch'. Without, a small engine with random weights is trained: a rehearsal, no real voice.",
+    "or a voice, 'xtts-v2' for those of "
+    "'dimts fetch', or 'small' for the model in the package, from which training starts where nothing else is said.",
     show_default=False,
 )
 _STAGES = typer.Option(
@@ -69,7 +69,7 @@ def train(
     ),
     base: str = _BASE,
     size: str = typer.Option(
-        "", "--size", help="Size of the random model: tiny, small or v2.", show_default=False
+        "", "--size", help="Train a model with random weights of this size: tiny, small or v2.", show_default=False
     ),
     steps: int = typer.Option(0, "--steps", min=0, help="Optimizer steps of the run; 0: as dimts.toml says."),
     stages: str = _STAGES,
@@ -120,7 +120,8 @@ def train(
         show(Message("cli.pause_asked", run=request_pause(opened), project=project))
         return
     flags = [f"train.base={base}"] if base else []
-    flags += [f"train.size={size}"] if size else []
+    if size:  # random weights, unless a base is named too
+        flags += [f"train.size={size}", *([] if base else ["train.base="])]
     flags += ["train.trainable=lora"] if lora else []
     chosen, names = _chosen(opened, stages, steps, flags, settings or ())
     if len(names) > 1 and ray:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dimts.base import builtin_voices
 from dimts.base.config import to_dict
 from dimts.base.errors import CheckpointError
 from dimts.base.messages import Message
@@ -29,7 +30,7 @@ from dimts.train.codebook import initialise_from_clips
 from dimts.train.runs import identity
 from dimts.train.settings import TrainSettings
 from dimts.xtts import lora
-from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, find_base
+from dimts.xtts.download import BUNDLE_LICENCE_FILE, XTTS_V2, accepted, base_folder
 from dimts.xtts.extend_vocabulary import ExtendSettings, extend_vocabulary
 from dimts.xtts.gpt import MLP
 from dimts.xtts.load import load
@@ -227,7 +228,7 @@ def _origin(meta: Mapping[str, Any], folder: Path) -> Message:
 def _from_base(
     base: str, frontend: FrontendSettings, spellings: Sequence[str], seed: int, stage: str
 ) -> TrainableModel:
-    folder = find_base() if base == XTTS_V2.name else Path(base)
+    folder = base_folder(base)
     bundle = load(folder, dvae=True)
     model, old = bundle.model, bundle.vocabulary
     vocabulary = _grown(old, frontend, spellings)
@@ -259,6 +260,8 @@ def _from_base(
         learnt=set(bundle.meta.get("stages", () if rehearsal else STAGE_PREFIXES)),
         codes_of_gpt=str(bundle.meta.get("codes_of_gpt", "")),
     )
+    if base == builtin_voices.NAME:
+        engine.remarks.append(Message("train.from_small"))
     if stage == "decoder" and engine.codes_of_gpt not in ("", engine.coder_name):
         raise CheckpointError("train.dvae_newer_than_gpt", folder=folder)
     if vocabulary.size > old.size:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from dimts.audio.wave import Wave
+from dimts.base import builtin_voices
 from dimts.base.config import to_dict
 from dimts.base.files import write_text
 from dimts.base.progress import Progress, ProgressCallback
@@ -93,7 +94,8 @@ def export(
         engine.model, engine.vocabulary, engine.front_end, {data.speaker or name: voice}, meta, engine.config
     )
     if settings.adapter_folder:
-        beside = XTTS_V2.name if settings.base == XTTS_V2.name else (engine.folder or Path()).resolve()
+        named = settings.base in (XTTS_V2.name, builtin_voices.NAME)
+        beside = settings.base if named else (engine.folder or Path()).resolve()
         wanted = settings.lora
         made = lora.LoraSettings(wanted.rank, wanted.alpha, wanted.dropout, wanted.targets)
         save_adapter(bundle, adapter_folder(where), made, beside, engine.learnt_whole())

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dimts.base import builtin_voices
 from dimts.base.messages import Message
 from dimts.base.progress import Progress, ProgressCallback, ignore
 from dimts.base.project import Project
@@ -111,5 +112,6 @@ def _has_speaker_encoder(base: str) -> bool:
     """Whether a base has a trained speaker encoder: published weights do, a bundle records it."""
     if not base:
         return False
-    meta = read_meta(Path(base))  # empty for a coqui folder, or the fetched base
+    meta = read_meta(builtin_voices.FOLDER if base == builtin_voices.NAME else Path(base))
+    # empty for a coqui folder, or the fetched base
     return "speaker" in meta.get("stages", () if meta.get("rehearsal") else STAGES)

@@ -121,6 +121,15 @@ PLACE  const tab = (name) => { if (ready) go({tab: name}); }, restored = () => {
     const tabs = document.querySelector("#tabs"), filled = document.querySelector("#filled [data-filled]");
     // nothing is pressed before its fields are filled
     if (tabs && tabs.inert === Boolean(filled)) tabs.inert = !filled;
+    // gradio loses the text of a field whose tab it is just laying out when the page is opened
+    if (filled) for (const field of document.querySelectorAll(".remembered :is(textarea, input)")) {
+      if (field.dataset.restored) continue;
+      field.dataset.restored = "yes";
+      const text = kept(field.closest(".remembered").id, field.value);
+      if (text === field.value) continue;
+      field.value = text;
+      field.dispatchEvent(new Event("input", {bubbles: true}));
+    }
     const step = sessionStorage.getItem("dimts-press");  // of a step that was pressed on the opening page
     if (filled && step) {
       sessionStorage.removeItem("dimts-press");

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from dimts.base import builtin_voices
 from dimts.base.plugins import require
 from dimts.base.project import Project
 from dimts.web import (
@@ -318,6 +319,8 @@ def bases(page: TabContext, project: Project) -> list[tuple[str, str]]:
     from dimts.xtts.download import XTTS_V2, find_base
 
     offered = [(page.strings("train.base.none"), "")]
+    if builtin_voices.base() is not None:
+        offered.insert(0, (page.strings("train.base.small"), builtin_voices.NAME))
     try:
         find_base()
         offered.append((page.strings("train.base.fetched"), XTTS_V2.name))

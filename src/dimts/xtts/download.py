@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dimts.base.errors import DownloadError, storage_error
+from dimts.base import builtin_voices
+from dimts.base.errors import CheckpointError, DownloadError, storage_error
 from dimts.base.files import fingerprint, write_bytes, write_text
 from dimts.base.messages import Message
 from dimts.base.plugins import require
@@ -97,6 +98,22 @@ def find_base(published: Published = XTTS_V2) -> Path:
     ):
         raise DownloadError("xtts.not_fetched", name=published.name, folder=folder)
     return folder
+
+
+def base_folder(base: Path | str) -> Path:
+    """Return the folder of a base: "xtts-v2", which was fetched, "small", which is in the package, or a path
+    ("./small" for a folder of that name).
+
+    DownloadError where the first was not fetched, CheckpointError where the second was left out.
+    """
+    if base == XTTS_V2.name:
+        return find_base()
+    if base == builtin_voices.NAME:
+        folder = builtin_voices.base()
+        if folder is None:
+            raise CheckpointError("xtts.no_small_model", folder=builtin_voices.FOLDER)
+        return folder
+    return Path(base)
 
 
 def accepted(published: Published = XTTS_V2, folder: Path | None = None) -> bool:

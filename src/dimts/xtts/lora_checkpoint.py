@@ -31,7 +31,7 @@ from dimts.xtts.bundle_files import (
 )
 from dimts.xtts.checkpoint import Bundle, load_bundle, verify_bundle, write_bundle_files
 from dimts.xtts.coqui_checkpoint import load_coqui
-from dimts.xtts.download import XTTS_V2, find_base
+from dimts.xtts.download import base_folder
 from dimts.xtts.spec import Spec
 from dimts.xtts.vocabulary import Vocabulary
 from dimts.xtts.voice import Voice
@@ -70,7 +70,7 @@ def load_adapter(
     if wrong := verify_bundle(folder):
         raise CheckpointError("xtts.bundle_file_changed", path=folder / wrong[0])
     noted = note["base"]["folder"]
-    where = Path(base) if base else find_base() if noted == XTTS_V2.name else Path(noted)
+    where = base_folder(base or noted)
     if not where.is_dir():
         raise CheckpointError("xtts.base_missing", folder=folder, base=where)
     load_base = load_bundle if (where / BUNDLE).is_file() else load_coqui
