@@ -11,11 +11,17 @@ import torch
 
 from dimts.base import builtin_voices
 from dimts.base.config import to_dict
+from dimts.base.errors import CheckpointError
+from dimts.base.progress import ignore
+from dimts.base.project import Project, ProjectSettings
 from dimts.cli import doctor
 from dimts.cli.main import main
+from dimts.cli.new import template
 from dimts.speak import Speaker
 from dimts.text.frontend import FrontendSettings
 from dimts.text.phones import inventory
+from dimts.train.base_model import load_base
+from dimts.train.settings import TrainSettings
 from dimts.xtts.checkpoint import Bundle, save_bundle
 from dimts.xtts.model import XTTS
 from dimts.xtts.spec import LATENTS, SPECS
@@ -83,3 +89,23 @@ def test_say_speaks_with_it(shipped: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_doctor_names_them(shipped: Path) -> None:
     assert doctor.examine(Path())["models"]["built-in voices"]["names"] == "hanna, dawit"
+
+
+def test_the_model_is_a_base_of_training_by_its_name(shipped: Path, tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "abebe", template(ProjectSettings(name="abebe")))
+    base = load_base(project, TrainSettings(base="small"), [], ignore)
+    assert base.folder == shipped
+    assert not base.random
+    assert [one.code for one in base.remarks] == ["train.from_small"]
+    assert set(base.learnt) == {"speaker", "dvae", "gpt", "decoder"}, "nothing of it is random"
+
+
+def test_a_model_that_was_left_out_is_named(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builtin_voices, "FOLDER", shipped / "absent")
+    project = Project.create(tmp_path / "abebe", template(ProjectSettings(name="abebe")))
+    with pytest.raises(CheckpointError) as caught:
+        load_base(project, TrainSettings(base="small"), [], ignore)
+    assert caught.value.message.code == "xtts.no_small_model"
+    assert "--size small" in caught.value.message.remedy("en")

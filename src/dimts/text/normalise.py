@@ -131,7 +131,7 @@ def normalise(text: str, settings: NormaliseSettings | None = None) -> str:
 
 _PLAIN_SIGNS = f" \n{FIDEL}{MARKS}"
 _DASHES = "-–—−‐~"
-_CURRENCY = "$€£¥₹₽₦₩₪₺฿¢"
+_CURRENCY = "$€£¥₹₽₦₩₪₺฿¢₿"
 
 _ABBREVIATED = "|".join(abbreviations.WORDS)
 Bound = Callable[[str, int, int, Reading], Found | None]
@@ -304,7 +304,8 @@ class Normaliser:
             (".", (("verses", scripture.pointed), ("abbreviations", abbreviations.abbreviation),)),
             ("#@", (("hashtags", latin.hashtag), ("hashtags", latin.mention))),
             ("+", (("telephone", telephone.telephone),)),
-            (_DASHES, (("arithmetic", relations.arithmetic), ("numbers", quantities.negative))),
+            (_DASHES, (("ranges", relations.named_range), ("arithmetic", relations.arithmetic),
+                       ("numbers", quantities.negative))),
             (_CURRENCY, (("money", money.money),)),
             ("፩፪፫፬፭፮፯፰፱፲፳፴፵፶፷፸፹፺፻፼", (("verses", scripture.verse), ("dates", dates.date),
                                ("ethiopic", symbols.numeral))),

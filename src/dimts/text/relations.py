@@ -161,6 +161,26 @@ def number_range(text: str, at: int, floor: int, reading: Reading) -> Found | No
     )
 
 
+_DAY = "(?:ሰኞ|ማክሰኞ|ረቡእ|ረቡ|ሮብ|ሀሙስ|አርብ|ቅዳሜ|እሁድ)"
+_NAME_BEFORE = {
+    name: re.compile(any_spelling(rf"(?:^|[^{AMHARIC}])(?:[ከበየለ]|እስከ)?{pattern} ?$"))
+    for name, pattern in (("day", _DAY), ("month", MONTH))
+}
+_NAME_AFTER = {
+    name: re.compile(any_spelling(rf" ?{pattern}(?:ን|ም|ና)?(?![{AMHARIC}])"))
+    for name, pattern in (("day", _DAY), ("month", MONTH))
+}
+
+
+def named_range(text: str, at: int, floor: int, reading: Reading) -> Found | None:
+    """Read the dash between two days or two months: ከሰኞ–ዓርብ → ከሰኞ እስከ ዓርብ, ጥር-መጋቢት."""
+    left = behind(text, at)
+    for name, before in _NAME_BEFORE.items():
+        if _NAME_AFTER[name].match(text, at + 1) and before.search(left):
+            return Found(at, at + 1, "range", "እስከ", Message("text.why_named_range"))
+    return None
+
+
 _SPACED_DASH = 3
 
 
