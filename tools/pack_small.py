@@ -1,11 +1,11 @@
 """Packs the trained small model into the package, with its built-in voices. Prints one JSON line.
 
-    python tools/pack_small.py PROJECT [--voices selam=4,hanna=9,dawit=7,yonas=2] [--out src/dimts/voices/small]
+    python tools/pack_small.py PROJECT [--voices selam=4,hanna=9,dawit=7,yonas=2] [--out FOLDER]
 
-PROJECT was trained with the recipe small-base and all its stages. A built-in voice is one of the speakers of its
-synthetic corpus, by number, cloned from a few sentences that were not trained on. Matrices are stored as 8-bit
-integers in groups, the rest as bfloat16; the DVAE, needed only to train further, stays as it is, as the codes that
-the GPT knows are its own.
+PROJECT was trained with the recipe small-base and all its stages. A built-in voice is one of the speakers of
+its synthetic corpus, by number, cloned from a few sentences that were not trained on. Matrices are stored as
+8-bit integers in groups, the rest as bfloat16; the DVAE, needed only to train further, stays as it is, as the
+codes that the GPT knows are its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dimts.base.files import write_text
 from dimts.base.project import Project
 from dimts.train.generated_clips import open_corpus
 from dimts.train.settings import TrainSettings
-from dimts.xtts.bundle_files import MODEL, DVAE
+from dimts.xtts.bundle_files import DVAE, MODEL
 from dimts.xtts.checkpoint import load_bundle, save_bundle
 from dimts.xtts.voice import clone
 
@@ -35,19 +35,21 @@ FIRST_REFERENCE = -1000
 KEPT = ("made", "made_with", "stages", "codes_of_gpt", "language", "steps", "seconds_of_speech", "settings")
 CARD = """# The small model of dimts
 
-Amharic, {parameters:.1f} million parameters, the structure of XTTS v2. It began with random weights and was trained by
-`dimts train --stages all` with the recipe `small-base` (seed {seed}) on a computer without a graphics card. Its built-in
-voices ({voices}) are formant voices that were synthesised while it learnt: no person's voice is among them.
+Amharic, {parameters:.1f} million parameters, the structure of XTTS v2. It began with random weights and was
+trained by `dimts train --stages all` with the recipe `small-base` (seed {seed}) on a computer without a
+graphics card. Its built-in voices ({voices}) are formant voices that were synthesised while it learnt: no
+person's voice is among them.
 
 Learnt from:
 
-- synthetic speech of {speakers} formant speakers (eSpeak NG's synthesiser, pronunciation and lengths by dimts) that read
-  news sentences;
-- {minutes:.0f} minutes of read news of 11 speakers of the ALFFA Amharic corpus (OpenSLR 25, MIT; S. T. Abate, W. Menzel,
-  B. Tafila, "An Amharic Speech Corpus for Large Vocabulary Continuous Speech Recognition", Interspeech 2005).
+- synthetic speech of {speakers} formant speakers (eSpeak NG's synthesiser, pronunciation and lengths by
+  dimts) that read news sentences;
+- {minutes:.0f} minutes of read news of 11 speakers of the ALFFA Amharic corpus (OpenSLR 25, MIT; S. T. Abate,
+  W. Menzel, B. Tafila, "An Amharic Speech Corpus for Large Vocabulary Continuous Speech Recognition",
+  Interspeech 2005).
 
-May be used, changed and sold under the Apache-2.0 licence of dimts; whoever passes it on names the corpus above.
-What is heard in it, and how it was measured: docs/decisions/0080-the-small-size.md in the sources of dimts.
+May be used, changed and sold under the Apache-2.0 licence of dimts; whoever passes it on names the corpus
+above. How it was measured: docs/decisions/0080-the-small-size.md in the sources of dimts.
 """
 
 
@@ -80,8 +82,9 @@ def pack(project: Project, names: dict[str, int], out: Path) -> dict[str, Any]:
         ],
     }
     save_bundle(replace(bundle, voices=voices, meta=meta), out, dvae=True, compact=True)
+    named = bundle.model.named_parameters()
     card = CARD.format(
-        parameters=sum(p.numel() for n, p in bundle.model.named_parameters() if not n.startswith("dvae.")) / 1e6,
+        parameters=sum(p.numel() for n, p in named if not n.startswith("dvae.")) / 1e6,
         seed=settings.seed,
         voices=", ".join(names),
         speakers=settings.synthetic.speakers,

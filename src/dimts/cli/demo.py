@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     folder: Path = typer.Argument(Path("demo"), help="Project folder to make, or to go on with."),
-    steps: int = typer.Option(150, "--steps", min=1, help="Training steps of the new voice."),
+    steps: int = typer.Option(300, "--steps", min=1, help="Training steps of the new voice."),
     clips: int = typer.Option(60, "--clips", min=4, help="Most recordings to take."),
     speech: Path = typer.Option(
         SPEECH,
@@ -55,8 +55,7 @@ def demo(
         help="Folder of real recordings with a metadata.tsv; where absent, the formant voice speaks.",
     ),
 ) -> None:
-    """Prepare recordings, fine-tune the small model on them, speak with it, and write report.html (about 5
-    minutes)."""
+    """Prepare recordings, fine-tune a voice on them, speak with it, write report.html (about 5 minutes)."""
     from dimts.base import builtin_voices
     from dimts.base.errors import TrainingError
     from dimts.base.messages import Message

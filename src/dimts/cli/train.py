@@ -44,8 +44,8 @@ _BASE = typer.Option(
     "--base",
     metavar="FOLDER",
     help="Weights to start from: a folder of XTTS v2 (coqui's layout) "
-    "or a voice, 'xtts-v2' for those of "
-    "'dimts fetch', or 'small' for the model in the package, from which training starts where nothing else is said.",
+    "or a voice, 'xtts-v2' for those of 'dimts fetch', or 'small' for the small model where the package "
+    "holds it. Without, a small engine with random weights is trained: a rehearsal, no real voice.",
     show_default=False,
 )
 _STAGES = typer.Option(
@@ -69,7 +69,10 @@ def train(
     ),
     base: str = _BASE,
     size: str = typer.Option(
-        "", "--size", help="Train a model with random weights of this size: tiny, small or v2.", show_default=False
+        "",
+        "--size",
+        help="Size of a model with random weights: tiny, small or v2.",
+        show_default=False,
     ),
     steps: int = typer.Option(0, "--steps", min=0, help="Optimizer steps of the run; 0: as dimts.toml says."),
     stages: str = _STAGES,

@@ -19,6 +19,7 @@ from dimts.train.code_cache import ClipStore
 from dimts.train.latent_cache import LatentCache
 from dimts.train.sampler import Row, crop, crop_for_dev
 from dimts.train.settings import ReferenceSettings
+from dimts.xtts.guided_conditioning import count_pairs, labels
 from dimts.xtts.model import XTTS, Examples
 from dimts.xtts.spec import LATENTS, STOP_TARGETS, Spec
 from dimts.xtts.transfer import to_device
@@ -92,6 +93,7 @@ class Collator:
         ids = [torch.tensor(clip.ids) for clip in clips]
         codes = [self._store(clip).codes(clip.key)[: clip.codes] for clip in clips]
         crops = [self.crop_of(index, epoch) for index in members]
+        speakers = [clip.speaker for clip in clips]
         latents = mel = lengths = None
         if self.frozen:
             latents = self._frozen_latents(model, members, crops, epoch)
@@ -107,6 +109,8 @@ class Collator:
             latents=latents,
             crops=crops if self.settings.mask != "none" and epoch is not None else None,
             alignment=_alignment(clips) if epoch is not None else None,
+            speakers=labels(speakers) if epoch is not None else None,
+            speaker_pairs=count_pairs(speakers),
         ).to(model.device)
 
     def _store(self, clip: TrainingClip) -> ClipStore:

@@ -15,6 +15,7 @@ from dimts.base.config import to_dict
 from dimts.train.dataset import TrainingSet
 from dimts.train.runs import identity
 from dimts.train.settings import STAGES, TrainSettings
+from dimts.train.stages.stage import GPT_OPTIONS
 
 FREE = (
     "base",  # its content has a fingerprint of its own
@@ -50,6 +51,10 @@ def run_identity(settings: TrainSettings, engine: str, data: TrainingSet, proces
     same = _as_floats(to_dict(settings))
     for name in (*FREE, *(stage for stage in STAGES if stage != settings.stage)):
         same.pop(name, None)
+    if settings.stage != "gpt":
+        for name in GPT_OPTIONS:
+            if (settings.stage, name) != ("decoder", "reference."):  # its latents depend on the crop
+                same.pop(name.rstrip("."), None)
     for name in _FREE_IN_STAGE:
         same.get(settings.stage, {}).pop(name, None)
     same["optimizer"] = "8bit" if settings.optimizer == "8bit" else ""

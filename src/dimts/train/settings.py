@@ -305,6 +305,9 @@ class TrainSettings:
     guided_attention: float = 0.0
     """Weight of a loss that teaches two heads to follow the text of synthetic clips, whose phones' times are
     known; a model with random weights learns to read several times sooner. 0: off."""
+    guided_conditioning: float = 0.0
+    """Weight of a loss that keeps the speakers apart in the conditioning latents; without it those of a model
+    with random weights become the same for every voice, and it speaks the average of all. 0: off."""
     dropout: float = 0.1
     """Dropout in the trunk: embeddings and both outputs of a block."""
     attention_dropout: float = 0.0
@@ -385,6 +388,9 @@ class TrainSettings:
             "guided_attention ≥ 0": self.guided_attention >= 0,
             "guided_attention > 0 only with synthetic.share > 0": not self.guided_attention
             or self.synthetic.share > 0,
+            "guided_conditioning ≥ 0": self.guided_conditioning >= 0,
+            "guided_conditioning > 0 only where the conditioning learns": not self.guided_conditioning
+            or not self.frozen_conditioning,
             "0 ≤ dropout < 1": 0 <= self.dropout < 1,
             "0 ≤ attention_dropout < 1": 0 <= self.attention_dropout < 1,
             "last_layers ≥ 0": self.last_layers >= 0,

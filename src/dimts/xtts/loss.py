@@ -33,6 +33,9 @@ class LossSettings:
     guided_attention: float = 0.0
     """Share in the total of the loss that trains some heads to follow the text (see `guided_attention.py`);
     0: none."""
+    guided_conditioning: float = 0.0
+    """Share in the total of the loss that keeps speakers apart in the latents (see `guided_conditioning.py`);
+    0: none."""
     chunk_tokens: int = 0
     """States per run of a head; 0: all at once."""
     compat: Compat = "mended"

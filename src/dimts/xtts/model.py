@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from dimts.xtts.conditioning import Conditioning
 from dimts.xtts.dvae import DVAE
 from dimts.xtts.gpt import GPT, IGNORED, HiddenStates
 from dimts.xtts.guided_attention import AttentionGuide
+from dimts.xtts.guided_conditioning import speaker_contrast
 from dimts.xtts.kernel_limits import Kind
 from dimts.xtts.loss import Compat, LossSettings, cross_entropy
 from dimts.xtts.speaker_encoder import SpeakerEncoder
@@ -59,6 +60,11 @@ class Examples:
     """Whether `alignment` is known, for each row; derived from it where not given, as long as it is on the
     host."""
 
+    speakers: Tensor | None = None
+    """[B] int64, equal for rows of one speaker, −1 where unknown. None: unknown for all rows."""
+    speaker_pairs: int = 0
+    """Ordered pairs of rows whose speakers are known."""
+
     def __post_init__(self) -> None:
         if self.alignment is not None and self.aligned is None:
             object.__setattr__(self, "aligned", (self.alignment[:, 0, 0] >= 0).tolist())
@@ -80,6 +86,8 @@ class Examples:
             self.crops,
             move(self.alignment),
             self.aligned,
+            move(self.speakers),
+            self.speaker_pairs,
         )
 
 
@@ -95,6 +103,9 @@ class Losses:
     attention: Tensor | None = None
     """Mean negative log attention of the guided heads on the phones that sound; None: not computed."""
     attention_tokens: int = 0
+    speaker: Tensor | None = None
+    """How far the latents are from keeping the speakers apart (`speaker_contrast`); None: not computed."""
+    speaker_pairs: int = 0
 
 
 class XTTS(nn.Module):
@@ -182,6 +193,10 @@ class XTTS(nn.Module):
         settings = settings or LossSettings()
         coqui = settings.compat == "coqui"
         guide = AttentionGuide(self.gpt) if settings.guided_attention else contextlib.nullcontext()
+        guided = settings.guided_conditioning > 0 and examples.speakers is not None
+        if guided and examples.latents is None and examples.mel is not None:
+            lengths = None if coqui else examples.mel_lengths
+            examples = replace(examples, latents=self.conditioning(examples.mel, lengths))
         with guide:
             hidden = self.hidden(examples, settings.compat)
         targets = hidden.audio_targets
@@ -196,11 +211,16 @@ class XTTS(nn.Module):
         text = cross_entropy(hidden.text, self.gpt.text_head, hidden.text_targets, settings)
         audio = cross_entropy(hidden.audio, self.gpt.mel_head, targets, settings)
         total = settings.text_weight * text + settings.mel_weight * audio
-        if not isinstance(guide, AttentionGuide):
-            return Losses(total, text, audio, len(hidden.text_targets), kept)
-        attention, aligned = guide.loss(hidden.layout, examples)
-        total = total + settings.guided_attention * attention
-        return Losses(total, text, audio, len(hidden.text_targets), kept, attention, aligned)
+        found = Losses(total, text, audio, len(hidden.text_targets), kept)
+        if isinstance(guide, AttentionGuide):
+            attention, aligned = guide.loss(hidden.layout, examples)
+            total = total + settings.guided_attention * attention
+            found = replace(found, attention=attention, attention_tokens=aligned)
+        if guided and examples.latents is not None and examples.speakers is not None:
+            speaker = speaker_contrast(examples.latents, examples.speakers)
+            total = total + settings.guided_conditioning * speaker
+            found = replace(found, speaker=speaker, speaker_pairs=examples.speaker_pairs)
+        return replace(found, total=total)
 
 
 def covered_spans(

@@ -20,6 +20,7 @@ from dimts.train.fsdp import reshard
 from dimts.train.latent_cache import LatentCache
 from dimts.train.optim import EmbeddingRowLR, groups
 from dimts.train.stages.stage import Phase, Stage, StageContext, Term, loss_share, option_is
+from dimts.xtts.guided_conditioning import count_pairs
 from dimts.xtts.loss import LossSettings
 from dimts.xtts.model import Examples, Losses, covered_spans
 from dimts.xtts.spec import MEL_HOP
@@ -51,6 +52,7 @@ class GptStage(Stage):
             label_smoothing=settings.label_smoothing,
             chunk_tokens=settings.loss_chunk,
             guided_attention=settings.guided_attention,
+            guided_conditioning=settings.guided_conditioning,
             compat="coqui" if settings.reference.mask == "coqui" else "mended",
         )
         self.row_rates = EmbeddingRowLR(
@@ -73,6 +75,8 @@ class GptStage(Stage):
             weights = {"text": self.settings.text_weight, "mel": 1.0}
             if self.settings.guided_attention:
                 weights["attention"] = self.settings.guided_attention
+            if self.settings.guided_conditioning:
+                weights["speaker"] = self.settings.guided_conditioning
             self._phases = (Phase("gpt", groups(self.model, self.settings.weight_decay), weights),)
         return self._phases
 
@@ -121,7 +125,8 @@ class GptStage(Stage):
             self.stats.events["masked_codes"] += covered
             mel -= covered
         aligned = sum(len(clip.alignment) for clip in clips)
-        return {"text": sum(clip.text_targets for clip in clips), "mel": mel, "attention": aligned}
+        found = {"text": sum(clip.text_targets for clip in clips), "mel": mel, "attention": aligned}
+        return found | {"speaker": count_pairs([clip.speaker for clip in clips])}
 
     def dev_weights(self) -> Mapping[str, float]:
         """Return the weights of the text and code losses, without guided attention."""
@@ -169,7 +174,9 @@ class GptStage(Stage):
         text = loss_share(steps[0], "text", self.settings.text_weight)
         guided = self.settings.guided_attention
         attention = loss_share(steps[0], "attention", guided) if guided else Message("train.effect_no_head")
-        own = {"text_weight": text, "guided_attention": attention}
+        apart = self.settings.guided_conditioning
+        speaker = loss_share(steps[0], "speaker", apart) if apart else Message("train.effect_no_such_loss")
+        own = {"text_weight": text, "guided_attention": attention, "guided_conditioning": speaker}
         return own | self._model_effects(probe) | self._reference_effects(probe)
 
     def _model_effects(self, probe: Probe) -> dict[str, Message]:
@@ -244,6 +251,8 @@ def _terms(losses: Losses) -> dict[str, Term]:
     found = {"text": Term(losses.text, losses.text_tokens), "mel": Term(losses.mel, losses.mel_tokens)}
     if losses.attention is not None:
         found["attention"] = Term(losses.attention, losses.attention_tokens)
+    if losses.speaker is not None:
+        found["speaker"] = Term(losses.speaker, losses.speaker_pairs)
     return found
 
 

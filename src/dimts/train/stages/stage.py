@@ -268,6 +268,7 @@ GPT_OPTIONS = (
     "old_rows_lr_scale",
     "text_weight",
     "guided_attention",
+    "guided_conditioning",
     "label_smoothing",
     "dropout",
     "attention_dropout",
