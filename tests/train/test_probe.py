@@ -56,6 +56,7 @@ FLIPS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "optimizer": ({}, {"optimizer": "loop"}),
     "text_weight": ({}, {"text_weight": 0.5}),
     "guided_attention": (SYNTHETIC, {"guided_attention": 0.5}),
+    "guided_conditioning": ({}, {"guided_conditioning": 0.5}),
     "label_smoothing": ({}, {"label_smoothing": 0.1}),
     "dropout": ({}, {"dropout": 0.3}),
     "attention_dropout": ({}, {"attention_dropout": 0.2}),
