@@ -87,8 +87,9 @@ def demo(
     if base is None:
         show(Message("cli.demo_rehearsal"))
     rows = Manifest.read(project.manifest)
-    spoken = [*speak(project, run.bundle, base), *recorded(project, rows)]
-    path = write(project, run, rows, spoken, taken, rehearsal=base is None)
+    spoken = speak(project, run.bundle, base)
+    samples = [*spoken, *recorded(project, rows)]
+    path = write(project, run, rows, samples, taken, rehearsal=base is None)
     show(Message("cli.demo_written", path=path, count=len(spoken), folder=project.root / "spoken"))
 
 
